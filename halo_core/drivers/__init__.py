@@ -1,0 +1,15 @@
+"""What a run chooses by name. `base` has the interfaces; the other modules are what the core ships."""
+
+from halo_core.drivers.base import (
+    Demo,
+    Driver,
+    Generator,
+    LRPolicy,
+    Reward,
+    Selector,
+    Trainer,
+    Verifier,
+    driver,
+)
+
+__all__ = ["Demo", "Driver", "Generator", "LRPolicy", "Reward", "Selector", "Trainer", "Verifier", "driver"]
