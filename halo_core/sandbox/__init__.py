@@ -1,0 +1,61 @@
+r"""The only door through which untrusted code runs, compilers included.
+
+    from halo_core import sandbox
+
+    with sandbox.get().workspace() as space:
+        space.write("main.c", source)
+        built = space.run(["/usr/bin/gcc", "-o", "main", "main.c"], writable=True, toolchain=True)
+        if built.ok:
+            outcome = space.run(["./main"], stdin=b"3 4\n")
+
+How strong the walls are is the sandbox's `tier`; `describe()` says in one line which holds and why.
+Below `standard` nothing runs unless the user said so in so many words.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from halo_core.sandbox.client import Sandbox, Workspace
+from halo_core.sandbox.types import LimitName, Limits, Mode, Outcome, Tier
+
+__all__ = [
+    "LimitName",
+    "Limits",
+    "Mode",
+    "Outcome",
+    "Sandbox",
+    "Tier",
+    "Workspace",
+    "configure",
+    "get",
+    "start",
+]
+
+_lock = threading.Lock()
+_mode: Mode = "auto"
+_current: Sandbox | None = None
+
+
+def start(mode: Mode = "auto") -> Sandbox:
+    """Start a sandbox of its own; the caller closes it.
+
+    `auto` takes the best tier that holds and refuses below `standard`; the other modes take that tier
+    exactly. Raises `SandboxError`, with the reason and the remedy, when it is not to be had.
+    """
+    return Sandbox(mode)
+
+
+def configure(mode: Mode) -> None:
+    """Set the mode that `get` starts with. Without effect on a sandbox that has been started."""
+    global _mode
+    _mode = mode
+
+
+def get() -> Sandbox:
+    """Return the process-wide sandbox, started on first use."""
+    global _current
+    with _lock:
+        if _current is None or not _current.usable:
+            _current = start(_mode)
+        return _current

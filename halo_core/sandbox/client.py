@@ -1,0 +1,321 @@
+"""The trainer's side: a `Sandbox` is a supervisor, a `Workspace` a session with one of its workers."""
+
+# ruff: noqa: PTH - files here are named relative to a descriptor
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import cast
+
+from halo_core.errors import SandboxError
+from halo_core.sandbox import wire
+from halo_core.sandbox.types import Limits, Mode, Outcome, Tier
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "UTC",
+    "PYTHONHASHSEED": "0",
+    "OMP_NUM_THREADS": "1",
+}
+"""What a program finds in its environment, besides HOME and TMPDIR, which are its workspace."""
+
+_MAX_WORKERS = 256
+
+
+class _Turn:
+    """Lets runs go side by side, and one go alone when it must."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = 0
+        self._alone = False
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone)
+            self._alone = True
+            self._changed.wait_for(lambda: not self._running)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
+
+
+class Workspace:
+    """A private directory in which programs run. Gone, with all they left, when the `with` block ends."""
+
+    def __init__(self, sandbox: Sandbox, session: socket.socket, path: str, directory: int) -> None:
+        self.path = Path(path)
+        """Where programs find the directory; their working directory."""
+        self._sandbox = sandbox
+        self._session = session
+        self._directory = directory
+        self._lock = threading.Lock()
+
+    def write(self, name: str, data: bytes, *, executable: bool = False) -> None:
+        """Put a file into the workspace. `name` is a plain file name; an existing file is replaced."""
+        _plain(name)
+        mode = 0o755 if executable else 0o644
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=self._directory)
+        with open(os.open(name, flags, mode, dir_fd=self._directory), "wb") as file:
+            file.write(data)
+
+    def read(self, name: str, *, max_bytes: int) -> bytes:
+        """Return the first `max_bytes` of a file that a program left.
+
+        Raises `FileNotFoundError` when there is none, and `SandboxError` for anything but a regular file
+        with no other name: a link is never followed.
+        """
+        _plain(name)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        if not stat.S_ISREG(os.stat(name, dir_fd=self._directory, follow_symlinks=False).st_mode):
+            raise SandboxError(f"{name!r} in the workspace is not a regular file")
+        with open(os.open(name, flags, dir_fd=self._directory), "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+                raise SandboxError(f"{name!r} in the workspace is not a regular file")
+            return file.read(max_bytes)
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        writable: bool = False,
+        toolchain: bool = False,
+        readable: Sequence[str | Path] = (),
+    ) -> Outcome:
+        """Run a program with the workspace as its working directory, and wait for its end.
+
+        `argv[0]` is absolute or relative to the workspace; it is not searched for in PATH. `stdin` is a
+        file to the program. With `writable` it may write in the workspace, otherwise nowhere. With
+        `toolchain` it may start the compiler's own programs. `readable` names further files and
+        directories that it may read.
+
+        Raises `SandboxError` when the program could not be started or the sandbox itself failed; whatever
+        the program does is in the `Outcome`.
+        """
+        request = {
+            **asdict(limits),
+            "wall_seconds": limits.wall,
+            "argv": list(argv),
+            "env": {**ENVIRONMENT, "HOME": str(self.path), "TMPDIR": str(self.path)},
+            "writable": writable,
+            "toolchain": toolchain,
+            "readable": [str(path) for path in readable],
+        }
+        with self._lock:
+            with self._sandbox._turn.shared():
+                outcome = self._run(request, stdin)
+            if outcome.inconclusive:
+                with self._sandbox._turn.alone():
+                    outcome = self._run(request, stdin)
+        return outcome
+
+    def _run(self, request: wire.Message, stdin: bytes) -> Outcome:
+        fds = [_memory_file(stdin)] if stdin else []
+        try:
+            wire.send(self._session, request, fds)
+            received = wire.receive(self._session)
+        except ConnectionError:
+            received = None
+        finally:
+            for fd in fds:
+                os.close(fd)
+        if received is None:
+            raise SandboxError("a sandbox worker died", hint="the machine may be out of memory")
+        reply, _ = received
+        if "failure" in reply:
+            raise _launch_error(request["argv"][0], reply["failure"])
+        return Outcome(**reply)
+
+    def _close(self) -> None:
+        os.close(self._directory)
+        try:
+            self._session.shutdown(socket.SHUT_WR)
+            self._session.recv(1)  # returns when the worker has wiped the directory and hung up
+        except OSError:
+            pass
+        self._session.close()
+
+
+class Sandbox:
+    """A supervisor process and the way to it. Safe to use from many threads."""
+
+    def __init__(self, mode: Mode) -> None:
+        self._turn = _Turn()
+        self._lock = threading.Lock()
+        self._open = 0
+        self._workers = 0
+        self._slots = threading.BoundedSemaphore(_MAX_WORKERS)
+        self._pid = os.getpid()
+        self._control, self._jobs, hello, close = _start_supervisor(mode)
+        self._finalizer = weakref.finalize(self, close)
+        self.tier: Tier = hello["tier"]
+        """The protection that holds, for this sandbox's whole life."""
+        self._line: str = hello["line"]
+
+    def describe(self) -> str:
+        """Return one line: which tier holds, by what, and why not the next."""
+        return self._line
+
+    @contextmanager
+    def workspace(self) -> Iterator[Workspace]:
+        """Lend a private, empty directory to run programs in."""
+        self._check_usable()
+        with self._slots:
+            session = self._session()
+            received = wire.receive(session)
+            if received is None:
+                session.close()
+                raise SandboxError("the sandbox supervisor is gone")
+            reply, (directory,) = received
+            space = Workspace(self, session, reply["path"], directory)
+            try:
+                yield space
+            finally:
+                space._close()
+                with self._lock:
+                    self._open -= 1
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        readable: Sequence[str | Path] = (),
+    ) -> Outcome:
+        """Run a program that needs no files of its own; see `Workspace.run`."""
+        with self.workspace() as space:
+            return space.run(argv, stdin=stdin, limits=limits, readable=readable)
+
+    def close(self) -> None:
+        """End the supervisor and everything under it. Idempotent."""
+        self._finalizer()
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _session(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with self._lock, theirs:
+            self._open += 1
+            try:
+                if self._open > self._workers:
+                    self._workers = self._open
+                    wire.send(self._control, {"workers": self._workers})
+                socket.send_fds(self._jobs, [b"s"], [theirs.fileno()])
+            except OSError as error:
+                self._open -= 1
+                ours.close()
+                raise SandboxError("the sandbox supervisor is gone") from error
+        return ours
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is open, and was started by this process rather than by one it was forked from."""
+        return self._finalizer.alive and os.getpid() == self._pid
+
+    def _check_usable(self) -> None:
+        if not self._finalizer.alive:
+            raise SandboxError("this sandbox is closed")
+        if os.getpid() != self._pid:
+            raise SandboxError(
+                "a sandbox cannot be used in a forked process", hint="start one in each process that needs it"
+            )
+
+
+def _start_supervisor(
+    mode: Mode,
+) -> tuple[socket.socket, socket.socket, wire.Message, _Closer]:
+    import subprocess
+    import tempfile
+
+    directory = tempfile.mkdtemp(prefix="halo-sandbox-")
+    control, control_end = socket.socketpair()
+    jobs, jobs_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    script = Path(__file__).with_name("supervisor.py")
+    ends = (control_end.fileno(), jobs_end.fileno())
+    with control_end, jobs_end:
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script), *map(str, ends), directory, mode],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=ends,
+            env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
+            start_new_session=True,
+        )
+    close = _Closer(process, control, jobs)
+    received = wire.receive(control)
+    if received is None:
+        close()
+        raise SandboxError("the sandbox supervisor did not start")
+    return control, jobs, received[0], close
+
+
+class _Closer:
+    """Ends a supervisor; holds no reference to the `Sandbox`, so that it can be its finalizer."""
+
+    def __init__(self, process: object, control: socket.socket, jobs: socket.socket) -> None:
+        self._process = process
+        self._sockets = (control, jobs)
+        self._pid = os.getpid()
+
+    def __call__(self) -> None:
+        import subprocess
+
+        for sock in self._sockets:
+            sock.close()
+        if os.getpid() == self._pid:
+            cast("subprocess.Popen[bytes]", self._process).wait()
+
+
+def _plain(name: str) -> None:
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise ValueError(f"not a plain file name: {name!r}")
+
+
+def _memory_file(data: bytes) -> int:
+    fd = os.memfd_create("stdin")
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    return fd
+
+
+def _launch_error(program: str, code: int) -> SandboxError:
+    reason = os.strerror(code) if code > 0 else "internal error"
+    return SandboxError(f"cannot run {program!r}: {reason}", hint="check that it exists and is executable")

@@ -1,0 +1,63 @@
+"""Messages between the trainer's side and the supervisor's: a marshalled dict behind its length.
+
+Both ends are halo's own code; nothing that a sample wrote is ever parsed here, it travels as `bytes`.
+File descriptors ride along with the length.
+"""
+
+from __future__ import annotations
+
+import array
+import marshal
+import socket
+import struct
+
+_LENGTH = struct.Struct("<I")
+_MAX_FDS = 4
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    Message = dict[str, Any]
+
+
+def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
+    """Send `message`, and with it copies of `fds`."""
+    body = marshal.dumps(message)
+    head = _LENGTH.pack(len(body))
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+    sent = sock.sendmsg([head, body], rights)
+    if sent < len(head) + len(body):
+        sock.sendall((head + body)[sent:])
+
+
+def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
+    """Return the next message and the descriptors that came with it, or None when the peer is gone."""
+    try:
+        head, fds = _receive_head(sock)
+        if head is None:
+            return None
+        body = _exactly(sock, _LENGTH.unpack(head)[0])
+    except ConnectionError:
+        return None
+    return None if body is None else (marshal.loads(body), fds)
+
+
+def _receive_head(sock: socket.socket) -> tuple[bytes | None, list[int]]:
+    head, fds, _, _ = socket.recv_fds(sock, _LENGTH.size, _MAX_FDS, socket.MSG_CMSG_CLOEXEC)
+    if len(head) < _LENGTH.size:
+        rest = _exactly(sock, _LENGTH.size - len(head)) if head else None
+        return (None if rest is None else head + rest), fds
+    return head, fds
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes | None:
+    data = bytearray(size)
+    view = memoryview(data)
+    while view:
+        got = sock.recv_into(view)
+        if not got:
+            return None
+        view = view[got:]
+    return bytes(data)

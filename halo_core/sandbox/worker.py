@@ -1,0 +1,104 @@
+"""A worker: takes one session at a time, and in it runs one program at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+
+from halo_core.sandbox import launch, linux, watch, wire
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from halo_core.sandbox.box import Box
+    from halo_core.sandbox.wire import Message
+
+
+def serve(jobs: socket.socket, home: Box, tier: str) -> None:
+    """Take sessions from `jobs` until the other end is closed or SIGTERM comes."""
+    linux.become_subreaper()
+    signal.signal(signal.SIGTERM, _stop)
+    launcher = launch.Launcher(home)
+    try:
+        while True:
+            _, fds, _, _ = socket.recv_fds(jobs, 1, 1, socket.MSG_CMSG_CLOEXEC)
+            if not fds:
+                return
+            with socket.socket(fileno=fds[0]) as session:
+                try:
+                    _session(session, home, launcher, tier)
+                finally:
+                    home.wipe()
+    finally:
+        linux.kill_children()
+
+
+def _stop(signum: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit
+
+
+def _session(session: socket.socket, home: Box, launcher: launch.Launcher, tier: str) -> None:
+    try:
+        wire.send(session, {"path": home.path}, [home.fd])
+        while received := wire.receive(session):
+            request, fds = received
+            wire.send(session, run(request, fds, session, home, launcher, tier))
+    except ConnectionError:
+        return
+
+
+def run(
+    request: Message, fds: list[int], session: socket.socket, home: Box, launcher: launch.Launcher, tier: str
+) -> Message:
+    """Run one program to its end, leave nothing of it alive, and say how it went."""
+    out, out_end = os.pipe2(os.O_CLOEXEC)
+    err, err_end = os.pipe2(os.O_CLOEXEC)
+    stdin = launch.reopen(fds[0]) if fds else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    started = time.monotonic()
+    try:
+        pid = launcher.start(request, stdin, out_end, err_end)
+    finally:
+        for fd in (stdin, out_end, err_end, *fds):
+            os.close(fd)
+    watcher = watch.Watch(pid, out, err, session, request, started, home)
+    try:
+        watcher.until_exit()
+        _, status, usage = os.wait4(pid, 0)
+        wall = time.monotonic() - started
+        linux.kill_children()
+        watcher.drain()
+    finally:
+        watcher.close()
+    failure = launcher.failure()
+    if failure:
+        return {"failure": failure}
+    cpu = max(0.0, usage.ru_utime + usage.ru_stime - launcher.setup_seconds())
+    peak = usage.ru_maxrss * 1024
+    return {
+        "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
+        "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
+        "stdout": bytes(watcher.stdout.kept),
+        "stderr": bytes(watcher.stderr.kept),
+        "stdout_truncated": watcher.stdout.truncated,
+        "stderr_truncated": watcher.stderr.truncated,
+        "cpu_seconds": cpu,
+        "wall_seconds": wall,
+        "peak_memory": peak,
+        "limit": watcher.limit or _limit(status, cpu, peak, request),
+        "inconclusive": watcher.starved,
+        "tier": tier,
+    }
+
+
+def _limit(status: int, cpu: float, peak: int, request: Message) -> str | None:
+    """Name the limit that the kernel enforced, as far as the way it ended tells."""
+    by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if cpu >= request["cpu_seconds"] or by == signal.SIGXCPU:
+        return "cpu"
+    if by == signal.SIGXFSZ:
+        return "file"
+    if status and peak >= 0.9 * request["memory_bytes"]:
+        return "memory"
+    return None

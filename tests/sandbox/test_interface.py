@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from halo_core.errors import SandboxError
+from halo_core.sandbox import Limits, Sandbox, start
+
+SH = "/bin/sh"
+
+
+def test_exit_code_output_and_input(weak: Sandbox) -> None:
+    outcome = weak.run([SH, "-c", "cat; echo oops >&2; exit 3"], stdin=b"\0\xff\n")
+    assert (outcome.exit_code, outcome.signal, outcome.limit) == (3, None, None)
+    assert (outcome.stdout, outcome.stderr) == (b"\0\xff\n", b"oops\n")
+    assert not outcome.ok
+    assert outcome.tier == "weak"
+
+
+def test_signal_is_reported(weak: Sandbox) -> None:
+    outcome = weak.run([SH, "-c", "kill -SEGV $$"])
+    assert (outcome.exit_code, outcome.signal) == (None, signal.SIGSEGV)
+
+
+def test_files_come_and_go_with_the_workspace(weak: Sandbox) -> None:
+    with weak.workspace() as space:
+        space.write("in.txt", b"old")
+        space.write("in.txt", b"new")
+        space.write("tool", b"#!/bin/sh\ncat in.txt > out.txt; mkdir -p d/e; chmod 0 d\n", executable=True)
+        assert space.run(["./tool"], writable=True).ok
+        assert space.read("out.txt", max_bytes=2) == b"ne"
+        path = space.path
+    with weak.workspace() as space:
+        assert space.path == path
+        assert space.run(["/bin/ls", "-A"]).stdout == b""
+
+
+def test_a_very_deep_tree_is_wiped(weak: Sandbox) -> None:
+    script = "i=0; while [ $i -lt 1500 ]; do mkdir d && cd -P d || exit 1; i=$((i+1)); done"
+    with weak.workspace() as space:
+        space.run([SH, "-c", script], writable=True, limits=Limits(cpu_seconds=20, processes=100))
+        path = space.path
+    with weak.workspace() as space:
+        assert space.path == path
+        assert space.run(["/bin/ls", "-A"]).stdout == b""
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "a\0b"])
+def test_names_that_are_not_plain_are_refused(weak: Sandbox, name: str) -> None:
+    with weak.workspace() as space:
+        with pytest.raises(ValueError, match="plain file name"):
+            space.read(name, max_bytes=1)
+        with pytest.raises(ValueError, match="plain file name"):
+            space.write(name, b"")
+
+
+@pytest.mark.parametrize("make", ["ln -s /etc/passwd x", "mkfifo x", "mkdir x", "echo >y; ln y x"])
+def test_only_regular_files_are_read_back(weak: Sandbox, make: str) -> None:
+    with weak.workspace() as space:
+        assert space.run([SH, "-c", make], writable=True, limits=Limits(processes=100)).ok
+        with pytest.raises(SandboxError, match="regular file"):
+            space.read("x", max_bytes=1)
+
+
+def test_cpu_limit_decides(weak: Sandbox) -> None:
+    outcome = weak.run([SH, "-c", "while :; do :; done"], limits=Limits(cpu_seconds=0.2))
+    assert outcome.limit == "cpu"
+    assert not outcome.inconclusive
+    assert 0.2 <= outcome.cpu_seconds < 0.4
+
+
+def test_a_sleeper_meets_the_wall_clock_and_has_itself_to_blame(weak: Sandbox) -> None:
+    outcome = weak.run(["/bin/sleep", "60"], limits=Limits(wall_seconds=0.2))
+    assert (outcome.limit, outcome.inconclusive) == ("wall", False)
+    assert outcome.wall_seconds < 0.5
+
+
+def test_output_is_capped_while_it_is_read(weak: Sandbox) -> None:
+    outcome = weak.run(["/usr/bin/yes"], limits=Limits(stdout_bytes=100_000))
+    assert (outcome.limit, len(outcome.stdout), outcome.stdout_truncated) == ("output", 100_000, True)
+
+
+def test_stderr_beyond_its_cap_is_dropped_and_the_program_goes_on(weak: Sandbox) -> None:
+    outcome = weak.run([SH, "-c", "head -c 300000 /dev/zero >&2; echo done"], limits=Limits(processes=100))
+    assert outcome.ok
+    assert (len(outcome.stderr), outcome.stderr_truncated, outcome.stdout) == (64 << 10, True, b"done\n")
+
+
+def test_file_size_limit(weak: Sandbox) -> None:
+    with weak.workspace() as space:
+        outcome = space.run(
+            ["/bin/dd", "if=/dev/zero", "of=big", "bs=65536"],
+            writable=True,
+            limits=Limits(file_bytes=1 << 20),
+        )
+        assert outcome.limit == "file"
+        assert len(space.read("big", max_bytes=1 << 30)) == 1 << 20
+
+
+def test_a_daemon_does_not_outlive_its_run(weak: Sandbox, tmp_path: Path) -> None:
+    mark = f"{31536000 + os.getpid()}"
+    outcome = weak.run(
+        [SH, "-c", f"(setsid sh -c 'sleep {mark} & sleep {mark}' >/dev/null 2>&1 &); exit 0"],
+        limits=Limits(processes=100),
+    )
+    assert outcome.ok
+    listed = subprocess.run(["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null"], capture_output=True)
+    assert mark.encode() not in listed.stdout
+
+
+def test_what_cannot_be_started_is_an_error_of_the_caller(weak: Sandbox) -> None:
+    with pytest.raises(SandboxError, match="No such file"):
+        weak.run(["/no/such/program"])
+
+
+def test_the_environment_and_descriptors_are_clean(weak: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALO_TEST_SECRET", "x")
+    with Path("/etc/passwd").open("rb") as leak:
+        os.set_inheritable(leak.fileno(), True)
+        seen = weak.run([SH, "-c", "env; ls /proc/self/fd"], limits=Limits(processes=100)).stdout.decode()
+    assert "SECRET" not in seen
+    assert "LC_ALL=C.UTF-8" in seen
+    assert seen.split()[-4:] == ["0", "1", "2", "3"]  # 3 is ls's own
+
+
+def test_many_threads_at_once(weak: Sandbox) -> None:
+    def ask(n: int) -> bytes:
+        return weak.run(["/bin/cat"], stdin=b"%d" % n).stdout
+
+    with ThreadPoolExecutor(12) as pool:
+        assert list(pool.map(ask, range(100))) == [b"%d" % n for n in range(100)]
+
+
+def test_a_worker_that_dies_is_replaced(weak: Sandbox) -> None:
+    with weak.workspace() as space, pytest.raises(SandboxError, match="worker died"):
+        space.run([SH, "-c", "kill -9 $PPID; sleep 60"], limits=Limits(processes=100))
+    assert weak.run(["/bin/true"]).ok
+
+
+def test_a_closed_sandbox_says_so() -> None:
+    box = start("weak")
+    box.close()
+    box.close()
+    with pytest.raises(SandboxError, match="closed"):
+        box.run(["/bin/true"])
+
+
+def test_nothing_survives_a_killed_trainer() -> None:
+    mark = f"{41536000 + os.getpid()}"
+    program = (
+        "import sys; from halo_core import sandbox; s = sandbox.start('weak')\n"
+        "with s.workspace() as w:\n"
+        "    print(w.path.parent, flush=True)\n"
+        f"    w.run(['/bin/sleep', '{mark}'], limits=sandbox.Limits(wall_seconds=100))\n"
+    )
+    trainer = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert trainer.stdout is not None
+    directory = Path(trainer.stdout.readline().strip())
+    time.sleep(0.2)
+    trainer.kill()
+    trainer.wait()
+    trainer.stdout.close()
+    time.sleep(1)
+    listed = subprocess.run(["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null"], capture_output=True)
+    assert mark.encode() not in listed.stdout
+    assert str(directory).encode() not in listed.stdout
+    assert not directory.exists()
