@@ -1,0 +1,47 @@
+"""Which sequences are computed together. Lengths in, indices out: no torch here, nothing random but `rng`."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+_WINDOW = 16
+"""Optimizer steps among which sequences of similar length are brought together."""
+
+
+def token_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Split the indices of `lengths` into batches of at most `budget` tokens, longest first.
+
+    A batch takes rows x its longest length. A sequence longer than the budget gets a batch of its own.
+    Equal lengths keep their order.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
+        if batches and (len(batches[-1]) + 1) * longest <= budget:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+            longest = lengths[index]
+    return batches
+
+
+def epoch_steps(lengths: Sequence[int], batch_size: int, rng: random.Random) -> list[list[int]]:
+    """Deal the indices of `lengths` out to the optimizer steps of one epoch.
+
+    The steps number ceil(n / batch_size) and differ in size by one at most, so that no step is left with
+    a handful of noisy sequences. The indices are shuffled, sorted by length within windows of a few
+    steps, cut into steps, and the steps shuffled: near-equal lengths in a step, steps in random order.
+    """
+    order = list(range(len(lengths)))
+    rng.shuffle(order)
+    count = -(-len(order) // batch_size)
+    bounds = [len(order) * step // count for step in range(count + 1)] if count else [0]
+    steps: list[list[int]] = []
+    for first in range(0, count, _WINDOW):
+        last = min(first + _WINDOW, count)
+        window = sorted(order[bounds[first] : bounds[last]], key=lambda index: lengths[index])
+        start = bounds[first]
+        steps += [window[bounds[i] - start : bounds[i + 1] - start] for i in range(first, last)]
+    rng.shuffle(steps)
+    return steps
