@@ -1,0 +1,258 @@
+"""From a configuration to a run that is ready to go: drivers built, data read, directory opened.
+
+    plan = Plan.from_raw(raw)            nothing is written, no model is loaded
+    run, hooks = plan.open(directory)    the directory is begun, or gone on with
+    run_cycles(run, hooks)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from halo_core import sandbox
+from halo_core.builtin.dispatch import Dispatch, Drivers
+from halo_core.config import (
+    SINGLE,
+    DriverSpec,
+    RunConfig,
+    differences,
+    normalise,
+    read_config,
+    short_name,
+)
+from halo_core.data import check_disjoint, load_prompts, split_heldout
+from halo_core.discovery import Loaded, Source, check_class, load
+from halo_core.drivers import Demo, Generator, LRPolicy, Reward, Selector, Trainer, Verifier
+from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
+from halo_core.hooks import Hooks, blamed
+from halo_core.ledger import Ledger
+from halo_core.options import build, options_of
+from halo_core.progress import Progress
+from halo_core.run import Run
+from halo_core.types import Prompt
+
+BASES: Mapping[str, type] = {
+    "generator": Generator,
+    "verifier": Verifier,
+    "reward": Reward,
+    "selector": Selector,
+    "trainer": Trainer,
+    "lr_policy": LRPolicy,
+}
+"""The interface that each kind of driver implements."""
+
+_FREE = ("workers",)
+"""Keys that may change when a run is gone on with: they do not touch its result."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that could be started: everything is checked, nothing has happened."""
+
+    config: RunConfig
+    """Resolved: every option of every driver is written out."""
+    drivers: Drivers
+    plugins: tuple[tuple[object, Source, dict[str, Any]], ...]
+    """Hook plugins in order, each with its source and options."""
+    demo: Demo | None
+    """The demo that stands in for data that was not given."""
+    demo_model: bool
+    """Whether the demo's model stands in too."""
+
+    @classmethod
+    def from_raw(cls, raw: Mapping[str, Any]) -> Plan:
+        """Check `raw` and build what it names.
+
+        Raises a `ConfigError` for keys, options and values that do not fit and a `PluginError` for names
+        that are not installed.
+        """
+        raw = normalise(raw)
+        config = read_config(raw)
+        loaded = {kind: _load(kind, getattr(config, kind)) for kind in SINGLE}
+        judges = {short_name(spec.name): _load("verifier", spec) for spec in config.verifier}
+        verifiers = {
+            short_name(spec.name): build(judges[short_name(spec.name)].value, spec.options, where=f"verifier {spec.name!r}")
+            for spec in config.verifier
+        }
+        demo = None if config.data.prompts else _demo(verifiers)
+        demo_model = demo is not None and not config.model.name
+        if demo is not None and demo_model:
+            config = read_config(_suggested(raw, demo, {kind: loaded[kind].value for kind in SINGLE}))
+        if not config.model.name and demo is None:
+            raise ConfigError("prompts were given but no model", hint="name one: --model Qwen/Qwen2.5-Coder-0.5B or a directory")
+        built = {
+            kind: build(loaded[kind].value, getattr(config, kind).options, where=f"{kind} {getattr(config, kind).name!r}")
+            for kind in SINGLE
+        }
+        sources = {kind: loaded[kind].source for kind in SINGLE}
+        sources |= {f"verifier:{name}": judge.source for name, judge in judges.items()}
+        drivers = Drivers(verifiers=verifiers, sources=sources, **built)
+        plugins = tuple(_plugin(spec) for spec in config.plugins)
+        return cls(_resolved(config, drivers), drivers, plugins, demo, demo_model)
+
+    def open(self, directory: Path, progress: Progress | None = None) -> tuple[Run, Hooks]:
+        """Begin a run in `directory`, or go on with the one that is there.
+
+        Raises a `RunError` when the directory holds something else or a run of another configuration, and
+        a `DataError` when the prompts cannot be used.
+        """
+        from halo_core.actor import Actor
+
+        ledger = Ledger(directory)
+        hooks = self._hooks()
+        if ledger.exists:
+            self._check_same(ledger)
+            prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
+        else:
+            if directory.is_dir() and any(path.name != ".lock" for path in directory.iterdir()):
+                raise RunError(f"{directory} is not empty and holds no run", hint="choose another place with --output")
+            prompts, heldout = self.data()
+            self.check_prompts([*prompts, *heldout])
+        self.preflight()
+        if not ledger.exists:
+            ledger.begin(self.config.model_dump(mode="json"), self._manifest(), prompts, heldout)
+        return Run(self.config, ledger, Actor(self.config.model), prompts, heldout, progress), hooks
+
+    def data(self) -> tuple[list[Prompt], list[Prompt]]:
+        """Read the training and the held-out prompts."""
+        data = self.config.data
+        if self.demo is not None:
+            prompts, heldout = list(self.demo.prompts), list(self.demo.heldout)
+        else:
+            prompts = load_prompts(data.prompts or "")
+            if data.heldout:
+                heldout = load_prompts(data.heldout)
+            else:
+                prompts, heldout = split_heldout(prompts, data.heldout_share, self.config.seed)
+        check_disjoint(prompts, heldout)
+        return prompts[: data.limit], heldout
+
+    def preflight(self) -> None:
+        """Have each driver check that what it needs is on this machine."""
+        sandbox.configure(self.config.sandbox)
+        for key, verifier in self.drivers.verifiers.items():
+            with blamed(self.drivers.source(f"verifier:{key}")):
+                verifier.preflight()
+        for kind in SINGLE:
+            with blamed(self.drivers.source(kind)):
+                getattr(self.drivers, kind).preflight()
+
+    def _hooks(self) -> Hooks:
+        hooks = Hooks()
+        hooks.register(Dispatch(self.drivers, self.config.workers), name="dispatch")
+        for plugin, source, _ in self.plugins:
+            hooks.register(plugin, source)
+        return hooks
+
+    def _check_same(self, ledger: Ledger) -> None:
+        there, here = ledger.config(), self.config.model_dump(mode="json")
+        for key in _FREE:
+            there.pop(key, None), here.pop(key, None)
+        changed = differences(there, here)
+        if changed:
+            more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
+            raise RunError(
+                f"{ledger.directory} holds a run of another configuration: {'; '.join(changed[:3])}{more}",
+                hint=f"choose another --output, or go on as it was with: halo resume {ledger.directory}",
+            )
+
+    def check_prompts(self, prompts: Sequence[Prompt]) -> None:
+        """Raise a `DataError` for a prompt that its verifier cannot judge by."""
+        for prompt in prompts:
+            name = self.drivers.verifier_for(prompt)
+            if name not in self.drivers.verifiers:
+                hint = did_you_mean(name, self.drivers.verifiers)
+                raise DataError(f"prompt {prompt.id!r} wants verifier {name!r}, which this run does not have", hint=hint)
+            self.drivers.verifiers[name].check_prompt(prompt)
+
+    def _manifest(self) -> list[dict[str, Any]]:
+        specs = {kind: getattr(self.config, kind) for kind in SINGLE}
+        specs |= {f"verifier:{short_name(spec.name)}": spec for spec in self.config.verifier}
+        rows = [asdict(self.drivers.sources[key]) | {"options": spec.options} for key, spec in specs.items()]
+        return rows + [asdict(source) | {"options": options} for _, source, options in self.plugins]
+
+
+def _load(kind: str, spec: DriverSpec) -> Loaded:
+    loaded = load(kind, spec.name)
+    check_class(loaded, BASES[kind])
+    return loaded
+
+
+def _plugin(spec: DriverSpec) -> tuple[object, Source, dict[str, Any]]:
+    loaded = load("plugin", spec.name)
+    where = f"plugin {spec.name!r}"
+    if isinstance(loaded.value, type):
+        plugin = build(loaded.value, spec.options, where=where)
+        return plugin, loaded.source, asdict(plugin) if is_dataclass(plugin) else {}
+    if spec.options:
+        raise ConfigError(f"{where} takes no options: it is a module", hint="make it a class decorated with @driver")
+    return loaded.value, loaded.source, {}
+
+
+def _demo(verifiers: Mapping[str, Verifier]) -> Demo:
+    for verifier in verifiers.values():
+        demo = verifier.demo()
+        if demo is not None:
+            return demo
+    raise ConfigError(
+        f"no prompts were given, and verifier {next(iter(verifiers))!r} ships no demo",
+        hint="give a file of prompts: --data prompts.jsonl",
+    )
+
+
+def _suggested(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) -> dict[str, Any]:
+    """Lay `raw` over the demo's settings, leaving out options that the chosen drivers do not have."""
+    model = {"name": str(demo.model), **raw.get("model", {})}
+    merged: dict[str, Any] = {**raw, "model": model}
+    for key, value in demo.settings.items():
+        given = raw.get(key)
+        if isinstance(value, Mapping):
+            if key in classes:
+                fields = {option.name for option in options_of(classes[key])}
+                value = {name: option for name, option in value.items() if name in fields}
+                value = {"name": RunConfig.model_fields[key].default.name, **value}
+            merged[key] = {**value, **(given or {})}
+        elif given is None:
+            merged[key] = value
+    return merged
+
+
+def _resolved(config: RunConfig, drivers: Drivers) -> RunConfig:
+    """Write out every option, and make paths independent of the working directory."""
+    update: dict[str, Any] = {
+        kind: _full(getattr(config, kind), getattr(drivers, kind)) for kind in SINGLE
+    }
+    update["verifier"] = tuple(_full(spec, drivers.verifiers[short_name(spec.name)]) for spec in config.verifier)
+    update["plugins"] = tuple(DriverSpec(name=_absolute(spec.name), options=spec.options) for spec in config.plugins)
+    update["model"] = replace(config.model, name=_absolute(config.model.name), adapter=_absolute(config.model.adapter))
+    prompts, heldout = _absolute(config.data.prompts), _absolute(config.data.heldout)
+    update["data"] = config.data.model_copy(update={"prompts": prompts, "heldout": heldout})
+    return config.model_copy(update=update)
+
+
+def _full(spec: DriverSpec, driver: Any) -> DriverSpec:
+    return DriverSpec(name=_absolute(spec.name), options=asdict(driver) if is_dataclass(driver) else {})
+
+
+def _absolute(name: Any) -> Any:
+    """Make a name that is a path on this machine absolute; leave hub names and plugin names alone."""
+    if not name:
+        return name
+    path, colon, attribute = name.partition(":")
+    is_path = Path(path).exists() and (path.endswith(".py") or "/" in path or "." in path or Path(path).is_dir())
+    return f"{Path(path).resolve()}{colon}{attribute}" if is_path else name
+
+
+def next_directory(root: Path, config: RunConfig) -> Path:
+    """Return the first unused `root/<verifier>-<lr policy>-<n>`."""
+    stem = f"{short_name(config.verifier[0].name)}-{short_name(config.lr_policy.name)}"
+    number = 1
+    while (root / f"{stem}-{number}").exists():
+        number += 1
+    return root / f"{stem}-{number}"
+
+
+

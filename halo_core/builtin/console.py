@@ -1,0 +1,166 @@
+"""What a person sees of a run: a bar for each stage, a row for each cycle, the result at the end."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from halo_core.hookspecs import hookimpl
+from halo_core.metrics import Change, change, is_pass, is_valid
+from halo_core.progress import Advance, Progress
+from halo_core.types import CycleReport, Rates
+
+if TYPE_CHECKING:
+    from halo_core.run import Run
+
+_HEADER = (
+    "cycle        lr  samples  {valid:>8}    pass  selected  distinct          loss  seconds"
+    "   held-out {valid:<8}        held-out pass"
+)
+
+
+class ConsoleReport(Progress):
+    """Bars and rows on a terminal, plain lines elsewhere; a hook plugin and a `Progress` in one."""
+
+    def __init__(self, *, valid_label: str = "valid", quiet: bool = False) -> None:
+        self._console = Console(stderr=False, highlight=False, soft_wrap=True)
+        self._valid = valid_label
+        self._quiet = quiet
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
+        """Show a bar with rate and time left while the stage lasts."""
+        if self._quiet or not self._console.is_terminal:
+            yield _silent
+            return
+        columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
+                   TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+        with Bars(*columns, console=self._console, transient=True) as bars:
+            task = bars.add_task(name, total=total or None, rate="", note="")
+            begin, done = time.monotonic(), 0
+
+            def advance(count: int = 1, *, total: int | None = None, note: str = "") -> None:
+                nonlocal done
+                done += count
+                rate = f"{done / max(time.monotonic() - begin, 1e-6):.0f} {unit}/s"
+                bars.update(task, advance=count, rate=rate, note=note, **({"total": total} if total else {}))
+
+            yield advance
+
+    def note(self, message: str) -> None:
+        """Print one line."""
+        if not self._quiet:
+            self._console.print(message, markup=False)
+
+    @hookimpl
+    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
+        """Print the head of the table, and the rows of a run that is gone on with."""
+        self.note(f"run      {run.directory}")
+        self.note("")
+        if not self._quiet:
+            self._console.print(_HEADER.format(valid=self._valid), style="bold", markup=False)
+        for report in history:
+            self.note(row(report))
+
+    @hookimpl
+    def on_cycle_end(self, report: CycleReport) -> None:
+        """Print the cycle's row."""
+        self.note(row(report))
+
+    @hookimpl
+    def on_run_end(self, run: Run, history: Sequence[CycleReport], error: BaseException | None) -> None:
+        """Print what the cycles changed and how to use it."""
+        if error is not None or len(history) < 2:
+            return
+        last = history[-1].cycle
+        if run.stop_reason:
+            self.note(f"\nstopped after cycle {last}: {run.stop_reason}")
+        before, after = heldout_changes(run, last)
+        self.note("")
+        self._console.print(describe_change(f"held-out {self._valid}", before), markup=False)
+        self._console.print(describe_change("held-out pass", after), markup=False)
+        self._console.print(f"adapter  {run.ledger.adapter(last)}", markup=False)
+        self._console.print(f"try it   halo generate {run.directory} {json.dumps(_first_task(run))}", markup=False)
+
+
+class JSONReport(Progress):
+    """One JSON object a line on standard output: run_start, cycle, run_end."""
+
+    @hookimpl
+    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
+        """Say where the run is and which cycles it has."""
+        _emit({"event": "run_start", "directory": str(run.directory), "cycles_done": max(0, len(history) - 1)})
+
+    @hookimpl
+    def on_cycle_end(self, report: CycleReport) -> None:
+        """Emit the cycle's report."""
+        _emit({"event": "cycle", **asdict(report)})
+
+    @hookimpl
+    def on_run_end(self, run: Run, history: Sequence[CycleReport], error: BaseException | None) -> None:
+        """Emit the held-out changes and where the adapter is."""
+        event: dict[str, object] = {"event": "run_end", "error": str(error) if error else None}
+        if len(history) > 1:
+            valid, passed = heldout_changes(run, history[-1].cycle)
+            event |= {"valid": asdict(valid), "passed": asdict(passed), "stop_reason": run.stop_reason}
+            event["adapter"] = str(run.ledger.adapter(history[-1].cycle))
+        _emit(event)
+
+
+def heldout_changes(run: Run, cycle: int) -> tuple[Change, Change]:
+    """Compare held-out samples of cycle 0 and `cycle`: change of the valid and of the pass rate."""
+    before, after = (
+        [sample for batch in run.ledger.batches(c, "heldout", run.heldout) for sample in batch] for c in (0, cycle)
+    )
+    return change(before, after, is_valid, seed=run.seed), change(before, after, is_pass, seed=run.seed)
+
+
+def row(report: CycleReport) -> str:
+    """Write a cycle as a row of the table."""
+    r, t = report.rates, report.train
+    heldout = f"  {_rate(report.heldout, 'valid')}  {_rate(report.heldout, 'passed')}" if report.heldout else ""
+    seconds = "+".join(f"{report.seconds[key]:.0f}" for key in ("sample", "train", "heldout") if key in report.seconds)
+    if r is None or t is None:
+        return f"{report.cycle:5d}{'before training':>67}  {seconds:>9}{heldout}"
+    return (
+        f"{report.cycle:5d}  {report.lr:8.2e}  {r.samples:7d}  {r.valid:8.1%}  {r.passed:6.1%}  {report.selected:8d}"
+        f"  {r.distinct:8.2f}  {t.loss_first:5.3f} > {t.loss_last:5.3f}  {seconds:>9}{heldout}"
+    )
+
+
+def describe_change(name: str, value: Change) -> str:
+    """Say a change in points with its interval."""
+    low, high = (100 * bound for bound in value.interval)
+    verdict = "" if value.significant else "; not significant"
+    return (
+        f"{name:<18} {value.before:6.1%} > {value.after:6.1%}   {100 * value.difference:+.1f} points "
+        f"(95% interval {low:+.1f} to {high:+.1f}{verdict})"
+    )
+
+
+def _rate(rates: Rates, name: str) -> str:
+    low, high = getattr(rates, f"{name}_interval")
+    return f"{getattr(rates, name):6.1%} [{100 * low:4.1f}, {100 * high:4.1f}]"
+
+
+def _first_task(run: Run) -> str:
+    prompt = run.heldout[0] if run.heldout else run.prompts[0]
+    return prompt.text or str(prompt.messages[-1]["content"])
+
+
+def _emit(event: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def _silent(count: int = 1, *, total: int | None = None, note: str = "") -> None:
+    return None

@@ -1,0 +1,84 @@
+"""The command line: one module a command, each importing what it needs only when it is called.
+
+`halo --help` must stay fast, so nothing here or at the top of a command's module imports pydantic, numpy
+or torch.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from halo_core.cli.configs import config_app
+from halo_core.cli.doctor import doctor
+from halo_core.cli.generate import generate
+from halo_core.cli.plugins import plugins_app
+from halo_core.cli.run import resume, run
+from halo_core.errors import HaloError
+
+app = typer.Typer(
+    name="halo",
+    help="Train language models with rewards that a program can check.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.command()(resume)
+app.command()(generate)
+app.command()(doctor)
+app.add_typer(plugins_app, name="plugins")
+app.add_typer(config_app, name="config")
+
+
+@app.callback()
+def _globals(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"halo {version_of('halo-core')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; say errors in one line and exit with their code."""
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(args=arguments, prog_name="halo")
+    except HaloError as error:
+        if debug:
+            raise
+        sys.exit(_complain(str(error), error.hint, _notes(error), error.exit_code))
+    except KeyboardInterrupt:
+        sys.exit(_complain("interrupted", "", "", 130))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        if debug:
+            raise
+        notes = _notes(error)
+        hint = "" if notes else "this is a fault of halo: please report it, with the output of the same command and --debug"
+        sys.exit(_complain(f"{type(error).__name__}: {error}", hint, notes, 1))
+
+
+def _notes(error: BaseException) -> str:
+    return "; ".join(getattr(error, "__notes__", ()))
+
+
+def _complain(message: str, hint: str, notes: str, code: int) -> int:
+    line = " ".join(message.split())
+    if notes:
+        line += f" ({notes})"
+    print(f"halo: error: {line}", file=sys.stderr)
+    if hint:
+        print(f"halo: hint: {hint}", file=sys.stderr)
+    return code

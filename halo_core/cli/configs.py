@@ -1,0 +1,39 @@
+"""`halo config`: what a configuration comes to, without running it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from halo_core.cli.flags import takes_config
+
+config_app = typer.Typer(help="Show or validate a configuration.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@config_app.command()
+@takes_config
+def show(raw: dict[str, Any]) -> None:
+    """Print the resolved configuration, with every option of every driver, as YAML."""
+    import yaml
+
+    from halo_core.assemble import Plan
+
+    config = Plan.from_raw(raw).config
+    typer.echo(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+
+
+@config_app.command()
+@takes_config
+def validate(raw: dict[str, Any]) -> None:
+    """Check a configuration and its prompts; say what a run would do."""
+    from halo_core.assemble import Plan
+
+    plan = Plan.from_raw(raw)
+    prompts, heldout = plan.data()
+    plan.check_prompts([*prompts, *heldout])
+    config = plan.config
+    typer.echo(
+        f"ok: {config.cycles} cycles of {len(prompts)} prompts x {config.samples_per_prompt} samples, "
+        f"{len(heldout)} held-out prompts x {config.heldout.samples_per_prompt}"
+    )

@@ -1,0 +1,124 @@
+"""`halo plugins`: what is installed, what its options are, and whether it works here."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from halo_core.discovery import Source
+
+plugins_app = typer.Typer(help="List, describe and check plugins.", invoke_without_command=True, rich_markup_mode=None)
+Kind = Annotated[str | None, typer.Option("--kind", "-k", help="Only this kind: verifier, lr_policy, ...")]
+
+
+@plugins_app.callback()
+def list_plugins(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List every installed plugin without importing any."""
+    if context.invoked_subcommand is not None:
+        return
+    from halo_core.discovery import GROUPS, available
+
+    sources = [source for kind in GROUPS for source in available(kind)]
+    if as_json:
+        typer.echo(json.dumps([_plain(source) for source in sources], indent=2))
+        return
+    rows = [("kind", "name", "distribution", "version", "target")]
+    rows += [(s.kind, s.name, s.distribution, s.version, s.target) for s in sources]
+    typer.echo(_table(rows))
+
+
+@plugins_app.command()
+def show(name: Annotated[str, typer.Argument(help="Name, or a file as ./file.py:Class.")], kind: Kind = None) -> None:
+    """Show what a plugin does and its options, with types and defaults."""
+    from inspect import getdoc
+
+    from halo_core.discovery import load
+    from halo_core.options import options_of
+
+    source = _find(name, kind)
+    loaded = load(source.kind, name if name.partition(":")[0].endswith(".py") else f"{source.distribution}:{source.name}")
+    typer.echo(f"{loaded.source}\n\n{getdoc(loaded.value) or 'no description'}\n")
+    options = options_of(loaded.value) if isinstance(loaded.value, type) else []
+    rows = [("option", "type", "default", "")]
+    rows += [(o.name, o.type, "required" if o.default is ... else json.dumps(o.default, default=str), o.help) for o in options]
+    typer.echo(_table(rows) if options else "no options")
+
+
+@plugins_app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Names; default: all.")] = None, kind: Kind = None
+) -> None:
+    """Import, construct and preflight plugins; exit 1 if any fails."""
+    from halo_core.discovery import GROUPS, available
+
+    sources = [_find(name, kind) for name in names or ()]
+    sources = sources or [source for each in GROUPS if kind in (None, each) for source in available(each)]
+    failures = 0
+    for source in sources:
+        complaint = _check(source)
+        failures += bool(complaint)
+        typer.echo(f"{'FAIL' if complaint else 'ok  '}  {source}{': ' + complaint if complaint else ''}")
+    if failures:
+        raise typer.Exit(1)
+
+
+def _check(source: Source) -> str:
+    """Return what is wrong with a plugin, or an empty string."""
+    from halo_core.assemble import BASES
+    from halo_core.discovery import check_class, load
+    from halo_core.errors import HaloError
+    from halo_core.hooks import Hooks
+    from halo_core.options import build, options_of
+
+    try:
+        loaded = load(source.kind, f"{source.distribution}:{source.name}")
+        if source.kind == "plugin":
+            Hooks().register(loaded.value() if isinstance(loaded.value, type) else loaded.value, loaded.source)
+            return ""
+        cls = check_class(loaded, BASES[source.kind])
+        if any(option.default is ... for option in options_of(cls)):
+            return ""
+        build(cls, {}, where=str(source)).preflight()
+    except HaloError as error:
+        return f"{error}{'; ' + error.hint if error.hint else ''}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def _find(name: str, kind: str | None) -> Source:
+    """Find the one plugin of any kind that `name` means."""
+    from halo_core.discovery import GROUPS, available, load
+    from halo_core.errors import ConfigError, PluginError, did_you_mean
+
+    if kind is not None and kind not in GROUPS:
+        raise ConfigError(f"no such kind: {kind!r}", hint=did_you_mean(kind, GROUPS))
+    if name.partition(":")[0].endswith(".py"):
+        return load(kind or "verifier", name).source
+    everything = [source for each in GROUPS if kind in (None, each) for source in available(each)]
+    found = [source for source in everything if name in (source.name, f"{source.distribution}:{source.name}")]
+    if not found:
+        load(kind or "verifier", name)  # says which package to install, where it is known
+        raise PluginError(f"no plugin named {name!r}", hint=did_you_mean(name, {s.name for s in everything}))
+    if len(found) > 1:
+        kinds = sorted({source.kind for source in found})
+        hint = f"--kind {' or '.join(kinds)}" if len(kinds) > 1 else f"{found[0].distribution}:{name}"
+        raise PluginError(f"{name!r} means {', '.join(map(str, found))}", hint=f"say which: {hint}")
+    return found[0]
+
+
+def _plain(source: Source) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(source)
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,104 @@
+"""`halo run` and `halo resume`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from halo_core.cli.flags import takes_config
+
+if TYPE_CHECKING:
+    from halo_core.assemble import Plan
+    from halo_core.run import Run
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of the table.")]
+
+
+@takes_config
+def run(
+    raw: dict[str, Any],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run directory; default runs/VERIFIER-POLICY-N.")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Sample, verify, select, train; repeat.
+
+    With no model and no prompts, the verifier's own demo is used. A directory that holds an unfinished run
+    of the same configuration is gone on with.
+    """
+    from halo_core.assemble import Plan, next_directory
+
+    plan = Plan.from_raw(raw)
+    _run(plan, output or next_directory(Path("runs"), plan.config), quiet=quiet, as_json=as_json)
+
+
+def resume(
+    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    quiet: Quiet = False,
+    as_json: AsJSON = False,
+) -> None:
+    """Go on with a run that was stopped or killed."""
+    from halo_core.assemble import Plan
+    from halo_core.errors import RunError
+    from halo_core.ledger import Ledger
+
+    ledger = Ledger(directory)
+    if not ledger.exists:
+        raise RunError(f"{directory} holds no run", hint="name the directory that halo run printed")
+    _run(Plan.from_raw(ledger.config()), directory, quiet=quiet, as_json=as_json)
+
+
+def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool) -> None:
+    from halo_core.builtin.console import ConsoleReport, JSONReport
+    from halo_core.ledger import Ledger
+    from halo_core.loop import run_cycles
+
+    first = next(iter(plan.drivers.verifiers.values()))
+    report = JSONReport() if as_json else ConsoleReport(valid_label=first.valid_label, quiet=quiet)
+    _introduce(plan, report.note)
+    with Ledger(directory).locked():
+        run, hooks = plan.open(directory, report)
+        hooks.register(report, name="console")
+        with _interruptible(run):
+            run_cycles(run, hooks)
+
+
+def _introduce(plan: Plan, note: Any) -> None:
+    if plan.demo is None:
+        return
+    name = next(iter(plan.drivers.verifiers))
+    what = "neither model nor prompts given" if plan.demo_model else "no prompts given"
+    used = f"{len(plan.demo.prompts)} prompts, {len(plan.demo.heldout)} held out"
+    used += ", and a tiny model trained from scratch" if plan.demo_model else ""
+    note(f"demo     {what}: using the demo of verifier {name!r} ({used})")
+
+
+@contextmanager
+def _interruptible(run: Run) -> Iterator[None]:
+    """First Ctrl-C: stop at the next safe point. Second: stop at once; what is on disk stays good."""
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        if run.interrupted:
+            raise KeyboardInterrupt
+        run.interrupt()
+        print("\nstopping at the next safe point; Ctrl-C again to stop now", file=sys.stderr)
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.interrupted = True
+        run.check_interrupt()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

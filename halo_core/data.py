@@ -1,0 +1,157 @@
+"""Prompts in: JSON Lines by halo itself, anything else that `datasets` reads through it.
+
+A row has `id` (made from its content when absent), `prompt` (or `text`, or chat `messages`), `reference`
+(what the verifier judges by) and, where several verifiers run, `verifier`. Other keys travel as `meta`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import DataError
+from halo_core.seeds import derive_seed
+from halo_core.types import Prompt
+
+_KNOWN = frozenset({"id", "prompt", "text", "messages", "verifier", "reference"})
+
+
+def load_prompts(source: str | Path) -> list[Prompt]:
+    """Read prompts from a `.jsonl` file, a `.parquet`, `.csv` or `.json` file, or a Hugging Face dataset.
+
+    A dataset is named `hf:owner/name` or `hf:owner/name:split`. Raises a `DataError` that names the line
+    (or row) for anything that is not a prompt, for two prompts with one id, and for an empty source.
+    """
+    prompts: list[Prompt] = []
+    seen: dict[str, str] = {}
+    for place, row in _rows(str(source)):
+        prompt = _prompt(row, place)
+        if prompt.id in seen:
+            raise DataError(f"{place}: id {prompt.id!r} was used before, at {seen[prompt.id]}")
+        seen[prompt.id] = place
+        prompts.append(prompt)
+    if not prompts:
+        raise DataError(f"{source}: no prompts in it", hint="one JSON object a line, with at least a 'prompt'")
+    return prompts
+
+
+def split_heldout(prompts: Sequence[Prompt], share: float, seed: int) -> tuple[list[Prompt], list[Prompt]]:
+    """Split off a random `share` of the prompts (at least one) for measuring; return (train, heldout)."""
+    if len(prompts) < 2:
+        raise DataError("a single prompt cannot be split into training and held-out prompts",
+                        hint="give more prompts, or a file of held-out prompts with --heldout")  # fmt: skip
+    order = list(range(len(prompts)))
+    random.Random(derive_seed(seed, "heldout")).shuffle(order)
+    held = set(order[: min(max(1, round(share * len(prompts))), len(prompts) - 1)])
+    train = [prompt for index, prompt in enumerate(prompts) if index not in held]
+    return train, [prompts[index] for index in sorted(held)]
+
+
+def check_disjoint(prompts: Iterable[Prompt], heldout: Iterable[Prompt]) -> None:
+    """Raise a `DataError` when a held-out prompt is also trained on."""
+    trained = {_content(prompt): prompt.id for prompt in prompts}
+    ids = set(trained.values())
+    for prompt in heldout:
+        twin = trained.get(_content(prompt)) or (prompt.id if prompt.id in ids else None)
+        if twin is not None:
+            raise DataError(
+                f"held-out prompt {prompt.id!r} is also a training prompt ({twin!r})",
+                hint="what a model is measured on must not be what it was trained on; remove one of them",
+            )
+
+
+def _content(prompt: Prompt) -> str:
+    return prompt.text or json.dumps([dict(m) for m in prompt.messages], sort_keys=True)
+
+
+def _rows(source: str) -> Iterator[tuple[str, Any]]:
+    if source.startswith("hf:") or Path(source).suffix in {".parquet", ".csv", ".json"}:
+        return _dataset_rows(source)
+    return _jsonl_rows(source)
+
+
+def _jsonl_rows(source: str) -> Iterator[tuple[str, Any]]:
+    try:
+        with Path(source).open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield f"{source}:{number}", _parse(line, f"{source}:{number}")
+    except OSError as error:
+        raise DataError(f"{source}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{source}: not UTF-8 text (byte {error.start})") from error
+
+
+def _parse(line: str, place: str) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place}: not JSON: {error.msg} at column {error.colno}") from error
+
+
+def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise DataError(f"{source}: reading this needs the datasets package", hint="pip install datasets") from error
+    try:
+        if source.startswith("hf:"):
+            name, _, split = source.removeprefix("hf:").partition(":")
+            table = datasets.load_dataset(name, split=split or "train")
+        else:
+            if not Path(source).is_file():
+                raise DataError(f"{source}: No such file or directory")
+            table = datasets.load_dataset(Path(source).suffix[1:], data_files=source, split="train")
+    except DataError:
+        raise
+    except Exception as error:
+        raise DataError(f"{source}: {str(error).splitlines()[0]}") from error
+    for number, row in enumerate(table, 1):
+        yield f"{source} row {number}", {key: value for key, value in row.items() if value is not None}
+
+
+def _prompt(row: Any, place: str) -> Prompt:
+    if not isinstance(row, dict):
+        raise DataError(f"{place}: a prompt is a JSON object, not {type(row).__name__}")
+    text = row.get("prompt", row.get("text", ""))
+    messages = row.get("messages", ())
+    if not isinstance(text, str):
+        raise DataError(f"{place}: 'prompt' must be text")
+    if bool(text.strip()) == bool(messages):
+        raise DataError(f"{place}: give either 'prompt' (text) or 'messages' (a chat), and not an empty one")
+    reference = _mapping(row.get("reference", {}), "reference", place)
+    verifier = row.get("verifier", "")
+    if not isinstance(verifier, str):
+        raise DataError(f"{place}: 'verifier' must be the name of a verifier")
+    return Prompt(
+        id=str(row.get("id") or _content_id(row)),
+        text=text if not messages else "",
+        messages=tuple(_message(message, place) for message in messages),
+        verifier=verifier,
+        reference=reference,
+        meta={key: value for key, value in row.items() if key not in _KNOWN},
+    )
+
+
+def _mapping(value: Any, key: str, place: str) -> Mapping[str, Any]:
+    """Take a JSON object as it is, or as the text that a CSV or Parquet column holds."""
+    if isinstance(value, str):
+        value = _parse(value, place)
+    if not isinstance(value, dict):
+        raise DataError(f"{place}: {key!r} must be a JSON object")
+    return value
+
+
+def _message(value: Any, place: str) -> Mapping[str, str]:
+    if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("role", "content")):
+        raise DataError(f"{place}: each message needs a text 'role' and a text 'content'")
+    return {"role": value["role"], "content": value["content"]}
+
+
+def _content_id(row: Mapping[str, Any]) -> str:
+    content = json.dumps(row, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]

@@ -1,0 +1,81 @@
+"""RAFT's selection (Dong et al., 2023): a threshold on the reward, then the best share of what is left.
+
+What halo-forge's version got wrong is left out on purpose: a stable sort over the whole file gives, with
+tied rewards, the first half of the file instead of the best half of the samples.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from halo_core.drivers.base import Selector, driver
+from halo_core.types import Sample
+
+
+@driver
+class RAFT(Selector):
+    """Keep samples with a reward of at least `threshold`, then the best `keep_top` of those.
+
+    Completions of one prompt that are the same text are merged into one, weighted by their number, after
+    the choice, so duplicates count as often as they were sampled.
+    """
+
+    threshold: float = 0.5
+    """Lowest reward that is kept."""
+    keep_top: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share kept of those that reach the threshold, rounded up; 1 keeps all."""
+    per: Literal["prompt", "run"] = "prompt"
+    """Whether the best share is taken within each prompt or over all samples of the cycle."""
+    cap: Annotated[int, Field(ge=1)] | None = None
+    """At most this many distinct completions of one prompt, the best ones; none: no limit."""
+    truncated: bool = False
+    """Also keep completions that the token limit cut short."""
+
+    def select(self, samples: Sequence[Sample], *, seed: int) -> Sequence[Sample]:
+        """Return the chosen samples, ordered by prompt and index, with multiplicities as weights."""
+        eligible = [s for s in samples if _reward(s) >= self.threshold and (self.truncated or _finished(s))]
+        ranked = _ranked(eligible, seed)
+        groups = _by_prompt(ranked) if self.per == "prompt" else [ranked]
+        best = [sample for group in groups for sample in group[: math.ceil(self.keep_top * len(group))]]
+        merged = [_merged(group)[: self.cap] for group in _by_prompt(best)]
+        chosen = [sample for group in merged for sample in group]
+        return sorted(chosen, key=lambda s: (s.prompt.id, s.completion.index))
+
+
+def _reward(sample: Sample) -> float:
+    return -math.inf if sample.reward is None else sample.reward
+
+
+def _finished(sample: Sample) -> bool:
+    return sample.completion.finish_reason == "stop"
+
+
+def _ranked(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """Sort best first; ties in an order that depends on the seed and not on the order of `samples`."""
+    shuffled = sorted(samples, key=lambda s: (s.prompt.id, s.completion.index))
+    random.Random(seed).shuffle(shuffled)
+    return sorted(shuffled, key=_reward, reverse=True)
+
+
+def _by_prompt(samples: Sequence[Sample]) -> list[list[Sample]]:
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.prompt.id, []).append(sample)
+    return list(groups.values())
+
+
+def _merged(samples: Sequence[Sample]) -> list[Sample]:
+    """Merge equal token sequences of one prompt into the first of them, with their number as its weight."""
+    first: dict[tuple[int, ...] | str, Sample] = {}
+    count: dict[tuple[int, ...] | str, int] = {}
+    for sample in samples:
+        key = sample.completion.token_ids or sample.completion.text
+        first.setdefault(key, sample)
+        count[key] = count.get(key, 0) + 1
+    return [replace(sample, weight=float(count[key])) for key, sample in first.items()]

@@ -1,0 +1,222 @@
+"""A typed front on pluggy: one checked method for each hook.
+
+pluggy calls plugins and orders them; this module says what came back is usable, and whose fault it is when
+it is not. An exception keeps its type and gets a note that names the plugin, its distribution and version
+and the hook.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from halo_core import hookspecs
+from halo_core.discovery import Source
+from halo_core.errors import HaloError, PluginError, did_you_mean
+from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, TrainStats, Verdict
+
+if TYPE_CHECKING:
+    from halo_core.run import Run
+
+BUILTIN = Source("plugin", "builtin", "halo-core", "", "halo_core.builtin")
+_BLAME = "raised by "
+
+
+class Hooks:
+    """The plugins of one run, in the order they were registered; later ones wrap and override earlier ones."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager("halo")
+        self._manager.add_hookspecs(hookspecs)
+        self._sources: dict[str, Source] = {}
+
+    def register(self, plugin: object, source: Source = BUILTIN, *, name: str = "") -> None:
+        """Add a plugin. Raises a `PluginError` for a hook that does not exist or takes other arguments."""
+        name = name or source.name
+        if name in self._sources:
+            raise PluginError(f"plugin {name!r} is listed twice")
+        try:
+            self._manager.register(plugin, name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            reason = str(error).splitlines()[-1] if isinstance(error, ValueError) else _short(error)
+            raise PluginError(f"{source} cannot be registered: {reason}") from error
+        self._sources[name] = source
+        self._check_hooks(plugin, name, source)
+
+    def sources(self) -> list[Source]:
+        """Return where the plugins that are not built in come from, in order."""
+        return [source for source in self._sources.values() if source is not BUILTIN]
+
+    def lr_for_cycle(self, *, run: Run, cycle: int, history: Sequence[CycleReport]) -> float:
+        """See `hookspecs.lr_for_cycle`."""
+        lr = self._call("lr_for_cycle", run=run, cycle=cycle, history=history)
+        if not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr < 0:
+            raise self._unusable("lr_for_cycle", f"{lr!r} for cycle {cycle}; a learning rate is finite and positive")
+        if lr == 0:
+            raise self._unusable("lr_for_cycle", f"0 for cycle {cycle}; a cycle without a rate teaches nothing")
+        return float(lr)
+
+    def generate(self, *, run: Run, round: Round) -> Iterator[Sequence[Completion]]:
+        """See `hookspecs.generate`."""
+        batches = iter(self._call("generate", run=run, round=round))
+        known = {prompt.id for prompt in round.prompts}
+        while True:
+            with self._blamed("generate"):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            for completion in batch:
+                if completion.prompt_id not in known:
+                    raise self._unusable("generate", f"a completion for {completion.prompt_id!r}, which was not asked for")
+            yield batch
+
+    def verify(self, *, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> Sequence[Verdict]:
+        """See `hookspecs.verify`."""
+        verdicts = self._call("verify", run=run, prompts=prompts, completions=completions)
+        return self._each("verify", verdicts, Verdict, len(completions), "completions")
+
+    def reward(self, *, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[float]:
+        """See `hookspecs.reward`."""
+        rewards = self._call("reward", run=run, cycle=cycle, samples=samples)
+        rewards = self._each("reward", rewards, (int, float), len(samples), "samples")
+        for sample, value in zip(samples, rewards, strict=True):
+            if not math.isfinite(value):
+                raise self._unusable("reward", f"{value} for a completion of prompt {sample.prompt.id!r}")
+        return [float(value) for value in rewards]
+
+    def select(self, *, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
+        """See `hookspecs.select`."""
+        chosen = self._call("select", run=run, cycle=cycle, samples=samples)
+        chosen = self._each("select", chosen, Sample, None, "")
+        for sample in chosen:
+            if not math.isfinite(sample.weight):
+                raise self._unusable("select", f"a weight of {sample.weight} for prompt {sample.prompt.id!r}")
+        return chosen
+
+    def train(self, *, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
+        """See `hookspecs.train`."""
+        stats = self._call("train", run=run, cycle=cycle, samples=samples, lr=lr)
+        if not isinstance(stats, TrainStats):
+            raise self._unusable("train", f"{type(stats).__name__} instead of TrainStats")
+        return stats
+
+    def on_run_start(self, *, run: Run, history: Sequence[CycleReport]) -> None:
+        """See `hookspecs.on_run_start`."""
+        self._notify("on_run_start", run=run, history=history)
+
+    def on_cycle_end(self, *, run: Run, report: CycleReport, history: Sequence[CycleReport]) -> None:
+        """See `hookspecs.on_cycle_end`."""
+        self._notify("on_cycle_end", run=run, report=report, history=history)
+
+    def on_run_end(self, *, run: Run, history: Sequence[CycleReport], error: BaseException | None) -> None:
+        """See `hookspecs.on_run_end`."""
+        self._notify("on_run_end", run=run, history=history, error=error)
+
+    def _notify(self, hook: str, **arguments: Any) -> None:
+        with self._blamed(hook):
+            getattr(self._manager.hook, hook)(**arguments)
+
+    def _call(self, hook: str, **arguments: Any) -> Any:
+        with self._blamed(hook):
+            answer = getattr(self._manager.hook, hook)(**arguments)
+        if answer is None:
+            raise self._unusable(hook, "None")
+        return answer
+
+    def _each(self, hook: str, values: Any, kind: Any, count: int | None, of: str) -> Any:
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            raise self._unusable(hook, f"{type(values).__name__} instead of a list")
+        if count is not None and len(values) != count:
+            raise self._unusable(hook, f"{len(values)} results for {count} {of}")
+        for index, value in enumerate(values):
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise self._unusable(hook, f"{value!r} at position {index}")
+        return values
+
+    def _unusable(self, hook: str, what: str) -> PluginError:
+        """Build the error for an answer that cannot be used; any of the hook's plugins may have made it."""
+        authors = [self._describe(impl.plugin_name) for impl in reversed(self._impls(hook))]
+        outside = [author for author in authors if author != "builtin"] or authors
+        hint = "check what it returns" if len(outside) == 1 else "check what they return, outermost first"
+        return PluginError(f"hook {hook!r} returned {what}; answered by {', '.join(outside) or 'nobody'}", hint=hint)
+
+    @contextmanager
+    def _blamed(self, hook: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            plugin = self._culprit(hook, error)
+            if plugin:
+                add_blame(error, f"{self._describe(plugin)} in hook {hook!r}")
+            raise
+
+    def _culprit(self, hook: str, error: BaseException) -> str:
+        """Name the plugin that was running furthest in when `error` was raised."""
+        codes = {impl.function.__code__: impl.plugin_name for impl in self._impls(hook) if hasattr(impl.function, "__code__")}
+        plugin, traceback = "", error.__traceback__
+        while traceback is not None:
+            plugin = codes.get(traceback.tb_frame.f_code, plugin)
+            traceback = traceback.tb_next
+        return "" if self._sources.get(plugin, BUILTIN) is BUILTIN else plugin
+
+    def _impls(self, hook: str) -> list[pluggy.HookImpl]:
+        return list(getattr(self._manager.hook, hook).get_hookimpls())
+
+    def _describe(self, plugin: str) -> str:
+        source = self._sources[plugin]
+        return "builtin" if source is BUILTIN else str(source)
+
+    def _check_hooks(self, plugin: object, name: str, source: Source) -> None:
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            known = [hook for hook in vars(hookspecs) if hasattr(getattr(hookspecs, hook), "halo_spec")]
+            pending = [hook for hook in vars(self._manager.hook) if hook not in known and not hook.startswith("_")]
+            raise PluginError(
+                f"{source} implements {pending[0]!r}, which is not a hook", hint=did_you_mean(pending[0], known)
+            ) from error
+        for caller in self._manager.get_hookcallers(plugin) or []:
+            for impl in caller.get_hookimpls():
+                if impl.plugin_name == name and _is_async(impl.function):
+                    raise PluginError(
+                        f"{source}: hook {caller.name!r} is a coroutine function",
+                        hint="hooks are called synchronously: use def, not async def",
+                    )
+
+
+def add_blame(error: BaseException, who: str) -> None:
+    """Note on `error` who raised it, unless somebody further in was blamed already."""
+    if not any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ())):
+        error.add_note(f"{_BLAME}{who}")
+
+
+def blame_of(error: BaseException) -> str:
+    """Return the note that `add_blame` left, or an empty string."""
+    return next((note for note in getattr(error, "__notes__", ()) if note.startswith(_BLAME)), "")
+
+
+@contextmanager
+def blamed(source: Source) -> Iterator[None]:
+    """Blame a driver for whatever it raises, other than the errors that halo means for users."""
+    try:
+        yield
+    except HaloError:
+        raise
+    except Exception as error:
+        add_blame(error, str(source))
+        raise
+
+
+def _is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+
+
+def _short(error: pluggy.PluginValidationError) -> str:
+    """Say pluggy's many-line complaint in one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return "; ".join(lines[1:]) or lines[0]

@@ -1,0 +1,89 @@
+"""The core loop. Read this first.
+
+A cycle samples completions for every prompt, verifies each with a program while the next are being
+sampled, rewards them, selects the best, trains on them at the learning rate that the policy set, and
+measures the result on prompts that are never trained on. Every step is a hook (`hookspecs.py`), and every
+hook's default asks the driver that the user named (`builtin/dispatch.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from halo_core.errors import TrainingError
+from halo_core.hooks import Hooks
+from halo_core.pipeline import verified
+from halo_core.run import Run
+from halo_core.types import CycleReport, Sample, Status, TrainStats
+
+
+def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
+    """Run the remaining cycles of `run`; return the reports of all of them, cycle 0 first."""
+    history = run.history()
+    with run.observed(hooks, history):
+        if not history:
+            run.close_cycle(hooks, history, run.report(0, heldout=measured(run, hooks, 0)))
+        for cycle in run.remaining_cycles():
+            lr = hooks.lr_for_cycle(run=run, cycle=cycle, history=history)
+            samples = rewarded(run, hooks, cycle, sampled(run, hooks, cycle))
+            chosen = selected(run, hooks, cycle, samples)
+            stats = trained(run, hooks, cycle, chosen, lr)
+            heldout = measured(run, hooks, cycle)
+            report = run.report(cycle, lr=lr, samples=samples, chosen=chosen, train=stats, heldout=heldout)
+            run.close_cycle(hooks, history, report)
+            if run.stop_reason:
+                break
+    return history
+
+
+def sampled(run: Run, hooks: Hooks, cycle: int) -> list[Sample]:
+    """Sample completions for the training prompts and verify them."""
+    with run.timed("sample"):
+        return verified(run, hooks, run.round(cycle, "train"))
+
+
+def rewarded(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> list[Sample]:
+    """Give a reward to each sample whose verdict is pass or fail; leave the others without."""
+    judged = [sample for sample in samples if sample.verdict.status in (Status.PASS, Status.FAIL)]
+    rewards = hooks.reward(run=run, cycle=cycle, samples=judged)
+    paid = {id(sample): reward for sample, reward in zip(judged, rewards, strict=True)}
+    return [replace(sample, reward=paid.get(id(sample))) for sample in samples]
+
+
+def selected(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
+    """Choose what to train on and record it. Raises a `TrainingError` when nothing was chosen."""
+    candidates = [sample for sample in samples if sample.reward is not None]
+    chosen = hooks.select(run=run, cycle=cycle, samples=candidates)
+    run.ledger.write_rewards(cycle, samples, chosen)
+    if not chosen:
+        best = max((sample.reward or 0.0 for sample in candidates), default=0.0)
+        raise TrainingError(
+            f"cycle {cycle}: none of {len(candidates)} completions was selected; the best reward was {best:g}",
+            hint="start from a stronger model (halo sft), give easier prompts, sample more, or lower the threshold",
+        )
+    return chosen
+
+
+def trained(run: Run, hooks: Hooks, cycle: int, chosen: Sequence[Sample], lr: float) -> TrainStats:
+    """Train on `chosen` and keep the weights. A cycle that could not change them is an error."""
+    done = run.ledger.trained(cycle)
+    if done is not None:
+        run.actor.load(run.ledger.adapter(cycle))
+        return done
+    with run.timed("train"):
+        stats = hooks.train(run=run, cycle=cycle, samples=chosen, lr=lr)
+    if not (stats.steps > 0 and stats.lr_sum > 0 and stats.update_norm > 0):
+        raise TrainingError(
+            f"cycle {cycle} did not change the weights: {stats.steps} steps, summed learning rate "
+            f"{stats.lr_sum:g}, change {stats.update_norm:g}",
+            hint="check the learning rate, the warmup and that something is trainable",
+        )
+    run.ledger.write_trained(cycle, stats, run.actor.save)
+    return stats
+
+
+def measured(run: Run, hooks: Hooks, cycle: int) -> list[Sample]:
+    """Sample and verify the held-out prompts with the weights as they are now."""
+    with run.timed("heldout"):
+        return verified(run, hooks, run.round(cycle, "heldout"))

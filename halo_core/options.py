@@ -1,0 +1,138 @@
+"""Options: text and YAML into a driver's typed fields, and help from the same fields.
+
+A driver's annotations decide how its options are read, so `5e-5` is a float wherever it comes from,
+whatever PyYAML makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from halo_core.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a driver, as `halo plugins show` prints it."""
+
+    name: str
+    type: str
+    default: Any
+    """`...` when the option must be given."""
+    help: str
+
+
+def options_of(cls: type) -> list[Option]:
+    """List the options of `cls`; a class that is not a dataclass has none."""
+    if not is_dataclass(cls):
+        return []
+    info: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
+    found = []
+    for field in fields(cls):
+        described = info.get(field.name)
+        if described is not None:
+            default = ... if described.is_required() else described.get_default(call_default_factory=True)
+        elif field.default_factory is not MISSING:
+            default = field.default_factory()
+        else:
+            default = ... if field.default is MISSING else field.default
+        help_text = " ".join(((described.description if described else None) or "").split())
+        found.append(Option(field.name, _spell(get_type_hints(cls)[field.name]), default, help_text))
+    return found
+
+
+def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
+    """Construct `cls` from options given as text or as YAML values.
+
+    `where` names the thing in messages ("verifier 'gcc'"). Raises a `ConfigError` that names the first
+    offending option, with the nearest known name when it is unknown.
+    """
+    known = {option.name for option in options_of(cls)}
+    for name in values:
+        if name not in known:
+            raise ConfigError(
+                f"{where} has no option {name!r}",
+                hint=did_you_mean(name, known) if known else "it takes no options",
+            )
+    if not is_dataclass(cls):
+        return cls()
+    hints = get_type_hints(cls)
+    read = {name: _read(value, hints[name]) for name, value in values.items()}
+    try:
+        return TypeAdapter(cls).validate_python(read)
+    except ValidationError as error:
+        raise ConfigError(explain(error, where=where)) from error
+
+
+def explain(error: ValidationError, *, where: str) -> str:
+    """Say the first complaint of `error` in one line."""
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"] if not _is_type_tag(part))
+    given = "" if first["type"].startswith("missing") else f" (got {first['input']!r})"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_type" and isinstance(first["input"], bool):
+        message += "; YAML reads bare yes, no, on and off as true and false: quote it"
+    return f"{where}: {path + ': ' if path else ''}{message[:1].lower()}{message[1:]}{given}"
+
+
+def parse_assignments(texts: Iterable[str], *, flag: str) -> dict[str, Any]:
+    """Read repeated `key=value` texts; a key given more than once becomes a list of its values."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"{flag} {text!r} is not of the form key=value")
+        key = key.strip()
+        if key not in found:
+            found[key] = value
+        elif isinstance(found[key], list):
+            found[key].append(value)
+        else:
+            found[key] = [found[key], value]
+    return found
+
+
+def _read(value: Any, hint: Any) -> Any:
+    """Prepare a text for pydantic where its own reading of text falls short."""
+    if not isinstance(value, str):
+        return value
+    choices = get_args(hint) if get_origin(hint) is not None else ()
+    if value.lower() in {"none", "null"} and type(None) in choices:
+        return None
+    if any(_is_collection(choice) for choice in (hint, *choices)):
+        if value[:1] in {"[", "{"}:
+            try:
+                return json.loads(value)
+            except json.JSONDecodeError:
+                return value
+        return value if str in choices or _is_mapping(hint) else [value]
+    return value
+
+
+def _is_collection(hint: Any) -> bool:
+    origin = get_origin(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, (Sequence, Mapping, set)) and origin is not str
+
+
+def _is_mapping(hint: Any) -> bool:
+    origin = get_origin(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _is_type_tag(part: int | str) -> bool:
+    """Whether pydantic put the branch of a union into the path of an error."""
+    return isinstance(part, str) and ("[" in part or part in {"str", "int", "float", "bool", "none"})
+
+
+def _spell(hint: Any) -> str:
+    if isinstance(hint, type) and get_origin(hint) is None:
+        return hint.__name__
+    return str(hint).replace("typing.", "").replace("collections.abc.", "")

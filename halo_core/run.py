@@ -1,0 +1,142 @@
+"""A run: one directory, one configuration, one actor, and the order of its randomness."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from halo_core.errors import Interrupted
+from halo_core.ledger import Ledger
+from halo_core.metrics import rates
+from halo_core.progress import Progress
+from halo_core.seeds import derive_seed
+from halo_core.types import CycleReport, Prompt, Round, Sample, Split, TrainStats
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from halo_core.actor import Actor
+    from halo_core.config import RunConfig
+    from halo_core.hooks import Hooks
+
+
+class Run:
+    """What hooks see of a run in progress. Only `stop` is theirs to call; the rest is to be read."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        ledger: Ledger,
+        actor: Actor,
+        prompts: Sequence[Prompt],
+        heldout: Sequence[Prompt],
+        progress: Progress | None = None,
+    ) -> None:
+        self.config = config
+        self.ledger = ledger
+        self.actor = actor
+        self.prompts = tuple(prompts)
+        self.heldout = tuple(heldout)
+        self.progress = progress or Progress()
+        self.stop_reason = ""
+        self.interrupted = False
+        self._seconds: dict[str, float] = {}
+
+    @property
+    def directory(self) -> Path:
+        """Where everything the run writes is."""
+        return self.ledger.directory
+
+    @property
+    def seed(self) -> int:
+        """The seed that every other is derived from."""
+        return self.config.seed
+
+    def stop(self, reason: str) -> None:
+        """End the run after the current cycle."""
+        self.stop_reason = reason
+
+    def interrupt(self) -> None:
+        """Ask the run to end at the next safe point; `check_interrupt` raises there."""
+        self.interrupted = True
+
+    def check_interrupt(self) -> None:
+        """Raise `Interrupted` if that was asked for."""
+        if self.interrupted:
+            raise Interrupted(f"stopped; go on with: halo resume {self.directory}")
+
+    def history(self) -> list[CycleReport]:
+        """Return the reports of the cycles that are closed."""
+        return self.ledger.reports()
+
+    def remaining_cycles(self) -> range:
+        """Return the numbers of the cycles that are not closed."""
+        return range(max(1, len(self.ledger.reports())), self.config.cycles + 1)
+
+    def round(self, cycle: int, split: Split) -> Round:
+        """Return what is to be sampled in `cycle` for `split`.
+
+        Held-out rounds share one seed over all cycles: the same noise before and after a cycle makes the
+        difference between the two clearer.
+        """
+        if split == "train":
+            seed = derive_seed(self.seed, cycle, "sample")
+            return Round(cycle, split, self.prompts, self.config.samples_per_prompt, seed)
+        seed = derive_seed(self.seed, "heldout")
+        return Round(cycle, split, self.heldout, self.config.heldout.samples_per_prompt, seed)
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the enclosed wall time to the cycle's seconds of `stage`."""
+        begin = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.monotonic() - begin
+
+    @contextmanager
+    def observed(self, hooks: Hooks, history: list[CycleReport]) -> Iterator[None]:
+        """Enclose the cycles: weights restored, on_run_start before, on_run_end after whatever happens."""
+        error: BaseException | None = None
+        hooks.on_run_start(run=self, history=history)
+        try:
+            if len(history) > 1 and self.remaining_cycles():
+                self.actor.load(self.ledger.adapter(history[-1].cycle))
+            yield
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            hooks.on_run_end(run=self, history=history, error=error)
+
+    def report(
+        self,
+        cycle: int,
+        *,
+        heldout: Sequence[Sample],
+        samples: Sequence[Sample] = (),
+        chosen: Sequence[Sample] = (),
+        train: TrainStats | None = None,
+        lr: float = 0.0,
+    ) -> CycleReport:
+        """Sum up a cycle."""
+        rewards = [sample.reward for sample in samples if sample.reward is not None]
+        return CycleReport(
+            cycle,
+            heldout=rates(heldout, seed=self.seed) if heldout else None,
+            lr=lr,
+            rates=rates(samples, seed=self.seed) if samples else None,
+            reward_mean=sum(rewards) / len(rewards) if rewards else 0.0,
+            selected=len(chosen),
+            train=train,
+            seconds=dict(self._seconds),
+        )
+
+    def close_cycle(self, hooks: Hooks, history: list[CycleReport], report: CycleReport) -> None:
+        """Put `report` on disk, add it to `history` and tell the plugins."""
+        self.ledger.write_report(report)
+        self._seconds.clear()
+        history.append(report)
+        hooks.on_cycle_end(run=self, report=report, history=history)

@@ -1,0 +1,25 @@
+"""For authors of plugins and for halo's own tests: contracts to subclass, and fakes of the slow parts.
+
+    from halo_core.testing import VerifierContract
+
+    class TestMyVerifier(VerifierContract):
+        @pytest.fixture
+        def verifier(self): return MyVerifier()
+        ...
+
+Needs pytest; not imported by halo itself.
+"""
+
+from halo_core.testing.contracts import LRPolicyContract, VerifierContract
+from halo_core.testing.fakes import FakeActor, FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
+
+__all__ = [
+    "FakeActor",
+    "FakeGenerator",
+    "FakePolicy",
+    "FakeTrainer",
+    "FakeVerifier",
+    "LRPolicyContract",
+    "VerifierContract",
+    "fake_run",
+]

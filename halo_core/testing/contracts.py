@@ -1,0 +1,117 @@
+"""What any verifier and any LR policy must hold to, as test classes to subclass."""
+
+from __future__ import annotations
+
+import math
+import os
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+
+import pytest
+
+from halo_core.drivers import LRPolicy, Verifier
+from halo_core.errors import DataError
+from halo_core.options import build
+from halo_core.types import Completion, Prompt, Status, Verdict
+
+_HOSTILE = ("", " ", "\0", "\ud800", "é" * 10, "```", "```\n```", "a" * 200_000, "(" * 20_000, "%n%s%d", "\x1b[2J")
+
+
+class VerifierContract(ABC):
+    """Subclass, give the fixtures, and pytest checks the contract of `halo_core.drivers.Verifier`."""
+
+    @pytest.fixture
+    @abstractmethod
+    def verifier(self) -> Verifier:
+        """The verifier to test."""
+
+    @pytest.fixture
+    @abstractmethod
+    def prompt(self) -> Prompt:
+        """A prompt that it can judge."""
+
+    @pytest.fixture
+    @abstractmethod
+    def good(self) -> str:
+        """A completion that must pass."""
+
+    @pytest.fixture
+    @abstractmethod
+    def bad(self) -> str:
+        """A completion that must fail."""
+
+    def test_preflight_passes_here(self, verifier: Verifier) -> None:
+        """The test machine has what the verifier needs."""
+        verifier.preflight()
+
+    def test_good_passes_and_bad_fails(self, verifier: Verifier, prompt: Prompt, good: str, bad: str) -> None:
+        """The least one can ask."""
+        verifier.check_prompt(prompt)
+        assert _check(verifier, prompt, good).status is Status.PASS
+        assert _check(verifier, prompt, bad).status is Status.FAIL
+
+    @pytest.mark.parametrize("text", _HOSTILE, ids=range(len(_HOSTILE)))
+    def test_any_text_gets_a_verdict(self, verifier: Verifier, prompt: Prompt, text: str) -> None:
+        """Odd text is the completion's fault: it fails, it is not an error, nothing is raised."""
+        verdict = _check(verifier, prompt, text)
+        assert verdict.status is Status.FAIL
+        assert 0.0 <= verdict.score <= 1.0
+
+    def test_verdicts_repeat_in_threads(self, verifier: Verifier, prompt: Prompt, good: str, bad: str) -> None:
+        """Eight threads at once give what one gives."""
+        texts = [good, bad] * 8
+        serial = [_outcome(_check(verifier, prompt, text)) for text in texts[:2]] * 8
+        with ThreadPoolExecutor(8) as pool:
+            threaded = list(pool.map(lambda text: _outcome(_check(verifier, prompt, text)), texts))
+        assert threaded == serial
+
+    def test_empty_reference_never_pays(self, verifier: Verifier, prompt: Prompt, bad: str) -> None:
+        """Without anything to judge by, nothing passes: an error in the data, or a fail."""
+        bare = Prompt(prompt.id, prompt.text)
+        try:
+            verifier.check_prompt(bare)
+        except DataError:
+            return
+        assert _check(verifier, bare, bad).status is not Status.PASS
+
+    def test_fingerprint_is_stable_and_options_round_trip(self, verifier: Verifier) -> None:
+        """A verifier rebuilt from its options is the same verifier."""
+        again = build(type(verifier), asdict(verifier), where="verifier")  # type: ignore[call-overload]
+        assert again.fingerprint() == verifier.fingerprint()
+
+    def test_leaves_the_working_directory_alone(self, verifier: Verifier, prompt: Prompt, good: str) -> None:
+        """Nothing is left where the user stands."""
+        before = sorted(os.listdir())
+        _check(verifier, prompt, good)
+        assert sorted(os.listdir()) == before
+
+
+class LRPolicyContract(ABC):
+    """Subclass, give the fixture, and pytest checks the contract of `halo_core.drivers.LRPolicy`."""
+
+    @pytest.fixture
+    @abstractmethod
+    def policy(self) -> LRPolicy:
+        """The policy to test."""
+
+    def test_rates_are_positive_and_finite(self, policy: LRPolicy) -> None:
+        """Over more cycles than anybody runs."""
+        for cycle in range(1, 101):
+            rate = policy.lr(cycle=cycle, cycles=100, history=())
+            assert math.isfinite(rate)
+            assert rate > 0
+
+    def test_is_a_function_of_its_arguments(self, policy: LRPolicy) -> None:
+        """A run that is resumed asks for later cycles first; the answers must not depend on that."""
+        forward = [policy.lr(cycle=c, cycles=10, history=()) for c in range(1, 11)]
+        backward = [policy.lr(cycle=c, cycles=10, history=()) for c in range(10, 0, -1)]
+        assert forward == backward[::-1]
+
+
+def _check(verifier: Verifier, prompt: Prompt, text: str) -> Verdict:
+    return verifier.check(prompt, Completion(prompt.id, 0, text))
+
+
+def _outcome(verdict: Verdict) -> tuple[object, ...]:
+    return verdict.status, verdict.stage, verdict.score, verdict.warnings

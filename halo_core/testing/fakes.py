@@ -1,0 +1,155 @@
+"""Stand-ins for the model and the verifier, so that the loop can be run in milliseconds.
+
+The fake model has one number, its skill: the chance that a completion is right. Training raises it by the
+learning rate. So a test sees learning, resuming and stale weights without torch.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from halo_core.actor import Actor
+from halo_core.builtin.dispatch import Dispatch, Drivers
+from halo_core.config import RunConfig, read_config
+from halo_core.drivers import Generator, LRPolicy, Trainer, Verifier, driver
+from halo_core.drivers.raft import RAFT
+from halo_core.drivers.rewards import Graduated
+from halo_core.hooks import Hooks
+from halo_core.ledger import Ledger
+from halo_core.progress import Progress
+from halo_core.run import Run
+from halo_core.seeds import derive_seed
+from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
+
+
+class FakeActor:
+    """A model with one weight."""
+
+    def __init__(self, skill: float = 0.3) -> None:
+        self.skill = skill
+        self.progress: Callable[[int, int, float], None] | None = None
+
+    def save(self, directory: Path) -> None:
+        """Write the weight."""
+        (directory / "skill.json").write_text(json.dumps(self.skill))
+
+    def load(self, directory: Path) -> None:
+        """Read it back."""
+        self.skill = json.loads((directory / "skill.json").read_text())
+
+
+@driver
+class FakeGenerator(Generator):
+    """Answers "right" with the actor's skill as probability, "wrong" otherwise."""
+
+    batch: int = 16
+    """Completions a batch."""
+    seconds: float = 0.0
+    """Wait before each batch, as for a GPU."""
+
+    def generate(self, actor: Actor, round: Round) -> Iterator[Sequence[Completion]]:
+        """Yield batches as `Round` lays down."""
+        skill = cast(FakeActor, actor).skill
+        jobs = [(prompt, index) for prompt in round.prompts for index in range(round.samples_per_prompt)]
+        batches = [jobs[start : start + self.batch] for start in range(0, len(jobs), self.batch)]
+        for number, batch in enumerate(batches):
+            if number < round.done:
+                continue
+            if self.seconds:
+                time.sleep(self.seconds)
+            source = random.Random(derive_seed(round.seed, number))
+            yield [_complete(prompt, index, source.random() < skill, source) for prompt, index in batch]
+
+
+@driver
+class FakeVerifier(Verifier):
+    """Believes what the completion says: right, wrong, crash, invalid, error."""
+
+    seconds: float = 0.0
+    """Wait before each verdict, as for a compiler."""
+
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        """Read the first word."""
+        if self.seconds:
+            time.sleep(self.seconds)
+        word = completion.text.partition(" ")[0]
+        if word == "raise":
+            raise RuntimeError("the judge fell over")
+        if word == "error":
+            return Verdict(Status.ERROR, Stage.INVALID, detail="no compiler")
+        if word == "right":
+            return Verdict(Status.PASS, Stage.CORRECT, score=1.0)
+        stage = {"wrong": Stage.WRONG, "crash": Stage.CRASHED}.get(word, Stage.INVALID)
+        return Verdict(Status.FAIL, stage)
+
+
+@driver
+class FakeTrainer(Trainer):
+    """Adds the learning rate to the skill."""
+
+    def train(self, actor: Actor, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
+        """Learn."""
+        fake = cast(FakeActor, actor)
+        before = fake.skill
+        fake.skill = min(1.0, before + lr)
+        if fake.progress:
+            fake.progress(1, 1, 1.0 - before)
+        tokens = sum(len(sample.completion.token_ids) for sample in samples)
+        return TrainStats(1, len(samples), tokens, 1 - before, 1 - fake.skill, lr, lr, 0.1, 0.0, fake.skill - before)
+
+
+@driver
+class FakePolicy(LRPolicy):
+    """A constant rate."""
+
+    base_lr: float = 0.1
+    """The rate."""
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return it."""
+        return self.base_lr
+
+
+def fake_run(
+    directory: Path,
+    *,
+    prompts: int = 8,
+    heldout: int = 4,
+    plugins: Sequence[object] = (),
+    progress: Progress | None = None,
+    generator: Generator | None = None,
+    verifier: Verifier | None = None,
+    trainer: Trainer | None = None,
+    **settings: Any,
+) -> tuple[Run, Hooks]:
+    """Build a run of fakes in `directory`, begun or gone on with. `settings` are keys of the configuration."""
+    config: RunConfig = read_config({"verifier": ["fake"], "cycles": 2, "samples_per_prompt": 4, **settings})
+    drivers = Drivers(
+        generator=generator or FakeGenerator(),
+        verifiers={"fake": verifier or FakeVerifier()},
+        reward=Graduated(),
+        selector=RAFT(),
+        trainer=trainer or FakeTrainer(),
+        lr_policy=FakePolicy(),
+    )
+    hooks = Hooks()
+    hooks.register(Dispatch(drivers, config.workers), name="dispatch")
+    for number, plugin in enumerate(plugins):
+        hooks.register(plugin, name=getattr(plugin, "__name__", f"plugin{number}"))
+    ledger = Ledger(directory)
+    train = [Prompt(f"t{number}", f"task {number}") for number in range(prompts)]
+    held = [Prompt(f"h{number}", f"held-out task {number}") for number in range(heldout)]
+    if not ledger.exists:
+        ledger.begin(config.model_dump(mode="json"), [], train, held)
+    return Run(config, ledger, cast(Actor, FakeActor()), train, held, progress), hooks
+
+
+def _complete(prompt: Prompt, index: int, right: bool, source: random.Random) -> Completion:
+    form = source.randrange(1000)
+    ids = tuple(source.randrange(2, 500) for _ in range(12))
+    return Completion(prompt.id, index, f"{'right' if right else 'wrong'} {form}", (1, 2, 3), ids, "stop")
