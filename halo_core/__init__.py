@@ -1,4 +1,99 @@
 """halo: train language models with rewards that a program can check.
 
-The public names. Importing this package never imports torch.
+The public names; each is imported when it is first used. Importing this package never imports torch.
+
+    from halo_core import Verifier, Verdict, driver       to write a verifier
+    from halo_core import hookimpl                        to write a hook plugin
+    from halo_core import Plan, run_cycles                to run from Python
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from halo_core.assemble import Plan
+    from halo_core.drivers import (
+        Demo,
+        Driver,
+        Generator,
+        LRPolicy,
+        Reward,
+        Selector,
+        Trainer,
+        Verifier,
+        driver,
+    )
+    from halo_core.errors import HaloError
+    from halo_core.hooks import Hooks
+    from halo_core.hookspecs import hookimpl
+    from halo_core.loop import run_cycles
+    from halo_core.run import Run
+    from halo_core.seeds import derive_seed
+    from halo_core.types import (
+        Completion,
+        CycleReport,
+        Prompt,
+        Rates,
+        Round,
+        Sample,
+        Stage,
+        Status,
+        TrainStats,
+        Verdict,
+    )
+
+_HOME = {
+    "halo_core.assemble": ("Plan",),
+    "halo_core.drivers": (
+        "Demo", "Driver", "Generator", "LRPolicy", "Reward", "Selector", "Trainer", "Verifier", "driver",
+    ),
+    "halo_core.errors": ("HaloError",),
+    "halo_core.hooks": ("Hooks",),
+    "halo_core.hookspecs": ("hookimpl",),
+    "halo_core.loop": ("run_cycles",),
+    "halo_core.run": ("Run",),
+    "halo_core.seeds": ("derive_seed",),
+    "halo_core.types": (
+        "Completion", "CycleReport", "Prompt", "Rates", "Round", "Sample", "Stage", "Status", "TrainStats", "Verdict",
+    ),
+}  # fmt: skip
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "Completion",
+    "CycleReport",
+    "Demo",
+    "Driver",
+    "Generator",
+    "HaloError",
+    "Hooks",
+    "LRPolicy",
+    "Plan",
+    "Prompt",
+    "Rates",
+    "Reward",
+    "Round",
+    "Run",
+    "Sample",
+    "Selector",
+    "Stage",
+    "Status",
+    "TrainStats",
+    "Trainer",
+    "Verdict",
+    "Verifier",
+    "derive_seed",
+    "driver",
+    "hookimpl",
+    "run_cycles",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module 'halo_core' has no attribute {name!r}")
+    return getattr(import_module(_MODULE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,23 @@
+"""The public names are exactly these, and having them costs nothing until they are used."""
+
+import subprocess
+import sys
+
+import halo_core
+
+
+def test_every_public_name_resolves_and_nothing_else_is_promised() -> None:
+    assert sorted(halo_core.__all__) == sorted(halo_core._MODULE)
+    for name in halo_core.__all__:
+        value = getattr(halo_core, name)
+        assert value.__module__.startswith("halo_core") or name == "hookimpl"
+
+
+def test_importing_everything_public_leaves_torch_out() -> None:
+    code = "import sys, halo_core; [getattr(halo_core, n) for n in halo_core.__all__]; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_importing_the_package_leaves_pydantic_out() -> None:
+    code = "import sys, halo_core.cli; sys.exit(bool({'torch', 'pydantic', 'numpy', 'yaml'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
