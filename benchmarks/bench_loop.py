@@ -29,7 +29,12 @@ def overhead() -> float:
     generator = FakeGenerator(batch=BATCH)
     with tempfile.TemporaryDirectory() as folder:
         run, hooks = fake_run(
-            Path(folder) / "run", prompts=PROMPTS, heldout=1, cycles=1, samples_per_prompt=PER_PROMPT, generator=generator
+            Path(folder) / "run",
+            prompts=PROMPTS,
+            heldout=1,
+            cycles=1,
+            samples_per_prompt=PER_PROMPT,
+            generator=generator,
         )
         begin = time.perf_counter()
         run_cycles(run, hooks)
@@ -53,12 +58,20 @@ def sampling_stage(generate_seconds: float, verify_seconds: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeat", type=int, default=3)
     repeat = parser.parse_args().repeat
     costs = [overhead() for _ in range(repeat)]
-    print(f"overhead: {statistics.median(costs):.0f} us a sample (of {', '.join(f'{c:.0f}' for c in costs)}); goal 200")
-    for name, wait, judge in (("sampling longer", 0.2, 0.015), ("equal", 0.2, 0.025), ("judging longer", 0.1, 0.025)):
+    print(
+        f"overhead: {statistics.median(costs):.0f} us a sample (of {', '.join(f'{c:.0f}' for c in costs)}); goal 200"
+    )
+    for name, wait, judge in (
+        ("sampling longer", 0.2, 0.015),
+        ("equal", 0.2, 0.025),
+        ("judging longer", 0.1, 0.025),
+    ):
         ratios = []
         for _ in range(repeat):
             both, alone = sampling_stage(wait, judge), (sampling_stage(wait, 0.0), sampling_stage(0.0, judge))

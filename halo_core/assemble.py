@@ -1,8 +1,8 @@
 """From a configuration to a run that is ready to go: drivers built, data read, directory opened.
 
-    plan = Plan.from_raw(raw)            nothing is written, no model is loaded
-    run, hooks = plan.open(directory)    the directory is begun, or gone on with
-    run_cycles(run, hooks)
+plan = Plan.from_raw(raw)            nothing is written, no model is loaded
+run, hooks = plan.open(directory)    the directory is begun, or gone on with
+run_cycles(run, hooks)
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class Plan:
         loaded = {kind: _load(kind, getattr(config, kind)) for kind in SINGLE}
         judges = {short_name(spec.name): _load("verifier", spec) for spec in config.verifier}
         verifiers = {
-            short_name(spec.name): build(judges[short_name(spec.name)].value, spec.options, where=f"verifier {spec.name!r}")
+            short_name(spec.name): build(
+                judges[short_name(spec.name)].value, spec.options, where=f"verifier {spec.name!r}"
+            )
             for spec in config.verifier
         }
         demo = None if config.data.prompts else _demo(verifiers)
@@ -82,9 +84,16 @@ class Plan:
         if demo is not None and demo_model:
             config = read_config(_suggested(raw, demo, {kind: loaded[kind].value for kind in SINGLE}))
         if not config.model.name and demo is None:
-            raise ConfigError("prompts were given but no model", hint="name one: --model Qwen/Qwen2.5-Coder-0.5B or a directory")
+            raise ConfigError(
+                "prompts were given but no model",
+                hint="name one: --model Qwen/Qwen2.5-Coder-0.5B or a directory",
+            )
         built = {
-            kind: build(loaded[kind].value, getattr(config, kind).options, where=f"{kind} {getattr(config, kind).name!r}")
+            kind: build(
+                loaded[kind].value,
+                getattr(config, kind).options,
+                where=f"{kind} {getattr(config, kind).name!r}",
+            )
             for kind in SINGLE
         }
         sources = {kind: loaded[kind].source for kind in SINGLE}
@@ -108,7 +117,9 @@ class Plan:
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
         else:
             if directory.is_dir() and any(path.name != ".lock" for path in directory.iterdir()):
-                raise RunError(f"{directory} is not empty and holds no run", hint="choose another place with --output")
+                raise RunError(
+                    f"{directory} is not empty and holds no run", hint="choose another place with --output"
+                )
             prompts, heldout = self.data()
             self.check_prompts([*prompts, *heldout])
         self.preflight()
@@ -165,7 +176,9 @@ class Plan:
             name = self.drivers.verifier_for(prompt)
             if name not in self.drivers.verifiers:
                 hint = did_you_mean(name, self.drivers.verifiers)
-                raise DataError(f"prompt {prompt.id!r} wants verifier {name!r}, which this run does not have", hint=hint)
+                raise DataError(
+                    f"prompt {prompt.id!r} wants verifier {name!r}, which this run does not have", hint=hint
+                )
             self.drivers.verifiers[name].check_prompt(prompt)
 
     def _manifest(self) -> list[dict[str, Any]]:
@@ -185,10 +198,12 @@ def _plugin(spec: DriverSpec) -> tuple[object, Source, dict[str, Any]]:
     loaded = load("plugin", spec.name)
     where = f"plugin {spec.name!r}"
     if isinstance(loaded.value, type):
-        plugin = build(loaded.value, spec.options, where=where)
-        return plugin, loaded.source, asdict(plugin) if is_dataclass(plugin) else {}
+        plugin: object = build(loaded.value, spec.options, where=where)
+        return plugin, loaded.source, _options(plugin)
     if spec.options:
-        raise ConfigError(f"{where} takes no options: it is a module", hint="make it a class decorated with @driver")
+        raise ConfigError(
+            f"{where} takes no options: it is a module", hint="make it a class decorated with @driver"
+        )
     return loaded.value, loaded.source, {}
 
 
@@ -222,19 +237,27 @@ def _suggested(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) 
 
 def _resolved(config: RunConfig, drivers: Drivers) -> RunConfig:
     """Write out every option, and make paths independent of the working directory."""
-    update: dict[str, Any] = {
-        kind: _full(getattr(config, kind), getattr(drivers, kind)) for kind in SINGLE
-    }
-    update["verifier"] = tuple(_full(spec, drivers.verifiers[short_name(spec.name)]) for spec in config.verifier)
-    update["plugins"] = tuple(DriverSpec(name=_absolute(spec.name), options=spec.options) for spec in config.plugins)
-    update["model"] = replace(config.model, name=_absolute(config.model.name), adapter=_absolute(config.model.adapter))
+    update: dict[str, Any] = {kind: _full(getattr(config, kind), getattr(drivers, kind)) for kind in SINGLE}
+    update["verifier"] = tuple(
+        _full(spec, drivers.verifiers[short_name(spec.name)]) for spec in config.verifier
+    )
+    update["plugins"] = tuple(
+        DriverSpec(name=_absolute(spec.name), options=spec.options) for spec in config.plugins
+    )
+    update["model"] = replace(
+        config.model, name=_absolute(config.model.name), adapter=_absolute(config.model.adapter)
+    )
     prompts, heldout = _absolute(config.data.prompts), _absolute(config.data.heldout)
     update["data"] = config.data.model_copy(update={"prompts": prompts, "heldout": heldout})
     return config.model_copy(update=update)
 
 
 def _full(spec: DriverSpec, driver: Any) -> DriverSpec:
-    return DriverSpec(name=_absolute(spec.name), options=asdict(driver) if is_dataclass(driver) else {})
+    return DriverSpec(name=_absolute(spec.name), options=_options(driver))
+
+
+def _options(driver: object) -> dict[str, Any]:
+    return asdict(driver) if is_dataclass(driver) and not isinstance(driver, type) else {}
 
 
 def _absolute(name: Any) -> Any:
@@ -242,7 +265,9 @@ def _absolute(name: Any) -> Any:
     if not name:
         return name
     path, colon, attribute = name.partition(":")
-    is_path = Path(path).exists() and (path.endswith(".py") or "/" in path or "." in path or Path(path).is_dir())
+    is_path = Path(path).exists() and (
+        path.endswith(".py") or "/" in path or "." in path or Path(path).is_dir()
+    )
     return f"{Path(path).resolve()}{colon}{attribute}" if is_path else name
 
 
@@ -253,6 +278,3 @@ def next_directory(root: Path, config: RunConfig) -> Path:
     while (root / f"{stem}-{number}").exists():
         number += 1
     return root / f"{stem}-{number}"
-
-
-

@@ -122,7 +122,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file. Raises a `ConfigError` with line and column where it is not usable."""
     try:
         text = Path(path).read_text(encoding="utf-8")
-        loaded = yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
+        loaded = yaml.load(text, _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -220,8 +220,14 @@ def short_name(name: str) -> str:
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, Mapping):
-        return {k: v for key, sub in value.items() for k, v in _flat(sub, f"{prefix}.{key}".lstrip(".")).items()}
-    if isinstance(value, Sequence) and not isinstance(value, str) and any(isinstance(v, Mapping) for v in value):
+        return {
+            k: v for key, sub in value.items() for k, v in _flat(sub, f"{prefix}.{key}".lstrip(".")).items()
+        }
+    if (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and any(isinstance(v, Mapping) for v in value)
+    ):
         return {k: v for i, sub in enumerate(value) for k, v in _flat(sub, f"{prefix}[{i}]").items()}
     return {prefix: json.loads(json.dumps(value, default=str))}
 
@@ -236,7 +242,9 @@ def _complaint(error: ValidationError, where: str) -> ConfigError:
         fields = getattr(section, "model_fields", None) or getattr(section, "__pydantic_fields__", {})
         return ConfigError(f"{where}: unknown key {'.'.join(path)!r}", hint=did_you_mean(path[-1], fields))
     if first["type"] == "missing" and path == ["verifier"]:
-        return ConfigError("no verifier was named", hint="say what judges: --verifier gcc (halo plugins lists them)")
+        return ConfigError(
+            "no verifier was named", hint="say what judges: --verifier gcc (halo plugins lists them)"
+        )
     return ConfigError(explain(error, where=where))
 
 
@@ -248,6 +256,8 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)

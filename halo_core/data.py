@@ -35,7 +35,9 @@ def load_prompts(source: str | Path) -> list[Prompt]:
         seen[prompt.id] = place
         prompts.append(prompt)
     if not prompts:
-        raise DataError(f"{source}: no prompts in it", hint="one JSON object a line, with at least a 'prompt'")
+        raise DataError(
+            f"{source}: no prompts in it", hint="one JSON object a line, with at least a 'prompt'"
+        )
     return prompts
 
 
@@ -97,7 +99,9 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
     try:
         import datasets
     except ImportError as error:
-        raise DataError(f"{source}: reading this needs the datasets package", hint="pip install datasets") from error
+        raise DataError(
+            f"{source}: reading this needs the datasets package", hint="pip install datasets"
+        ) from error
     try:
         if source.startswith("hf:"):
             name, _, split = source.removeprefix("hf:").partition(":")

@@ -37,7 +37,10 @@ GROUPS: Mapping[str, str] = {
 """Entry-point group for each kind of plugin."""
 
 PACKAGES: Mapping[tuple[str, str], str] = {
-    **{("verifier", name): f"halo-verifier-{name}" for name in ("gcc", "pytest", "sql", "sympy", "jsonschema")},
+    **{
+        ("verifier", name): f"halo-verifier-{name}"
+        for name in ("gcc", "pytest", "sql", "sympy", "jsonschema")
+    },
     **{("lr_policy", name): "halo-lr-policies" for name in ("constant", "manual", "exponential")},
 }
 """Packages of this project that provide a name; used only to say what to install."""
@@ -132,7 +135,10 @@ class _EntryPointManager(DriverManager):  # type: ignore[misc]
         self._entry = entry
         self._source = source
         super().__init__(
-            namespace=entry.group, name=entry.name, on_load_failure_callback=self._fail, warn_on_missing_entrypoint=False
+            namespace=entry.group,
+            name=entry.name,
+            on_load_failure_callback=self._fail,
+            warn_on_missing_entrypoint=False,
         )
 
     def list_entry_points(self) -> list[EntryPoint]:
@@ -157,7 +163,9 @@ def _load_file(kind: str, path: Path, attribute: str) -> Loaded:
         raise PluginError(f"{path} has no {attribute!r}", hint=did_you_mean(attribute, names))
     if not attribute and kind != "plugin":
         raise PluginError(f"{kind} {str(path)!r} names no class", hint=f"write {path}:ClassName")
-    source = Source(kind, attribute or path.stem, str(path), f"sha256:{digest[:12]}", f"{path}:{attribute}".rstrip(":"))
+    source = Source(
+        kind, attribute or path.stem, str(path), f"sha256:{digest[:12]}", f"{path}:{attribute}".rstrip(":")
+    )
     return Loaded(source, getattr(module, attribute) if attribute else module)
 
 

@@ -56,9 +56,13 @@ class Hooks:
         """See `hookspecs.lr_for_cycle`."""
         lr = self._call("lr_for_cycle", run=run, cycle=cycle, history=history)
         if not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr < 0:
-            raise self._unusable("lr_for_cycle", f"{lr!r} for cycle {cycle}; a learning rate is finite and positive")
+            raise self._unusable(
+                "lr_for_cycle", f"{lr!r} for cycle {cycle}; a learning rate is finite and positive"
+            )
         if lr == 0:
-            raise self._unusable("lr_for_cycle", f"0 for cycle {cycle}; a cycle without a rate teaches nothing")
+            raise self._unusable(
+                "lr_for_cycle", f"0 for cycle {cycle}; a cycle without a rate teaches nothing"
+            )
         return float(lr)
 
     def generate(self, *, run: Run, round: Round) -> Iterator[Sequence[Completion]]:
@@ -72,13 +76,18 @@ class Hooks:
                 return
             for completion in batch:
                 if completion.prompt_id not in known:
-                    raise self._unusable("generate", f"a completion for {completion.prompt_id!r}, which was not asked for")
+                    raise self._unusable(
+                        "generate", f"a completion for {completion.prompt_id!r}, which was not asked for"
+                    )
             yield batch
 
-    def verify(self, *, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> Sequence[Verdict]:
+    def verify(
+        self, *, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]
+    ) -> Sequence[Verdict]:
         """See `hookspecs.verify`."""
         verdicts = self._call("verify", run=run, prompts=prompts, completions=completions)
-        return self._each("verify", verdicts, Verdict, len(completions), "completions")
+        checked: Sequence[Verdict] = self._each("verify", verdicts, Verdict, len(completions), "completions")
+        return checked
 
     def reward(self, *, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[float]:
         """See `hookspecs.reward`."""
@@ -91,8 +100,8 @@ class Hooks:
 
     def select(self, *, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
         """See `hookspecs.select`."""
-        chosen = self._call("select", run=run, cycle=cycle, samples=samples)
-        chosen = self._each("select", chosen, Sample, None, "")
+        answer = self._call("select", run=run, cycle=cycle, samples=samples)
+        chosen: Sequence[Sample] = self._each("select", answer, Sample, None, "")
         for sample in chosen:
             if not math.isfinite(sample.weight):
                 raise self._unusable("select", f"a weight of {sample.weight} for prompt {sample.prompt.id!r}")
@@ -143,7 +152,9 @@ class Hooks:
         authors = [self._describe(impl.plugin_name) for impl in reversed(self._impls(hook))]
         outside = [author for author in authors if author != "builtin"] or authors
         hint = "check what it returns" if len(outside) == 1 else "check what they return, outermost first"
-        return PluginError(f"hook {hook!r} returned {what}; answered by {', '.join(outside) or 'nobody'}", hint=hint)
+        return PluginError(
+            f"hook {hook!r} returned {what}; answered by {', '.join(outside) or 'nobody'}", hint=hint
+        )
 
     @contextmanager
     def _blamed(self, hook: str) -> Iterator[None]:
@@ -157,7 +168,11 @@ class Hooks:
 
     def _culprit(self, hook: str, error: BaseException) -> str:
         """Name the plugin that was running furthest in when `error` was raised."""
-        codes = {impl.function.__code__: impl.plugin_name for impl in self._impls(hook) if hasattr(impl.function, "__code__")}
+        codes = {
+            impl.function.__code__: impl.plugin_name
+            for impl in self._impls(hook)
+            if hasattr(impl.function, "__code__")
+        }
         plugin, traceback = "", error.__traceback__
         while traceback is not None:
             plugin = codes.get(traceback.tb_frame.f_code, plugin)
@@ -176,9 +191,12 @@ class Hooks:
             self._manager.check_pending()
         except pluggy.PluginValidationError as error:
             known = [hook for hook in vars(hookspecs) if hasattr(getattr(hookspecs, hook), "halo_spec")]
-            pending = [hook for hook in vars(self._manager.hook) if hook not in known and not hook.startswith("_")]
+            pending = [
+                hook for hook in vars(self._manager.hook) if hook not in known and not hook.startswith("_")
+            ]
             raise PluginError(
-                f"{source} implements {pending[0]!r}, which is not a hook", hint=did_you_mean(pending[0], known)
+                f"{source} implements {pending[0]!r}, which is not a hook",
+                hint=did_you_mean(pending[0], known),
             ) from error
         for caller in self._manager.get_hookcallers(plugin) or []:
             for impl in caller.get_hookimpls():

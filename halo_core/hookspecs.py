@@ -43,7 +43,9 @@ def generate(run: Run, round: Round) -> Iterator[Sequence[Completion]] | None:
 
 
 @hookspec(firstresult=True)
-def verify(run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> Sequence[Verdict] | None:
+def verify(
+    run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]
+) -> Sequence[Verdict] | None:
     """Return one verdict for each completion, in order; `prompts[i]` is the task of `completions[i]`.
 
     Called from a worker thread, one batch at a time or several at once, while later batches are sampled.

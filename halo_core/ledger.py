@@ -65,11 +65,17 @@ class Ledger:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RunError(f"{self.directory} is in use by another process", hint="wait for it, or stop it") from error
+                raise RunError(
+                    f"{self.directory} is in use by another process", hint="wait for it, or stop it"
+                ) from error
             yield
 
     def begin(
-        self, config: Mapping[str, Any], plugins: Sequence[Any], prompts: Sequence[Prompt], heldout: Sequence[Prompt]
+        self,
+        config: Mapping[str, Any],
+        plugins: Sequence[Any],
+        prompts: Sequence[Prompt],
+        heldout: Sequence[Prompt],
     ) -> None:
         """Write what the run is made of; `run.yaml` last, since its presence marks a run."""
         self._write("plugins.json", json.dumps(plugins, indent=2) + "\n")
@@ -134,7 +140,9 @@ class Ledger:
         """Record each sample's reward and the weight it is trained with."""
         weights = {(s.prompt.id, s.completion.index): s.weight for s in chosen}
         lines = (
-            json.dumps([s.prompt.id, s.completion.index, s.reward, weights.get((s.prompt.id, s.completion.index), 0)])
+            json.dumps(
+                [s.prompt.id, s.completion.index, s.reward, weights.get((s.prompt.id, s.completion.index), 0)]
+            )
             for s in samples
             if s.reward is not None
         )
@@ -192,7 +200,8 @@ def _disk(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise RunError(
-            f"{path}: {reason}", hint="make room or choose another place with --output; what was written is kept"
+            f"{path}: {reason}",
+            hint="make room or choose another place with --output; what was written is kept",
         ) from error
 
 

@@ -51,7 +51,9 @@ class Change:
         return self.interval[0] > 0 or self.interval[1] < 0
 
 
-def change(before: Sequence[Sample], after: Sequence[Sample], what: Callable[[Sample], bool], *, seed: int) -> Change:
+def change(
+    before: Sequence[Sample], after: Sequence[Sample], what: Callable[[Sample], bool], *, seed: int
+) -> Change:
     """Compare the share of samples for which `what` holds, pairing by prompt."""
     first, second = _counts(_judged(before), what), _counts(_judged(after), what)
     shared = sorted(first.keys() & second.keys())

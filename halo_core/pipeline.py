@@ -32,6 +32,7 @@ def verified(run: Run, hooks: Hooks, round: Round) -> list[Sample]:
     """
     batches = run.ledger.batches(round.cycle, round.split, round.prompts)
     samples = [sample for batch in batches for sample in batch]
+    errors = _ErrorRate(run.config.max_error_rate)
     total = len(round.prompts) * round.samples_per_prompt
     if len(samples) == total:
         return samples
@@ -45,7 +46,7 @@ def verified(run: Run, hooks: Hooks, round: Round) -> list[Sample]:
             run.ledger.append(round.cycle, round.split, batch)
             samples.extend(batch)
             advance(len(batch))
-            _check_errors(samples, run.config.max_error_rate)
+            errors.check(batch)
 
         def judge(completions: Sequence[Completion]) -> list[Sample]:
             tasks = [prompts[completion.prompt_id] for completion in completions]
@@ -74,14 +75,23 @@ def _name(round: Round) -> str:
     return f"cycle {round.cycle} {stage}"
 
 
-def _check_errors(samples: Sequence[Sample], limit: float) -> None:
-    errors = [sample for sample in samples if sample.verdict.status is Status.ERROR]
-    if errors and len(samples) >= _ENOUGH and len(errors) > limit * len(samples):
-        raise VerifierError(
-            f"{len(errors)} of {len(samples)} verdicts are errors, more than max_error_rate {limit:g}; "
-            f"the last: {errors[-1].verdict.detail or 'no detail'}",
-            hint="mend the verifier or its tools (halo plugins check); the run can then be resumed",
-        )
+class _ErrorRate:
+    """Stops a round in which too many verdicts are errors."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._seen = self._errors = 0
+
+    def check(self, batch: Sequence[Sample]) -> None:
+        broken = [sample for sample in batch if sample.verdict.status is Status.ERROR]
+        self._seen += len(batch)
+        self._errors += len(broken)
+        if broken and self._seen >= _ENOUGH and self._errors > self._limit * self._seen:
+            raise VerifierError(
+                f"{self._errors} of {self._seen} verdicts are errors, more than max_error_rate {self._limit:g}; "
+                f"the last: {broken[-1].verdict.detail or 'no detail'}",
+                hint="mend the verifier or its tools (halo plugins check); the run can then be resumed",
+            )
 
 
 def _check_complete(samples: Sequence[Sample], round: Round) -> None:

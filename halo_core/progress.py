@@ -24,7 +24,7 @@ class Progress:
 
     def note(self, message: str) -> None:
         """Say one line."""
-        return None
+        return
 
 
 def _ignore(count: int = 1, *, total: int | None = None, note: str = "") -> None:

@@ -88,7 +88,7 @@ class Completion:
     finish_reason: FinishReason = "stop"
     """`length` when the token limit cut the completion short."""
     logprob: float | None = None
-    """Sum over `token_ids` of log p in nats under the sampled model at temperature 1; None if not recorded."""
+    """Sum over `token_ids` of log p in nats at temperature 1 under the sampled model; None if not recorded."""
 
 
 @dataclass(frozen=True, slots=True)

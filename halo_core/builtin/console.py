@@ -42,8 +42,14 @@ class ConsoleReport(Progress):
         if self._quiet or not self._console.is_terminal:
             yield _silent
             return
-        columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"),
-                   TimeRemainingColumn(), TextColumn("{task.fields[note]}"))  # fmt: skip
+        columns = (
+            TextColumn("{task.description:<20}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
         with Bars(*columns, console=self._console, transient=True) as bars:
             task = bars.add_task(name, total=total or None, rate="", note="")
             begin, done = time.monotonic(), 0
@@ -52,7 +58,7 @@ class ConsoleReport(Progress):
                 nonlocal done
                 done += count
                 rate = f"{done / max(time.monotonic() - begin, 1e-6):.0f} {unit}/s"
-                bars.update(task, advance=count, rate=rate, note=note, **({"total": total} if total else {}))
+                bars.update(task, advance=count, rate=rate, note=note, total=total or bars.tasks[0].total)
 
             yield advance
 
@@ -89,7 +95,9 @@ class ConsoleReport(Progress):
         self._console.print(describe_change(f"held-out {self._valid}", before), markup=False)
         self._console.print(describe_change("held-out pass", after), markup=False)
         self._console.print(f"adapter  {run.ledger.adapter(last)}", markup=False)
-        self._console.print(f"try it   halo generate {run.directory} {json.dumps(_first_task(run))}", markup=False)
+        self._console.print(
+            f"try it   halo generate {run.directory} {json.dumps(_first_task(run))}", markup=False
+        )
 
 
 class JSONReport(Progress):
@@ -98,7 +106,9 @@ class JSONReport(Progress):
     @hookimpl
     def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
         """Say where the run is and which cycles it has."""
-        _emit({"event": "run_start", "directory": str(run.directory), "cycles_done": max(0, len(history) - 1)})
+        _emit(
+            {"event": "run_start", "directory": str(run.directory), "cycles_done": max(0, len(history) - 1)}
+        )
 
     @hookimpl
     def on_cycle_end(self, report: CycleReport) -> None:
@@ -119,7 +129,8 @@ class JSONReport(Progress):
 def heldout_changes(run: Run, cycle: int) -> tuple[Change, Change]:
     """Compare held-out samples of cycle 0 and `cycle`: change of the valid and of the pass rate."""
     before, after = (
-        [sample for batch in run.ledger.batches(c, "heldout", run.heldout) for sample in batch] for c in (0, cycle)
+        [sample for batch in run.ledger.batches(c, "heldout", run.heldout) for sample in batch]
+        for c in (0, cycle)
     )
     return change(before, after, is_valid, seed=run.seed), change(before, after, is_pass, seed=run.seed)
 
@@ -127,8 +138,12 @@ def heldout_changes(run: Run, cycle: int) -> tuple[Change, Change]:
 def row(report: CycleReport) -> str:
     """Write a cycle as a row of the table."""
     r, t = report.rates, report.train
-    heldout = f"  {_rate(report.heldout, 'valid')}  {_rate(report.heldout, 'passed')}" if report.heldout else ""
-    seconds = "+".join(f"{report.seconds[key]:.0f}" for key in ("sample", "train", "heldout") if key in report.seconds)
+    heldout = (
+        f"  {_rate(report.heldout, 'valid')}  {_rate(report.heldout, 'passed')}" if report.heldout else ""
+    )
+    seconds = "+".join(
+        f"{report.seconds[key]:.0f}" for key in ("sample", "train", "heldout") if key in report.seconds
+    )
     if r is None or t is None:
         return f"{report.cycle:5d}{'before training':>67}  {seconds:>9}{heldout}"
     return (

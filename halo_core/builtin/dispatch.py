@@ -66,7 +66,10 @@ class Dispatch:
             key = (prompt.id, completion.text)
             if key not in once:
                 once[key] = self._pool.submit(self._judge, prompt, completion).result
-        return [once[prompt.id, completion.text]() for prompt, completion in zip(prompts, completions, strict=True)]
+        return [
+            once[prompt.id, completion.text]()
+            for prompt, completion in zip(prompts, completions, strict=True)
+        ]
 
     @hookimpl
     def reward(self, samples: Sequence[Sample]) -> list[float]:
@@ -84,7 +87,10 @@ class Dispatch:
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
         """Ask the trainer, showing its steps and letting an interrupt in between them."""
         seed = derive_seed(run.seed, cycle, "train")
-        with run.progress.stage(f"cycle {cycle} train", 0, "steps") as advance, blamed(self._drivers.source("trainer")):
+        with (
+            run.progress.stage(f"cycle {cycle} train", 0, "steps") as advance,
+            blamed(self._drivers.source("trainer")),
+        ):
 
             def step(done: int, total: int, loss: float) -> None:
                 run.check_interrupt()

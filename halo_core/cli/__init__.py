@@ -37,7 +37,9 @@ app.add_typer(config_app, name="config")
 
 @app.callback()
 def _globals(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
 ) -> None:
     if version:
@@ -66,7 +68,11 @@ def main() -> None:
         if debug:
             raise
         notes = _notes(error)
-        hint = "" if notes else "this is a fault of halo: please report it, with the output of the same command and --debug"
+        hint = (
+            ""
+            if notes
+            else "this is a fault of halo: please report it, with the output of the same command and --debug"
+        )
         sys.exit(_complain(f"{type(error).__name__}: {error}", hint, notes, 1))
 
 

@@ -8,7 +8,9 @@ import typer
 
 from halo_core.cli.flags import takes_config
 
-config_app = typer.Typer(help="Show or validate a configuration.", no_args_is_help=True, rich_markup_mode=None)
+config_app = typer.Typer(
+    help="Show or validate a configuration.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @config_app.command()

@@ -10,7 +10,9 @@ import typer
 
 
 def doctor(
-    torch: Annotated[bool, typer.Option("--torch/--no-torch", help="Also load torch and look for accelerators.")] = True,
+    torch: Annotated[
+        bool, typer.Option("--torch/--no-torch", help="Also load torch and look for accelerators.")
+    ] = True,
 ) -> None:
     """Print versions, accelerators, and how well untrusted code can be contained here."""
     typer.echo(f"python        {platform.python_version()} on {platform.system()} {platform.release()}")
@@ -37,7 +39,9 @@ def _device() -> str:
 
     if torch.cuda.is_available():
         kind = "ROCm" if torch.version.hip else "CUDA"
-        return ", ".join(f"{torch.cuda.get_device_name(i)} ({kind})" for i in range(torch.cuda.device_count()))
+        return ", ".join(
+            f"{torch.cuda.get_device_name(i)} ({kind})" for i in range(torch.cuda.device_count())
+        )
     if torch.backends.mps.is_available():
         return "Apple GPU (MPS)"
     return f"CPU, {torch.get_num_threads()} threads"

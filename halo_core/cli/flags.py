@@ -46,7 +46,11 @@ def takes_config(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` all configuration flags; it receives them merged, as its first argument `raw`."""
     own = get_type_hints(command, include_extras=True)
     flags = _parameters()
-    kept = [p.replace(annotation=own[p.name], kind=p.KEYWORD_ONLY) for p in inspect.signature(command).parameters.values() if p.name != "raw"]
+    kept = [
+        p.replace(annotation=own[p.name], kind=p.KEYWORD_ONLY)
+        for p in inspect.signature(command).parameters.values()
+        if p.name != "raw"
+    ]
 
     @wraps(command)
     def wrapper(**arguments: Any) -> None:
@@ -76,7 +80,9 @@ def _merge(given: dict[str, Any]) -> dict[str, Any]:
     listed = raw.get("plugins", [])
     added = [{"name": name} for name in given["plugin"] or ()]
     dropped = set(given["no_plugin"] or ())
-    plugins = [p for p in [*listed, *added] if p["name"] not in dropped and short_name(p["name"]) not in dropped]
+    plugins = [
+        p for p in [*listed, *added] if p["name"] not in dropped and short_name(p["name"]) not in dropped
+    ]
     if plugins or listed:
         raw["plugins"] = plugins
     for name, path, short, _ in _OPTION_FLAGS:
@@ -89,14 +95,18 @@ def _parameters() -> dict[str, inspect.Parameter]:
     found = {
         "config": _flag("config", Path | None, ["--config", "-c"], "YAML file; the flags go over it."),
         "set": _flag("set", _Texts, ["--set"], "Set any key, as path=value: --set selector.threshold=0.7"),
-        "verifier": _flag("verifier", _Texts, ["--verifier", "-v"], "What judges; may be given more than once."),
+        "verifier": _flag(
+            "verifier", _Texts, ["--verifier", "-v"], "What judges; may be given more than once."
+        ),
     }
     for name, _, short, text in _DRIVER_FLAGS:
         found[name] = _flag(name, str | None, [f"--{name.replace('_', '-')}", short], text)
     for name, _, short, text in _OPTION_FLAGS:
         found[name] = _flag(name, _Texts, [f"--{name.replace('_', '-')}", short], text)
     found["plugin"] = _flag("plugin", _Texts, ["--plugin", "-p"], "Hook plugin, by name or file; in order.")
-    found["no_plugin"] = _flag("no_plugin", _Texts, ["--no-plugin"], "Leave out a plugin that the file lists.")
+    found["no_plugin"] = _flag(
+        "no_plugin", _Texts, ["--no-plugin"], "Leave out a plugin that the file lists."
+    )
     return found
 
 

@@ -12,7 +12,9 @@ def generate(
     directory: Annotated[Path, typer.Argument(help="A run directory.")],
     prompt: Annotated[str, typer.Argument(help="The task, as the prompts of the run put it.")],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Completions to sample.")] = 1,
-    cycle: Annotated[int | None, typer.Option(help="Use the adapter of this cycle; 0 is the model before training.")] = None,
+    cycle: Annotated[
+        int | None, typer.Option(help="Use the adapter of this cycle; 0 is the model before training.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Sample completions with the adapter of a run's last cycle, and the run's own sampling options."""
@@ -29,7 +31,9 @@ def generate(
     trained = [report.cycle for report in ledger.reports()]
     chosen = cycle if cycle is not None else max(trained, default=0)
     if chosen not in (0, *trained):
-        raise RunError(f"{directory} has no cycle {chosen}", hint=f"finished: {', '.join(map(str, trained)) or 'none'}")
+        raise RunError(
+            f"{directory} has no cycle {chosen}", hint=f"finished: {', '.join(map(str, trained)) or 'none'}"
+        )
     actor = Actor(plan.config.model)
     if chosen:
         actor.load(ledger.adapter(chosen))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,9 @@ import typer
 if TYPE_CHECKING:
     from halo_core.discovery import Source
 
-plugins_app = typer.Typer(help="List, describe and check plugins.", invoke_without_command=True, rich_markup_mode=None)
+plugins_app = typer.Typer(
+    help="List, describe and check plugins.", invoke_without_command=True, rich_markup_mode=None
+)
 Kind = Annotated[str | None, typer.Option("--kind", "-k", help="Only this kind: verifier, lr_policy, ...")]
 
 
@@ -34,7 +37,9 @@ def list_plugins(
 
 
 @plugins_app.command()
-def show(name: Annotated[str, typer.Argument(help="Name, or a file as ./file.py:Class.")], kind: Kind = None) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Name, or a file as ./file.py:Class.")], kind: Kind = None
+) -> None:
     """Show what a plugin does and its options, with types and defaults."""
     from inspect import getdoc
 
@@ -42,11 +47,17 @@ def show(name: Annotated[str, typer.Argument(help="Name, or a file as ./file.py:
     from halo_core.options import options_of
 
     source = _find(name, kind)
-    loaded = load(source.kind, name if name.partition(":")[0].endswith(".py") else f"{source.distribution}:{source.name}")
+    loaded = load(
+        source.kind,
+        name if name.partition(":")[0].endswith(".py") else f"{source.distribution}:{source.name}",
+    )
     typer.echo(f"{loaded.source}\n\n{getdoc(loaded.value) or 'no description'}\n")
     options = options_of(loaded.value) if isinstance(loaded.value, type) else []
     rows = [("option", "type", "default", "")]
-    rows += [(o.name, o.type, "required" if o.default is ... else json.dumps(o.default, default=str), o.help) for o in options]
+    rows += [
+        (o.name, o.type, "required" if o.default is ... else json.dumps(o.default, default=str), o.help)
+        for o in options
+    ]
     typer.echo(_table(rows) if options else "no options")
 
 
@@ -79,7 +90,9 @@ def _check(source: Source) -> str:
     try:
         loaded = load(source.kind, f"{source.distribution}:{source.name}")
         if source.kind == "plugin":
-            Hooks().register(loaded.value() if isinstance(loaded.value, type) else loaded.value, loaded.source)
+            Hooks().register(
+                loaded.value() if isinstance(loaded.value, type) else loaded.value, loaded.source
+            )
             return ""
         cls = check_class(loaded, BASES[source.kind])
         if any(option.default is ... for option in options_of(cls)):
@@ -119,6 +132,8 @@ def _plain(source: Source) -> dict[str, Any]:
     return asdict(source)
 
 
-def _table(rows: list[tuple[str, ...]]) -> str:
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

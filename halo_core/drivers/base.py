@@ -22,7 +22,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
 
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field
@@ -44,10 +44,10 @@ def driver(cls: type[T]) -> type[T]:
         kw_only=True,
         config=ConfigDict(use_attribute_docstrings=True, extra="forbid", arbitrary_types_allowed=True),
     )
-    return make(cls)
+    return cast(type[T], make(cls))
 
 
-class Driver(ABC):
+class Driver(ABC):  # noqa: B024 (what it has is optional)
     """What all six kinds have in common."""
 
     def preflight(self) -> None:
@@ -56,7 +56,7 @@ class Driver(ABC):
         Called once before a run starts and by `halo plugins check`. Raises a `HaloError` whose hint says
         what to install. Must be quick, and must not import torch.
         """
-        return None
+        return
 
 
 class Generator(Driver):
@@ -104,7 +104,7 @@ class Verifier(Driver):
 
         Called once for each prompt when the data is loaded.
         """
-        return None
+        return
 
     def fingerprint(self) -> str:
         """Return what a verdict depends on besides prompt and text: options, own version, tool versions.

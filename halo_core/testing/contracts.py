@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +15,19 @@ from halo_core.errors import DataError
 from halo_core.options import build
 from halo_core.types import Completion, Prompt, Status, Verdict
 
-_HOSTILE = ("", " ", "\0", "\ud800", "é" * 10, "```", "```\n```", "a" * 200_000, "(" * 20_000, "%n%s%d", "\x1b[2J")
+_HOSTILE = (
+    "",
+    " ",
+    "\0",
+    "\ud800",
+    "é" * 10,
+    "```",
+    "```\n```",
+    "a" * 200_000,
+    "(" * 20_000,
+    "%n%s%d",
+    "\x1b[2J",
+)
 
 
 class VerifierContract(ABC):
@@ -58,7 +70,9 @@ class VerifierContract(ABC):
         assert verdict.status is Status.FAIL
         assert 0.0 <= verdict.score <= 1.0
 
-    def test_verdicts_repeat_in_threads(self, verifier: Verifier, prompt: Prompt, good: str, bad: str) -> None:
+    def test_verdicts_repeat_in_threads(
+        self, verifier: Verifier, prompt: Prompt, good: str, bad: str
+    ) -> None:
         """Eight threads at once give what one gives."""
         texts = [good, bad] * 8
         serial = [_outcome(_check(verifier, prompt, text)) for text in texts[:2]] * 8
@@ -82,9 +96,9 @@ class VerifierContract(ABC):
 
     def test_leaves_the_working_directory_alone(self, verifier: Verifier, prompt: Prompt, good: str) -> None:
         """Nothing is left where the user stands."""
-        before = sorted(os.listdir())
+        before = sorted(Path.cwd().iterdir())
         _check(verifier, prompt, good)
-        assert sorted(os.listdir()) == before
+        assert sorted(Path.cwd().iterdir()) == before
 
 
 class LRPolicyContract(ABC):

@@ -100,7 +100,9 @@ class FakeTrainer(Trainer):
         if fake.progress:
             fake.progress(1, 1, 1.0 - before)
         tokens = sum(len(sample.completion.token_ids) for sample in samples)
-        return TrainStats(1, len(samples), tokens, 1 - before, 1 - fake.skill, lr, lr, 0.1, 0.0, fake.skill - before)
+        return TrainStats(
+            1, len(samples), tokens, 1 - before, 1 - fake.skill, lr, lr, 0.1, 0.0, fake.skill - before
+        )
 
 
 @driver
@@ -127,7 +129,7 @@ def fake_run(
     trainer: Trainer | None = None,
     **settings: Any,
 ) -> tuple[Run, Hooks]:
-    """Build a run of fakes in `directory`, begun or gone on with. `settings` are keys of the configuration."""
+    """Build a run of fakes in `directory`, begun or gone on with. `settings`: keys of the configuration."""
     config: RunConfig = read_config({"verifier": ["fake"], "cycles": 2, "samples_per_prompt": 4, **settings})
     drivers = Drivers(
         generator=generator or FakeGenerator(),

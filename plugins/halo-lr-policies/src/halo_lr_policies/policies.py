@@ -69,8 +69,8 @@ class Manual(LRPolicy):
 class Exponential(LRPolicy):
     """base_lr x decay^(cycle - 1), not below `floor` (strategy B of the halo-forge notes).
 
-    With the defaults: 5.00, 4.25, 3.61, 3.07, 2.61, 2.22 x 1e-5. The decay of 0.85 is a guess of those notes and
-    has no precedent in published systems; B-STaR's cosine comes to about 0.69 a cycle.
+    With the defaults: 5.00, 4.25, 3.61, 3.07, 2.61, 2.22 x 1e-5. The decay of 0.85 is a guess of those notes,
+    without precedent in published systems; B-STaR's cosine comes to about 0.69 a cycle.
     """
 
     base_lr: Rate = 5e-5
