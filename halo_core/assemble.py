@@ -110,22 +110,19 @@ class Plan:
         """
         from halo_core.actor import Actor
 
-        ledger = Ledger(directory)
-        hooks = self._hooks()
+        ledger, hooks, actor = Ledger(directory), self._hooks(), Actor(self.config.model)
         if ledger.exists:
             self._check_same(ledger)
+            self.preflight()
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
         else:
-            if directory.is_dir() and any(path.name != ".lock" for path in directory.iterdir()):
-                raise RunError(
-                    f"{directory} is not empty and holds no run", hint="choose another place with --output"
-                )
+            ledger.check_unused()
             prompts, heldout = self.data()
             self.check_prompts([*prompts, *heldout])
-        self.preflight()
-        if not ledger.exists:
+            self.preflight()
+            _ = actor.model  # a model that cannot be loaded must not leave a run behind
             ledger.begin(self.config.model_dump(mode="json"), self._manifest(), prompts, heldout)
-        return Run(self.config, ledger, Actor(self.config.model), prompts, heldout, progress), hooks
+        return Run(self.config, ledger, actor, prompts, heldout, progress), hooks
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
         """Read the training and the held-out prompts."""

@@ -41,6 +41,7 @@ from halo_core.types import (
     Verdict,
 )
 
+_BEGIN = ("plugins.json", "prompts.jsonl", "heldout.jsonl", "run.yaml")
 _FILES: Mapping[Split, str] = {"train": "samples.jsonl", "heldout": "heldout.jsonl"}
 
 
@@ -54,6 +55,15 @@ class Ledger:
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return (self.directory / "run.yaml").is_file()
+
+    def check_unused(self) -> None:
+        """Raise a `RunError` unless a run may be begun here: nothing in it but what a killed begin left."""
+        with _disk(self.directory):
+            names = {path.name.removesuffix(".partial") for path in self.directory.iterdir()}
+        if names - {".lock", *_BEGIN}:
+            raise RunError(
+                f"{self.directory} is not empty and holds no run", hint="choose another place with --output"
+            )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
