@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -104,17 +105,26 @@ def _read(value: Any, hint: Any) -> Any:
     """Prepare a text for pydantic where its own reading of text falls short."""
     if not isinstance(value, str):
         return value
-    choices = get_args(hint) if get_origin(hint) is not None else ()
-    if value.lower() in {"none", "null"} and type(None) in choices:
+    branches = _branches(hint)
+    if value.lower() in {"none", "null"} and type(None) in branches:
         return None
-    if any(_is_collection(choice) for choice in (hint, *choices)):
-        if value[:1] in {"[", "{"}:
-            try:
-                return json.loads(value)
-            except json.JSONDecodeError:
-                return value
-        return value if str in choices or _is_mapping(hint) else [value]
-    return value
+    literals = [choice for branch in branches if get_origin(branch) is Literal for choice in get_args(branch)]
+    for choice in literals:
+        if str(choice) == value:
+            return choice
+    if not any(map(_is_collection, branches)):
+        return value
+    if value[:1] in {"[", "{"}:
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value if str in branches or any(map(_is_mapping, branches)) else [value]
+
+
+def _branches(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union; any other type is its only one."""
+    return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
 
 
 def _is_collection(hint: Any) -> bool:
@@ -134,5 +144,7 @@ def _is_type_tag(part: int | str) -> bool:
 
 def _spell(hint: Any) -> str:
     if isinstance(hint, type) and get_origin(hint) is None:
-        return hint.__name__
+        return "none" if hint is type(None) else hint.__name__
+    if len(_branches(hint)) > 1:
+        return " | ".join(map(_spell, _branches(hint)))
     return str(hint).replace("typing.", "").replace("collections.abc.", "")

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+
+import pytest
+
+from halo_core import types
+from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
+
+
+def test_the_ladder_goes_from_invalid_to_correct() -> None:
+    assert [stage.value for stage in Stage] == ["invalid", "flawed", "untested", "crashed", "wrong", "correct"]
+    assert [stage.rank for stage in Stage] == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("stage", Stage)
+def test_only_the_first_rung_is_not_valid(stage: Stage) -> None:
+    assert Verdict(Status.FAIL, stage).valid is (stage is not Stage.INVALID)
+
+
+def test_nothing_is_believed_of_a_bare_verdict() -> None:
+    verdict = Verdict(Status.FAIL, Stage.WRONG)
+    assert verdict.score == 0.0
+    assert verdict.sandbox == "none"
+
+
+def test_a_sample_has_no_reward_until_it_is_given_one() -> None:
+    sample = Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT))
+    assert sample.reward is None
+    assert sample.weight == 1.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Prompt("p"),
+        Completion("p", 0, "x"),
+        Verdict(Status.PASS, Stage.CORRECT),
+        Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT)),
+        Round(1, "train", (), 1, 0),
+        CycleReport(0),
+        TrainStats(1, 1, 1, 1.0, 1.0, 0.1, 0.1, 0.1, 0.0, 0.1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_values_that_travel_cannot_be_changed(value: object) -> None:
+    name = fields(value)[0].name
+    with pytest.raises(FrozenInstanceError):
+        setattr(value, name, 0)
+    assert not hasattr(value, "__dict__"), "slotted: a run holds hundreds of thousands of them"
+
+
+def test_every_public_type_says_what_it_is() -> None:
+    public = [value for value in vars(types).values() if isinstance(value, type) and value.__module__ == types.__name__]
+    assert len(public) >= 10
+    for value in public:
+        assert (value.__doc__ or "").strip(), value
+        assert not (value.__doc__ or "").startswith(f"{value.__name__}("), f"{value}: the generated docstring"
