@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import threading
 
-from halo_core.sandbox.client import Sandbox, Workspace
-from halo_core.sandbox.types import LimitName, Limits, Mode, Outcome, Tier
+from halo_core.sandbox.client import Sandbox, Workspace, inspect
+from halo_core.sandbox.types import Finding, LimitName, Limits, Mode, Outcome, Tier
 
 __all__ = [
+    "Finding",
     "LimitName",
     "Limits",
     "Mode",
@@ -28,6 +29,7 @@ __all__ = [
     "Tier",
     "Workspace",
     "configure",
+    "doctor",
     "get",
     "start",
 ]
@@ -59,3 +61,8 @@ def get() -> Sandbox:
         if _current is None or not _current.usable:
             _current = start(_mode)
         return _current
+
+
+def doctor() -> list[Finding]:
+    """Try every tier on this machine; return what was looked at, in order. Takes under a second."""
+    return [Finding(*row) for row in inspect()]

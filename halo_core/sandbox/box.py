@@ -1,20 +1,41 @@
 """A worker's private directory, where one sample at a time lives."""
 
-# ruff: noqa: PTH - pathlib would add to what every fork copies
 from __future__ import annotations
 
 import os
 import stat
 
+UNPRIVILEGED_UID = 64000
+"""With root's help each box has a user and group of its own, numbered from here."""
+
 
 class Box:
     """The directory `<directory>/<index>`: made once, emptied after each session."""
 
-    def __init__(self, directory: str, index: int) -> None:
+    def __init__(self, directory: str, index: int, uid: int | None) -> None:
         self.index = index
-        self.path = f"{directory}/{index}"
-        os.mkdir(self.path, 0o700)
-        self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.uid = uid
+        """User and group that programs in this box run as; None: the trainer's."""
+        self.place = f"{directory}/{index}"
+        self.root = ""
+        """What programs see as `/`; empty where that is the machine's own."""
+        self.path = self.place
+        """Where programs see the box."""
+        os.mkdir(self.place, 0o700)
+        if uid is not None:
+            os.chown(self.place, uid, uid)
+        self.fd = os.open(self.place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    @property
+    def inside(self) -> str:
+        """Where the worker itself finds the box."""
+        return self.root + self.path
+
+    def move(self, root: str, path: str) -> None:
+        """From now on the box is what `root + path` names, seen by programs as `path`."""
+        os.close(self.fd)
+        self.root, self.path = root, path
+        self.fd = os.open(self.inside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def wipe(self) -> None:
         """Delete everything inside. However deep a tree is, this neither recurses nor follows a link."""
@@ -27,11 +48,11 @@ class Box:
         """Delete the directory itself."""
         self.wipe()
         os.close(self.fd)
-        os.rmdir(self.path)
+        os.rmdir(self.place)
 
     def usage(self) -> int:
         """Bytes on disk beneath the box, as far as it can be read."""
-        total, pending = 0, [self.path]
+        total, pending = 0, [self.inside]
         while pending:
             try:
                 with os.scandir(pending.pop()) as entries:

@@ -1,6 +1,5 @@
 """The trainer's side: a `Sandbox` is a supervisor, a `Workspace` a session with one of its workers."""
 
-# ruff: noqa: PTH - files here are named relative to a descriptor
 from __future__ import annotations
 
 import os
@@ -30,6 +29,8 @@ ENVIRONMENT = {
 """What a program finds in its environment, besides HOME and TMPDIR, which are its workspace."""
 
 _MAX_WORKERS = 256
+LANDLOCK_ABI = 7
+"""The newest version of Landlock that is made use of; less only to test what an older kernel would do."""
 
 
 class _Turn:
@@ -126,6 +127,7 @@ class Workspace:
         request = {
             **asdict(limits),
             "wall_seconds": limits.wall,
+            "main": "",
             "argv": list(argv),
             "env": {**ENVIRONMENT, "HOME": str(self.path), "TMPDIR": str(self.path)},
             "writable": writable,
@@ -170,15 +172,18 @@ class Workspace:
 class Sandbox:
     """A supervisor process and the way to it. Safe to use from many threads."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, *, landlock_abi: int = LANDLOCK_ABI) -> None:
         self._turn = _Turn()
         self._lock = threading.Lock()
         self._open = 0
         self._workers = 0
         self._slots = threading.BoundedSemaphore(_MAX_WORKERS)
         self._pid = os.getpid()
-        self._control, self._jobs, hello, close = _start_supervisor(mode)
+        self._control, self._jobs, self._directory, hello, close = _start_supervisor(mode, landlock_abi)
         self._finalizer = weakref.finalize(self, close)
+        if not hello["tier"]:
+            self.close()
+            raise refusal(mode, hello["reasons"])
         self.tier: Tier = hello["tier"]
         """The protection that holds, for this sandbox's whole life."""
         self._line: str = hello["line"]
@@ -197,7 +202,11 @@ class Sandbox:
             if received is None:
                 session.close()
                 raise SandboxError("the sandbox supervisor is gone")
-            reply, (directory,) = received
+            reply, fds = received
+            if "failure" in reply:
+                session.close()
+                raise SandboxError(f"the sandbox failed: {reply['failure']}")
+            (directory,) = fds
             space = Workspace(self, session, reply["path"], directory)
             try:
                 yield space
@@ -259,12 +268,34 @@ class Sandbox:
             )
 
 
+def refusal(mode: str, reasons: dict[str, str]) -> SandboxError:
+    """Return the error that says why `mode` is not to be had here, and what to do."""
+    tier = "standard" if mode == "auto" else mode
+    lower = "standard" if tier == "strong" else "weak"
+    return SandboxError(
+        f"no {tier} sandbox on this machine: {reasons[tier]}",
+        hint=f"`halo doctor` shows what is missing; `--sandbox {lower}` accepts less protection",
+    )
+
+
+def inspect() -> list[tuple[str, bool, str]]:
+    """Try every tier and return what was found."""
+    *_, hello, close = _start_supervisor("doctor", LANDLOCK_ABI)
+    close()
+    return [(check, bool(holds), detail) for check, holds, detail in hello["rows"]]
+
+
 def _start_supervisor(
-    mode: Mode,
-) -> tuple[socket.socket, socket.socket, wire.Message, _Closer]:
+    mode: str, landlock_abi: int
+) -> tuple[socket.socket, socket.socket, str, wire.Message, _Closer]:
     import subprocess
     import tempfile
 
+    if not sys.platform.startswith("linux"):
+        raise SandboxError(
+            f"programs can be contained on Linux only, not on {sys.platform}",
+            hint="run halo in a Linux virtual machine or container",
+        )
     directory = tempfile.mkdtemp(prefix="halo-sandbox-")
     control, control_end = socket.socketpair()
     jobs, jobs_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -272,7 +303,7 @@ def _start_supervisor(
     ends = (control_end.fileno(), jobs_end.fileno())
     with control_end, jobs_end:
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(script), *map(str, ends), directory, mode],
+            [sys.executable, "-I", "-S", str(script), *map(str, ends), directory, mode, str(landlock_abi)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=ends,
@@ -284,7 +315,7 @@ def _start_supervisor(
     if received is None:
         close()
         raise SandboxError("the sandbox supervisor did not start")
-    return control, jobs, received[0], close
+    return control, jobs, directory, received[0], close
 
 
 class _Closer:

@@ -1,51 +1,49 @@
 """From a worker to a confined program: fork, give everything up, exec."""
 
-# ruff: noqa: PTH - pathlib would add to what every fork copies
 from __future__ import annotations
 
-import math
 import mmap
 import os
-import resource
 import signal
 import struct
 import time
 
-from halo_core.sandbox import linux
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
-    from halo_core.sandbox.box import Box
+    from halo_core.sandbox.confine import Entry
     from halo_core.sandbox.wire import Message
 
 _NOTE = struct.Struct("<di")
-_STACK = 64 << 20
 _FAILED = 126
-_STEPS = ("fork", "descriptors", "limits", "identity", "confinement", "exec")
 
 
 class Launcher:
-    """Starts programs in one box. The child reports through a page of memory that exec takes from it."""
+    """Starts programs. The child reports through a page of memory that exec takes from it."""
 
-    def __init__(self, home: Box) -> None:
-        self.home = home
+    def __init__(self) -> None:
         self._note = mmap.mmap(-1, mmap.PAGESIZE)
-        self._reset = [s for s in signal.valid_signals() if s not in (signal.SIGKILL, signal.SIGSTOP)]
 
-    def start(self, request: Message, stdin: int, stdout: int, stderr: int) -> int:
-        """Fork a child that becomes the program; return its pid."""
+    def start(
+        self,
+        entry: Entry,
+        request: Message,
+        stdio: tuple[int, int, int],
+        main: Callable[[list[str]], None] | None,
+    ) -> int:
+        """Fork a child that becomes the program, or in which `main` is called with argv; return its pid."""
         _NOTE.pack_into(self._note, 0, 0.0, 0)
-        parent = os.getpid()
         pid = os.fork()
         if pid:
             return pid
         try:
-            self._become(request, (stdin, stdout, stderr), parent)
+            self._become(entry, request, stdio, main)
         except BaseException as error:
-            code = (error.errno or 0) if isinstance(error, OSError) else -1
-            _NOTE.pack_into(self._note, 0, time.process_time(), code or -1)
+            code = (error.errno or -1) if isinstance(error, OSError) else -1
+            _NOTE.pack_into(self._note, 0, time.process_time(), code)
+        finally:
             os._exit(_FAILED)
 
     def failure(self) -> int:
@@ -56,38 +54,35 @@ class Launcher:
         """CPU time the child used before the program was executed."""
         return float(_NOTE.unpack_from(self._note)[0])
 
-    def _become(self, request: Message, stdio: tuple[int, int, int], parent: int) -> NoReturn:
+    def _become(
+        self,
+        entry: Entry,
+        request: Message,
+        stdio: tuple[int, int, int],
+        main: Callable[[list[str]], None] | None,
+    ) -> NoReturn:
         os.setsid()
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        for signum in self._reset:
-            signal.signal(signum, signal.SIG_DFL)
+        _forget_signals()
         for fd, source in enumerate(stdio):
             os.dup2(source, fd)
-        os.fchdir(self.home.fd)
-        linux.die_with_parent(signal.SIGKILL, parent=parent)
-        linux.fix_address_space()
-        linux.no_new_privileges()
-        set_limits(request)
+        entry.enter(request)
         os.closerange(3, 1 << 30)
-        argv = request["argv"]
         _NOTE.pack_into(self._note, 0, time.process_time(), 0)
-        os.execve(argv[0], argv, request["env"])
+        entry.seal()
+        argv = request["argv"]
+        if main is None:
+            os.execve(entry.program, argv, request["env"])
+        self._note.close()
+        main(argv)
+        os._exit(0)
 
 
-def set_limits(request: Message) -> None:
-    """Set this process's resource limits, soft and hard alike."""
-    seconds = math.ceil(request["cpu_seconds"]) + 1
-    for what, soft, hard in (
-        (resource.RLIMIT_CPU, seconds, seconds + 1),
-        (resource.RLIMIT_AS, request["memory_bytes"], request["memory_bytes"]),
-        (resource.RLIMIT_FSIZE, request["file_bytes"], request["file_bytes"]),
-        (resource.RLIMIT_NOFILE, request["open_files"], request["open_files"]),
-        (resource.RLIMIT_STACK, _STACK, _STACK),
-        (resource.RLIMIT_CORE, 0, 0),
-        (resource.RLIMIT_MEMLOCK, 0, 0),
-        (resource.RLIMIT_MSGQUEUE, 0, 0),
-    ):
-        resource.setrlimit(what, (soft, hard))
+def _forget_signals() -> None:
+    """Undo what Python, or whoever started the trainer, does with signals; exec would keep it."""
+    for signum in signal.valid_signals():
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def reopen(fd: int) -> int:

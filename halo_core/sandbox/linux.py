@@ -1,22 +1,41 @@
 """The system calls that Python's `os` has no name for."""
 
-# ruff: noqa: PTH - pathlib would add to what every fork copies
 from __future__ import annotations
 
 import ctypes
 import os
 import signal
+import struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Container
+    from typing import Any
 
-_libc = ctypes.CDLL(None, use_errno=True)
+_libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL: keeps the GIL, so that `clone` may fork Python
 
 PR_SET_PDEATHSIG = 1
-PR_SET_NO_NEW_PRIVS = 38
+PR_SET_DUMPABLE = 4
+PR_SET_KEEPCAPS = 8
+PR_SET_SECCOMP = 22
+PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
+SECCOMP_MODE_FILTER = 2
 ADDR_NO_RANDOMIZE = 0x0040000
+CAP_CHOWN, CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID, CAP_SYS_ADMIN = 0, 2, 6, 7, 21
+_CAPABILITY_VERSION_3 = 0x20080522
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
+_MOUNT_SETATTR, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID = 442, 0x8000, 1, 2
+_AT_FDCWD = -100
+
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
+CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+_CLONE = {"x86_64": 56, "aarch64": 220}
 
 
 def check(result: int, what: str) -> int:
@@ -24,6 +43,12 @@ def check(result: int, what: str) -> int:
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{what}: {os.strerror(code)}")
+    return result
+
+
+def syscall(number: int, *args: int) -> int:
+    """Make a system call with integers or addresses for arguments; negative on failure."""
+    result: int = _libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) for a in args))
     return result
 
 
@@ -38,11 +63,9 @@ def become_subreaper() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def die_with_parent(signum: int, *, parent: int) -> None:
-    """Have the kernel send `signum` to this process when `parent` dies; exit when it has already."""
+def die_with_parent(signum: int) -> None:
+    """Have the kernel send `signum` to this process when its parent dies."""
     prctl(PR_SET_PDEATHSIG, signum)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def no_new_privileges() -> None:
@@ -68,3 +91,60 @@ def kill_children(keep: Container[int] = ()) -> None:
             os.kill(pid, signal.SIGKILL)
         for pid in doomed:
             os.waitpid(pid, 0)
+
+
+def capabilities() -> int:
+    """Return the effective capabilities as a bit set."""
+    with open("/proc/self/status", "rb") as file:
+        line = next(line for line in file if line.startswith(b"CapEff:"))
+    return int(line.split()[1], 16)
+
+
+def set_capabilities(keep: int = 0) -> None:
+    """Give up all capabilities but the bit set `keep`, which execve(2) then preserves."""
+    header = ctypes.create_string_buffer(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), 8)
+    low, high = keep & 0xFFFFFFFF, keep >> 32
+    data = ctypes.create_string_buffer(struct.pack("<6I", low, low, low, high, high, high), 24)
+    check(_libc.capset(header, data), "capset")
+    for capability in range(64):
+        if keep >> capability & 1:
+            prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability)
+
+
+def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    """Wrap the system call of that name."""
+    texts = [text.encode() or None for text in (source, target, kind)]
+    result = _libc.mount(*texts, ctypes.c_ulong(flags), options.encode() or None)
+    check(result, f"mount {target}")
+
+
+def make_readonly(target: str) -> None:
+    """Make a mount and all beneath it read-only, and set-user-id programs in it void."""
+    attributes = ctypes.create_string_buffer(
+        struct.pack("<QQQQ", _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0), 32
+    )
+    path = ctypes.create_string_buffer(target.encode())
+    check(
+        syscall(
+            _MOUNT_SETATTR,
+            _AT_FDCWD,
+            ctypes.addressof(path),
+            _AT_RECURSIVE,
+            ctypes.addressof(attributes),
+            32,
+        ),
+        f"mount_setattr {target}",
+    )
+
+
+def clone(namespaces: int) -> int:
+    """Fork into new namespaces; like `os.fork`, for a process with one thread."""
+    python: Any = ctypes.pythonapi
+    before: Callable[[], None] = python.PyOS_BeforeFork
+    before()
+    pid = syscall(_CLONE[os.uname().machine], namespaces | signal.SIGCHLD, 0, 0, 0, 0)
+    if pid == 0:
+        python.PyOS_AfterFork_Child()
+    else:
+        python.PyOS_AfterFork_Parent()
+    return check(pid, "clone")

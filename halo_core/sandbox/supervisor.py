@@ -1,12 +1,11 @@
 """The small process that stands between the trainer and everything untrusted.
 
-Started as a script, `python -I -S supervisor.py CONTROL JOBS DIRECTORY MODE`, so that its size, and with it
-the cost of a fork, has nothing to do with the trainer's. It forks workers, which take sessions from the
+Started as a script, `python -I -S supervisor.py CONTROL JOBS DIRECTORY MODE ABI`, so that its size, and with
+it the cost of a fork, has nothing to do with the trainer's. It forks workers, which take sessions from the
 JOBS socket by themselves, and then only watches: a worker that dies is replaced and what it left is swept;
 when the trainer dies or hangs up, everything ends and DIRECTORY is removed.
 """
 
-# ruff: noqa: PTH - pathlib would add to what every fork copies
 from __future__ import annotations
 
 import gc
@@ -16,10 +15,6 @@ import signal
 import socket
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 if __name__ == "__main__":  # make the siblings importable without running the packages' own __init__
     _here = os.path.dirname(os.path.abspath(__file__))
     for _name, _path in (("halo_core", os.path.dirname(_here)), ("halo_core.sandbox", _here)):
@@ -27,37 +22,72 @@ if __name__ == "__main__":  # make the siblings importable without running the p
         _package.__path__ = [_path]
         sys.modules[_name] = _package
 
-from halo_core.sandbox import box, linux, wire, worker  # noqa: E402
+from halo_core.sandbox import landlock, linux, namespaces, tiers, wire, worker
+from halo_core.sandbox.box import Box
+from halo_core.sandbox.confine import Confinement
 
 
-class Pool:
+class Supervisor:
     """The workers, each with a box of its own to put samples in."""
 
-    def __init__(self, directory: str, work: Callable[[box.Box], None]) -> None:
+    def __init__(self, control: socket.socket, jobs: socket.socket, directory: str, abi: int) -> None:
+        self.control = control
+        self.jobs = jobs
         self.directory = directory
-        self.work = work
-        self.boxes: dict[int, box.Box] = {}
+        self.abi = abi
+        self.tier = ""
+        self.boxes: dict[int, Box] = {}
+        self._end: dict[int, int] = {}
+        self.trainer = os.pidfd_open(os.getppid())
+        self.died, self.dying = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self.dying, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def grow(self, size: int) -> None:
-        """Fork workers until there are `size` of them."""
-        taken = {b.index for b in self.boxes.values()}
-        for index in range(size):
-            if index not in taken:
-                self._fork(box.Box(self.directory, index))
-
-    def _fork(self, home: box.Box) -> None:
-        parent = os.getpid()
-        pid = os.fork()
+    def fork(self, home: Box, tier: str, jobs: socket.socket) -> None:
+        """Fork a worker that takes its sessions from `jobs`."""
+        end = signal.SIGTERM  # lets the worker sweep; in a pid namespace the kernel does that
+        if tier == "strong":
+            end = signal.SIGKILL
+        pid = namespaces.clone(home.uid) if tier == "strong" else os.fork()
         if pid:
-            self.boxes[pid] = home
+            self.boxes[pid], self._end[pid] = home, end
             return
         status = 1
         try:
-            linux.die_with_parent(signal.SIGTERM, parent=parent)
-            self.work(home)
+            linux.die_with_parent(end)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for fd in (self.control.fileno(), self.trainer, self.died, self.dying):
+                os.close(fd)
+            walls = Confinement(tier, home, abi=self.abi)
+            walls.furnish()
+            worker.serve(jobs, walls)
             status = 0
+        except OSError as error:
+            worker.refuse(jobs, str(error))
         finally:
             os._exit(status)
+
+    def grow(self, size: int) -> None:
+        """Fork workers until there are `size` of them."""
+        taken = {home.index for home in self.boxes.values()}
+        for index in range(size):
+            if index not in taken:
+                self.fork(Box(self.directory, index, tiers.box_uid(index)), self.tier, self.jobs)
+
+    def trial(self, tier: str) -> socket.socket:
+        """Start a worker for one session only; return our end of it."""
+        ours, theirs = socket.socketpair()
+        sender, jobs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with sender, jobs, theirs:
+            socket.send_fds(sender, [b"s"], [theirs.fileno()])
+            home = Box(self.directory, len(self.boxes), tiers.box_uid(len(self.boxes)))
+            try:
+                self.fork(home, tier, jobs)
+            except OSError as error:
+                home.remove()
+                wire.send(theirs, {"failure": tiers.explain(error)})
+        return ours
 
     def reap(self) -> None:
         """Replace workers that died, and sweep what they left behind."""
@@ -65,80 +95,70 @@ class Pool:
             try:
                 pid, _ = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                pid = 0
+                return
             if not pid:
-                break
+                return
             home = self.boxes.pop(pid, None)
             if home is not None:
                 linux.kill_children(keep=self.boxes)
                 home.wipe()
-                self._fork(home)
+                self.fork(home, self.tier, self.jobs)
 
-    def close(self) -> None:
-        """End everything and remove every file."""
+    def watch(self) -> None:
+        """Return when the trainer hangs up or dies."""
+        poll = select.poll()
+        for fd in (self.control.fileno(), self.trainer, self.died):
+            poll.register(fd, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self.trainer:
+                    return
+                if fd == self.died:
+                    os.read(self.died, 4096)
+                    self.reap()
+                if fd == self.control.fileno():
+                    received = wire.receive(self.control)
+                    if received is None:
+                        return
+                    self.grow(received[0]["workers"])
+
+    def clear(self) -> None:
+        """End all workers and remove their boxes."""
         for pid in self.boxes:
-            os.kill(pid, signal.SIGTERM)
+            os.kill(pid, self._end[pid])
         for pid in self.boxes:
             os.waitpid(pid, 0)
         linux.kill_children()
         for home in self.boxes.values():
             home.remove()
-        os.rmdir(self.directory)
+        self.boxes.clear()
 
 
 def main(argv: list[str]) -> None:
     """Serve until the trainer is gone."""
-    control = socket.socket(fileno=int(argv[1]))
-    jobs = socket.socket(fileno=int(argv[2]))
-    directory, mode = argv[3], argv[4]
-    trainer = os.pidfd_open(os.getppid())
+    control, jobs = (socket.socket(fileno=int(fd)) for fd in argv[1:3])
+    directory, mode, abi = argv[3], argv[4], min(int(argv[5]), landlock.version())
     os.umask(0o022)
+    os.chmod(directory, 0o711)
     linux.become_subreaper()
-    tier, line = "weak" if mode != "none" else "none", "sandbox: weak"
-    wakeup = _wake_on_child_death()
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-
-    def work(home: box.Box) -> None:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for fd in (control.detach(), trainer, *wakeup):
-            os.close(fd)
-        worker.serve(jobs, home, tier)
-
-    pool = Pool(directory, work)
+    supervisor = Supervisor(control, jobs, directory, abi)
     try:
-        wire.send(control, {"tier": tier, "line": line})
-        _watch(pool, control, trainer, wakeup[0])
+        choice = tiers.choose(mode, directory, abi, supervisor.trial)
+        supervisor.clear()
+        supervisor.tier = choice.tier
+        line = choice.line() if choice.tier else ""
+        wire.send(
+            control, {"tier": choice.tier, "line": line, "rows": choice.rows, "reasons": choice.reasons}
+        )
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        if choice.tier:
+            supervisor.watch()
     finally:
         jobs.close()
-        pool.close()
-
-
-def _wake_on_child_death() -> tuple[int, int]:
-    ends = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-    signal.set_wakeup_fd(ends[1], warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    return ends
-
-
-def _watch(pool: Pool, control: socket.socket, trainer: int, wakeup: int) -> None:
-    poll = select.poll()
-    for fd in (control.fileno(), trainer, wakeup):
-        poll.register(fd, select.POLLIN)
-    while True:
-        for fd, _ in poll.poll():
-            if fd == trainer:
-                return
-            if fd == wakeup:
-                os.read(wakeup, 4096)
-                pool.reap()
-            if fd == control.fileno():
-                received = wire.receive(control)
-                if received is None:
-                    return
-                pool.grow(received[0]["workers"])
+        supervisor.clear()
+        os.rmdir(directory)
 
 
 if __name__ == "__main__":

@@ -66,3 +66,14 @@ class Outcome:
     def ok(self) -> bool:
         """Whether it exited with 0 within its limits."""
         return self.exit_code == 0 and self.limit is None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One row of `doctor`."""
+
+    check: str
+    """What was looked at."""
+    holds: bool
+    detail: str
+    """What was found, or what to do where it does not hold."""

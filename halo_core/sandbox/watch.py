@@ -1,6 +1,5 @@
 """Watching a run: its output, its clocks, its end."""
 
-# ruff: noqa: PTH - pathlib would add to what every fork copies
 from __future__ import annotations
 
 import os
@@ -11,6 +10,7 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from halo_core.sandbox.box import Box
     from halo_core.sandbox.wire import Message
@@ -57,6 +57,7 @@ class Watch:
         request: Message,
         started: float,
         home: Box,
+        setup_seconds: Callable[[], float],
     ) -> None:
         self.pid = pid
         self.stdout = Stream(out, request["stdout_bytes"])
@@ -72,8 +73,8 @@ class Watch:
         self._started = started
         self._alone: bool = request["processes"] == 1
         self._disk_limit: int = _DISK_FACTOR * request["file_bytes"] if request["writable"] else 0
-        self._processes: int = request["processes"]
         self._home = home
+        self._setup_seconds = setup_seconds
         self._poll = select.poll()
         for fd in (self._pidfd, out, err):
             self._poll.register(fd, select.POLLIN)
@@ -106,7 +107,7 @@ class Watch:
         if now >= self._deadline:
             self.starved = self.limit is None and starved(self.pid, now - self._started)
             self._kill("wall")
-        spent = cpu_seconds(self.pid, self._alone)
+        spent = cpu_seconds(self.pid, self._alone) - self._setup_seconds()
         if spent >= self._cpu_limit:
             self._kill("cpu")
         if self._disk_limit and self._home.usage() > self._disk_limit:

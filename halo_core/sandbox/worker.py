@@ -7,19 +7,21 @@ import signal
 import socket
 import time
 
-from halo_core.sandbox import launch, linux, watch, wire
+from halo_core.sandbox import launch, linux, probe, watch, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from halo_core.sandbox.box import Box
+    from halo_core.sandbox.confine import Confinement
     from halo_core.sandbox.wire import Message
 
+_MAINS = {"": None, "probe": probe.main}
 
-def serve(jobs: socket.socket, home: Box, tier: str) -> None:
+
+def serve(jobs: socket.socket, walls: Confinement) -> None:
     """Take sessions from `jobs` until the other end is closed or SIGTERM comes."""
     linux.become_subreaper()
     signal.signal(signal.SIGTERM, _stop)
-    launcher = launch.Launcher(home)
+    launcher = launch.Launcher()
     try:
         while True:
             _, fds, _, _ = socket.recv_fds(jobs, 1, 1, socket.MSG_CMSG_CLOEXEC)
@@ -27,11 +29,19 @@ def serve(jobs: socket.socket, home: Box, tier: str) -> None:
                 return
             with socket.socket(fileno=fds[0]) as session:
                 try:
-                    _session(session, home, launcher, tier)
+                    _session(session, launcher, walls)
                 finally:
-                    home.wipe()
+                    walls.home.wipe()
     finally:
-        linux.kill_children()
+        walls.sweep()
+
+
+def refuse(jobs: socket.socket, reason: str) -> None:
+    """Answer the next session with the reason why this worker cannot serve it."""
+    _, fds, _, _ = socket.recv_fds(jobs, 1, 1, socket.MSG_CMSG_CLOEXEC)
+    if fds:
+        with socket.socket(fileno=fds[0]) as session:
+            wire.send(session, {"failure": reason})
 
 
 def _stop(signum: int, frame: object) -> None:
@@ -39,35 +49,36 @@ def _stop(signum: int, frame: object) -> None:
     raise SystemExit
 
 
-def _session(session: socket.socket, home: Box, launcher: launch.Launcher, tier: str) -> None:
+def _session(session: socket.socket, launcher: launch.Launcher, walls: Confinement) -> None:
     try:
-        wire.send(session, {"path": home.path}, [home.fd])
+        wire.send(session, {"path": walls.home.path}, [walls.home.fd])
         while received := wire.receive(session):
             request, fds = received
-            wire.send(session, run(request, fds, session, home, launcher, tier))
+            wire.send(session, run(request, fds, session, launcher, walls))
     except ConnectionError:
         return
 
 
 def run(
-    request: Message, fds: list[int], session: socket.socket, home: Box, launcher: launch.Launcher, tier: str
+    request: Message, fds: list[int], session: socket.socket, launcher: launch.Launcher, walls: Confinement
 ) -> Message:
     """Run one program to its end, leave nothing of it alive, and say how it went."""
+    entry = walls.prepare(request)
     out, out_end = os.pipe2(os.O_CLOEXEC)
     err, err_end = os.pipe2(os.O_CLOEXEC)
     stdin = launch.reopen(fds[0]) if fds else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     started = time.monotonic()
     try:
-        pid = launcher.start(request, stdin, out_end, err_end)
+        pid = launcher.start(entry, request, (stdin, out_end, err_end), _MAINS[request["main"]])
     finally:
         for fd in (stdin, out_end, err_end, *fds):
             os.close(fd)
-    watcher = watch.Watch(pid, out, err, session, request, started, home)
+    watcher = watch.Watch(pid, out, err, session, request, started, walls.home, launcher.setup_seconds)
     try:
         watcher.until_exit()
         _, status, usage = os.wait4(pid, 0)
         wall = time.monotonic() - started
-        linux.kill_children()
+        walls.sweep()
         watcher.drain()
     finally:
         watcher.close()
@@ -88,7 +99,7 @@ def run(
         "peak_memory": peak,
         "limit": watcher.limit or _limit(status, cpu, peak, request),
         "inconclusive": watcher.starved,
-        "tier": tier,
+        "tier": walls.tier,
     }
 
 

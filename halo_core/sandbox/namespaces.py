@@ -1,0 +1,124 @@
+"""Namespaces: a worker, and all that runs in it, on a machine of its own.
+
+The worker is the first process of a pid namespace, so that nothing it started can outlive it and one signal
+ends all of it; and it lives in user, mount, network, ipc and uts namespaces that hold nothing but it.
+Programs see a root directory with the system's own trees, read-only, and the box, a tmpfs of bounded size.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+from contextlib import suppress
+
+from halo_core.sandbox import linux
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from halo_core.sandbox.box import Box
+
+ALL = (
+    linux.CLONE_NEWUSER
+    | linux.CLONE_NEWPID
+    | linux.CLONE_NEWNS
+    | linux.CLONE_NEWNET
+    | linux.CLONE_NEWIPC
+    | linux.CLONE_NEWUTS
+)
+_BOX = "/box"
+_BOX_SIZE = 1 << 30
+_BOX_INODES = 1 << 14
+
+
+def clone(uid: int | None) -> int:
+    """Fork into new namespaces where root (if we are) and `uid`, or just our own user, exist."""
+    ready, go = os.pipe2(os.O_CLOEXEC)
+    pid = linux.clone(ALL)
+    if pid == 0:
+        os.close(go)
+        if not os.read(ready, 1):
+            os._exit(1)
+        os.close(ready)
+        return 0
+    os.close(ready)
+    try:
+        _map_users(pid, uid)
+        os.write(go, b"!")
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        os.close(go)
+    return pid
+
+
+def _map_users(pid: int, uid: int | None) -> None:
+    if uid is None:
+        _write(f"/proc/{pid}/setgroups", "deny")
+    for kind, own in (("uid", os.geteuid()), ("gid", os.getegid())):
+        known = {own} if uid is None else {own, uid}
+        _write(f"/proc/{pid}/{kind}_map", "".join(f"{n} {n} 1\n" for n in sorted(known)))
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
+
+
+def furnish(home: Box, trees: Iterable[str]) -> None:
+    """In a fresh mount namespace, build the root directory that programs in `home` will see."""
+    linux.mount("", "/", "", linux.MS_REC | linux.MS_PRIVATE)
+    linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    root = home.place
+    linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
+    for tree in trees:
+        expose(root, tree)
+    os.mkdir(root + _BOX)
+    owner = os.geteuid() if home.uid is None else home.uid
+    group = os.getegid() if home.uid is None else home.uid
+    options = f"mode=700,uid={owner},gid={group},size={_BOX_SIZE},nr_inodes={_BOX_INODES}"
+    linux.mount("tmpfs", root + _BOX, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
+    home.move(root, _BOX)
+
+
+def expose(root: str, path: str) -> None:
+    """Make `path` of the machine readable at the same place under `root`; what is not there stays away."""
+    if not os.path.lexists(path) or os.path.lexists(root + path):
+        return
+    os.makedirs(os.path.dirname(root + path), mode=0o755, exist_ok=True)
+    if os.path.islink(path):
+        os.symlink(os.readlink(path), root + path)
+        return
+    if stat.S_ISDIR(os.stat(path).st_mode):
+        os.mkdir(root + path, 0o755)
+    else:
+        os.close(os.open(root + path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    linux.mount(path, root + path, "", linux.MS_BIND | linux.MS_REC)
+    if not stat.S_ISCHR(os.stat(path).st_mode):
+        linux.make_readonly(root + path)
+
+
+def resize(home: Box, room: int) -> None:
+    """Let files in the box take `room` bytes more than they do."""
+    size = home.usage() + room
+    linux.mount(
+        "tmpfs", home.inside, "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, f"size={size}"
+    )
+
+
+def kill_everything() -> None:
+    """Kill and reap all other processes of the pid namespace whose first process this is."""
+    while True:
+        with suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return

@@ -1,0 +1,143 @@
+"""Which tier holds on this machine: settled at each start by trying, never by version numbers alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from halo_core.sandbox import linux, seccomp, wire
+from halo_core.sandbox.box import UNPRIVILEGED_UID
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Row = tuple[str, bool, str]
+"""What was looked at, whether it holds, and the detail or the remedy."""
+
+_PROBE = {
+    "cpu_seconds": 5.0,
+    "wall_seconds": 10.0,
+    "memory_bytes": 1 << 30,
+    "file_bytes": 1 << 20,
+    "processes": 1,
+    "stdout_bytes": 1 << 16,
+    "stderr_bytes": 1 << 16,
+    "open_files": 64,
+    "main": "probe",
+    "env": {},
+    "writable": False,
+    "toolchain": False,
+    "readable": [],
+}
+
+
+class Choice:
+    """The tier that will be used, and everything that was found on the way to it."""
+
+    def __init__(self, mode: str, abi: int) -> None:
+        self.abi = abi
+        self.tier = mode if mode in ("weak", "none") else ""
+        """Empty: nothing that the mode accepts is to be had."""
+        self.rows: list[Row] = []
+        self.reasons: dict[str, str] = {}
+        """Why a tier does not hold."""
+
+    def line(self) -> str:
+        """Return the one line that a run prints."""
+        parts = {
+            "strong": f"landlock {self.abi}, seccomp, namespaces, limits",
+            "standard": f"landlock {self.abi}, seccomp, limits",
+            "weak": "limits only; programs can read your files and use the network",
+            "none": "nothing between the programs and you",
+        }
+        better = self.reasons.get("strong") if self.tier == "standard" else ""
+        return f"sandbox: {self.tier} ({parts[self.tier]})" + (f"; not strong: {better}" if better else "")
+
+
+def choose(mode: str, directory: str, abi: int, trial: Callable[[str], socket.socket]) -> Choice:
+    """Find the best tier that `mode` accepts; with mode `doctor`, look at all of them.
+
+    `trial` starts a worker in a given tier and returns a session with it.
+    """
+    choice = Choice(mode, abi)
+    if mode in ("weak", "none"):
+        return choice
+    missing = _missing(choice)
+    for tier in ("strong", "standard"):
+        if mode not in ("auto", "doctor", tier) or (mode == "auto" and choice.tier):
+            continue
+        reason = missing or _try(tier, directory, trial)
+        choice.rows.append((f"tier {tier}", not reason, reason or "every attempt to escape failed"))
+        if reason:
+            choice.reasons[tier] = reason
+        elif not choice.tier:
+            choice.tier = tier
+    return choice
+
+
+def _missing(choice: Choice) -> str:
+    """Look at what both tiers need; return what is missing."""
+    machine = os.uname().machine
+    found = seccomp.supported() and sys.maxsize > 2**32
+    choice.rows.append(("architecture", found, machine if found else f"{machine}: no table of system calls"))
+    choice.rows.append(
+        (
+            "landlock",
+            choice.abi > 0,
+            f"version {choice.abi}"
+            if choice.abi
+            else "needs Linux 5.13 or later with `landlock` in its lsm= list",
+        )
+    )
+    if not found:
+        return f"no table of system calls for {machine}"
+    return "" if choice.abi else "the kernel has no Landlock (needs Linux 5.13 or later, `landlock` in lsm=)"
+
+
+def _try(tier: str, directory: str, trial: Callable[[str], socket.socket]) -> str:
+    """Start a worker in `tier` and have it attempt to escape; return what succeeded, if anything."""
+    canary = f"{directory}/canary"
+    fd = os.open(canary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    os.fchmod(fd, 0o666)
+    os.write(fd, b"canary")
+    os.close(fd)
+    try:
+        with trial(tier) as session:
+            hello = wire.receive(session)
+            if hello is None or "failure" in hello[0]:
+                return hello[0]["failure"] if hello else "its first process died"
+            for fd in hello[1]:
+                os.close(fd)
+            wire.send(session, {**_PROBE, "argv": [canary, str(os.getpid())]})
+            received = wire.receive(session)
+        with open(canary, "rb") as file:
+            unharmed = file.read() == b"canary"
+    except OSError as error:
+        return str(error)
+    finally:
+        os.unlink(canary)
+    if received is None or "failure" in received[0]:
+        return f"its walls could not be put up: {received and os.strerror(received[0]['failure'])}"
+    *escaped, last = received[0]["stdout"].decode().split("\n")
+    if last != "done":
+        return f"the probe did not end: {received[0]['stderr'].decode()[-200:] or received[0]['signal']}"
+    return "the probe could " + ", ".join(escaped) if escaped or not unharmed else ""
+
+
+def explain(error: OSError) -> str:
+    """Say why namespaces were refused, in a user's terms."""
+    return (
+        f"namespaces are not permitted here ({error.strerror or error}); a container's seccomp profile or "
+        "kernel.apparmor_restrict_unprivileged_userns may be the cause"
+    )
+
+
+def box_uid(index: int) -> int | None:
+    """Return the user that programs in box `index` run as: their own, if we may become it."""
+    if os.geteuid() != 0:
+        return None
+    needed = (linux.CAP_CHOWN, linux.CAP_SETUID, linux.CAP_SETGID)
+    held = linux.capabilities()
+    return UNPRIVILEGED_UID + index if all(held >> c & 1 for c in needed) else None
