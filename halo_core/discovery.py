@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -88,7 +89,13 @@ def load(kind: str, name: str) -> Loaded:
         return _load_file(kind, Path(path), attribute)
     entry = _find(kind, name)
     source = _source(kind, entry)
-    return Loaded(source, _EntryPointManager(entry, source).driver)
+    try:
+        return Loaded(source, _EntryPointManager(entry).driver)
+    except Exception as error:
+        raise PluginError(
+            f"{source} cannot be imported: {type(error).__name__}: {error}",
+            hint=f"reinstall {source.distribution}, or run with --debug for the traceback",
+        ) from error
 
 
 def check_class(loaded: Loaded, base: type) -> type[Any]:
@@ -114,7 +121,7 @@ def _source(kind: str, entry: EntryPoint) -> Source:
 def _find(kind: str, name: str) -> EntryPoint:
     dist, _, short = name.rpartition(":")
     entries = _entries(kind)
-    matches = [e for e in entries if e.name == short and (not dist or (e.dist and e.dist.name == dist))]
+    matches = [e for e in entries if e.name == short and (not dist or _is_same(dist, _source(kind, e).distribution))]
     if len(matches) > 1:
         owners = sorted(_source(kind, entry).distribution for entry in matches)
         raise PluginError(
@@ -124,31 +131,28 @@ def _find(kind: str, name: str) -> EntryPoint:
     if not matches:
         package = PACKAGES.get((kind, short))
         hint = f"pip install {package}" if package else did_you_mean(short, {e.name for e in entries})
+        hint = hint or "install the package that provides it, or name a file as ./file.py:Class"
         raise PluginError(f"no {kind} named {name!r} is installed", hint=hint)
     return matches[0]
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Compare distribution names as pip does (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()
 
 
 class _EntryPointManager(DriverManager):  # type: ignore[misc]
     """stevedore's driver manager over exactly one, freshly listed entry point."""
 
-    def __init__(self, entry: EntryPoint, source: Source) -> None:
+    def __init__(self, entry: EntryPoint) -> None:
         self._entry = entry
-        self._source = source
-        super().__init__(
-            namespace=entry.group,
-            name=entry.name,
-            on_load_failure_callback=self._fail,
-            warn_on_missing_entrypoint=False,
-        )
+        super().__init__(namespace=entry.group, name=entry.name, on_load_failure_callback=self._fail)
 
     def list_entry_points(self) -> list[EntryPoint]:
         return [self._entry]
 
     def _fail(self, _manager: object, _entry: EntryPoint, error: BaseException) -> None:
-        raise PluginError(
-            f"{self._source} cannot be imported: {type(error).__name__}: {error}",
-            hint=f"reinstall {self._source.distribution}, or run with --debug for the traceback",
-        ) from error
+        raise error
 
 
 def _load_file(kind: str, path: Path, attribute: str) -> Loaded:
