@@ -1,0 +1,26 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from halo_core.types import Completion, Prompt, Verdict
+from halo_verifier_gcc import GCC
+
+Check = Callable[..., Verdict]
+
+SUM_TESTS = [
+    {"stdin": "3 4\n", "stdout": "7\n"},
+    {"stdin": "-3 4\n", "stdout": "1\n"},
+    {"stdin": "0 0\n", "stdout": "0\n"},
+]
+
+
+@pytest.fixture
+def check() -> Check:
+    """Judge a program, by default as one that should print the sum of two integers."""
+
+    def run(text: str, tests: list[dict[str, str]] | None = None, **options: Any) -> Verdict:
+        reference = {"tests": SUM_TESTS if tests is None else tests}
+        return GCC(**options).check(Prompt("p", "task", reference=reference), Completion("p", 0, text))
+
+    return run

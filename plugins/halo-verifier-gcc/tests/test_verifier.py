@@ -1,0 +1,325 @@
+"""What the verifier says about programs: right, wrong, broken, and hostile ones."""
+
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from halo_core import sandbox
+from halo_core.errors import DataError, PluginError, SandboxError
+from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+from halo_verifier_gcc import GCC
+
+SUM = '#include <stdio.h>\nint main(void) { int a, b; scanf("%d %d", &a, &b); BODY }\n'
+RIGHT = SUM.replace("BODY", 'printf("%d\\n", a + b); return 0;')
+
+
+def body(code: str) -> str:
+    """Return the program that reads two integers and then does `code`."""
+    return SUM.replace("BODY", code)
+
+
+def found(verdict: Verdict) -> tuple[Status, Stage]:
+    return verdict.status, verdict.stage
+
+
+# The rungs
+
+
+def test_right_program_passes(check: Any) -> None:
+    verdict = check(RIGHT)
+    assert found(verdict) == (Status.PASS, Stage.CORRECT)
+    assert (verdict.score, verdict.warnings) == (1.0, 0)
+    assert verdict.detail.splitlines() == ["3 of 3 tests passed", "test 1: ok", "test 2: ok", "test 3: ok"]
+    assert verdict.cpu_seconds > 0
+    assert verdict.wall_seconds > 0
+    assert verdict.sandbox == sandbox.get().tier
+
+
+@pytest.mark.parametrize("text", ["", "hello", "int main(void) { return 0 }", "int f(void) { return 0; }"])
+def test_what_does_not_build_is_invalid(check: Any, text: str) -> None:
+    verdict = check(text)
+    assert found(verdict) == (Status.FAIL, Stage.INVALID)
+    assert verdict.detail
+    assert not verdict.valid
+
+
+def test_detail_shows_the_first_error(check: Any) -> None:
+    assert "main.c:2" in (detail := check("int y;\nint main(void) { return x; }").detail)
+    assert "error:" in detail
+    assert "undefined reference to `f'" in check("int f(void); int main(void) { return f(); }").detail
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ('printf("%d\\n", a + b); return 3;', "exit code 3"),
+        ('printf("%d\\n", a + b); fflush(stdout); __builtin_trap();', "ended by signal"),
+        ("int *p = 0; return *p;", "ended by signal 11"),
+        ('for (;;) printf("0123456789");', "ran into the output limit"),
+        ("for (;;) ;", "ran into the cpu limit"),
+    ],
+)
+def test_unclean_ends_are_crashes(check: Any, code: str, reason: str) -> None:
+    verdict = check(body(code), cpu_seconds=0.3)
+    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+    assert verdict.score == 0.0
+    assert reason in verdict.detail
+
+
+def test_right_output_then_abort_is_a_crash(check: Any) -> None:
+    verdict = check('#include <stdlib.h>\n' + body('printf("%d\\n", a + b); fflush(stdout); abort();'))
+    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+
+
+def test_memory_is_limited(check: Any) -> None:
+    code = body("char *p = malloc(200u << 20); if (!p) return 1; memset(p, 1, 200u << 20); "
+                'printf("%d\\n", a + b);')  # fmt: skip
+    code = "#include <stdlib.h>\n#include <string.h>\n" + code
+    assert check(code).stage is Stage.CORRECT
+    assert check(code, memory_mib=100).stage is Stage.CRASHED
+
+
+def test_no_test_is_run_after_a_limit(check: Any) -> None:
+    verdict = check(body("for (;;) ;"), cpu_seconds=0.2)
+    assert verdict.detail.splitlines()[0] == "0 of 3 tests passed"
+    assert len(verdict.detail.splitlines()) == 2
+
+
+def test_wrong_output_is_wrong_and_scored_by_share(check: Any) -> None:
+    verdict = check(body('printf("%d\\n", a < 0 ? 99 : a + b);'))
+    assert found(verdict) == (Status.FAIL, Stage.WRONG)
+    assert verdict.score == pytest.approx(2 / 3)
+    assert r"test 2: expected '1\n', got '99\n'" in verdict.detail
+
+
+def test_one_crash_outweighs_a_wrong_answer(check: Any) -> None:
+    verdict = check(body('if (a == 0) return 1; printf("%d\\n", a < 0 ? 99 : a + b);'))
+    assert verdict.stage is Stage.CRASHED
+    assert verdict.score == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("text", ["int main(){}", "int main(void) { return 0; }", body("return 0;")])
+def test_printing_nothing_pays_nothing(check: Any, text: str) -> None:
+    verdict = check(text)
+    assert found(verdict) == (Status.FAIL, Stage.FLAWED)
+    assert verdict.score == 0.0
+
+
+def test_without_tests_a_clean_program_is_untested(check: Any) -> None:
+    assert found(check(RIGHT, tests=[])) == (Status.FAIL, Stage.UNTESTED)
+    prompt = Prompt("p", "task")
+    assert GCC().check(prompt, Completion("p", 0, RIGHT)).stage is Stage.UNTESTED
+
+
+# Warnings
+
+
+def test_warnings_are_counted_and_do_not_stop_the_tests(check: Any) -> None:
+    verdict = check(body('int u; int v; printf("%d\\n", a + b);'))
+    assert found(verdict) == (Status.PASS, Stage.CORRECT)
+    assert verdict.warnings == 2
+
+
+def test_without_tests_warnings_are_a_flaw(check: Any) -> None:
+    verdict = check("int main(void) { int u; }", tests=[])
+    assert found(verdict) == (Status.FAIL, Stage.FLAWED)
+    assert verdict.warnings == 1
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        '#pragma GCC diagnostic ignored "-Wunused-variable"',
+        '_Pragma("GCC diagnostic ignored \\"-Wunused-variable\\"")',
+        "#define P(x) _Pragma(#x)\nP(GCC diagnostic ignored \"-Wunused-variable\")",
+        "#define J(a, b) a##b\n#define S(x) #x\n#define E(x) S(x)\n"
+        'J(_Pra, gma)(E(GCC J(diag, nostic) ignored "-Wunused-variable"))',
+        '# 1 "main.h" 3',
+        '#line 1 " main.h"',
+        '#line 1 "<command-line>"',
+    ],
+)
+def test_warnings_cannot_be_hidden(check: Any, trick: str) -> None:
+    assert check(f"{trick}\nint main(void) {{ int u; return 0; }}").warnings >= 1
+
+
+def test_flags_decide_what_is_warned_about(check: Any) -> None:
+    assert check(body('int u; printf("%d\\n", a + b);'), flags="-O0").warnings == 0
+    assert check(RIGHT, flags="-Werror -Wall -Wextra").stage is Stage.CORRECT
+
+
+# Languages and compilers
+
+
+CPP = "#include <iostream>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b << std::endl; }\n"
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_cpp(check: Any) -> None:
+    assert check(CPP).stage is Stage.CORRECT
+    assert check(f"```cpp\n{CPP}```", standard="c++17").stage is Stage.CORRECT
+    assert check(CPP, language="c").stage is Stage.INVALID
+
+
+def test_standard_is_passed_on_for_its_own_language(check: Any) -> None:
+    old = body('for (int i = 0; i < 1; i++) printf("%d\\n", a + b); return 0;')
+    assert check(old).stage is Stage.CORRECT
+    assert check(old, standard="c89").stage is Stage.INVALID
+    assert check(old, standard="c++17").stage is Stage.CORRECT
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="needs clang")
+def test_clang(check: Any) -> None:
+    verdict = check(body('int u; printf("%d\\n", a + b);'), compiler="clang")
+    assert (verdict.stage, verdict.warnings) == (Stage.CORRECT, 1)
+
+
+def test_tolerance(check: Any) -> None:
+    third = [{"stdin": "1 3", "stdout": "0.3333333"}, {"stdin": "3 1", "stdout": "3"}]
+    code = body('printf("%.4f\\n", (double) a / b);')
+    assert check(code, tests=third).stage is Stage.WRONG
+    assert check(code, tests=third, rtol=1e-3).stage is Stage.CORRECT
+
+
+# Hostile programs
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['#include "/etc/passwd"\nint main(void) { return 0; }',
+     'const char *const all = 0;\nasm(".incbin \\"/etc/passwd\\"");\nint main(void) { return 0; }',
+     '#include "expected.txt"\nint main(void) { return 0; }'],
+)  # fmt: skip
+def test_compiler_does_not_read_files_for_the_program(check: Any, text: str) -> None:
+    verdict = check(text)
+    assert verdict.stage is Stage.INVALID
+    assert "root" not in verdict.detail
+
+
+def test_expected_output_is_nowhere_to_be_found(check: Any) -> None:
+    secret = "31337 4242"
+    code = """#include <dirent.h>
+    #include <stdio.h>
+    int main(int argc, char **argv) {
+        for (int i = 0; i < argc; i++) puts(argv[i]);
+        DIR *here = opendir(".");
+        for (struct dirent *file; here && (file = readdir(here)); ) {
+            FILE *in = fopen(file->d_name, "r");
+            for (int c; in && (c = getc(in)) != EOF; ) putchar(c);
+        }
+        puts("done");
+        return 0;
+    }"""
+    verdict = check(code, tests=[{"stdin": "1", "stdout": secret}])
+    assert verdict.stage is Stage.WRONG
+    assert secret not in verdict.detail.partition("got ")[2]
+
+
+def test_compiler_bomb_is_the_programs_fault(check: Any) -> None:
+    levels = zip("ABCDEFG", "BCDEFGH", strict=True)
+    bomb = f"#define A {'x ' * 10}\n" + "".join(f"#define {b} {f'{a} ' * 10}\n" for a, b in levels)
+    verdict = check(bomb + "int main(void) { H }", compile_cpu_seconds=0.5)
+    assert found(verdict) == (Status.FAIL, Stage.INVALID)
+
+
+# Trouble of our own
+
+
+def test_missing_compiler_is_an_error_and_not_a_failure(check: Any) -> None:
+    verdict = check(RIGHT, compiler="no-such-cc")
+    assert verdict.status is Status.ERROR
+    assert "no-such-cc" in verdict.detail
+
+
+def test_missing_compiler_is_found_before_the_run() -> None:
+    with pytest.raises(PluginError, match="no-such-cc") as caught:
+        GCC(compiler="no-such-cc").preflight()
+    assert "apt-get install gcc" in caught.value.hint
+
+
+def test_compiler_that_cannot_build_is_found_before_the_run() -> None:
+    with pytest.raises(PluginError, match="cannot build a c program"):
+        GCC(flags="-no-such-flag").preflight()
+
+
+def test_preflight_accepts_this_machine() -> None:
+    GCC().preflight()
+
+
+def test_broken_sandbox_is_an_error(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise SandboxError("no walls today")
+
+    monkeypatch.setattr(sandbox, "get", broken)
+    verdict = check(RIGHT)
+    assert verdict.status is Status.ERROR
+    assert "no walls today" in verdict.detail
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_want_of_wall_time_is_inconclusive(check: Any, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    true_run, calls = sandbox.Workspace.run, []
+
+    def slow(self: sandbox.Workspace, *args: Any, **options: Any) -> sandbox.Outcome:
+        calls.append(args)
+        outcome = true_run(self, *args, **options)
+        if len(calls) != at + 1:
+            return outcome
+        return replace(outcome, exit_code=None, signal=9, limit="wall", inconclusive=True)
+
+    monkeypatch.setattr(sandbox.Workspace, "run", slow)
+    assert check(RIGHT).status is Status.INCONCLUSIVE
+
+
+def test_fingerprint_tells_options_and_compilers_apart() -> None:
+    assert GCC().fingerprint() == GCC().fingerprint()
+    assert "gcc" in GCC().fingerprint()
+    assert len({GCC().fingerprint(), GCC(flags="-O2").fingerprint(), GCC(compiler="nope").fingerprint()}) == 3
+
+
+# Prompts
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"test": []},
+        {"tests": "1"},
+        {"tests": ["1"]},
+        {"tests": [{"stdin": "1"}]},
+        {"tests": [{"stdin": "1", "stdout": " \n"}]},
+        {"tests": [{"stdin": "1", "stdout": 1}]},
+        {"tests": [{"stdin": 1, "stdout": "1"}]},
+        {"tests": [{"input": "1", "stdout": "1"}]},
+    ],
+)
+def test_unusable_references_are_refused(reference: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="p7") as caught:
+        GCC().check_prompt(Prompt("p7", "task", reference=reference))
+    assert caught.value.hint
+
+
+def test_usable_references_are_accepted() -> None:
+    for reference in ({}, {"tests": []}, {"tests": [{"stdout": "1"}]}):
+        GCC().check_prompt(Prompt("p", "task", reference=json.loads(json.dumps(reference))))
+
+
+# Threads
+
+
+def test_threads_give_the_same_verdicts_as_one_after_the_other() -> None:
+    programs = [RIGHT, "int main(){}", "int main(", body("return 3;"), body('printf("%d", a - b);')] * 4
+    prompt = Prompt("p", "t", reference={"tests": [{"stdin": "3 4", "stdout": "7"}]})
+    completions = [Completion("p", n, text) for n, text in enumerate(programs)]
+
+    def judge(completion: Completion) -> tuple[object, ...]:
+        verdict = GCC().check(prompt, completion)
+        return verdict.status, verdict.stage, verdict.score, verdict.warnings, verdict.detail
+
+    serial = [judge(completion) for completion in completions]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(judge, completions)) == serial
