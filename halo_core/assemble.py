@@ -150,7 +150,8 @@ class Plan:
 
     def _hooks(self) -> Hooks:
         hooks = Hooks()
-        hooks.register(Dispatch(self.drivers, self.config.workers), name="dispatch")
+        dispatch = Dispatch(self.drivers, self.config.workers)
+        hooks.register(dispatch, name="dispatch", drivers=self.drivers.by_hook())
         for plugin, source, _ in self.plugins:
             hooks.register(plugin, source)
         return hooks

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +18,15 @@ import pluggy
 from halo_core import hookspecs
 from halo_core.discovery import Source
 from halo_core.errors import HaloError, PluginError, did_you_mean
-from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, TrainStats, Verdict
+from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
 
 if TYPE_CHECKING:
     from halo_core.run import Run
 
 BUILTIN = Source("plugin", "builtin", "halo-core", "", "halo_core.builtin")
 _BLAME = "raised by "
+_END = object()
+_NUMBER = (int, float)
 
 
 class Hooks:
@@ -34,18 +36,32 @@ class Hooks:
         self._manager = pluggy.PluginManager("halo")
         self._manager.add_hookspecs(hookspecs)
         self._sources: dict[str, Source] = {}
+        self._drivers: Mapping[str, Sequence[Source]] = {}
 
-    def register(self, plugin: object, source: Source = BUILTIN, *, name: str = "") -> None:
-        """Add a plugin. Raises a `PluginError` for a hook that does not exist or takes other arguments."""
+    def register(
+        self,
+        plugin: object,
+        source: Source = BUILTIN,
+        *,
+        name: str = "",
+        drivers: Mapping[str, Sequence[Source]] | None = None,
+    ) -> None:
+        """Add a plugin. `drivers` says, by hook, whom a built-in plugin passes the question on to.
+
+        Raises a `PluginError` for a hook that does not exist or takes other arguments.
+        """
         name = name or source.name
         if name in self._sources:
-            raise PluginError(f"plugin {name!r} is listed twice")
+            if source in self._sources.values():
+                raise PluginError(f"plugin {name!r} is listed twice", hint="list it once, or leave one out")
+            name = str(source)
         try:
             self._manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
             reason = str(error).splitlines()[-1] if isinstance(error, ValueError) else _short(error)
             raise PluginError(f"{source} cannot be registered: {reason}") from error
         self._sources[name] = source
+        self._drivers = drivers or self._drivers
         self._check_hooks(plugin, name, source)
 
     def sources(self) -> list[Source]:
@@ -55,7 +71,7 @@ class Hooks:
     def lr_for_cycle(self, *, run: Run, cycle: int, history: Sequence[CycleReport]) -> float:
         """See `hookspecs.lr_for_cycle`."""
         lr = self._call("lr_for_cycle", run=run, cycle=cycle, history=history)
-        if not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr < 0:
+        if not _is_number(lr) or not math.isfinite(lr) or lr < 0:
             raise self._unusable(
                 "lr_for_cycle", f"{lr!r} for cycle {cycle}; a learning rate is finite and positive"
             )
@@ -67,19 +83,23 @@ class Hooks:
 
     def generate(self, *, run: Run, round: Round) -> Iterator[Sequence[Completion]]:
         """See `hookspecs.generate`."""
-        batches = iter(self._call("generate", run=run, round=round))
+        answer = self._call("generate", run=run, round=round)
+        if not isinstance(answer, Iterable):
+            raise self._unusable("generate", f"{type(answer).__name__} instead of batches")
+        batches = iter(answer)
         known = {prompt.id for prompt in round.prompts}
         while True:
             with self._blamed("generate"):
-                batch = next(batches, None)
-            if batch is None:
+                batch = next(batches, _END)
+            if batch is _END:
                 return
-            for completion in batch:
+            completions: Sequence[Completion] = self._each("generate", batch, Completion, None, "")
+            for completion in completions:
                 if completion.prompt_id not in known:
                     raise self._unusable(
                         "generate", f"a completion for {completion.prompt_id!r}, which was not asked for"
                     )
-            yield batch
+            yield completions
 
     def verify(
         self, *, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]
@@ -87,12 +107,18 @@ class Hooks:
         """See `hookspecs.verify`."""
         verdicts = self._call("verify", run=run, prompts=prompts, completions=completions)
         checked: Sequence[Verdict] = self._each("verify", verdicts, Verdict, len(completions), "completions")
+        for verdict in checked:
+            known = isinstance(verdict.status, Status) and isinstance(verdict.stage, Stage)
+            if not known or not 0 <= verdict.score <= 1:
+                raise self._unusable(
+                    "verify", f"{verdict!r}; status and stage are of those types, and score is between 0 and 1"
+                )
         return checked
 
     def reward(self, *, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[float]:
         """See `hookspecs.reward`."""
         rewards = self._call("reward", run=run, cycle=cycle, samples=samples)
-        rewards = self._each("reward", rewards, (int, float), len(samples), "samples")
+        rewards = self._each("reward", rewards, _NUMBER, len(samples), "samples")
         for sample, value in zip(samples, rewards, strict=True):
             if not math.isfinite(value):
                 raise self._unusable("reward", f"{value} for a completion of prompt {sample.prompt.id!r}")
@@ -149,7 +175,7 @@ class Hooks:
 
     def _unusable(self, hook: str, what: str) -> PluginError:
         """Build the error for an answer that cannot be used; any of the hook's plugins may have made it."""
-        authors = [self._describe(impl.plugin_name) for impl in reversed(self._impls(hook))]
+        authors = [self._describe(impl.plugin_name, hook) for impl in reversed(self._impls(hook))]
         outside = [author for author in authors if author != "builtin"] or authors
         hint = "check what it returns" if len(outside) == 1 else "check what they return, outermost first"
         return PluginError(
@@ -163,28 +189,29 @@ class Hooks:
         except Exception as error:
             plugin = self._culprit(hook, error)
             if plugin:
-                add_blame(error, f"{self._describe(plugin)} in hook {hook!r}")
+                add_blame(error, f"{self._describe(plugin, hook)} in hook {hook!r}")
             raise
 
     def _culprit(self, hook: str, error: BaseException) -> str:
         """Name the plugin that was running furthest in when `error` was raised."""
-        codes = {
-            impl.function.__code__: impl.plugin_name
-            for impl in self._impls(hook)
-            if hasattr(impl.function, "__code__")
-        }
+        impls = [impl for impl in self._impls(hook) if hasattr(impl.function, "__code__")]
+        codes = {impl.function.__code__: impl.plugin_name for impl in impls}
+        files = {code.co_filename: plugin for code, plugin in codes.items()}  # of what a hook returned lazily
         plugin, traceback = "", error.__traceback__
         while traceback is not None:
-            plugin = codes.get(traceback.tb_frame.f_code, plugin)
+            code = traceback.tb_frame.f_code
+            plugin = codes.get(code) or plugin or files.get(code.co_filename, "")
             traceback = traceback.tb_next
         return "" if self._sources.get(plugin, BUILTIN) is BUILTIN else plugin
 
     def _impls(self, hook: str) -> list[pluggy.HookImpl]:
         return list(getattr(self._manager.hook, hook).get_hookimpls())
 
-    def _describe(self, plugin: str) -> str:
+    def _describe(self, plugin: str, hook: str) -> str:
         source = self._sources[plugin]
-        return "builtin" if source is BUILTIN else str(source)
+        if source is not BUILTIN:
+            return str(source)
+        return " or ".join(map(str, self._drivers.get(hook, ()))) or "builtin"
 
     def _check_hooks(self, plugin: object, name: str, source: Source) -> None:
         try:
@@ -228,6 +255,10 @@ def blamed(source: Source) -> Iterator[None]:
     except Exception as error:
         add_blame(error, str(source))
         raise
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, _NUMBER) and not isinstance(value, bool)
 
 
 def _is_async(function: Any) -> bool:

@@ -16,6 +16,16 @@ from halo_core.seeds import derive_seed
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
 
 
+_KINDS = {
+    "lr_for_cycle": "lr_policy",
+    "generate": "generator",
+    "verify": "verifier",
+    "reward": "reward",
+    "select": "selector",
+    "train": "trainer",
+}
+
+
 @dataclass(frozen=True)
 class Drivers:
     """The drivers of one run, one of each kind but for the verifiers."""
@@ -33,6 +43,13 @@ class Drivers:
     def verifier_for(self, prompt: Prompt) -> str:
         """Return the name of the verifier that judges `prompt`; may be one that the run does not have."""
         return prompt.verifier or next(iter(self.verifiers))
+
+    def by_hook(self) -> dict[str, list[Source]]:
+        """Return where the answers to each hook come from."""
+        return {
+            hook: [source for key, source in self.sources.items() if key.partition(":")[0] == kind]
+            for hook, kind in _KINDS.items()
+        }
 
     def source(self, key: str) -> Source:
         """Return where the driver under `key` comes from."""
