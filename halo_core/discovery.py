@@ -121,7 +121,9 @@ def _source(kind: str, entry: EntryPoint) -> Source:
 def _find(kind: str, name: str) -> EntryPoint:
     dist, _, short = name.rpartition(":")
     entries = _entries(kind)
-    matches = [e for e in entries if e.name == short and (not dist or _is_same(dist, _source(kind, e).distribution))]
+    matches = [
+        e for e in entries if e.name == short and (not dist or _is_same(dist, _source(kind, e).distribution))
+    ]
     if len(matches) > 1:
         owners = sorted(_source(kind, entry).distribution for entry in matches)
         raise PluginError(

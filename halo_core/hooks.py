@@ -111,7 +111,8 @@ class Hooks:
             known = isinstance(verdict.status, Status) and isinstance(verdict.stage, Stage)
             if not known or not 0 <= verdict.score <= 1:
                 raise self._unusable(
-                    "verify", f"{verdict!r}; status and stage are of those types, and score is between 0 and 1"
+                    "verify",
+                    f"{verdict!r}; status and stage are of those types, and score is between 0 and 1",
                 )
         return checked
 

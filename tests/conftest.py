@@ -46,14 +46,18 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
     """Install a distribution for the length of a test: its modules by name, its entry points by group."""
     number = 0
 
-    def make(name: str, version: str, entry_points: dict[str, str], modules: dict[str, str] | None = None) -> Path:
+    def make(
+        name: str, version: str, entry_points: dict[str, str], modules: dict[str, str] | None = None
+    ) -> Path:
         nonlocal number
         number += 1
         site = tmp_path / f"site-{number}"
         info = site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (info / "entry_points.txt").write_text("".join(f"[{g}]\n{rows}\n" for g, rows in entry_points.items()))
+        (info / "entry_points.txt").write_text(
+            "".join(f"[{g}]\n{rows}\n" for g, rows in entry_points.items())
+        )
         for module, code in (modules or {}).items():
             (site / f"{module}.py").write_text(code)
             monkeypatch.delitem(sys.modules, module, raising=False)

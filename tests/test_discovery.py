@@ -34,7 +34,10 @@ def test_a_driver_is_found_by_name_with_its_distribution_and_version(install: In
 
 def test_listing_imports_nothing(install: Install) -> None:
     site = install(
-        "acme-bomb", "3.0", {"halo.verifiers": "bomb = acme_bomb:Judge"}, {"acme_bomb": "raise SystemExit('imported')"}
+        "acme-bomb",
+        "3.0",
+        {"halo.verifiers": "bomb = acme_bomb:Judge"},
+        {"acme_bomb": "raise SystemExit('imported')"},
     )
     found = [source for source in available("verifier") if source.name == "bomb"]
     assert [(s.distribution, s.version) for s in found] == [("acme-bomb", "3.0")]
@@ -127,7 +130,9 @@ def test_an_unknown_name_always_gets_a_remedy(kind: str, monkeypatch: pytest.Mon
         ("Other = 1", "AttributeError"),
     ],
 )
-def test_a_plugin_that_cannot_be_imported_names_its_distribution(install: Install, code: str, says: str) -> None:
+def test_a_plugin_that_cannot_be_imported_names_its_distribution(
+    install: Install, code: str, says: str
+) -> None:
     install("acme-broken", "0.1", {"halo.verifiers": "broken = acme_broken:Judge"}, {"acme_broken": code})
     with pytest.raises(PluginError) as caught:
         load("verifier", "broken")
@@ -192,7 +197,9 @@ def test_a_missing_file_or_class(tmp_path: Path) -> None:
         ("def f():\n    return 1 / 0\n\n\nf()\n", ":2", "ZeroDivisionError"),
     ],
 )
-def test_a_file_that_cannot_be_imported_names_the_line(tmp_path: Path, code: str, place: str, says: str) -> None:
+def test_a_file_that_cannot_be_imported_names_the_line(
+    tmp_path: Path, code: str, place: str, says: str
+) -> None:
     path = tmp_path / "torn.py"
     path.write_text(code)
     with pytest.raises(PluginError) as caught:

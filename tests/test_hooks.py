@@ -96,7 +96,9 @@ def test_every_observer_is_called() -> None:
     seen: list[str] = []
     hooks = Hooks()
     for source in (ACME, OTHER):
-        hooks.register(SimpleNamespace(on_cycle_end=hookimpl(lambda source=source: seen.append(source.name))), source)
+        hooks.register(
+            SimpleNamespace(on_cycle_end=hookimpl(lambda source=source: seen.append(source.name))), source
+        )
     ASK["on_cycle_end"](hooks)
     assert sorted(seen) == ["acme", "other"]
 
@@ -135,7 +137,11 @@ def test_every_observer_is_called() -> None:
         ("reward", "1", "str instead of a list"),
         ("reward", 1.0, "float instead of a list"),
         ("select", [COMPLETION], "at position 0"),
-        ("select", [Sample(PROMPT, COMPLETION, VERDICT, 1.0, float("nan"))], "a weight of nan for prompt 'p'"),
+        (
+            "select",
+            [Sample(PROMPT, COMPLETION, VERDICT, 1.0, float("nan"))],
+            "a weight of nan for prompt 'p'",
+        ),
         ("select", {}, "dict instead of a list"),
         ("train", {}, "dict instead of TrainStats"),
         *[(hook, None, "None") for hook in USABLE],
@@ -154,7 +160,9 @@ def test_an_unusable_answer_is_one_line_that_names_who_gave_it(hook: str, answer
 
 def test_a_driver_behind_a_builtin_is_named_for_its_answer() -> None:
     hooks = Hooks()
-    hooks.register(answering("lr_for_cycle", float("nan")), name="dispatch", drivers={"lr_for_cycle": [POLICY]})
+    hooks.register(
+        answering("lr_for_cycle", float("nan")), name="dispatch", drivers={"lr_for_cycle": [POLICY]}
+    )
     with pytest.raises(PluginError, match=r"answered by lr_policy 'wild' \(wild-rates 0.1\)"):
         ASK["lr_for_cycle"](hooks)
 
@@ -162,7 +170,7 @@ def test_a_driver_behind_a_builtin_is_named_for_its_answer() -> None:
 def test_all_who_may_have_spoilt_an_answer_are_named_outermost_first() -> None:
     hooks = with_plugin(answering("reward", [float("nan")]))
     hooks.register(SimpleNamespace(reward=hookimpl(wrapper=True)(passing_on)), OTHER)
-    with pytest.raises(PluginError, match="answered by plugin 'other' .*, plugin 'acme'") as caught:
+    with pytest.raises(PluginError, match=r"answered by plugin 'other' .*, plugin 'acme'") as caught:
         ASK["reward"](hooks)
     assert caught.value.hint == "check what they return, outermost first"
 
@@ -221,7 +229,9 @@ def test_an_implementation_names_only_the_arguments_it_wants() -> None:
 
 
 def test_a_misspelt_hook_is_refused_with_the_nearest() -> None:
-    with pytest.raises(PluginError, match=r"plugin 'acme' \(acme-tools 1.2\) implements 'on_cycle_ends'") as caught:
+    with pytest.raises(
+        PluginError, match=r"plugin 'acme' \(acme-tools 1.2\) implements 'on_cycle_ends'"
+    ) as caught:
         with_plugin(answering("on_cycle_ends", None))
     assert caught.value.hint == "did you mean 'on_cycle_end'?"
 

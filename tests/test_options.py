@@ -185,7 +185,11 @@ def test_a_plain_dataclass_is_typed_too() -> None:
 def test_options_are_listed_with_type_default_and_help() -> None:
     options = {option.name: option for option in options_of(Every)}
     assert list(options)[:3] == ["rate", "count", "flag"], "in the order they are written"
-    assert (options["rate"].type, options["rate"].default, options["rate"].help) == ("float", 1e-3, "Peak rate.")
+    assert (options["rate"].type, options["rate"].default, options["rate"].help) == (
+        "float",
+        1e-3,
+        "Peak rate.",
+    )
     assert options["count"].help == "How many, over two lines."
     assert options["kind"].type == "Literal['prompt', 'run']"
     assert options["limit"].type == "int | none"
@@ -213,7 +217,13 @@ def test_a_driver_cannot_be_changed_or_given_options_by_position() -> None:
 
 def test_assignments_become_a_mapping_and_repeats_a_list() -> None:
     texts = ["a=1", "b=x=y", "c=1", "c=2", "c=3", " d =5", "e="]
-    assert parse_assignments(texts, flag="-V") == {"a": "1", "b": "x=y", "c": ["1", "2", "3"], "d": "5", "e": ""}
+    assert parse_assignments(texts, flag="-V") == {
+        "a": "1",
+        "b": "x=y",
+        "c": ["1", "2", "3"],
+        "d": "5",
+        "e": "",
+    }
 
 
 @pytest.mark.parametrize("text", ["a", "=1", "", " =1"])

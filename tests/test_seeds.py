@@ -20,7 +20,9 @@ def test_a_seed_fits_everything_that_takes_one(seed: int, path: list[int | str])
 
 
 def test_neighbours_are_unrelated() -> None:
-    seeds = [derive_seed(seed, cycle, batch) for seed in range(10) for cycle in range(10) for batch in range(10)]
+    seeds = [
+        derive_seed(seed, cycle, batch) for seed in range(10) for cycle in range(10) for batch in range(10)
+    ]
     assert len(set(seeds)) == 1000
     ones = sum(bin(a ^ b).count("1") for a, b in pairwise(seeds)) / 999
     assert 28 < ones < 35, "neighbouring paths should differ in half of the 63 bits"

@@ -9,7 +9,14 @@ from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stag
 
 
 def test_the_ladder_goes_from_invalid_to_correct() -> None:
-    assert [stage.value for stage in Stage] == ["invalid", "flawed", "untested", "crashed", "wrong", "correct"]
+    assert [stage.value for stage in Stage] == [
+        "invalid",
+        "flawed",
+        "untested",
+        "crashed",
+        "wrong",
+        "correct",
+    ]
     assert [stage.rank for stage in Stage] == [0, 1, 2, 3, 4, 5]
 
 
@@ -51,7 +58,11 @@ def test_the_values_that_travel_cannot_be_changed(value: object) -> None:
 
 
 def test_every_public_type_says_what_it_is() -> None:
-    public = [value for value in vars(types).values() if isinstance(value, type) and value.__module__ == types.__name__]
+    public = [
+        value
+        for value in vars(types).values()
+        if isinstance(value, type) and value.__module__ == types.__name__
+    ]
     assert len(public) >= 10
     for value in public:
         assert (value.__doc__ or "").strip(), value

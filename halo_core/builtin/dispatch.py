@@ -15,7 +15,6 @@ from halo_core.run import Run
 from halo_core.seeds import derive_seed
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
 
-
 _KINDS = {
     "lr_for_cycle": "lr_policy",
     "generate": "generator",
