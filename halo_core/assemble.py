@@ -71,8 +71,14 @@ class Plan:
         """
         raw = normalise(raw)
         config = read_config(raw)
-        loaded = {kind: _load(kind, getattr(config, kind)) for kind in SINGLE}
+        names = [short_name(spec.name) for spec in config.verifier]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(
+                    f"verifier {name!r} is listed twice", hint="list it once, or rename one of them"
+                )
         judges = {short_name(spec.name): _load("verifier", spec) for spec in config.verifier}
+        loaded = {kind: _load(kind, getattr(config, kind)) for kind in SINGLE}
         verifiers = {
             short_name(spec.name): build(
                 judges[short_name(spec.name)].value, spec.options, where=f"verifier {spec.name!r}"
@@ -100,7 +106,8 @@ class Plan:
         sources |= {f"verifier:{name}": judge.source for name, judge in judges.items()}
         drivers = Drivers(verifiers=verifiers, sources=sources, **built)
         plugins = tuple(_plugin(spec) for spec in config.plugins)
-        return cls(_resolved(config, drivers), drivers, plugins, demo, demo_model)
+        options = [options for _, _, options in plugins]
+        return cls(_resolved(config, drivers, options), drivers, plugins, demo, demo_model)
 
     def open(self, directory: Path, progress: Progress | None = None) -> tuple[Run, Hooks]:
         """Begin a run in `directory`, or go on with the one that is there.
@@ -130,11 +137,11 @@ class Plan:
         if self.demo is not None:
             prompts, heldout = list(self.demo.prompts), list(self.demo.heldout)
         else:
-            prompts = load_prompts(data.prompts or "")
-            if data.heldout:
-                heldout = load_prompts(data.heldout)
-            else:
-                prompts, heldout = split_heldout(prompts, data.heldout_share, self.config.seed)
+            prompts, heldout = load_prompts(data.prompts or ""), []
+        if data.heldout:
+            heldout = load_prompts(data.heldout)
+        elif not heldout:
+            prompts, heldout = split_heldout(prompts, data.heldout_share, self.config.seed)
         check_disjoint(prompts, heldout)
         return prompts[: data.limit], heldout
 
@@ -226,21 +233,21 @@ def _suggested(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) 
             if key in classes:
                 fields = {option.name for option in options_of(classes[key])}
                 value = {name: option for name, option in value.items() if name in fields}
-                value = {"name": RunConfig.model_fields[key].default.name, **value}
             merged[key] = {**value, **(given or {})}
         elif given is None:
             merged[key] = value
     return merged
 
 
-def _resolved(config: RunConfig, drivers: Drivers) -> RunConfig:
+def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, Any]]) -> RunConfig:
     """Write out every option, and make paths independent of the working directory."""
     update: dict[str, Any] = {kind: _full(getattr(config, kind), getattr(drivers, kind)) for kind in SINGLE}
     update["verifier"] = tuple(
         _full(spec, drivers.verifiers[short_name(spec.name)]) for spec in config.verifier
     )
     update["plugins"] = tuple(
-        DriverSpec(name=_absolute(spec.name), options=spec.options) for spec in config.plugins
+        DriverSpec(name=_absolute(spec.name), options=given)
+        for spec, given in zip(config.plugins, options, strict=True)
     )
     update["model"] = replace(
         config.model, name=_absolute(config.model.name), adapter=_absolute(config.model.adapter)

@@ -109,11 +109,25 @@ class RunConfig(_Section):
     sandbox: Literal["auto", "strong", "standard", "weak", "none"] = "auto"
     """How well untrusted code must be contained; auto takes the best tier and refuses a weak one."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_names(cls, raw: Any) -> Any:
+        """Let a section that only sets options mean the default driver's."""
+        if not isinstance(raw, Mapping):
+            return raw
+        nameless = [key for key in SINGLE if isinstance(raw.get(key), Mapping) and "name" not in raw[key]]
+        return {**raw, **{key: {"name": cls.model_fields[key].default.name, **raw[key]} for key in nameless}}
+
 
 def read_config(raw: Mapping[str, Any], *, where: str = "configuration") -> RunConfig:
     """Check `raw` and return it typed. Raises a `ConfigError` that names the first offending key."""
+    named = {key: {"name": RunConfig.model_fields[key].default.name} for key in SINGLE}
+    filled = {
+        key: {**named[key], **value} if key in named and isinstance(value, Mapping) else value
+        for key, value in raw.items()
+    }
     try:
-        return RunConfig.model_validate(raw)
+        return RunConfig.model_validate(filled)
     except ValidationError as error:
         raise _complaint(error, where) from error
 
@@ -147,7 +161,7 @@ def normalise(layer: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(raw.get(key), str):
             raw[key] = {"name": raw[key]}
     for key in LISTS:
-        if key in raw:
+        if raw.get(key) is not None:
             entries = raw[key] if isinstance(raw[key], (list, tuple)) else [raw[key]]
             raw[key] = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
     return raw
@@ -189,11 +203,13 @@ def _choose(raw: dict[str, Any], key: str, value: Any) -> None:
     """Name the driver of a section, keeping the options that were set for that name or for none."""
     chosen = normalise({key: value})[key]
     if key in SINGLE:
-        before = raw.get(key, {})
-        keeps = isinstance(before, dict) and before.get("name") in (None, chosen.get("name"))
-        raw[key] = {**before, **chosen} if keeps else chosen
+        if not isinstance(chosen, Mapping):
+            raise ConfigError(f"{key}: a name is wanted, once (got {value!r})")
+        before = raw.get(key)
+        keeps = isinstance(before, Mapping) and before.get("name") in (None, chosen.get("name"))
+        raw[key] = {**before, **chosen} if keeps else chosen  # type: ignore[dict-item]
         return
-    before = {entry.get("name"): entry for entry in raw.get(key, []) if isinstance(entry, dict)}
+    before = {entry.get("name"): entry for entry in raw.get(key) or [] if isinstance(entry, Mapping)}
     raw[key] = [{**before.get(entry["name"], before.get(None, {})), **entry} for entry in chosen]
 
 
@@ -204,12 +220,18 @@ def _new(part: str) -> Any:
 def _entry(entries: list[Any], name: str | None, path: str) -> Any:
     """Find the entry that `name` means: as written, or without its distribution, directory and suffix."""
     for entry in entries:
-        if name is not None and name in (entry.get("name"), short_name(entry.get("name", ""))):
+        if name in names_of(entry):
             return entry
     if len(entries) == 1 and name is None:
         return entries[0]
-    known = ", ".join(short_name(entry.get("name", "")) for entry in entries)
+    known = ", ".join(names_of(entry)[-1] for entry in entries if names_of(entry))
     raise ConfigError(f"{path}: {'say which' if name is None else 'not listed'}; listed: {known or 'none'}")
+
+
+def names_of(entry: Any) -> tuple[str, ...]:
+    """Return what an entry of a list of drivers may be called: as written, and in short."""
+    name = entry.get("name") if isinstance(entry, Mapping) else entry
+    return (name, short_name(name)) if isinstance(name, str) else ()
 
 
 def short_name(name: str) -> str:
@@ -252,9 +274,11 @@ class _Loader(yaml.SafeLoader):
     """YAML without its worst surprise: a key given twice is an error, not a silent choice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
+        seen: set[str] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None or key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is given twice", key_node.start_mark
