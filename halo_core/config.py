@@ -205,9 +205,10 @@ def _choose(raw: dict[str, Any], key: str, value: Any) -> None:
     if key in SINGLE:
         if not isinstance(chosen, Mapping):
             raise ConfigError(f"{key}: a name is wanted, once (got {value!r})")
-        before = raw.get(key)
-        keeps = isinstance(before, Mapping) and before.get("name") in (None, chosen.get("name"))
-        raw[key] = {**before, **chosen} if keeps else chosen  # type: ignore[dict-item]
+        there = raw.get(key)
+        if isinstance(there, Mapping) and there.get("name") in (None, chosen.get("name")):
+            chosen = {**there, **chosen}
+        raw[key] = chosen
         return
     before = {entry.get("name"): entry for entry in raw.get(key) or [] if isinstance(entry, Mapping)}
     raw[key] = [{**before.get(entry["name"], before.get(None, {})), **entry} for entry in chosen]

@@ -58,6 +58,8 @@ class Ledger:
 
     def check_unused(self) -> None:
         """Raise a `RunError` unless a run may be begun here: nothing in it but what a killed begin left."""
+        if not self.directory.exists():
+            return
         with _disk(self.directory):
             names = {path.name.removesuffix(".partial") for path in self.directory.iterdir()}
         if names - {".lock", *_BEGIN}:

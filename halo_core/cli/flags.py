@@ -66,7 +66,7 @@ def takes_config(command: Callable[..., None]) -> Callable[..., None]:
 
 def _merge(given: dict[str, Any]) -> dict[str, Any]:
     """Lay the flags over the settings over the file."""
-    from halo_core.config import assign, load_yaml, short_name
+    from halo_core.config import assign, load_yaml
     from halo_core.options import parse_assignments
 
     raw = load_yaml(given["config"]) if given["config"] else {}
@@ -77,18 +77,26 @@ def _merge(given: dict[str, Any]) -> dict[str, Any]:
     for name, path, _, _ in _DRIVER_FLAGS:
         if given[name] is not None:
             assign(raw, path, given[name])
-    listed = raw.get("plugins", [])
-    added = [{"name": name} for name in given["plugin"] or ()]
-    dropped = set(given["no_plugin"] or ())
-    plugins = [
-        p for p in [*listed, *added] if p["name"] not in dropped and short_name(p["name"]) not in dropped
-    ]
-    if plugins or listed:
-        raw["plugins"] = plugins
+    if given["plugin"] or given["no_plugin"]:
+        raw["plugins"] = _plugins(raw.get("plugins") or [], given["plugin"] or [], given["no_plugin"] or [])
     for name, path, short, _ in _OPTION_FLAGS:
         for key, value in parse_assignments(given[name] or (), flag=short or "--plugin-opt").items():
             assign(raw, f"{path}.{key}", value)
     return raw
+
+
+def _plugins(listed: list[Any], added: list[str], dropped: list[str]) -> list[Any]:
+    from halo_core.config import names_of
+    from halo_core.errors import ConfigError, did_you_mean
+
+    plugins = [*listed, *({"name": name} for name in added)]
+    for name in dropped:
+        kept = [plugin for plugin in plugins if name not in names_of(plugin)]
+        if len(kept) == len(plugins):
+            known = {names_of(plugin)[-1] for plugin in plugins if names_of(plugin)}
+            raise ConfigError(f"--no-plugin {name!r} is not listed", hint=did_you_mean(name, known))
+        plugins = kept
+    return plugins
 
 
 def _parameters() -> dict[str, inspect.Parameter]:
