@@ -78,7 +78,7 @@ def _rows(source: str) -> Iterator[tuple[str, Any]]:
 
 def _jsonl_rows(source: str) -> Iterator[tuple[str, Any]]:
     try:
-        with Path(source).open(encoding="utf-8") as lines:
+        with Path(source).open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield f"{source}:{number}", _parse(line, f"{source}:{number}")
@@ -115,24 +115,29 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
     except Exception as error:
         raise DataError(f"{source}: {str(error).splitlines()[0]}") from error
     for number, row in enumerate(table, 1):
-        yield f"{source} row {number}", {key: value for key, value in row.items() if value is not None}
+        yield f"{source} row {number}", row
 
 
 def _prompt(row: Any, place: str) -> Prompt:
     if not isinstance(row, dict):
         raise DataError(f"{place}: a prompt is a JSON object, not {type(row).__name__}")
+    row = {key: value for key, value in row.items() if value is not None}
     text = row.get("prompt", row.get("text", ""))
     messages = row.get("messages", ())
     if not isinstance(text, str):
         raise DataError(f"{place}: 'prompt' must be text")
     if bool(text.strip()) == bool(messages):
         raise DataError(f"{place}: give either 'prompt' (text) or 'messages' (a chat), and not an empty one")
+    if not isinstance(messages, (list, tuple)):
+        raise DataError(f"{place}: 'messages' must be a list")
+    if not isinstance(row.get("id", ""), (str, int)):
+        raise DataError(f"{place}: 'id' must be a text or a number")
     reference = _mapping(row.get("reference", {}), "reference", place)
     verifier = row.get("verifier", "")
     if not isinstance(verifier, str):
         raise DataError(f"{place}: 'verifier' must be the name of a verifier")
     return Prompt(
-        id=str(row.get("id") or _content_id(row)),
+        id=str(row.get("id", "")) or _content_id(row),
         text=text if not messages else "",
         messages=tuple(_message(message, place) for message in messages),
         verifier=verifier,

@@ -92,7 +92,7 @@ class Ledger:
         """Write what the run is made of; `run.yaml` last, since its presence marks a run."""
         self._write("plugins.json", json.dumps(plugins, indent=2) + "\n")
         for name, rows in (("prompts.jsonl", prompts), ("heldout.jsonl", heldout)):
-            self._write(name, "".join(json.dumps(_prompt_row(prompt)) + "\n" for prompt in rows))
+            self._write(name, "".join(json.dumps(_prompt_row(prompt), default=str) + "\n" for prompt in rows))
         self._write("run.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
 
     def config(self) -> dict[str, Any]:

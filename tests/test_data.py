@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from halo_core.data import check_disjoint, load_prompts, split_heldout
+from halo_core.errors import DataError
+from halo_core.types import Prompt
+
+GOOD = json.dumps({"id": "a", "prompt": "Add two numbers."})
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def make(*lines: str, name: str = "prompts.jsonl") -> Path:
+        path = tmp_path / name
+        path.write_text("".join(line + "\n" for line in lines))
+        return path
+
+    return make
+
+
+def test_a_row_in_full(write: Write) -> None:
+    row = {
+        "id": "a",
+        "prompt": "Add.",
+        "verifier": "gcc",
+        "reference": {"tests": [{"stdin": "1 2", "stdout": "3"}]},
+        "level": 3,
+        "source": {"page": 1},
+    }
+    assert load_prompts(write(json.dumps(row))) == [
+        Prompt("a", "Add.", (), "gcc", row["reference"], {"level": 3, "source": {"page": 1}})
+    ]
+
+
+def test_a_chat(write: Write) -> None:
+    messages = [{"role": "system", "content": "Be terse."}, {"role": "user", "content": "Add.", "name": "x"}]
+    (prompt,) = load_prompts(write(json.dumps({"id": "a", "messages": messages})))
+    assert prompt.text == ""
+    assert prompt.messages == (
+        {"role": "system", "content": "Be terse."},
+        {"role": "user", "content": "Add."},
+    )
+
+
+def test_text_is_another_name_for_prompt(write: Write) -> None:
+    assert load_prompts(write('{"id": "a", "text": "Add."}'))[0].text == "Add."
+
+
+def test_blank_lines_are_skipped_but_counted(write: Write) -> None:
+    path = write("", GOOD, "   ", "oops")
+    with pytest.raises(DataError, match=r":4: not JSON"):
+        load_prompts(path)
+
+
+def test_windows_files_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode() + b"\r\n")
+    assert load_prompts(path) == [Prompt("a", "Add two numbers.")]
+
+
+@pytest.mark.parametrize(("given", "id_"), [(0, "0"), (7, "7"), ("0", "0"), ("a b", "a b")])
+def test_ids_are_kept_as_text(write: Write, given: object, id_: str) -> None:
+    assert load_prompts(write(json.dumps({"id": given, "prompt": "Add."})))[0].id == id_
+
+
+@pytest.mark.parametrize("row", [{}, {"id": None}, {"id": ""}])
+def test_a_missing_id_is_made_from_the_content(write: Write, row: dict[str, object]) -> None:
+    first, second = load_prompts(
+        write(json.dumps({**row, "prompt": "x"}), json.dumps({**row, "prompt": "y"}))
+    )
+    assert first.id != second.id
+    again = load_prompts(write(json.dumps({**row, "prompt": "y"})))
+    assert again[0].id == second.id, "wherever it stands in the file"
+
+
+def test_null_means_absent(write: Write) -> None:
+    row = {
+        "id": "a",
+        "prompt": "x",
+        "text": None,
+        "messages": None,
+        "verifier": None,
+        "reference": None,
+        "level": None,
+    }
+    assert load_prompts(write(json.dumps(row))) == [Prompt("a", "x")]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "not JSON: .* at column"),
+        ("nonsense", "not JSON"),
+        (GOOD[:-1], "not JSON"),
+        (GOOD + GOOD, "not JSON"),
+        ("3", "a prompt is a JSON object, not int"),
+        ("[]", "a prompt is a JSON object, not list"),
+        ("null", "a prompt is a JSON object, not NoneType"),
+        ("{}", "give either 'prompt' .* or 'messages'"),
+        ('{"prompt": ""}', "give either"),
+        ('{"prompt": "  "}', "give either"),
+        ('{"prompt": 3}', "'prompt' must be text"),
+        ('{"prompt": ["x"]}', "'prompt' must be text"),
+        ('{"prompt": "x", "messages": [{"role": "user", "content": "y"}]}', "give either"),
+        ('{"messages": []}', "give either"),
+        ('{"messages": 3}', "'messages' must be a list"),
+        ('{"messages": "hello"}', "'messages' must be a list"),
+        ('{"messages": {"role": "user", "content": "y"}}', "'messages' must be a list"),
+        ('{"messages": ["hello"]}', "each message needs"),
+        ('{"messages": [{"role": "user"}]}', "each message needs"),
+        ('{"messages": [{"role": "user", "content": 3}]}', "each message needs"),
+        ('{"prompt": "x", "reference": [1]}', "'reference' must be a JSON object"),
+        ('{"prompt": "x", "reference": "[1]"}', "'reference' must be a JSON object"),
+        ('{"prompt": "x", "reference": "{"}', "not JSON"),
+        ('{"prompt": "x", "verifier": 3}', "'verifier' must be"),
+        ('{"prompt": "x", "id": [1]}', "'id' must be"),
+        ('{"prompt": "x", "id": "a"}', "id 'a' was used before, at .*:1"),
+    ],
+)
+def test_a_row_that_is_no_prompt_is_named_with_its_line(write: Write, line: str, says: str) -> None:
+    path = write(GOOD, line)
+    with pytest.raises(DataError, match=f"{path}:2: {says}") as caught:
+        load_prompts(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_two_rows_with_the_same_content_are_duplicates(write: Write) -> None:
+    with pytest.raises(DataError, match="was used before"):
+        load_prompts(write('{"prompt": "x"}', '{"prompt": "x"}'))
+
+
+@pytest.mark.parametrize("lines", [(), ("",), ("  ", "")])
+def test_a_file_without_prompts(write: Write, lines: tuple[str, ...]) -> None:
+    with pytest.raises(DataError, match="no prompts in it") as caught:
+        load_prompts(write(*lines))
+    assert "prompt" in caught.value.hint
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="No such file or directory"):
+        load_prompts(tmp_path / "nowhere.jsonl")
+    with pytest.raises(DataError, match="Is a directory"):
+        load_prompts(tmp_path)
+    (tmp_path / "binary.jsonl").write_bytes(GOOD.encode() + b"\n\xff\xfe\n")
+    with pytest.raises(DataError, match="not UTF-8"):
+        load_prompts(tmp_path / "binary.jsonl")
+    for name in ("nowhere.csv", "nowhere.parquet"):
+        with pytest.raises(DataError, match=r"nowhere.*No such file"):
+            load_prompts(tmp_path / name)
+
+
+def test_a_table_is_read_through_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "prompts.csv"
+    path.write_text('id,prompt,reference,level\n0,Add.,"{""n"": 1}",2\n1,Sub.,,3\n')
+    assert load_prompts(path) == [
+        Prompt("0", "Add.", reference={"n": 1}, meta={"level": 2}),
+        Prompt("1", "Sub.", meta={"level": 3}),
+    ]
+    path.write_text("id,prompt\n1,Add.\n1,Sub.\n")
+    with pytest.raises(DataError, match=r"prompts.csv row 2: id '1' was used before, at .* row 1"):
+        load_prompts(path)
+
+
+def test_a_table_without_the_datasets_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    with pytest.raises(DataError, match="needs the datasets package") as caught:
+        load_prompts("hf:owner/name:train")
+    assert caught.value.hint == "pip install datasets"
+
+
+def prompts(count: int) -> list[Prompt]:
+    return [Prompt(f"p{n}", f"task {n}") for n in range(count)]
+
+
+@given(st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 2**32))
+def test_the_split_parts_the_prompts_and_depends_on_the_seed_alone(
+    count: int, share: float, seed: int
+) -> None:
+    train, heldout = split_heldout(prompts(count), share, seed)
+    assert sorted(p.id for p in train + heldout) == sorted(p.id for p in prompts(count))
+    assert train
+    assert heldout
+    assert abs(len(heldout) - share * count) <= 1
+    assert (train, heldout) == split_heldout(prompts(count), share, seed)
+    check_disjoint(train, heldout)
+    for part in (train, heldout):
+        assert part == [p for p in prompts(count) if p in part], "the file's order is kept"
+
+
+def test_another_seed_holds_out_others() -> None:
+    held = {tuple(p.id for p in split_heldout(prompts(100), 0.1, seed)[1]) for seed in range(20)}
+    assert len(held) == 20
+    assert all(len(ids) == 10 for ids in held)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_to_split(count: int) -> None:
+    with pytest.raises(DataError, match="cannot be split") as caught:
+        split_heldout(prompts(count), 0.1, 0)
+    assert "--heldout" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("train", "heldout"),
+    [
+        (Prompt("a", "x"), Prompt("a", "y")),
+        (Prompt("a", "x"), Prompt("b", "x")),
+        (
+            Prompt("a", messages=({"role": "user", "content": "x"},)),
+            Prompt("b", messages=({"content": "x", "role": "user"},)),
+        ),
+    ],
+)
+def test_what_is_measured_on_must_not_be_trained_on(train: Prompt, heldout: Prompt) -> None:
+    with pytest.raises(
+        DataError, match=f"held-out prompt '{heldout.id}' is also a training prompt"
+    ) as caught:
+        check_disjoint([Prompt("z", "z"), train], [Prompt("w", "w"), heldout])
+    assert caught.value.hint
+
+
+def test_disjoint_prompts_pass() -> None:
+    check_disjoint([Prompt("a", "x")], [Prompt("b", "y")])
+    check_disjoint([], [Prompt("b", "y")])
