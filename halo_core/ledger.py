@@ -97,17 +97,18 @@ class Ledger:
 
     def config(self) -> dict[str, Any]:
         """Return the configuration the run was begun with."""
-        with _disk(self.directory):
-            text = (self.directory / "run.yaml").read_text()
-        loaded = yaml.safe_load(text)
-        if not isinstance(loaded, dict):
-            raise RunError(f"{self.directory / 'run.yaml'} is damaged")
+        path = self.directory / "run.yaml"
+        with _reading(path):
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if not isinstance(loaded, dict):
+                raise ValueError("not a mapping")
         return loaded
 
     def prompts(self, split: Split) -> list[Prompt]:
         """Return the prompts of `split` as they were when the run began."""
         path = self.directory / ("prompts.jsonl" if split == "train" else "heldout.jsonl")
-        return load_prompts(path) if path.stat().st_size else []
+        with _disk(path):
+            return load_prompts(path) if path.stat().st_size else []
 
     def cycle_directory(self, cycle: int) -> Path:
         """Where cycle `cycle` keeps its files."""
@@ -135,7 +136,7 @@ class Ledger:
             return []
         by_id = {prompt.id: prompt for prompt in prompts}
         found, whole = [], 0
-        with _disk(path), path.open("r+b") as file:
+        with _reading(path), path.open("r+b") as file:
             for line in file:
                 try:
                     rows = json.loads(line) if line.endswith(b"\n") else None
@@ -163,7 +164,10 @@ class Ledger:
     def trained(self, cycle: int) -> TrainStats | None:
         """Return what cycle `cycle`'s training did, if it finished; its weights are then in `adapter`."""
         path = self.adapter(cycle) / "train.json"
-        return TrainStats(**_load_json(path)) if path.is_file() else None
+        if not path.is_file():
+            return None
+        with _reading(path):
+            return TrainStats(**json.loads(path.read_bytes()))
 
     def write_trained(self, cycle: int, stats: TrainStats, save: Callable[[Path], None]) -> None:
         """Keep the weights (which `save` writes into the directory it is given) together with `stats`."""
@@ -188,7 +192,8 @@ class Ledger:
         """Return the reports of the cycles that were closed, oldest first."""
         found: list[CycleReport] = []
         while (path := self.cycle_directory(len(found)) / "report.json").is_file():
-            found.append(_report(_load_json(path)))
+            with _reading(path):
+                found.append(_report(json.loads(path.read_bytes())))
         return found
 
     def _write(self, name: str, text: str) -> None:
@@ -217,20 +222,25 @@ def _disk(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever a damaged file raises into a `RunError` that names it."""
+    try:
+        with _disk(path):
+            yield
+    except (ValueError, TypeError, LookupError, yaml.YAMLError) as error:
+        raise RunError(
+            f"{path} is damaged: {type(error).__name__}: {' '.join(str(error).split())}",
+            hint="restore it from a copy, or begin the run anew with another --output",
+        ) from error
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _load_json(path: Path) -> dict[str, Any]:
-    try:
-        loaded = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}") from error
-    return dict(loaded)
 
 
 def _prompt_row(prompt: Prompt) -> dict[str, Any]:

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+
+from halo_core.metrics import change, interval, is_pass, is_valid, rates
+from halo_core.types import Sample, Stage, Status
+
+Make = Callable[..., Sample]
+
+
+def passes(make_sample: Make, prompt: str, hits: int, total: int) -> list[Sample]:
+    """`total` samples of one prompt of which `hits` pass and the others do not even parse."""
+    right = [make_sample(prompt, n) for n in range(hits)]
+    return right + [
+        make_sample(prompt, n, status=Status.FAIL, stage=Stage.INVALID, score=0.0) for n in range(hits, total)
+    ]
+
+
+def test_rates_of_a_mixed_bag(make_sample: Make) -> None:
+    samples = [
+        make_sample("a", 0, text="x"),
+        make_sample("a", 1, text="x"),
+        make_sample("a", 2, status=Status.FAIL, stage=Stage.WRONG, finish="length"),
+        make_sample("b", 0, text="x", status=Status.FAIL, stage=Stage.INVALID),
+        make_sample("b", 1, status=Status.ERROR, stage=Stage.INVALID),
+        make_sample("b", 2, status=Status.INCONCLUSIVE, stage=Stage.CRASHED),
+    ]
+    got = rates(samples, seed=0)
+    assert got.samples == 4, "errors and inconclusive verdicts say nothing about the completions"
+    assert got.valid == 3 / 4
+    assert got.passed == 2 / 4
+    assert got.stages == {"invalid": 1, "wrong": 1, "correct": 2}
+    assert (got.errors, got.inconclusive) == (1, 1)
+    assert got.truncated == 1 / 6
+    assert got.distinct == 5 / 6, "the same text is another thing for another prompt"
+    for low, high in (got.valid_interval, got.passed_interval):
+        assert 0 <= low <= high <= 1
+
+
+@pytest.mark.parametrize("status", [Status.ERROR, Status.INCONCLUSIVE])
+def test_rates_of_nothing_judged(make_sample: Make, status: Status) -> None:
+    got = rates([make_sample("a", 0, status=status, stage=Stage.INVALID)], seed=0)
+    assert (got.samples, got.valid, got.passed) == (0, 0.0, 0.0)
+    assert got.passed_interval == (0.0, 0.0)
+    assert rates([], seed=0).distinct == 0.0
+
+
+def test_the_interval_of_one_sample_a_prompt_is_the_binomials() -> None:
+    # Resampling n Bernoulli prompts is sampling from Binomial(n, p) / n.
+    counts = {f"p{n}": (int(n < 40), 1) for n in range(100)}
+    low, high = interval(counts, seed=0)
+    spread = 1.96 * math.sqrt(0.4 * 0.6 / 100)
+    assert low == pytest.approx(0.4 - spread, abs=0.02)
+    assert high == pytest.approx(0.4 + spread, abs=0.02)
+
+
+def test_samples_of_one_prompt_are_not_taken_as_independent() -> None:
+    # All or nothing by prompt: 800 samples tell no more than the 100 prompts they come from.
+    clustered = interval({f"p{n}": (8 * (n < 40), 8) for n in range(100)}, seed=0)
+    alone = interval({f"p{n}": (int(n < 40), 1) for n in range(100)}, seed=0)
+    assert clustered == alone
+
+
+def test_no_variation_between_prompts_gives_a_point() -> None:
+    assert interval({f"p{n}": (3, 4) for n in range(20)}, seed=0) == (0.75, 0.75)
+    assert interval({}, seed=0) == (0.0, 0.0)
+
+
+def test_prompts_with_more_samples_weigh_more() -> None:
+    low, high = interval({"a": (9, 9), "b": (0, 1)}, seed=0)
+    assert (low, high) == (0.0, 1.0)
+    counts = {f"p{n}": (8, 8) if n % 2 else (0, 2) for n in range(200)}
+    low, high = interval(counts, seed=0)
+    assert low < 0.8 < high, "the pooled share, not the mean of shares, which is 0.5"
+
+
+def test_intervals_repeat_and_do_not_depend_on_order() -> None:
+    counts = {f"p{n}": (n % 5, 4 + n % 3) for n in range(50)}
+    backward = dict(reversed(counts.items()))
+    assert interval(counts, seed=1) == interval(backward, seed=1)
+    assert interval(counts, seed=1) != interval(counts, seed=2)
+
+
+def test_the_interval_covers_the_truth_about_95_times_in_a_hundred() -> None:
+    import random
+
+    source, covered = random.Random(0), 0
+    for trial in range(200):
+        shares = [min(1.0, max(0.0, source.gauss(0.6, 0.2))) for _ in range(60)]
+        counts = {f"p{n}": (sum(source.random() < p for _ in range(8)), 8) for n, p in enumerate(shares)}
+        low, high = interval(counts, seed=trial)
+        covered += low <= 0.597 <= high  # 0.597: the mean of the clipped normal
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_a_change_is_paired_by_prompt(make_sample: Make) -> None:
+    # Every prompt gains exactly 1 of 4, from very different levels: unpaired, the interval would be wide.
+    before = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 4, 4)]
+    after = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 4 + 1, 4)]
+    got = change(before, after, is_pass, seed=0)
+    assert got.difference == pytest.approx(0.25)
+    assert got.after - got.before == pytest.approx(got.difference)
+    assert got.interval == pytest.approx((0.25, 0.25))
+    assert got.significant
+
+
+def test_no_change_is_not_significant(make_sample: Make) -> None:
+    samples = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 5, 4)]
+    assert not change(samples, samples, is_pass, seed=0).significant
+    mixed = [s for n in range(30) for s in passes(make_sample, f"p{n}", (n + 1) % 5, 4)]
+    got = change(samples, mixed, is_pass, seed=0)
+    assert got.interval[0] < 0 < got.interval[1]
+    assert not got.significant
+
+
+def test_a_loss_is_significant_too(make_sample: Make) -> None:
+    before = [s for n in range(30) for s in passes(make_sample, f"p{n}", 3 + n % 2, 4)]
+    after = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 2, 4)]
+    got = change(before, after, is_valid, seed=0)
+    assert got.difference == pytest.approx(-0.75)
+    assert got.interval[1] < 0
+    assert got.significant
+
+
+def test_a_change_is_over_the_prompts_that_both_have_judged(make_sample: Make) -> None:
+    before = passes(make_sample, "a", 1, 2) + passes(make_sample, "b", 2, 2)
+    broken = [make_sample("b", 0, status=Status.ERROR, stage=Stage.INVALID)]
+    after = passes(make_sample, "a", 2, 2) + broken + passes(make_sample, "c", 0, 2)
+    got = change(before, after, is_pass, seed=0)
+    assert (got.before, got.after) == (0.5, 1.0)
+
+
+def test_nothing_in_common_is_no_change(make_sample: Make) -> None:
+    got = change(passes(make_sample, "a", 1, 2), passes(make_sample, "b", 1, 2), is_pass, seed=0)
+    assert got.interval == (0.0, 0.0)
+    assert not got.significant
+    assert not change([], [], is_pass, seed=0).significant
+
+
+def test_a_change_repeats(make_sample: Make) -> None:
+    before = [s for n in range(20) for s in passes(make_sample, f"p{n}", n % 5, 4)]
+    after = [s for n in range(20) for s in passes(make_sample, f"p{n}", (n * 3) % 5, 4)]
+    assert change(before, after, is_pass, seed=0) == change(before[::-1], after[::-1], is_pass, seed=0)
+
+
+def test_many_prompts_do_not_need_memory_for_all_draws_at_once() -> None:
+    import tracemalloc
+
+    counts = {f"p{n}": (n % 2, 1) for n in range(20_000)}
+    tracemalloc.start()
+    interval(counts, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * 2**20, "all draws at once would take 2000 x 20000 x 8 bytes = 320 MB"
