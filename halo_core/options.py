@@ -45,9 +45,17 @@ def options_of(cls: type) -> list[Option]:
             default = field.default_factory()
         else:
             default = ... if field.default is MISSING else field.default
-        help_text = " ".join(((described.description if described else None) or "").split())
-        found.append(Option(field.name, _spell(get_type_hints(cls)[field.name]), default, help_text))
+        found.append(
+            Option(field.name, _spell(get_type_hints(cls)[field.name]), default, _help(cls, field.name))
+        )
     return found
+
+
+def _help(cls: type, name: str) -> str:
+    """Find the docstring of a field; pydantic drops it from the fields that a subclass inherits."""
+    fields = [getattr(base, "__pydantic_fields__", {}).get(name) for base in cls.__mro__]
+    text = next((field.description for field in fields if field and field.description), "")
+    return " ".join(text.split())
 
 
 def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:

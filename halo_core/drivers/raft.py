@@ -22,7 +22,7 @@ from halo_core.types import Sample
 class RAFT(Selector):
     """Keep samples with a reward of at least `threshold`, then the best `keep_top` of those.
 
-    Completions of one prompt that are the same text are merged into one, weighted by their number, after
+    Completions of one prompt that are the same tokens are merged into one, weighted by their number, after
     the choice, so duplicates count as often as they were sampled.
     """
 
@@ -42,10 +42,14 @@ class RAFT(Selector):
         eligible = [s for s in samples if _reward(s) >= self.threshold and (self.truncated or _finished(s))]
         ranked = _ranked(eligible, seed)
         groups = _by_prompt(ranked) if self.per == "prompt" else [ranked]
-        best = [sample for group in groups for sample in group[: math.ceil(self.keep_top * len(group))]]
+        best = [sample for group in groups for sample in group[: self._kept(len(group))]]
         merged = [_merged(group)[: self.cap] for group in _by_prompt(best)]
         chosen = [sample for group in merged for sample in group]
         return sorted(chosen, key=lambda s: (s.prompt.id, s.completion.index))
+
+    def _kept(self, count: int) -> int:
+        """Round up, but not for the last binary digit of the product: 0.07 of 100 is 7, not 8."""
+        return math.ceil(self.keep_top * count - 1e-9)
 
 
 def _reward(sample: Sample) -> float:

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from halo_core.drivers.raft import RAFT
+from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
+
+Make = Callable[..., Sample]
+
+
+def sample(prompt: str, index: int, reward: float, form: int, finish: str = "stop") -> Sample:
+    completion = Completion(prompt, index, f"form {form}", (1,), (form,), finish)
+    return Sample(Prompt(prompt), completion, Verdict(Status.PASS, Stage.CORRECT), reward)
+
+
+def picked(chosen: list[Sample]) -> list[tuple[str, int, float]]:
+    return [(s.prompt.id, s.completion.index, s.weight) for s in chosen]
+
+
+@st.composite
+def cycles(draw: st.DrawFn) -> list[Sample]:
+    """Samples of a cycle: few prompts, few rewards and few forms, so that ties and duplicates abound."""
+    found = []
+    for number in range(draw(st.integers(0, 4))):
+        for index in range(draw(st.integers(0, 9))):
+            reward = draw(st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]))
+            finish = draw(st.sampled_from(["stop", "stop", "length"]))
+            found.append(sample(f"p{number}", index, reward, draw(st.integers(0, 3)), finish))
+    return found
+
+
+OPTIONS = st.fixed_dictionaries(
+    {
+        "threshold": st.sampled_from([0.0, 0.5, 0.9]),
+        "keep_top": st.sampled_from([0.1, 0.25, 0.5, 1.0]),
+        "per": st.sampled_from(["prompt", "run"]),
+        "cap": st.sampled_from([None, 1, 2]),
+        "truncated": st.booleans(),
+    }
+)
+
+
+@given(cycles(), OPTIONS, st.integers(0, 3), st.randoms(use_true_random=False))
+def test_the_order_of_the_samples_never_matters(
+    samples: list[Sample], options: dict[str, object], seed: int, source: random.Random
+) -> None:
+    shuffled = source.sample(samples, len(samples))
+    assert RAFT(**options).select(samples, seed=seed) == RAFT(**options).select(shuffled, seed=seed)
+
+
+@given(cycles(), OPTIONS, st.integers(0, 3))
+def test_what_is_chosen_holds_to_every_option(
+    samples: list[Sample], options: dict[str, object], seed: int
+) -> None:
+    raft = RAFT(**options)
+    chosen = raft.select(samples, seed=seed)
+    assert len({(s.prompt.id, s.completion.token_ids) for s in chosen}) == len(chosen), "no duplicates"
+    assert all(s.reward is not None and s.reward >= raft.threshold for s in chosen)
+    assert raft.truncated or all(s.completion.finish_reason == "stop" for s in chosen)
+    if raft.cap is not None:
+        assert all(count <= raft.cap for count in Counter(s.prompt.id for s in chosen).values())
+    else:
+        eligible = [
+            s
+            for s in samples
+            if s.reward >= raft.threshold and (raft.truncated or s.completion.finish_reason == "stop")
+        ]
+        groups = Counter(s.prompt.id for s in eligible) if raft.per == "prompt" else {"all": len(eligible)}
+        wanted = sum(-(-round(100 * raft.keep_top) * count // 100) for count in groups.values())
+        assert sum(s.weight for s in chosen) == wanted, "k merged duplicates weigh k"
+    assert {(s.prompt.id, s.completion.index) for s in chosen} <= {
+        (s.prompt.id, s.completion.index) for s in samples
+    }
+
+
+@given(cycles(), st.integers(0, 3))
+def test_nothing_better_is_left_out_of_a_prompt(samples: list[Sample], seed: int) -> None:
+    chosen = RAFT(threshold=0.0, truncated=True).select(samples, seed=seed)
+    for prompt in {s.prompt.id for s in samples}:
+        forms = {s.completion.token_ids for s in chosen if s.prompt.id == prompt}
+        worst = min(s.reward for s in chosen if s.prompt.id == prompt)
+        left = [s for s in samples if s.prompt.id == prompt and s.completion.token_ids not in forms]
+        assert all(s.reward <= worst for s in left)
+
+
+def tied(count: int, prompts: int = 1) -> list[Sample]:
+    return [sample(f"p{p}", index, 1.0, index) for p in range(prompts) for index in range(count)]
+
+
+def test_ties_are_broken_by_the_seed_and_not_by_file_order() -> None:
+    chosen = {tuple(picked(RAFT().select(tied(20), seed=seed))) for seed in range(30)}
+    assert len(chosen) > 25
+    first_half = tuple(picked(tied(10)))
+    assert first_half not in chosen
+    counts = Counter(index for one in chosen for _, index, _ in one)
+    assert set(counts) == set(range(20)), "every one of the tied has a chance"
+    assert max(counts.values()) < 28
+
+
+def test_the_same_seed_gives_the_same_choice() -> None:
+    assert RAFT().select(tied(20), seed=7) == RAFT().select(tied(20), seed=7)
+
+
+def test_tied_prompts_are_not_all_cut_at_the_same_indices() -> None:
+    chosen = RAFT().select(tied(8, prompts=6), seed=0)
+    by_prompt = {tuple(s.completion.index for s in chosen if s.prompt.id == f"p{p}") for p in range(6)}
+    assert len(by_prompt) > 1
+
+
+def test_threshold_then_the_best_share_of_what_is_left() -> None:
+    samples = [sample("p", n, reward, n) for n, reward in enumerate([0.0, 0.3, 0.5, 0.7, 1.0, 1.0])]
+    chosen = RAFT().select(samples, seed=0)
+    assert [s.completion.index for s in chosen] == [4, 5], "half of the four that reach 0.5, not of all six"
+    assert [s.completion.index for s in RAFT(keep_top=1).select(samples, seed=0)] == [2, 3, 4, 5]
+    assert [s.completion.index for s in RAFT(threshold=0.9, keep_top=1).select(samples, seed=0)] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    ("share", "count", "kept"),
+    [
+        (0.5, 1, 1),
+        (0.5, 3, 2),
+        (0.5, 4, 2),
+        (0.1, 5, 1),
+        (0.07, 100, 7),
+        (0.28, 25, 7),
+        (0.3, 10, 3),
+        (1.0, 7, 7),
+    ],
+)
+def test_the_share_is_rounded_up_but_not_for_a_binary_digit(share: float, count: int, kept: int) -> None:
+    assert len(RAFT(keep_top=share).select(tied(count), seed=0)) == kept
+
+
+def test_the_share_within_each_prompt_or_over_the_run() -> None:
+    easy = [sample("easy", n, 1.0, n) for n in range(4)]
+    hard = [sample("hard", n, 0.5, n) for n in range(4)]
+    per_prompt = Counter(s.prompt.id for s in RAFT().select(easy + hard, seed=0))
+    assert per_prompt == {"easy": 2, "hard": 2}
+    assert Counter(s.prompt.id for s in RAFT(per="run").select(easy + hard, seed=0)) == {"easy": 4}
+
+
+def test_truncated_completions_are_left_out_before_the_share_is_taken() -> None:
+    samples = [sample("p", 0, 1.0, 0, "length"), sample("p", 1, 1.0, 1, "length"), *tied(6)[2:]]
+    samples = [
+        sample("p", s.completion.index, 1.0, s.completion.index, s.completion.finish_reason) for s in samples
+    ]
+    chosen = RAFT().select(samples, seed=0)
+    assert len(chosen) == 2
+    assert {s.completion.index for s in chosen} <= {2, 3, 4, 5}
+    assert len(RAFT(truncated=True, keep_top=1).select(samples, seed=0)) == 6
+
+
+def test_duplicates_are_merged_into_the_weight_of_one() -> None:
+    samples = [sample("p", n, 1.0, form) for n, form in enumerate([7, 7, 8, 7])]
+    chosen = RAFT(keep_top=1).select(samples, seed=0)
+    assert sorted((s.completion.token_ids[0], s.weight) for s in chosen) == [(7, 3.0), (8, 1.0)]
+
+
+def test_the_same_tokens_for_another_prompt_are_another_sample() -> None:
+    samples = [sample("p", 0, 1.0, 7), sample("q", 0, 1.0, 7)]
+    assert picked(RAFT().select(samples, seed=0)) == [("p", 0, 1.0), ("q", 0, 1.0)]
+
+
+def test_texts_are_compared_where_there_are_no_tokens(make_sample: Make) -> None:
+    samples = [make_sample("p", n, text=text, ids=()) for n, text in enumerate(["a", "b", "a"])]
+    assert sorted(s.weight for s in RAFT(keep_top=1).select(samples, seed=0)) == [1.0, 2.0]
+
+
+def test_the_cap_counts_distinct_completions_and_keeps_the_best() -> None:
+    rewards = [(0.5, 1), (1.0, 2), (1.0, 2), (0.7, 3), (0.7, 3)]
+    samples = [sample("p", n, reward, form) for n, (reward, form) in enumerate(rewards)]
+    chosen = RAFT(keep_top=1, cap=2).select(samples, seed=0)
+    assert sorted((s.completion.token_ids[0], s.weight) for s in chosen) == [(2, 2.0), (3, 2.0)]
+
+
+def test_a_sample_without_a_reward_is_never_chosen(make_sample: Make) -> None:
+    assert RAFT(threshold=0.0).select([make_sample("p", 0, reward=None)], seed=0) == []
+
+
+@pytest.mark.parametrize("samples", [[], [sample("p", 0, 0.3, 0)]])
+def test_nothing_good_enough_is_nothing(samples: list[Sample]) -> None:
+    assert RAFT().select(samples, seed=0) == []
+
+
+def test_weights_and_rewards_of_what_came_in_are_untouched() -> None:
+    samples = [sample("p", 0, 1.0, 7), sample("p", 1, 1.0, 7)]
+    RAFT(keep_top=1).select(samples, seed=0)
+    assert [s.weight for s in samples] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("options", [{"keep_top": 0}, {"keep_top": 1.01}, {"cap": 0}, {"per": "cycle"}])
+def test_options_out_of_range(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        RAFT(**options)
