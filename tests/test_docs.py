@@ -1,0 +1,316 @@
+"""What the documentation says is true.
+
+How a fenced block is checked follows from its first line:
+
+    ```python             runs, in the order of the page, in one namespace and one empty directory
+    ```python no-run      is compiled only
+    ```LANGUAGE file=F    is written to the file F in that directory
+    ```output             is what the python block before it prints; "..." stands for anything
+    ```yaml               is laid over a minimal configuration and resolved
+    ```jsonl              holds prompts, or pairs for `halo sft`
+    ```console            "$ halo ..." is run and prints what follows; one that would train or load a model
+                          is only checked: `halo run` by `halo config show`, the others for their flags
+"""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from halo_core import cli, hookspecs
+from halo_core.actor import ModelConfig
+from halo_core.assemble import Plan
+from halo_core.config import DriverSpec, RunConfig, normalise
+from halo_core.data import load_prompts
+from halo_core.discovery import load
+from halo_core.options import options_of
+from halo_core.pretrain import read_pairs
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKED = [*PAGES, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+MINIMAL = {"verifier": "gcc", "lr_policy": "constant", "model": {"name": "m"}, "data": {"prompts": "p.jsonl"}}
+NOT_SHOWN_BY_CONFIG = {"--output": 1, "-o": 1, "--quiet": 0, "-q": 0, "--json": 0}
+"""Flags of `halo run` that `halo config show` does not have, with the number of their values."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block."""
+
+    page: Path
+    line: int
+    """Of its first line of content."""
+    language: str
+    info: str
+    text: str
+
+    @property
+    def where(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def file(self) -> str:
+        return self.info.partition("file=")[2]
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [
+        Block(page, text.count("\n", 0, m.start(3)) + 1, m[1], m[2].strip(), m[3])
+        for m in re.finditer(r"^```(\w*)([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
+    """Yield each table (header first) with the nearest heading above it."""
+    heading, rows = "", []
+    for line in [*text.splitlines(), ""]:
+        if line.startswith("|"):
+            cells = re.split(r"(?<!\\)\|", line.strip("|"))
+            rows.append([cell.strip().replace("\\|", "|") for cell in cells])
+            continue
+        if rows:
+            yield heading, [rows[0], *rows[2:]]
+        rows = []
+        heading = line.lstrip("# ") if line.startswith("#") else heading
+
+
+# Code
+
+
+class Scratch:
+    """A page's directory and namespace."""
+
+    def __init__(
+        self, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.call, self.monkeypatch, self.capsys, self.path = call, monkeypatch, capsys, Path.cwd()
+        self.module = types.ModuleType("page")
+        self.printed = ""
+        monkeypatch.setitem(sys.modules, "page", self.module)  # pydantic resolves annotations through it
+
+    def check(self, block: Block) -> None:
+        """Do with `block` what its first line asks for."""
+        if block.file:
+            target = self.path / block.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.text, encoding="utf-8")
+        if block.language == "python":
+            self.python(block)
+        elif block.language == "output":
+            same(block.text, self.printed, block.where)
+        elif block.language == "yaml":
+            Plan.from_raw(MINIMAL | normalise(yaml.safe_load(block.text)))
+        elif block.language == "jsonl":
+            self.jsonl(block)
+        elif block.language == "toml":
+            tomllib.loads(block.text)
+        elif block.language == "console":
+            self.console(block)
+
+    def python(self, block: Block) -> None:
+        code = compile("\n" * (block.line - 1) + block.text, str(block.page), "exec")
+        if not block.info:
+            exec(code, vars(self.module))
+            self.printed = self.capsys.readouterr().out
+
+    def jsonl(self, block: Block) -> None:
+        target = self.path / "block.jsonl"
+        target.write_text(block.text, encoding="utf-8")
+        _ = read_pairs(target) if '"completion"' in block.text else load_prompts(target)
+        target.unlink()
+
+    def console(self, block: Block) -> None:
+        commands = re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE)
+        assert commands, f"{block.where}: a console block has lines that begin with '$ '"
+        for command, output in commands:
+            words = shlex.split(command.replace("\\\n", " "), comments=True)
+            if words[0] == "halo":
+                self.halo(words[1:], output, block.where)
+            elif words[:3] == ["pip", "install", "-e"]:
+                self.install(self.path / words[3])
+            elif words[0] == "pytest":
+                self.pytest(words[1:])
+            elif words[0] == "make":
+                assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(), f"{block.where}: {command}"
+
+    def halo(self, words: list[str], output: str, where: str) -> None:
+        command = words[0]
+        if command in {"plugins", "config", "--version", "--help"}:
+            answer = self.call(*words)
+            assert answer.code == 0 or "halo: error" in output, f"{where}: {answer.err}"
+            if output:
+                same(output, answer.out + answer.err, where)
+        elif command == "run":
+            answer = self.call("config", "show", *shown_by_config(words[1:]))
+            assert answer.code == 0 or answer.err in output, f"{where}: {answer.err}"
+        else:
+            known = self.call(command, "--help").out
+            flags = {word for word in words[1:] if re.match(r"--?[a-z]", word)}
+            assert all(re.search(rf"{flag}\b", known) for flag in flags), f"{where}: {flags}"
+
+    def install(self, package: Path) -> None:
+        """Do what an editable installation does, without a network: put sources and metadata on the path."""
+        project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+        info = package / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+        groups = project.get("entry-points", {}).items()
+        lines = (f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in groups)
+        (info / "entry_points.txt").write_text("\n".join(lines))
+        self.monkeypatch.syspath_prepend(str(info.parent))
+
+    def pytest(self, words: list[str]) -> None:
+        environment = os.environ | {"PYTHONPATH": str(self.path / "src")}
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
+        done = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr
+
+
+def same(expected: str, got: str, where: str) -> None:
+    """Compare as doctest does: "..." stands for anything, blanks for any blanks."""
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    assert doctest.OutputChecker().check_output(expected, got, options), f"{where}: printed\n{got}"
+
+
+def shown_by_config(words: list[str]) -> list[str]:
+    kept, skip = [], 0
+    for word in words:
+        if skip:
+            skip -= 1
+        elif word in NOT_SHOWN_BY_CONFIG:
+            skip = NOT_SHOWN_BY_CONFIG[word]
+        else:
+            kept.append(word)
+    return kept
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks(
+    page: Path,
+    halo: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    scratch = Scratch(halo, monkeypatch, capsys)
+    for block in blocks(page):
+        scratch.check(block)
+
+
+def test_a_fence_says_what_it_is() -> None:
+    known = {"python", "output", "yaml", "jsonl", "json", "toml", "console", "text", "bash"}
+    for page in PAGES:
+        for block in blocks(page):
+            assert block.language in known, block.where
+            assert re.fullmatch(r"|no-run|file=\S+", block.info), block.where
+
+
+# Hooks
+
+
+def hooks() -> dict[str, inspect.Signature]:
+    return {
+        name: inspect.signature(value)
+        for name, value in vars(hookspecs).items()
+        if hasattr(value, "halo_spec")
+    }
+
+
+def test_every_hook_is_documented_with_its_signature() -> None:
+    headings = re.findall(r"^## `(.*)`$", (ROOT / "docs/hooks.md").read_text(), re.MULTILINE)
+    assert headings == [f"{name}({', '.join(signature.parameters)})" for name, signature in hooks().items()]
+
+
+@pytest.mark.parametrize("name", hooks())
+def test_every_argument_and_result_of_a_hook_is_documented(name: str) -> None:
+    signature = hooks()[name]
+    section = re.split(r"^## ", (ROOT / "docs/hooks.md").read_text(), flags=re.MULTILINE)
+    text = next(part for part in section if part.startswith(f"`{name}("))
+    _, table = next(tables(text))
+    expected = [[f"`{p.name}`", f"`{p.annotation}`"] for p in signature.parameters.values()]
+    assert [row[:2] for row in table[1:]] == expected
+    assert f"\nReturns `{signature.return_annotation.removesuffix(' | None')}`" in text
+
+
+# Options
+
+
+def documented_options() -> list[tuple[str, str, dict[str, str]]]:
+    """Tables that begin with `option`, under headings such as "selector `raft`": kind, name, defaults."""
+    return [
+        (*re.fullmatch(r"(\w+) `(\S+)`", heading).groups(), {row[0]: row[1] for row in table[1:]})  # type: ignore[union-attr]
+        for page in PAGES
+        for heading, table in tables(page.read_text())
+        if table[0][0] == "option"
+    ]
+
+
+@pytest.mark.parametrize(("kind", "name", "documented"), documented_options(), ids=lambda value: str(value)[:20])
+def test_documented_options_are_those_there_are(kind: str, name: str, documented: dict[str, str]) -> None:
+    options = options_of(load(kind, name).value)
+    assert documented == {f"`{option.name}`": spelt(option.default) for option in options}
+
+
+def test_documented_keys_are_those_there_are() -> None:
+    _, table = next((h, t) for h, t in tables((ROOT / "docs/configuration.md").read_text()) if t[0][0] == "key")
+    assert {row[0]: row[1] for row in table[1:]} == {f"`{k}`": spelt(v) for k, v in keys(RunConfig).items()}
+
+
+def keys(section: Any, prefix: str = "") -> dict[str, Any]:
+    """Every key of a configuration section with its default; a driver's is its name."""
+    found: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        default = ... if field.is_required() else field.default
+        if isinstance(default, ModelConfig):
+            found |= {f"{prefix}{name}.{f.name}": f.default for f in fields(ModelConfig)}
+        elif isinstance(default, DriverSpec):
+            found[prefix + name] = default.name
+        elif hasattr(type(default), "model_fields"):
+            found |= keys(type(default), f"{prefix}{name}.")
+        else:
+            found[prefix + name] = default
+    return found
+
+
+def spelt(default: Any) -> str:
+    if default is ... or default is MISSING:
+        return "required"
+    return f"`{json.dumps(default).strip(chr(34))}`" if default != "" else "empty"
+
+
+# Links
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_resolve(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (page.parent / file).resolve() if file else page
+        assert there.exists(), f"{page.name}: {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
+            assert anchor in map(slug, headings), f"{page.name}: {target}"
