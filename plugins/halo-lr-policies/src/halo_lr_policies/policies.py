@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from halo_core.drivers import LRPolicy, driver
 from halo_core.types import CycleReport
@@ -78,7 +78,13 @@ class Exponential(LRPolicy):
     decay: Annotated[float, Field(gt=0, le=1)] = 0.85
     """Factor from one cycle to the next; 0.8 to 0.95 is the range they call reasonable."""
     floor: Annotated[float, Field(ge=0, lt=1)] = 1e-6
-    """Lowest rate."""
+    """Lowest rate; at most `base_lr`."""
+
+    @model_validator(mode="after")
+    def _floor_below(self) -> Self:
+        if self.floor > self.base_lr:
+            raise ValueError(f"floor {self.floor:g} is above base_lr {self.base_lr:g}; lower it")
+        return self
 
     def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the decayed rate, or `floor` if that is higher."""
