@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from halo_core.drivers import LRPolicy, Verifier
 from halo_core.errors import DataError
 from halo_core.options import build
-from halo_core.types import Completion, Prompt, Status, Verdict
+from halo_core.types import Completion, CycleReport, Prompt, Rates, Stage, Status, Verdict
 
 _HOSTILE = (
     "",
@@ -66,9 +66,7 @@ class VerifierContract(ABC):
     @pytest.mark.parametrize("text", _HOSTILE, ids=range(len(_HOSTILE)))
     def test_any_text_gets_a_verdict(self, verifier: Verifier, prompt: Prompt, text: str) -> None:
         """Odd text is the completion's fault: it fails, it is not an error, nothing is raised."""
-        verdict = _check(verifier, prompt, text)
-        assert verdict.status is Status.FAIL
-        assert 0.0 <= verdict.score <= 1.0
+        assert _check(verifier, prompt, text).status is Status.FAIL
 
     def test_verdicts_repeat_in_threads(
         self, verifier: Verifier, prompt: Prompt, good: str, bad: str
@@ -80,14 +78,25 @@ class VerifierContract(ABC):
             threaded = list(pool.map(lambda text: _outcome(_check(verifier, prompt, text)), texts))
         assert threaded == serial
 
-    def test_empty_reference_never_pays(self, verifier: Verifier, prompt: Prompt, bad: str) -> None:
-        """Without anything to judge by, nothing passes: an error in the data, or a fail."""
-        bare = Prompt(prompt.id, prompt.text)
+    def test_judges_the_text_alone(self, verifier: Verifier, prompt: Prompt, good: str, bad: str) -> None:
+        """What the completion is numbered, and how it was sampled, is nothing to a verifier."""
+        for text in (good, bad):
+            other = Completion(prompt.id, 7, text, (1, 2), (3, 4), "length", -9.0)
+            assert _outcome(verifier.check(prompt, other)) == _outcome(_check(verifier, prompt, text))
+
+    def test_empty_reference_never_pays(
+        self, verifier: Verifier, prompt: Prompt, good: str, bad: str
+    ) -> None:
+        """Without what it judges by, nothing passes: an error in the data, or a fail."""
+        if not prompt.reference:
+            pytest.skip("judges by the text alone")
+        bare = replace(prompt, reference={})
         try:
             verifier.check_prompt(bare)
         except DataError:
             return
-        assert _check(verifier, bare, bad).status is not Status.PASS
+        for text in (good, bad):
+            assert _check(verifier, bare, text).status is not Status.PASS
 
     def test_fingerprint_is_stable_and_options_round_trip(self, verifier: Verifier) -> None:
         """A verifier rebuilt from its options is the same verifier."""
@@ -122,9 +131,33 @@ class LRPolicyContract(ABC):
         backward = [policy.lr(cycle=c, cycles=10, history=()) for c in range(10, 0, -1)]
         assert forward == backward[::-1]
 
+    def test_takes_any_history(self, policy: LRPolicy) -> None:
+        """Cycle 0 has no training, a run may have no held-out prompts, and rates go up, down or nowhere."""
+        for shares in ([], [0.5] * 5, [0.1, 0.2, 0.4, 0.6, 0.9], [0.9, 0.6, 0.3, 0.1, 0.0]):
+            history = [CycleReport(cycle, _rates(share)) for cycle, share in enumerate(shares)]
+            rate = policy.lr(cycle=max(1, len(history)), cycles=10, history=history)
+            assert math.isfinite(rate)
+            assert rate > 0
+
+
+def _rates(share: float) -> Rates:
+    return Rates(100, share, share, (share, share), (share, share), {}, 0, 0, 0.0, 1.0)
+
 
 def _check(verifier: Verifier, prompt: Prompt, text: str) -> Verdict:
-    return verifier.check(prompt, Completion(prompt.id, 0, text))
+    """Judge `text`, and see to what holds for every verdict."""
+    verdict = verifier.check(prompt, Completion(prompt.id, 0, text))
+    assert isinstance(verdict, Verdict)
+    assert isinstance(verdict.status, Status)
+    assert isinstance(verdict.stage, Stage)
+    assert 0.0 <= verdict.score <= 1.0
+    assert verdict.cpu_seconds >= 0
+    assert verdict.wall_seconds >= 0
+    if verdict.status is Status.PASS:
+        assert verdict.stage is Stage.CORRECT, "what passes is correct"
+    if verdict.status is Status.FAIL:
+        assert verdict.stage is not Stage.CORRECT, "what fails is not"
+    return verdict
 
 
 def _outcome(verdict: Verdict) -> tuple[object, ...]:
