@@ -16,14 +16,19 @@ from __future__ import annotations
 
 import threading
 
+from halo_core.sandbox.calls import Answer, Calls
 from halo_core.sandbox.client import Sandbox, Workspace, inspect
 from halo_core.sandbox.types import Finding, LimitName, Limits, Mode, Outcome, Tier
+from halo_core.sandbox.values import NotPlainError
 
 __all__ = [
+    "Answer",
+    "Calls",
     "Finding",
     "LimitName",
     "Limits",
     "Mode",
+    "NotPlainError",
     "Outcome",
     "Sandbox",
     "Tier",

@@ -8,7 +8,7 @@ import stat
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import cast
 
 from halo_core.errors import SandboxError
-from halo_core.sandbox import wire
+from halo_core.sandbox import values, wire
+from halo_core.sandbox.calls import Answer, Calls, Channel, Tampering
 from halo_core.sandbox.types import Limits, Mode, Outcome, Tier
 
 ENVIRONMENT = {
@@ -142,21 +143,57 @@ class Workspace:
                     outcome = self._run(request, stdin)
         return outcome
 
+    def _call(self, opening: bytes, requests: list[bytes], limits: Limits, paths: list[str]) -> Calls:
+        request = {
+            **asdict(limits),
+            "wall_seconds": limits.wall,
+            "main": "guest",
+            "argv": paths,
+            "env": {},
+            "writable": False,
+            "toolchain": False,
+            "readable": paths,
+        }
+        with self._sandbox._turn.shared():
+            result = self._converse(request, opening, requests, limits.stdout_bytes)
+        if result.outcome.inconclusive:
+            with self._sandbox._turn.alone():
+                result = self._converse(request, opening, requests, limits.stdout_bytes)
+        return result
+
+    def _converse(
+        self, request: wire.Message, opening: bytes, requests: list[bytes], max_bytes: int
+    ) -> Calls:
+        ours, theirs = socket.socketpair()
+        loaded: Answer | None = None
+        answers: tuple[Answer, ...] = ()
+        tampered = False
+        with ours:
+            with theirs, suppress(ConnectionError):
+                wire.send(self._session, request, [theirs.fileno()])
+            try:
+                loaded, answers = Channel(ours, max_bytes).converse(opening, requests)
+            except Tampering:
+                tampered = True
+        return Calls(loaded, answers, tampered, self._outcome("the function"))
+
     def _run(self, request: wire.Message, stdin: bytes) -> Outcome:
         fds = [_memory_file(stdin)] if stdin else []
         try:
-            wire.send(self._session, request, fds)
-            received = wire.receive(self._session)
-        except ConnectionError:
-            received = None
+            with suppress(ConnectionError):
+                wire.send(self._session, request, fds)
         finally:
             for fd in fds:
                 os.close(fd)
+        return self._outcome(request["argv"][0])
+
+    def _outcome(self, program: str) -> Outcome:
+        received = wire.receive(self._session)
         if received is None:
             raise SandboxError("a sandbox worker died", hint="the machine may be out of memory")
         reply, _ = received
         if "failure" in reply:
-            raise _launch_error(request["argv"][0], reply["failure"])
+            raise _launch_error(program, reply["failure"])
         return Outcome(**reply)
 
     def _close(self) -> None:
@@ -175,8 +212,8 @@ class Sandbox:
     def __init__(self, mode: Mode, *, landlock_abi: int = LANDLOCK_ABI) -> None:
         self._turn = _Turn()
         self._lock = threading.Lock()
-        self._open = 0
-        self._workers = 0
+        self._open = {"run": 0, "call": 0}
+        self._workers = {"run": 0, "call": 0}
         self._slots = threading.BoundedSemaphore(_MAX_WORKERS)
         self._pid = os.getpid()
         self._control, self._jobs, self._directory, hello, close = _start_supervisor(mode, landlock_abi)
@@ -195,9 +232,14 @@ class Sandbox:
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
         """Lend a private, empty directory to run programs in."""
+        with self._lend("run") as space:
+            yield space
+
+    @contextmanager
+    def _lend(self, kind: str) -> Iterator[Workspace]:
         self._check_usable()
         with self._slots:
-            session = self._session()
+            session = self._session(kind)
             received = wire.receive(session)
             if received is None:
                 session.close()
@@ -213,7 +255,7 @@ class Sandbox:
             finally:
                 space._close()
                 with self._lock:
-                    self._open -= 1
+                    self._open[kind] -= 1
 
     def run(
         self,
@@ -227,6 +269,28 @@ class Sandbox:
         with self.workspace() as space:
             return space.run(argv, stdin=stdin, limits=limits, readable=readable)
 
+    def call(
+        self,
+        source: str,
+        function: str,
+        calls: Iterable[Sequence[object]],
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        paths: Sequence[str | Path] = (),
+    ) -> Calls:
+        """Execute Python `source` in a process of its own and call `function` in it once for each of `calls`.
+
+        Arguments and results cross by value and by exact type; what the results are compared with never
+        leaves this process. `limits` are for all the calls together; `stdout_bytes` bounds each result, and
+        what the function prints is dropped. `paths` are directories from which the source may import.
+
+        Raises `NotPlainError` when an argument is not plain data, and `SandboxError` as `Workspace.run` does.
+        """
+        opening = values.encode((source, function))
+        requests = [values.encode(tuple(arguments)) for arguments in calls]
+        with self._lend("call") as space:
+            return space._call(opening, requests, limits, [str(path) for path in paths])
+
     def close(self) -> None:
         """End the supervisor and everything under it. Idempotent."""
         self._finalizer()
@@ -239,19 +303,18 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _session(self) -> socket.socket:
+    def _session(self, kind: str) -> socket.socket:
         ours, theirs = socket.socketpair()
         with self._lock, theirs:
-            self._open += 1
             try:
-                if self._open > self._workers:
-                    self._workers = self._open
-                    wire.send(self._control, {"workers": self._workers})
-                socket.send_fds(self._jobs, [b"s"], [theirs.fileno()])
+                if self._open[kind] == self._workers[kind]:
+                    self._workers[kind] += 1
+                    wire.send(self._control, {"kind": kind})
+                socket.send_fds(self._jobs[kind], [b"s"], [theirs.fileno()])
             except OSError as error:
-                self._open -= 1
                 ours.close()
                 raise SandboxError("the sandbox supervisor is gone") from error
+            self._open[kind] += 1
         return ours
 
     @property
@@ -287,7 +350,7 @@ def inspect() -> list[tuple[str, bool, str]]:
 
 def _start_supervisor(
     mode: str, landlock_abi: int
-) -> tuple[socket.socket, socket.socket, str, wire.Message, _Closer]:
+) -> tuple[socket.socket, dict[str, socket.socket], str, wire.Message, _Closer]:
     import subprocess
     import tempfile
 
@@ -298,19 +361,23 @@ def _start_supervisor(
         )
     directory = tempfile.mkdtemp(prefix="halo-sandbox-")
     control, control_end = socket.socketpair()
-    jobs, jobs_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    jobs, ends = {}, [control_end]
+    for kind in ("run", "call"):
+        jobs[kind], end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ends.append(end)
     script = Path(__file__).with_name("supervisor.py")
-    ends = (control_end.fileno(), jobs_end.fileno())
-    with control_end, jobs_end:
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(script), *map(str, ends), directory, mode, str(landlock_abi)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=ends,
-            env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
-            start_new_session=True,
-        )
-    close = _Closer(process, control, jobs)
+    fds = [end.fileno() for end in ends]
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", str(script), *map(str, fds), directory, mode, str(landlock_abi)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        pass_fds=fds,
+        env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
+        start_new_session=True,
+    )
+    for end in ends:
+        end.close()
+    close = _Closer(process, [control, *jobs.values()])
     received = wire.receive(control)
     if received is None:
         close()
@@ -321,9 +388,9 @@ def _start_supervisor(
 class _Closer:
     """Ends a supervisor; holds no reference to the `Sandbox`, so that it can be its finalizer."""
 
-    def __init__(self, process: object, control: socket.socket, jobs: socket.socket) -> None:
+    def __init__(self, process: object, sockets: list[socket.socket]) -> None:
         self._process = process
-        self._sockets = (control, jobs)
+        self._sockets = sockets
         self._pid = os.getpid()
 
     def __call__(self) -> None:

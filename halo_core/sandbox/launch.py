@@ -83,8 +83,3 @@ def _forget_signals() -> None:
         if signal.getsignal(signum) is signal.SIG_IGN:
             signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
-
-def reopen(fd: int) -> int:
-    """Return a read-only descriptor of the file behind `fd`, at its beginning."""
-    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)

@@ -1,14 +1,15 @@
 """The small process that stands between the trainer and everything untrusted.
 
-Started as a script, `python -I -S supervisor.py CONTROL JOBS DIRECTORY MODE ABI`, so that its size, and with
+Started as a script, `python -I -S supervisor.py CONTROL RUNS CALLS DIRECTORY MODE ABI`, so that its size, and with
 it the cost of a fork, has nothing to do with the trainer's. It forks workers, which take sessions from the
-JOBS socket by themselves, and then only watches: a worker that dies is replaced and what it left is swept;
+RUNS or CALLS socket by themselves, and then only watches: a worker that dies is replaced and what it left is swept;
 when the trainer dies or hangs up, everything ends and DIRECTORY is removed.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import select
 import signal
@@ -22,7 +23,7 @@ if __name__ == "__main__":  # make the siblings importable without running the p
         _package.__path__ = [_path]
         sys.modules[_name] = _package
 
-from halo_core.sandbox import landlock, linux, namespaces, tiers, wire, worker
+from halo_core.sandbox import guest, landlock, linux, namespaces, tiers, wire, worker
 from halo_core.sandbox.box import Box
 from halo_core.sandbox.confine import Confinement
 
@@ -30,27 +31,30 @@ from halo_core.sandbox.confine import Confinement
 class Supervisor:
     """The workers, each with a box of its own to put samples in."""
 
-    def __init__(self, control: socket.socket, jobs: socket.socket, directory: str, abi: int) -> None:
+    def __init__(
+        self, control: socket.socket, jobs: dict[str, socket.socket], directory: str, abi: int
+    ) -> None:
         self.control = control
         self.jobs = jobs
         self.directory = directory
         self.abi = abi
         self.tier = ""
         self.boxes: dict[int, Box] = {}
+        self._kind: dict[int, str] = {}
         self._end: dict[int, int] = {}
         self.trainer = os.pidfd_open(os.getppid())
         self.died, self.dying = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self.dying, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def fork(self, home: Box, tier: str, jobs: socket.socket) -> None:
-        """Fork a worker that takes its sessions from `jobs`."""
+    def fork(self, home: Box, tier: str, kind: str, jobs: socket.socket) -> None:
+        """Fork a worker that takes its sessions from `jobs`; for calls, one that has modules preloaded."""
         end = signal.SIGTERM  # lets the worker sweep; in a pid namespace the kernel does that
         if tier == "strong":
             end = signal.SIGKILL
         pid = namespaces.clone(home.uid) if tier == "strong" else os.fork()
         if pid:
-            self.boxes[pid], self._end[pid] = home, end
+            self.boxes[pid], self._kind[pid], self._end[pid] = home, kind, end
             return
         status = 1
         try:
@@ -61,6 +65,8 @@ class Supervisor:
                 os.close(fd)
             walls = Confinement(tier, home, abi=self.abi)
             walls.furnish()
+            if kind == "call":
+                guest.preload()
             worker.serve(jobs, walls)
             status = 0
         except OSError as error:
@@ -68,12 +74,12 @@ class Supervisor:
         finally:
             os._exit(status)
 
-    def grow(self, size: int) -> None:
-        """Fork workers until there are `size` of them."""
+    def grow(self, kind: str) -> None:
+        """Fork one more worker."""
         taken = {home.index for home in self.boxes.values()}
-        for index in range(size):
-            if index not in taken:
-                self.fork(Box(self.directory, index, tiers.box_uid(index)), self.tier, self.jobs)
+        index = next(n for n in itertools.count() if n not in taken)
+        home = Box(self.directory, index, tiers.box_uid(index))
+        self.fork(home, self.tier, kind, self.jobs[kind])
 
     def trial(self, tier: str) -> socket.socket:
         """Start a worker for one session only; return our end of it."""
@@ -83,7 +89,7 @@ class Supervisor:
             socket.send_fds(sender, [b"s"], [theirs.fileno()])
             home = Box(self.directory, len(self.boxes), tiers.box_uid(len(self.boxes)))
             try:
-                self.fork(home, tier, jobs)
+                self.fork(home, tier, "run", jobs)
             except OSError as error:
                 home.remove()
                 wire.send(theirs, {"failure": tiers.explain(error)})
@@ -102,7 +108,8 @@ class Supervisor:
             if home is not None:
                 linux.kill_children(keep=self.boxes)
                 home.wipe()
-                self.fork(home, self.tier, self.jobs)
+                kind = self._kind.pop(pid)
+                self.fork(home, self.tier, kind, self.jobs[kind])
 
     def watch(self) -> None:
         """Return when the trainer hangs up or dies."""
@@ -120,7 +127,7 @@ class Supervisor:
                     received = wire.receive(self.control)
                     if received is None:
                         return
-                    self.grow(received[0]["workers"])
+                    self.grow(received[0]["kind"])
 
     def clear(self) -> None:
         """End all workers and remove their boxes."""
@@ -136,12 +143,12 @@ class Supervisor:
 
 def main(argv: list[str]) -> None:
     """Serve until the trainer is gone."""
-    control, jobs = (socket.socket(fileno=int(fd)) for fd in argv[1:3])
-    directory, mode, abi = argv[3], argv[4], min(int(argv[5]), landlock.version())
+    control, runs, calls = (socket.socket(fileno=int(fd)) for fd in argv[1:4])
+    directory, mode, abi = argv[4], argv[5], min(int(argv[6]), landlock.version())
     os.umask(0o022)
     os.chmod(directory, 0o711)
     linux.become_subreaper()
-    supervisor = Supervisor(control, jobs, directory, abi)
+    supervisor = Supervisor(control, {"run": runs, "call": calls}, directory, abi)
     try:
         choice = tiers.choose(mode, directory, abi, supervisor.trial)
         supervisor.clear()
@@ -156,7 +163,8 @@ def main(argv: list[str]) -> None:
         if choice.tier:
             supervisor.watch()
     finally:
-        jobs.close()
+        runs.close()
+        calls.close()
         supervisor.clear()
         os.rmdir(directory)
 

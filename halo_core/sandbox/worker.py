@@ -7,14 +7,14 @@ import signal
 import socket
 import time
 
-from halo_core.sandbox import launch, linux, probe, watch, wire
+from halo_core.sandbox import guest, launch, linux, probe, watch, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from halo_core.sandbox.confine import Confinement
     from halo_core.sandbox.wire import Message
 
-_MAINS = {"": None, "probe": probe.main}
+_MAINS = {"": None, "probe": probe.main, "guest": guest.main}
 
 
 def serve(jobs: socket.socket, walls: Confinement) -> None:
@@ -66,7 +66,7 @@ def run(
     entry = walls.prepare(request)
     out, out_end = os.pipe2(os.O_CLOEXEC)
     err, err_end = os.pipe2(os.O_CLOEXEC)
-    stdin = launch.reopen(fds[0]) if fds else os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    stdin = _stdin(request["main"], fds)
     started = time.monotonic()
     try:
         pid = launcher.start(entry, request, (stdin, out_end, err_end), _MAINS[request["main"]])
@@ -101,6 +101,14 @@ def run(
         "inconclusive": watcher.starved,
         "tier": walls.tier,
     }
+
+
+def _stdin(main: str, fds: list[int]) -> int:
+    if not fds:
+        return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+    if main:  # the socket of a call
+        return os.dup(fds[0])
+    return os.open(f"/proc/self/fd/{fds[0]}", os.O_RDONLY | os.O_CLOEXEC)  # read-only, from its beginning
 
 
 def _limit(status: int, cpu: float, peak: int, request: Message) -> str | None:

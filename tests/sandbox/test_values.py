@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from halo_core.sandbox.values import NotPlainError, decode, encode
+
+hashable = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3),
+    max_leaves=5,
+)
+plain = st.recursive(
+    hashable | st.complex_numbers(allow_nan=False),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(hashable, inner, max_size=3)
+        | st.sets(hashable, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+def same(a: object, b: object) -> bool:
+    """Equal in value and in every type within, the sign of zero included."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))  # type: ignore[arg-type]
+    if isinstance(a, dict):
+        return same(list(a.items()), list(b.items()))  # type: ignore[attr-defined]
+    return a == b and (not isinstance(a, float) or math.copysign(1, a) == math.copysign(1, b))  # type: ignore[arg-type]
+
+
+@given(plain)
+def test_plain_data_comes_back_as_it_was(value: object) -> None:
+    assert same(decode(encode(value)), value)
+
+
+@given(st.binary() | st.text().map(str.encode) | plain.map(lambda v: repr(v).encode()))
+def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
+    with suppress(NotPlainError):
+        encode(decode(data))
+
+
+class Liar(int):
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = int.__hash__
+
+
+@pytest.mark.parametrize("value", [Liar(1), object(), len, [Liar(1)], {1: Liar(2)}, range(3), math])
+def test_what_is_not_plain_is_refused(value: object) -> None:
+    with pytest.raises(NotPlainError):
+        encode(value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" * 100_000,
+        b'{"int":"' + b"f" * 10 + b'z"}',
+        b"9" * 100_000,
+        b'{"set":[[]]}',
+        b'{"eval":"1"}',
+        b'{"int":"1","float":"1"}',
+        b'{"set":[' + b",".join(b'{"int":"%x"}' % (k * (2**61 - 1)) for k in range(1, 999)) + b"]}",
+    ],
+)
+def test_attacks_on_the_decoder_are_refused(data: bytes) -> None:
+    with pytest.raises(NotPlainError):
+        decode(data)
+
+
+def test_deep_nesting_is_refused_where_it_is_encoded() -> None:
+    value: list[object] = []
+    for _ in range(10_000):
+        value = [value]
+    with pytest.raises(NotPlainError):
+        encode(value)
