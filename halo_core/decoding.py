@@ -3,25 +3,29 @@
 It imports torch, so it is itself imported only where sampling begins.
 
 What makes it faster than `generate` of transformers, most of all for small models and many samples:
-a prompt shared by several rows is computed once, rows that have ended are dropped, keys and values are
-written into buffers that grow now and then instead of being copied at each step, and nothing is done
-besides the model and the draw.
+a prompt shared by several rows is computed once, rows that have ended are dropped, keys and values go
+into buffers that grow now and then instead of being copied at each step, and nothing is done besides the
+model and the draw. See `benchmarks/bench_generate.py`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.nn import functional
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
+
+from halo_core.errors import ModelError
 
 _CHUNK = 64
 """Positions by which the buffers of keys and values grow."""
 _DROP_SHARE = 8
-"""Rows that have ended are dropped when they are at least one in so many."""
+"""Rows that have ended are dropped once they are one in so many of those under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +35,12 @@ class Sampling:
     temperature: float = 1.0
     """0: the likeliest token."""
     top_p: float = 1.0
+    """Draw among the fewest likeliest tokens whose probabilities reach this sum."""
     top_k: int = 0
-    """0: no limit."""
+    """Draw among so many of the likeliest tokens; 0: among all."""
 
     def draw(self, logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Draw a token [R] for each row of `logits` [R, V], float32."""
+        """Draw a token [R] for each row of `logits` [R, V], in float32."""
         if self.temperature == 0:
             return logits.argmax(-1)
         logits = logits / self.temperature
@@ -45,18 +50,22 @@ class Sampling:
         probabilities = logits.softmax(-1)
         if self.top_p < 1:
             probabilities = _nucleus(probabilities, self.top_p)
-        return torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+        # The first of independent exponential clocks with these rates to ring. The same as a multinomial
+        # draw, but one that does not stop an accelerator to check its input.
+        clocks = torch.empty_like(probabilities).exponential_(generator=generator).clamp_(min=1e-30)
+        return (probabilities / clocks).argmax(-1)
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One row's continuation."""
+    """How one row went on."""
 
     token_ids: tuple[int, ...]
     """The end token included when there is one."""
     logprob: float
     """Sum of log p over `token_ids`, in nats, at temperature 1 and without top_p and top_k."""
     ended: bool
+    """Whether the last token is an end token."""
 
 
 @torch.inference_mode()
@@ -69,85 +78,116 @@ def decode(
     end_ids: Sequence[int],
     generator: torch.Generator,
 ) -> list[Decoded]:
-    """Continue each of `prompts`, in that order; equal ones are best given many times over.
+    """Continue each of `prompts`, in that order; one that occurs several times is computed once.
 
-    A row ends with one of `end_ids` or after `max_new_tokens`. `generator` lives on the model's device.
+    A row ends with one of `end_ids` or after `max_new_tokens`. `generator` is on the model's device.
+    Raises `ModelError` for a model that keeps no cache, or whose logits are not finite.
     """
+    context = _Context(model, prompts)
     device = model.device
-    distinct = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
-    longest = max(map(len, prompts))
-    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in distinct], device=device)
-    lengths = torch.tensor([len(prompt) for prompt in distinct], device=device)
-    padded = any(len(prompt) < longest for prompt in prompts)
-    column = torch.arange(longest + max_new_tokens, device=device)
-    mask = (column >= longest - lengths[:, None]) if padded else None
-    cache = _cache(model)
-    logits = _forward(model, ids, cache, mask, (column[:longest] - (longest - lengths)[:, None]).clamp(min=0))
-
-    rows = torch.tensor([distinct[prompt] for prompt in prompts], device=device)
-    cache.reorder_cache(rows)
-    logits, lengths, mask = logits[rows], lengths[rows], None if mask is None else mask[rows]
-
     ends = torch.tensor(list(end_ids), device=device)
-    alive = torch.arange(len(prompts), device=device)
-    tokens = torch.full((len(prompts), max_new_tokens), -1, device=device)
-    logprobs = torch.zeros(len(prompts), max_new_tokens, device=device)
+    rows = torch.arange(len(prompts), device=device)
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    tokens = torch.zeros(len(prompts), max_new_tokens, dtype=torch.long, device=device)
+    logprobs = torch.zeros(len(prompts), max_new_tokens, device=device)
     for step in range(max_new_tokens):
-        logits = logits.float()
+        logits = context.logits.float()
         drawn = sampling.draw(logits, generator)
-        tokens[alive, step] = drawn
-        logprobs[alive, step] = logits.gather(1, drawn[:, None]).squeeze(1) - logits.logsumexp(-1)
+        tokens[rows, step] = drawn
+        logprobs[rows, step] = logits.gather(1, drawn[:, None]).squeeze(1) - logits.logsumexp(-1)
         ended |= torch.isin(drawn, ends)
         over = int(ended.sum())
-        if over == len(ended):
+        if over == len(rows) or step + 1 == max_new_tokens:
             break
-        if over * _DROP_SHARE >= len(ended):
+        if over * _DROP_SHARE >= len(rows):
             keep = (~ended).nonzero().squeeze(1)
-            cache.reorder_cache(keep)
-            alive, ended, drawn, lengths = alive[keep], ended[keep], drawn[keep], lengths[keep]
-            mask = None if mask is None else mask[keep]
-        if step + 1 < max_new_tokens:
-            logits = _forward(model, drawn[:, None], cache, mask, (lengths + step)[:, None])
-    return _cut(tokens.tolist(), logprobs.double(), frozenset(end_ids))
+            rows, ended, drawn = rows[keep], ended[keep], drawn[keep]
+            context.keep(keep)
+        context.feed(drawn)
+    return _cut(tokens.tolist(), logprobs.double().cpu(), frozenset(end_ids))
 
 
-def _forward(
-    model: Any, ids: torch.Tensor, cache: DynamicCache, mask: torch.Tensor | None, positions: torch.Tensor
-) -> torch.Tensor:
-    seen = cache.get_seq_length() + ids.shape[1]
-    output = model(
-        input_ids=ids,
-        past_key_values=cache,
-        attention_mask=None if mask is None else mask[:, :seen],
-        position_ids=positions,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    logits: torch.Tensor = output.logits[:, -1]
-    return logits
+class _Context:
+    """The rows under way: what the model has seen of each, and its logits for what comes next.
+
+    Rows are padded on the left, so that all write to the same place of the cache. Padding is masked, and
+    positions are counted from each row's first token. Without padding there is no mask.
+    """
+
+    def __init__(self, model: Any, prompts: Sequence[tuple[int, ...]]) -> None:
+        accepted = inspect.signature(model.forward).parameters
+        cache_name = next((name for name in ("past_key_values", "cache_params") if name in accepted), "")
+        if not cache_name:
+            raise ModelError(
+                f"{type(model).__name__} cannot be sampled from: it takes no cache",
+                hint="choose a decoder-only model, as most on the hub are",
+            )
+        self.model = model
+        self.cache = DynamicCache(config=model.config)
+        self.cache.layers = [
+            _Buffer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers
+        ]
+        self.options: dict[str, Any] = {cache_name: self.cache, "use_cache": True}
+        if "logits_to_keep" in accepted:
+            self.options["logits_to_keep"] = 1
+        self.takes_positions = "position_ids" in accepted
+
+        places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
+        longest = max(map(len, places))
+        ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in places])
+        pads = torch.tensor([[longest - len(prompt)] for prompt in places])
+        positions = torch.arange(longest) - pads
+        self.mask = (positions >= 0).to(model.device) if pads.any() else None
+        self.next = (longest - pads).to(model.device)
+        self.logits = self._forward(ids.to(model.device), positions.clamp(min=0).to(model.device))
+        if cache_name == "cache_params":
+            self.mask = None  # a purely recurrent model has taken the padding in, and takes no mask later
+        if len(places) < len(prompts):
+            self.keep(torch.tensor([places[prompt] for prompt in prompts], device=model.device))
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with `rows` only, in that order; a row may occur several times."""
+        self.cache.reorder_cache(rows)
+        self.logits, self.next = self.logits[rows], self.next[rows]
+        if self.mask is not None:
+            self.mask = self.mask[rows]
+
+    def feed(self, tokens: torch.Tensor) -> None:
+        """Append a token [R] to each row."""
+        if self.mask is not None:
+            self.mask = functional.pad(self.mask, (0, 1), value=True)
+        self.logits = self._forward(tokens[:, None], self.next)
+        self.next = self.next + 1
+
+    def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        if self.takes_positions:
+            self.options["position_ids"] = positions
+        output = self.model(input_ids=ids, attention_mask=self.mask, **self.options)
+        logits: torch.Tensor = output.logits[:, -1]
+        return logits
 
 
-class _Buffer(DynamicLayer):
-    """Keys and values in buffers that grow by `_CHUNK` positions at a time."""
+class _Buffer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values [R, heads, positions, size] in buffers with room for the next `_CHUNK` positions."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    room = 0
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self.keys, self.values, self.room = key_states, value_states, 0
-            return key_states, value_states
-        new = key_states.shape[-2]
+            super().update(key_states, value_states)
+            return self.keys, self.values
+        seen, new = self.keys.shape[-2], key_states.shape[-2]
         if self.room < new:
-            self.key_buffer = _grown(self.keys, new + _CHUNK)
-            self.value_buffer = _grown(self.values, new + _CHUNK)
             self.room = new + _CHUNK
-        start = self.keys.shape[-2]
-        self.key_buffer[:, :, start : start + new] = key_states
-        self.value_buffer[:, :, start : start + new] = value_states
-        self.keys = self.key_buffer[:, :, : start + new]
-        self.values = self.value_buffer[:, :, : start + new]
+            self.key_buffer, self.value_buffer = (_grown(it, self.room) for it in (self.keys, self.values))
+        self.key_buffer[:, :, seen : seen + new] = key_states
+        self.value_buffer[:, :, seen : seen + new] = value_states
+        self.keys = self.key_buffer[:, :, : seen + new]
+        self.values = self.value_buffer[:, :, : seen + new]
         self.room -= new
         return self.keys, self.values
 
@@ -156,28 +196,30 @@ class _Buffer(DynamicLayer):
         self.room = 0
 
 
-def _grown(states: torch.Tensor, more: int) -> torch.Tensor:
-    return torch.cat([states, states.new_empty(*states.shape[:2], more, states.shape[3])], dim=2)
-
-
-def _cache(model: Any) -> DynamicCache:
-    cache = DynamicCache(config=model.config)
-    cache.layers = [_Buffer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
+def _grown(states: torch.Tensor, room: int) -> torch.Tensor:
+    rows, heads, positions, size = states.shape
+    buffer = states.new_empty(rows, heads, positions + room, size)
+    buffer[:, :, :positions] = states
+    return buffer
 
 
 def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Zero all but the smallest set of tokens whose probabilities sum to at least `top_p`."""
+    """Zero all but the fewest likeliest tokens whose probabilities sum to at least `top_p`."""
     ordered, order = probabilities.sort(-1, descending=True)
     ordered[ordered.cumsum(-1) - ordered >= top_p] = 0
-    return torch.zeros_like(probabilities).scatter(-1, order, ordered)
+    return torch.zeros_like(probabilities).scatter_(-1, order, ordered)
 
 
 def _cut(tokens: list[list[int]], logprobs: torch.Tensor, ends: frozenset[int]) -> list[Decoded]:
+    """Cut each row after its first end token: rows that have ended go on until they are dropped."""
     decoded = []
     for row, row_logprobs in zip(tokens, logprobs, strict=True):
-        length = next((place + 1 for place, token in enumerate(row) if token in ends), len(row))
-        decoded.append(
-            Decoded(tuple(row[:length]), row_logprobs[:length].sum().item(), row[length - 1] in ends)
-        )
+        length = next((place for place, token in enumerate(row, 1) if token in ends), len(row))
+        logprob = row_logprobs[:length].sum().item()
+        if not logprob > float("-inf"):
+            raise ModelError(
+                "the model's logits are not finite",
+                hint="its weights may have diverged, or try dtype float32",
+            )
+        decoded.append(Decoded(tuple(row[:length]), logprob, row[length - 1] in ends))
     return decoded

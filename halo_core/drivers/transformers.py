@@ -1,0 +1,89 @@
+"""Generator `transformers`: samples from a Hugging Face causal language model in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from halo_core.batching import token_batches
+from halo_core.drivers.base import Generator, driver
+from halo_core.errors import DataError
+from halo_core.seeds import derive_seed
+from halo_core.types import Completion, Round
+
+if TYPE_CHECKING:
+    from halo_core.actor import Actor
+
+
+@driver
+class Transformers(Generator):
+    """Sample from the actor itself, on the device it is trained on.
+
+    Works with any decoder-only model that transformers loads. The model's own generation settings
+    (repetition penalty and the like) are not applied: what is sampled is the model.
+    """
+
+    temperature: Annotated[float, Field(ge=0)] = 0.8
+    """Flattens (above 1) or sharpens the distribution. 0: always the likeliest token."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Draw among the fewest likeliest tokens whose probabilities reach this sum."""
+    top_k: Annotated[int, Field(ge=0)] = 0
+    """Draw among so many of the likeliest tokens. 0: among all."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 512
+    """Longest completion, the end token included. A longer one is cut and marked as truncated."""
+    batch_tokens: Annotated[int, Field(ge=1)] = 32768
+    """Tokens sampled side by side: rows x (prompt + `max_new_tokens`). Lower it when memory runs out."""
+    system: str = ""
+    """System prompt: a message before the others under a chat template, else text before the prompt."""
+
+    def generate(self, actor: Actor, round: Round) -> Iterator[Sequence[Completion]]:
+        """Yield the round's completions, batches with the longest prompts first; see `Generator`."""
+        import torch
+
+        from halo_core.decoding import Sampling, decode
+
+        contexts = [actor.encode(prompt, system=self.system) for prompt in round.prompts]
+        limit = actor.context_length or float("inf")
+        for prompt, context in zip(round.prompts, contexts, strict=True):
+            if len(context) >= limit:
+                raise DataError(
+                    f"prompt {prompt.id!r} has {len(context)} tokens, but the model's context holds {limit}",
+                    hint="shorten or leave out the prompt, or choose a model with a longer context",
+                )
+        jobs = [(place, index) for place in range(len(contexts)) for index in range(round.samples_per_prompt)]
+        lengths = [len(contexts[place]) + self.max_new_tokens for place, _ in jobs]
+        batches = token_batches(lengths, self.batch_tokens)
+        sampling = Sampling(self.temperature, self.top_p, self.top_k)
+        with actor.merged() as model:
+            for number in range(round.done, len(batches)):
+                batch = [jobs[row] for row in batches[number]]
+                prompts = [contexts[place] for place, _ in batch]
+                generator = torch.Generator(actor.device).manual_seed(derive_seed(round.seed, number))
+                with actor.autocast():
+                    decoded = decode(
+                        model,
+                        prompts,
+                        sampling=sampling,
+                        max_new_tokens=int(min(self.max_new_tokens, limit - max(map(len, prompts)))),
+                        end_ids=actor.end_ids,
+                        generator=generator,
+                    )
+                texts = actor.tokenizer.batch_decode(
+                    [it.token_ids for it in decoded],
+                    skip_special_tokens=True,
+                    clean_up_tokenization_spaces=False,
+                )
+                yield [
+                    Completion(
+                        prompt_id=round.prompts[place].id,
+                        index=index,
+                        text=text,
+                        prompt_token_ids=contexts[place],
+                        token_ids=it.token_ids,
+                        finish_reason="stop" if it.ended else "length",
+                        logprob=it.logprob,
+                    )
+                    for (place, index), it, text in zip(batch, decoded, texts, strict=True)
+                ]
