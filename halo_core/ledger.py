@@ -149,6 +149,14 @@ class Ledger:
                 whole += len(line)
         return found
 
+    def keep(self, cycle: int, split: Split, count: int) -> None:
+        """Cut off all but the first `count` batches."""
+        path = self.cycle_directory(cycle) / _FILES[split]
+        with _disk(path), path.open("r+b") as file:
+            for _ in range(count):
+                file.readline()
+            file.truncate(file.tell())
+
     def write_rewards(self, cycle: int, samples: Iterable[Sample], chosen: Iterable[Sample]) -> None:
         """Record each sample's reward and the weight it is trained with."""
         weights = {(s.prompt.id, s.completion.index): s.weight for s in chosen}

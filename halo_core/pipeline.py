@@ -6,10 +6,11 @@ a few are in flight, so that neither memory nor the work lost by a kill grows wi
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import takewhile
 
 from halo_core.errors import PluginError, VerifierError
 from halo_core.hooks import Hooks
@@ -21,7 +22,7 @@ IN_FLIGHT = 4
 _JUDGES = 2
 """Batches judged at once, so that the stragglers of one do not idle the cores."""
 _ENOUGH = 16
-"""Verdicts before a share of errors is believed."""
+"""Errors before their share is believed while the round goes on."""
 
 
 def verified(run: Run, hooks: Hooks, round: Round) -> list[Sample]:
@@ -30,9 +31,9 @@ def verified(run: Run, hooks: Hooks, round: Round) -> list[Sample]:
     Raises a `VerifierError` when too many verdicts are errors, a `PluginError` when the generator leaves
     completions out, and `Interrupted`, with every finished batch on disk, when the user asked to stop.
     """
-    batches = run.ledger.batches(round.cycle, round.split, round.prompts)
+    batches = _trusted(run, round)
     samples = [sample for batch in batches for sample in batch]
-    errors = _ErrorRate(run.config.max_error_rate)
+    errors = _ErrorRate(run.config.max_error_rate, samples)
     total = len(round.prompts) * round.samples_per_prompt
     if len(samples) == total:
         return samples
@@ -66,6 +67,7 @@ def verified(run: Run, hooks: Hooks, round: Round) -> list[Sample]:
             for future in waiting:
                 future.cancel()
     run.check_interrupt()
+    errors.check(last=True)
     _check_complete(samples, round)
     return samples
 
@@ -75,30 +77,55 @@ def _name(round: Round) -> str:
     return f"cycle {round.cycle} {stage}"
 
 
+def _trusted(run: Run, round: Round) -> list[list[Sample]]:
+    """Return the batches on disk, less those that stopped the run for their errors: they are done again."""
+    batches = run.ledger.batches(round.cycle, round.split, round.prompts)
+    if _ErrorRate(run.config.max_error_rate, [sample for batch in batches for sample in batch]).too_high:
+        batches = list(takewhile(lambda batch: not any(map(_is_error, batch)), batches))
+        run.ledger.keep(round.cycle, round.split, len(batches))
+    return batches
+
+
 class _ErrorRate:
     """Stops a round in which too many verdicts are errors."""
 
-    def __init__(self, limit: float) -> None:
+    def __init__(self, limit: float, samples: Sequence[Sample]) -> None:
         self._limit = limit
-        self._seen = self._errors = 0
+        self._seen = 0
+        self._errors: list[Sample] = []
+        self._add(samples)
 
-    def check(self, batch: Sequence[Sample]) -> None:
-        broken = [sample for sample in batch if sample.verdict.status is Status.ERROR]
-        self._seen += len(batch)
-        self._errors += len(broken)
-        if broken and self._seen >= _ENOUGH and self._errors > self._limit * self._seen:
+    @property
+    def too_high(self) -> bool:
+        return len(self._errors) > self._limit * self._seen
+
+    def check(self, batch: Sequence[Sample] = (), *, last: bool = False) -> None:
+        self._add(batch)
+        if self.too_high and (last or len(self._errors) >= _ENOUGH):
             raise VerifierError(
-                f"{self._errors} of {self._seen} verdicts are errors, more than max_error_rate {self._limit:g}; "
-                f"the last: {broken[-1].verdict.detail or 'no detail'}",
+                f"{len(self._errors)} of {self._seen} verdicts are errors, more than max_error_rate "
+                f"{self._limit:g}; the last: {self._errors[-1].verdict.detail or 'no detail'}",
                 hint="mend the verifier or its tools (halo plugins check); the run can then be resumed",
             )
 
+    def _add(self, samples: Sequence[Sample]) -> None:
+        self._seen += len(samples)
+        self._errors += filter(_is_error, samples)
+
+
+def _is_error(sample: Sample) -> bool:
+    return sample.verdict.status is Status.ERROR
+
 
 def _check_complete(samples: Sequence[Sample], round: Round) -> None:
-    count = Counter(sample.completion.prompt_id for sample in samples)
-    wrong = [prompt.id for prompt in round.prompts if count[prompt.id] != round.samples_per_prompt]
+    numbers: dict[str, list[int]] = {prompt.id: [] for prompt in round.prompts}
+    for sample in samples:
+        numbers[sample.completion.prompt_id].append(sample.completion.index)
+    wanted = list(range(round.samples_per_prompt))
+    wrong = [prompt for prompt, given in numbers.items() if sorted(given) != wanted]
     if wrong:
         raise PluginError(
-            f"the generator gave {count[wrong[0]]} completions for prompt {wrong[0]!r} "
-            f"instead of {round.samples_per_prompt} ({len(wrong)} prompts are off)"
+            f"the generator gave prompt {wrong[0]!r} completions numbered {sorted(numbers[wrong[0]])} "
+            f"instead of 0 to {wanted[-1]} ({len(wrong)} of {len(numbers)} prompts are off)",
+            hint="mend the generator, then begin the run anew with another --output",
         )

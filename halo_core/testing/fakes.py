@@ -16,7 +16,7 @@ from typing import Any, cast
 from halo_core.actor import Actor
 from halo_core.builtin.dispatch import Dispatch, Drivers
 from halo_core.config import RunConfig, read_config
-from halo_core.drivers import Generator, LRPolicy, Trainer, Verifier, driver
+from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
 from halo_core.hooks import Hooks
@@ -126,7 +126,10 @@ def fake_run(
     progress: Progress | None = None,
     generator: Generator | None = None,
     verifier: Verifier | None = None,
+    reward: Reward | None = None,
+    selector: Selector | None = None,
     trainer: Trainer | None = None,
+    lr_policy: LRPolicy | None = None,
     **settings: Any,
 ) -> tuple[Run, Hooks]:
     """Build a run of fakes in `directory`, begun or gone on with. `settings`: keys of the configuration."""
@@ -134,10 +137,10 @@ def fake_run(
     drivers = Drivers(
         generator=generator or FakeGenerator(),
         verifiers={"fake": verifier or FakeVerifier()},
-        reward=Graduated(),
-        selector=RAFT(),
+        reward=reward or Graduated(),
+        selector=selector or RAFT(),
         trainer=trainer or FakeTrainer(),
-        lr_policy=FakePolicy(),
+        lr_policy=lr_policy or FakePolicy(),
     )
     hooks = Hooks()
     hooks.register(Dispatch(drivers, config.workers), name="dispatch")
