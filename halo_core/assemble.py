@@ -245,10 +245,7 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
     update["verifier"] = tuple(
         _full(spec, drivers.verifiers[short_name(spec.name)]) for spec in config.verifier
     )
-    update["plugins"] = tuple(
-        DriverSpec(name=_absolute(spec.name), options=given)
-        for spec, given in zip(config.plugins, options, strict=True)
-    )
+    update["plugins"] = tuple(_spec(spec, given) for spec, given in zip(config.plugins, options, strict=True))
     update["model"] = replace(
         config.model, name=_absolute(config.model.name), adapter=_absolute(config.model.adapter)
     )
@@ -258,7 +255,12 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
 
 
 def _full(spec: DriverSpec, driver: Any) -> DriverSpec:
-    return DriverSpec(name=_absolute(spec.name), options=_options(driver))
+    return _spec(spec, _options(driver))
+
+
+def _spec(spec: DriverSpec, options: Mapping[str, Any]) -> DriverSpec:
+    """Write `spec` out as a file would have it: a `DriverSpec` takes its options beside the name."""
+    return DriverSpec.model_validate({"name": _absolute(spec.name), **options})
 
 
 def _options(driver: object) -> dict[str, Any]:

@@ -117,7 +117,7 @@ class Scratch:
             same(block.text, self.printed, block.where)
         elif block.language == "yaml":
             Plan.from_raw(MINIMAL | normalise(yaml.safe_load(block.text)))
-        elif block.language == "jsonl":
+        elif block.language == "jsonl" and not block.file:
             self.jsonl(block)
         elif block.language == "toml":
             tomllib.loads(block.text)

@@ -1,0 +1,113 @@
+"""The configurations that ship: each one is accepted, says how it is run, and has no key without an effect."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.assemble import Plan
+from halo_core.config import load_yaml
+from halo_core.errors import HaloError
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(ROOT.glob("configs/**/*.yaml"))
+TEXTS = ("constant", "linear", "prompt", "run", "float32", "bfloat16", "cpu", "weak", "c", "c++", "c17", "-O1")
+"""Values that some option of type text takes."""
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of each single value of a configuration, but for the names of drivers."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key != "name" or path == ("model",):
+                yield from leaves(inner, (*path, key))
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        for place, inner in enumerate(value):
+            yield from leaves(inner, (*path, place))
+    else:
+        yield path
+
+
+def others(value: Any) -> list[Any]:
+    """Values of the same kind, one of which the key accepts."""
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, (int, float)):
+        return [value + 1, value / 2]
+    try:
+        return [float(value) / 2]  # YAML reads 5e-5 as a text
+    except (TypeError, ValueError):
+        return [*(text for text in TEXTS if text != value), f"{value}-other"]
+
+
+def changed(raw: dict[str, Any], path: tuple[Any, ...]) -> Plan:
+    """The plan with another value at `path`."""
+    for value in others(_at(raw, path)):
+        edited = copy.deepcopy(raw)
+        _at(edited, path[:-1])[path[-1]] = value
+        try:
+            return Plan.from_raw(edited)
+        except HaloError:
+            continue
+    raise AssertionError(f"no other value of {path} is accepted")
+
+
+def _at(raw: Any, path: tuple[Any, ...]) -> Any:
+    for part in path:
+        raw = raw[part]
+    return raw
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_key_has_an_effect(path: Path) -> None:
+    raw = load_yaml(path)
+    plan = Plan.from_raw(raw)
+    for key in leaves(raw):
+        other = changed(raw, key)
+        assert other.config != plan.config, key
+        if len(key) > 1 and key[0] not in {"model", "data", "heldout"}:
+            assert other.drivers != plan.drivers or other.plugins != plan.plugins, key
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_what_is_resolved_reads_back_as_itself(path: Path) -> None:
+    config = Plan.from_raw(load_yaml(path)).config
+    assert Plan.from_raw(config.model_dump(mode="json")).config == config
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_the_commands_in_its_head_are_accepted(path: Path, halo: Callable[..., Any]) -> None:
+    head = "".join(line for line in path.read_text().splitlines(True) if line.startswith("#"))
+    commands = re.findall(r"^#   halo (?:run|config validate) (.*)$", head, re.MULTILINE)
+    assert commands
+    for command in commands:
+        words = [str(ROOT / word) if word.startswith("configs/") else word for word in shlex.split(command)]
+        answer = halo("config", "show", *words)
+        assert answer.code == 0, answer.err
+
+
+def test_the_experimental_ones_differ_in_their_policy_alone() -> None:
+    raws = [load_yaml(path) for path in CONFIGS if path.parent.name == "experimental"]
+    assert len(raws) == 3
+    assert len({str({**raw, "lr_policy": None}) for raw in raws}) == 1
+    assert len({str(raw["lr_policy"]) for raw in raws}) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "rates"),
+    [
+        ("raft_constant_lr", [5e-5, 5e-5, 5e-5, 5e-5, 5e-5]),
+        ("raft_decay_lr", [5e-5, 4.25e-5, 3.61e-5, 3.07e-5, 2.61e-5]),
+        ("raft_aggressive_decay", [5e-5, 3.5e-5, 2.45e-5, 1.72e-5, 1.2e-5]),
+    ],
+)
+def test_the_experimental_ones_train_at_the_rates_they_say(name: str, rates: list[float]) -> None:
+    policy = Plan.from_raw(load_yaml(ROOT / f"configs/experimental/{name}.yaml")).drivers.lr_policy
+    got = [policy.lr(cycle=cycle, cycles=5, history=()) for cycle in range(1, 6)]
+    assert got == pytest.approx(rates, abs=0.006e-5)
