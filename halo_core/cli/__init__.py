@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -53,6 +54,7 @@ def main() -> None:
     """Run the command line; say errors in one line and exit with their code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|accelerate|torch")
     try:
         app(args=arguments, prog_name="halo")
     except HaloError as error:

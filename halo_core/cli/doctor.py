@@ -23,8 +23,8 @@ def doctor(
     from halo_core import sandbox
 
     typer.echo("\nsandbox")
-    for row in sandbox.doctor():
-        typer.echo(f"  {row}")
+    for finding in sandbox.doctor():
+        typer.echo(f"  {finding.check:<16}{'yes' if finding.holds else 'no':<5}{finding.detail}")
 
 
 def _version(name: str) -> str:
