@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 UNPRIVILEGED_UID = 64000
 """With root's help each box has a user and group of its own, numbered from here."""
+
+UNCOUNTABLE = 1 << 62
+_MAX_FILES = 10_000
+_MAX_DEPTH = 100
 
 
 class Box:
@@ -51,17 +56,18 @@ class Box:
         os.rmdir(self.place)
 
     def usage(self) -> int:
-        """Bytes on disk beneath the box, as far as it can be read."""
-        total, pending = 0, [self.inside]
+        """Bytes on disk beneath the box; more than any limit if there are too many files to count."""
+        total, seen, pending = 0, 0, [(self.inside, 0)]
         while pending:
-            try:
-                with os.scandir(pending.pop()) as entries:
-                    for entry in entries:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append(entry.path)
-            except OSError:
-                continue
+            folder, depth = pending.pop()
+            with suppress(OSError), os.scandir(folder) as entries:
+                for entry in entries:
+                    seen += 1
+                    total += entry.stat(follow_symlinks=False).st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append((entry.path, depth + 1))
+                    if seen > _MAX_FILES or depth > _MAX_DEPTH:
+                        return UNCOUNTABLE
         return total
 
 

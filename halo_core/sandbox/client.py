@@ -194,7 +194,8 @@ class Workspace:
         reply, _ = received
         if "failure" in reply:
             raise _launch_error(program, reply["failure"])
-        return Outcome(**reply)
+        stdout, stderr = reply.pop("blobs")
+        return Outcome(**reply, stdout=stdout, stderr=stderr)
 
     def _close(self) -> None:
         os.close(self._directory)

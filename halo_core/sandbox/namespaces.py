@@ -107,7 +107,7 @@ def expose(root: str, path: str) -> None:
 
 def resize(home: Box, room: int) -> None:
     """Let files in the box take `room` bytes more than they do."""
-    size = home.usage() + room
+    size = min(home.usage() + room, _BOX_SIZE)
     linux.mount(
         "tmpfs", home.inside, "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, f"size={size}"
     )

@@ -120,7 +120,7 @@ def _try(tier: str, directory: str, trial: Callable[[str], socket.socket]) -> st
         os.unlink(canary)
     if received is None or "failure" in received[0]:
         return f"its walls could not be put up: {received and os.strerror(received[0]['failure'])}"
-    *escaped, last = received[0]["stdout"].decode().split("\n")
+    *escaped, last = received[0]["blobs"][0].decode().split("\n")
     if last != "done":
         return f"the probe did not end: {received[0]['stderr'].decode()[-200:] or received[0]['signal']}"
     return "the probe could " + ", ".join(escaped) if escaped or not unharmed else ""

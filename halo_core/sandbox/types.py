@@ -27,7 +27,7 @@ class Limits:
     stdout_bytes: int = 1 << 20
     """Bytes of stdout that are kept; a program that writes more is ended."""
     stderr_bytes: int = 64 << 10
-    """Bytes of stderr that are kept; what is written beyond is dropped and the program goes on."""
+    """Bytes of stderr that are kept; what is written beyond is dropped, up to `file_bytes` in all."""
     open_files: int = 64
     """Descriptors open at once in each process."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 16
 _CPUS = os.cpu_count() or 1
+_TICKS = os.sysconf("SC_CLK_TCK")
 _TICK = 0.01
 """Shortest pause between two looks at the clocks, in seconds."""
 _DISK_TICK = 0.05
@@ -26,12 +27,13 @@ _DISK_FACTOR = 4
 
 
 class Stream:
-    """The first `cap` bytes of what comes out of a pipe; the rest is read and dropped."""
+    """The first `cap` bytes of what comes out of a pipe; the rest is read, counted and dropped."""
 
     def __init__(self, fd: int, cap: int) -> None:
         self.fd = fd
         self.cap = cap
         self.kept = bytearray()
+        self.total = 0
         self.truncated = False
         self.open = True
 
@@ -40,6 +42,7 @@ class Stream:
         data = os.read(self.fd, _CHUNK)
         if not data:
             self.open = False
+        self.total += len(data)
         room = self.cap - len(self.kept)
         self.kept += data[:room]
         self.truncated = self.truncated or len(data) > room
@@ -68,6 +71,7 @@ class Watch:
         """The wall clock ran out because the machine was busy, not because the run waited."""
         self._pidfd = os.pidfd_open(pid)
         self._session = session.fileno()
+        self._stderr_limit: int = max(request["stderr_bytes"], request["file_bytes"])
         self._cpu_limit: float = request["cpu_seconds"]
         self._deadline: float = started + request["wall_seconds"]
         self._started = started
@@ -90,7 +94,7 @@ class Watch:
                 if fd == self._session:
                     self._kill(None)
                 self._take(fd)
-            if self.stdout.truncated:
+            if self.stdout.truncated or self.stderr.total > self._stderr_limit:
                 self._kill("output")
             pause = self._check_clocks()
 
@@ -105,7 +109,7 @@ class Watch:
         """End the run if a clock has run out; return for how many seconds none can."""
         now = time.monotonic()
         if now >= self._deadline:
-            self.starved = self.limit is None and starved(self.pid, now - self._started)
+            self.starved = self.limit is None and starved(now - self._started)
             self._kill("wall")
         spent = cpu_seconds(self.pid, self._alone) - self._setup_seconds()
         if spent >= self._cpu_limit:
@@ -133,29 +137,25 @@ class Watch:
 
 
 def cpu_seconds(pid: int, alone: bool) -> float:
-    """CPU time used so far by process `pid`, and by its descendants unless it is `alone`."""
+    """CPU time used so far by process `pid`, and unless it is `alone` by all others that this worker has."""
     try:
         own = time.clock_gettime(~pid << 3 | 2)  # the clock id that clock_getcpuclockid(3) computes
     except OSError:
         return 0.0
-    return own if alone else own + sum(_subtree_cpu(pid))
+    return own if alone else own + sum(map(_cpu_ticks, descendants(os.getpid(), but=pid))) / _TICKS
 
 
-def _subtree_cpu(pid: int) -> list[float]:
-    ticks = os.sysconf("SC_CLK_TCK")
-    found = []
-    for child in descendants(pid):
-        try:
-            with open(f"/proc/{child}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:
-            continue
-        found.append(sum(map(int, fields[11:15])) / ticks)
-    return found
+def _cpu_ticks(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0
+    return sum(map(int, fields[11:15]))
 
 
-def descendants(pid: int) -> list[int]:
-    """Return the pids beneath `pid`, as far as they stand still."""
+def descendants(pid: int, but: int = 0) -> list[int]:
+    """Return the pids beneath `pid`, as far as they stand still, without `but`."""
     found: list[int] = []
     pending = [pid]
     while pending:
@@ -164,19 +164,19 @@ def descendants(pid: int) -> list[int]:
             for task in os.listdir(f"/proc/{parent}/task"):
                 with open(f"/proc/{parent}/task/{task}/children", "rb") as file:
                     pending += (new := [int(p) for p in file.read().split()])
-                    found += new
+                    found += [p for p in new if p != but]
         except OSError:
             continue
     return found
 
 
-def starved(pid: int, wall: float) -> bool:
-    """Whether a run that lasted `wall` seconds was, for most of them, running or waiting for a CPU.
+def starved(wall: float) -> bool:
+    """Whether this worker's run that lasted `wall` seconds was, for most of them, running or waiting for a CPU.
 
     A run that slept or waited of its own accord has only itself to blame.
     """
     busy = 0.0
-    for process in (pid, *descendants(pid)):
+    for process in descendants(os.getpid()):
         try:
             with open(f"/proc/{process}/schedstat", "rb") as file:
                 on_cpu, in_queue, _ = file.read().split()

@@ -1,4 +1,4 @@
-"""Messages between the trainer's side and the supervisor's: a marshalled dict behind its length.
+"""Messages between the trainer's side and the supervisor's: a marshalled dict behind its length, then blobs.
 
 Both ends are halo's own code; nothing that a sample wrote is ever parsed here, it travels as `bytes`.
 File descriptors ride along with the length.
@@ -22,26 +22,37 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 
-def send(sock: socket.socket, message: Message, fds: Sequence[int] = ()) -> None:
-    """Send `message`, and with it copies of `fds`."""
-    body = marshal.dumps(message)
+def send(
+    sock: socket.socket,
+    message: Message,
+    fds: Sequence[int] = (),
+    blobs: Sequence[bytes | bytearray] = (),
+) -> None:
+    """Send `message`, with it copies of `fds`, and after it `blobs`, which are not copied on the way."""
+    body = marshal.dumps((message, [len(blob) for blob in blobs]))
     head = _LENGTH.pack(len(body))
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sent = sock.sendmsg([head, body], rights)
-    if sent < len(head) + len(body):
-        sock.sendall((head + body)[sent:])
+    sock.sendall((head + body)[sent:])
+    for blob in blobs:
+        sock.sendall(blob)
 
 
 def receive(sock: socket.socket) -> tuple[Message, list[int]] | None:
-    """Return the next message and the descriptors that came with it, or None when the peer is gone."""
+    """Return the next message and its descriptors, or None when the peer is gone.
+
+    The message's blobs are its entry `blobs`.
+    """
     try:
         head, fds = _receive_head(sock)
-        if head is None:
+        body = _exactly(sock, _LENGTH.unpack(head)[0]) if head else None
+        if body is None:
             return None
-        body = _exactly(sock, _LENGTH.unpack(head)[0])
+        message, sizes = marshal.loads(body)
+        message["blobs"] = blobs = [_exactly(sock, size) for size in sizes]
     except ConnectionError:
         return None
-    return None if body is None else (marshal.loads(body), fds)
+    return None if None in blobs else (message, fds)
 
 
 def _receive_head(sock: socket.socket) -> tuple[bytes | None, list[int]]:

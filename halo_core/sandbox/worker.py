@@ -54,15 +54,16 @@ def _session(session: socket.socket, launcher: launch.Launcher, walls: Confineme
         wire.send(session, {"path": walls.home.path}, [walls.home.fd])
         while received := wire.receive(session):
             request, fds = received
-            wire.send(session, run(request, fds, session, launcher, walls))
+            reply, blobs = run(request, fds, session, launcher, walls)
+            wire.send(session, reply, blobs=blobs)
     except ConnectionError:
         return
 
 
 def run(
     request: Message, fds: list[int], session: socket.socket, launcher: launch.Launcher, walls: Confinement
-) -> Message:
-    """Run one program to its end, leave nothing of it alive, and say how it went."""
+) -> tuple[Message, tuple[bytearray, ...]]:
+    """Run one program to its end, leave nothing of it alive, and say how it went: then stdout and stderr."""
     entry = walls.prepare(request)
     out, out_end = os.pipe2(os.O_CLOEXEC)
     err, err_end = os.pipe2(os.O_CLOEXEC)
@@ -84,14 +85,12 @@ def run(
         watcher.close()
     failure = launcher.failure()
     if failure:
-        return {"failure": failure}
+        return {"failure": failure}, ()
     cpu = max(0.0, usage.ru_utime + usage.ru_stime - launcher.setup_seconds())
     peak = usage.ru_maxrss * 1024
-    return {
+    reply = {
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
-        "stdout": bytes(watcher.stdout.kept),
-        "stderr": bytes(watcher.stderr.kept),
         "stdout_truncated": watcher.stdout.truncated,
         "stderr_truncated": watcher.stderr.truncated,
         "cpu_seconds": cpu,
@@ -101,6 +100,7 @@ def run(
         "inconclusive": watcher.starved,
         "tier": walls.tier,
     }
+    return reply, (watcher.stdout.kept, watcher.stderr.kept)
 
 
 def _stdin(main: str, fds: list[int]) -> int:

@@ -1,4 +1,5 @@
-"""Sandboxes for the tests. `box` is one of each tier in turn; a tier that this machine lacks is skipped."""
+"""Sandboxes for the tests. `box` is one of each tier in turn, `walled` one of each that holds
+programs in; a tier that this machine lacks is skipped."""
 
 from __future__ import annotations
 
@@ -13,17 +14,35 @@ from halo_core.errors import SandboxError
 Mode = Literal["weak", "standard", "strong"]
 
 
-@pytest.fixture(scope="session", params=["weak", "standard", "strong"])
-def box(request: pytest.FixtureRequest) -> Iterator[sandbox.Sandbox]:
+def started(mode: Mode) -> sandbox.Sandbox:
     try:
-        started = sandbox.start(cast(Mode, request.param))
+        return sandbox.start(mode)
     except SandboxError as error:
         pytest.skip(str(error))
-    with started:
-        yield started
+
+
+@pytest.fixture(scope="session", params=["weak", "standard", "strong"])
+def box(request: pytest.FixtureRequest) -> Iterator[sandbox.Sandbox]:
+    with started(cast(Mode, request.param)) as each:
+        yield each
+
+
+@pytest.fixture(scope="session", params=["standard", "strong"])
+def walled(request: pytest.FixtureRequest) -> Iterator[sandbox.Sandbox]:
+    with started(cast(Mode, request.param)) as each:
+        yield each
+
+
+@pytest.fixture(scope="session")
+def best() -> Iterator[sandbox.Sandbox]:
+    try:
+        with sandbox.start() as each:
+            yield each
+    except SandboxError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
 def weak() -> Iterator[sandbox.Sandbox]:
-    with sandbox.start("weak") as started:
-        yield started
+    with sandbox.start("weak") as each:
+        yield each
