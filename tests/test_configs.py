@@ -17,7 +17,20 @@ from halo_core.errors import HaloError
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(ROOT.glob("configs/**/*.yaml"))
-TEXTS = ("constant", "linear", "prompt", "run", "float32", "bfloat16", "cpu", "weak", "c", "c++", "c17", "-O1")
+TEXTS = (
+    "constant",
+    "linear",
+    "prompt",
+    "run",
+    "float32",
+    "bfloat16",
+    "cpu",
+    "weak",
+    "c",
+    "c++",
+    "c17",
+    "-O1",
+)
 """Values that some option of type text takes."""
 
 

@@ -172,7 +172,9 @@ class Scratch:
         info.mkdir(parents=True)
         (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
         groups = project.get("entry-points", {}).items()
-        lines = (f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in groups)
+        lines = (
+            f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in groups
+        )
         (info / "entry_points.txt").write_text("\n".join(lines))
         self.monkeypatch.syspath_prepend(str(info.parent))
 
@@ -261,14 +263,18 @@ def documented_options() -> list[tuple[str, str, dict[str, str]]]:
     ]
 
 
-@pytest.mark.parametrize(("kind", "name", "documented"), documented_options(), ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(
+    ("kind", "name", "documented"), documented_options(), ids=lambda value: str(value)[:20]
+)
 def test_documented_options_are_those_there_are(kind: str, name: str, documented: dict[str, str]) -> None:
     options = options_of(load(kind, name).value)
     assert documented == {f"`{option.name}`": spelt(option.default) for option in options}
 
 
 def test_documented_keys_are_those_there_are() -> None:
-    _, table = next((h, t) for h, t in tables((ROOT / "docs/configuration.md").read_text()) if t[0][0] == "key")
+    _, table = next(
+        (h, t) for h, t in tables((ROOT / "docs/configuration.md").read_text()) if t[0][0] == "key"
+    )
     assert {row[0]: row[1] for row in table[1:]} == {f"`{k}`": spelt(v) for k, v in keys(RunConfig).items()}
 
 
