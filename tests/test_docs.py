@@ -32,7 +32,7 @@ from typing import Any
 import pytest
 import yaml
 
-from halo_core import cli, hookspecs
+from halo_core import hookspecs
 from halo_core.actor import ModelConfig
 from halo_core.assemble import Plan
 from halo_core.config import DriverSpec, RunConfig, normalise
@@ -182,7 +182,8 @@ class Scratch:
         environment = os.environ | {"PYTHONPATH": str(self.path / "src")}
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
         done = subprocess.run(command, cwd=self.path, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert " passed" in done.stdout
 
 
 def same(expected: str, got: str, where: str) -> None:
