@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import stat
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +32,9 @@ ENVIRONMENT = {
 """What a program finds in its environment, besides HOME and TMPDIR, which are its workspace."""
 
 _MAX_WORKERS = 256
+_PREFIX = "halo-sandbox-"
+_SETTLED = 60
+"""Seconds after which a sandbox's directory that nobody holds the lock of is abandoned, not just being made."""
 LANDLOCK_ABI = 7
 """The newest version of Landlock that is made use of; less only to test what an older kernel would do."""
 
@@ -71,12 +76,14 @@ class _Turn:
 class Workspace:
     """A private directory in which programs run. Gone, with all they left, when the `with` block ends."""
 
-    def __init__(self, sandbox: Sandbox, session: socket.socket, path: str, directory: int) -> None:
-        self.path = Path(path)
-        """Where programs find the directory; their working directory."""
+    path: Path
+    """Where programs find the directory, which is their working directory. In tier strong nothing is there
+    outside: put files in and take them out by `write` and `read`."""
+
+    def __init__(self, sandbox: Sandbox, session: socket.socket) -> None:
         self._sandbox = sandbox
         self._session = session
-        self._directory = directory
+        self._directory = -1
         self._lock = threading.Lock()
 
     def write(self, name: str, data: bytes, *, executable: bool = False) -> None:
@@ -197,8 +204,19 @@ class Workspace:
         stdout, stderr = reply.pop("blobs")
         return Outcome(**reply, stdout=stdout, stderr=stderr)
 
+    def _open(self) -> None:
+        received = wire.receive(self._session)
+        if received is None:
+            raise SandboxError("the sandbox supervisor is gone")
+        reply, fds = received
+        if "failure" in reply:
+            raise SandboxError(f"the sandbox failed: {reply['failure']}")
+        (self._directory,) = fds
+        self.path = Path(reply["path"])
+
     def _close(self) -> None:
-        os.close(self._directory)
+        if self._directory >= 0:
+            os.close(self._directory)
         try:
             self._session.shutdown(socket.SHUT_WR)
             self._session.recv(1)  # returns when the worker has wiped the directory and hung up
@@ -240,18 +258,9 @@ class Sandbox:
     def _lend(self, kind: str) -> Iterator[Workspace]:
         self._check_usable()
         with self._slots:
-            session = self._session(kind)
-            received = wire.receive(session)
-            if received is None:
-                session.close()
-                raise SandboxError("the sandbox supervisor is gone")
-            reply, fds = received
-            if "failure" in reply:
-                session.close()
-                raise SandboxError(f"the sandbox failed: {reply['failure']}")
-            (directory,) = fds
-            space = Workspace(self, session, reply["path"], directory)
+            space = Workspace(self, self._session(kind))
             try:
+                space._open()
                 yield space
             finally:
                 space._close()
@@ -360,7 +369,10 @@ def _start_supervisor(
             f"programs can be contained on Linux only, not on {sys.platform}",
             hint="run halo in a Linux virtual machine or container",
         )
-    directory = tempfile.mkdtemp(prefix="halo-sandbox-")
+    _remove_abandoned(Path(tempfile.gettempdir()))
+    directory = tempfile.mkdtemp(prefix=_PREFIX)
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(lock, fcntl.LOCK_EX)
     control, control_end = socket.socketpair()
     jobs, ends = {}, [control_end]
     for kind in ("run", "call"):
@@ -372,13 +384,13 @@ def _start_supervisor(
         [sys.executable, "-I", "-S", str(script), *map(str, fds), directory, mode, str(landlock_abi)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        pass_fds=fds,
+        pass_fds=[*fds, lock],
         env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
         start_new_session=True,
     )
     for end in ends:
         end.close()
-    close = _Closer(process, [control, *jobs.values()])
+    close = _Closer(process, [control, *jobs.values()], directory, lock)
     received = wire.receive(control)
     if received is None:
         close()
@@ -389,18 +401,39 @@ def _start_supervisor(
 class _Closer:
     """Ends a supervisor; holds no reference to the `Sandbox`, so that it can be its finalizer."""
 
-    def __init__(self, process: object, sockets: list[socket.socket]) -> None:
+    def __init__(self, process: object, sockets: list[socket.socket], directory: str, lock: int) -> None:
         self._process = process
         self._sockets = sockets
+        self._directory = directory
+        self._lock = lock
         self._pid = os.getpid()
 
     def __call__(self) -> None:
+        import shutil
         import subprocess
 
         for sock in self._sockets:
             sock.close()
         if os.getpid() == self._pid:
             cast("subprocess.Popen[bytes]", self._process).wait()
+            shutil.rmtree(self._directory, ignore_errors=True)  # only where the supervisor could not
+        os.close(self._lock)
+
+
+def _remove_abandoned(temporary: Path) -> None:
+    """Remove what sandboxes left behind whose trainer and supervisor were killed both."""
+    import shutil
+
+    for directory in temporary.glob(_PREFIX + "*"):
+        with suppress(OSError):
+            fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                found = os.fstat(fd)
+                if found.st_uid == os.geteuid() and time.time() - found.st_mtime > _SETTLED:
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(directory, ignore_errors=True)
+            finally:
+                os.close(fd)
 
 
 def _plain(name: str) -> None:

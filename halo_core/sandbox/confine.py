@@ -45,7 +45,7 @@ class Confinement:
         self._rulesets: dict[object, landlock.Ruleset] = {}
         self._filters: dict[object, seccomp.Filter] = {}
         self._loaders = _loaders()
-        self._keep = _needed_capabilities() if home.uid is not None and tier != "strong" else 0
+        self._keep = _needed_capabilities() if home.uid is not None and tier == "standard" else 0
 
     def furnish(self) -> None:
         """Do what is done once: in tier strong, build the root directory."""
@@ -249,7 +249,7 @@ def _loaders() -> tuple[str, ...]:
 def _needed_capabilities() -> int:
     """Return CAP_DAC_READ_SEARCH if Python lies where only root may go (as beneath /root).
 
-    Landlock still confines what can be read; without Landlock it is not kept.
+    Landlock still confines what can be read.
     """
     path = PYTHON
     while path != "/":

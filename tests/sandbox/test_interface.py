@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import SandboxError
-from halo_core.sandbox import Limits, Sandbox, start
+from halo_core.sandbox import Limits, Sandbox, doctor, start
 
 SH = "/bin/sh"
 
@@ -190,3 +191,78 @@ def test_nothing_survives_a_killed_trainer(box: Sandbox) -> None:
     assert mark.encode() not in listed.stdout
     assert str(directory).encode() not in listed.stdout
     assert not directory.exists()
+
+
+def test_nothing_survives_a_killed_supervisor() -> None:
+    mark = f"{51536000 + os.getpid()}"
+    with start("auto") as sandbox, ThreadPoolExecutor(1) as pool:
+        (supervisor,) = [
+            child
+            for child in _children(os.getpid())
+            if sandbox._directory.encode() in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+        run = pool.submit(sandbox.run, ["/bin/sleep", mark], limits=Limits(wall_seconds=60))
+        time.sleep(0.3)
+        os.kill(supervisor, signal.SIGKILL)
+        with pytest.raises(SandboxError):
+            run.result(timeout=5)
+        time.sleep(0.2)
+        listed = subprocess.run(
+            ["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null"], capture_output=True
+        )
+        assert mark.encode() not in listed.stdout
+        with pytest.raises(SandboxError, match=r"gone|died"):
+            sandbox.run(["/bin/true"])
+    assert not Path(sandbox._directory).exists()
+
+
+def test_a_directory_that_both_left_behind_is_removed_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tmp_path.chmod(0o755)
+    abandoned = tmp_path / "halo-sandbox-abandoned"
+    (abandoned / "0").mkdir(parents=True)
+    fresh = tmp_path / "halo-sandbox-fresh"
+    fresh.mkdir()
+    os.utime(abandoned, (1, 1))
+    start("none").close()
+    assert not abandoned.exists()
+    assert fresh.exists()
+
+
+def test_a_forked_process_cannot_use_its_parents_sandbox(weak: Sandbox) -> None:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            weak.run(["/bin/true"])
+        except SandboxError as error:
+            os._exit(7 if "forked" in str(error) else 1)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert weak.run(["/bin/true"]).ok
+
+
+def test_what_is_not_to_be_had_is_refused_with_reason_and_remedy() -> None:
+    with pytest.raises(SandboxError, match="Landlock") as refused:
+        Sandbox("auto", landlock_abi=0)
+    assert "--sandbox weak" in refused.value.hint
+    with pytest.raises(SandboxError, match="Landlock"):
+        Sandbox("strong", landlock_abi=0)
+
+
+def test_doctor_looks_at_every_tier() -> None:
+    rows = {row.check: row for row in doctor()}
+    assert {"architecture", "landlock", "tier strong", "tier standard"} <= rows.keys()
+    assert all(row.detail for row in rows.values())
+
+
+def test_one_line_says_which_tier_holds(box: Sandbox) -> None:
+    line = box.describe()
+    assert line.startswith(f"sandbox: {box.tier} (")
+    assert "\n" not in line
+
+
+def test_importing_the_sandbox_is_light() -> None:
+    program = "import halo_core.sandbox, sys; sys.exit('torch' in sys.modules or 'subprocess' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
