@@ -25,6 +25,8 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
         if not history:
             run.close_cycle(hooks, history, run.report(0, heldout=measured(run, hooks, 0)))
         for cycle in run.remaining_cycles():
+            if run.stop_reason:
+                break
             lr = hooks.lr_for_cycle(run=run, cycle=cycle, history=history)
             samples = rewarded(run, hooks, cycle, sampled(run, hooks, cycle))
             chosen = selected(run, hooks, cycle, samples)
@@ -32,8 +34,6 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
             heldout = measured(run, hooks, cycle)
             report = run.report(cycle, lr=lr, samples=samples, chosen=chosen, train=stats, heldout=heldout)
             run.close_cycle(hooks, history, report)
-            if run.stop_reason:
-                break
     return history
 
 

@@ -100,8 +100,8 @@ class Run:
     def observed(self, hooks: Hooks, history: list[CycleReport]) -> Iterator[None]:
         """Enclose the cycles: weights restored, on_run_start before, on_run_end after whatever happens."""
         error: BaseException | None = None
-        hooks.on_run_start(run=self, history=history)
         try:
+            hooks.on_run_start(run=self, history=history)
             if len(history) > 1 and self.remaining_cycles():
                 self.actor.load(self.ledger.adapter(history[-1].cycle))
             yield
@@ -109,7 +109,16 @@ class Run:
             error = caught
             raise
         finally:
+            self._end(hooks, history, error)
+
+    def _end(self, hooks: Hooks, history: list[CycleReport], error: BaseException | None) -> None:
+        """Tell the plugins; what they raise then must not hide what ended the run."""
+        try:
             hooks.on_run_end(run=self, history=history, error=error)
+        except Exception as late:
+            if error is None:
+                raise
+            error.add_note(f"on_run_end then raised {type(late).__name__}: {late}")
 
     def report(
         self,

@@ -202,6 +202,24 @@ def test_weights_that_were_half_written_do_not_count(ledger: Ledger) -> None:
     assert sorted(path.name for path in ledger.adapter(1).iterdir()) == ["other", "train.json"]
 
 
+def test_what_is_written_is_on_the_disk_when_the_call_returns(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
+    place = ledger.cycle_directory(1)
+    ledger.append(1, "train", [sample(PROMPTS[0], 0)])
+    assert synced == [str(place / "samples.jsonl")]
+    synced.clear()
+    ledger.write_report(CycleReport(1))
+    assert synced == [str(place / "report.json.partial"), str(place)], "the file, then the rename"
+    synced.clear()
+    ledger.write_trained(1, STATS, lambda where: (where / "weights").write_text("w"))
+    files = {str(place / "adapter.partial" / name) for name in ("weights", "train.json")}
+    assert files <= set(synced[:-1])
+    assert synced[-1] == str(place)
+
+
 def full(*_: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -16,6 +16,7 @@ from typing import Any, cast
 from halo_core.actor import Actor
 from halo_core.builtin.dispatch import Dispatch, Drivers
 from halo_core.config import RunConfig, read_config
+from halo_core.discovery import Source
 from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
@@ -145,7 +146,7 @@ def fake_run(
     hooks = Hooks()
     hooks.register(Dispatch(drivers, config.workers), name="dispatch")
     for number, plugin in enumerate(plugins):
-        hooks.register(plugin, name=getattr(plugin, "__name__", f"plugin{number}"))
+        hooks.register(plugin, Source("plugin", f"fake{number}", "fakes", "0", repr(plugin)))
     ledger = Ledger(directory)
     train = [Prompt(f"t{number}", f"task {number}") for number in range(prompts)]
     held = [Prompt(f"h{number}", f"held-out task {number}") for number in range(heldout)]

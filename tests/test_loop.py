@@ -1,0 +1,404 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from halo_core.drivers import Trainer, driver
+from halo_core.errors import Interrupted, PluginError, TrainingError, VerifierError
+from halo_core.hooks import blame_of
+from halo_core.hookspecs import hookimpl
+from halo_core.loop import run_cycles
+from halo_core.run import Run
+from halo_core.testing import FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
+from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
+
+SIZES: dict[str, Any] = {"prompts": 12, "heldout": 8, "cycles": 3, "samples_per_prompt": 6}
+
+
+def finished(directory: Path, **options: Any) -> list[CycleReport]:
+    return run_cycles(*fake_run(directory, **{**SIZES, **options}))
+
+
+def contents(directory: Path) -> dict[str, Any]:
+    """Everything that a run left, by path; the reports without their clock times."""
+    found: dict[str, Any] = {}
+    for path in sorted(directory.rglob("*")):
+        if path.is_file():
+            name = str(path.relative_to(directory))
+            found[name] = json.loads(path.read_text()) if path.name == "report.json" else path.read_bytes()
+            if path.name == "report.json":
+                found[name].pop("seconds")
+    return found
+
+
+class Diary:
+    """Writes down what it is told; may do something each time."""
+
+    def __init__(self, act: Callable[[Run, str, int], None] | None = None) -> None:
+        self.entries: list[Any] = []
+        self.act = act or (lambda run, hook, cycle: None)
+
+    @hookimpl
+    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
+        self.entries.append(("start", len(history)))
+        self.act(run, "start", len(history))
+
+    @hookimpl
+    def on_cycle_end(self, run: Run, report: CycleReport, history: Sequence[CycleReport]) -> None:
+        assert history[-1] is report
+        assert run.ledger.reports()[-1] == report, "it is on disk by then"
+        self.entries.append(("cycle", report.cycle))
+        self.act(run, "cycle", report.cycle)
+
+    @hookimpl
+    def on_run_end(self, run: Run, history: Sequence[CycleReport], error: BaseException | None) -> None:
+        self.entries.append(("end", len(history), type(error).__name__))
+        self.act(run, "end", len(history))
+
+
+def test_the_model_learns_and_every_figure_says_so(tmp_path: Path) -> None:
+    history = finished(tmp_path)
+    assert [report.cycle for report in history] == [0, 1, 2, 3]
+    before, *cycles = history
+    assert (before.rates, before.train, before.lr, before.selected) == (None, None, 0.0, 0)
+    assert before.heldout is not None
+    assert before.heldout.samples == 8 * 8
+    passed = [report.heldout.passed for report in history]
+    assert passed == sorted(passed)
+    assert passed[-1] > passed[0] + 0.2
+    for report in cycles:
+        assert report.lr == 0.1
+        assert report.rates.samples == 12 * 6
+        assert report.train.samples == report.selected > 0
+        assert report.train.loss_last < report.train.loss_first
+        assert set(report.seconds) == {"sample", "train", "heldout"}
+    assert set(before.seconds) == {"heldout"}
+    rewards = [(p, 0.7 + 0.3 * p) for p in (report.rates.passed for report in cycles)]
+    assert [report.reward_mean for report in cycles] == pytest.approx([reward for _, reward in rewards])
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
+    finished(tmp_path / "a")
+    finished(tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    finished(tmp_path / "c", seed=1)
+    assert (
+        contents(tmp_path / "c")["cycles/001/samples.jsonl"]
+        != contents(tmp_path / "a")["cycles/001/samples.jsonl"]
+    )
+
+
+def test_each_cycle_samples_anew_but_measures_with_the_same_noise(tmp_path: Path) -> None:
+    finished(tmp_path, trainer=Nudger())
+    files = contents(tmp_path)
+    assert files["cycles/001/samples.jsonl"] != files["cycles/002/samples.jsonl"]
+    assert (
+        files["cycles/001/heldout.jsonl"]
+        == files["cycles/002/heldout.jsonl"]
+        == files["cycles/000/heldout.jsonl"]
+    )
+
+
+@driver
+class Nudger(FakeTrainer):
+    """Changes the weights by next to nothing."""
+
+    def train(self, actor: Any, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
+        return super().train(actor, samples, lr=1e-12, seed=seed)
+
+
+def test_observers_are_told_in_order(tmp_path: Path) -> None:
+    diary = Diary()
+    finished(tmp_path, plugins=[diary])
+    assert diary.entries == [("start", 0), *(("cycle", n) for n in range(4)), ("end", 4, "NoneType")]
+
+
+def test_a_finished_run_is_not_done_again(tmp_path: Path) -> None:
+    first, before = finished(tmp_path), contents(tmp_path)
+    diary = Diary()
+    assert finished(tmp_path, plugins=[diary]) == first
+    assert diary.entries == [("start", 4), ("end", 4, "NoneType")]
+    assert contents(tmp_path) == before
+
+
+# Going on
+
+
+@pytest.mark.parametrize("hook", ["start", "cycle"])
+@pytest.mark.parametrize("cycle", [0, 1, 2])
+def test_a_run_that_was_interrupted_and_gone_on_with_is_the_same(
+    tmp_path: Path, hook: str, cycle: int
+) -> None:
+    finished(tmp_path / "whole")
+
+    def act(run: Run, where: str, number: int) -> None:
+        if (where, number) == (hook, cycle):
+            run.interrupt()
+
+    try:
+        finished(tmp_path / "run", plugins=[Diary(act)])
+    except Interrupted:
+        assert contents(tmp_path / "run") != contents(tmp_path / "whole")
+    finished(tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_an_interrupt_while_training_leaves_no_half_trained_weights(tmp_path: Path) -> None:
+    @driver
+    class Slow(FakeTrainer):
+        def train(self, actor: Any, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
+            running[0].interrupt()
+            return super().train(actor, samples, lr=lr, seed=seed)
+
+    run, hooks = fake_run(tmp_path / "run", trainer=Slow(), **SIZES)
+    running = [run]
+    with pytest.raises(Interrupted):
+        run_cycles(run, hooks)
+    assert run.ledger.trained(1) is None
+    assert run.actor.progress is None
+    finished(tmp_path / "run")
+    finished(tmp_path / "whole")
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def failing(hook: str, when: int) -> object:
+    """A plugin that raises in one hook of one cycle."""
+
+    def fail(cycle: int) -> None:
+        if cycle == when:
+            raise ZeroDivisionError("oops")
+
+    def generate(round: Round) -> None:
+        if round.split == "train":
+            fail(round.cycle)
+
+    def on_cycle_end(report: CycleReport) -> None:
+        fail(report.cycle)
+
+    shapes: dict[str, Callable[..., None]] = {"generate": generate, "on_cycle_end": on_cycle_end}
+    return SimpleNamespace(**{hook: hookimpl(shapes.get(hook, fail))})
+
+
+@pytest.mark.parametrize("hook", ["lr_for_cycle", "generate", "reward", "select", "train", "on_cycle_end"])
+@pytest.mark.parametrize("cycle", [1, 3])
+def test_a_plugin_that_raises_is_blamed_and_nothing_is_lost(tmp_path: Path, hook: str, cycle: int) -> None:
+    diary = Diary()
+    with pytest.raises(ZeroDivisionError) as caught:
+        finished(tmp_path / "run", plugins=[diary, failing(hook, cycle)])
+    assert diary.entries[-1] == ("end", cycle + (hook == "on_cycle_end"), "ZeroDivisionError")
+    assert blame_of(caught.value) == f"raised by plugin 'fake1' (fakes 0) in hook {hook!r}"
+    finished(tmp_path / "run")
+    finished(tmp_path / "whole")
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_weights_are_restored_before_going_on(tmp_path: Path) -> None:
+    run, hooks = fake_run(tmp_path, plugins=[Diary(stopping_after(2))], **SIZES)
+    run_cycles(run, hooks)
+    trained = run.actor.skill
+    run, hooks = fake_run(tmp_path, **SIZES)
+    assert run.actor.skill != trained
+    run_cycles(run, hooks)
+    assert run.actor.skill == trained + 0.1
+
+
+# Stopping
+
+
+def stopping_after(cycle: int) -> Callable[[Run, str, int], None]:
+    def act(run: Run, hook: str, number: int) -> None:
+        if (hook, number) == ("cycle", cycle):
+            run.stop("good enough")
+
+    return act
+
+
+@pytest.mark.parametrize("cycle", [0, 1, 2])
+def test_a_plugin_may_end_the_run_after_any_cycle(tmp_path: Path, cycle: int) -> None:
+    diary = Diary(stopping_after(cycle))
+    run, hooks = fake_run(tmp_path, plugins=[diary], **SIZES)
+    history = run_cycles(run, hooks)
+    assert history[-1].cycle == cycle
+    assert diary.entries[-1] == ("end", cycle + 1, "NoneType")
+    assert run.stop_reason == "good enough"
+
+
+def test_nothing_selected_says_why_and_what_to_do(tmp_path: Path) -> None:
+    diary = Diary()
+    with pytest.raises(
+        TrainingError, match="cycle 1: none of 72 completions was selected; the best reward was 0"
+    ) as caught:
+        finished(tmp_path, plugins=[diary], verifier=Hopeless())
+    assert "threshold" in caught.value.hint
+    assert diary.entries[-1] == ("end", 1, "TrainingError")
+    assert (tmp_path / "cycles/001/rewards.jsonl").read_text().count("\n") == 72, "to look at"
+
+
+@driver
+class Hopeless(FakeVerifier):
+    """Nothing is even well-formed."""
+
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        return Verdict(Status.FAIL, Stage.INVALID)
+
+
+@driver
+class Odd(Trainer):
+    """Reports what it is told to."""
+
+    change: Any = None
+
+    def train(self, actor: Any, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
+        return replace(FakeTrainer().train(actor, samples, lr=lr, seed=seed), **self.change)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 0},
+        {"lr_sum": 0.0},
+        {"update_norm": 0.0},
+        {"update_norm": float("nan")},
+        {"lr_sum": float("nan")},
+    ],
+    ids=str,
+)
+def test_a_cycle_that_could_not_change_the_weights_is_an_error(
+    tmp_path: Path, change: dict[str, float]
+) -> None:
+    with pytest.raises(TrainingError, match="cycle 1 did not change the weights") as caught:
+        finished(tmp_path, trainer=Odd(change=change))
+    assert caught.value.hint
+    assert not (tmp_path / "cycles/001/adapter").exists()
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-5, float("nan"), float("inf")])
+def test_a_policy_without_a_rate_stops_before_anything_is_sampled(tmp_path: Path, rate: float) -> None:
+    with pytest.raises(PluginError, match="hook 'lr_for_cycle' returned"):
+        finished(tmp_path, lr_policy=FakePolicy(base_lr=rate))
+    assert not (tmp_path / "cycles/001").exists()
+
+
+def test_errors_and_inconclusive_verdicts_never_reach_a_reward_or_training(tmp_path: Path) -> None:
+    @driver
+    class Flaky(FakeVerifier):
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            status = {0: Status.ERROR, 1: Status.INCONCLUSIVE}.get(completion.index)
+            return Verdict(status, Stage.CORRECT, 1.0) if status else super().check(prompt, completion)
+
+    rewarded: list[Sample] = []
+
+    @hookimpl
+    def reward(samples: Sequence[Sample]) -> None:
+        rewarded.extend(samples)
+
+    plugin = SimpleNamespace(reward=reward)
+    history = finished(tmp_path, plugins=[plugin], verifier=Flaky(), max_error_rate=0.5, cycles=1)
+    assert {s.completion.index for s in rewarded} == {2, 3, 4, 5}
+    assert (history[1].rates.errors, history[1].rates.inconclusive, history[1].rates.samples) == (12, 12, 48)
+    lines = [json.loads(line) for line in (tmp_path / "cycles/001/rewards.jsonl").read_text().splitlines()]
+    assert {index for _, index, _, _ in lines} == {2, 3, 4, 5}
+
+
+def test_what_was_rewarded_and_chosen_is_on_disk(tmp_path: Path) -> None:
+    history = finished(tmp_path, cycles=1)
+    lines = [json.loads(line) for line in (tmp_path / "cycles/001/rewards.jsonl").read_text().splitlines()]
+    assert len(lines) == 72
+    assert sum(weight > 0 for *_, weight in lines) == history[1].selected
+    assert {reward for _, _, reward, _ in lines} <= {0.7, 1.0}
+
+
+def test_a_broken_verifier_stops_the_run_before_it_teaches(tmp_path: Path) -> None:
+    @driver
+    class Broken(FakeVerifier):
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            raise OSError("no compiler")
+
+    diary = Diary()
+    with pytest.raises(VerifierError, match=r"verifier 'fake' raised OSError: no compiler"):
+        finished(tmp_path, plugins=[diary], verifier=Broken())
+    assert diary.entries == [("start", 0), ("end", 0, "VerifierError")]
+
+
+# on_run_end, whatever happens
+
+
+def test_the_end_is_told_when_a_start_raised(tmp_path: Path) -> None:
+    def act(run: Run, hook: str, number: int) -> None:
+        if hook == "start":
+            raise ZeroDivisionError("oops")
+
+    diary = Diary(act)
+    with pytest.raises(ZeroDivisionError):
+        finished(tmp_path, plugins=[diary])
+    assert diary.entries == [("start", 0), ("end", 0, "ZeroDivisionError")]
+
+
+def test_what_ended_the_run_is_not_hidden_by_what_an_end_raises(tmp_path: Path) -> None:
+    def act(run: Run, hook: str, number: int) -> None:
+        if hook == "end":
+            raise RuntimeError("tracker gone")
+
+    with pytest.raises(TrainingError, match="none of 72") as caught:
+        finished(tmp_path / "a", plugins=[Diary(act)], verifier=Hopeless())
+    assert "on_run_end then raised RuntimeError: tracker gone" in caught.value.__notes__
+    with pytest.raises(RuntimeError, match="tracker gone"):
+        finished(tmp_path / "b", plugins=[Diary(act)])
+    assert len(finished(tmp_path / "b")) == 4, "the run itself was whole"
+
+
+def test_the_end_is_told_of_a_keyboard_interrupt(tmp_path: Path) -> None:
+    def act(run: Run, hook: str, number: int) -> None:
+        if (hook, number) == ("cycle", 1):
+            raise KeyboardInterrupt
+
+    diary = Diary(act)
+    with pytest.raises(KeyboardInterrupt):
+        finished(tmp_path, plugins=[diary])
+    assert diary.entries[-1] == ("end", 2, "KeyboardInterrupt")
+
+
+# Hook plugins around the whole
+
+
+def test_a_wrapper_shapes_the_reward_and_so_the_choice(tmp_path: Path) -> None:
+    @hookimpl(wrapper=True)
+    def reward(samples: Sequence[Sample]):
+        rewards = yield
+        return [-1.0 if s.completion.index % 2 else r for r, s in zip(rewards, samples, strict=True)]
+
+    finished(tmp_path, plugins=[SimpleNamespace(reward=reward)], cycles=1)
+    lines = [json.loads(line) for line in (tmp_path / "cycles/001/rewards.jsonl").read_text().splitlines()]
+    assert all(weight == 0 for _, index, _, weight in lines if index % 2)
+    assert any(weight > 0 for _, index, _, weight in lines if not index % 2)
+
+
+def test_the_policy_sees_the_history(tmp_path: Path) -> None:
+    seen: list[list[int]] = []
+
+    @hookimpl
+    def lr_for_cycle(cycle: int, history: Sequence[CycleReport]) -> float:
+        assert [report.cycle for report in history] == list(range(cycle))
+        seen.append([report.cycle for report in history])
+        return 0.01 * cycle
+
+    history = finished(tmp_path, plugins=[SimpleNamespace(lr_for_cycle=lr_for_cycle)])
+    assert seen == [[0], [0, 1], [0, 1, 2]]
+    assert [report.lr for report in history[1:]] == pytest.approx([0.01, 0.02, 0.03])
+
+
+def test_a_run_without_heldout_prompts_still_runs(tmp_path: Path) -> None:
+    history = finished(tmp_path, heldout=0)
+    assert [report.heldout for report in history] == [None] * 4
+
+
+def test_batches_of_any_size_give_whole_cycles(tmp_path: Path) -> None:
+    for batch in (1, 7, 1000):
+        history = finished(tmp_path / str(batch), generator=FakeGenerator(batch=batch), cycles=1)
+        assert history[1].rates.samples == 72
