@@ -117,7 +117,7 @@ class Confinement:
         """Kill and reap everything that this worker's programs left behind."""
         if self.tier == "strong":
             namespaces.kill_everything()
-        else:
+        elif linux.has_children():
             linux.kill_children()
 
 

@@ -62,7 +62,7 @@ class Launcher:
         main: Callable[[list[str]], None] | None,
     ) -> NoReturn:
         os.setsid()
-        _forget_signals()
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         for fd, source in enumerate(stdio):
             os.dup2(source, fd)
         entry.enter(request)
@@ -77,9 +77,9 @@ class Launcher:
         os._exit(0)
 
 
-def _forget_signals() -> None:
-    """Undo what Python, or whoever started the trainer, does with signals; exec would keep it."""
+def forget_signals() -> None:
+    """In a worker, undo what whoever started the trainer did with signals; programs would inherit it."""
     for signum in signal.valid_signals():
-        if signal.getsignal(signum) is signal.SIG_IGN:
+        if signal.getsignal(signum) is signal.SIG_IGN and signum != signal.SIGPIPE:
             signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

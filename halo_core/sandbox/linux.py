@@ -84,6 +84,15 @@ def children() -> list[int]:
         return [int(pid) for pid in file.read().split()]
 
 
+def has_children() -> bool:
+    """Whether this process has any child, dead or alive, adopted ones included. Reaps at most one."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def kill_children(keep: Container[int] = ()) -> None:
     """Kill and reap every child but those in `keep`, and theirs as they are adopted."""
     while doomed := [pid for pid in children() if pid not in keep]:

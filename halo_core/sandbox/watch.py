@@ -108,8 +108,8 @@ class Watch:
     def _check_clocks(self) -> float:
         """End the run if a clock has run out; return for how many seconds none can."""
         now = time.monotonic()
-        if now >= self._deadline:
-            self.starved = self.limit is None and starved(now - self._started)
+        if now >= self._deadline and self.limit is None:
+            self.starved = starved(now - self._started)
             self._kill("wall")
         spent = cpu_seconds(self.pid, self._alone) - self._setup_seconds()
         if spent >= self._cpu_limit:

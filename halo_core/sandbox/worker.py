@@ -20,6 +20,7 @@ _MAINS = {"": None, "probe": probe.main, "guest": guest.main}
 def serve(jobs: socket.socket, walls: Confinement) -> None:
     """Take sessions from `jobs` until the other end is closed or SIGTERM comes."""
     linux.become_subreaper()
+    launch.forget_signals()
     signal.signal(signal.SIGTERM, _stop)
     launcher = launch.Launcher()
     try:
