@@ -162,6 +162,8 @@ def main(argv: list[str]) -> None:
         gc.disable()
         if choice.tier:
             supervisor.watch()
+    except ConnectionError:
+        return  # the trainer is gone already
     finally:
         runs.close()
         calls.close()

@@ -44,14 +44,14 @@ def test_source_that_does_not_load_says_why(box: Sandbox, source: str, error: st
 
 
 def test_preloaded_modules_and_paths_can_be_imported(
-    box: Sandbox, tmp_path_factory: pytest.TempPathFactory
+    walled: Sandwalled, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("library")
     (folder / "helper_for_halo.py").write_text("def twice(x):\n    return 2 * x\n")
     for place in (folder, folder.parent):
         place.chmod(0o755)
     source = "import math, collections, helper_for_halo\ndef f(x):\n    return helper_for_halo.twice(x)"
-    calls = box.call(source, "f", [(4,)], paths=[folder])
+    calls = walled.call(source, "f", [(4,)], paths=[folder])
     assert [a.value for a in calls.answers] == [8], calls
 
 
