@@ -44,7 +44,7 @@ def test_source_that_does_not_load_says_why(box: Sandbox, source: str, error: st
 
 
 def test_preloaded_modules_and_paths_can_be_imported(
-    walled: Sandwalled, tmp_path_factory: pytest.TempPathFactory
+    walled: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("library")
     (folder / "helper_for_halo.py").write_text("def twice(x):\n    return 2 * x\n")
