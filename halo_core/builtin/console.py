@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from halo_core.run import Run
 
 _HEADER = (
-    "cycle        lr  samples  {valid:>8}    pass  selected  distinct          loss  seconds"
-    "   held-out {valid:<8}        held-out pass"
+    "cycle        lr  samples  {valid:>8}    pass  selected  distinct           loss      seconds"
+    "   {heldout:<18}   held-out pass"
 )
 
 
@@ -73,7 +73,11 @@ class ConsoleReport(Progress):
         self.note(f"run      {run.directory}")
         self.note("")
         if not self._quiet:
-            self._console.print(_HEADER.format(valid=self._valid), style="bold", markup=False)
+            self._console.print(
+                _HEADER.format(valid=self._valid, heldout=f"held-out {self._valid}"),
+                style="bold",
+                markup=False,
+            )
         for report in history:
             self.note(row(report))
 
@@ -145,10 +149,10 @@ def row(report: CycleReport) -> str:
         f"{report.seconds[key]:.0f}" for key in ("sample", "train", "heldout") if key in report.seconds
     )
     if r is None or t is None:
-        return f"{report.cycle:5d}{'before training':>67}  {seconds:>9}{heldout}"
+        return f"{report.cycle:5d}{'before training':>72}  {seconds:>11}{heldout}"
     return (
         f"{report.cycle:5d}  {report.lr:8.2e}  {r.samples:7d}  {r.valid:8.1%}  {r.passed:6.1%}  {report.selected:8d}"
-        f"  {r.distinct:8.2f}  {t.loss_first:5.3f} > {t.loss_last:5.3f}  {seconds:>9}{heldout}"
+        f"  {r.distinct:8.2f}  {t.loss_first:5.3f} > {t.loss_last:5.3f}  {seconds:>11}{heldout}"
     )
 
 

@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
+from traceback import extract_tb
 
 from halo_core.discovery import Source
 from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier
-from halo_core.hooks import BUILTIN, add_blame, blamed
+from halo_core.hooks import BUILTIN, blamed
 from halo_core.hookspecs import hookimpl
 from halo_core.run import Run
 from halo_core.seeds import derive_seed
@@ -128,6 +130,8 @@ class Dispatch:
         try:
             return self._drivers.verifiers[name].check(prompt, completion)
         except Exception as error:  # a verdict, so that max_error_rate decides and the others still count
-            add_blame(error, str(self._drivers.source(f"verifier:{name}")))
-            detail = f"verifier {name!r} raised {type(error).__name__}: {error}"
+            source = self._drivers.sources.get(f"verifier:{name}", f"verifier {name!r}")
+            place = extract_tb(error.__traceback__)[-1]
+            line = f"{Path(place.filename).name}:{place.lineno}"
+            detail = f"{source} raised {type(error).__name__}: {error} (at {line})"
             return Verdict(Status.ERROR, Stage.INVALID, detail=detail)

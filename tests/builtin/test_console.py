@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from halo_core.builtin.console import ConsoleReport, JSONReport, describe_change, row
+from halo_core.hookspecs import hookimpl
+from halo_core.loop import run_cycles
+from halo_core.metrics import Change
+from halo_core.testing import fake_run
+from halo_core.types import CycleReport, Rates, Stage, Status, TrainStats, Verdict
+
+RATES = Rates(512, 0.625, 0.25, (0.5, 0.75), (0.2, 0.3), {}, 0, 0, 0.0, 0.875)
+STATS = TrainStats(3, 10, 500, 1.25, 0.5, 5e-5, 1.5e-4, 0.125, 0.25, 1e-3)
+REPORT = CycleReport(2, RATES, 4.25e-5, RATES, 0.5, 96, STATS, {"sample": 12.3, "train": 4.0, "heldout": 5.6})
+
+
+def reported(directory: Path, report: Any, **options: Any) -> None:
+    run, hooks = fake_run(directory, progress=report, prompts=16, heldout=16, **options)
+    hooks.register(report, name="console")
+    run_cycles(run, hooks)
+
+
+def test_a_row_holds_every_figure_of_the_cycle() -> None:
+    words = row(REPORT).split()
+    assert words[:10] == ["2", "4.25e-05", "512", "62.5%", "25.0%", "96", "0.88", "1.250", ">", "0.500"]
+    assert words[10] == "12+4+6", "seconds by stage"
+    assert " ".join(words[11:]) == "62.5% [50.0, 75.0] 25.0% [20.0, 30.0]"
+
+
+def test_the_row_of_the_untrained_model() -> None:
+    text = row(CycleReport(0, RATES, seconds={"heldout": 5.0}))
+    assert "before training" in text
+    assert "62.5% [50.0, 75.0]" in text
+    assert row(CycleReport(0)).split() == ["0", "before", "training"]
+
+
+def test_rows_stand_under_one_another() -> None:
+    full, first = row(REPORT), row(CycleReport(0, RATES, seconds={"heldout": 5.0}))
+    assert full.index("62.5% [") == first.index("62.5% [")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            Change(0.59, 0.78, 0.19, (0.12, 0.26)),
+            "59.0% >  78.0%   +19.0 points (95% interval +12.0 to +26.0)",
+        ),
+        (Change(0.5, 0.48, -0.02, (-0.1, 0.05)), "-2.0 points (95% interval -10.0 to +5.0; not significant)"),
+    ],
+)
+def test_a_change_is_said_in_points_with_its_interval(change: Change, says: str) -> None:
+    assert says in describe_change("held-out pass", change)
+
+
+def test_plain_lines_when_it_is_not_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reported(tmp_path / "run", ConsoleReport(valid_label="compiles"))
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "\r" not in out
+    lines = out.splitlines()
+    assert lines[0] == f"run      {tmp_path / 'run'}"
+    assert lines[2].split()[:5] == ["cycle", "lr", "samples", "compiles", "pass"]
+    assert [line.split()[0] for line in lines[3:6]] == ["0", "1", "2"]
+    assert lines[-4].startswith("held-out compiles")
+    assert lines[-3].startswith("held-out pass")
+    assert lines[-2] == f"adapter  {tmp_path / 'run/cycles/002/adapter'}"
+    assert lines[-1] == f'try it   halo generate {tmp_path / "run"} "held-out task 0"'
+
+
+def test_a_long_directory_is_not_broken_over_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / ("x" * 120) / ("y" * 120)
+    reported(place, ConsoleReport())
+    assert f"try it   halo generate {place} " in capsys.readouterr().out
+
+
+def test_markup_in_names_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reported(tmp_path / "[bold]run[/bold]", ConsoleReport())
+    assert "[bold]run[/bold]" in capsys.readouterr().out
+
+
+def test_quiet_prints_the_result_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reported(tmp_path, ConsoleReport(quiet=True))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert [line.split()[0] for line in lines] == ["held-out", "held-out", "adapter", "try"]
+
+
+def test_a_run_that_is_gone_on_with_shows_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reported(tmp_path, ConsoleReport())
+    first = capsys.readouterr().out
+    reported(tmp_path, ConsoleReport())
+    assert capsys.readouterr().out == first
+
+
+def test_why_a_run_ended_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Stopper:
+        @hookimpl
+        def on_cycle_end(self, run: Any, report: CycleReport) -> None:
+            if report.cycle == 1:
+                run.stop("no progress")
+
+    reported(tmp_path, ConsoleReport(), plugins=[Stopper()])
+    assert "stopped after cycle 1: no progress" in capsys.readouterr().out
+
+
+def test_an_error_is_left_to_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exception, match="none of"):
+        reported(tmp_path, ConsoleReport(), verifier=hopeless())
+    assert "adapter" not in capsys.readouterr().out
+
+
+def hopeless() -> Any:
+    from halo_core.drivers import driver
+    from halo_core.testing import FakeVerifier
+
+    @driver
+    class Hopeless(FakeVerifier):
+        def check(self, prompt: Any, completion: Any) -> Verdict:
+            return Verdict(Status.FAIL, Stage.INVALID)
+
+    return Hopeless()
+
+
+def test_a_bar_for_each_stage_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    screen = io.StringIO()
+    report = ConsoleReport()
+    monkeypatch.setattr(report, "_console", Console(file=screen, force_terminal=True, width=120))
+    reported(tmp_path, report)
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    for stage in ("cycle 0 held-out", "cycle 1 sample", "cycle 1 train", "cycle 2 held-out"):
+        assert stage in shown
+    assert re.search(r"\d+ samples/s", shown)
+    assert "64/64" in shown
+
+
+def events(text: str) -> list[dict[str, Any]]:
+    def refuse(constant: str) -> Any:
+        raise AssertionError(f"{constant} is not JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+def test_json_is_one_object_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reported(tmp_path, JSONReport())
+    start, *cycles, end = events(capsys.readouterr().out)
+    assert start == {"event": "run_start", "directory": str(tmp_path), "cycles_done": 0}
+    assert [event["cycle"] for event in cycles] == [0, 1, 2]
+    assert cycles[1]["train"]["steps"] == 1
+    assert cycles[1]["rates"]["stages"].keys() <= {stage.value for stage in Stage}
+    assert end["event"] == "run_end"
+    assert end["error"] is None
+    assert end["adapter"] == str(tmp_path / "cycles/002/adapter")
+    assert end["passed"]["difference"] == pytest.approx(
+        cycles[2]["heldout"]["passed"] - cycles[0]["heldout"]["passed"]
+    )
+    assert end["passed"]["interval"][0] <= end["passed"]["difference"] <= end["passed"]["interval"][1]
+
+
+def test_json_says_what_went_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exception, match="none of"):
+        reported(tmp_path, JSONReport(), verifier=hopeless())
+    end = events(capsys.readouterr().out)[-1]
+    assert end["event"] == "run_end"
+    assert "none of 64 completions was selected" in end["error"]
+
+
+@pytest.mark.parametrize("report", [ConsoleReport, JSONReport])
+def test_reports_survive_a_run_without_heldout_prompts(
+    tmp_path: Path, report: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, hooks = fake_run(tmp_path, heldout=0)
+    hooks.register(report(), name="console")
+    run_cycles(run, hooks)
+    assert str(tmp_path) in capsys.readouterr().out
+
+
+def test_history_is_not_touched_by_a_report(tmp_path: Path) -> None:
+    seen: list[Sequence[CycleReport]] = []
+
+    class Spy:
+        @hookimpl
+        def on_run_end(self, history: Sequence[CycleReport]) -> None:
+            seen.append(list(history))
+
+    reported(tmp_path, ConsoleReport(), plugins=[Spy()])
+    assert [report.cycle for report in seen[0]] == [0, 1, 2]
