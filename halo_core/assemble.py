@@ -225,9 +225,9 @@ def _demo(verifiers: Mapping[str, Verifier]) -> Demo:
 
 def _suggested(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) -> dict[str, Any]:
     """Lay `raw` over the demo's settings, leaving out options that the chosen drivers do not have."""
-    model = {"name": str(demo.model), **raw.get("model", {})}
-    merged: dict[str, Any] = {**raw, "model": model}
-    for key, value in demo.settings.items():
+    settings = {**demo.settings, "model": {"name": str(demo.model), **demo.settings.get("model", {})}}
+    merged = dict(raw)
+    for key, value in settings.items():
         given = raw.get(key)
         if isinstance(value, Mapping):
             if key in classes:
@@ -260,22 +260,22 @@ def _full(spec: DriverSpec, driver: Any) -> DriverSpec:
 
 def _spec(spec: DriverSpec, options: Mapping[str, Any]) -> DriverSpec:
     """Write `spec` out as a file would have it: a `DriverSpec` takes its options beside the name."""
-    return DriverSpec.model_validate({"name": _absolute(spec.name), **options})
+    return DriverSpec.model_validate({"name": _located(spec.name), **options})
 
 
 def _options(driver: object) -> dict[str, Any]:
     return asdict(driver) if is_dataclass(driver) and not isinstance(driver, type) else {}
 
 
-def _absolute(name: Any) -> Any:
-    """Make a name that is a path on this machine absolute; leave hub names and plugin names alone."""
-    if not name:
-        return name
+def _located(name: str) -> str:
+    """Make the path of a file plugin absolute; leave the names of installed ones alone."""
     path, colon, attribute = name.partition(":")
-    is_path = Path(path).exists() and (
-        path.endswith(".py") or "/" in path or "." in path or Path(path).is_dir()
-    )
-    return f"{Path(path).resolve()}{colon}{attribute}" if is_path else name
+    return f"{Path(path).resolve()}{colon}{attribute}" if path.endswith(".py") else name
+
+
+def _absolute(name: Any) -> Any:
+    """Make a path that is on this machine absolute; leave the names of hubs alone."""
+    return str(Path(name).resolve()) if name and Path(name).exists() else name
 
 
 def next_directory(root: Path, config: RunConfig) -> Path:

@@ -163,7 +163,8 @@ def _load_file(kind: str, path: Path, attribute: str) -> Loaded:
     except OSError as error:
         raise PluginError(f"{kind} file {str(path)!r} cannot be read: {error.strerror}") from error
     digest = hashlib.sha256(code).hexdigest()
-    module = _import_file(kind, path, f"halo_file_{path.stem}_{digest[:12]}")
+    name = hashlib.sha256(f"{path.resolve()} {digest}".encode()).hexdigest()
+    module = _import_file(kind, path, f"halo_file_{path.stem}_{name[:12]}")
     if attribute and not hasattr(module, attribute):
         names = [name for name, value in vars(module).items() if isinstance(value, type)]
         raise PluginError(f"{path} has no {attribute!r}", hint=did_you_mean(attribute, names))
@@ -176,6 +177,8 @@ def _load_file(kind: str, path: Path, attribute: str) -> Loaded:
 
 
 def _import_file(kind: str, path: Path, module_name: str) -> ModuleType:
+    if module_name in sys.modules:
+        return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise PluginError(f"{kind} file {str(path)!r} cannot be imported")

@@ -169,6 +169,13 @@ def test_an_edited_file_is_read_anew_and_has_another_version(tmp_path: Path) -> 
     assert before.source.version != after.source.version
 
 
+def test_two_classes_of_one_file_come_from_one_module(tmp_path: Path) -> None:
+    path = tmp_path / "both.py"
+    path.write_text("state = []\nclass One:\n    shared = state\nclass Two:\n    shared = state\n")
+    one, two = (load("plugin", f"{path}:{name}").value for name in ("One", "Two"))
+    assert one.shared is two.shared
+
+
 def test_a_whole_file_is_a_hook_plugin_but_not_a_driver(tmp_path: Path) -> None:
     path = tmp_path / "shape.py"
     path.write_text("x = 1")
@@ -211,7 +218,7 @@ def test_a_file_that_cannot_be_imported_names_the_line(
 def test_files_of_one_name_do_not_shadow_each_other(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "shape.py").write_text(f"x = {name!r}")
+        (tmp_path / name / "shape.py").write_text("from pathlib import Path\nx = Path(__file__).parent.name")
     assert [load("plugin", str(tmp_path / name / "shape.py")).value.x for name in ("a", "b")] == ["a", "b"]
 
 
