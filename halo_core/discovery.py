@@ -37,12 +37,16 @@ GROUPS: Mapping[str, str] = {
 }
 """Entry-point group for each kind of plugin."""
 
+_LR_POLICIES = (
+    "constant", "manual", "phased", "exponential", "step", "wsd", "global_cosine",
+    "adaptive_seed", "plateau", "success_scaled", "budget",
+)  # fmt: skip
 PACKAGES: Mapping[tuple[str, str], str] = {
     **{
         ("verifier", name): f"halo-verifier-{name}"
         for name in ("gcc", "pytest", "sql", "sympy", "jsonschema")
     },
-    **{("lr_policy", name): "halo-lr-policies" for name in ("constant", "manual", "exponential")},
+    **{("lr_policy", name): "halo-lr-policies" for name in _LR_POLICIES},
 }
 """Packages of this project that provide a name; used only to say what to install."""
 
@@ -59,6 +63,11 @@ class Source:
     """Distribution version; for a file plugin, `sha256:` and the first 12 digits."""
     target: str
     """`module:attribute` or the file."""
+
+    @property
+    def address(self) -> str:
+        """What `load` finds this one by, whoever else claims its name."""
+        return self.target if self.version.startswith("sha256:") else f"{self.distribution}:{self.name}"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"

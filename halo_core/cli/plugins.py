@@ -25,9 +25,7 @@ def list_plugins(
     """List every installed plugin without importing any."""
     if context.invoked_subcommand is not None:
         return
-    from halo_core.discovery import GROUPS, available
-
-    sources = [source for kind in GROUPS for source in available(kind)]
+    sources = _installed(None)
     if as_json:
         typer.echo(json.dumps([_plain(source) for source in sources], indent=2))
         return
@@ -47,11 +45,8 @@ def show(
     from halo_core.options import options_of
 
     source = _find(name, kind)
-    loaded = load(
-        source.kind,
-        name if name.partition(":")[0].endswith(".py") else f"{source.distribution}:{source.name}",
-    )
-    typer.echo(f"{loaded.source}\n\n{getdoc(loaded.value) or 'no description'}\n")
+    loaded = load(source.kind, source.address)
+    typer.echo(f"{source}\n\n{getdoc(loaded.value) or 'no description'}\n")
     options = options_of(loaded.value) if isinstance(loaded.value, type) else []
     rows = [("option", "type", "default", "")]
     rows += [
@@ -66,10 +61,7 @@ def check(
     names: Annotated[list[str] | None, typer.Argument(help="Names; default: all.")] = None, kind: Kind = None
 ) -> None:
     """Import, construct and preflight plugins; exit 1 if any fails."""
-    from halo_core.discovery import GROUPS, available
-
-    sources = [_find(name, kind) for name in names or ()]
-    sources = sources or [source for each in GROUPS if kind in (None, each) for source in available(each)]
+    sources = [_find(name, kind) for name in names] if names else _installed(kind)
     failures = 0
     for source in sources:
         complaint = _check(source)
@@ -88,16 +80,16 @@ def _check(source: Source) -> str:
     from halo_core.options import build, options_of
 
     try:
-        loaded = load(source.kind, f"{source.distribution}:{source.name}")
-        if source.kind == "plugin":
-            Hooks().register(
-                loaded.value() if isinstance(loaded.value, type) else loaded.value, loaded.source
-            )
-            return ""
-        cls = check_class(loaded, BASES[source.kind])
-        if any(option.default is ... for option in options_of(cls)):
-            return ""
-        build(cls, {}, where=str(source)).preflight()
+        loaded = load(source.kind, source.address)
+        value = check_class(loaded, BASES[source.kind]) if source.kind in BASES else loaded.value
+        if isinstance(value, type):
+            if any(option.default is ... for option in options_of(value)):
+                return ""  # cannot be constructed without being told what for
+            value = build(value, {}, where=str(source))
+        if source.kind in BASES:
+            value.preflight()
+        else:
+            Hooks().register(value, loaded.source)
     except HaloError as error:
         return f"{error}{'; ' + error.hint if error.hint else ''}"
     except Exception as error:
@@ -107,23 +99,47 @@ def _check(source: Source) -> str:
 
 def _find(name: str, kind: str | None) -> Source:
     """Find the one plugin of any kind that `name` means."""
-    from halo_core.discovery import GROUPS, available, load
-    from halo_core.errors import ConfigError, PluginError, did_you_mean
+    from halo_core.discovery import PACKAGES
+    from halo_core.errors import PluginError, did_you_mean
+
+    everything = _installed(kind)
+    if name.partition(":")[0].endswith(".py"):
+        return _in_file(name, kind)
+    found = [source for source in everything if name in (source.name, source.address)]
+    if not found:
+        packages = {short: package for (each, short), package in PACKAGES.items() if kind in (None, each)}
+        hint = f"pip install {packages[name]}" if name in packages else ""
+        hint = hint or did_you_mean(name, {source.name for source in everything})
+        raise PluginError(f"no {kind or 'plugin'} named {name!r} is installed", hint=hint)
+    if len(found) > 1:
+        one_kind = len({source.kind for source in found}) == 1
+        ways = [source.address if one_kind else f"--kind {source.kind}" for source in found]
+        raise PluginError(
+            f"{name!r} means {', '.join(map(str, found))}", hint=f"say which: {' or '.join(ways)}"
+        )
+    return found[0]
+
+
+def _in_file(name: str, kind: str | None) -> Source:
+    """Find a plugin in a file, taking its kind from its class unless told."""
+    from dataclasses import replace
+
+    from halo_core.assemble import BASES
+    from halo_core.discovery import load
+
+    loaded = load(kind or "plugin", name)
+    is_class = isinstance(loaded.value, type)
+    kinds = [each for each, base in BASES.items() if is_class and issubclass(loaded.value, base)]
+    return replace(loaded.source, kind=kind or (kinds or ["plugin"])[0])
+
+
+def _installed(kind: str | None) -> list[Source]:
+    from halo_core.discovery import GROUPS, available
+    from halo_core.errors import ConfigError, did_you_mean
 
     if kind is not None and kind not in GROUPS:
         raise ConfigError(f"no such kind: {kind!r}", hint=did_you_mean(kind, GROUPS))
-    if name.partition(":")[0].endswith(".py"):
-        return load(kind or "verifier", name).source
-    everything = [source for each in GROUPS if kind in (None, each) for source in available(each)]
-    found = [source for source in everything if name in (source.name, f"{source.distribution}:{source.name}")]
-    if not found:
-        load(kind or "verifier", name)  # says which package to install, where it is known
-        raise PluginError(f"no plugin named {name!r}", hint=did_you_mean(name, {s.name for s in everything}))
-    if len(found) > 1:
-        kinds = sorted({source.kind for source in found})
-        hint = f"--kind {' or '.join(kinds)}" if len(kinds) > 1 else f"{found[0].distribution}:{name}"
-        raise PluginError(f"{name!r} means {', '.join(map(str, found))}", hint=f"say which: {hint}")
-    return found[0]
+    return [source for each in GROUPS if kind in (None, each) for source in available(each)]
 
 
 def _plain(source: Source) -> dict[str, Any]:

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Halo = Callable[..., Any]
+Install = Callable[..., Path]
+DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
+JUDGE = """
+from halo_core.drivers import Verifier, driver
+from halo_core.errors import PluginError
+
+@driver
+class Judge(Verifier):
+    "Judges."
+    def check(self, prompt, completion): ...
+
+class Picky(Judge):
+    def preflight(self):
+        raise PluginError("no tool", hint="install the tool")
+
+@driver
+class Needy(Judge):
+    tool: str
+    "What to call."
+"""
+HOOKS = """
+from halo_core import hookimpl
+from halo_core.drivers import driver
+
+class Plain:
+    "Watches."
+    @hookimpl
+    def on_cycle_end(self, report): ...
+
+class Typo:
+    @hookimpl
+    def on_cycle_ends(self, report): ...
+
+@driver
+class Needy:
+    "Wraps."
+    factor: float
+    "By what."
+    @hookimpl(wrapper=True)
+    def reward(self):
+        return (yield)
+"""
+
+
+def test_the_table(halo: Halo) -> None:
+    answer = halo("plugins")
+    rows = [line.split() for line in answer.out.splitlines()]
+    assert rows[0] == ["kind", "name", "distribution", "version", "target"]
+    assert ["selector", "raft", "halo-core", "0.1.0", "halo_core.drivers.raft:RAFT"] in rows
+    assert {row[0] for row in rows[1:]} >= {"generator", "reward", "selector", "trainer", "lr_policy"}
+    assert not any(line.endswith(" ") for line in answer.out.splitlines())
+
+
+def test_json_holds_the_same(halo: Halo) -> None:
+    listed = json.loads(halo("plugins", "--json").out)
+    table = [line.split() for line in halo("plugins").out.splitlines()[1:]]
+    assert [
+        [row[key] for key in ("kind", "name", "distribution", "version", "target")] for row in listed
+    ] == table
+
+
+def test_listing_imports_no_plugin_and_nothing_heavy(install: Install) -> None:
+    site = install(
+        "acme", "1", {"halo.verifiers": "bomb = acme_bomb:X"}, {"acme_bomb": "raise SystemExit('imported')"}
+    )
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); sys.argv = ['halo', 'plugins']\n"
+        "from halo_core.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "heavy = {'acme_bomb', 'torch', 'transformers', 'numpy', 'yaml', 'halo_core.drivers', 'halo_lr_policies'}\n"
+        "sys.exit(repr(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "acme_bomb:X" in done.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['halo', '--help']\n"
+        "from halo_core.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'transformers', 'pydantic', 'numpy', 'yaml', 'pluggy', 'stevedore', 'halo_core.config'}\n"
+        "sys.exit(repr(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Train language models" in done.stdout
+
+
+def test_show_gives_docstring_and_options(halo: Halo) -> None:
+    out = halo("plugins", "show", "exponential").out
+    assert out.startswith("lr_policy 'exponential' (halo-lr-policies 0.1.0)\n\n")
+    assert "base_lr x decay^(cycle - 1)" in out
+    assert "decay    float  0.85     Factor from one cycle to the next" in out
+    raft = halo("plugins", "show", "raft").out
+    assert "Literal['prompt', 'run']" in raft
+    assert "int | none" in raft
+    assert "no options" in halo("plugins", "show", "binary").out
+
+
+@pytest.mark.parametrize("installed", ["gcc", "constant"])
+def test_show_names_the_package_to_install(
+    halo: Halo, monkeypatch: pytest.MonkeyPatch, installed: str
+) -> None:
+    monkeypatch.setattr("halo_core.discovery.entry_points", lambda group: [])
+    assert halo("plugins", "show", installed).remedy().startswith("pip install halo-")
+
+
+def test_show_suggests_the_nearest_of_any_kind(halo: Halo) -> None:
+    answer = halo("plugins", "show", "exponental")
+    assert "no plugin named 'exponental' is installed" in answer.complaint()
+    assert answer.remedy() == "did you mean 'exponential'?"
+    assert (
+        halo("plugins", "show", "exponental", "--kind", "reward").remedy()
+        == "known: binary, fraction, graduated"
+    )
+
+
+def test_show_of_a_name_that_means_two(halo: Halo, install: Install) -> None:
+    install("acme-one", "1", {"halo.verifiers": "twin = acme_one:Judge"}, {"acme_one": JUDGE})
+    install("acme-two", "2", {"halo.verifiers": "twin = acme_two:Judge", "halo.rewards": "raft = acme_two:Judge"},
+            {"acme_two": JUDGE})  # fmt: skip
+    assert halo("plugins", "show", "twin").remedy() == "say which: acme-one:twin or acme-two:twin"
+    assert halo("plugins", "show", "acme-two:twin").out.startswith("verifier 'twin' (acme-two 2)")
+    assert halo("plugins", "show", "raft").remedy() == "say which: --kind reward or --kind selector"
+    assert halo("plugins", "show", "raft", "--kind", "selector").code == 0
+
+
+def test_show_of_a_file(halo: Halo, tmp_path: Path) -> None:
+    judge, hooks = tmp_path / "judge.py", tmp_path / "hooks.py"
+    judge.write_text(JUDGE)
+    hooks.write_text('"""Shapes rewards."""\n' + HOOKS)
+    needy = halo("plugins", "show", f"{judge}:Needy").out
+    assert needy.startswith(f"verifier 'Needy' ({judge} sha256:")
+    assert "tool    str   required  What to call." in needy
+    assert halo("plugins", "show", f"{hooks}:Needy").out.startswith("plugin 'Needy'")
+    assert "Shapes rewards." in halo("plugins", "show", hooks).out
+
+
+def test_an_unknown_kind(halo: Halo) -> None:
+    for command in (("show", "raft"), ("check",), ("check", "raft")):
+        answer = halo("plugins", *command, "--kind", "vrifier")
+        assert "no such kind: 'vrifier'" in answer.complaint()
+        assert answer.remedy() == "did you mean 'verifier'?"
+
+
+def test_check_passes_what_works(halo: Halo) -> None:
+    answer = halo("plugins", "check", "raft", "exponential")
+    assert answer.code == 0
+    assert [line[:4] for line in answer.out.splitlines()] == ["ok  ", "ok  "]
+
+
+def test_check_of_a_kind_takes_all_of_it(halo: Halo) -> None:
+    lines = halo("plugins", "check", "--kind", "reward").out.splitlines()
+    assert [line.split("'")[1] for line in lines] == ["binary", "fraction", "graduated"]
+
+
+def test_check_fails_what_does_not_and_goes_on(halo: Halo, install: Install) -> None:
+    rows = "bomb = acme_bomb:X\npicky = acme_judge:Picky\nneedy = acme_judge:Needy\nwrong = acme_judge:PluginError"
+    install(
+        "acme", "1", {"halo.verifiers": rows}, {"acme_bomb": "raise ValueError('x')", "acme_judge": JUDGE}
+    )
+    answer = halo("plugins", "check", "bomb", "picky", "needy", "wrong", "raft")
+    assert answer.code == 1
+    lines = answer.out.splitlines()
+    assert [line[:4] for line in lines] == ["FAIL", "FAIL", "ok  ", "FAIL", "ok  "]
+    assert "cannot be imported: ValueError: x; reinstall acme" in lines[0]
+    assert lines[1] == "FAIL  verifier 'picky' (acme 1): no tool; install the tool"
+    assert "is not a Verifier" in lines[3]
+    assert "Traceback" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize(
+    ("name", "ok"),
+    [("Plain", True), ("Needy", True), ("Typo", False)],
+    ids=["plain", "needs an option", "misspelt"],
+)
+def test_check_registers_hook_plugins(halo: Halo, tmp_path: Path, name: str, ok: bool) -> None:
+    path = tmp_path / "hooks.py"
+    path.write_text(HOOKS)
+    answer = halo("plugins", "check", f"{path}:{name}")
+    assert answer.code == (0 if ok else 1)
+    assert ok or "which is not a hook; did you mean 'on_cycle_end'?" in answer.out
+
+
+def test_check_of_files(halo: Halo, tmp_path: Path) -> None:
+    path = tmp_path / "shape.py"
+    path.write_text("from halo_core import hookimpl\n@hookimpl\ndef on_run_start(run): ...\n")
+    assert halo("plugins", "check", path).code == 0
+    assert halo("plugins", "check", f"{DRIVERS}:Words").out.startswith("ok    verifier 'Words'")
+    assert "cannot be read" in halo("plugins", "check", tmp_path / "nowhere.py").complaint()
