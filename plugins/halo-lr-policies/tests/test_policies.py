@@ -1,18 +1,40 @@
 from __future__ import annotations
 
 import math
+import re
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halo_core.discovery import load
+from halo_core.discovery import PACKAGES, load
 from halo_core.drivers import LRPolicy
 from halo_core.errors import ConfigError
-from halo_core.options import build
+from halo_core.options import build, options_of
 from halo_core.testing import LRPolicyContract
-from halo_lr_policies.policies import Constant, Exponential, Manual
+from halo_core.types import CycleReport, TrainStats
+from halo_lr_policies.adaptive import AdaptiveSeed, Budget, Plateau, SuccessScaled
+from halo_lr_policies.policies import WSD, Constant, Exponential, GlobalCosine, Manual, Phased, Step
+
+README = Path(__file__).parents[1] / "README.md"
+NAMES = {
+    "constant": Constant,
+    "manual": Manual,
+    "phased": Phased,
+    "exponential": Exponential,
+    "step": Step,
+    "wsd": WSD,
+    "global_cosine": GlobalCosine,
+    "adaptive_seed": AdaptiveSeed,
+    "plateau": Plateau,
+    "success_scaled": SuccessScaled,
+    "budget": Budget,
+}
+RATE = st.floats(1e-6, 1e-2)
+SHARE = st.floats(0.01, 1.0)
 
 
 def rates(policy: LRPolicy, cycles: int) -> list[float]:
@@ -37,13 +59,57 @@ class TestExponentialContract(LRPolicyContract):
         return Exponential()
 
 
-@pytest.mark.parametrize(
-    ("name", "cls"), [("constant", Constant), ("manual", Manual), ("exponential", Exponential)]
-)
+class TestPhasedContract(LRPolicyContract):
+    @pytest.fixture
+    def policy(self) -> LRPolicy:
+        return Phased()
+
+
+class TestStepContract(LRPolicyContract):
+    @pytest.fixture
+    def policy(self) -> LRPolicy:
+        return Step()
+
+
+class TestWSDContract(LRPolicyContract):
+    @pytest.fixture
+    def policy(self) -> LRPolicy:
+        return WSD()
+
+
+class TestGlobalCosineContract(LRPolicyContract):
+    @pytest.fixture(params=[None, 160], ids=["by cycle", "by step"])
+    def policy(self, request: pytest.FixtureRequest) -> LRPolicy:
+        return GlobalCosine(steps=request.param)
+
+
+@pytest.mark.parametrize(("name", "cls"), NAMES.items())
 def test_each_is_found_by_its_name(name: str, cls: type) -> None:
     loaded = load("lr_policy", name)
     assert loaded.value is cls
     assert loaded.source.distribution == "halo-lr-policies"
+
+
+def test_the_package_provides_nothing_else() -> None:
+    own = [e for e in entry_points(group="halo.lr_policies") if e.dist and e.dist.name == "halo-lr-policies"]
+    assert {entry.name for entry in own} == set(NAMES)
+    ours = {name for (kind, name), package in PACKAGES.items() if package == "halo-lr-policies"}
+    assert ours == set(NAMES), "what the core says to install this package for"
+
+
+def test_the_readme_names_each_with_its_options() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", README.read_text(), re.MULTILINE))
+    assert list(rows) == list(NAMES)
+    for name, cls in NAMES.items():
+        assert re.findall(r"`(\w+)` ", rows[name]) == [option.name for option in options_of(cls)], name
+
+
+@pytest.mark.parametrize(("name", "cls"), NAMES.items())
+def test_each_says_its_source_and_how_far_to_believe_it(name: str, cls: type) -> None:
+    text = " ".join((cls.__doc__ or "").split())
+    assert "Source: " in text, name
+    assert "Confidence: " in text, name
+    assert all(option.help for option in options_of(cls)), name
 
 
 # Exponential: strategy B of the notes
@@ -124,6 +190,117 @@ def test_rates_that_are_none(written: Any, says: str) -> None:
         build(Manual, {"rates": written}, where="it")
 
 
+# Phased: strategy D of the notes
+
+
+def test_the_phases_of_the_notes() -> None:
+    assert rates(Phased(), 7) == [5e-5, 5e-5, 3e-5, 3e-5, 1.5e-5, 1.5e-5, 1.5e-5]
+
+
+def test_phases_as_long_as_they_are_said_to_be() -> None:
+    assert rates(Phased(rates=[3e-5, 2e-5], lengths=[3]), 5) == [3e-5, 3e-5, 3e-5, 2e-5, 2e-5]
+    assert rates(build(Phased, {"rates": "[3e-5, 2e-5]", "lengths": "1"}, where="it"), 3) == [
+        3e-5,
+        2e-5,
+        2e-5,
+    ]
+    assert rates(Phased(rates=[3e-5], lengths=[]), 2) == [3e-5, 3e-5]
+
+
+# Step
+
+
+def test_the_steps_of_spin() -> None:
+    assert rates(Step(base_lr=5e-7, floor=0), 4) == pytest.approx([5e-7, 5e-7, 1e-7, 1e-7])
+
+
+def test_a_step_lasts_as_long_as_it_is_said_to() -> None:
+    assert rates(Step(factor=0.5, every=3), 7) == pytest.approx([5e-5] * 3 + [2.5e-5] * 3 + [1.25e-5])
+    assert rates(Step(), 99)[-1] == 1e-6, "the default floor"
+
+
+# WSD
+
+
+@pytest.mark.parametrize(
+    ("cycles", "shares"),
+    [
+        (1, [1]),
+        (2, [1, 0.2]),
+        (3, [0.5, 1, 0.2]),
+        (4, [0.5, 1, 0.6, 0.2]),
+        (5, [0.5, 1, 1, 0.6, 0.2]),
+        (8, [0.5, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]),
+    ],
+)
+def test_rises_holds_and_falls(cycles: int, shares: list[float]) -> None:
+    assert rates(WSD(base_lr=1e-3), cycles) == pytest.approx([share * 1e-3 for share in shares])
+
+
+def test_one_cycle_of_warmup_is_warmup() -> None:
+    """Their calculator began at the full rate with a warmup of one cycle."""
+    assert rates(WSD(warmup=1, decay_share=0), 3) == pytest.approx([2.5e-5, 5e-5, 5e-5])
+    assert rates(WSD(warmup=2, start=0.2, decay_share=0), 3) == pytest.approx([1e-5, 3e-5, 5e-5])
+
+
+def test_a_share_of_the_cycles_is_not_lost_to_rounding() -> None:
+    falling = [rate for rate in rates(WSD(decay_share=0.29, warmup=0), 100) if rate < 5e-5]
+    assert len(falling) == 29
+
+
+@given(RATE, SHARE, SHARE, st.integers(0, 5), st.floats(0, 0.99), st.integers(1, 30))
+def test_wsd_has_one_top_and_ends_where_it_says(
+    base_lr: float, start: float, final: float, warmup: int, decay_share: float, cycles: int
+) -> None:
+    policy = WSD(
+        base_lr=base_lr, start=start, final=final, warmup=warmup, decay_share=decay_share, floor=1e-7
+    )
+    got = rates(policy, cycles)
+    top = got.index(max(got))
+    assert max(got) == base_lr
+    assert got[:top] == sorted(got[:top])
+    assert got[top:] == sorted(got[top:], reverse=True)
+    if got[-1] < base_lr:
+        assert got[-1] == pytest.approx(max(1e-7, final * base_lr))
+
+
+# Global cosine
+
+
+def test_the_curve_of_b_star() -> None:
+    got = rates(GlobalCosine(base_lr=4.12e-6, final=2e-7 / 4.12e-6, floor=0), 9)
+    assert got[0] == 4.12e-6
+    assert got[3] == pytest.approx(2e-7 + 3.92e-6 * 0.75), "cos(60 degrees) = 0.5"
+    assert got[6] == pytest.approx(2e-7 + 3.92e-6 * 0.25)
+    assert got[8] > 2e-7, "the curve ends with the last cycle, not before it"
+
+
+@given(RATE, SHARE, st.integers(1, 30))
+def test_the_curve_falls_all_the_way_and_stays_within_its_ends(
+    base_lr: float, final: float, cycles: int
+) -> None:
+    got = rates(GlobalCosine(base_lr=base_lr, final=final, floor=0), cycles)
+    assert got[0] == base_lr
+    assert got == sorted(got, reverse=True)
+    assert min(got) >= final * base_lr * (1 - 1e-12)
+
+
+def trained(cycle: int, steps: int, lr: float = 1e-5) -> CycleReport:
+    stats = TrainStats(steps, steps * 32, steps * 999, 0.5, 0.4, lr, lr * steps, 0.1, 0.0, 0.01)
+    return CycleReport(cycle, lr=lr, train=stats)
+
+
+def test_by_steps_it_is_the_steps_that_count() -> None:
+    policy = GlobalCosine(steps=100)
+    even = [trained(cycle, 20) for cycle in range(1, 5)]
+    assert policy.lr(cycle=3, cycles=5, history=even[:2]) == GlobalCosine().lr(cycle=3, cycles=5, history=())
+    assert rates(policy, 5) == pytest.approx(rates(GlobalCosine(), 5)), "a dry run takes cycles for equal"
+    many = [trained(1, 20), trained(2, 60)]
+    assert policy.lr(cycle=3, cycles=5, history=many) == GlobalCosine().lr(cycle=5, cycles=5, history=())
+    beyond = [trained(1, 200)]
+    assert policy.lr(cycle=2, cycles=5, history=beyond) == pytest.approx(0.05 * 5e-5), "stays at its end"
+
+
 # All
 
 
@@ -142,6 +319,32 @@ def test_rates_that_are_none(written: Any, says: str) -> None:
         (Exponential, {"floor": -1e-9}),
         (Exponential, {"floor": "nan"}),
         (Exponential, {"base_lr": "1e-5", "floor": "1e-4"}),
+        (Phased, {"rates": [5e-5, 3e-5]}),
+        (Phased, {"rates": []}),
+        (Phased, {"lengths": [2, 0]}),
+        (Step, {"every": 0}),
+        (Step, {"factor": 0}),
+        (Step, {"base_lr": "1e-7"}),
+        (WSD, {"final": 0}),
+        (WSD, {"decay_share": 1}),
+        (WSD, {"warmup": -1}),
+        (GlobalCosine, {"final": 0}),
+        (GlobalCosine, {"steps": 0}),
+        (AdaptiveSeed, {"decay_factor": 0}),
+        (AdaptiveSeed, {"improvement_threshold": "nan"}),
+        (Plateau, {"patience": 0}),
+        (Plateau, {"confidence": 0.5}),
+        (Plateau, {"confidence": 1}),
+        (Plateau, {"resolution": 0}),
+        (Plateau, {"base_lr": "1e-7"}),
+        (SuccessScaled, {"power": -1}),
+        (SuccessScaled, {"power": "inf"}),
+        (SuccessScaled, {"floor": 0}),
+        (Budget, {"total": 0}),
+        (Budget, {"total": "inf"}),
+        (Budget, {"floor": 0}),
+        (Budget, {"floor": "1e-4"}),
+        (Budget, {"ceiling": "1e-5"}),
     ],
 )
 def test_options_out_of_range_are_refused(cls: type, options: dict[str, Any]) -> None:
@@ -154,7 +357,7 @@ def test_constant_is_constant() -> None:
     assert Constant().base_lr == 5e-5
 
 
-@pytest.mark.parametrize("cls", [Constant, Manual, Exponential])
+@pytest.mark.parametrize("cls", NAMES.values())
 def test_rates_are_floats_whatever_they_were_written_as(cls: type) -> None:
     for rate in rates(cls(), 3):
         assert type(rate) is float

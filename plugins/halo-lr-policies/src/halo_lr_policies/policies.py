@@ -1,7 +1,12 @@
-"""Policies whose rate depends on the cycle's number alone."""
+"""Policies that follow a plan made beforehand.
+
+Each says where its formula comes from and how far to believe that it helps. Confidence is about the choice
+across cycles, not the arithmetic: no published experiment isolates the learning rate across cycles.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
@@ -12,14 +17,15 @@ from halo_core.drivers import LRPolicy, driver
 from halo_core.types import CycleReport
 
 Rate = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
 @driver
 class Constant(LRPolicy):
     """The same rate in every cycle.
 
-    What the RAFT paper's own code does (2e-5 over 20 iterations of full fine-tuning), and the baseline
-    that any other policy has to beat.
+    Source: RAFT's own code (2e-5 over 20 iterations of full fine-tuning) and most online methods since.
+    Confidence: high that it is the baseline; any other policy has to beat it at its own best rate.
     """
 
     base_lr: Rate = 5e-5
@@ -32,7 +38,11 @@ class Constant(LRPolicy):
 
 @driver
 class Manual(LRPolicy):
-    """A rate for each cycle, written out; the last one is held (strategy A of the halo-forge notes)."""
+    """A rate for each cycle, written out; the last one is held.
+
+    Source: strategy A of the halo-forge notes, whose table is the default. Confidence: low; it gives full
+    control and, in the notes' words, has no principled basis.
+    """
 
     rates: tuple[Rate, ...] = (5e-5, 4e-5, 3e-5, 2.5e-5, 2e-5)
     """A list, or a map of cycle_1, cycle_2, ... without gaps."""
@@ -66,17 +76,44 @@ class Manual(LRPolicy):
 
 
 @driver
-class Exponential(LRPolicy):
-    """base_lr x decay^(cycle - 1), not below `floor` (strategy B of the halo-forge notes).
+class Phased(LRPolicy):
+    """A few phases with a rate each; the last one lasts.
 
-    With the defaults: 5.00, 4.25, 3.61, 3.07, 2.61, 2.22 x 1e-5. The decay of 0.85 is a guess of those notes,
-    without precedent in published systems; B-STaR's cosine comes to about 0.69 a cycle.
+    With the defaults 5e-5 in cycles 1 and 2, 3e-5 in 3 and 4, 1.5e-5 from 5 on.
+
+    Source: strategy D of the halo-forge notes, exactly. They call it warmup-stable-decay, which it is not:
+    it starts at its highest rate. `wsd` is. Confidence: low.
     """
 
+    rates: tuple[Rate, ...] = (5e-5, 3e-5, 1.5e-5)
+    """Peak learning rate of each phase."""
+    lengths: tuple[Annotated[int, Field(ge=1)], ...] = (2, 2)
+    """Cycles of each phase but the last."""
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        if len(self.lengths) != len(self.rates) - 1:
+            raise ValueError(
+                f"{len(self.rates)} rates need {max(0, len(self.rates) - 1)} lengths, not {len(self.lengths)}"
+            )
+        return self
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate of the phase that `cycle` is in."""
+        last = 0
+        for rate, length in zip(self.rates, self.lengths, strict=False):
+            last += length
+            if cycle <= last:
+                return rate
+        return self.rates[-1]
+
+
+@driver
+class Falling(LRPolicy):
+    """What policies that begin at `base_lr` and never exceed it have in common."""
+
     base_lr: Rate = 5e-5
-    """Peak learning rate of cycle 1."""
-    decay: Annotated[float, Field(gt=0, le=1)] = 0.85
-    """Factor from one cycle to the next; 0.8 to 0.95 is the range they call reasonable."""
+    """Peak learning rate of cycle 1, and the ceiling."""
     floor: Annotated[float, Field(ge=0, lt=1)] = 1e-6
     """Lowest rate; at most `base_lr`."""
 
@@ -86,6 +123,107 @@ class Exponential(LRPolicy):
             raise ValueError(f"floor {self.floor:g} is above base_lr {self.base_lr:g}; lower it")
         return self
 
+
+@driver
+class Exponential(Falling):
+    """base_lr x decay^(cycle - 1), not below `floor`.
+
+    With the defaults: 5.00, 4.25, 3.61, 3.07, 2.61, 2.22 x 1e-5.
+
+    Source: strategy B of the halo-forge notes. Confidence: low; the decay of 0.85 is a guess of those notes,
+    without precedent in published systems (B-STaR's cosine comes to about 0.69 a cycle).
+    """
+
+    decay: Share = 0.85
+    """Factor from one cycle to the next; 0.8 to 0.95 is the range the notes call reasonable."""
+
     def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the decayed rate, or `floor` if that is higher."""
         return max(self.floor, self.base_lr * self.decay ** (cycle - 1))
+
+
+@driver
+class Step(Falling):
+    """base_lr x factor^floor((cycle - 1) / every), not below `floor`.
+
+    Source: SPIN (arXiv 2401.01335), whose scripts train iterations 0 and 1 at 5e-7 and iterations 2 and 3 at
+    1e-7; the defaults have its shape. Confidence: low; one system, with another loss.
+    """
+
+    factor: Share = 0.2
+    """What each step down multiplies the rate by."""
+    every: Annotated[int, Field(ge=1)] = 2
+    """Cycles on each step."""
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate of the step that `cycle` is on, or `floor` if that is higher."""
+        return max(self.floor, self.base_lr * self.factor ** ((cycle - 1) // self.every))
+
+
+@driver
+class WSD(Falling):
+    """Warmup, stable, decay, over the cycles of the run.
+
+    Of C cycles, the last D = floor(decay_share x C) fall in a line to `final` x base_lr in the last of them.
+    The first W, at most `warmup`, rise in a line from `start` x base_lr. Between them, and in one cycle at
+    least, the rate is base_lr: a short run gives up its warmup first. 8 cycles with the defaults: 0.5, 1, 1,
+    1, 0.8, 0.6, 0.4, 0.2 x base_lr.
+
+    Source: MiniCPM (arXiv 2404.06395), within one training run; carried over to cycles here, as strategy D of
+    the halo-forge notes meant to. Half of the run for the decay follows their calculator; MiniCPM takes a
+    tenth. Confidence: low.
+    """
+
+    base_lr: Rate = 5e-5
+    """Peak learning rate of the stable cycles, and the ceiling."""
+    warmup: Annotated[int, Field(ge=0)] = 1
+    """Cycles of warmup."""
+    start: Share = 0.5
+    """Rate of cycle 1 as a share of `base_lr`, when there is warmup."""
+    decay_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of the cycles that decay."""
+    final: Share = 0.2
+    """Rate of the last cycle as a share of `base_lr`, when there is decay."""
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate of the phase that `cycle` is in, or `floor` if that is higher."""
+        decay = math.floor(self.decay_share * cycles + 1e-9)  # 0.29 * 100 is 28.999...
+        warmup = min(self.warmup, cycles - decay - 1)
+        into_decay = min(cycle, cycles) - (cycles - decay)
+        share = 1.0
+        if into_decay > 0:
+            share = 1.0 - (1.0 - self.final) * into_decay / decay
+        elif cycle <= warmup:
+            share = self.start + (1.0 - self.start) * (cycle - 1) / warmup
+        return max(self.floor, self.base_lr * share)
+
+
+@driver
+class GlobalCosine(Falling):
+    """One cosine over the whole run; each cycle's peak is where the curve stands when the cycle begins.
+
+    base_lr x (final + (1 - final) x (1 + cos(pi p)) / 2), not below `floor`, where p is the share of the run
+    that is done: (cycle - 1) / cycles, or with `steps` the optimizer steps taken so far over `steps`.
+
+    Source: B-STaR (arXiv 2412.17256), whose scripts carry optimizer and scheduler through nine iterations of
+    500 steps each on one cosine from 4.12e-6 to 2e-7. Confidence: medium that it works (a published system
+    does it), low that it beats a constant rate. A cycle with a schedule of its own decays twice.
+    """
+
+    final: Share = 0.05
+    """Where the curve ends, as a share of `base_lr`."""
+    steps: Annotated[int, Field(ge=1)] | None = None
+    """Optimizer steps planned for the whole run. None: every cycle counts the same."""
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the height of the curve at the start of `cycle`, or `floor` if that is higher."""
+        done = (
+            (cycle - 1) / cycles if self.steps is None else self._taken(cycle, cycles, history) / self.steps
+        )
+        height = (1.0 + math.cos(math.pi * min(1.0, done))) / 2
+        return max(self.floor, self.base_lr * (self.final + (1.0 - self.final) * height))
+
+    def _taken(self, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Count the optimizer steps before `cycle`; a cycle without a count is taken to hold its equal share."""
+        counted = {report.cycle: report.train.steps for report in history if report.train}
+        return sum(counted.get(past, (self.steps or 0) / cycles) for past in range(1, cycle))

@@ -1,0 +1,227 @@
+"""Policies that react to what past cycles measured.
+
+A rate that moves with a noisy number moves with the noise, so each policy says what it does about that. What
+they go by is the held-out pass rate after each cycle, cycle 0 included; in a history without any held-out
+rates, the pass rate of the training samples, which lags a cycle and is measured on what is trained on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from halo_core.drivers import LRPolicy, driver
+from halo_core.types import CycleReport, Rates
+from halo_lr_policies.policies import Falling, Rate, Share
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A pass rate and how far to believe it."""
+
+    passed: float
+    error: float
+    """Standard error."""
+
+
+def measurements(history: Sequence[CycleReport]) -> list[Measurement]:
+    """Return the pass rates that `history` holds, oldest first; rates over no verdict at all are left out."""
+    found = [report.heldout for report in history if _usable(report.heldout)]
+    found = found or [report.rates for report in history if _usable(report.rates)]
+    return [Measurement(rates.passed, _standard_error(rates)) for rates in found if rates]
+
+
+def _usable(rates: Rates | None) -> bool:
+    return rates is not None and rates.samples > 0 and math.isfinite(rates.passed)
+
+
+def _standard_error(rates: Rates) -> float:
+    """Return that of the bootstrap interval, but not less than that of as many independent completions.
+
+    The bootstrap's width is zero where every prompt did equally well, or there is one prompt.
+    """
+    low, high = rates.passed_interval
+    share = (rates.passed * rates.samples + 1) / (rates.samples + 2)
+    independent = math.sqrt(share * (1 - share) / (rates.samples + 2))
+    return max((high - low) / (2 * NormalDist().inv_cdf(0.975)), independent)
+
+
+@driver
+class AdaptiveSeed(LRPolicy):
+    """base_lr, or base_lr x decay_factor after a cycle that improved too little.
+
+    Too little: (now - before) / before < improvement_threshold, now being the last pass rate measured and
+    before the one preceding it. Cycle 1 has base_lr. Where before is 0, any rise is enough and none is not.
+
+    Source: strategy C of the halo-forge notes ("highly speculative, may cause instability"), kept as written
+    so that it can be compared. Confidence: low, and `plateau` is meant to replace it, because it never
+    compounds (two bad cycles cost what one does, and a good one undoes both), because 2% of a rate of 5% is
+    a tenth of a point, which no held-out set can resolve, because it takes a regression for a plateau, and
+    because it compares with the last cycle, not the best.
+    """
+
+    base_lr: Rate = 5e-5
+    """Peak learning rate of cycle 1 and after a good cycle."""
+    improvement_threshold: Annotated[float, Field(allow_inf_nan=False)] = 0.02
+    """Least relative improvement."""
+    decay_factor: Share = 0.7
+    """What a disappointment multiplies `base_lr` by, once."""
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return one of the two rates."""
+        if cycle == 1 or len(measured := measurements(history)) < 2:
+            return self.base_lr
+        before, now = measured[-2].passed, measured[-1].passed
+        gain = now - before
+        stalled = gain / before < self.improvement_threshold if before > 0 else gain <= 0
+        return self.base_lr * self.decay_factor if stalled else self.base_lr
+
+
+@driver
+class Plateau(Falling):
+    """base_lr x factor^n, not below `floor`, n being how often the pass rate stopped improving.
+
+    Each cycle is compared with the best so far, the best being the last that was significantly better than
+    the one before it: a gain has to exceed z x sqrt(e_best^2 + e_now^2), with the standard errors of the two
+    rates and z the normal quantile of `confidence`. `patience` cycles in a row without one cut the rate, a
+    significant loss cuts it at once, and `cooldown` cycles after a cut are not counted. A cycle so noisy that
+    a gain of `resolution` could not have shown is not counted either: few held-out prompts give a constant
+    rate, not a falling one. The held-out prompts are the same in every cycle, which the formula does not
+    use, so it takes the difference for noisier than it is.
+
+    Source: PyTorch's ReduceLROnPlateau, with a significance test in place of its threshold; repairs strategy
+    C of the halo-forge notes. Confidence: low; sound as a rule, untested as a remedy.
+    """
+
+    factor: Share = 0.5
+    """What a cut multiplies the rate by."""
+    patience: Annotated[int, Field(ge=1)] = 2
+    """Cycles in a row without a significant gain that cut the rate."""
+    cooldown: Annotated[int, Field(ge=0)] = 1
+    """Cycles after a cut that are not counted, while the lower rate takes effect."""
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    """One-sided confidence at which a gain or a loss is significant."""
+    resolution: Share = 0.1
+    """Largest gain that may go unseen (0.1: ten points); with more noise than that a cycle is not counted."""
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate after all cuts so far."""
+        return max(self.floor, self.base_lr * self.factor ** self._cuts(measurements(history)))
+
+    def _cuts(self, measured: Sequence[Measurement]) -> int:
+        if not measured:
+            return 0
+        cuts = misses = pause = 0
+        z = NormalDist().inv_cdf(self.confidence)
+        best, *later = measured
+        for now in later:
+            gain, noise = now.passed - best.passed, z * math.hypot(best.error, now.error)
+            if gain > noise:
+                best, misses = now, 0
+            elif pause == 0 and noise <= self.resolution:
+                misses += self.patience if gain < -noise else 1
+            pause = max(0, pause - 1)
+            if misses >= self.patience:
+                cuts, misses, pause = cuts + 1, 0, self.cooldown
+        return cuts
+
+
+@driver
+class SuccessScaled(Falling):
+    """base_lr x (1 - p)^power, not below `floor`, p being the last pass rate measured.
+
+    The closer to all right, the smaller the steps; a fall of the pass rate raises the rate again. p is as
+    noisy as its interval is wide: at p = 0.5 and power 0.5, five points move the rate by 5%.
+
+    Source: ours, after a theory of policy gradients with verifiable rewards (arXiv 2510.08539) in which the
+    largest stable step depends on the success rate and a fixed one can stall short of 100%. Confidence: none
+    yet, research; RAFT's loss is another one, and neither the form nor the power is theirs.
+    """
+
+    base_lr: Rate = 5e-5
+    """Peak learning rate at a pass rate of 0, and the ceiling."""
+    floor: Rate = 1e-6
+    """Lowest rate; at most `base_lr`."""
+    power: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
+    """0 is a constant rate, 1 a rate in proportion to what is still failing."""
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate for the last pass rate; `base_lr` before there is one."""
+        measured = measurements(history)
+        failing = 1.0 - min(1.0, max(0.0, measured[-1].passed)) if measured else 1.0
+        return max(self.floor, self.base_lr * math.pow(failing, self.power))
+
+
+@driver
+class Budget(LRPolicy):
+    """The rate at which the learning rate, summed over the optimizer steps of the run, comes to a plan.
+
+    A cycle's share of the plan is in proportion to decay^(cycle - 1). The rate is what is left of the plan,
+    times this cycle's share of the shares to come, over the steps expected: those of the last cycle, counted
+    as lr_sum / lr, which allows for a schedule within the cycle. What a cycle has over or under its share is
+    spread over the rest. Held within `floor` and `ceiling`.
+
+    Cycle 1 has base_lr, for nobody knows its number of steps before it is trained: it depends on how many
+    samples pass. From then on the steps are known. Without `total` the plan is that every cycle spends what
+    cycle 1 did, times decay^(cycle - 1).
+
+    Source: ours. At a "constant" rate the sum grows with the number of samples kept, and a falling rate is
+    also a smaller sum; this holds one while the other varies. Confidence: high as a control in experiments,
+    none claimed that it trains better.
+    """
+
+    base_lr: Rate = 5e-5
+    """Peak learning rate of cycle 1."""
+    total: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Learning rate summed over all optimizer steps of the run: the sum of `train.lr_sum`, of another run, say."""
+    decay: Share = 1.0
+    """A cycle's share of the sum, as a factor of the one before it: 1 for constant, 0.85 for exponential."""
+    floor: Rate = 1e-6
+    """Lowest rate; at most `base_lr`. Once the plan is spent, it is what cycles train with."""
+    ceiling: Rate | None = None
+    """Highest rate; at least `base_lr`. None: 4 x `base_lr`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.floor > self.base_lr:
+            raise ValueError(f"floor {self.floor:g} is above base_lr {self.base_lr:g}; lower it")
+        if self.ceiling is not None and self.ceiling < self.base_lr:
+            raise ValueError(f"ceiling {self.ceiling:g} is below base_lr {self.base_lr:g}; raise it")
+        return self
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate that keeps to the plan, as far as `floor` and `ceiling` let it."""
+        planned = self._planned(cycle, cycles, [spent for spent in map(_spending, history) if spent])
+        return min(self.ceiling or 4 * self.base_lr, max(self.floor, planned))
+
+    def _planned(self, cycle: int, cycles: int, spent: Sequence[_Spending]) -> float:
+        if not spent:
+            return self.base_lr * self.decay ** (cycle - 1)
+        first, last = spent[0], spent[-1]
+        total = self.total or first.lr_sum * self._shares(first.cycle, cycles)
+        left = total - sum(each.lr_sum for each in spent)
+        return left / self._shares(cycle, cycles) / last.steps
+
+    def _shares(self, cycle: int, cycles: int) -> float:
+        """Return the shares of `cycle` and all later ones together, in units of that of `cycle`."""
+        return sum(self.decay**later for later in range(max(1, cycles - cycle + 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Spending:
+    cycle: int
+    lr_sum: float
+    steps: float
+    """Optimizer steps at the peak rate that would have come to `lr_sum`."""
+
+
+def _spending(report: CycleReport) -> _Spending | None:
+    """Return what a cycle spent, or None where that was not measured."""
+    if report.train is None or not (report.lr > 0 and report.train.lr_sum / report.lr > 0):
+        return None
+    return _Spending(report.cycle, report.train.lr_sum, report.train.lr_sum / report.lr)
