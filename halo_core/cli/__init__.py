@@ -6,7 +6,6 @@ or torch.
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from typing import Annotated
@@ -36,18 +35,23 @@ app.add_typer(plugins_app, name="plugins")
 app.add_typer(config_app, name="config")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"halo {version('halo-core')}")
+        raise typer.Exit
+
+
 @app.callback()
 def _globals(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(f"halo {version_of('halo-core')}")
-        raise typer.Exit
+    """What holds for every command."""
 
 
 def main() -> None:
@@ -61,17 +65,12 @@ def main() -> None:
         if debug:
             raise
         sys.exit(_complain(str(error), error.hint, _notes(error), error.exit_code))
-    except KeyboardInterrupt:
-        sys.exit(_complain("interrupted", "", "", 130))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except Exception as error:
         if debug:
             raise
         notes = _notes(error)
         hint = (
-            ""
+            "--debug shows the traceback"
             if notes
             else "this is a fault of halo: please report it, with the output of the same command and --debug"
         )

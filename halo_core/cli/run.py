@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -89,16 +90,21 @@ def _interruptible(run: Run) -> Iterator[None]:
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         if run.interrupted:
-            raise KeyboardInterrupt
+            _leave(run)
         run.interrupt()
         print("\nstopping at the next safe point; Ctrl-C again to stop now", file=sys.stderr)
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except KeyboardInterrupt:
-        run.interrupted = True
-        run.check_interrupt()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _leave(run: Run) -> NoReturn:
+    """End the process whatever its threads are at: a verdict may take long, and nothing waits to be written."""
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), b"\x1b[?25h")  # a progress bar hides the cursor
+    os.write(sys.stderr.fileno(), f"halo: error: stopped; go on with: halo resume {run.directory}\n".encode())
+    os._exit(130)

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+
+Halo = Callable[..., Any]
+
+
+def test_version(halo: Halo) -> None:
+    answer = halo("--version")
+    assert (answer.code, answer.out) == (0, f"halo {version('halo-core')}\n")
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("run",), ("resume",), ("plugins",), ("plugins", "show"), ("config", "show")]
+)
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help(halo: Halo, command: tuple[str, ...], flag: str) -> None:
+    answer = halo(*command, flag)
+    assert answer.code == 0
+    assert answer.out.startswith(f"Usage: {' '.join(('halo', *command))} ")
+
+
+def test_no_arguments_is_help(halo: Halo) -> None:
+    assert "Commands:" in halo().out + halo().err
+    assert "Commands:" in halo("config").out + halo("config").err
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--hlep",), ("rnu",), ("run", "--verifer", "gcc"), ("resume",), ("plugins", "lst")]
+)
+def test_a_wrong_command_or_flag(halo: Halo, arguments: tuple[str, ...]) -> None:
+    answer = halo(*arguments)
+    assert answer.code == 2
+    assert "Traceback" not in answer.err
+    assert "Error: " in answer.err
+
+
+def test_a_misspelt_flag_is_told_the_nearest(halo: Halo) -> None:
+    assert "--verifier" in halo("run", "--verifer", "gcc").err
+
+
+def test_debug_may_stand_anywhere(halo: Halo) -> None:
+    from halo_core.errors import ConfigError
+
+    for arguments in (("--debug", "run"), ("run", "--debug")):
+        with pytest.raises(ConfigError):
+            halo(*arguments)
+
+
+def test_messages_of_many_lines_become_one(halo: Halo, monkeypatch: pytest.MonkeyPatch) -> None:
+    from halo_core.errors import RunError
+
+    def fail(path: Any) -> None:
+        raise RunError("one\n  two\n\nthree", hint="four")
+
+    monkeypatch.setattr("halo_core.config.load_yaml", fail)
+    answer = halo("run", "--config", "x")
+    assert answer.err == "halo: error: one two three\nhalo: hint: four\n"
+    assert answer.code == 1
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "halo_core", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("halo ")
+
+
+def test_doctor_without_torch(halo: Halo) -> None:
+    answer = halo("doctor", "--no-torch")
+    assert answer.code == 0
+    assert f"halo-core     {version('halo-core')}" in answer.out
+    assert "sandbox" in answer.out
+
+
+def test_generate_of_what_is_no_run(halo: Halo) -> None:
+    assert "nowhere holds no run" in halo("generate", "nowhere", "task").complaint()
+
+
+def test_generate_with_what_was_trained(halo: Halo, fakes: list[str]) -> None:
+    assert halo("run", *fakes, "-o", "run", "-n", 1).code == 0
+    lines = halo("generate", "run", "task", "-n", 3).out.splitlines()
+    assert [line.split()[0] in ("right", "wrong") for line in lines[::2]] == [True] * 3
+    assert halo("generate", "run", "task").out.count("\n") == 1
+    first, again, other = (halo("generate", "run", "task", "--seed", seed).out for seed in (1, 1, 2))
+    assert first == again != other
+    assert halo("generate", "run", "task", "--cycle", 0).code == 0
+    answer = halo("generate", "run", "task", "--cycle", 5)
+    assert "has no cycle 5" in answer.complaint()
+    assert answer.remedy() == "finished: 0, 1"
