@@ -1,0 +1,41 @@
+"""What is promised of the whole code base."""
+
+from __future__ import annotations
+
+import pkgutil
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import halo_core
+from halo_core import drivers, sandbox, testing
+
+WITH_TORCH = {"halo_core.decoding", "halo_core.training"}
+"""Imported by the generator and the trainer when they begin; nothing else may pull torch in."""
+MODULES = {m.name for m in pkgutil.walk_packages(halo_core.__path__, "halo_core.")} - {"halo_core.__main__"}
+
+
+def test_only_what_computes_imports_torch() -> None:
+    code = (
+        f"import sys, importlib\nfor name in {sorted(MODULES - WITH_TORCH)!r}:\n"
+        "    importlib.import_module(name)\n"
+        "    heavy = {'torch', 'transformers', 'peft', 'accelerate', 'datasets'} & set(sys.modules)\n"
+        "    assert not heavy, (name, heavy)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("package", [drivers, sandbox, testing], ids=lambda package: package.__name__)
+def test_a_public_package_offers_exactly_its_all(package: ModuleType) -> None:
+    offered = {
+        name
+        for name, value in vars(package).items()
+        if not name.startswith("_") and getattr(value, "__module__", "").startswith(package.__name__)
+    }
+    assert offered <= set(package.__all__)
+    assert len(set(package.__all__)) == len(package.__all__)
+    for name in package.__all__:
+        assert hasattr(package, name)
