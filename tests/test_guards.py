@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 import halo_core
-from halo_core import drivers, sandbox, testing
+from halo_core import drivers, testing
 
 WITH_TORCH = {"halo_core.decoding", "halo_core.training"}
 """Imported by the generator and the trainer when they begin; nothing else may pull torch in."""
@@ -28,7 +28,7 @@ def test_only_what_computes_imports_torch() -> None:
     assert done.returncode == 0, done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("package", [drivers, sandbox, testing], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [drivers, testing], ids=lambda package: package.__name__)
 def test_a_public_package_offers_exactly_its_all(package: ModuleType) -> None:
     offered = {
         name
