@@ -15,6 +15,7 @@ import typer
 from halo_core.cli.configs import config_app
 from halo_core.cli.doctor import doctor
 from halo_core.cli.generate import generate
+from halo_core.cli.lr import lr_app
 from halo_core.cli.plugins import plugins_app
 from halo_core.cli.run import resume, run
 from halo_core.errors import HaloError
@@ -33,6 +34,7 @@ app.command()(generate)
 app.command()(doctor)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(config_app, name="config")
+app.add_typer(lr_app, name="lr")
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,218 @@
+"""Rates on paper: tables and charts as text, files of numbers, pictures where matplotlib is installed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import string
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from halo_core.errors import ConfigError, did_you_mean
+from halo_core.lr import spell
+from halo_core.lr.dryrun import Course, Schedule
+from halo_core.lr.recommend import Recommendation
+
+_HEIGHT = 12
+"""Lines of a text chart."""
+
+
+def marks(schedules: Sequence[Schedule]) -> list[str]:
+    """Return a letter for each schedule, the same in tables and charts."""
+    letters = string.ascii_lowercase + string.ascii_uppercase
+    return [letters[place] if place < len(letters) else "?" for place in range(len(schedules))]
+
+
+def table(rows: Sequence[Sequence[str]], *, left: int) -> str:
+    """Lay `rows` out in columns: the first `left` flush left, the others flush right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def one(schedule: Schedule, course: Course) -> str:
+    """Write one schedule, a row for each cycle."""
+    rows = [("cycle", "lr", "steps", "lr x steps", "passed before")]
+    for number, (rate, steps, lr_sum) in enumerate(
+        zip(schedule.rates, schedule.steps, schedule.sums, strict=True), 1
+    ):
+        rows.append((str(number), f"{rate:.2e}", f"{steps:.4g}", f"{lr_sum:.2e}", _passed(course, number)))
+    rows.append(("sum", "", f"{sum(schedule.steps):.4g}", f"{schedule.lr_sum:.2e}", ""))
+    return table(rows, left=0)
+
+
+def side_by_side(schedules: Sequence[Schedule], course: Course, base_lr: float) -> str:
+    """Write several schedules, a row each, with their summed rates relative to a constant `base_lr`."""
+    numbers = range(1, len(schedules[0].rates) + 1)
+    rows = [
+        ("", "cycle", *map(str, numbers), "sum", "relative"),
+        ("", "passed before", *(_passed(course, number) for number in numbers), "", ""),
+        ("", "steps", *(f"{s:.4g}" for s in schedules[0].steps), f"{sum(schedules[0].steps):.4g}", ""),
+    ]
+    for mark, each in zip(marks(schedules), schedules, strict=True):
+        rates = (f"{rate:.2e}" for rate in each.rates)
+        rows.append((mark, each.label, *rates, f"{each.lr_sum:.2e}", f"{each.relative(base_lr):.2f}"))
+    return table(rows, left=2)
+
+
+def chart(schedules: Sequence[Schedule]) -> str:
+    """Draw schedules as text, rate against cycle, from 0 up; a star is where several meet."""
+    top = max(max(each.rates) for each in schedules)
+    cycles = len(schedules[0].rates)
+    cells: dict[tuple[int, int], str] = {}
+    for mark, each in zip(marks(schedules), schedules, strict=True):
+        for cycle, rate in enumerate(each.rates):
+            place = round(_HEIGHT * rate / top), cycle
+            cells[place] = "*" if place in cells else mark
+    width = len(str(cycles)) + 2
+    lines = []
+    for level in range(_HEIGHT, -1, -1):
+        axis = f"{top * level / _HEIGHT:.2e}" if level % 4 == 0 else ""
+        drawn = "".join(cells.get((level, cycle), "").rjust(width) for cycle in range(cycles))
+        lines.append(f"{axis:>8} |{drawn}".rstrip())
+    lines.append(f"{'cycle':>8} |" + "".join(str(cycle).rjust(width) for cycle in range(1, cycles + 1)))
+    legend = [f"{mark} {each.label}" for mark, each in zip(marks(schedules), schedules, strict=True)]
+    return "\n".join([*lines, "", *legend])
+
+
+def plain(schedules: Sequence[Schedule], course: Course, base_lr: float) -> dict[str, Any]:
+    """Return everything as JSON would have it."""
+    found = {
+        "course": course.origin,
+        "relative_to": base_lr,
+        "policies": [
+            {
+                "label": each.label,
+                "name": each.name,
+                "options": dict(each.options),
+                "rates": each.rates,
+                "steps": each.steps,
+                "lr_sum": each.lr_sum,
+                "relative": each.relative(base_lr),
+            }
+            for each in schedules
+        ],
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+    return plain
+
+
+def overview(found: Sequence[Recommendation]) -> str:
+    """Write recommendations as a table, and where they are from."""
+    rows: list[tuple[str, ...]] = [
+        ("method", "weights", "confidence", "lr", "lowest", "highest", "the notes")
+    ]
+    sources = []
+    for each in found:
+        weights, notes = "all" if each.full else "LoRA", each.notes_say
+        numbers = (f"{value:.2e}" for value in (each.lr, each.low, each.high))
+        rows.append((each.method, weights, each.base.confidence, *numbers, notes))
+        sources.append(_hanging(f"{each.method}, {weights}", each.base.source))
+    head = "Peak rates of AdamW to start from; halo lr recommend METHOD says more, and warns."
+    return "\n".join([table(rows, left=7), "", head, "", *sources])
+
+
+def advice(found: Recommendation) -> str:
+    """Write one recommendation with all of its reasons."""
+    base, weights = found.base, "all weights" if found.full else "LoRA"
+    rows = [
+        ("rate", f"{spell(found.lr)}, range {spell(found.low)} to {spell(found.high)}; try three or more"),
+        ("base", f"{spell(base.lr)}, confidence {base.confidence}: {base.source}"),
+        *((a.name, f"x {a.factor:.2f}, confidence {a.confidence}: {a.reason}") for a in found.adjustments),
+    ]
+    if found.steps is not None and found.lr_sum is not None:
+        rows.append(
+            ("steps", f"{found.steps} a cycle, {found.warmup} of them warmup; the notes: 5 to 10 of 16")
+        )
+        rows.append(("lr x steps", f"{spell(found.lr_sum)} a cycle: hold it equal in a comparison"))
+    rows += [("notes", found.notes_say), *(("", text) for text in found.remarks)]
+    rows += [("warning", text) for text in found.warnings]
+    return "\n".join([f"{found.method}, {weights}", "", *(_hanging(name, text) for name, text in rows)])
+
+
+def save(path: Path, schedules: Sequence[Schedule], course: Course, base_lr: float) -> None:
+    """Write schedules to `path`, in the form that its suffix says.
+
+    Raises a `ConfigError` for a suffix that is not known, a picture without matplotlib, and a path that
+    cannot be written.
+    """
+    write = _WRITERS.get(path.suffix.lower())
+    if write is None:
+        hint = did_you_mean(path.suffix.lower(), _WRITERS) if path.suffix else f"known: {', '.join(_WRITERS)}"
+        raise ConfigError(f"{path}: what kind of file to write is told by its suffix", hint=hint)
+    content = write(schedules, course, base_lr, path.suffix[1:].lower())
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+
+
+def _csv(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: str) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["policy", "cycle", "lr", "steps", "lr_sum"])
+    for each in schedules:
+        for number, row in enumerate(zip(each.rates, each.steps, each.sums, strict=True), 1):
+            writer.writerow([each.label, number, *row])
+    return text.getvalue().encode()
+
+
+def _json(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: str) -> bytes:
+    return json.dumps(plain(schedules, course, base_lr), indent=2).encode() + b"\n"
+
+
+def _yaml(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: str) -> bytes:
+    import yaml
+
+    text = yaml.safe_dump(plain(schedules, course, base_lr), sort_keys=False, allow_unicode=True)
+    return bytes(text, "utf-8")
+
+
+def _picture(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: str) -> bytes:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError(
+            f"drawing a .{kind} needs matplotlib", hint='pip install "halo-core[plot]", or draw here: --plot'
+        ) from error
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for each in schedules:
+        cycles = range(1, len(each.rates) + 1)
+        axes.plot(cycles, each.rates, marker="o", label=f"{each.label} ({each.relative(base_lr):.2f})")
+    axes.set(xlabel="cycle", ylabel="peak learning rate", ylim=(0, None))
+    axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(title=f"summed rate relative to constant {spell(base_lr)}", fontsize="small")
+    image = io.BytesIO()
+    figure.savefig(image, format=kind)
+    return image.getvalue()
+
+
+_WRITERS: Mapping[str, Callable[[Sequence[Schedule], Course, float, str], bytes]] = {
+    ".csv": _csv,
+    ".json": _json,
+    ".yaml": _yaml,
+    ".png": _picture,
+    ".svg": _picture,
+}
+
+
+def _passed(course: Course, cycle: int) -> str:
+    """Return what passed when the rate of `cycle` was chosen."""
+    before, now = course.reports[cycle - 1].heldout, course.reports[cycle].rates
+    rates = before or now
+    return f"{rates.passed:.1%}" if rates else "?"
+
+
+def _hanging(name: str, text: str) -> str:
+    return textwrap.fill(text, 110, initial_indent=f"{name:<12}", subsequent_indent=" " * 12)
