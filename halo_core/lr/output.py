@@ -184,15 +184,19 @@ def _picture(schedules: Sequence[Schedule], course: Course, base_lr: float, kind
         raise ConfigError(
             f"drawing a .{kind} needs matplotlib", hint='pip install "halo-core[plot]", or draw here: --plot'
         ) from error
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots()
-    for each in schedules:
+    for place, each in enumerate(schedules):
         cycles = range(1, len(each.rates) + 1)
-        axes.plot(cycles, each.rates, marker="o", label=f"{each.label} ({each.relative(base_lr):.2f})")
+        dashes = ("-", "--", ":")[place // 10 % 3]  # matplotlib has ten colours
+        label = f"{each.label} ({each.relative(base_lr):.2f})"
+        axes.plot(cycles, each.rates, marker="o", linestyle=dashes, label=label)
     axes.set(xlabel="cycle", ylabel="peak learning rate", ylim=(0, None))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(title=f"summed rate relative to constant {spell(base_lr)}", fontsize="small")
+    title = f"(sum relative to constant {spell(base_lr)})"
+    figure.legend(title=title, loc="outside right upper", fontsize="small")
+    figure.supxlabel(textwrap.fill(f"measurements: {course.origin}", 150), fontsize="x-small")
     image = io.BytesIO()
     figure.savefig(image, format=kind)
     return image.getvalue()

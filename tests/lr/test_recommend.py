@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from halo_core.errors import ConfigError
+from halo_core.lr.recommend import BASES, METHODS, optimizer_steps, read_size, recommend, warmup_steps
+
+LORA = {method: recommend(method).lr for method in METHODS}
+FULL = {method: recommend(method, full=True).lr for method in METHODS}
+
+
+def test_the_rates_of_published_practice() -> None:
+    assert FULL == {"sft": 2e-5, "raft": 5e-6, "dpo": 5e-7, "grpo": 1e-6, "ppo": 1e-6}
+    assert {method: LORA[method] / FULL[method] for method in METHODS} == pytest.approx(
+        dict.fromkeys(METHODS, 10)
+    )
+
+
+@pytest.mark.parametrize("key", BASES, ids=str)
+def test_every_base_has_range_source_and_confidence(key: tuple[str, bool]) -> None:
+    base = BASES[key]  # type: ignore[index]
+    assert base.low < base.lr < base.high
+    assert base.confidence in {"high", "medium", "low"}
+    assert base.source
+
+
+def test_the_rules_of_the_notes_hold_where_they_are_said_to() -> None:
+    assert LORA["raft"] == LORA["sft"] / 4 == 5e-5, "2e-4 / 4"
+    assert LORA["sft"] / LORA["grpo"] == pytest.approx(20)
+    assert LORA["sft"] / BASES["grpo", False].high == pytest.approx(2)
+    assert any("1/4 rule" in text for text in recommend("raft").remarks)
+    for method in ("raft", "dpo", "grpo", "ppo"):
+        assert any("10-40x" in text for text in recommend(method).remarks)
+    assert not any("rule" in text for text in recommend("sft").remarks)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "says"),
+    [
+        ("sft", {}, "5e-5 to 3e-4; agrees"),
+        ("raft", {}, "1e-5 to 5e-5; agrees"),
+        ("raft", {"full": True}, "1e-5 to 5e-5; this is 2x lower"),
+        ("dpo", {"full": True}, "5e-6; this is 10x lower"),
+        ("ppo", {}, "1e-6 to 5e-6; this is 2x higher"),
+        ("raft", {"batch": 128}, "1e-5 to 5e-5; this is 2x higher"),
+    ],
+)
+def test_where_the_notes_disagree(method: str, options: dict[str, int], says: str) -> None:
+    assert recommend(method, **options).notes_say == says  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("batch", "factor"), [(32, 1), (64, 2**0.5), (16, 0.5**0.5), (128, 2), (4096, 2), (1, 0.5)]
+)
+def test_batches_scale_by_the_root(batch: int, factor: float) -> None:
+    found = recommend("sft", batch=batch)
+    assert found.lr == pytest.approx(2e-4 * factor)
+    assert (found.low, found.high) == pytest.approx((1e-4 * factor, 5e-4 * factor))
+
+
+@pytest.mark.parametrize(
+    ("size", "full", "factor"),
+    [
+        (7e9, True, 1),
+        (70e9, True, 0.316),
+        (0.5e9, True, 3.74),
+        (1e6, True, 4),
+        (70e9, False, 0.562),
+        (1e15, True, 0.25),
+    ],
+)
+def test_larger_models_want_less(size: float, full: bool, factor: float) -> None:
+    assert recommend("sft", full=full, size=size).lr == pytest.approx(
+        (2e-5 if full else 2e-4) * factor, rel=1e-3
+    )
+
+
+def test_the_law_of_size_fits_what_it_cites() -> None:
+    small, large = (recommend("sft", full=True, size=size).lr for size in (8e9, 70e9))
+    assert 2.5 <= small / large <= 3.0, "Tulu 3: 5e-6 to 2e-6, 3e-7 to 1e-7"
+    small, large = (recommend("sft", size=size).lr for size in (1e9, 70e9))
+    assert 2.5 <= small / large <= 3.5, "Tinker: 1e-3 to 3e-4"
+
+
+def about(rank: int, alpha: float) -> str:
+    return next(text for text in recommend("raft", rank=rank, alpha=alpha).remarks if "alpha" in text)
+
+
+def test_rank_and_alpha_are_talked_about_but_not_applied() -> None:
+    assert "no adjustment" in about(64, 32)
+    assert "x 0.25 to 1" in about(64, 128)
+    assert "x 1 to 2" in about(8, 16)
+    assert "alpha / rank is 1, not 2" in about(16, 16)
+    assert "so x 2 as" in about(16, 16)
+    for rank, alpha in ((64, 32), (64, 128), (16, 16)):
+        assert recommend("raft", rank=rank, alpha=alpha).lr == 5e-5
+    assert not any("alpha" in text for text in recommend("raft", full=True, alpha=16).remarks)
+
+
+def test_steps_are_those_the_trainer_takes() -> None:
+    from halo_core.batching import epoch_steps
+
+    for samples in (1, 31, 32, 33, 500):
+        import random
+
+        taken = len(epoch_steps([10] * samples, 32, random.Random(0)))
+        assert optimizer_steps(samples, 32) == taken
+        assert optimizer_steps(samples, 32, epochs=3) == 3 * taken
+    assert optimizer_steps(500, 2 * 16) == 16, "the notes' example"
+
+
+@given(st.integers(1, 10_000))
+def test_warmup_never_takes_a_great_part(steps: int) -> None:
+    warmup = warmup_steps(steps)
+    assert 0 <= warmup <= steps / 4
+    assert warmup <= steps / 10 + 1
+
+
+@pytest.mark.parametrize(
+    ("options", "warning"),
+    [
+        ({"samples": 200}, "7 optimizer steps"),
+        ({"samples": 49, "batch": 4}, "49 samples"),
+        ({"batch": 64}, "large batches"),
+        ({"size": 0.1e9}, "below 0.4B"),
+    ],
+)
+def test_warnings(options: dict[str, int], warning: str) -> None:
+    assert any(warning in text for text in recommend("raft", **options).warnings)  # type: ignore[arg-type]
+
+
+def test_no_warning_without_cause() -> None:
+    assert recommend("raft", samples=500, size=7e9).warnings == ()
+    assert recommend("raft", full=True, batch=64).warnings == ()
+
+
+def test_what_a_cycle_spends() -> None:
+    assert recommend("raft", samples=500).lr_sum == pytest.approx(8e-4)
+    assert recommend("raft").lr_sum is None
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("7B", 7e9), ("0.5b", 5e8), ("350M", 3.5e8), ("7e9", 7e9), ("1.5 B", 1.5e9), ("800k", 8e5)],
+)
+def test_sizes(text: str, size: float) -> None:
+    assert read_size(text) == pytest.approx(size)
+
+
+@pytest.mark.parametrize("text", ["", "big", "-7B", "0B", "7G", "7BB", "nan", "inf"])
+def test_no_size(text: str) -> None:
+    with pytest.raises(ConfigError):
+        read_size(text)
+
+
+def test_an_unknown_method() -> None:
+    with pytest.raises(ConfigError, match="'grp'") as caught:
+        recommend("grp")
+    assert caught.value.hint == "did you mean 'grpo'?"
+    assert recommend("GRPO") == recommend("grpo")
