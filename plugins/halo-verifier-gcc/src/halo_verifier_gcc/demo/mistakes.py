@@ -69,10 +69,10 @@ WRONG: tuple[Mistake, ...] = (
 )
 
 KINDS: dict[str, tuple[tuple[Mistake, ...], float]] = {
-    "syntax": (SYNTAX, 0.30),
-    "warning": (WARNING, 0.07),
-    "crash": (CRASH, 0.03),
-    "wrong": (WRONG, 0.12),
+    "syntax": (SYNTAX, 0.36),
+    "warning": (WARNING, 0.08),
+    "crash": (CRASH, 0.04),
+    "wrong": (WRONG, 0.24),
 }
 
 
