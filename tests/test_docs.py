@@ -152,7 +152,7 @@ class Scratch:
 
     def halo(self, words: list[str], output: str, where: str) -> None:
         command = words[0]
-        if command in {"plugins", "config", "--version", "--help"}:
+        if command in {"plugins", "config", "lr", "--version", "--help"}:
             answer = self.call(*words)
             assert answer.code == 0 or "halo: error" in output, f"{where}: {answer.err}"
             if output:
