@@ -23,6 +23,9 @@ COMMANDS = (
     "plugins check",
     "config show",
     "config validate",
+    "lr show",
+    "lr compare",
+    "lr recommend",
     "doctor",
 )
 TARGET = Path(__file__).with_name("cli.md")
