@@ -8,6 +8,7 @@ hook's default asks the driver that the user named (`builtin/dispatch.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -78,6 +79,11 @@ def trained(run: Run, hooks: Hooks, cycle: int, chosen: Sequence[Sample], lr: fl
             f"cycle {cycle} did not change the weights: {stats.steps} steps, summed learning rate "
             f"{stats.lr_sum:g}, change {stats.update_norm:g}",
             hint="check the learning rate, the warmup and that something is trainable",
+        )
+    if not math.isfinite(stats.loss_first + stats.loss_last + stats.update_norm):
+        raise TrainingError(
+            f"cycle {cycle} diverged: loss {stats.loss_first:g} to {stats.loss_last:g}, change {stats.update_norm:g}",
+            hint="lower the learning rate; the weights before this cycle are kept",
         )
     run.ledger.write_trained(cycle, stats, run.actor.save)
     return stats

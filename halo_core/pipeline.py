@@ -36,6 +36,7 @@ def verified(run: Run, hooks: Hooks, round: Round) -> list[Sample]:
     errors = _ErrorRate(run.config.max_error_rate, samples)
     total = len(round.prompts) * round.samples_per_prompt
     if len(samples) == total:
+        _check_complete(samples, round)
         return samples
     prompts = {prompt.id: prompt for prompt in round.prompts}
     waiting: deque[Future[list[Sample]]] = deque()

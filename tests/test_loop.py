@@ -278,6 +278,20 @@ def test_a_cycle_that_could_not_change_the_weights_is_an_error(
     assert not (tmp_path / "cycles/001/adapter").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"loss_last": float("nan")}, {"loss_first": float("inf")}, {"update_norm": float("inf")}],
+    ids=str,
+)
+def test_a_cycle_that_diverged_is_an_error_and_its_weights_are_not_kept(
+    tmp_path: Path, change: dict[str, float]
+) -> None:
+    with pytest.raises(TrainingError, match="cycle 1 diverged: loss ") as caught:
+        finished(tmp_path, trainer=Odd(change=change))
+    assert "lower the learning rate" in caught.value.hint
+    assert not (tmp_path / "cycles/001/adapter").exists()
+
+
 @pytest.mark.parametrize("rate", [0.0, -1e-5, float("nan"), float("inf")])
 def test_a_policy_without_a_rate_stops_before_anything_is_sampled(tmp_path: Path, rate: float) -> None:
     with pytest.raises(PluginError, match="hook 'lr_for_cycle' returned"):

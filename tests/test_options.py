@@ -105,6 +105,7 @@ class Bare:
         ("words", '["a", "b"]', ("a", "b")),
         ("words", ["a", "b"], ("a", "b")),
         ("words", "-O2 -g", ("-O2 -g",)),
+        ("words", "-Wl,-z,now", ("-Wl,-z,now",)),
         ("rates", "5e-5", [5e-5]),
         ("rates", ["5e-5", "4e-5"], [5e-5, 4e-5]),
         ("rates", "[5e-5, 4e-5]", [5e-5, 4e-5]),

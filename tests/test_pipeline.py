@@ -191,12 +191,13 @@ CHANGES: dict[str, Callable[[int, list[Completion]], list[Completion]]] = {
 def test_a_generator_that_does_not_give_what_was_asked_for(
     tmp_path: Path, change: Callable[[int, list[Completion]], list[Completion]]
 ) -> None:
-    run, hooks = fake_run(tmp_path, generator=Script(change=change))
-    with pytest.raises(
-        PluginError, match=r"the generator gave prompt 't\d' completions numbered \[.*\] instead"
-    ) as caught:
-        sample(run, hooks)
-    assert caught.value.hint
+    for _ in range(2):  # going on is no way around it
+        run, hooks = fake_run(tmp_path, generator=Script(change=change))
+        with pytest.raises(
+            PluginError, match=r"the generator gave prompt 't\d' completions numbered"
+        ) as caught:
+            sample(run, hooks)
+        assert caught.value.hint
 
 
 def test_a_verifier_that_raises_gives_an_error_verdict_with_its_name(tmp_path: Path) -> None:
