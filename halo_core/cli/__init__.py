@@ -18,6 +18,7 @@ from halo_core.cli.generate import generate
 from halo_core.cli.lr import lr_app
 from halo_core.cli.plugins import plugins_app
 from halo_core.cli.run import resume, run
+from halo_core.cli.sft import sft
 from halo_core.errors import HaloError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(resume)
 app.command()(generate)
+app.command()(sft)
 app.command()(doctor)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(config_app, name="config")
