@@ -54,7 +54,9 @@ def test_programs_of_every_family_pass_without_a_warning() -> None:
     by_family = defaultdict(list)
     for task in TASKS:
         by_family[task.family].append(task)
-    programs = [(task, task.write(Pen(rng))) for family in by_family.values() for task in rng.sample(family, 7)]
+    programs = [
+        (task, task.write(Pen(rng))) for family in by_family.values() for task in rng.sample(family, 7)
+    ]
     for (task, code), verdict in zip(programs, judge(programs), strict=True):
         assert (verdict.status, verdict.warnings) == (Status.PASS, 0), f"{task.key}\n{code}\n{verdict.detail}"
 
@@ -126,7 +128,9 @@ def test_shipped_prompts_are_usable_and_disjoint(demo: Demo) -> None:
         assert len(prompt.reference["tests"]) >= 3
         assert len({test["stdout"] for test in prompt.reference["tests"]}) > 1
     check_disjoint(demo.prompts, demo.heldout)
-    assert len({prompt.id for prompt in (*demo.prompts, *demo.heldout)}) == len(demo.prompts) + len(demo.heldout)
+    assert len({prompt.id for prompt in (*demo.prompts, *demo.heldout)}) == len(demo.prompts) + len(
+        demo.heldout
+    )
     assert len({prompt.meta["family"] for prompt in demo.heldout}) == 14
 
 

@@ -71,7 +71,7 @@ def test_unclean_ends_are_crashes(check: Any, code: str, reason: str) -> None:
 
 
 def test_right_output_then_abort_is_a_crash(check: Any) -> None:
-    verdict = check('#include <stdlib.h>\n' + body('printf("%d\\n", a + b); fflush(stdout); abort();'))
+    verdict = check("#include <stdlib.h>\n" + body('printf("%d\\n", a + b); fflush(stdout); abort();'))
     assert found(verdict) == (Status.FAIL, Stage.CRASHED)
 
 
@@ -135,7 +135,7 @@ def test_without_tests_warnings_are_a_flaw(check: Any) -> None:
     [
         '#pragma GCC diagnostic ignored "-Wunused-variable"',
         '_Pragma("GCC diagnostic ignored \\"-Wunused-variable\\"")',
-        "#define P(x) _Pragma(#x)\nP(GCC diagnostic ignored \"-Wunused-variable\")",
+        '#define P(x) _Pragma(#x)\nP(GCC diagnostic ignored "-Wunused-variable")',
         "#define J(a, b) a##b\n#define S(x) #x\n#define E(x) S(x)\n"
         'J(_Pra, gma)(E(GCC J(diag, nostic) ignored "-Wunused-variable"))',
         '# 1 "main.h" 3',

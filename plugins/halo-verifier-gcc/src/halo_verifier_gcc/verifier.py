@@ -31,7 +31,7 @@ _NO_PRAGMA = ("no_pragma.h", b"#pragma GCC system_header\n#define _Pragma(x)\n")
 """Read before each program. The `_Pragma` operator could silence warnings, and macros can hide it from any
 reading of the source, so it is defined away; a system header may do so without a warning of its own."""
 _ERROR_LINE = re.compile(r"^.*?(?:error:|undefined reference|multiple definition).*$", re.MULTILINE)
-_HELLO = "#include <stdio.h>\nint main(void) { puts(\"ok\"); return 0; }\n"
+_HELLO = '#include <stdio.h>\nint main(void) { puts("ok"); return 0; }\n'
 _INSTALL = "install a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev; for C++ also g++)"
 
 
@@ -133,9 +133,7 @@ class GCC(Verifier):
         """Return tasks for beginners in C and a tiny model that half knows how to solve them."""
         return demo.load()
 
-    def _judge(
-        self, workspace: sandbox.Workspace, source: Source, tests: list[Mapping[str, str]]
-    ) -> Verdict:
+    def _judge(self, workspace: sandbox.Workspace, source: Source, tests: list[Mapping[str, str]]) -> Verdict:
         compiled = self._compile(workspace, source)
         if compiled.inconclusive or not compiled.ok:
             return _not_compiled(compiled, self.compile_cpu_seconds)

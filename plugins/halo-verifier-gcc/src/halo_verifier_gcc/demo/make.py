@@ -93,7 +93,9 @@ def make_tokenizer(pairs: Sequence[Pair]) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator((text for pair in pairs for text in (pair.prompt, pair.completion)), trainer)
+    tokenizer.train_from_iterator(
+        (text for pair in pairs for text in (pair.prompt, pair.completion)), trainer
+    )
     end = END_OF_TEXT
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, pad_token=end)
 
