@@ -50,11 +50,11 @@ def test_rates_of_nothing_judged(make_sample: Make, status: Status) -> None:
 
 def test_the_interval_of_one_sample_a_prompt_is_the_binomials() -> None:
     # Resampling n Bernoulli prompts is sampling from Binomial(n, p) / n.
-    counts = {f"p{n}": (int(n < 40), 1) for n in range(100)}
+    counts = {f"p{n}": (int(n < 400), 1) for n in range(1000)}
     low, high = interval(counts, seed=0)
-    spread = 1.96 * math.sqrt(0.4 * 0.6 / 100)
-    assert low == pytest.approx(0.4 - spread, abs=0.02)
-    assert high == pytest.approx(0.4 + spread, abs=0.02)
+    spread = 1.96 * math.sqrt(0.4 * 0.6 / 1000)
+    assert low == pytest.approx(0.4 - spread, abs=0.0025), "a 90% interval would be 0.005 narrower"
+    assert high == pytest.approx(0.4 + spread, abs=0.0025)
 
 
 def test_samples_of_one_prompt_are_not_taken_as_independent() -> None:
