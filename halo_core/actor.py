@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The attention and MLP projections of the Llama family, which LoRA adapts by default."""
 
-_LOAD_ERRORS = (OSError, ValueError, KeyError, RuntimeError, ImportError)
-"""What transformers, PEFT and safetensors raise for files that are missing, broken or of another kind."""
-
 
 @driver
 class ModelConfig:
@@ -85,9 +82,15 @@ class Actor:
 
         source = self._source()
         try:
-            return AutoTokenizer.from_pretrained(source, **self._hub_options())
-        except _LOAD_ERRORS as error:
+            tokenizer = AutoTokenizer.from_pretrained(source, **self._hub_options())
+        except Exception as error:  # the libraries' errors have no common base
             raise _load_error("tokenizer", self.config.name, error) from error
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up from the model's type, of no files
+            raise ModelError(
+                f"{self.config.name!r} holds no tokenizer",
+                hint="copy the files of its tokenizer (tokenizer.json and its like) beside the weights",
+            )
+        return tokenizer
 
     @cached_property
     def model(self) -> Any:
@@ -107,7 +110,7 @@ class Actor:
                 output_loading_info=True,
                 **self._hub_options(),
             )
-        except _LOAD_ERRORS as error:
+        except Exception as error:
             raise _load_error("model", self.config.name, error) from error
         if info["missing_keys"]:
             name = sorted(info["missing_keys"])[0]
@@ -363,7 +366,7 @@ def _with_adapter(model: Any, source: str) -> Any:
 
     try:
         return peft.PeftModel.from_pretrained(model, source, is_trainable=True).eval()
-    except _LOAD_ERRORS as error:
+    except Exception as error:
         raise _load_error("adapter", source, error) from error
 
 
@@ -376,4 +379,4 @@ def _load_error(what: str, name: str, error: Exception) -> ModelError:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__

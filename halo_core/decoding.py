@@ -5,7 +5,7 @@ It imports torch, so it is itself imported only where sampling begins.
 What makes it faster than `generate` of transformers, most of all for small models and many samples:
 a prompt shared by several rows is computed once, rows that have ended are dropped, keys and values go
 into buffers that grow now and then instead of being copied at each step, and nothing is done besides the
-model and the draw. See `benchmarks/bench_generate.py`.
+model and the draw. `benchmarks/bench_generate.py` measures it.
 """
 
 from __future__ import annotations
@@ -74,37 +74,43 @@ def decode(
     prompts: Sequence[tuple[int, ...]],
     *,
     sampling: Sampling,
-    max_new_tokens: int,
+    max_new_tokens: Sequence[int],
     end_ids: Sequence[int],
     generator: torch.Generator,
 ) -> list[Decoded]:
     """Continue each of `prompts`, in that order; one that occurs several times is computed once.
 
-    A row ends with one of `end_ids` or after `max_new_tokens`. `generator` is on the model's device.
-    Raises `ModelError` for a model that keeps no cache, or whose logits are not finite.
+    A row ends with one of `end_ids` or after as many tokens as `max_new_tokens` has for it. `generator` is
+    on the model's device. Raises `ModelError` for a model that keeps no cache, or whose logits
+    are not finite.
     """
     context = _Context(model, prompts)
     device = model.device
     ends = torch.tensor(list(end_ids), device=device)
     rows = torch.arange(len(prompts), device=device)
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    tokens = torch.zeros(len(prompts), max_new_tokens, dtype=torch.long, device=device)
-    logprobs = torch.zeros(len(prompts), max_new_tokens, device=device)
-    for step in range(max_new_tokens):
+    room = torch.tensor(list(max_new_tokens), device=device)
+    last_steps = set(max_new_tokens)
+    most = max(last_steps)
+    tokens = torch.zeros(len(prompts), most, dtype=torch.long, device=device)
+    logprobs = torch.zeros(len(prompts), most, device=device)
+    for step in range(1, most + 1):
         logits = context.logits.float()
         drawn = sampling.draw(logits, generator)
-        tokens[rows, step] = drawn
-        logprobs[rows, step] = logits.gather(1, drawn[:, None]).squeeze(1) - logits.logsumexp(-1)
+        tokens[rows, step - 1] = drawn
+        logprobs[rows, step - 1] = logits.gather(1, drawn[:, None]).squeeze(1) - logits.logsumexp(-1)
         ended |= torch.isin(drawn, ends)
+        if step in last_steps:  # these must be dropped at once: the model may have no position for more
+            ended |= room[rows] == step
         over = int(ended.sum())
-        if over == len(rows) or step + 1 == max_new_tokens:
+        if over == len(rows):
             break
-        if over * _DROP_SHARE >= len(rows):
+        if step in last_steps or over * _DROP_SHARE >= len(rows):
             keep = (~ended).nonzero().squeeze(1)
             rows, ended, drawn = rows[keep], ended[keep], drawn[keep]
             context.keep(keep)
         context.feed(drawn)
-    return _cut(tokens.tolist(), logprobs.double().cpu(), frozenset(end_ids))
+    return _cut(tokens.tolist(), logprobs.double().cpu(), max_new_tokens, frozenset(end_ids))
 
 
 class _Context:
@@ -210,11 +216,13 @@ def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
     return torch.zeros_like(probabilities).scatter_(-1, order, ordered)
 
 
-def _cut(tokens: list[list[int]], logprobs: torch.Tensor, ends: frozenset[int]) -> list[Decoded]:
+def _cut(
+    tokens: list[list[int]], logprobs: torch.Tensor, limits: Sequence[int], ends: frozenset[int]
+) -> list[Decoded]:
     """Cut each row after its first end token: rows that have ended go on until they are dropped."""
     decoded = []
-    for row, row_logprobs in zip(tokens, logprobs, strict=True):
-        length = next((place for place, token in enumerate(row, 1) if token in ends), len(row))
+    for row, row_logprobs, limit in zip(tokens, logprobs, limits, strict=True):
+        length = next((place for place, token in enumerate(row[:limit], 1) if token in ends), limit)
         logprob = row_logprobs[:length].sum().item()
         if not logprob > float("-inf"):
             raise ModelError(

@@ -32,7 +32,8 @@ class Transformers(Generator):
     top_k: Annotated[int, Field(ge=0)] = 0
     """Draw among so many of the likeliest tokens. 0: among all."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 512
-    """Longest completion, the end token included. A longer one is cut and marked as truncated."""
+    """Longest completion, the end token included, where the model's context has room for it. A longer one
+    is cut and marked as truncated."""
     batch_tokens: Annotated[int, Field(ge=1)] = 32768
     """Tokens sampled side by side: rows x (prompt + `max_new_tokens`). Lower it when memory runs out."""
     system: str = ""
@@ -53,7 +54,8 @@ class Transformers(Generator):
                     hint="shorten or leave out the prompt, or choose a model with a longer context",
                 )
         jobs = [(place, index) for place in range(len(contexts)) for index in range(round.samples_per_prompt)]
-        lengths = [len(contexts[place]) + self.max_new_tokens for place, _ in jobs]
+        room = [int(min(self.max_new_tokens, limit - len(context))) for context in contexts]
+        lengths = [len(contexts[place]) + room[place] for place, _ in jobs]
         batches = token_batches(lengths, self.batch_tokens)
         sampling = Sampling(self.temperature, self.top_p, self.top_k)
         with actor.merged() as model:
@@ -66,7 +68,7 @@ class Transformers(Generator):
                         model,
                         prompts,
                         sampling=sampling,
-                        max_new_tokens=int(min(self.max_new_tokens, limit - max(map(len, prompts)))),
+                        max_new_tokens=[room[place] for place, _ in batch],
                         end_ids=actor.end_ids,
                         generator=generator,
                     )

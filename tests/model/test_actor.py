@@ -1,0 +1,345 @@
+"""The actor: what it loads and refuses, how prompts become tokens, and what saving keeps."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from halo_core.actor import PROJECTIONS, Actor, ModelConfig
+from halo_core.errors import DataError, HaloError, ModelError
+from halo_core.types import Prompt
+
+Make = Callable[..., Actor]
+
+
+def refused(config: ModelConfig, load: Callable[[Actor], object] = lambda actor: actor.model) -> ModelError:
+    """The error that loading raises, which is one line and a hint."""
+    with pytest.raises(ModelError) as caught:
+        load(Actor(config))
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+    return caught.value
+
+
+def logits(actor: Actor) -> torch.Tensor:
+    with torch.inference_mode():
+        return actor.model(torch.arange(1, 20)[None]).logits
+
+
+def test_torch_is_loaded_by_what_computes_alone() -> None:
+    modules = ("actor", "pretrain", "batching", "drivers.transformers", "drivers.sft")
+    code = (
+        "import sys, importlib\n"
+        f"for name in {modules!r}: importlib.import_module('halo_core.' + name)\n"
+        "from halo_core.actor import Actor, ModelConfig\n"
+        "Actor(ModelConfig(name='somewhere'))\n"
+        "sys.exit(bool({'torch', 'transformers', 'peft', 'accelerate'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+# Loading
+
+
+def test_without_a_name() -> None:
+    assert "no model is named" in str(refused(ModelConfig()))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/no/where", "a/b/c"])
+def test_a_path_that_is_not_there(name: str) -> None:
+    assert str(refused(ModelConfig(name=name))) == f"there is no directory {name!r}"
+
+
+def test_a_directory_without_a_model(tmp_path: Path) -> None:
+    assert "no config.json" in str(refused(ModelConfig(name=str(tmp_path))))
+
+
+def test_a_name_that_is_not_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for load in (lambda actor: actor.model, lambda actor: actor.tokenizer):
+        error = refused(ModelConfig(name="nobody/no-such-model"), load)
+        assert "nobody/no-such-model" in str(error)
+        assert "hub" in error.hint
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
+def test_a_model_without_a_tokenizer(kind: str, checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    for file in ("config.json", "model.safetensors", "generation_config.json"):
+        shutil.copy(checkpoint(kind) / file, tmp_path)
+    config = ModelConfig(name=str(tmp_path), device="cpu")
+    assert "tokenizer" in str(refused(config, lambda actor: actor.tokenizer))
+    assert Actor(config).model is not None
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "missing"])
+def test_broken_weights(damage: str, checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    place = shutil.copytree(checkpoint(), tmp_path / "model")
+    file = place / "model.safetensors"
+    data = file.read_bytes()
+    match damage:
+        case "truncated":
+            file.write_bytes(data[: len(data) // 2])
+        case "garbage":
+            file.write_bytes(b"not safetensors at all")
+        case "missing":
+            file.unlink()
+    assert str(place) in str(refused(ModelConfig(name=str(place))))
+
+
+def test_weights_that_lack_a_tensor(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    place = shutil.copytree(checkpoint(), tmp_path / "model")
+    tensors = load_file(place / "model.safetensors")
+    lost = tensors.popitem()[0]
+    save_file(tensors, place / "model.safetensors", metadata={"format": "pt"})
+    assert lost in str(refused(ModelConfig(name=str(place))))
+
+
+def test_what_is_no_language_model(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    place = shutil.copytree(checkpoint(), tmp_path / "model")
+    (place / "config.json").write_text('{"model_type": "vit"}')
+    refused(ModelConfig(name=str(place)))
+    (place / "config.json").write_text('{"model_type": "no-such-architecture"}')
+    refused(ModelConfig(name=str(place)))
+    (place / "config.json").write_text("{not json")
+    refused(ModelConfig(name=str(place)))
+
+
+def test_a_device_that_is_not_there(checkpoint: Callable[..., Path]) -> None:
+    for device in ("xpu:7", "no-such-device"):
+        assert device in str(refused(ModelConfig(name=str(checkpoint()), device=device)))
+
+
+def test_the_device_and_the_precision_are_picked(checkpoint: Callable[..., Path]) -> None:
+    on_cpu = Actor(ModelConfig(name=str(checkpoint()), device="cpu"))
+    assert on_cpu.dtype is torch.float32
+    assert on_cpu.model.dtype is torch.float32
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    assert Actor(ModelConfig()).device == (found or torch.device("cpu"))
+    half = Actor(ModelConfig(name=str(checkpoint()), device="cpu", dtype="bfloat16"))
+    assert half.model.dtype is torch.bfloat16
+
+
+def test_an_adapter_that_is_not_one(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    assert str(tmp_path) in str(refused(ModelConfig(name=str(checkpoint()), adapter=str(tmp_path))))
+
+
+def test_an_adapter_for_another_model(
+    make_actor: Make, disturb: Callable[..., Actor], tmp_path: Path
+) -> None:
+    disturb(make_actor("gpt2")).save(tmp_path / "adapter")
+    with pytest.raises(ModelError):
+        _ = make_actor("llama", adapter=tmp_path / "adapter").model
+
+
+def test_an_adapter_that_is_a_prompt(make_actor: Make, tmp_path: Path) -> None:
+    import peft
+
+    kind = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+    peft.get_peft_model(make_actor().model, kind).save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ModelError, match="prompt learning"):
+        _ = make_actor(adapter=tmp_path / "adapter").model
+
+
+# Text to tokens
+
+
+def test_plain_text(make_actor: Make) -> None:
+    actor = make_actor()
+    assert actor.tokenizer.decode(actor.encode(Prompt("p", "add a and b"))) == "add a and b"
+    with_system = actor.encode(Prompt("p", "add a and b"), system="Be brief.")
+    assert actor.tokenizer.decode(with_system) == "Be brief.\n\nadd a and b"
+    chat = ({"role": "user", "content": "one"}, {"role": "user", "content": "two"})
+    assert actor.tokenizer.decode(actor.encode(Prompt("p", messages=chat))) == "one\n\ntwo"
+
+
+def test_nothing_to_encode(make_actor: Make) -> None:
+    with pytest.raises(DataError, match="'p' is empty"):
+        make_actor().encode(Prompt("p", ""))
+
+
+def test_the_chat_template_is_used_when_there_is_one(make_actor: Make) -> None:
+    actor = make_actor(chat=True, bos=True)
+    text = actor.tokenizer.decode(actor.encode(Prompt("p", "hello"), system="Be brief."))
+    assert text == "<s>[system] Be brief.\n[user] hello\n[assistant] "
+    given = ({"role": "system", "content": "S"}, {"role": "user", "content": "U"})
+    text = actor.tokenizer.decode(actor.encode(Prompt("p", messages=given)))
+    assert text == "<s>[system] S\n[user] U\n[assistant] "
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_there_is_one_start_token(chat: bool, make_actor: Make) -> None:
+    actor = make_actor(chat=chat, bos=True)
+    bos = actor.tokenizer.bos_token_id
+    for text in ("hello", "<s>hello") if not chat else ("hello",):
+        ids = actor.encode(Prompt("p", text))
+        assert ids[0] == bos
+        assert ids.count(bos) == 1
+
+
+def test_an_end_token_that_the_tokenizer_adds_is_taken_off(make_actor: Make) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    actor = make_actor()
+    end = actor.tokenizer.eos_token
+    actor.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {end}", special_tokens=[(end, actor.tokenizer.eos_token_id)]
+    )
+    assert actor.tokenizer("hello")["input_ids"][-1] == actor.tokenizer.eos_token_id
+    assert actor.tokenizer.decode(actor.encode(Prompt("p", "hello"))) == "hello"
+
+
+def test_a_template_that_refuses(make_actor: Make) -> None:
+    actor = make_actor()
+    actor.tokenizer.chat_template = "{{ raise_exception('no system role') }}"
+    with pytest.raises(DataError, match="no system role") as caught:
+        actor.encode(Prompt("p7", "hello"))
+    assert "'p7'" in str(caught.value)
+    assert caught.value.hint
+
+
+def test_end_ids_are_the_models_and_the_tokenizers(make_actor: Make) -> None:
+    actor = make_actor()
+    assert actor.end_ids == (actor.tokenizer.eos_token_id,)
+    actor = make_actor()
+    actor.model.generation_config.eos_token_id = [9, 5]
+    assert actor.end_ids == tuple(sorted({9, 5, actor.tokenizer.eos_token_id}))
+    actor = make_actor()
+    actor.model.generation_config.eos_token_id = None
+    actor.tokenizer.eos_token = None
+    assert actor.end_ids == ()
+
+
+# Weights
+
+
+def test_lora_adapts_the_seven_projections_where_there_are(make_actor: Make) -> None:
+    actor = make_actor()
+    actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
+    assert {name.split(".")[-4] for name in actor.trainable()} == set(PROJECTIONS)
+
+
+def test_lora_discovers_the_layers_of_another_architecture(make_actor: Make) -> None:
+    actor = make_actor("gpt2")
+    before = logits(actor)
+    actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
+    assert {name.split(".")[-4] for name in actor.trainable()} == {"c_attn", "c_proj", "c_fc"}
+    assert torch.equal(logits(actor), before), "a fresh adapter changes nothing"
+
+
+def test_lora_takes_the_modules_that_are_named(make_actor: Make) -> None:
+    actor = make_actor()
+    actor.add_lora(rank=2, alpha=4.0, dropout=0.0, target_modules=("q_proj", "v_proj"), seed=0)
+    assert {name.split(".")[-4] for name in actor.trainable()} == {"q_proj", "v_proj"}
+    with pytest.raises(ModelError, match="no_such_layer"):
+        make_actor().add_lora(rank=2, alpha=4.0, dropout=0.0, target_modules=("no_such_layer",), seed=0)
+
+
+def test_lora_depends_on_its_seed_and_leaves_torchs_generator(make_actor: Make) -> None:
+    def digest(seed: int) -> str:
+        actor = make_actor()
+        actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=seed)
+        return actor.weights_digest()
+
+    torch.manual_seed(5)
+    first = digest(0)
+    state = torch.get_rng_state()
+    torch.manual_seed(5)
+    _ = make_actor().model
+    assert torch.equal(torch.get_rng_state(), state)
+    assert digest(0) == first != digest(1)
+
+
+def test_an_adapter_and_training_whole_exclude_each_other(make_actor: Make) -> None:
+    adapted = make_actor()
+    adapted.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
+    with pytest.raises(ModelError, match="carries an adapter"):
+        adapted.train_all()
+    whole = make_actor()
+    whole.train_all()
+    with pytest.raises(ModelError, match="trained whole"):
+        whole.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_merging_leaves_the_base_weights_as_they_were(
+    kind: str, make_actor: Make, disturb: Callable[..., Actor]
+) -> None:
+    actor = disturb(make_actor(kind))
+    names = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
+    wanted = logits(actor)
+    with actor.merged() as model:
+        with torch.inference_mode():
+            assert torch.allclose(model(torch.arange(1, 20)[None]).logits, wanted, atol=1e-4)
+        assert not all(torch.equal(w, names[n]) for n, w in actor.model.named_parameters())
+    assert all(torch.equal(weight, names[name]) for name, weight in actor.model.named_parameters())
+    assert torch.equal(logits(actor), wanted)
+
+
+def test_a_saved_adapter_is_read_by_a_new_actor_and_by_plain_peft(
+    make_actor: Make, disturb: Callable[..., Actor], checkpoint: Callable[..., Path], tmp_path: Path
+) -> None:
+    import peft
+
+    actor = disturb(make_actor())
+    actor.save(tmp_path / "adapter")
+    for again in (make_actor(), make_actor(adapter=tmp_path / "adapter")):
+        again.load(tmp_path / "adapter")
+        assert torch.equal(logits(again), logits(actor))
+        assert again.weights_digest() == actor.weights_digest()
+    plain = transformers.AutoModelForCausalLM.from_pretrained(checkpoint(), dtype=torch.float32)
+    plain = peft.PeftModel.from_pretrained(plain, tmp_path / "adapter")
+    with torch.inference_mode():
+        assert torch.equal(plain(torch.arange(1, 20)[None]).logits, logits(actor))
+
+
+def test_loading_replaces_the_adapter_that_is_there(
+    make_actor: Make, disturb: Callable[..., Actor], tmp_path: Path
+) -> None:
+    actor = disturb(make_actor())
+    actor.save(tmp_path / "adapter")
+    other = disturb(make_actor(), seed=8)
+    assert not torch.equal(logits(other), logits(actor))
+    other.load(tmp_path / "adapter")
+    assert torch.equal(logits(other), logits(actor))
+
+
+def test_a_model_trained_whole_is_read_by_plain_transformers(make_actor: Make, tmp_path: Path) -> None:
+    actor = make_actor()
+    actor.train_all()
+    with torch.no_grad():
+        for weight in actor.trainable().values():
+            weight.mul_(1.1)
+    actor.save(tmp_path / "model")
+    actor.save(tmp_path / "model")  # over what was there
+    assert not (tmp_path / "model.partial").exists()
+    plain = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    with torch.inference_mode():
+        assert torch.equal(plain(torch.arange(1, 20)[None]).logits, logits(actor))
+    assert transformers.AutoTokenizer.from_pretrained(tmp_path / "model")("a b") == actor.tokenizer("a b")
+    again = make_actor()
+    again.load(tmp_path / "model")
+    assert again.weights_digest() == actor.weights_digest()
+
+
+def test_nothing_trained_nothing_saved(make_actor: Make, tmp_path: Path) -> None:
+    actor = make_actor()
+    with pytest.raises(ModelError, match="no trained weights"):
+        actor.save(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(HaloError):
+        make_actor().load(tmp_path / "out")
+
+
+def test_the_digest_tells_weights_apart(make_actor: Make, disturb: Callable[..., Actor]) -> None:
+    assert make_actor().weights_digest() == make_actor("gpt2").weights_digest(), "nothing is trained yet"
+    one, same, other = disturb(make_actor()), disturb(make_actor()), disturb(make_actor(), seed=4)
+    assert one.weights_digest() == same.weights_digest() != other.weights_digest()
