@@ -148,7 +148,8 @@ class Scratch:
             elif words[0] == "pytest":
                 self.pytest(words[1:])
             elif words[0] == "make":
-                assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text(), f"{block.where}: {command}"
+                rules = (ROOT / "Makefile").read_text()
+                assert all(f"\n{word}:" in rules for word in words[1:]), f"{block.where}: {command}"
 
     def halo(self, words: list[str], output: str, where: str) -> None:
         command = words[0]
@@ -161,9 +162,10 @@ class Scratch:
             answer = self.call("config", "show", *shown_by_config(words[1:]))
             assert answer.code == 0 or answer.err in output, f"{where}: {answer.err}"
         else:
-            known = self.call(command, "--help").out
+            answer = self.call(command, "--help")
+            assert answer.code == 0, f"{where}: {answer.err}"
             flags = {word for word in words[1:] if re.match(r"--?[a-z]", word)}
-            assert all(re.search(rf"{flag}\b", known) for flag in flags), f"{where}: {flags}"
+            assert all(re.search(rf"{flag}\b", answer.out) for flag in flags), f"{where}: {flags}"
 
     def install(self, package: Path) -> None:
         """Do what an editable installation does, without a network: put sources and metadata on the path."""
