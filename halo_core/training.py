@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
@@ -106,11 +107,14 @@ class _Loop:
         self.actor, self.examples, self.options, self.lr, self.seed = actor, examples, options, lr, seed
         self.model = actor.model.get_base_model() if actor.has_adapter else actor.model
         self.weights = list(actor.trainable().values())
+        AcceleratorState._reset_state(reset_partial_state=True)  # else the process keeps its first precision
         self.accelerator = Accelerator(
             mixed_precision=_PRECISION[actor.dtype], cpu=actor.device.type == "cpu", device_placement=False
         )
+        self.budget = options.batch_tokens or (1024 if actor.device.type == "cpu" else 8192)
         optimizer = torch.optim.AdamW(self.weights, lr=lr, weight_decay=options.weight_decay, fused=True)
         self.optimizer: Any = self.accelerator.prepare(optimizer)
+        self.optimizer.zero_grad()  # whoever had the weights before may have left gradients
 
     def run(self) -> list[_Step]:
         """Take every step, reporting each to `actor.progress`."""
@@ -133,7 +137,7 @@ class _Loop:
     def _step(self, examples: Sequence[Example], rate: float) -> _Step:
         total = sum(abs(example.weight) * len(example.completion_ids) for example in examples)
         loss = torch.zeros((), device=self.actor.device)
-        for rows in token_batches([len(example) for example in examples], self.options.batch_tokens):
+        for rows in token_batches([len(example) for example in examples], self.budget):
             batch = _batch([examples[row] for row in rows], self.actor.device)
             with self.accelerator.autocast():
                 logits = completion_logits(self.model, batch.ids, batch.positions)

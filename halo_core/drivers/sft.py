@@ -44,9 +44,10 @@ class SFT(Trainer):
     """Passes over the chosen completions."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Sequences per optimizer step, at most."""
-    batch_tokens: Annotated[int, Field(ge=1)] = 8192
+    batch_tokens: Annotated[int, Field(ge=0)] = 0
     """Tokens, padding included, per forward and backward pass. A step that is larger is split, and its
-    gradients accumulated; the result is the same. Lower it when memory runs out."""
+    gradients accumulated; the result is the same. Lower it when memory runs out. 0: 8192, or on a CPU
+    1024, which stay in its caches."""
     schedule: Literal["constant", "linear", "cosine", "cosine_with_restarts"] = "constant"
     """How the rate moves within the cycle, after warmup, from the peak towards zero."""
     restarts: Annotated[int, Field(ge=1)] = 1
@@ -111,6 +112,7 @@ class SFT(Trainer):
         if step < warmup:
             return (step + 1) / (warmup + 1)
         done = (step - warmup) / (steps - warmup)
+        of_part = (step - warmup) * (self.restarts + 1) % (steps - warmup) / (steps - warmup)
         match self.schedule:
             case "constant":
                 return 1.0
@@ -119,4 +121,4 @@ class SFT(Trainer):
             case "cosine":
                 return (1.0 + math.cos(math.pi * done)) / 2
             case "cosine_with_restarts":
-                return (1.0 + math.cos(math.pi * (done * (self.restarts + 1) % 1.0))) / 2
+                return (1.0 + math.cos(math.pi * of_part)) / 2
