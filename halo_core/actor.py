@@ -219,7 +219,7 @@ class Actor:
             try:
                 self.model = peft.get_peft_model(self.model, config)
             except ValueError as error:
-                raise ModelError(f"LoRA does not fit this model: {_first_line(error)}") from error
+                raise ModelError(f"LoRA does not fit this model: {first_line(error)}") from error
 
     def train_all(self) -> None:
         """Make every weight trainable, held in float32 so that small updates are not rounded away."""
@@ -338,7 +338,7 @@ def _device(name: str) -> torch.device:
         return torch.device(name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ModelError(
-            f"device {name!r} cannot be used: {_first_line(error)}", hint="leave `device` on auto, or set cpu"
+            f"device {name!r} cannot be used: {first_line(error)}", hint="leave `device` on auto, or set cpu"
         ) from error
 
 
@@ -375,8 +375,10 @@ def _load_error(what: str, name: str, error: Exception) -> ModelError:
         hint = f"the directory lacks the files of a {what}, or they are damaged"
     else:
         hint = f"{name!r} is no local directory; on the hub, check its name, the network, and `hf auth login`"
-    return ModelError(f"cannot load the {what} of {name!r}: {_first_line(error)}", hint=hint)
+    return ModelError(f"cannot load the {what} of {name!r}: {first_line(error)}", hint=hint)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(":") or type(error).__name__
+def first_line(error: BaseException) -> str:
+    """Return what an error of a library says first, as one line; some announce more after a colon."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from halo_core.actor import Actor, ModelConfig
+from halo_core.actor import Actor, ModelConfig, first_line
 from halo_core.drivers.sft import SFT
 from halo_core.errors import ConfigError, DataError, ModelError
 from halo_core.seeds import derive_seed
@@ -37,7 +37,7 @@ def read_pairs(path: Path) -> list[Pair]:
     Raises `DataError`, with the line number, for what is malformed, and for a file without pairs.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold what else ends lines
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
     pairs = [_pair(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
@@ -96,6 +96,11 @@ def train_checkpoint(
 
     from halo_core.training import Example, fit
 
+    if architecture is not None and not trainer.full:
+        raise ConfigError(
+            "an adapter of random weights that are not kept would be of no use",
+            hint="train a model from scratch whole: set the trainer's `full` option",
+        )
     with tempfile.TemporaryDirectory(prefix="halo-") as scratch:
         if architecture is not None:
             tokenizer = Actor(model).tokenizer if model.name else new_tokenizer(pairs, vocab_size)
@@ -175,9 +180,9 @@ def new_checkpoint(directory: Path, architecture: Mapping[str, Any], tokenizer: 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = AutoModelForCausalLM.from_config(config)
-    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+    except Exception as error:  # of transformers, torch or the check of the fields: no common base
         raise ConfigError(
-            f"transformers cannot build this architecture: {error}",
+            f"transformers cannot build this architecture: {first_line(error)}",
             hint="give `model_type` (llama, qwen2, gpt2, ...) and the fields of its configuration",
         ) from error
     model.save_pretrained(directory)
