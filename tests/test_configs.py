@@ -105,6 +105,13 @@ def test_the_commands_in_its_head_are_accepted(path: Path, halo: Callable[..., A
         assert answer.code == 0, answer.err
 
 
+def test_the_demo_is_spelled_out() -> None:
+    spelled = Plan.from_raw(load_yaml(ROOT / "configs/gcc_demo.yaml"))
+    short = Plan.from_raw({"verifier": "gcc", "lr_policy": "exponential"})
+    assert spelled.config == short.config
+    assert spelled.demo_model
+
+
 def test_the_experimental_ones_differ_in_their_policy_alone() -> None:
     raws = [load_yaml(path) for path in CONFIGS if path.parent.name == "experimental"]
     assert len(raws) == 3

@@ -226,6 +226,11 @@ def test_a_fence_says_what_it_is() -> None:
             assert re.fullmatch(r"|no-run|file=\S+", block.info), block.where
 
 
+def test_pages_show_the_same_run_of_the_demo() -> None:
+    runs = {block.text for page in PAGES for block in blocks(page) if block.text.startswith("demo ")}
+    assert len(runs) == 1
+
+
 # Hooks
 
 
@@ -267,7 +272,9 @@ def documented_options() -> list[tuple[str, str, dict[str, str]]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "documented"), documented_options(), ids=lambda value: str(value)[:20]
+    ("kind", "name", "documented"),
+    documented_options(),
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_documented_options_are_those_there_are(kind: str, name: str, documented: dict[str, str]) -> None:
     options = options_of(load(kind, name).value)
