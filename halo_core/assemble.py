@@ -127,7 +127,7 @@ class Plan:
             prompts, heldout = self.data()
             self.check_prompts([*prompts, *heldout])
             self.preflight()
-            _ = actor.model  # a model that cannot be loaded must not leave a run behind
+            _ = actor.model, actor.tokenizer  # one that cannot be loaded must not leave a run behind
             ledger.begin(self.config.model_dump(mode="json"), self._manifest(), prompts, heldout)
         return Run(self.config, ledger, actor, prompts, heldout, progress), hooks
 

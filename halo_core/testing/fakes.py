@@ -33,7 +33,7 @@ class FakeActor:
 
     def __init__(self, skill: float = 0.3) -> None:
         self.skill = skill
-        self.model = self
+        self.model = self.tokenizer = self
         self.progress: Callable[[int, int, float], None] | None = None
 
     def save(self, directory: Path) -> None:

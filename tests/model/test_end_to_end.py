@@ -1,0 +1,177 @@
+"""A whole run with a real model: sampled, judged by a program, trained, measured; killed and gone on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import transformers
+
+from halo_core.actor import Actor, ModelConfig
+from halo_core.assemble import Plan
+from halo_core.ledger import Ledger
+from halo_core.loop import run_cycles
+from halo_core.types import CycleReport
+
+JUDGE = '''
+"""A verifier in a file: it likes capital letters."""
+from halo_core.drivers import Verifier, driver
+from halo_core.types import Stage, Status, Verdict
+
+
+@driver
+class Capitals(Verifier):
+    """Passes a completion that has at least `least` capital letters."""
+
+    least: int = 2
+
+    def check(self, prompt, completion):
+        found = sum(letter.isupper() for letter in completion.text)
+        if found >= self.least:
+            return Verdict(Status.PASS, Stage.CORRECT, score=1.0)
+        return Verdict(Status.FAIL, Stage.WRONG)
+'''
+PROMPTS = [f"Write {n} words." for n in range(6)]
+
+
+class Killed(BaseException):
+    """Nothing that anybody catches."""
+
+
+@pytest.fixture
+def raw(tmp_path: Path, checkpoint: Callable[..., Path]) -> dict[str, Any]:
+    """A configuration of two cycles that take a second."""
+    (tmp_path / "judge.py").write_text(JUDGE)
+    for name, texts in (("train", PROMPTS[:4]), ("heldout", PROMPTS[4:])):
+        rows = [json.dumps({"id": f"{name}-{n}", "prompt": text}) for n, text in enumerate(texts)]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
+    return {
+        "verifier": f"{tmp_path}/judge.py:Capitals",
+        "model": {"name": str(checkpoint(chat=True)), "device": "cpu"},
+        "data": {"prompts": f"{tmp_path}/train.jsonl", "heldout": f"{tmp_path}/heldout.jsonl"},
+        "generator": {"name": "transformers", "max_new_tokens": 12, "batch_tokens": 400, "temperature": 1.0},
+        "reward": "binary",
+        "selector": {"name": "raft", "truncated": True, "keep_top": 1.0},
+        "trainer": {"name": "sft", "lora_rank": 8, "batch_size": 16, "epochs": 4},
+        "lr_policy": {"name": "constant", "base_lr": 1e-2},
+        "cycles": 2,
+        "samples_per_prompt": 8,
+        "heldout": {"samples_per_prompt": 8},
+        "sandbox": "none",
+    }
+
+
+def go(raw: dict[str, Any], directory: Path) -> list[CycleReport]:
+    return run_cycles(*Plan.from_raw(raw).open(directory))
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file of a run, but for the times that were measured."""
+    found = {str(p.relative_to(directory)): p.read_bytes() for p in directory.rglob("*") if p.is_file()}
+    for name in [name for name in found if name.endswith("report.json")]:
+        found[name] = json.dumps({**json.loads(found[name]), "seconds": None}).encode()
+    return found
+
+
+def test_a_run_of_two_cycles(raw: dict[str, Any], tmp_path: Path, checkpoint: Callable[..., Path]) -> None:
+    reports = go(raw, tmp_path / "run")
+    assert [report.cycle for report in reports] == [0, 1, 2]
+    for report in reports[1:]:
+        assert report.rates is not None
+        assert report.train is not None
+        assert 0 < report.rates.passed < 1
+        assert report.rates.samples == 32
+        assert 0 < report.train.samples <= report.selected
+        assert report.train.lr_peak == report.lr == 1e-2
+        assert report.train.update_norm > 0
+        assert report.train.loss_last < report.train.loss_first
+    heldout = [report.heldout.stages for report in reports if report.heldout]
+    assert heldout[0] != heldout[2], "the same noise, other weights"
+
+    adapters = [tmp_path / "run" / "cycles" / f"{cycle:03d}" / "adapter" for cycle in (1, 2)]
+    base = transformers.AutoModelForCausalLM.from_pretrained(checkpoint(chat=True))
+    peft.PeftModel.from_pretrained(base, adapters[1])
+    transformers.AutoTokenizer.from_pretrained(adapters[1])
+    model = ModelConfig(name=raw["model"]["name"], device="cpu")
+    first, last = (Actor(replace(model, adapter=str(adapter))).weights_digest() for adapter in adapters)
+    assert first != last
+
+
+def test_the_tokens_that_were_sampled_are_those_that_are_trained_on(
+    raw: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+
+    def spy(actor: Actor, examples: Any, *_: object, **__: object) -> None:
+        trained.extend((example.prompt_ids, example.completion_ids) for example in examples)
+        raise Killed
+
+    monkeypatch.setattr("halo_core.training.fit", spy)
+    run, hooks = Plan.from_raw(raw).open(tmp_path / "run")
+    with pytest.raises(Killed):
+        run_cycles(run, hooks)
+    ledger = Ledger(tmp_path / "run")
+    samples = [it for batch in ledger.batches(1, "train", run.prompts) for it in batch]
+    passed = {
+        (it.completion.prompt_token_ids, it.completion.token_ids) for it in samples if it.verdict.score == 1
+    }
+    assert set(trained) == passed
+    assert len(trained) == len(passed)
+
+
+def test_a_run_that_is_killed_and_gone_on_with_is_the_same(
+    raw: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go(raw, tmp_path / "whole")
+    real = {name: getattr(Ledger, name) for name in ("append", "write_trained", "write_report")}
+    left = 0
+
+    def dying(name: str) -> Callable[..., Any]:
+        """Let a few things be put on disk, then die before the next."""
+
+        def call(*arguments: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed(name)
+            return real[name](*arguments)
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(Ledger, name, dying(name))
+    deaths: list[str] = []
+    for attempt in range(30):
+        left = 1 + attempt % 3
+        try:
+            go(raw, tmp_path / "killed")
+            break
+        except Killed as killed:
+            deaths.append(str(killed))
+    assert set(deaths) == {"append", "write_trained", "write_report"}, "it died at every kind of step"
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_the_worker_count_does_not_change_the_result(raw: dict[str, Any], tmp_path: Path) -> None:
+    go(raw | {"cycles": 1, "workers": 1}, tmp_path / "one")
+    go(raw | {"cycles": 1, "workers": 4}, tmp_path / "four")
+    adapters = [tmp_path / name / "cycles/001/adapter/adapter_model.safetensors" for name in ("one", "four")]
+    assert adapters[0].read_bytes() == adapters[1].read_bytes()
+
+
+def test_a_model_without_a_tokenizer_leaves_no_run_behind(raw: dict[str, Any], tmp_path: Path) -> None:
+    from halo_core.errors import ModelError
+
+    place = tmp_path / "bare"
+    place.mkdir()
+    for file in Path(raw["model"]["name"]).iterdir():
+        if file.name in {"config.json", "model.safetensors"}:
+            (place / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(ModelError, match="tokenizer"):
+        go(raw | {"model": {"name": str(place), "device": "cpu"}}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
