@@ -26,6 +26,13 @@ def found(verdict: Verdict) -> tuple[Status, Stage]:
     return verdict.status, verdict.stage
 
 
+def decided(verdict: Verdict) -> Verdict:
+    """Skip a test of a CPU limit where other work keeps the machine from ever reaching it."""
+    if verdict.status is Status.INCONCLUSIVE:
+        pytest.skip("the machine is too busy")
+    return verdict
+
+
 # The rungs
 
 
@@ -64,7 +71,7 @@ def test_detail_shows_the_first_error(check: Any) -> None:
     ],
 )
 def test_unclean_ends_are_crashes(check: Any, code: str, reason: str) -> None:
-    verdict = check(body(code), cpu_seconds=0.3)
+    verdict = decided(check(body(code), cpu_seconds=0.3))
     assert found(verdict) == (Status.FAIL, Stage.CRASHED)
     assert verdict.score == 0.0
     assert reason in verdict.detail
@@ -84,7 +91,7 @@ def test_memory_is_limited(check: Any) -> None:
 
 
 def test_no_test_is_run_after_a_limit(check: Any) -> None:
-    verdict = check(body("for (;;) ;"), cpu_seconds=0.2)
+    verdict = decided(check(body("for (;;) ;"), cpu_seconds=0.2))
     assert verdict.detail.splitlines()[0] == "0 of 3 tests passed"
     assert len(verdict.detail.splitlines()) == 2
 
@@ -222,7 +229,12 @@ def test_expected_output_is_nowhere_to_be_found(check: Any) -> None:
 def test_compiler_bomb_is_the_programs_fault(check: Any) -> None:
     levels = zip("ABCDEFG", "BCDEFGH", strict=True)
     bomb = f"#define A {'x ' * 10}\n" + "".join(f"#define {b} {f'{a} ' * 10}\n" for a, b in levels)
-    verdict = check(bomb + "int main(void) { H }", compile_cpu_seconds=0.5)
+    verdict = decided(check(bomb + "int main(void) { H }", compile_cpu_seconds=0.5))
+    assert found(verdict) == (Status.FAIL, Stage.INVALID)
+
+
+def test_program_too_large_to_build_is_its_own_fault(check: Any) -> None:
+    verdict = check("char all[1 << 30] = {1};\nint main(void) { return all[0]; }")
     assert found(verdict) == (Status.FAIL, Stage.INVALID)
 
 
