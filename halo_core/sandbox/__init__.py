@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 
+from halo_core.errors import SandboxError
 from halo_core.sandbox.calls import Answer, Calls
 from halo_core.sandbox.client import Sandbox, Workspace, inspect
 from halo_core.sandbox.types import Finding, LimitName, Limits, Mode, Outcome, Tier
@@ -70,4 +71,7 @@ def get() -> Sandbox:
 
 def doctor() -> list[Finding]:
     """Try every tier on this machine; return what was looked at, in order. Takes under a second."""
-    return [Finding(*row) for row in inspect()]
+    try:
+        return [Finding(*row) for row in inspect()]
+    except SandboxError as error:
+        return [Finding("platform", False, f"{error}; {error.hint}")]

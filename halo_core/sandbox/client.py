@@ -130,7 +130,8 @@ class Workspace:
         directories that it may read.
 
         Raises `SandboxError` when the program could not be started or the sandbox itself failed; whatever
-        the program does is in the `Outcome`.
+        the program does is in the `Outcome`. A file of the workspace that turns out to be no program ends
+        with exit code 126, as from a shell.
         """
         request = {
             **asdict(limits),

@@ -45,6 +45,7 @@ class Confinement:
         self._rulesets: dict[object, landlock.Ruleset] = {}
         self._filters: dict[object, seccomp.Filter] = {}
         self._loaders = _loaders()
+        self._exposed: list[str] = []
         self._keep = _needed_capabilities() if home.uid is not None and tier == "standard" else 0
 
     def furnish(self) -> None:
@@ -58,18 +59,19 @@ class Confinement:
         readable = tuple(request["readable"])
         if self.tier == "strong":
             for path in (*trees, *files, *readable):
-                namespaces.expose(self.home.root, path)
+                if namespaces.expose(self.home.root, path):
+                    self._exposed.append(path)
             if request["writable"]:
                 namespaces.resize(self.home, 4 * request["file_bytes"])
         spawn = request["toolchain"] or request["processes"] > 1
         kind = (request["writable"], request["toolchain"], spawn)
         if not self.walled:
             return Entry(self, program, None, None)
-        key = (kind, trees, files, readable)
+        key = (kind, trees, files, readable, *map(_identity, (*trees, *files, *readable)))
         if key not in self._rulesets:
             if len(self._rulesets) >= _CACHED:
                 self._rulesets.pop(next(iter(self._rulesets))).close()
-            self._rulesets[key] = landlock.Ruleset(self.abi, self._rules(*key))
+            self._rulesets[key] = landlock.Ruleset(self.abi, self._rules(kind, trees, files, readable))
         if kind not in self._filters:
             self._filters[kind] = seccomp.Filter(
                 writable=kind[0], toolchain=kind[1], spawn=kind[2], landlock_abi=self.abi
@@ -113,12 +115,18 @@ class Confinement:
             (self.home.inside, box),
         ]
 
+    def clear(self) -> None:
+        """Make the box as good as new for the next session."""
+        while self._exposed:
+            namespaces.hide(self.home.root, self._exposed.pop())
+        self.home.wipe()
+
     def sweep(self) -> None:
         """Kill and reap everything that this worker's programs left behind."""
         if self.tier == "strong":
             namespaces.kill_everything()
         elif linux.has_children():
-            linux.kill_children()
+            linux.kill_descendants()
 
 
 class Entry:
@@ -133,6 +141,8 @@ class Entry:
     ) -> None:
         self.program = program
         """What to execute, as seen from inside."""
+        self.owned = not program.startswith("/")
+        """Whether it lies in the box, so that its being no program is the sample's fault."""
         self._walls = walls
         self._ruleset = ruleset
         self._filter = filter
@@ -140,6 +150,7 @@ class Entry:
     def enter(self, request: Message) -> None:
         """Confine this process. Descriptors from 3 up are still open afterwards."""
         walls, home = self._walls, self._walls.home
+        _volunteer_for_the_oom_killer()
         os.fchdir(home.fd)
         if home.root:
             os.chroot(home.root)
@@ -156,6 +167,16 @@ class Entry:
         """Take away all system calls but those that a program needs: the last step."""
         if self._filter:
             self._filter.load()
+
+
+def _volunteer_for_the_oom_killer() -> None:
+    """If memory runs out, let the kernel end this program rather than the trainer."""
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    os.write(fd, b"1000")
+    os.close(fd)
 
 
 def _become(uid: int | None, keep: int) -> None:
@@ -177,7 +198,7 @@ def set_limits(request: Message, walls: Confinement) -> None:
         (resource.RLIMIT_FSIZE, request["file_bytes"], request["file_bytes"]),
         (resource.RLIMIT_NOFILE, request["open_files"], request["open_files"]),
         (resource.RLIMIT_STACK, _STACK, _STACK),
-        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_CORE, 1, 1),  # 0 would still start a handler that core_pattern pipes to
         (resource.RLIMIT_MEMLOCK, 0, 0),
         (resource.RLIMIT_MSGQUEUE, 0, 0),
         (resource.RLIMIT_SIGPENDING, 64, 64),
@@ -203,7 +224,8 @@ def _process_limit(request: Message, walls: Confinement) -> int:
 def _interpreter(path: str, box: int | None = None) -> tuple[str, ...]:
     """Return the interpreter that the first line of the program at `path` names, if it does.
 
-    A program directly in the box is made executable on the way: the filter lets linkers only pretend to.
+    The program may be a model's: what it names is of no account unless it is one of the system's. A program
+    directly in the box is made executable on the way: the filter lets linkers only pretend to.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -219,7 +241,17 @@ def _interpreter(path: str, box: int | None = None) -> tuple[str, ...]:
     finally:
         os.close(fd)
     words = line[2:].split() if line.startswith(b"#!") else []
-    return (os.path.realpath(os.fsdecode(words[0])),) if words else ()
+    named = os.path.realpath(os.fsdecode(words[0])) if words else ""
+    return (named,) if _beneath(named, *SYSTEM, PYTHON) else ()
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Return what a path stands for at present: a ruleset holds on to that, not to the name."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _threads_of_user(uid: int) -> int:

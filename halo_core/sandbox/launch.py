@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from halo_core.sandbox.confine import Entry
     from halo_core.sandbox.wire import Message
 
-_NOTE = struct.Struct("<di")
+_NOTE = struct.Struct("<dii")
+"""CPU seconds used before exec, whether exec was reached, the errno that prevented it."""
 _FAILED = 126
 
 
@@ -34,7 +35,7 @@ class Launcher:
         main: Callable[[list[str]], None] | None,
     ) -> int:
         """Fork a child that becomes the program, or in which `main` is called with argv; return its pid."""
-        _NOTE.pack_into(self._note, 0, 0.0, 0)
+        _NOTE.pack_into(self._note, 0, 0.0, 0, 0)
         pid = os.fork()
         if pid:
             return pid
@@ -42,13 +43,18 @@ class Launcher:
             self._become(entry, request, stdio, main)
         except BaseException as error:
             code = (error.errno or -1) if isinstance(error, OSError) else -1
-            _NOTE.pack_into(self._note, 0, time.process_time(), code)
+            _, reached, _ = _NOTE.unpack_from(self._note)
+            _NOTE.pack_into(self._note, 0, time.process_time(), reached, code)
         finally:
             os._exit(_FAILED)
 
-    def failure(self) -> int:
-        """Return 0 if the program was executed, otherwise the errno (or -1) that kept it from that."""
-        return int(_NOTE.unpack_from(self._note)[1])
+    def failure(self) -> tuple[int, bool]:
+        """Return 0 if the program was executed, otherwise the errno (or -1) that kept it from that.
+
+        And whether it was exec that failed, rather than a step before it.
+        """
+        _, reached, code = _NOTE.unpack_from(self._note)
+        return code, bool(reached)
 
     def setup_seconds(self) -> float:
         """CPU time the child used before the program was executed."""
@@ -67,8 +73,8 @@ class Launcher:
             os.dup2(source, fd)
         entry.enter(request)
         os.closerange(3, 1 << 30)
-        _NOTE.pack_into(self._note, 0, time.process_time(), 0)
         entry.seal()
+        _NOTE.pack_into(self._note, 0, time.process_time(), 1, 0)
         argv = request["argv"]
         if main is None:
             os.execve(entry.program, argv, request["env"])

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import struct
+from contextlib import suppress
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 _MOUNT_SETATTR, _AT_RECURSIVE, _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_NOSUID = 442, 0x8000, 1, 2
 _AT_FDCWD = -100
+_MNT_DETACH = 2
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x00020000, 0x04000000, 0x08000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -93,6 +95,37 @@ def has_children() -> bool:
     return True
 
 
+def descendants(pid: int, but: int = 0) -> list[int]:
+    """Return the pids beneath `pid`, as far as they stand still, without `but`."""
+    found: list[int] = []
+    pending = [pid]
+    while pending:
+        parent = pending.pop()
+        try:
+            for task in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{task}/children", "rb") as file:
+                    pending += (new := [int(p) for p in file.read().split()])
+                    found += [p for p in new if p != but]
+        except OSError:
+            continue
+    return found
+
+
+def kill_descendants() -> None:
+    """Kill and reap everything beneath this process.
+
+    All is stopped before anything is killed: what is stopped cannot fork and still counts against the limit
+    on processes, so a fork bomb has no room to outrun the sweep.
+    """
+    stopped: set[int] = set()
+    while running := set(descendants(os.getpid())) - stopped:
+        for pid in running:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+        stopped |= running
+    kill_children()
+
+
 def kill_children(keep: Container[int] = ()) -> None:
     """Kill and reap every child but those in `keep`, and theirs as they are adopted."""
     while doomed := [pid for pid in children() if pid not in keep]:
@@ -125,6 +158,11 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
     texts = [text.encode() or None for text in (source, target, kind)]
     result = _libc.mount(*texts, ctypes.c_ulong(flags), options.encode() or None)
     check(result, f"mount {target}")
+
+
+def unmount(target: str) -> None:
+    """Detach what is mounted at `target`, in use or not."""
+    check(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
 
 
 def make_readonly(target: str) -> None:

@@ -88,14 +88,14 @@ def furnish(home: Box, trees: Iterable[str]) -> None:
     home.move(root, _BOX)
 
 
-def expose(root: str, path: str) -> None:
-    """Make `path` of the machine readable at the same place under `root`; what is not there stays away."""
+def expose(root: str, path: str) -> bool:
+    """Make `path` of the machine readable at the same place under `root`; return whether that was news."""
     if not os.path.lexists(path) or os.path.lexists(root + path):
-        return
+        return False
     os.makedirs(os.path.dirname(root + path), mode=0o755, exist_ok=True)
     if os.path.islink(path):
         os.symlink(os.readlink(path), root + path)
-        return
+        return True
     if stat.S_ISDIR(os.stat(path).st_mode):
         os.mkdir(root + path, 0o755)
     else:
@@ -103,6 +103,19 @@ def expose(root: str, path: str) -> None:
     linux.mount(path, root + path, "", linux.MS_BIND | linux.MS_REC)
     if not stat.S_ISCHR(os.stat(path).st_mode):
         linux.make_readonly(root + path)
+    return True
+
+
+def hide(root: str, path: str) -> None:
+    """Undo `expose`."""
+    if os.path.islink(root + path):
+        os.unlink(root + path)
+        return
+    linux.unmount(root + path)
+    if os.path.isdir(root + path):
+        os.rmdir(root + path)
+    else:
+        os.unlink(root + path)
 
 
 def resize(home: Box, room: int) -> None:

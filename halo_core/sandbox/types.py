@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal
 
 Tier = Literal["strong", "standard", "weak", "none"]
@@ -30,6 +30,12 @@ class Limits:
     """Bytes of stderr that are kept; what is written beyond is dropped, up to `file_bytes` in all."""
     open_files: int = 64
     """Descriptors open at once in each process."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{each.name} must be positive, not {value}")
 
     @property
     def wall(self) -> float:

@@ -7,6 +7,8 @@ import select
 import signal
 import time
 
+from halo_core.sandbox import linux
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
@@ -142,7 +144,7 @@ def cpu_seconds(pid: int, alone: bool) -> float:
         own = time.clock_gettime(~pid << 3 | 2)  # the clock id that clock_getcpuclockid(3) computes
     except OSError:
         return 0.0
-    return own if alone else own + sum(map(_cpu_ticks, descendants(os.getpid(), but=pid))) / _TICKS
+    return own if alone else own + sum(map(_cpu_ticks, linux.descendants(os.getpid(), but=pid))) / _TICKS
 
 
 def _cpu_ticks(pid: int) -> int:
@@ -154,29 +156,13 @@ def _cpu_ticks(pid: int) -> int:
     return sum(map(int, fields[11:15]))
 
 
-def descendants(pid: int, but: int = 0) -> list[int]:
-    """Return the pids beneath `pid`, as far as they stand still, without `but`."""
-    found: list[int] = []
-    pending = [pid]
-    while pending:
-        parent = pending.pop()
-        try:
-            for task in os.listdir(f"/proc/{parent}/task"):
-                with open(f"/proc/{parent}/task/{task}/children", "rb") as file:
-                    pending += (new := [int(p) for p in file.read().split()])
-                    found += [p for p in new if p != but]
-        except OSError:
-            continue
-    return found
-
-
 def starved(wall: float) -> bool:
     """Whether this worker's run that lasted `wall` seconds was, for most of them, running or waiting for a CPU.
 
     A run that slept or waited of its own accord has only itself to blame.
     """
     busy = 0.0
-    for process in descendants(os.getpid()):
+    for process in linux.descendants(os.getpid()):
         try:
             with open(f"/proc/{process}/schedstat", "rb") as file:
                 on_cpu, in_queue, _ = file.read().split()

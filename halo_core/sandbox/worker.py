@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from halo_core.sandbox.wire import Message
 
 _MAINS = {"": None, "probe": probe.main, "guest": guest.main}
+_NOT_A_PROGRAM = 126
+"""The exit code that a shell gives for a file that cannot be executed."""
 
 
 def serve(jobs: socket.socket, walls: Confinement) -> None:
@@ -32,7 +34,7 @@ def serve(jobs: socket.socket, walls: Confinement) -> None:
                 try:
                     _session(session, launcher, walls)
                 finally:
-                    walls.home.wipe()
+                    walls.clear()
     finally:
         walls.sweep()
 
@@ -84,8 +86,12 @@ def run(
         watcher.drain()
     finally:
         watcher.close()
-    failure = launcher.failure()
-    if failure:
+    failure, at_exec = launcher.failure()
+    stderr = watcher.stderr.kept
+    if failure and at_exec and entry.owned and os.path.lexists(f"{walls.home.inside}/{entry.program}"):
+        status = _NOT_A_PROGRAM << 8
+        stderr = bytearray(f"{entry.program}: {os.strerror(failure)}\n".encode())
+    elif failure:
         return {"failure": failure}, ()
     cpu = max(0.0, usage.ru_utime + usage.ru_stime - launcher.setup_seconds())
     peak = usage.ru_maxrss * 1024
@@ -101,7 +107,7 @@ def run(
         "inconclusive": watcher.starved,
         "tier": walls.tier,
     }
-    return reply, (watcher.stdout.kept, watcher.stderr.kept)
+    return reply, (watcher.stdout.kept, stderr)
 
 
 def _stdin(main: str, fds: list[int]) -> int:

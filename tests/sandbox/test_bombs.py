@@ -94,7 +94,7 @@ def test_a_program_that_would_exhaust_the_machine(walled: Sandbox, bomb: str) ->
             limits=RUN_LIMITS,
         )
         elapsed = time.monotonic() - started
-    assert elapsed < 9  # the wall clock limit, and once more if the machine was busy
+    assert elapsed < 15  # the wall clock limit, once more if the machine was busy, and patience with that
     assert outcome.cpu_seconds < 1.5
     assert len(outcome.stdout) <= MB
     if limit is not None and not outcome.inconclusive:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -139,6 +140,13 @@ def test_many_threads_at_once(box: Sandbox) -> None:
         assert list(pool.map(ask, range(100))) == [b"%d" % n for n in range(100)]
 
 
+def open_to_all(folder: Path) -> None:
+    """Let every user enter `folder`, so that nothing but the sandbox keeps a program out."""
+    for place in (folder, *folder.parents):
+        if place.stat().st_uid == os.getuid() and not place.stat().st_mode & 0o1:
+            place.chmod(0o755)
+
+
 def _children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -266,3 +274,47 @@ def test_one_line_says_which_tier_holds(box: Sandbox) -> None:
 def test_importing_the_sandbox_is_light() -> None:
     program = "import halo_core.sandbox, sys; sys.exit('torch' in sys.modules or 'subprocess' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"not a program", b"\x7fELFgarbage", b"#!/no/such/interpreter\n"])
+def test_a_sample_that_is_no_program_is_at_fault_itself(box: Sandbox, content: bytes) -> None:
+    with box.workspace() as space:
+        space.write("program", content, executable=True)
+        outcome = space.run(["./program"])
+        assert (outcome.exit_code, outcome.stdout) == (126, b"")
+        with pytest.raises(SandboxError, match="No such file"):
+            space.run(["./missing"])
+
+
+def test_a_sample_cannot_name_a_file_it_wants_to_read_as_its_interpreter(
+    walled: Sandbox, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("#!/bin/cat\nsecret")
+    secret.chmod(0o755)
+    open_to_all(tmp_path)
+    with walled.workspace() as space:
+        space.write("program", f"#!{secret}\n".encode(), executable=True)
+        outcome = space.run(["./program"])
+        assert b"secret\n" not in outcome.stdout
+        assert outcome.exit_code == 126
+
+
+def test_what_a_verifier_names_can_be_read_as_it_is_now(
+    walled: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("data")
+    for content in (b"one", b"two"):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / "x").write_bytes(content)
+        open_to_all(folder)
+        assert walled.run(["/bin/cat", str(folder / "x")], readable=[folder]).stdout == content
+    assert walled.run(["/bin/cat", str(folder / "x")]).exit_code == 1
+
+
+def test_limits_must_be_positive() -> None:
+    with pytest.raises(ValueError, match="cpu_seconds"):
+        Limits(cpu_seconds=0)
+    with pytest.raises(ValueError, match="processes"):
+        Limits(processes=-1)
