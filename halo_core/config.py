@@ -109,15 +109,6 @@ class RunConfig(_Section):
     sandbox: Literal["auto", "strong", "standard", "weak", "none"] = "auto"
     """How well untrusted code must be contained; auto takes the best tier and refuses a weak one."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _default_names(cls, raw: Any) -> Any:
-        """Let a section that only sets options mean the default driver's."""
-        if not isinstance(raw, Mapping):
-            return raw
-        nameless = [key for key in SINGLE if isinstance(raw.get(key), Mapping) and "name" not in raw[key]]
-        return {**raw, **{key: {"name": cls.model_fields[key].default.name, **raw[key]} for key in nameless}}
-
 
 def read_config(raw: Mapping[str, Any], *, where: str = "configuration") -> RunConfig:
     """Check `raw` and return it typed. Raises a `ConfigError` that names the first offending key."""
@@ -278,11 +269,10 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key_node, _ in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None or key_node.tag == "tag:yaml.org,2002:merge":
-                continue
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"key {key!r} is given twice", key_node.start_mark
                 )
-            seen.add(key)
+            if key is not None:
+                seen.add(key)
         return super().construct_mapping(node, deep)

@@ -178,6 +178,28 @@ def test_what_was_judged_before_a_generator_broke_is_on_disk(tmp_path: Path, fai
     assert len(sample(run, hooks)) == 32
 
 
+def test_when_the_generator_breaks_what_has_not_begun_is_not_judged(tmp_path: Path) -> None:
+    gate, judged = threading.Event(), set()
+
+    @driver
+    class Gated(FakeVerifier):
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            judged.add(completion.text.split()[1])
+            assert gate.wait(10)
+            return super().check(prompt, completion)
+
+    def change(number: int, batch: list[Completion]) -> list[Completion]:
+        if number == IN_FLIGHT:
+            threading.Timer(0.1, gate.set).start()
+            raise OSError("out of memory")
+        return batch
+
+    run, hooks = fake_run(tmp_path, generator=Script(change=change), verifier=Gated())
+    with pytest.raises(OSError, match="out of memory"):
+        sample(run, hooks)
+    assert judged <= {"0", "1"}, "two batches are judged at once; two more were waiting"
+
+
 CHANGES: dict[str, Callable[[int, list[Completion]], list[Completion]]] = {
     "left out": lambda number, batch: batch[1:] if number == 1 else batch,
     "a batch left out": lambda number, batch: [] if number == 1 else batch,
@@ -275,6 +297,18 @@ def test_after_the_verifier_is_mended_the_round_is_as_if_it_had_never_broken(
     run, hooks = fake_run(tmp_path / "run", **sizes)
     assert sample(run, hooks) == whole
     assert [s for batch in run.ledger.batches(1, "train", run.prompts) for s in batch] == whole
+
+
+def test_what_was_judged_before_the_verifier_broke_is_not_done_again(tmp_path: Path) -> None:
+    run, hooks = fake_run(
+        tmp_path, generator=told(lambda number, _: "right" if number < 5 else "error"), prompts=16
+    )
+    with pytest.raises(VerifierError):
+        sample(run, hooks)
+    seen: list[int] = []
+    run, hooks = fake_run(tmp_path, generator=Script(seen=seen), prompts=16)
+    assert len(sample(run, hooks)) == 64
+    assert seen == list(range(5, 16))
 
 
 def test_errors_within_the_limit_stay_when_a_round_is_gone_on_with(tmp_path: Path) -> None:

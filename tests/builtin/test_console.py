@@ -120,6 +120,18 @@ def test_an_error_is_left_to_the_command_line(tmp_path: Path, capsys: pytest.Cap
     assert "adapter" not in capsys.readouterr().out
 
 
+def test_no_result_of_a_run_that_broke_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Failing:
+        @hookimpl
+        def on_cycle_end(self, report: CycleReport) -> None:
+            if report.cycle == 1:
+                raise OSError("tracker gone")
+
+    with pytest.raises(OSError, match="tracker gone"):
+        reported(tmp_path, ConsoleReport(), plugins=[Failing()])
+    assert "adapter" not in capsys.readouterr().out
+
+
 def hopeless() -> Any:
     from halo_core.drivers import driver
     from halo_core.testing import FakeVerifier

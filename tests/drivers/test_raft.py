@@ -169,6 +169,13 @@ def test_the_same_tokens_for_another_prompt_are_another_sample() -> None:
     assert picked(RAFT().select(samples, seed=0)) == [("p", 0, 1.0), ("q", 0, 1.0)]
 
 
+def test_other_tokens_of_the_same_text_are_another_sample(make_sample: Make) -> None:
+    samples = [make_sample("p", n, text="ab", ids=ids) for n, ids in enumerate([(1, 2), (3,), (1, 2)])]
+    assert sorted(s.weight for s in RAFT(keep_top=1).select(samples, seed=0)) == [1.0, 2.0], (
+        "trained on as sampled"
+    )
+
+
 def test_texts_are_compared_where_there_are_no_tokens(make_sample: Make) -> None:
     samples = [make_sample("p", n, text=text, ids=()) for n, text in enumerate(["a", "b", "a"])]
     assert sorted(s.weight for s in RAFT(keep_top=1).select(samples, seed=0)) == [1.0, 2.0]
