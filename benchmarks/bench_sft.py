@@ -1,0 +1,150 @@
+"""Useful tokens a second of trainer `sft` against TRL's `SFTTrainer`, on the CPU.
+
+    pip install trl
+    python benchmarks/bench_sft.py
+
+Both train the same LoRA (rank 16, all seven projections, dropout 0.05) on the same Llama of random weights,
+in float32, for one epoch over the same token sequences, with the loss on the completions only, AdamW, a
+constant rate, gradients clipped at 0.3 and 32 sequences an optimizer step. Useful tokens are those of
+prompts and completions, padding left out. Lengths are log-normal, as those of sampled programs are.
+
+TRL gets what suits it: tokens prepared beforehand, gradient checkpointing, bf16, logging and saving off,
+no padding to multiples, micro-batches of 8 sequences (less padding than 32 at once), its default random
+order, and, as a second contestant, transformers' grouping by length. Packing and padding-free batches need
+attention kernels that a CPU does not have. Only the training is timed: models, adapters, data sets and
+trainers are made before. The three take turns; medians and their ratios are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import transformers
+
+from halo_core.actor import Actor, ModelConfig
+from halo_core.drivers.sft import SFT
+from halo_core.pretrain import Pair, new_checkpoint, new_tokenizer
+from halo_core.training import Example, fit
+
+VOCABULARY, LR, STEP, MICRO = 4096, 1e-4, 32, 8
+ARCHITECTURE = {
+    "model_type": "llama",
+    "vocab_size": VOCABULARY,
+    "hidden_size": 256,
+    "intermediate_size": 704,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 1024,
+    "tie_word_embeddings": True,
+}
+
+
+def draw_examples(count: int, seed: int) -> list[Example]:
+    """Sequences of random tokens: prompts of 16 to 96, completions of median 100 and at most 512."""
+    rng = random.Random(seed)
+
+    def tokens(length: int) -> tuple[int, ...]:
+        return tuple(rng.randrange(1, VOCABULARY) for _ in range(length))
+
+    lengths = [min(max(int(rng.lognormvariate(4.6, 0.6)), 8), 512) for _ in range(count)]
+    return [Example(tokens(rng.randrange(16, 96)), (*tokens(length - 1), 0)) for length in lengths]
+
+
+def halo_trainer(model: Path, examples: list[Example]) -> Callable[[], object]:
+    actor = Actor(ModelConfig(name=str(model), device="cpu", dtype="float32"))
+    options = SFT(batch_size=STEP)
+    options.prepare(actor, seed=0)
+    return lambda: fit(actor, examples, options, lr=LR, seed=0)
+
+
+def trl_trainer(model: Path, examples: list[Example], out: str, order: str) -> Callable[[], object]:
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
+
+    config = SFTConfig(
+        output_dir=out,
+        per_device_train_batch_size=MICRO,
+        gradient_accumulation_steps=STEP // MICRO,
+        learning_rate=LR,
+        lr_scheduler_type="constant",
+        max_grad_norm=0.3,
+        num_train_epochs=1,
+        completion_only_loss=True,
+        max_length=None,
+        pad_to_multiple_of=None,
+        gradient_checkpointing=False,
+        bf16=False,
+        use_cpu=True,
+        train_sampling_strategy=order,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+    )
+    rows = [
+        {
+            "input_ids": [*it.prompt_ids, *it.completion_ids],
+            "completion_mask": [0] * len(it.prompt_ids) + [1] * len(it.completion_ids),
+        }
+        for it in examples
+    ]
+    modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    trainer = SFTTrainer(
+        model=transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        processing_class=transformers.AutoTokenizer.from_pretrained(model),
+        peft_config=LoraConfig(
+            r=16, lora_alpha=32, lora_dropout=0.05, target_modules=modules, task_type="CAUSAL_LM"
+        ),
+    )
+    return trainer.train
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--examples", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--cpu-time", action="store_true", help="count CPU seconds: for a machine with other work to do"
+    )
+    args = parser.parse_args()
+
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+    clock = time.process_time if args.cpu_time else time.perf_counter
+    examples = draw_examples(args.examples, seed=0)
+    useful = sum(map(len, examples))
+    rates: dict[str, list[float]] = {"halo": [], "trl": [], "trl, grouped by length": []}
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / "model"
+        new_checkpoint(model, ARCHITECTURE, new_tokenizer([Pair("a", "b")], 512), seed=0)
+        for turn in range(args.rounds + 1):  # the first warms up and is not counted
+            ready = {
+                "halo": halo_trainer(model, examples),
+                "trl": trl_trainer(model, examples, folder, "random"),
+                "trl, grouped by length": trl_trainer(model, examples, folder, "group_by_length"),
+            }
+            for name, train in ready.items():
+                begin = clock()
+                train()
+                if turn:
+                    rates[name].append(useful / (clock() - begin))
+    medians = {name: statistics.median(found) for name, found in rates.items()}
+    for name, rate in medians.items():
+        spread = f"{min(rates[name]):.0f} to {max(rates[name]):.0f}"
+        print(f"{name:24} {rate:8.0f} useful tokens/s ({spread})   halo is {medians['halo'] / rate:.2f} x")
+
+
+if __name__ == "__main__":
+    main()
