@@ -1,7 +1,7 @@
 """Write docs/cli.md from the commands' own help.
 
-    python docs/make_cli.py           write it
-    python docs/make_cli.py --check   exit 1 if it is out of date
+python docs/make_cli.py           write it
+python docs/make_cli.py --check   exit 1 if it is out of date
 """
 
 from __future__ import annotations

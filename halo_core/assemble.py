@@ -7,8 +7,10 @@ run_cycles(run, hooks)
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from halo_core.config import (
 from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.discovery import Loaded, Source, check_class, load
 from halo_core.drivers import Demo, Generator, LRPolicy, Reward, Selector, Trainer, Verifier
-from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
+from halo_core.errors import ConfigError, DataError, RunError, SandboxError, did_you_mean
 from halo_core.hooks import Hooks, blamed
 from halo_core.ledger import Ledger
 from halo_core.options import build, options_of
@@ -44,6 +46,7 @@ BASES: Mapping[str, type] = {
 }
 """The interface that each kind of driver implements."""
 
+_TIERS = ("none", "weak", "standard", "strong")
 _FREE = ("workers",)
 """Keys that may change when a run is gone on with: they do not touch its result."""
 
@@ -121,6 +124,7 @@ class Plan:
         if ledger.exists:
             self._check_same(ledger)
             self.preflight()
+            _check_tier(ledger)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
         else:
             ledger.check_unused()
@@ -128,7 +132,7 @@ class Plan:
             self.check_prompts([*prompts, *heldout])
             self.preflight()
             _ = actor.model, actor.tokenizer  # one that cannot be loaded must not leave a run behind
-            ledger.begin(self.config.model_dump(mode="json"), self._manifest(), prompts, heldout)
+            ledger.begin(self.config.model_dump(mode="json"), self._manifest(), prompts, heldout, _machine())
         return Run(self.config, ledger, actor, prompts, heldout, progress), hooks
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
@@ -191,6 +195,29 @@ class Plan:
         specs |= {f"verifier:{short_name(spec.name)}": spec for spec in self.config.verifier}
         rows = [asdict(self.drivers.sources[key]) | {"options": spec.options} for key, spec in specs.items()]
         return rows + [asdict(source) | {"options": options} for _, source, options in self.plugins]
+
+
+def _machine() -> dict[str, Any]:
+    """Return what a run's results may depend on besides its configuration."""
+    held = sandbox.running()
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {
+            name: version(name) for name in ("halo-core", "torch", "transformers", "peft", "accelerate")
+        },
+        "sandbox": held.tier if held else None,
+    }
+
+
+def _check_tier(ledger: Ledger) -> None:
+    """Raise a `SandboxError` when less is contained now than when the run began: the tier never drops in a run."""
+    began, held = ledger.machine().get("sandbox"), sandbox.running()
+    if began in _TIERS and held is not None and _TIERS.index(held.tier) < _TIERS.index(began):
+        raise SandboxError(
+            f"{ledger.directory} was begun in sandbox tier {began!r}, and only {held.tier!r} holds now",
+            hint="halo doctor says what keeps it from holding; or begin another run with another --output",
+        )
 
 
 def _load(kind: str, spec: DriverSpec) -> Loaded:

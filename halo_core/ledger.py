@@ -1,6 +1,7 @@
 """What a run leaves on disk, behind one module.
 
     run.yaml                     resolved configuration
+    machine.json                 versions, and the sandbox tier that held when the run began
     plugins.json                 every driver and plugin: kind, name, distribution, version, options
     prompts.jsonl heldout.jsonl  the prompts as they were read, so the directory stands on its own
     cycles/003/samples.jsonl     one line a batch: completions with verdicts (heldout.jsonl: the same, held-out)
@@ -41,7 +42,7 @@ from halo_core.types import (
     Verdict,
 )
 
-_BEGIN = ("plugins.json", "prompts.jsonl", "heldout.jsonl", "run.yaml")
+_BEGIN = ("plugins.json", "machine.json", "prompts.jsonl", "heldout.jsonl", "run.yaml")
 _FILES: Mapping[Split, str] = {"train": "samples.jsonl", "heldout": "heldout.jsonl"}
 
 
@@ -88,12 +89,22 @@ class Ledger:
         plugins: Sequence[Any],
         prompts: Sequence[Prompt],
         heldout: Sequence[Prompt],
+        machine: Mapping[str, Any] | None = None,
     ) -> None:
         """Write what the run is made of; `run.yaml` last, since its presence marks a run."""
+        self._write("machine.json", json.dumps(machine or {}, indent=2) + "\n")
         self._write("plugins.json", json.dumps(plugins, indent=2) + "\n")
         for name, rows in (("prompts.jsonl", prompts), ("heldout.jsonl", heldout)):
             self._write(name, "".join(json.dumps(_prompt_row(prompt), default=str) + "\n" for prompt in rows))
         self._write("run.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+    def machine(self) -> dict[str, Any]:
+        """Return what the run was begun on."""
+        path = self.directory / "machine.json"
+        if not path.is_file():
+            return {}
+        with _reading(path):
+            return dict(json.loads(path.read_bytes()))
 
     def config(self) -> dict[str, Any]:
         """Return the configuration the run was begun with."""

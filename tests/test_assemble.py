@@ -5,17 +5,21 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from halo_core import assemble
 from halo_core.assemble import BASES, Plan, next_directory
 from halo_core.config import SINGLE, read_config
 from halo_core.discovery import GROUPS
-from halo_core.errors import ConfigError, DataError, PluginError, RunError
+from halo_core.errors import ConfigError, DataError, PluginError, RunError, SandboxError
+from halo_core.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.options import options_of
 from halo_core.testing import FakeActor
+from halo_core.types import Prompt
 
 DRIVERS = Path(__file__).with_name("fake_drivers.py")
 Write = Callable[..., Path]
@@ -435,3 +439,13 @@ def test_the_next_directory_is_named_by_verifier_and_policy(tmp_path: Path) -> N
     (tmp_path / "gcc-exponential-1").mkdir()
     (tmp_path / "gcc-exponential-3").mkdir()
     assert next_directory(tmp_path, config) == tmp_path / "gcc-exponential-2"
+
+
+def test_a_run_is_not_gone_on_with_in_a_lower_tier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.begin({}, [], [Prompt("a", "x")], [], {"sandbox": "strong"})
+    monkeypatch.setattr(assemble.sandbox, "running", lambda: SimpleNamespace(tier="standard"))
+    with pytest.raises(SandboxError, match="begun in sandbox tier 'strong', and only 'standard' holds"):
+        assemble._check_tier(ledger)
+    monkeypatch.setattr(assemble.sandbox, "running", lambda: SimpleNamespace(tier="strong"))
+    assemble._check_tier(ledger)

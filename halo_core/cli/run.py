@@ -60,6 +60,7 @@ def resume(
 
 
 def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool) -> None:
+    from halo_core import sandbox
     from halo_core.builtin.console import ConsoleReport, JSONReport
     from halo_core.ledger import Ledger
     from halo_core.loop import run_cycles
@@ -69,6 +70,12 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool) -> None:
     _introduce(plan, report.note)
     with Ledger(directory).locked():
         run, hooks = plan.open(directory, report)
+        held = sandbox.running()
+        report.note(
+            held.describe().replace(": ", "  ", 1)
+            if held
+            else "sandbox  not started: the verifier has not asked for it"
+        )
         hooks.register(report, name="console")
         with _interruptible(run):
             run_cycles(run, hooks)

@@ -37,6 +37,7 @@ __all__ = [
     "configure",
     "doctor",
     "get",
+    "running",
     "start",
 ]
 
@@ -65,8 +66,13 @@ def get() -> Sandbox:
     global _current
     with _lock:
         if _current is None or not _current.usable:
-            _current = start(_mode)
+            _current = start(_current.tier if _current else _mode)  # the tier never drops within a process
         return _current
+
+
+def running() -> Sandbox | None:
+    """Return the process-wide sandbox if `get` has started it."""
+    return _current
 
 
 def doctor() -> list[Finding]:
