@@ -71,11 +71,8 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool) -> None:
     with Ledger(directory).locked():
         run, hooks = plan.open(directory, report)
         held = sandbox.running()
-        report.note(
-            held.describe().replace(": ", "  ", 1)
-            if held
-            else "sandbox  not started: the verifier has not asked for it"
-        )
+        if held:
+            report.note(held.describe().replace(": ", "  ", 1))
         hooks.register(report, name="console")
         with _interruptible(run):
             run_cycles(run, hooks)
