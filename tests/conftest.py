@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
+settings.register_profile("halo", deadline=None, derandomize=True)  # a busy machine is no failure
+settings.load_profile("halo")
 DRIVERS = Path(__file__).with_name("fake_drivers.py")
 
 
