@@ -25,7 +25,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 import transformers
 
 from halo_core.actor import Actor, ModelConfig
@@ -100,7 +99,7 @@ def trl_trainer(model: Path, examples: list[Example], out: str, order: str) -> C
     ]
     modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     trainer = SFTTrainer(
-        model=transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
+        model=transformers.AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
         args=config,
         train_dataset=Dataset.from_list(rows),
         processing_class=transformers.AutoTokenizer.from_pretrained(model),

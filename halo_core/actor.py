@@ -23,6 +23,10 @@ from halo_core.types import Prompt
 if TYPE_CHECKING:
     import torch
 
+# Threads of torch that spin while they wait starve whatever else runs, verifiers above all, and then each
+# other: sampling was 16 times slower on two busy cores. OpenMP reads this when torch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The attention and MLP projections of the Llama family, which LoRA adapts by default."""
 
@@ -51,9 +55,6 @@ class Actor:
     """A causal language model with its tokenizer, sampled from and trained in place."""
 
     def __init__(self, config: ModelConfig) -> None:
-        # Threads of torch that spin while they wait starve whatever else runs, verifiers above all, and
-        # then each other: sampling was 40 times slower on two busy cores. Read when torch is first loaded.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         self.config = config
         self.progress: Callable[[int, int, float], None] | None = None
         """Called by trainers after each optimizer step with (steps done, steps in all, loss)."""
