@@ -25,6 +25,7 @@ SINGLE = ("generator", "reward", "selector", "trainer", "lr_policy")
 """Sections that hold one driver."""
 LISTS = ("verifier", "plugins")
 """Sections that hold any number."""
+_NAMELESS = "a driver needs a name"
 
 
 class _Section(BaseModel):
@@ -44,7 +45,7 @@ class DriverSpec(_Section):
             return {"name": value}
         if isinstance(value, Mapping):
             if not isinstance(value.get("name"), str):
-                raise ValueError("a driver needs a name")
+                raise ValueError(_NAMELESS)
             return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
         return value
 
@@ -255,7 +256,7 @@ def _complaint(error: ValidationError, where: str) -> ConfigError:
             section = section.model_fields[part].annotation if hasattr(section, "model_fields") else section
         fields = getattr(section, "model_fields", None) or getattr(section, "__pydantic_fields__", {})
         return ConfigError(f"{where}: unknown key {'.'.join(path)!r}", hint=did_you_mean(path[-1], fields))
-    if first["type"] == "missing" and path == ["verifier"]:
+    if path[:1] == ["verifier"] and (first["type"] == "missing" or first["msg"].endswith(_NAMELESS)):
         return ConfigError(
             "no verifier was named", hint="say what judges: --verifier gcc (halo plugins lists them)"
         )

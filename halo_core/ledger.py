@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ class Ledger:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory against a second process; the lock dies with its owner."""
+        is_new = not self.directory.exists()
         with _disk(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
             lock = (self.directory / ".lock").open("w")
@@ -81,7 +82,13 @@ class Ledger:
                 raise RunError(
                     f"{self.directory} is in use by another process", hint="wait for it, or stop it"
                 ) from error
-            yield
+            try:
+                yield
+            finally:
+                if is_new and not self.exists:  # nothing came of it
+                    with suppress(OSError):
+                        (self.directory / ".lock").unlink()
+                        self.directory.rmdir()
 
     def begin(
         self,

@@ -72,7 +72,7 @@ def test_an_unknown_key_is_refused_at_every_depth(raw: dict[str, Any], key: str,
         ({"plugins": [{"a": 1}]}, "plugins.0: a driver needs a name"),
         ({"plugins": [3]}, "plugins.0: "),
         ({"plugins": None}, "plugins: "),
-        ({"verifier": [{"name": 3}]}, "verifier.0: a driver needs a name"),
+        ({"verifier": [{"name": 3}]}, "no verifier was named"),
         ({1: 2}, "configuration: "),
     ],
 )

@@ -315,6 +315,19 @@ def test_prompts_that_are_gone_are_one_line(ledger: Ledger) -> None:
         ledger.prompts("heldout")
 
 
+def test_a_place_where_nothing_was_begun_is_left_as_it_was(tmp_path: Path) -> None:
+    new, old = Ledger(tmp_path / "new"), Ledger(tmp_path / "old")
+    old.directory.mkdir()
+    for ledger in (new, old):
+        with pytest.raises(KeyError), ledger.locked():
+            raise KeyError
+    assert not new.directory.exists()
+    assert old.directory.exists()
+    with new.locked():
+        begun(new)
+    assert new.exists
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from halo_core.ledger import Ledger\n"

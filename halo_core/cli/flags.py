@@ -70,6 +70,8 @@ def _merge(given: dict[str, Any]) -> dict[str, Any]:
     from halo_core.options import parse_assignments
 
     raw = load_yaml(given["config"]) if given["config"] else {}
+    if given["verifier"]:  # before the settings, which may address one, and after them, to go over them
+        assign(raw, "verifier", given["verifier"])
     for path, value in parse_assignments(given["set"] or (), flag="--set").items():
         assign(raw, path, value)
     if given["verifier"]:

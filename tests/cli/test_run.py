@@ -154,7 +154,7 @@ def test_bad_prompts(run: Halo, tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text(text)
     assert says in run("--data", path).complaint()
-    assert not Path("run/run.yaml").exists()
+    assert not Path("run").exists(), "nothing is left of what never began"
 
 
 @pytest.mark.parametrize(
@@ -185,6 +185,10 @@ def test_no_verifier(halo: Halo) -> None:
     answer = halo("run")
     assert "no verifier was named" in answer.complaint()
     assert "--verifier gcc" in answer.remedy()
+
+
+def test_options_of_a_verifier_that_was_not_named(halo: Halo) -> None:
+    assert "no verifier was named" in halo("run", "-V", "standard=c11").complaint()
 
 
 def test_prompts_without_a_model(halo: Halo, fakes: list[str], prompts: Path) -> None:
@@ -330,6 +334,9 @@ def test_a_file_then_settings_then_flags(halo: Halo, fakes: list[str], tmp_path:
         (["--selector-opt", "cap=2"], ("selector", "cap"), 2),
         (["-V", "mode=strict"], ("verifier", 0, "mode"), "strict"),
         (["-V", "Words.mode=strict"], ("verifier", 0, "mode"), "strict"),
+        (["--set", "verifier.Words.mode=strict"], ("verifier", 0, "mode"), "strict"),
+        (["--set", "verifier.mode=strict"], ("verifier", 0, "mode"), "strict"),
+        (["--set", "verifier=nope"], ("verifier", 0, "mode"), "plain"),
         (["-L", "base_lr=5e-5"], ("lr_policy", "base_lr"), 5e-5),
         (["--lr-opt", "base_lr=5e-5"], ("lr_policy", "base_lr"), 5e-5),
         (["-G", "batch=3"], ("generator", "batch"), 3),
