@@ -46,11 +46,9 @@ def sft(
     which is trained whole. The schedule is cosine unless -T schedule= says otherwise.
     """
     from halo_core.actor import ModelConfig
-    from halo_core.builtin.console import ConsoleReport
     from halo_core.drivers.sft import SFT
-    from halo_core.errors import ConfigError, RunError
+    from halo_core.errors import ConfigError
     from halo_core.options import build, parse_assignments
-    from halo_core.pretrain import read_pairs, train_checkpoint
 
     if not model and scratch is None:
         raise ConfigError(
@@ -58,39 +56,48 @@ def sft(
         )
     if save_dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"--save-dtype {save_dtype!r} is none of float32, bfloat16 and float16")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise RunError(f"{output} is not empty", hint="choose another place with --output")
-    architecture = _architecture(scratch) if scratch else None
-    options = {
-        "schedule": "cosine",
-        "full": scratch is not None,
-        **parse_assignments(trainer_opt or (), flag="-T"),
+    _check_unused(output)
+    given = parse_assignments(trainer_opt or (), flag="-T")
+    options = {"schedule": "cosine", "full": scratch is not None, **given}
+    settings = {
+        "model": ModelConfig(name=model, device=device),
+        "architecture": _architecture(scratch) if scratch else None,
+        "vocab_size": vocab_size,
+        "chat_template": _read(chat_template) if chat_template else None,
+        "trainer": build(SFT, options, where="trainer 'sft'"),
+        "lr": lr,
+        "seed": seed,
+        "save_dtype": save_dtype,
     }
-    trainer = build(SFT, options, where="trainer 'sft'")
+    _train(data, output, settings, quiet=quiet)
+
+
+def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -> None:
+    from halo_core.builtin.console import ConsoleReport
+    from halo_core.pretrain import read_pairs, train_checkpoint
+
     pairs = read_pairs(data)
-    template = _read(chat_template) if chat_template else None
     report = ConsoleReport(quiet=quiet)
     report.note(f"{len(pairs)} pairs from {data}")
     with report.stage("train", 0, "steps") as advance:
-        made = train_checkpoint(
-            pairs,
-            output,
-            model=ModelConfig(name=model, device=device),
-            architecture=architecture,
-            vocab_size=vocab_size,
-            chat_template=template,
-            trainer=trainer,
-            lr=lr,
-            seed=seed,
-            save_dtype=save_dtype,  # type: ignore[arg-type]
-            progress=lambda done, total, loss: advance(total=total, note=f"loss {loss:.3f}"),
-        )
+
+        def step(_done: int, total: int, loss: float) -> None:
+            advance(total=total, note=f"loss {loss:.3f}")
+
+        made = train_checkpoint(pairs, output, progress=step, **settings)
     skipped = f", {made.skipped} pairs too long" if made.skipped else ""
     stats = made.stats
     typer.echo(
         f"{made.path}: {made.parameters} parameters, {stats.steps} steps, {stats.tokens} tokens{skipped}, "
         f"loss {stats.loss_first:.3f} > {stats.loss_last:.3f}"
     )
+
+
+def _check_unused(output: Path) -> None:
+    from halo_core.errors import RunError
+
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise RunError(f"{output} is not empty", hint="choose another place with --output")
 
 
 def _architecture(path: Path) -> dict[str, Any]:
