@@ -1,0 +1,73 @@
+"""`halo sft`, as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ARCHITECTURE = """
+model_type: llama
+hidden_size: 16
+intermediate_size: 32
+num_hidden_layers: 1
+num_attention_heads: 2
+num_key_value_heads: 2
+max_position_embeddings: 64
+tie_word_embeddings: true
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    pairs = [{"prompt": "Say hi.", "completion": "hi"}, {"prompt": "Say bye.", "completion": "bye bye"}]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    (tmp_path / "tiny.yaml").write_text(ARCHITECTURE)
+    return tmp_path
+
+
+def halo(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "halo_core", "sft", *arguments]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True)
+
+
+def test_from_scratch_then_further_with_lora(files: Path) -> None:
+    first = ["-d", "pairs.jsonl", "-o", "base", "--scratch", "tiny.yaml", "--vocab-size", "300"]
+    done = halo(files, *first, "-T", "epochs=2", "--lr", "1e-2")
+    assert done.returncode == 0, done.stderr
+    assert "2 steps" in done.stdout
+    assert (files / "base" / "model.safetensors").is_file()
+    done = halo(files, "-d", "pairs.jsonl", "-o", "tuned", "-m", "base", "-q")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("tuned: ")
+    assert (files / "tuned" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["-d", "pairs.jsonl", "-o", "out"], "nothing to start from"),
+        (["-d", "pairs.jsonl", "-o", ".", "--scratch", "tiny.yaml"], "is not empty"),
+        (["-d", "none.jsonl", "-o", "out", "--scratch", "tiny.yaml"], "none.jsonl"),
+        (["-d", "pairs.jsonl", "-o", "out", "--scratch", "none.yaml"], "none.yaml"),
+        (["-d", "pairs.jsonl", "-o", "out", "--scratch", "pairs.jsonl"], "pairs.jsonl: not YAML"),
+        (
+            ["-d", "pairs.jsonl", "-o", "out", "--scratch", "tiny.yaml", "-T", "epoch=1"],
+            "did you mean 'epochs'?",
+        ),
+        (
+            ["-d", "pairs.jsonl", "-o", "out", "--scratch", "tiny.yaml", "--save-dtype", "int8"],
+            "'int8' is none of",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_is_one_line(files: Path, arguments: list[str], complaint: str) -> None:
+    done = halo(files, *arguments)
+    assert done.returncode in (1, 2)
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (files / "out").exists()
