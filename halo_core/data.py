@@ -96,6 +96,8 @@ def _parse(line: str, place: str) -> Any:
 
 
 def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
+    if not source.startswith("hf:") and not Path(source).is_file():
+        raise DataError(f"{source}: No such file or directory")
     try:
         import datasets
     except ImportError as error:
@@ -107,11 +109,7 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
             name, _, split = source.removeprefix("hf:").partition(":")
             table = datasets.load_dataset(name, split=split or "train")
         else:
-            if not Path(source).is_file():
-                raise DataError(f"{source}: No such file or directory")
             table = datasets.load_dataset(Path(source).suffix[1:], data_files=source, split="train")
-    except DataError:
-        raise
     except Exception as error:
         raise DataError(f"{source}: {str(error).splitlines()[0]}") from error
     for number, row in enumerate(table, 1):
