@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import cast
 
 from halo_core.errors import SandboxError
-from halo_core.sandbox import values, wire
+from halo_core.sandbox import cgroups, values, wire
 from halo_core.sandbox.calls import Answer, Calls, Channel, Tampering
 from halo_core.sandbox.types import Limits, Mode, Outcome, Tier
 
@@ -450,5 +450,10 @@ def _memory_file(data: bytes) -> int:
 
 
 def _launch_error(program: str, code: int) -> SandboxError:
+    if code == cgroups.LOST:
+        return SandboxError(
+            f"cannot run {program!r} within its limits: its control group is gone or cannot be entered",
+            hint="`halo doctor` says whether cgroup v2 is still delegated; start halo again",
+        )
     reason = os.strerror(code) if code > 0 else "internal error"
     return SandboxError(f"cannot run {program!r}: {reason}", hint="check that it exists and is executable")

@@ -21,6 +21,7 @@ from halo_core.sandbox import landlock, linux, namespaces, seccomp
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from halo_core.sandbox.box import Box
+    from halo_core.sandbox.cgroups import Group
     from halo_core.sandbox.wire import Message
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
@@ -37,9 +38,10 @@ _CACHED = 64
 class Confinement:
     """The walls of one box."""
 
-    def __init__(self, tier: str, home: Box, *, abi: int) -> None:
+    def __init__(self, tier: str, home: Box, *, abi: int, group: Group | None = None) -> None:
         self.tier = tier
         self.home = home
+        self.group = group
         self.abi = abi
         self.walled = tier in ("standard", "strong")
         self._rulesets: dict[object, landlock.Ruleset] = {}
@@ -56,6 +58,8 @@ class Confinement:
     def prepare(self, request: Message) -> Entry:
         """Get everything ready that a child will need for `request`."""
         program, trees, files = self._program(request)
+        if self.group:
+            self.group.limit(request["memory_bytes"], _processes(request))
         readable = tuple(request["readable"])
         if self.tier == "strong":
             for path in (*trees, *files, *readable):
@@ -126,6 +130,8 @@ class Confinement:
         if self.tier == "strong":
             namespaces.kill_everything()
         elif linux.has_children():
+            if self.group:
+                self.group.kill()
             linux.kill_descendants()
 
 
@@ -150,6 +156,8 @@ class Entry:
     def enter(self, request: Message) -> None:
         """Confine this process. Descriptors from 3 up are still open afterwards."""
         walls, home = self._walls, self._walls.home
+        if walls.group:
+            walls.group.join()
         _volunteer_for_the_oom_killer()
         os.fchdir(home.fd)
         if home.root:
@@ -209,9 +217,14 @@ def set_limits(request: Message, walls: Confinement) -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
 
 
+def _processes(request: Message) -> int:
+    """Return how many processes and threads a run may have at once."""
+    return max(int(request["processes"]), _TOOLCHAIN_PROCESSES if request["toolchain"] else 0)
+
+
 def _process_limit(request: Message, walls: Confinement) -> int:
     """Return what RLIMIT_NPROC must be, 0 for unlimited. It counts all threads that the user has."""
-    wanted: int = max(request["processes"], _TOOLCHAIN_PROCESSES if request["toolchain"] else 0)
+    wanted = _processes(request)
     if walls.home.uid is not None:
         return wanted
     if walls.tier == "strong":  # counted within the user namespace, where the worker is too

@@ -23,7 +23,7 @@ if __name__ == "__main__":  # make the siblings importable without running the p
         _package.__path__ = [_path]
         sys.modules[_name] = _package
 
-from halo_core.sandbox import guest, landlock, linux, namespaces, tiers, wire, worker
+from halo_core.sandbox import cgroups, guest, landlock, linux, namespaces, tiers, wire, worker
 from halo_core.sandbox.box import Box
 from halo_core.sandbox.confine import Confinement
 
@@ -42,7 +42,9 @@ class Supervisor:
         self.boxes: dict[int, Box] = {}
         self._kind: dict[int, str] = {}
         self._end: dict[int, int] = {}
-        self.trainer = os.pidfd_open(os.getppid())
+        self.groups: cgroups.Tree | None = None
+        self.parent = os.getppid()
+        self.trainer = os.pidfd_open(self.parent)
         self.died, self.dying = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self.dying, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -52,9 +54,12 @@ class Supervisor:
         end = signal.SIGTERM  # lets the worker sweep; in a pid namespace the kernel does that
         if tier == "strong":
             end = signal.SIGKILL
+        group = self.groups.group(home.index) if self.groups else None
         pid = namespaces.clone(home.uid) if tier == "strong" else os.fork()
         if pid:
             self.boxes[pid], self._kind[pid], self._end[pid] = home, kind, end
+            if group:
+                group.close()
             return
         status = 1
         try:
@@ -63,7 +68,7 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for fd in (self.control.fileno(), self.trainer, self.died, self.dying):
                 os.close(fd)
-            walls = Confinement(tier, home, abi=self.abi)
+            walls = Confinement(tier, home, abi=self.abi, group=group)
             walls.furnish()
             if kind == "call":
                 guest.preload()
@@ -94,6 +99,22 @@ class Supervisor:
                 home.remove()
                 wire.send(theirs, {"failure": tiers.explain(error)})
         return ours
+
+    def divide(self, choice: tiers.Choice) -> None:
+        """Use control groups from now on if they are ours to make and the walls of the chosen tier permit it."""
+        if choice.tier not in ("strong", "standard"):
+            return
+        try:
+            self.groups = cgroups.delegated(self.parent)
+        except cgroups.NotDelegatedError as error:
+            choice.found_groups(str(error))
+            return
+        reason = tiers.attempt(choice.tier, self.directory, self.trial)
+        self.clear()
+        choice.found_groups(reason)
+        if reason:
+            self.groups.remove()
+            self.groups = None
 
     def reap(self) -> None:
         """Replace workers that died, and sweep what they left behind."""
@@ -152,6 +173,7 @@ def main(argv: list[str]) -> None:
     try:
         choice = tiers.choose(mode, directory, abi, supervisor.trial)
         supervisor.clear()
+        supervisor.divide(choice)
         supervisor.tier = choice.tier
         line = choice.line() if choice.tier else ""
         wire.send(
@@ -168,6 +190,8 @@ def main(argv: list[str]) -> None:
         runs.close()
         calls.close()
         supervisor.clear()
+        if supervisor.groups:
+            supervisor.groups.remove()
         os.rmdir(directory)
 
 

@@ -43,12 +43,21 @@ class Choice:
         self.rows: list[Row] = []
         self.reasons: dict[str, str] = {}
         """Why a tier does not hold."""
+        self.grouped = False
+        """Whether control groups limit what all processes of a run use together."""
+
+    def found_groups(self, reason: str) -> None:
+        """Note that control groups are in force or, with a `reason`, that they cannot be."""
+        self.grouped = not reason
+        detail = f"memory is limited for each process by itself: {reason}"
+        self.rows.append(("cgroup v2", self.grouped, detail if reason else "memory is limited for each run"))
 
     def line(self) -> str:
         """Return the one line that a run prints."""
+        limits = "limits, cgroup" if self.grouped else "limits; memory per process, no cgroup is delegated"
         parts = {
-            "strong": f"landlock {self.abi}, seccomp, namespaces, limits",
-            "standard": f"landlock {self.abi}, seccomp, limits",
+            "strong": f"landlock {self.abi}, seccomp, namespaces, {limits}",
+            "standard": f"landlock {self.abi}, seccomp, {limits}",
             "weak": "limits only; programs can read your files and use the network",
             "none": "nothing between the programs and you",
         }
@@ -68,7 +77,7 @@ def choose(mode: str, directory: str, abi: int, trial: Callable[[str], socket.so
     for tier in ("strong", "standard"):
         if mode not in ("auto", "doctor", tier) or (mode == "auto" and choice.tier):
             continue
-        reason = missing or _try(tier, directory, trial)
+        reason = missing or attempt(tier, directory, trial)
         choice.rows.append((f"tier {tier}", not reason, reason or "every attempt to escape failed"))
         if reason:
             choice.reasons[tier] = reason
@@ -96,7 +105,7 @@ def _missing(choice: Choice) -> str:
     return "" if choice.abi else "the kernel has no Landlock (needs Linux 5.13 or later, `landlock` in lsm=)"
 
 
-def _try(tier: str, directory: str, trial: Callable[[str], socket.socket]) -> str:
+def attempt(tier: str, directory: str, trial: Callable[[str], socket.socket]) -> str:
     """Start a worker in `tier` and have it attempt to escape; return what succeeded, if anything."""
     canary = f"{directory}/canary"
     fd = os.open(canary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)

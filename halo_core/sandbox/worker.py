@@ -95,6 +95,9 @@ def run(
         return {"failure": failure}, ()
     cpu = max(0.0, usage.ru_utime + usage.ru_stime - launcher.setup_seconds())
     peak = usage.ru_maxrss * 1024
+    limit = watcher.limit or _limit(status, cpu, peak, request)
+    if walls.group and walls.group.out_of_memory():
+        limit = "memory"
     reply = {
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
@@ -103,7 +106,7 @@ def run(
         "cpu_seconds": cpu,
         "wall_seconds": wall,
         "peak_memory": peak,
-        "limit": watcher.limit or _limit(status, cpu, peak, request),
+        "limit": limit,
         "inconclusive": watcher.starved,
         "tier": walls.tier,
     }

@@ -1,0 +1,217 @@
+"""cgroup v2: limits for all processes of a run together, where a part of the hierarchy is ours to shape.
+
+    <the trainer's group>           memory and pids enabled for what is below it; holds no process any more
+    ├── halo-trainer                where the trainer waits meanwhile
+    └── halo-<supervisor's pid>
+        ├── supervisor              the supervisor and its workers
+        └── worker-<n>              one program after another
+
+A group whose controllers are enabled for its children may hold no process itself, hence the two leaves for
+those who were there before (https://docs.kernel.org/admin-guide/cgroup-v2.html, "No Internal Process Constraint").
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+
+LOST = -2
+"""In place of an errno: the program could not be put into its group, and was not started."""
+_CONTROLLERS = ("memory", "pids")
+_ENABLE, _DISABLE = "+memory +pids", "-memory -pids"
+_TRAINER = "halo-trainer"
+_PREFIX = "halo-"
+_TRIES = 10
+
+
+class NotDelegatedError(Exception):
+    """No part of the hierarchy is ours; the message says why."""
+
+
+def find(cgroup: str, mountinfo: str) -> str:
+    """Return the directory of this process's group, from the text of the two files in /proc/self.
+
+    Raises `NotDelegatedError` where cgroup v2 is not mounted, or not so that the group can be seen.
+    """
+    paths = [line.removeprefix("0::") for line in cgroup.splitlines() if line.startswith("0::")]
+    for line in mountinfo.splitlines():
+        place, _, kind = line.partition(" - ")
+        if not paths or not kind.startswith("cgroup2 "):
+            continue
+        root, mount = place.split()[3:5]
+        root = root.rstrip("/")
+        if f"{paths[0]}/".startswith(f"{root}/") and ".." not in paths[0].split("/"):
+            return (mount + paths[0][len(root) :]).rstrip("/")
+    raise NotDelegatedError("cgroup v2 is not mounted")
+
+
+def delegated(trainer: int) -> Tree:
+    """Take over the group that this process and `trainer` are in, or raise `NotDelegatedError`."""
+    try:
+        texts = [_read(f"/proc/self/{name}") for name in ("cgroup", "mountinfo")]
+    except OSError as error:
+        raise NotDelegatedError(str(error)) from error
+    return Tree(find(*texts), trainer)
+
+
+class Tree:
+    """The groups of one supervisor, beneath the directory `own` of the group that it was started in."""
+
+    def __init__(self, own: str, trainer: int) -> None:
+        """Prepare `own` and move this process into a leaf; the process `trainer` too if it stands in the way.
+
+        Raises `NotDelegatedError`, with all as it was, where that is not to be had.
+        """
+        self._own = os.path.dirname(own) if os.path.basename(own) == _TRAINER else own
+        self._top = f"{self._own}/{_PREFIX}{os.getpid()}"
+        try:
+            missing = set(_CONTROLLERS) - set(_read(f"{self._own}/cgroup.controllers").split())
+        except OSError as error:
+            raise NotDelegatedError(f"{self._own} cannot be read") from error
+        if missing:
+            raise NotDelegatedError(f"cgroup v2 does not control {' or '.join(sorted(missing))} here")
+        if not all(
+            os.access(f"{self._own}{name}", os.W_OK)
+            for name in ("", "/cgroup.procs", "/cgroup.subtree_control")
+        ):
+            raise NotDelegatedError(f"{self._own} is not writable")
+        try:
+            _remove_abandoned(self._own)
+            self._build(trainer)
+        except OSError as error:
+            self.remove()
+            reason = "other processes are in it" if error.errno == errno.EBUSY else error.strerror
+            raise NotDelegatedError(f"{self._own} cannot be divided: {reason}") from error
+
+    def _build(self, trainer: int) -> None:
+        os.mkdir(self._top)
+        os.mkdir(f"{self._top}/supervisor")
+        _write(f"{self._top}/supervisor/cgroup.procs", "0")
+        try:
+            _write(f"{self._own}/cgroup.subtree_control", _ENABLE)
+        except OSError:
+            if _processes(self._own) != [trainer]:
+                raise
+            with suppress(FileExistsError):
+                os.mkdir(f"{self._own}/{_TRAINER}")
+            _write(f"{self._own}/{_TRAINER}/cgroup.procs", str(trainer))
+            _write(f"{self._own}/cgroup.subtree_control", _ENABLE)
+        _write(f"{self._top}/cgroup.subtree_control", _ENABLE)
+
+    def group(self, index: int) -> Group:
+        """Return the group of worker `index`, made if it was not there. The caller closes it."""
+        return Group(f"{self._top}/worker-{index}")
+
+    def remove(self) -> None:
+        """Put everybody back and remove the groups, of which those for workers must be empty."""
+        leaf, own = f"{self._own}/{_TRAINER}", self._own
+        with suppress(OSError):
+            _write(f"{leaf if os.path.isdir(leaf) else own}/cgroup.procs", "0")
+        _remove_group(self._top)
+        if not os.path.isdir(leaf) or any(_supervisors(own)):
+            return
+        with suppress(OSError):
+            _write(f"{own}/cgroup.subtree_control", _DISABLE)
+            for _ in range(_TRIES):  # what is moved may fork at the same time
+                for pid in _processes(leaf):
+                    with suppress(ProcessLookupError):
+                        _write(f"{own}/cgroup.procs", str(pid))
+            os.rmdir(leaf)
+
+
+class Group:
+    """A worker's group. Failures come to light in `join`, in the program's process: it is then not started."""
+
+    def __init__(self, path: str) -> None:
+        self._fds: dict[str, int] = {}
+        self._limits: dict[str, int] = {}
+        with suppress(OSError):
+            with suppress(FileExistsError):
+                os.mkdir(path)
+            for name in ("memory.max", "pids.max", "cgroup.procs"):
+                self._fds[name] = os.open(f"{path}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        for name, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
+            with suppress(OSError):  # not in every kernel
+                _write(f"{path}/{name}", value)
+        for name, flag in (("memory.events", os.O_RDONLY), ("cgroup.kill", os.O_WRONLY)):
+            with suppress(OSError):
+                self._fds[name] = os.open(f"{path}/{name}", flag | os.O_CLOEXEC)
+        self._kills = self._oom_kills()
+
+    def limit(self, memory: int, processes: int) -> None:
+        """Allow the next program and all it starts `memory` bytes and `processes` processes and threads."""
+        for name, value in (("memory.max", memory), ("pids.max", processes)):
+            if self._limits.get(name) != value:
+                self._limits.pop(name, None)
+                with suppress(OSError):
+                    os.write(self._fds.get(name, -1), b"%d" % value)
+                    self._limits[name] = value
+
+    def join(self) -> None:
+        """Move this process in. Raises an `OSError` with the number `LOST` unless all limits are in force."""
+        try:
+            if len(self._limits) < 2:
+                raise OSError
+            os.write(self._fds.get("cgroup.procs", -1), b"0")
+        except OSError as error:
+            raise OSError(LOST, "cannot enter the control group") from error
+
+    def kill(self) -> None:
+        """Kill all that is inside, where the kernel can do that at one stroke (since 5.14)."""
+        with suppress(OSError):
+            os.write(self._fds.get("cgroup.kill", -1), b"1")
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel has killed for want of memory since this was last asked."""
+        before, self._kills = self._kills, self._oom_kills()
+        return self._kills > before
+
+    def _oom_kills(self) -> int:
+        with suppress(OSError):
+            for line in os.pread(self._fds.get("memory.events", -1), 4096, 0).splitlines():
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+        return 0
+
+    def close(self) -> None:
+        """Close the descriptors."""
+        while self._fds:
+            os.close(self._fds.popitem()[1])
+
+
+def _supervisors(own: str) -> list[int]:
+    names = (name.removeprefix(_PREFIX) for name in os.listdir(own) if name.startswith(_PREFIX))
+    return [int(name) for name in names if name.isdigit()]
+
+
+def _remove_abandoned(own: str) -> None:
+    """Remove the groups of supervisors that were killed."""
+    for pid in _supervisors(own):
+        if not os.path.exists(f"/proc/{pid}"):
+            _remove_group(f"{own}/{_PREFIX}{pid}")
+
+
+def _remove_group(path: str) -> None:
+    with suppress(OSError):
+        for entry in list(os.scandir(path)):
+            if entry.is_dir():
+                os.rmdir(entry.path)
+        os.rmdir(path)
+
+
+def _processes(path: str) -> list[int]:
+    return [int(pid) for pid in _read(f"{path}/cgroup.procs").split()]
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
