@@ -5,6 +5,7 @@ from __future__ import annotations
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 import halo_core
 from halo_core import drivers, testing
 
+ROOT = Path(__file__).parents[1]
 WITH_TORCH = {"halo_core.decoding", "halo_core.training"}
 """Imported by the generator and the trainer when they begin; nothing else may pull torch in."""
 MODULES = {m.name for m in pkgutil.walk_packages(halo_core.__path__, "halo_core.")} - {"halo_core.__main__"}
@@ -39,3 +41,10 @@ def test_a_public_package_offers_exactly_its_all(package: ModuleType) -> None:
     assert len(set(package.__all__)) == len(package.__all__)
     for name in package.__all__:
         assert hasattr(package, name)
+
+
+def test_the_command_reference_is_that_of_the_commands() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/make_cli.py", "--check"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, "docs/cli.md is out of date: make docs"

@@ -19,5 +19,7 @@ def test_importing_everything_public_leaves_torch_out() -> None:
 
 
 def test_importing_the_package_leaves_pydantic_out() -> None:
-    code = "import sys, halo_core.cli; sys.exit(bool({'torch', 'pydantic', 'numpy', 'yaml'} & set(sys.modules)))"
+    code = (
+        "import sys, halo_core.cli; sys.exit(bool({'torch', 'pydantic', 'numpy', 'yaml'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
