@@ -136,7 +136,7 @@ def main() -> None:
     _write_lines(args.out / "heldout.jsonl", make_prompts(unseen, args.heldout, "heldout", args.seed))
     pairs = make_pairs(seen, args.pairs, args.seed)
     trainer = SFT(full=True, epochs=args.epochs, batch_size=64, schedule="cosine", warmup_ratio=0.03,
-                  max_grad_norm=1.0, weight_decay=0.05)  # fmt: skip
+                  batch_tokens=8192, max_grad_norm=1.0, weight_decay=0.05)  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         new_checkpoint(Path(scratch), ARCHITECTURE, make_tokenizer(pairs), seed=args.seed)
         made = train_checkpoint(
