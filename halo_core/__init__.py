@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from halo_core.assemble import Plan
     from halo_core.drivers import (
+        Attack,
         Demo,
         Driver,
         Generator,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 _HOME = {
     "halo_core.assemble": ("Plan",),
     "halo_core.drivers": (
-        "Demo", "Driver", "Generator", "LRPolicy", "Reward", "Selector", "Trainer", "Verifier", "driver",
+        "Attack", "Demo", "Driver", "Generator", "LRPolicy", "Reward", "Selector", "Trainer", "Verifier", "driver",
     ),
     "halo_core.errors": ("HaloError",),
     "halo_core.hooks": ("Hooks",),
@@ -60,6 +61,7 @@ _HOME = {
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Attack",
     "Completion",
     "CycleReport",
     "Demo",

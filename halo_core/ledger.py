@@ -279,7 +279,17 @@ def _prompt_row(prompt: Prompt) -> dict[str, Any]:
 def _sample_row(sample: Sample) -> list[Any]:
     c, v = sample.completion, sample.verdict
     completion = [c.prompt_id, c.index, c.text, c.prompt_token_ids, c.token_ids, c.finish_reason, c.logprob]
-    verdict = [v.status, v.stage, v.score, v.warnings, v.detail, v.cpu_seconds, v.wall_seconds, v.sandbox]
+    verdict = [
+        v.status,
+        v.stage,
+        v.score,
+        v.warnings,
+        v.detail,
+        v.cpu_seconds,
+        v.wall_seconds,
+        v.sandbox,
+        v.integrity,
+    ]
     return [completion, verdict]
 
 

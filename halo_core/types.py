@@ -107,6 +107,9 @@ class Verdict:
     wall_seconds: float = 0.0
     sandbox: str = "none"
     """The tier that held while untrusted code ran; `none` where nothing was run."""
+    integrity: str = "split"
+    """`split` when what judged the completion was out of its reach; `shared-process` when it was not, so that
+    a completion could have forged the verdict."""
 
     @property
     def valid(self) -> bool:

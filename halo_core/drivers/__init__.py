@@ -1,6 +1,7 @@
 """What a run chooses by name. `base` has the interfaces; the other modules are what the core ships."""
 
 from halo_core.drivers.base import (
+    Attack,
     Demo,
     Driver,
     Generator,
@@ -12,4 +13,15 @@ from halo_core.drivers.base import (
     driver,
 )
 
-__all__ = ["Demo", "Driver", "Generator", "LRPolicy", "Reward", "Selector", "Trainer", "Verifier", "driver"]
+__all__ = [
+    "Attack",
+    "Demo",
+    "Driver",
+    "Generator",
+    "LRPolicy",
+    "Reward",
+    "Selector",
+    "Trainer",
+    "Verifier",
+    "driver",
+]

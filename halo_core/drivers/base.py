@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transf
 import pydantic.dataclasses
 from pydantic import ConfigDict, Field
 
-from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, TrainStats, Verdict
+from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, TrainStats, Verdict
 
 if TYPE_CHECKING:
     from halo_core.actor import Actor
@@ -85,6 +85,18 @@ class Demo:
     that the chosen driver does not have is left out."""
 
 
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """A wrong answer that was made to be paid for."""
+
+    name: str
+    """Says what is tried; unique among the attacks on one verifier."""
+    prompt: Prompt
+    text: str
+    stage: Stage = Stage.WRONG
+    """The furthest rung that an honest wrong answer of its kind reaches. To get further is to be paid."""
+
+
 class Verifier(Driver):
     """Judges a completion by running a program."""
 
@@ -105,6 +117,22 @@ class Verifier(Driver):
         Called once for each prompt when the data is loaded.
         """
         return
+
+    def references(self, prompt: Prompt) -> Sequence[str]:
+        """Return completions of `prompt` that are known to be right. None unless its data holds any."""
+        return ()
+
+    def mutants(self, prompt: Prompt) -> Sequence[str]:
+        """Return completions of `prompt` that are nearly right and should not pass; the same on each call.
+
+        Made from what the prompt is judged by: a changed operator, a reference for other rows, a number off
+        by one. `halo audit` reports those that pass: the prompt's checks are too few, or the verifier leaks.
+        """
+        return ()
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return the verifier's own collection of answers that try to be paid without being right."""
+        return ()
 
     def fingerprint(self) -> str:
         """Return what a verdict depends on besides prompt and text: options, own version, tool versions.

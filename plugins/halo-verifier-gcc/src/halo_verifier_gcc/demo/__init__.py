@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from halo_core.data import load_prompts
+from halo_core import demos
 from halo_core.drivers import Demo
-
-HERE = Path(__file__).parent
 
 SETTINGS: Mapping[str, Any] = {
     "cycles": 4,
@@ -27,9 +25,4 @@ SETTINGS: Mapping[str, Any] = {
 
 def load() -> Demo:
     """Return the demo that ships with the package."""
-    return Demo(
-        prompts=tuple(load_prompts(HERE / "prompts.jsonl")),
-        heldout=tuple(load_prompts(HERE / "heldout.jsonl")),
-        model=HERE / "model",
-        settings=SETTINGS,
-    )
+    return demos.load(Path(__file__).parent, SETTINGS)
