@@ -17,8 +17,9 @@ from __future__ import annotations
 import threading
 
 from halo_core.errors import SandboxError
-from halo_core.sandbox.calls import Answer, Calls
+from halo_core.sandbox.calls import Answer, Calls, Function
 from halo_core.sandbox.client import Sandbox, Workspace, inspect
+from halo_core.sandbox.service import Reply, Service
 from halo_core.sandbox.types import Finding, LimitName, Limits, Mode, Outcome, Tier
 from halo_core.sandbox.values import NotPlainError
 
@@ -26,12 +27,15 @@ __all__ = [
     "Answer",
     "Calls",
     "Finding",
+    "Function",
     "LimitName",
     "Limits",
     "Mode",
     "NotPlainError",
     "Outcome",
+    "Reply",
     "Sandbox",
+    "Service",
     "Tier",
     "Workspace",
     "configure",

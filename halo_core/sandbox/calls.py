@@ -5,13 +5,14 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from halo_core.sandbox import values
 from halo_core.sandbox.types import Outcome
 
 _LENGTH = struct.Struct("<I")
+GONE = object()
+"""Stands for the reply of a process that ended before it gave one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +46,19 @@ class Tampering(Exception):
 
 
 class Channel:
-    """Our end of the socket to the sample's process. Whatever comes out of it is untrusted."""
+    """Our end of the socket to a confined process. Whatever comes out of it is untrusted.
 
-    def __init__(self, sock: socket.socket, max_bytes: int) -> None:
+    The process speaks when it is asked and then once, by the framing of `values` behind a length; anything
+    else raises `Tampering`. With a timeout, a reply that is late raises `TimeoutError`.
+    """
+
+    def __init__(self, sock: socket.socket, max_bytes: int, timeout: float | None = None) -> None:
         self._sock = sock
         self._max_bytes = max_bytes
+        sock.settimeout(timeout)
 
-    def converse(self, opening: bytes, requests: Iterable[bytes]) -> tuple[Answer | None, tuple[Answer, ...]]:
-        """Ask everything in turn, and see that nothing is said unasked."""
-        loaded = self._ask(opening)
-        answers: list[Answer] = []
-        if loaded is not None and loaded.error is None:
-            for request in requests:
-                answer = self._ask(request)
-                if answer is None:
-                    break
-                answers.append(answer)
-        self._hang_up()
-        return loaded, tuple(answers)
-
-    def _ask(self, request: bytes) -> Answer | None:
-        """Return the reply to `request`, or None when the process is gone."""
+    def ask(self, request: bytes) -> object:
+        """Return the reply to `request`, or `GONE` when the process is."""
         if select.select([self._sock], [], [], 0)[0] and self._sock.recv(1, socket.MSG_PEEK):
             raise Tampering
         try:
@@ -76,8 +69,24 @@ class Channel:
                 raise Tampering
             body = self._exactly(size)
         except ConnectionError:
-            return None
-        return _answer(body) if body else None
+            return GONE
+        try:
+            return values.decode(body) if body else GONE
+        except values.NotPlainError:
+            raise Tampering from None
+
+    def hang_up(self) -> None:
+        """End the conversation; the other side must have nothing to add."""
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+            if self._sock.recv(1):
+                raise Tampering
+        except ConnectionError:
+            return
+
+    def close(self) -> None:
+        """Close our end, whatever the other side does."""
+        self._sock.close()
 
     def _exactly(self, size: int) -> bytes:
         data = b""
@@ -88,26 +97,59 @@ class Channel:
             data += more
         return data
 
-    def _hang_up(self) -> None:
-        """End the conversation; the other side must have nothing to add."""
+
+class Function:
+    """A function of a sample, in a process of its own, to be called by value. See `Sandbox.function`."""
+
+    loaded: Answer | None = None
+    """Whether the source could be executed and holds the function; None if it did not get that far."""
+    tampered = False
+    """The process spoke out of turn or gibberish. Nothing it said is to be believed."""
+    outcome: Outcome
+    """How the process ended; there once the `with` block has."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def __call__(self, *arguments: object) -> Answer | None:
+        """Return what the function gives for `arguments`; None when its process is gone.
+
+        Raises `NotPlainError` when an argument is not plain data.
+        """
+        request = values.encode(arguments)
+        if self.loaded is None or self.loaded.error is not None:
+            return None
+        return self._ask(request)
+
+    def _load(self, source: str, function: str) -> None:
+        self.loaded = self._ask(values.encode((source, function)))
+
+    def _ask(self, request: bytes) -> Answer | None:
+        if self.tampered:
+            return None
         try:
-            self._sock.shutdown(socket.SHUT_WR)
-            if self._sock.recv(1):
-                raise Tampering
-        except ConnectionError:
-            return
+            return answer(self._channel.ask(request))
+        except Tampering:
+            self.tampered = True
+            return None
+
+    def _hang_up(self) -> None:
+        try:
+            if not self.tampered:
+                self._channel.hang_up()
+        except Tampering:
+            self.tampered = True
+        finally:
+            self._channel.close()
 
 
-def _answer(body: bytes) -> Answer:
-    try:
-        reply = values.decode(body)
-    except values.NotPlainError:
-        raise Tampering from None
-    if not (isinstance(reply, tuple) and len(reply) == 2):
-        raise Tampering
-    error, payload = reply
-    if error is None:
-        return Answer(payload, None, "")
-    if not (isinstance(error, str) and isinstance(payload, str)):
-        raise Tampering
-    return Answer(None, error, payload)
+def answer(reply: object) -> Answer | None:
+    """Read a sample's reply; raise `Tampering` unless it is one."""
+    if reply is GONE:
+        return None
+    match reply:
+        case (None, payload):
+            return Answer(payload, None, "")
+        case (str(error), str(message)):
+            return Answer(None, error, message)
+    raise Tampering

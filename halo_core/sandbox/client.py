@@ -10,7 +10,8 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +19,8 @@ from types import TracebackType
 from typing import cast
 
 from halo_core.errors import SandboxError
-from halo_core.sandbox import cgroups, values, wire
-from halo_core.sandbox.calls import Answer, Calls, Channel, Tampering
+from halo_core.sandbox import cgroups, wire
+from halo_core.sandbox.calls import Answer, Calls, Channel, Function
 from halo_core.sandbox.types import Limits, Mode, Outcome, Tier
 
 ENVIRONMENT = {
@@ -151,39 +152,23 @@ class Workspace:
                     outcome = self._run(request, stdin)
         return outcome
 
-    def _call(self, opening: bytes, requests: list[bytes], limits: Limits, paths: list[str]) -> Calls:
-        request = {
-            **asdict(limits),
-            "wall_seconds": limits.wall,
-            "main": "guest",
-            "argv": paths,
-            "env": {},
-            "writable": False,
-            "toolchain": False,
-            "readable": paths,
-        }
-        with self._sandbox._turn.shared():
-            result = self._converse(request, opening, requests, limits.stdout_bytes)
-        if result.outcome.inconclusive:
-            with self._sandbox._turn.alone():
-                result = self._converse(request, opening, requests, limits.stdout_bytes)
-        return result
+    @contextmanager
+    def _function(self, source: str, function: str, limits: Limits, paths: list[str]) -> Iterator[Function]:
+        request = guest_request("guest", limits, argv=paths, readable=paths)
+        called = Function(self._start(request, limits.stdout_bytes))
+        try:
+            called._load(source, function)
+            yield called
+        finally:
+            called._hang_up()
+            called.outcome = self._outcome("the function")
 
-    def _converse(
-        self, request: wire.Message, opening: bytes, requests: list[bytes], max_bytes: int
-    ) -> Calls:
+    def _start(self, request: wire.Message, max_bytes: int, timeout: float | None = None) -> Channel:
+        """Start one of the worker's own functions in a process; return the channel to it."""
         ours, theirs = socket.socketpair()
-        loaded: Answer | None = None
-        answers: tuple[Answer, ...] = ()
-        tampered = False
-        with ours:
-            with theirs, suppress(ConnectionError):
-                wire.send(self._session, request, [theirs.fileno()])
-            try:
-                loaded, answers = Channel(ours, max_bytes).converse(opening, requests)
-            except Tampering:
-                tampered = True
-        return Calls(loaded, answers, tampered, self._outcome("the function"))
+        with theirs, suppress(ConnectionError):
+            wire.send(self._session, request, [theirs.fileno()])
+        return Channel(ours, max_bytes, timeout)
 
     def _run(self, request: wire.Message, stdin: bytes) -> Outcome:
         fds = [_memory_file(stdin)] if stdin else []
@@ -226,14 +211,28 @@ class Workspace:
         self._session.close()
 
 
+def guest_request(main: str, limits: Limits, *, argv: Sequence[str], readable: Sequence[str]) -> wire.Message:
+    """Return the request that starts `main`, one of the worker's own functions, in a confined process."""
+    return {
+        **asdict(limits),
+        "wall_seconds": limits.wall,
+        "main": main,
+        "argv": list(argv),
+        "env": {},
+        "writable": False,
+        "toolchain": False,
+        "readable": list(readable),
+    }
+
+
 class Sandbox:
     """A supervisor process and the way to it. Safe to use from many threads."""
 
     def __init__(self, mode: Mode, *, landlock_abi: int = LANDLOCK_ABI) -> None:
         self._turn = _Turn()
         self._lock = threading.Lock()
-        self._open = {"run": 0, "call": 0}
-        self._workers = {"run": 0, "call": 0}
+        self._open: Counter[str] = Counter()
+        self._workers: Counter[str] = Counter()
         self._slots = threading.BoundedSemaphore(_MAX_WORKERS)
         self._pid = os.getpid()
         self._control, self._jobs, self._directory, hello, close = _start_supervisor(mode, landlock_abi)
@@ -256,10 +255,11 @@ class Sandbox:
             yield space
 
     @contextmanager
-    def _lend(self, kind: str) -> Iterator[Workspace]:
+    def _lend(self, kind: str, trade: wire.Message | None = None) -> Iterator[Workspace]:
+        """Lend a session with a worker of `kind`; `trade` says what the first of its kind must learn."""
         self._check_usable()
         with self._slots:
-            space = Workspace(self, self._session(kind))
+            space = Workspace(self, self._session(kind, trade))
             try:
                 space._open()
                 yield space
@@ -297,10 +297,52 @@ class Sandbox:
 
         Raises `NotPlainError` when an argument is not plain data, and `SandboxError` as `Workspace.run` does.
         """
-        opening = values.encode((source, function))
-        requests = [values.encode(tuple(arguments)) for arguments in calls]
-        with self._lend("call") as space:
-            return space._call(opening, requests, limits, [str(path) for path in paths])
+        rows = [tuple(arguments) for arguments in calls]
+        with self._turn.shared():
+            result = self._call(source, function, rows, limits, paths)
+        if result.outcome.inconclusive:
+            with self._turn.alone():
+                result = self._call(source, function, rows, limits, paths)
+        return result
+
+    def _call(
+        self,
+        source: str,
+        function: str,
+        rows: list[tuple[object, ...]],
+        limits: Limits,
+        paths: Sequence[str | Path],
+    ) -> Calls:
+        answers: list[Answer] = []
+        with self.function(source, function, limits=limits, paths=paths) as called:
+            for row in rows:
+                answer = called(*row)
+                if answer is None:
+                    break
+                answers.append(answer)
+        return Calls(
+            called.loaded, () if called.tampered else tuple(answers), called.tampered, called.outcome
+        )
+
+    @contextmanager
+    def function(
+        self,
+        source: str,
+        function: str,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        paths: Sequence[str | Path] = (),
+    ) -> Iterator[Function]:
+        """Execute Python `source` in a process of its own and lend `function` in it, to be called one by one.
+
+        As `call`, which to prefer where all arguments are known beforehand: it tries again, alone, what the
+        wall clock ended on a busy machine. The time between the calls counts as wall time.
+        """
+        with (
+            self._lend("call") as space,
+            space._function(source, function, limits, [*map(str, paths)]) as called,
+        ):
+            yield called
 
     def close(self) -> None:
         """End the supervisor and everything under it. Idempotent."""
@@ -314,13 +356,18 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _session(self, kind: str) -> socket.socket:
+    def _session(self, kind: str, trade: wire.Message | None) -> socket.socket:
         ours, theirs = socket.socketpair()
         with self._lock, theirs:
             try:
-                if self._open[kind] == self._workers[kind]:
+                if kind not in self._jobs:
+                    self._jobs[kind], end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                    with end:
+                        wire.send(self._control, {"kind": kind, "trade": trade}, [end.fileno()])
                     self._workers[kind] += 1
+                elif self._open[kind] == self._workers[kind]:
                     wire.send(self._control, {"kind": kind})
+                    self._workers[kind] += 1
                 socket.send_fds(self._jobs[kind], [b"s"], [theirs.fileno()])
             except OSError as error:
                 ours.close()
@@ -374,24 +421,19 @@ def _start_supervisor(
     directory = tempfile.mkdtemp(prefix=_PREFIX)
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    control, control_end = socket.socketpair()
-    jobs, ends = {}, [control_end]
-    for kind in ("run", "call"):
-        jobs[kind], end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ends.append(end)
+    control, end = socket.socketpair()
+    jobs: dict[str, socket.socket] = {}
     script = Path(__file__).with_name("supervisor.py")
-    fds = [end.fileno() for end in ends]
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(script), *map(str, fds), directory, mode, str(landlock_abi)],
+        [sys.executable, "-I", "-S", str(script), str(end.fileno()), directory, mode, str(landlock_abi)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        pass_fds=[*fds, lock],
+        pass_fds=[end.fileno(), lock],
         env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
         start_new_session=True,
     )
-    for end in ends:
-        end.close()
-    close = _Closer(process, [control, *jobs.values()], directory, lock)
+    end.close()
+    close = _Closer(process, control, jobs, directory, lock)
     received = wire.receive(control)
     if received is None:
         close()
@@ -402,9 +444,17 @@ def _start_supervisor(
 class _Closer:
     """Ends a supervisor; holds no reference to the `Sandbox`, so that it can be its finalizer."""
 
-    def __init__(self, process: object, sockets: list[socket.socket], directory: str, lock: int) -> None:
+    def __init__(
+        self,
+        process: object,
+        control: socket.socket,
+        jobs: Mapping[str, socket.socket],
+        directory: str,
+        lock: int,
+    ) -> None:
         self._process = process
-        self._sockets = sockets
+        self._control = control
+        self._jobs = jobs
         self._directory = directory
         self._lock = lock
         self._pid = os.getpid()
@@ -413,7 +463,7 @@ class _Closer:
         import shutil
         import subprocess
 
-        for sock in self._sockets:
+        for sock in (self._control, *self._jobs.values()):
             sock.close()
         if os.getpid() == self._pid:
             cast("subprocess.Popen[bytes]", self._process).wait()

@@ -37,17 +37,22 @@ def preload() -> None:
 
 def main(argv: list[str]) -> None:
     """Serve calls to one function until the other side hangs up. `argv` holds further import paths."""
+    take_channel()
+    sys.path += argv
+    gc.enable()
+    source, name = receive()
+    function = _answer(lambda: _load(source, name))
+    while (arguments := receive()) is not None:
+        _answer(lambda: function(*arguments), reply_value=True)
+
+
+def take_channel() -> None:
+    """Move the socket that came as stdin out of the way of whatever reads or prints."""
     os.dup2(0, _CHANNEL)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
-    sys.path += argv
-    gc.enable()
-    source, name = _receive()
-    function = _answer(lambda: _load(source, name))
-    while (arguments := _receive()) is not None:
-        _answer(lambda: function(*arguments), reply_value=True)
 
 
 def _load(source: str, name: str) -> Callable[..., object]:
@@ -65,25 +70,28 @@ def _answer(work: Callable[[], Any], reply_value: bool = False) -> Any:
         result = work()
         body = values.encode((None, result if reply_value else None))
     except BaseException as error:
-        body = values.encode((type(error).__name__, _describe(error)))
-    _send(body)
+        body = values.encode((type(error).__name__, describe(error)))
+    send(body)
     return result
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """Return the beginning of an exception's text, whatever its `__str__` does."""
     try:
         return str(error)[:_MESSAGE]
     except BaseException:
         return ""
 
 
-def _send(body: bytes) -> None:
+def send(body: bytes) -> None:
+    """Send one message."""
     data = _LENGTH.pack(len(body)) + body
     while data:
         data = data[os.write(_CHANNEL, data) :]
 
 
-def _receive() -> Any:
+def receive() -> Any:
+    """Return the next message, or None when the other side has hung up."""
     head = _exactly(_LENGTH.size)
     return values.decode(_exactly(_LENGTH.unpack(head)[0])) if head else None
 

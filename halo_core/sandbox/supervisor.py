@@ -1,9 +1,11 @@
 """The small process that stands between the trainer and everything untrusted.
 
-Started as a script, `python -I -S supervisor.py CONTROL RUNS CALLS DIRECTORY MODE ABI`, so that its size, and with
-it the cost of a fork, has nothing to do with the trainer's. It forks workers, which take sessions from the
-RUNS or CALLS socket by themselves, and then only watches: a worker that dies is replaced and what it left is swept;
-when the trainer dies or hangs up, everything ends and DIRECTORY is removed.
+Started as a script, `python -I -S supervisor.py CONTROL DIRECTORY MODE ABI`, so that its size, and with it the cost of
+a fork, has nothing to do with the trainer's. When CONTROL asks for it, it forks a worker: of a kind that runs
+programs, of one that calls samples, or of one that serves a trade, with the modules for it loaded. The workers
+of a kind take their sessions by themselves, from the socket that came with the first request for it, and the
+supervisor only watches: a worker that dies is replaced and what it left is swept; when the trainer dies or
+hangs up, everything ends and DIRECTORY is removed.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ if __name__ == "__main__":  # make the siblings importable without running the p
         _package.__path__ = [_path]
         sys.modules[_name] = _package
 
-from halo_core.sandbox import cgroups, guest, landlock, linux, namespaces, tiers, wire, worker
+from halo_core.sandbox import cgroups, guest, landlock, linux, namespaces, serving, tiers, wire, worker
 from halo_core.sandbox.box import Box
 from halo_core.sandbox.confine import Confinement
 
@@ -31,11 +33,10 @@ from halo_core.sandbox.confine import Confinement
 class Supervisor:
     """The workers, each with a box of its own to put samples in."""
 
-    def __init__(
-        self, control: socket.socket, jobs: dict[str, socket.socket], directory: str, abi: int
-    ) -> None:
+    def __init__(self, control: socket.socket, directory: str, abi: int) -> None:
         self.control = control
-        self.jobs = jobs
+        self.jobs: dict[str, socket.socket] = {}
+        self.trades: dict[str, wire.Message] = {}
         self.directory = directory
         self.abi = abi
         self.tier = ""
@@ -50,7 +51,7 @@ class Supervisor:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def fork(self, home: Box, tier: str, kind: str, jobs: socket.socket) -> None:
-        """Fork a worker that takes its sessions from `jobs`; for calls, one that has modules preloaded."""
+        """Fork a worker that takes its sessions from `jobs`; for calls and trades, with modules preloaded."""
         end = signal.SIGTERM  # lets the worker sweep; in a pid namespace the kernel does that
         if tier == "strong":
             end = signal.SIGKILL
@@ -72,10 +73,12 @@ class Supervisor:
             walls.furnish()
             if kind == "call":
                 guest.preload()
+            if kind in self.trades:
+                serving.learn(self.trades[kind])
             worker.serve(jobs, walls)
             status = 0
-        except OSError as error:
-            worker.refuse(jobs, str(error))
+        except Exception as error:
+            worker.refuse(jobs, f"{type(error).__name__}: {error}")
         finally:
             os._exit(status)
 
@@ -148,7 +151,13 @@ class Supervisor:
                     received = wire.receive(self.control)
                     if received is None:
                         return
-                    self.grow(received[0]["kind"])
+                    request, fds = received
+                    kind = request["kind"]
+                    if fds:
+                        self.jobs[kind] = socket.socket(fileno=fds[0])
+                    if request.get("trade"):
+                        self.trades[kind] = request["trade"]
+                    self.grow(kind)
 
     def clear(self) -> None:
         """End all workers and remove their boxes."""
@@ -164,12 +173,12 @@ class Supervisor:
 
 def main(argv: list[str]) -> None:
     """Serve until the trainer is gone."""
-    control, runs, calls = (socket.socket(fileno=int(fd)) for fd in argv[1:4])
-    directory, mode, abi = argv[4], argv[5], min(int(argv[6]), landlock.version())
+    control = socket.socket(fileno=int(argv[1]))
+    directory, mode, abi = argv[2], argv[3], min(int(argv[4]), landlock.version())
     os.umask(0o022)
     os.chmod(directory, 0o711)
     linux.become_subreaper()
-    supervisor = Supervisor(control, {"run": runs, "call": calls}, directory, abi)
+    supervisor = Supervisor(control, directory, abi)
     try:
         choice = tiers.choose(mode, directory, abi, supervisor.trial)
         supervisor.clear()
@@ -187,8 +196,8 @@ def main(argv: list[str]) -> None:
     except ConnectionError:
         return  # the trainer is gone already
     finally:
-        runs.close()
-        calls.close()
+        for jobs in supervisor.jobs.values():
+            jobs.close()
         supervisor.clear()
         if supervisor.groups:
             supervisor.groups.remove()

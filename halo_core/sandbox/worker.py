@@ -7,14 +7,14 @@ import signal
 import socket
 import time
 
-from halo_core.sandbox import guest, launch, linux, probe, watch, wire
+from halo_core.sandbox import guest, launch, linux, probe, serving, watch, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from halo_core.sandbox.confine import Confinement
     from halo_core.sandbox.wire import Message
 
-_MAINS = {"": None, "probe": probe.main, "guest": guest.main}
+_MAINS = {"": None, "probe": probe.main, "guest": guest.main, "serving": serving.main}
 _NOT_A_PROGRAM = 126
 """The exit code that a shell gives for a file that cannot be executed."""
 

@@ -1,0 +1,214 @@
+"""Trusted code kept warm in confined processes, for data that a model wrote.
+
+Parsing and evaluating what a model wrote can take for ever, eat all memory or hit a bug in a C library, even
+if nothing in it is ever executed. So it happens behind the same walls as samples do, in processes that have
+their modules loaded and can be killed at any moment.
+
+    _judge = sandbox.Service("my_verifier.judge:judge", limits=sandbox.Limits(cpu_seconds=1.0))
+    reply = _judge.call(answer, reference)
+
+A call costs a tenth of a millisecond: the processes stay, and each thread that calls has one to itself.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+from halo_core import sandbox
+from halo_core.sandbox import values
+from halo_core.sandbox.calls import GONE, Tampering
+from halo_core.sandbox.client import Sandbox, guest_request
+from halo_core.sandbox.serving import DIED, ask
+from halo_core.sandbox.types import LimitName, Limits, Tier
+
+__all__ = ["Reply", "Service", "ask"]
+
+_FOREVER = 1e6
+"""CPU and wall seconds that a process which serves many calls may have in all."""
+_CALLS = 10_000
+"""Calls after which a process is replaced, for what its libraries may have cached."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """How one call went."""
+
+    value: object
+    """What the function returned; None when it did not return."""
+    error: str | None
+    """Name of the exception that the function raised; `ProcessDied` when its process ended for no reason
+    that is a limit; `Tampering` when what came out of it was no reply, or a question that `answer` was not
+    given for."""
+    message: str
+    """The beginning of the exception's text, or how the process ended."""
+    limit: LimitName | None
+    """Which limit ended the call."""
+    inconclusive: bool
+    """The wall clock ran out while the machine was busy, even when tried again alone."""
+    cpu_seconds: float
+    wall_seconds: float
+    tier: Tier
+
+    @property
+    def ok(self) -> bool:
+        """Whether the function returned."""
+        return self.error is None and self.limit is None and not self.inconclusive
+
+
+class Service:
+    """A function of an installed package, called in confined processes that have it loaded.
+
+    `target` is `package.module:function`; it and the modules in `preload` are imported once, outside the
+    walls, before there is any untrusted data. Inside, only the standard library and installed packages can be
+    read, so what they import late must lie there or be preloaded. The function may neither write, nor start
+    a process or a thread, nor reach the network; it may call `service.ask`.
+
+    `limits` hold for each call, but `memory_bytes` for the whole process. With `fresh` each call has a
+    process of its own, forked from one that has everything loaded: for code whose callers must not meet.
+    Nothing starts before the first call. Safe to use from many threads.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        *,
+        limits: Limits = Limits(memory_bytes=1 << 30),  # noqa: B008 - frozen
+        fresh: bool = False,
+        preload: Sequence[str] = (),
+    ) -> None:
+        self.target = target
+        self.limits = limits
+        self.fresh = fresh
+        self.preload = tuple(preload)
+        self._lock = threading.Lock()
+        self._idle: list[_Process] = []
+
+    def call(self, *arguments: object, answer: Callable[[object], object] | None = None) -> Reply:
+        """Call the function with `arguments`; `answer` is asked what the function asks.
+
+        Arguments, answers and what is returned are plain data, by exact type. Raises `NotPlainError` when an
+        argument or an answer is not, and `SandboxError` when the process cannot be started or the function
+        cannot be imported. Whatever the function does is in the `Reply`.
+        """
+        request = values.encode(arguments)
+        box = sandbox.get()
+        with box._turn.shared():
+            reply = self._once(box, request, answer)
+        if reply.inconclusive:
+            with box._turn.alone():
+                reply = self._once(box, request, answer)
+        return reply
+
+    def close(self) -> None:
+        """End the processes that wait for calls. The next call starts new ones."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for process in idle:
+            process.kill()
+
+    def _once(self, box: Sandbox, request: bytes, answer: Callable[[object], object] | None) -> Reply:
+        process = self._take(box)
+        try:
+            reply = process.converse(request, answer)
+        except BaseException:
+            process.kill()
+            raise
+        if process.usable:
+            with self._lock:
+                self._idle.append(process)
+        return reply
+
+    def _take(self, box: Sandbox) -> _Process:
+        while True:
+            with self._lock:
+                process = self._idle.pop() if self._idle else None
+            if process is None:
+                return _Process(self, box)
+            if process.box is box:
+                return process
+            process.kill()
+
+
+class _Process:
+    """One confined process and our way to it."""
+
+    def __init__(self, service: Service, box: Sandbox) -> None:
+        self.box = box
+        self.usable = True
+        self._fresh = service.fresh
+        self._calls = 0
+        path = [entry for entry in sys.path if entry]
+        trade = {"target": service.target, "preload": service.preload, "path": path}
+        kind = " ".join((service.target, *service.preload))
+        limits, argv, timeout = service.limits, [], None
+        if not self._fresh:
+            argv, timeout = [str(limits.cpu_seconds)], limits.wall
+            limits = replace(limits, cpu_seconds=_FOREVER, wall_seconds=_FOREVER)
+        self._open = ExitStack()
+        self._space = self._open.enter_context(box._lend(kind, trade))
+        libraries = [entry for entry in path if entry.endswith(("site-packages", "dist-packages"))]
+        request = guest_request("serving", limits, argv=argv, readable=libraries)
+        self._channel = self._space._start(request, limits.stdout_bytes, timeout)
+
+    def converse(self, request: bytes, answer: Callable[[object], object] | None) -> Reply:
+        """Return how one call went. Afterwards the process may no longer be `usable`."""
+        self._calls += 1
+        begun = time.monotonic()
+        try:
+            reply = self._channel.ask(request)
+            while answer and isinstance(reply, tuple) and len(reply) == 2 and reply[0] == "ask":
+                reply = self._channel.ask(values.encode((answer(reply[1]),)))
+        except Tampering:
+            reply = None
+        except TimeoutError:  # it waits for nothing but the CPU
+            self.kill()
+            wall = time.monotonic() - begun
+            return Reply(None, None, "ran out of wall time", "wall", True, 0.0, wall, self.box.tier)
+        match reply:
+            case ("done", value, None | str() as error, str(message), float(cpu)):
+                limit: LimitName | None = "memory" if error == "MemoryError" else None
+                wall = time.monotonic() - begun
+                said = Reply(value, error, message, limit, False, cpu, wall, self.box.tier)
+            case _:
+                error = DIED if reply is GONE else "Tampering"
+                said = Reply(None, error, "", None, False, 0.0, time.monotonic() - begun, self.box.tier)
+        if self._fresh or said.limit or said.error in (DIED, "Tampering") or self._calls == _CALLS:
+            return self._conclude(said)
+        return said
+
+    def kill(self) -> None:
+        """End the process, whatever it is doing."""
+        self.usable = False
+        self._channel.close()
+        self._open.close()
+
+    def _conclude(self, said: Reply) -> Reply:
+        """Let the process end, and add to what it said last what its end tells."""
+        self.usable = False
+        self._channel.close()
+        try:
+            outcome = self._space._outcome(said.message)
+        finally:
+            self._open.close()
+        if self._fresh:
+            said = replace(said, cpu_seconds=outcome.cpu_seconds)
+        if said.error != DIED:
+            return said
+        limit = "cpu" if outcome.signal == signal.SIGPROF else outcome.limit
+        cause = f"signal {outcome.signal}" if outcome.signal else f"exit code {outcome.exit_code}"
+        error = None if limit or outcome.inconclusive else DIED
+        message = f"ran into the {limit} limit" if limit else f"the process ended by {cause}"
+        return replace(
+            said,
+            error=error,
+            message=message,
+            limit=limit,
+            inconclusive=outcome.inconclusive,
+            cpu_seconds=outcome.cpu_seconds if self._fresh else 0.0,
+        )

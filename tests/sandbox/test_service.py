@@ -1,0 +1,162 @@
+"""Trusted code on untrusted data: every way in which a call can end, and that the next one goes well."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from halo_core import sandbox
+from halo_core.errors import SandboxError
+from halo_core.sandbox import Limits, NotPlainError, Service
+
+TIGHT = Limits(cpu_seconds=0.2, memory_bytes=400 << 20)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_values_cross_by_exact_type(fresh: bool) -> None:
+    service = Service("copy:copy", fresh=fresh)
+    for value in ([1, 1.0, True, "1", None], (b"x",), {2: frozenset({3})}, 1 << 80):
+        reply = service.call(value)
+        assert reply.ok
+        assert repr(reply.value) == repr(value)
+        assert reply.tier == sandbox.get().tier
+    with pytest.raises(NotPlainError):
+        service.call(object())
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_the_function_raises_is_named(fresh: bool) -> None:
+    service = Service("json:loads", fresh=fresh)
+    reply = service.call("[1,")
+    assert (reply.error, reply.ok) == ("JSONDecodeError", False)
+    assert reply.message.startswith("Expecting value")
+    assert service.call("[1]").value == [1]
+
+
+def test_what_is_not_plain_is_not_returned() -> None:
+    assert Service("builtins:object").call().error == "NotPlainError"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_call_ends_in_the_middle_of_c_code_when_its_cpu_time_is_up(fresh: bool) -> None:
+    service = Service("builtins:pow", limits=TIGHT, fresh=fresh)
+    begun = time.monotonic()
+    reply = service.call(3, 10**9)
+    assert (reply.limit, reply.ok, reply.inconclusive) == ("cpu", False, False)
+    assert time.monotonic() - begun < 5
+    assert service.call(3, 2).value == 9
+
+
+def test_the_budget_is_each_calls_own() -> None:
+    service = Service("builtins:pow", limits=TIGHT)
+    spent, calls = 0.0, 0
+    while spent <= TIGHT.cpu_seconds and calls < 1000:
+        reply = service.call(3, 200_000, 10**9000 + 7)
+        assert reply.ok
+        spent, calls = spent + reply.cpu_seconds, calls + 1
+    assert spent > TIGHT.cpu_seconds
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_memory_is_limited(fresh: bool) -> None:
+    service = Service("builtins:bytearray", limits=TIGHT, fresh=fresh)
+    assert service.call(1 << 30).limit == "memory"
+    assert service.call(3).error == "NotPlainError"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_process_that_dies_is_replaced(fresh: bool) -> None:
+    service = Service("os:_exit", fresh=fresh)
+    for code in (0, 3):
+        reply = service.call(code)
+        assert (reply.error, reply.ok) == ("ProcessDied", False)
+        assert str(code) in reply.message
+
+
+def test_the_same_process_serves_many_calls_unless_each_is_to_have_a_fresh_one() -> None:
+    kept, fresh = Service("os:getpid"), Service("os:getpid", fresh=True)
+    assert len({kept.call().value for _ in range(5)}) == 1
+    assert len({fresh.call().value for _ in range(5)}) == 5
+
+
+def test_questions_are_answered_by_the_caller() -> None:
+    service = Service("halo_core.sandbox.service:ask")
+    asked: list[object] = []
+
+    def answer(question: object) -> object:
+        asked.append(question)
+        return [question]
+
+    assert service.call((1, 2), answer=answer).value == [(1, 2)]
+    assert asked == [(1, 2)]
+    assert service.call(1).error == "Tampering"
+    assert service.call(1, answer=answer).value == [1]
+
+
+def test_an_error_of_the_one_who_answers_reaches_the_caller() -> None:
+    service = Service("halo_core.sandbox.service:ask")
+
+    def answer(question: object) -> object:
+        raise LookupError(question)
+
+    with pytest.raises(LookupError):
+        service.call(1, answer=answer)
+    assert service.call(1, answer=str).value == "1"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_the_walls_hold(tmp_path: Path, fresh: bool) -> None:
+    (tmp_path / "secret").write_text("x")
+    assert Service("os:listdir", fresh=fresh).call(str(tmp_path)).error in (
+        "PermissionError",
+        "FileNotFoundError",
+    )
+    assert Service("os:mkdir", fresh=fresh).call(str(tmp_path / "new")).error is not None
+    assert Service("os:fork", fresh=fresh).call().error == "BlockingIOError"
+    assert Service("os:system", fresh=fresh).call("echo").value != 0
+    assert Service("socket:create_connection", fresh=fresh).call(("127.0.0.1", 9)).error == "PermissionError"
+    assert not (tmp_path / "new").exists()
+
+
+def test_many_threads_call_at_once() -> None:
+    service = Service("math:factorial")
+    with ThreadPoolExecutor(8) as pool:
+        values = list(pool.map(lambda n: service.call(n % 50).value, range(400)))
+    import math
+
+    assert values == [math.factorial(n % 50) for n in range(400)]
+
+
+def test_a_function_that_cannot_be_imported_is_an_error_of_the_caller() -> None:
+    for target in ("no_such_module:f", "json:no_such_function"):
+        with pytest.raises(SandboxError, match="no_such"):
+            Service(target).call()
+
+
+def test_nothing_is_left_when_the_sandbox_is_closed() -> None:
+    box = sandbox.start()
+    before = _children()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "get", lambda: box)
+        service = Service("time:sleep")
+        assert service.call(0.0).ok
+        thread = threading.Thread(target=_fails, args=(service, 30.0))
+        thread.start()
+        time.sleep(0.2)
+        begun = time.monotonic()
+        box.close()
+        thread.join(10)
+    assert time.monotonic() - begun < 5
+    assert len(_children()) < len(before)
+
+
+def _fails(service: Service, *arguments: object) -> None:
+    with pytest.raises(SandboxError):
+        service.call(*arguments)
+
+
+def _children() -> list[str]:
+    return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
