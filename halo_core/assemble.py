@@ -28,8 +28,9 @@ from halo_core.config import (
 from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.discovery import Loaded, Source, check_class, load
 from halo_core.drivers import Demo, Generator, LRPolicy, Reward, Selector, Trainer, Verifier
-from halo_core.errors import ConfigError, DataError, RunError, SandboxError, did_you_mean
+from halo_core.errors import ConfigError, RunError, SandboxError
 from halo_core.hooks import Hooks, blamed
+from halo_core.judges import Judges
 from halo_core.ledger import Ledger
 from halo_core.options import build, options_of
 from halo_core.progress import Progress
@@ -74,21 +75,9 @@ class Plan:
         """
         raw = normalise(raw)
         config = read_config(raw)
-        names = [short_name(spec.name) for spec in config.verifier]
-        for name in names:
-            if names.count(name) > 1:
-                raise ConfigError(
-                    f"verifier {name!r} is listed twice", hint="list it once, or rename one of them"
-                )
-        judges = {short_name(spec.name): _load("verifier", spec) for spec in config.verifier}
+        judges = Judges.load(config.verifier)
         loaded = {kind: _load(kind, getattr(config, kind)) for kind in SINGLE}
-        verifiers = {
-            short_name(spec.name): build(
-                judges[short_name(spec.name)].value, spec.options, where=f"verifier {spec.name!r}"
-            )
-            for spec in config.verifier
-        }
-        demo = None if config.data.prompts else _demo(verifiers)
+        demo = None if config.data.prompts else judges.demo()
         demo_model = demo is not None and not config.model.name
         if demo is not None and demo_model:
             config = read_config(_suggested(raw, demo, {kind: loaded[kind].value for kind in SINGLE}))
@@ -106,8 +95,7 @@ class Plan:
             for kind in SINGLE
         }
         sources = {kind: loaded[kind].source for kind in SINGLE}
-        sources |= {f"verifier:{name}": judge.source for name, judge in judges.items()}
-        drivers = Drivers(verifiers=verifiers, sources=sources, **built)
+        drivers = Drivers(judges=judges, sources=sources, **built)
         plugins = tuple(_plugin(spec) for spec in config.plugins)
         options = [options for _, _, options in plugins]
         return cls(_resolved(config, drivers, options), drivers, plugins, demo, demo_model)
@@ -129,7 +117,7 @@ class Plan:
         else:
             ledger.check_unused()
             prompts, heldout = self.data()
-            self.check_prompts([*prompts, *heldout])
+            self.drivers.judges.check_prompts([*prompts, *heldout])
             self.preflight()
             _ = actor.model, actor.tokenizer  # one that cannot be loaded must not leave a run behind
             ledger.begin(self.config.model_dump(mode="json"), self._manifest(), prompts, heldout, _machine())
@@ -151,10 +139,7 @@ class Plan:
 
     def preflight(self) -> None:
         """Have each driver check that what it needs is on this machine."""
-        sandbox.configure(self.config.sandbox)
-        for key, verifier in self.drivers.verifiers.items():
-            with blamed(self.drivers.source(f"verifier:{key}")):
-                verifier.preflight()
+        self.drivers.judges.preflight(self.config.sandbox)
         for kind in SINGLE:
             with blamed(self.drivers.source(kind)):
                 getattr(self.drivers, kind).preflight()
@@ -179,22 +164,12 @@ class Plan:
                 hint=f"choose another --output, or go on as it was with: halo resume {ledger.directory}",
             )
 
-    def check_prompts(self, prompts: Sequence[Prompt]) -> None:
-        """Raise a `DataError` for a prompt that its verifier cannot judge by."""
-        for prompt in prompts:
-            name = self.drivers.verifier_for(prompt)
-            if name not in self.drivers.verifiers:
-                hint = did_you_mean(name, self.drivers.verifiers)
-                raise DataError(
-                    f"prompt {prompt.id!r} wants verifier {name!r}, which this run does not have", hint=hint
-                )
-            self.drivers.verifiers[name].check_prompt(prompt)
-
     def _manifest(self) -> list[dict[str, Any]]:
-        specs = {kind: getattr(self.config, kind) for kind in SINGLE}
-        specs |= {f"verifier:{short_name(spec.name)}": spec for spec in self.config.verifier}
-        rows = [asdict(self.drivers.sources[key]) | {"options": spec.options} for key, spec in specs.items()]
-        return rows + [asdict(source) | {"options": options} for _, source, options in self.plugins]
+        rows = [(self.drivers.sources[kind], getattr(self.config, kind).options) for kind in SINGLE]
+        judges = self.drivers.judges.sources.values()
+        rows += zip(judges, [spec.options for spec in self.config.verifier], strict=True)
+        rows += [(source, options) for _, source, options in self.plugins]
+        return [asdict(source) | {"options": options} for source, options in rows]
 
 
 def _machine() -> dict[str, Any]:
@@ -239,17 +214,6 @@ def _plugin(spec: DriverSpec) -> tuple[object, Source, dict[str, Any]]:
     return loaded.value, loaded.source, {}
 
 
-def _demo(verifiers: Mapping[str, Verifier]) -> Demo:
-    for verifier in verifiers.values():
-        demo = verifier.demo()
-        if demo is not None:
-            return demo
-    raise ConfigError(
-        f"no prompts were given, and verifier {next(iter(verifiers))!r} ships no demo",
-        hint="give a file of prompts: --data prompts.jsonl",
-    )
-
-
 def _suggested(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) -> dict[str, Any]:
     """Lay `raw` over the demo's settings, leaving out options that the chosen drivers do not have."""
     settings = {**demo.settings, "model": {"name": str(demo.model), **demo.settings.get("model", {})}}
@@ -270,7 +234,7 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
     """Write out every option, and make paths independent of the working directory."""
     update: dict[str, Any] = {kind: _full(getattr(config, kind), getattr(drivers, kind)) for kind in SINGLE}
     update["verifier"] = tuple(
-        _full(spec, drivers.verifiers[short_name(spec.name)]) for spec in config.verifier
+        _full(spec, drivers.judges.verifiers[short_name(spec.name)]) for spec in config.verifier
     )
     update["plugins"] = tuple(_spec(spec, given) for spec, given in zip(config.plugins, options, strict=True))
     update["model"] = replace(

@@ -246,16 +246,16 @@ def test_with_a_model_the_demos_prompts_are_used_but_not_its_settings() -> None:
 
 
 def test_settings_for_the_demos_model_do_not_lose_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    from halo_core import assemble
     from halo_core.drivers import Demo
+    from halo_core.judges import Judges
 
-    plain = assemble._demo
+    plain = Judges.demo
 
-    def demo(verifiers: Any) -> Demo:
-        found = plain(verifiers)
+    def demo(judges: Judges) -> Demo:
+        found = plain(judges)
         return Demo(found.prompts, found.heldout, found.model, {"model": {"dtype": "float32"}})
 
-    monkeypatch.setattr(assemble, "_demo", demo)
+    monkeypatch.setattr(Judges, "demo", demo)
     model = planned(model={"device": "cpu"}).config.model
     assert (model.name, model.dtype, model.device) == (str(DRIVERS.parent), "float32", "cpu")
 
@@ -310,8 +310,8 @@ def test_a_prompt_for_a_verifier_that_is_not_there_is_refused(data: Write) -> No
     plan = given(data)
     path = data(3, "sql.jsonl", verifier="Wrds")
     plan = given(data, data={"prompts": str(path)})
-    with pytest.raises(DataError, match="wants verifier 'Wrds', which this run does not have") as caught:
-        plan.check_prompts(plan.data()[0])
+    with pytest.raises(DataError, match="wants verifier 'Wrds', which is not among those given") as caught:
+        plan.drivers.judges.check_prompts(plan.data()[0])
     assert caught.value.hint == "did you mean 'Words'?"
 
 

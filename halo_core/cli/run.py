@@ -65,7 +65,8 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool) -> None:
     from halo_core.ledger import Ledger
     from halo_core.loop import run_cycles
 
-    first = next(iter(plan.drivers.verifiers.values()))
+    judges = plan.drivers.judges
+    first = judges.verifiers[judges.first]
     report = JSONReport() if as_json else ConsoleReport(valid_label=first.valid_label, quiet=quiet)
     _introduce(plan, report.note)
     with Ledger(directory).locked():
@@ -81,7 +82,7 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool) -> None:
 def _introduce(plan: Plan, note: Any) -> None:
     if plan.demo is None:
         return
-    name = next(iter(plan.drivers.verifiers))
+    name = plan.drivers.judges.first
     what = "neither model nor prompts given" if plan.demo_model else "no prompts given"
     used = f"{len(plan.demo.prompts)} prompts, {len(plan.demo.heldout)} held out"
     used += ", and a tiny model trained from scratch" if plan.demo_model else ""

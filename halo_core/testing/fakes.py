@@ -21,6 +21,7 @@ from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Ve
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
 from halo_core.hooks import Hooks
+from halo_core.judges import Judges
 from halo_core.ledger import Ledger
 from halo_core.progress import Progress
 from halo_core.run import Run
@@ -138,7 +139,7 @@ def fake_run(
     config: RunConfig = read_config({"verifier": ["fake"], "cycles": 2, "samples_per_prompt": 4, **settings})
     drivers = Drivers(
         generator=generator or FakeGenerator(),
-        verifiers={"fake": verifier or FakeVerifier()},
+        judges=Judges({"fake": verifier or FakeVerifier()}),
         reward=reward or Graduated(),
         selector=selector or RAFT(),
         trainer=trainer or FakeTrainer(),

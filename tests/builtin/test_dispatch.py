@@ -11,6 +11,7 @@ from halo_core.discovery import Source
 from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
 from halo_core.errors import PluginError
 from halo_core.hooks import Hooks, blame_of
+from halo_core.judges import Judges
 from halo_core.run import Run
 from halo_core.seeds import derive_seed
 from halo_core.testing import FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
@@ -80,8 +81,8 @@ def built(
     )
     verifiers = verifiers or {"bad": broken}
     sources = {kind: source(kind) for kind in chosen}
-    sources |= {f"verifier:{name}": source("verifier") for name in verifiers}
-    made = Drivers(verifiers=verifiers, sources=sources, **{**chosen, **drivers})
+    judges = Judges(verifiers, {name: source("verifier") for name in verifiers})
+    made = Drivers(judges=judges, sources=sources, **{**chosen, **drivers})
     hooks = Hooks()
     hooks.register(Dispatch(made, workers=2), name="dispatch", drivers=made.by_hook())
     return made, hooks

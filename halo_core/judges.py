@@ -1,0 +1,119 @@
+"""The verifiers in use, and which of them judges what.
+
+Needs neither a model nor a run: `halo run` judges by it, and so do `halo verify`, `halo audit` and the bridges
+to other trainers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from traceback import extract_tb
+
+from halo_core import sandbox
+from halo_core.config import DriverSpec, short_name
+from halo_core.discovery import Source, check_class, load
+from halo_core.drivers import Demo, Verifier
+from halo_core.errors import ConfigError, DataError, did_you_mean
+from halo_core.hooks import BUILTIN, blamed
+from halo_core.options import build
+from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Verifiers by name, in the order in which they were listed."""
+
+    verifiers: Mapping[str, Verifier]
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    """Where each comes from, by the same names."""
+
+    @classmethod
+    def load(cls, specs: Sequence[DriverSpec]) -> Judges:
+        """Find and build what `specs` name.
+
+        Raises a `PluginError` for a name that is not installed, a `ConfigError` for a name that is listed
+        twice or an option that does not fit.
+        """
+        names = [short_name(spec.name) for spec in specs]
+        for name in names:
+            if names.count(name) > 1:
+                raise ConfigError(
+                    f"verifier {name!r} is listed twice", hint="list it once, or rename one of them"
+                )
+        verifiers, sources = {}, {}
+        for name, spec in zip(names, specs, strict=True):
+            loaded = load("verifier", spec.name)
+            check_class(loaded, Verifier)
+            verifiers[name] = build(loaded.value, spec.options, where=f"verifier {spec.name!r}")
+            sources[name] = loaded.source
+        return cls(verifiers, sources)
+
+    @property
+    def first(self) -> str:
+        """Name of the verifier that judges prompts which name none."""
+        return next(iter(self.verifiers))
+
+    def name_for(self, prompt: Prompt) -> str:
+        """Return the name of the verifier that judges `prompt`; may be one that is not here."""
+        return prompt.verifier or self.first
+
+    def check_prompts(self, prompts: Sequence[Prompt]) -> None:
+        """Raise a `DataError` for a prompt that its verifier cannot judge by."""
+        for prompt in prompts:
+            name = self.name_for(prompt)
+            if name not in self.verifiers:
+                hint = did_you_mean(name, self.verifiers)
+                raise DataError(
+                    f"prompt {prompt.id!r} wants verifier {name!r}, which is not among those given", hint=hint
+                )
+            self.verifiers[name].check_prompt(prompt)
+
+    def preflight(self, mode: sandbox.Mode = "auto") -> None:
+        """Have each verifier check, in a sandbox of `mode`, that what it needs is on this machine."""
+        sandbox.configure(mode)
+        for name, verifier in self.verifiers.items():
+            with blamed(self.sources.get(name, BUILTIN)):
+                verifier.preflight()
+
+    def demo(self) -> Demo:
+        """Return the first demo that a verifier ships; raise a `ConfigError` when none does."""
+        for verifier in self.verifiers.values():
+            if (demo := verifier.demo()) is not None:
+                return demo
+        raise ConfigError(
+            f"no prompts were given, and verifier {self.first!r} ships no demo",
+            hint="give a file of prompts: --data prompts.jsonl",
+        )
+
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        """Judge one completion. What a verifier raises is a verdict of error, so that the others still count."""
+        name = self.name_for(prompt)
+        try:
+            return self.verifiers[name].check(prompt, completion)
+        except Exception as error:
+            source = self.sources.get(name, f"verifier {name!r}")
+            place = extract_tb(error.__traceback__)[-1]
+            line = f"{Path(place.filename).name}:{place.lineno}"
+            detail = f"{source} raised {type(error).__name__}: {error} (at {line})"
+            return Verdict(Status.ERROR, Stage.INVALID, detail=detail)
+
+    def check_all(
+        self, prompts: Sequence[Prompt], completions: Sequence[Completion], pool: ThreadPoolExecutor
+    ) -> list[Verdict]:
+        """Judge each completion by the prompt at its place, side by side; equal texts are judged once."""
+        once: dict[tuple[str, str], Callable[[], Verdict]] = {}
+        rows = list(zip(prompts, completions, strict=True))
+        for prompt, completion in rows:
+            key = (prompt.id, completion.text)
+            if key not in once:
+                once[key] = pool.submit(self.check, prompt, completion).result
+        return [once[prompt.id, completion.text]() for prompt, completion in rows]
+
+
+def pool(workers: int | None = None) -> ThreadPoolExecutor:
+    """Return threads to judge with: as many as there are cores, and at least 2, unless told."""
+    return ThreadPoolExecutor(workers or max(2, os.cpu_count() or 1), thread_name_prefix="verify")
