@@ -18,6 +18,8 @@ COMMANDS = (
     "resume",
     "generate",
     "sft",
+    "audit",
+    "verify",
     "plugins",
     "plugins show",
     "plugins check",

@@ -116,3 +116,12 @@ class Silent(LRPolicy):
 
     def lr(self, *, cycle, cycles, history):
         return None
+
+
+@driver
+class Gullible(Words):
+    """Pays for nothing at all."""
+
+    def check(self, prompt, completion):
+        nothing = not completion.text.strip()
+        return Verdict(Status.PASS, Stage.CORRECT, 1.0) if nothing else super().check(prompt, completion)

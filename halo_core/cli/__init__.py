@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from halo_core.cli.audit import audit
 from halo_core.cli.configs import config_app
 from halo_core.cli.doctor import doctor
 from halo_core.cli.generate import generate
@@ -19,6 +20,7 @@ from halo_core.cli.lr import lr_app
 from halo_core.cli.plugins import plugins_app
 from halo_core.cli.run import resume, run
 from halo_core.cli.sft import sft
+from halo_core.cli.verify import verify
 from halo_core.errors import HaloError
 
 app = typer.Typer(
@@ -33,6 +35,8 @@ app.command()(run)
 app.command()(resume)
 app.command()(generate)
 app.command()(sft)
+app.command()(audit)
+app.command()(verify)
 app.command()(doctor)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(config_app, name="config")

@@ -44,8 +44,18 @@ _Texts = list[str] | None
 
 def takes_config(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` all configuration flags; it receives them merged, as its first argument `raw`."""
-    own = get_type_hints(command, include_extras=True)
+    return _with_flags(command, _parameters())
+
+
+def takes_verifiers(command: Callable[..., None]) -> Callable[..., None]:
+    """As `takes_config`, with those flags only that say what judges, and by what prompts."""
+    wanted = ("config", "set", "verifier", "verifier_opt", "data", "sandbox")
     flags = _parameters()
+    return _with_flags(command, {name: flags[name] for name in wanted})
+
+
+def _with_flags(command: Callable[..., None], flags: dict[str, inspect.Parameter]) -> Callable[..., None]:
+    own = get_type_hints(command, include_extras=True)
     kept = [
         p.replace(annotation=own[p.name], kind=p.KEYWORD_ONLY)
         for p in inspect.signature(command).parameters.values()
@@ -55,7 +65,7 @@ def takes_config(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def wrapper(**arguments: Any) -> None:
         given = {name: arguments.pop(name) for name in flags}
-        command(_merge(given), **arguments)
+        command(_merge({**dict.fromkeys(_parameters()), **given}), **arguments)
 
     parameters = [*flags.values(), *kept]
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

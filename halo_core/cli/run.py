@@ -31,6 +31,9 @@ def run(
     ] = None,
     quiet: Quiet = False,
     as_json: AsJSON = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Audit the verifiers first; do not train on one that errs.")
+    ] = False,
 ) -> None:
     """Sample, verify, select, train; repeat.
 
@@ -40,6 +43,8 @@ def run(
     from halo_core.assemble import Plan, next_directory
 
     plan = Plan.from_raw(raw)
+    if audit:
+        _audit(plan, quiet=quiet or as_json)
     _run(plan, output or next_directory(Path("runs"), plan.config), quiet=quiet, as_json=as_json)
 
 
@@ -77,6 +82,24 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool) -> None:
         hooks.register(report, name="console")
         with _interruptible(run):
             run_cycles(run, hooks)
+
+
+def _audit(plan: Plan, *, quiet: bool) -> None:
+    """Raise a `VerifierError`, having shown why, unless the plan's verifiers pass the audit of `halo audit`."""
+    from halo_core.audit import Bounds
+    from halo_core.builtin.console import ConsoleReport
+    from halo_core.cli.audit import conduct, table
+
+    prompts, heldout = plan.data()
+    judges = plan.drivers.judges
+    judges.check_prompts([*prompts, *heldout])
+    judges.preflight(plan.config.sandbox)
+    report = ConsoleReport(quiet=quiet)
+    found = conduct(judges, [*prompts, *heldout], report, workers=plan.config.workers)
+    failed = found.failures(Bounds())
+    if failed or not quiet:
+        typer.echo(table(found, show=3), err=quiet)
+    found.require(Bounds())
 
 
 def _introduce(plan: Plan, note: Any) -> None:

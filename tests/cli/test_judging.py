@@ -1,0 +1,124 @@
+"""`halo audit`, `halo run --audit` and `halo verify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Halo = Callable[..., Any]
+DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
+WORDS, GULLIBLE = f"{DRIVERS}:Words", f"{DRIVERS}:Gullible"
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    path = tmp_path / "prompts.jsonl"
+    rows = [{"id": f"p{n}", "prompt": f"task {n}", "reference": {"right": f"right {n}"}} for n in range(8)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def completions(tmp_path: Path) -> Callable[..., Path]:
+    def write(*rows: object) -> Path:
+        path = tmp_path / "completions.jsonl"
+        path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+        return path
+
+    return write
+
+
+def test_a_sound_verifier_passes_its_audit(halo: Halo, prompts: Path) -> None:
+    answer = halo("audit", "--verifier", WORDS, "--data", prompts)
+    assert answer.code == 0, answer.err
+    assert "8 of 8 prompts" in answer.out
+    assert answer.out.rstrip().endswith("passed")
+
+
+def test_a_gullible_one_is_named_with_what_it_paid_for(halo: Halo, prompts: Path) -> None:
+    answer = halo("audit", "--verifier", GULLIBLE, "--data", prompts, "--show", 1)
+    assert answer.code == 1
+    assert "cannot be trusted" in answer.err
+    assert answer.out.count("false accept: ") == 1
+    assert "more: --show" in answer.out
+    forgiving = halo("audit", "--verifier", GULLIBLE, "--data", prompts, "--max-false-accepts", 1)
+    assert forgiving.code == 0
+
+
+def test_the_audit_as_json(halo: Halo, prompts: Path) -> None:
+    answer = halo("audit", "--verifier", GULLIBLE, "--data", prompts, "--json", "--limit", 2)
+    found = json.loads(answer.out)
+    assert found["passed"] is False
+    assert found["kinds"]["empty"]["false accept"] > 0
+    assert {finding["kind"] for finding in found["findings"]} >= {"empty"}
+
+
+def test_nothing_is_trained_on_a_verifier_that_fails(halo: Halo, fakes: list[str], prompts: Path) -> None:
+    small = ["--data", prompts, "--model", "m", "-n", 1, "--samples", 4, "--audit"]
+    refused = halo("run", "--verifier", GULLIBLE, *fakes[2:], *small, "-o", "refused")
+    assert refused.code == 1
+    assert "cannot be trusted" in refused.err
+    assert not Path("refused").exists()
+    run = halo("run", "--verifier", WORDS, *fakes[2:], *small, "-o", "run")
+    assert run.code == 0, run.err
+    assert "everything judged twice" in run.out
+
+
+def test_completions_are_judged_in_their_order(
+    halo: Halo, prompts: Path, completions: Callable[..., Path]
+) -> None:
+    path = completions(
+        {"prompt_id": "p1", "completion": "right 1"},
+        {"id": "p0", "completion": "wrong"},
+        "",
+        {"prompt_id": "p1", "completion": "invalid"},
+    )
+    answer = halo("verify", "--verifier", WORDS, "--data", prompts, "--completions", path)
+    assert answer.code == 0, answer.err
+    rows = [json.loads(line) for line in answer.out.splitlines()]
+    assert [(row["prompt_id"], row["index"], row["status"]) for row in rows] == [
+        ("p1", 0, "pass"),
+        ("p0", 0, "fail"),
+        ("p1", 1, "fail"),
+    ]
+    assert "3 completions" in answer.err
+    halo("verify", "--verifier", WORDS, "--data", prompts, "--completions", path, "-o", "out.jsonl")
+    assert [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()] == rows
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"prompt_id": "p9", "completion": "x"}, "no prompt 'p9'"),
+        ({"prompt_id": "p1"}, "needs texts for prompt_id and completion"),
+        ("{", "not JSON"),
+    ],
+)
+def test_a_bad_line_is_named(
+    halo: Halo, prompts: Path, completions: Callable[..., Path], row: object, said: str
+) -> None:
+    path = completions({"prompt_id": "p1", "completion": "right"}, row)
+    answer = halo("verify", "--verifier", WORDS, "--data", prompts, "--completions", path)
+    assert answer.code == 2
+    assert said in answer.err
+    assert f"{path}:2" in answer.err
+
+
+def test_no_completions(halo: Halo, prompts: Path, completions: Callable[..., Path], tmp_path: Path) -> None:
+    for path, said in ((completions(), "no completions"), (tmp_path / "none", "cannot read")):
+        answer = halo("verify", "--verifier", WORDS, "--data", prompts, "--completions", path)
+        assert answer.code == 2
+        assert said in answer.err
+
+
+def test_a_verifier_that_only_errs_is_a_failure(
+    halo: Halo, prompts: Path, completions: Callable[..., Path]
+) -> None:
+    path = completions({"prompt_id": "p1", "completion": "error"})
+    answer = halo("verify", "--verifier", WORDS, "--data", prompts, "--completions", path)
+    assert answer.code == 1
+    assert json.loads(answer.out)["status"] == "error"
