@@ -1,0 +1,8 @@
+"""The `pytest` verifier: judges Python by tests that the code under test cannot reach."""
+
+from importlib.metadata import version
+
+from halo_verifier_pytest.verifier import Pytest
+
+__all__ = ["Pytest"]
+__version__ = version("halo-verifier-pytest")
