@@ -3,49 +3,31 @@
 from __future__ import annotations
 
 import functools
-import re
-import shlex
+import hashlib
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from halo_core import sandbox
-from halo_core.drivers import Demo, Verifier, driver
-from halo_core.errors import DataError, PluginError, SandboxError, did_you_mean
+from halo_core.drivers import Attack, Demo, Verifier, driver
+from halo_core.errors import DataError, PluginError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
-from halo_verifier_gcc import demo
-from halo_verifier_gcc.compare import same_tokens
-from halo_verifier_gcc.source import Language, Source, extract, muzzles
+from halo_verifier_gcc import attacks, demo, forbidden, judging, mutants
+from halo_verifier_gcc.building import PROGRAM, Builder
+from halo_verifier_gcc.judging import Runner
+from halo_verifier_gcc.once import Once
+from halo_verifier_gcc.oracles import Maker, Task
+from halo_verifier_gcc.reference import read
+from halo_verifier_gcc.source import Language, Source, muzzles
 
 _MIB = 1 << 20
-_COMPILER_PROCESSES = 16
-"""The driver, the compiler proper, the assembler, the linker and its plugins, with room to spare."""
-_SHOWN = 160
-"""Characters of a diagnostic or an output that go into a verdict's detail."""
-_NO_PRAGMA = ("no_pragma.h", b"#pragma GCC system_header\n#define _Pragma(x)\n")
-"""Read before each program. The `_Pragma` operator could silence warnings, and macros can hide it from any
-reading of the source, so it is defined away; a system header may do so without a warning of its own."""
-_ERROR_LINE = re.compile(r"^.*?(?:error:|undefined reference|multiple definition).*$", re.MULTILINE)
 _HELLO = '#include <stdio.h>\nint main(void) { puts("ok"); return 0; }\n'
 _INSTALL = "install a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev; for C++ also g++)"
-
-
-@dataclass(frozen=True, slots=True)
-class _Test:
-    """How one test went."""
-
-    stage: Stage
-    detail: str
-    cpu_seconds: float = 0.0
-    wall_seconds: float = 0.0
-    printed: bool = True
-    limited: bool = False
-    inconclusive: bool = False
+_VERDICTS: Once[Verdict] = Once(4096)
 
 
 @driver
@@ -57,9 +39,13 @@ class GCC(Verifier):
     `stdin` may be left out; an expected output without any token is refused, for nothing would meet it. A
     prompt without tests can reach "compiles without warnings" at most, and never passes.
 
+    Other keys: `solution`, a right program, says what should come of `inputs`, or of `random_tests` inputs
+    that the program `generator` prints when it is given a seed. `harness` and `symbols` make it a task of
+    writing functions. `forbid` has patterns that the code must not match.
+
     The score is the share of tests that passed. The stage is `invalid` when the program does not compile,
     `crashed` when any test did not end cleanly, else `wrong` when any output differs; `flawed` when it prints
-    nothing in any test, as `int main(){}` does.
+    nothing in any test, as `int main(){}` does, or uses what is forbidden.
     """
 
     language: Literal["auto", "c", "c++"] = "auto"
@@ -72,6 +58,8 @@ class GCC(Verifier):
     flags: str = "-O0 -Wall -Wextra"
     """Compiler flags, quoted as in a shell. -O0 compiles fastest, which matters more than how fast the
     program runs."""
+    forbid: tuple[str, ...] = ()
+    r"""Patterns (RE2) that a program's code must not match, comments and literals left out: \bgoto\b."""
     rtol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
     """Relative tolerance for numbers in the output; 0 with `atol` 0: tokens must be identical."""
     atol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
@@ -86,44 +74,74 @@ class GCC(Verifier):
     """CPU time that the compiler may use."""
     compile_memory_mib: int = Field(1024, gt=0)
     """Memory that the compiler may use, in MiB."""
+    precompile: bool = True
+    """Precompile the standard headers that C++ programs include; changes nothing but the time."""
+    once: bool = True
+    """Judge equal programs for equal references once in a process."""
+    check_solutions: bool = False
+    """Before a run, hold every solution against the tests beside it. Those that tests are made of are held
+    against them in any case."""
 
     valid_label: ClassVar[str] = "compiles"
 
+    @field_validator("forbid")
+    @classmethod
+    def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            if reason := forbidden.problem(pattern):
+                raise ValueError(f"{pattern!r} is not a pattern: {reason}")
+        return patterns
+
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         """Judge `completion`; see `Verifier.check`."""
-        source = extract(completion.text, None if self.language == "auto" else self.language)
         try:
-            with sandbox.get().workspace() as workspace:
-                return self._judge(workspace, source, prompt.reference.get("tests", ()))
-        except (SandboxError, OSError) as error:
+            task = self._maker().task(read(prompt))
+            source = self._maker().sample(completion.text, task)
+            if not self.once:
+                return self._judge(source, task)
+            key = hashlib.sha256(repr((self, task.reference, source)).encode()).digest()
+            return _VERDICTS.get(key, lambda: self._judge(source, task), keep=_is_about_the_program)
+        except (DataError, SandboxError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Raise a `DataError` unless the reference has the form that the class describes."""
-        hint = 'expected {"tests": [{"stdin": "3 4", "stdout": "7"}, ...]}'
-        for key in prompt.reference.keys() - {"tests"}:
-            nearest = did_you_mean(key, ["tests"])
-            raise DataError(f"prompt {prompt.id!r}: unknown key {key!r} in reference; {nearest}", hint=hint)
-        tests = prompt.reference.get("tests", [])
-        if not isinstance(tests, list | tuple):
-            raise DataError(f"prompt {prompt.id!r}: tests must be a list", hint=hint)
-        for number, test in enumerate(tests, 1):
-            if problem := _problem(test):
-                raise DataError(f"prompt {prompt.id!r}, test {number}: {problem}", hint=hint)
+        """Raise a `DataError` unless the reference has the form that the README describes.
+
+        Where it takes a harness or a solution to judge by, they are built, and tried, here.
+        """
+        reference = read(prompt)
+        try:
+            task = self._maker().task(reference)
+            if self.check_solutions and reference.solution:
+                self._maker().hold(task)
+        except DataError as error:
+            raise DataError(f"prompt {prompt.id!r}: {error}", hint=error.hint) from error
+
+    def references(self, prompt: Prompt) -> Sequence[str]:
+        """Return the prompt's solution, if it has one."""
+        solution = read(prompt).solution
+        return (solution,) if solution else ()
+
+    def mutants(self, prompt: Prompt) -> Sequence[str]:
+        """Return programs a small change away from the solution, and one that prints a constant."""
+        return mutants.of(self._maker().task(read(prompt)))
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return programs that try to be paid without being right."""
+        return attacks.ALL
 
     def preflight(self) -> None:
         """Raise a `PluginError` unless the compiler builds a program and the program runs."""
         if shutil.which(self.compiler) is None:
             raise PluginError(f"compiler {self.compiler!r} not found", hint=_INSTALL)
         language: Language = "c++" if self.language == "c++" else "c"
-        with sandbox.get().workspace() as workspace:
-            outcome = self._compile(workspace, Source(_HELLO, language))
-            if not outcome.ok:
-                reason = _first_error(outcome.stderr)
-                problem = f"{self.compiler} cannot build a {language} program: {reason}"
-                raise PluginError(problem, hint=_INSTALL)
-            if self._run(workspace, b"").stdout != b"ok\n":
-                raise PluginError("a program built by the compiler does not run in the sandbox")
+        build = self._builder().program(Source(_HELLO, language))
+        if not build.files:
+            reason = judging.first_error(build.outcome.stderr)
+            problem = f"{self.compiler} cannot build a {language} program: {reason}"
+            raise PluginError(problem, hint=_INSTALL)
+        if self._runner().run(build.files, PROGRAM, b"").stdout != b"ok\n":
+            raise PluginError("a program built by the compiler does not run in the sandbox")
 
     def fingerprint(self) -> str:
         """Return the options, this package's version and the compiler's."""
@@ -133,166 +151,57 @@ class GCC(Verifier):
         """Return tasks for beginners in C and a tiny model that half knows how to solve them."""
         return demo.load()
 
-    def _judge(self, workspace: sandbox.Workspace, source: Source, tests: list[Mapping[str, str]]) -> Verdict:
-        compiled = self._compile(workspace, source)
-        if compiled.inconclusive or not compiled.ok:
-            return _not_compiled(compiled, self.compile_cpu_seconds)
+    def _judge(self, source: Source, task: Task) -> Verdict:
+        build = self._maker().build(source, task)
+        if build.missing:
+            return judging.verdict(
+                build.outcome, Status.FAIL, Stage.INVALID, detail=f"does not define {build.missing}"
+            )
+        if not build.files:
+            return judging.not_built(build.outcome, self.compile_cpu_seconds)
         # Not only at the start of a line: a #line directive can make a diagnostic begin with anything.
-        warnings = compiled.stderr.count(b": warning: ") + muzzles(source.code)
-        results = list(self._tests(workspace, tests))
-        status, stage, score, detail = _summary(results, len(tests), warnings)
-        return Verdict(
-            status,
-            stage,
-            score=score,
-            warnings=warnings,
-            detail=detail,
-            cpu_seconds=compiled.cpu_seconds + sum(result.cpu_seconds for result in results),
-            wall_seconds=compiled.wall_seconds + sum(result.wall_seconds for result in results),
-            sandbox=compiled.tier,
+        warnings = build.outcome.stderr.count(b": warning: ") + muzzles(source.code)
+        if found := self._forbidden(source, task):
+            detail = f"uses what is forbidden: {found}"
+            return judging.verdict(build.outcome, Status.FAIL, Stage.FLAWED, detail=detail, warnings=warnings)
+        results = list(self._runner().results(build.files, PROGRAM, task.tests))
+        status, stage, score, detail = judging.summary(results, len(task.tests), warnings)
+        return judging.verdict(
+            build.outcome, status, stage, detail=detail, score=score, warnings=warnings, results=results
         )
 
-    def _compile(self, workspace: sandbox.Workspace, source: Source) -> sandbox.Outcome:
-        path = shutil.which(self.compiler)
-        if path is None:
-            raise SandboxError(f"compiler {self.compiler!r} not found")
-        cpp = source.language == "c++"
-        name = "main.cpp" if cpp else "main.c"
-        standard = [f"-std={self.standard}"] if self.standard and ("++" in self.standard) == cpp else []
-        switches = ["-x", source.language, *standard, *shlex.split(self.flags), "-imacros", _NO_PRAGMA[0]]
-        libraries = ["-x", "none", *(["-lstdc++"] if cpp else []), "-lm"]
-        workspace.write(*_NO_PRAGMA)
-        workspace.write(name, source.code.encode(errors="replace"))
-        return workspace.run(
-            [path, *switches, "-o", "program", name, *libraries],
-            limits=sandbox.Limits(
-                cpu_seconds=self.compile_cpu_seconds,
-                memory_bytes=self.compile_memory_mib * _MIB,
-                processes=_COMPILER_PROCESSES,
-            ),
-            writable=True,
-            toolchain=True,
+    def _forbidden(self, source: Source, task: Task) -> str:
+        patterns = (*self.forbid, *task.reference.forbid)
+        if not patterns:
+            return ""
+        return forbidden.in_source(patterns, source.code) or forbidden.in_preprocessed(
+            patterns, *self._builder().preprocessed(source)
         )
 
-    def _run(self, workspace: sandbox.Workspace, stdin: bytes) -> sandbox.Outcome:
-        return workspace.run(
-            ["./program"],
-            stdin=stdin,
-            limits=sandbox.Limits(
-                cpu_seconds=self.cpu_seconds,
-                memory_bytes=self.memory_mib * _MIB,
-                stdout_bytes=self.output_kib * 1024,
-            ),
+    def _builder(self) -> Builder:
+        return Builder(
+            self.compiler,
+            self.standard,
+            self.flags,
+            self.precompile,
+            self.compile_cpu_seconds,
+            self.compile_memory_mib,
         )
 
-    def _tests(self, workspace: sandbox.Workspace, tests: list[Mapping[str, str]]) -> Iterator[_Test]:
-        """Run the tests in order, up to the first that runs into a limit: the rest would most likely too."""
-        for number, test in enumerate(tests, 1):
-            outcome = self._run(workspace, test.get("stdin", "").encode())
-            result = self._compare(outcome, test["stdout"], number)
-            yield result
-            if result.limited or result.inconclusive:
-                return
-
-    def _compare(self, outcome: sandbox.Outcome, expected: str, number: int) -> _Test:
-        if (ending := _ending(outcome)) is not None:
-            stage, detail = Stage.CRASHED, ending
-        elif same_tokens(outcome.stdout, expected.encode(), rtol=self.rtol, atol=self.atol):
-            stage, detail = Stage.CORRECT, "ok"
-        else:
-            stage, detail = Stage.WRONG, f"expected {_shown(expected)}, got {_shown(_text(outcome.stdout))}"
-        return _Test(
-            stage,
-            f"test {number}: {detail}",
-            cpu_seconds=outcome.cpu_seconds,
-            wall_seconds=outcome.wall_seconds,
-            printed=bool(outcome.stdout.strip()),
-            limited=bool(outcome.limit),
-            inconclusive=outcome.inconclusive,
+    def _runner(self) -> Runner:
+        limits = sandbox.Limits(
+            cpu_seconds=self.cpu_seconds,
+            memory_bytes=self.memory_mib * _MIB,
+            stdout_bytes=self.output_kib * 1024,
         )
+        return Runner(limits, self.rtol, self.atol)
+
+    def _maker(self) -> Maker:
+        return Maker(self._builder(), self._runner(), None if self.language == "auto" else self.language)
 
 
-def _problem(test: object) -> str:
-    """Say what is wrong with one test of a reference; empty when nothing is."""
-    if not isinstance(test, Mapping):
-        return f"must be a mapping, not {type(test).__name__}"
-    for key, value in test.items():
-        if key not in ("stdin", "stdout"):
-            return f"unknown key {key!r}; {did_you_mean(str(key), ['stdin', 'stdout'])}"
-        if not isinstance(value, str):
-            return f"{key} must be text, not {type(value).__name__}"
-    if not test.get("stdout", "").split():
-        return "expected stdout is missing or empty, which no output could be held against"
-    return ""
-
-
-def _not_compiled(outcome: sandbox.Outcome, cpu_budget: float) -> Verdict:
-    """Judge a compilation that did not succeed: the program's fault, unless the machine's."""
-    stderr = _text(outcome.stderr)
-    status, detail = Status.FAIL, _first_error(outcome.stderr)
-    if "cannot execute" in stderr and "cc1" in stderr:
-        status = Status.ERROR
-    elif outcome.inconclusive:
-        status, detail = Status.INCONCLUSIVE, "the compiler ran out of wall time"
-    elif outcome.limit:
-        detail = f"the compiler ran into its {outcome.limit} limit"
-    elif "Killed signal" in stderr and outcome.cpu_seconds < 0.9 * cpu_budget:
-        status, detail = Status.INCONCLUSIVE, "the compiler was killed, most likely for want of memory"
-    return Verdict(
-        status,
-        Stage.INVALID,
-        detail=detail,
-        cpu_seconds=outcome.cpu_seconds,
-        wall_seconds=outcome.wall_seconds,
-        sandbox=outcome.tier,
-    )
-
-
-def _summary(results: list[_Test], tests: int, warnings: int) -> tuple[Status, Stage, float, str]:
-    """Sum up the tests of a program that compiled, as (status, stage, score, detail)."""
-    if tests == 0 and warnings:
-        return Status.FAIL, Stage.FLAWED, 0.0, f"compiles with {warnings} warnings; no tests"
-    if tests == 0:
-        return Status.FAIL, Stage.UNTESTED, 0.0, "compiles; no tests"
-    stages = [result.stage for result in results]
-    passed = stages.count(Stage.CORRECT)
-    lines = [f"{passed} of {tests} tests passed", *(result.detail for result in results)]
-    status = Status.PASS if passed == tests else Status.FAIL
-    stage = min(stages, key=lambda stage: stage.rank)
-    if any(result.inconclusive for result in results):
-        status = Status.INCONCLUSIVE
-    elif stage is Stage.WRONG and not any(result.printed for result in results):
-        stage = Stage.FLAWED
-    return status, stage, passed / tests, "\n".join(lines)
-
-
-def _ending(outcome: sandbox.Outcome) -> str | None:
-    """Say how a program ended that did not end cleanly; None when it did."""
-    if outcome.inconclusive:
-        return "ran out of wall time"
-    if outcome.limit:
-        return f"ran into the {outcome.limit} limit"
-    if outcome.signal:
-        return f"ended by signal {outcome.signal}"
-    if outcome.exit_code != 0:
-        return f"exit code {outcome.exit_code}"
-    return None
-
-
-def _first_error(stderr: bytes) -> str:
-    """Return the first error among the compiler's diagnostics, or else its first words."""
-    text = _text(stderr)
-    found = _ERROR_LINE.search(text)
-    return (found[0] if found else text.strip().partition("\n")[0] or "no diagnostic")[:_SHOWN].strip()
-
-
-def _text(data: bytes) -> str:
-    return data.decode(errors="replace")
-
-
-def _shown(text: str) -> str:
-    """Quote `text` on one line, cut to a length for people."""
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+def _is_about_the_program(verdict: Verdict) -> bool:
+    return verdict.status in (Status.PASS, Status.FAIL)
 
 
 @functools.cache

@@ -1,0 +1,165 @@
+"""Running a program on its tests, comparing what it prints, and summing up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from halo_core import sandbox
+from halo_core.types import Stage, Status, Verdict
+from halo_verifier_gcc.compare import same_tokens
+from halo_verifier_gcc.reference import Test
+
+_SHOWN = 160
+"""Characters of a diagnostic or an output that go into a verdict's detail."""
+_ERROR_LINE = re.compile(r"^.*?(?:error:|undefined reference|multiple definition).*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one test went."""
+
+    stage: Stage
+    detail: str
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    printed: bool = True
+    limited: bool = False
+    inconclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Limits of a run, and how near a number in its output must come."""
+
+    limits: sandbox.Limits
+    rtol: float = 0.0
+    atol: float = 0.0
+
+    def run(self, files: Mapping[str, bytes], program: str, stdin: bytes) -> sandbox.Outcome:
+        """Run `program` of `files` once, in a workspace that holds nothing else."""
+        with sandbox.get().workspace() as space:
+            _fill(space, files)
+            return space.run([f"./{program}"], stdin=stdin, limits=self.limits)
+
+    def results(self, files: Mapping[str, bytes], program: str, tests: Sequence[Test]) -> Iterator[Result]:
+        """Run the tests in order, up to the first that runs into a limit: the rest would most likely too."""
+        if not tests:
+            return
+        with sandbox.get().workspace() as space:
+            _fill(space, files)
+            for number, test in enumerate(tests, 1):
+                outcome = space.run([f"./{program}"], stdin=test.stdin, limits=self.limits)
+                result = self._compare(outcome, test.stdout, number)
+                yield result
+                if result.limited or result.inconclusive:
+                    return
+
+    def _compare(self, outcome: sandbox.Outcome, expected: bytes, number: int) -> Result:
+        if (unclean := ending(outcome)) is not None:
+            stage, detail = Stage.CRASHED, unclean
+        elif same_tokens(outcome.stdout, expected, rtol=self.rtol, atol=self.atol):
+            stage, detail = Stage.CORRECT, "ok"
+        else:
+            stage, detail = Stage.WRONG, f"expected {shown(expected)}, got {shown(outcome.stdout)}"
+        return Result(
+            stage,
+            f"test {number}: {detail}",
+            cpu_seconds=outcome.cpu_seconds,
+            wall_seconds=outcome.wall_seconds,
+            printed=bool(outcome.stdout.strip()),
+            limited=bool(outcome.limit),
+            inconclusive=outcome.inconclusive,
+        )
+
+
+def not_built(outcome: sandbox.Outcome, cpu_budget: float) -> Verdict:
+    """Judge a build that did not succeed: the program's fault, unless the machine's."""
+    stderr = _text(outcome.stderr)
+    status, detail = Status.FAIL, first_error(outcome.stderr)
+    if "cannot execute" in stderr and "cc1" in stderr:
+        status = Status.ERROR
+    elif outcome.inconclusive:
+        status, detail = Status.INCONCLUSIVE, "the compiler ran out of wall time"
+    elif outcome.limit:
+        detail = f"the compiler ran into its {outcome.limit} limit"
+    elif "Killed signal" in stderr and outcome.cpu_seconds < 0.9 * cpu_budget:
+        status, detail = Status.INCONCLUSIVE, "the compiler was killed, most likely for want of memory"
+    return verdict(outcome, status, Stage.INVALID, detail=detail)
+
+
+def verdict(
+    outcome: sandbox.Outcome,
+    status: Status,
+    stage: Stage,
+    *,
+    detail: str,
+    score: float = 0.0,
+    warnings: int = 0,
+    results: Sequence[Result] = (),
+) -> Verdict:
+    """Return a verdict with what compiling (`outcome`) and the tests cost together."""
+    return Verdict(
+        status,
+        stage,
+        score=score,
+        warnings=warnings,
+        detail=detail,
+        cpu_seconds=outcome.cpu_seconds + sum(result.cpu_seconds for result in results),
+        wall_seconds=outcome.wall_seconds + sum(result.wall_seconds for result in results),
+        sandbox=outcome.tier,
+    )
+
+
+def summary(results: Sequence[Result], tests: int, warnings: int) -> tuple[Status, Stage, float, str]:
+    """Sum up the tests of a program that compiled, as (status, stage, score, detail)."""
+    if tests == 0 and warnings:
+        return Status.FAIL, Stage.FLAWED, 0.0, f"compiles with {warnings} warnings; no tests"
+    if tests == 0:
+        return Status.FAIL, Stage.UNTESTED, 0.0, "compiles; no tests"
+    stages = [result.stage for result in results]
+    passed = stages.count(Stage.CORRECT)
+    lines = [f"{passed} of {tests} tests passed", *(result.detail for result in results)]
+    status = Status.PASS if passed == tests else Status.FAIL
+    stage = min(stages, key=lambda stage: stage.rank)
+    if any(result.inconclusive for result in results):
+        status = Status.INCONCLUSIVE
+    elif stage is Stage.WRONG and not any(result.printed for result in results):
+        stage = Stage.FLAWED
+    return status, stage, passed / tests, "\n".join(lines)
+
+
+def ending(outcome: sandbox.Outcome) -> str | None:
+    """Say how a program ended that did not end cleanly; None when it did."""
+    if outcome.inconclusive:
+        return "ran out of wall time"
+    if outcome.limit:
+        return f"ran into the {outcome.limit} limit"
+    if outcome.signal:
+        return f"ended by signal {outcome.signal}"
+    if outcome.exit_code != 0:
+        return f"exit code {outcome.exit_code}"
+    return None
+
+
+def first_error(stderr: bytes) -> str:
+    """Return the first error among the compiler's diagnostics, or else its first words."""
+    text = _text(stderr)
+    found = _ERROR_LINE.search(text)
+    return (found[0] if found else text.strip().partition("\n")[0] or "no diagnostic")[:_SHOWN].strip()
+
+
+def shown(data: bytes) -> str:
+    """Quote an output on one line, cut to a length for people."""
+    text = _text(data)
+    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+
+
+def _fill(space: sandbox.Workspace, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        space.write(name, data, executable=True)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
