@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from itertools import count, takewhile
+from math import comb
+from typing import TypeVar
 
 import numpy as np
 
 from halo_core.seeds import derive_seed
-from halo_core.types import Rates, Sample, Stage, Status
+from halo_core.types import Change, Rates, Sample, Stage, Status
 
 RESAMPLES = 2000
+T = TypeVar("T")
 
 
 def rates(samples: Sequence[Sample], *, seed: int) -> Rates:
@@ -20,6 +23,7 @@ def rates(samples: Sequence[Sample], *, seed: int) -> Rates:
     statuses = Counter(s.verdict.status for s in samples)
     stages = Counter(s.verdict.stage for s in judged)
     texts = {(s.prompt.id, s.completion.text) for s in samples}
+    passes = list(_counts(judged, is_pass).values())
     total = len(samples) or 1
     return Rates(
         samples=len(judged),
@@ -32,23 +36,46 @@ def rates(samples: Sequence[Sample], *, seed: int) -> Rates:
         inconclusive=statuses[Status.INCONCLUSIVE],
         truncated=sum(s.completion.finish_reason == "length" for s in samples) / total,
         distinct=len(texts) / total,
+        distinct_correct=distinct_correct(judged),
+        entropy=entropy(samples),
+        all_pass=_share(passes, lambda row: row[0] == row[1]),
+        all_fail=_share(passes, lambda row: row[0] == 0),
+        pass_at={str(k): value for k, value in pass_at(passes).items()},
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """How much a rate changed between two sets of samples of the same prompts, in shares (0.12 = 12 points)."""
+def distinct_correct(samples: Sequence[Sample]) -> float:
+    """Return the share of distinct (prompt, text) pairs among the samples that passed, up to white space."""
+    right = [(s.prompt.id, " ".join(s.completion.text.split())) for s in samples if is_pass(s)]
+    return len(set(right)) / len(right) if right else 0.0
 
-    before: float
-    after: float
-    difference: float
-    interval: tuple[float, float]
-    """95% paired bootstrap interval of the difference, prompts resampled."""
 
-    @property
-    def significant(self) -> bool:
-        """Whether the interval excludes 0."""
-        return self.interval[0] > 0 or self.interval[1] < 0
+def entropy(samples: Sequence[Sample]) -> float | None:
+    """Return the mean of -log p over sampled tokens, in nats; None when no log-probabilities were recorded."""
+    known = [s.completion for s in samples if s.completion.logprob is not None and s.completion.token_ids]
+    tokens = sum(len(completion.token_ids) for completion in known)
+    return -sum(completion.logprob or 0.0 for completion in known) / tokens if tokens else None
+
+
+def pass_at(counts: Sequence[tuple[int, int]]) -> dict[int, float]:
+    """Return pass@k for k = 1, 2, 4, ... that every prompt has completions for, from (passes, completions).
+
+    Unbiased: the mean over prompts of 1 - C(n - c, k) / C(n, k) (Chen et al. 2021, arXiv 2107.03374).
+    """
+    most = min((total for _, total in counts), default=0)
+    ks = takewhile(lambda k: k <= most, (1 << n for n in count()))
+    return {k: sum(1 - comb(n - c, k) / comb(n, k) for c, n in counts) / len(counts) for k in ks}
+
+
+def gini(counts: Sequence[int]) -> float:
+    """Return the Gini coefficient of `counts`: 0 when all are equal; 0 too when there is nothing to share.
+
+    G = 2 sum_i(i x_i) / (n sum(x)) - (n + 1) / n over x in ascending order, i from 1.
+    """
+    total, n = sum(counts), len(counts)
+    if not total:
+        return 0.0
+    return 2 * sum(i * x for i, x in enumerate(sorted(counts), 1)) / (n * total) - (n + 1) / n
 
 
 def change(
@@ -92,8 +119,8 @@ def _judged(samples: Sequence[Sample]) -> list[Sample]:
     return [s for s in samples if s.verdict.status in (Status.PASS, Status.FAIL)]
 
 
-def _share(samples: Sequence[Sample], what: Callable[[Sample], bool]) -> float:
-    return sum(map(what, samples)) / len(samples) if samples else 0.0
+def _share(things: Sequence[T], what: Callable[[T], bool]) -> float:
+    return sum(map(what, things)) / len(things) if things else 0.0
 
 
 def _counts(samples: Sequence[Sample], what: Callable[[Sample], bool]) -> dict[str, tuple[int, int]]:

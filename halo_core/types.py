@@ -171,6 +171,17 @@ class TrainStats:
     """Share of the steps whose gradient norm exceeded `max_grad_norm`."""
     update_norm: float
     """Norm of the change of all trained weights over the cycle."""
+    weight_norm: float = 0.0
+    """Norm of all trained weights after it."""
+    kl: float | None = None
+    """KL(before || after) over the tokens of the cycle's samples, nats per token; see `canary`. None when the
+    actor cannot tell log-probabilities."""
+    losses: tuple[float, ...] = ()
+    """Of each optimizer step, before it."""
+    grad_norms: tuple[float, ...] = ()
+    """Of each optimizer step, before clipping."""
+    notes: tuple[str, ...] = ()
+    """What was questionable about it, in a sentence each: a warmup that takes half the steps, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +207,34 @@ class Rates:
     """Share of completions cut short by the token limit."""
     distinct: float
     """Distinct (prompt, text) pairs over completions."""
+    distinct_correct: float = 0.0
+    """The same among the completions that passed, up to white space: how many ways of being right are left."""
+    entropy: float | None = None
+    """Mean of -log p over the sampled tokens, nats at temperature 1: an estimate of the token entropy where
+    sampling was at temperature 1 too. None when the generator records no log-probabilities."""
+    all_pass: float = 0.0
+    """Share of the prompts of which every completion passed: nothing is left to learn from them."""
+    all_fail: float = 0.0
+    """Share of the prompts of which none did: nothing can be learnt from them yet."""
+    pass_at: Mapping[str, float] = field(default_factory=dict)
+    """pass@k for k = 1, 2, 4, ... up to the completions of a prompt, unbiased: mean over prompts of
+    1 - C(n - c, k) / C(n, k), with c of n completions passing (Chen et al. 2021, arXiv 2107.03374)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How much a rate changed between two sets of samples of the same prompts, in shares (0.12 = 12 points)."""
+
+    before: float
+    after: float
+    difference: float
+    interval: tuple[float, float]
+    """95% paired bootstrap interval of the difference, prompts resampled."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.interval[0] > 0 or self.interval[1] < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,3 +253,17 @@ class CycleReport:
     train: TrainStats | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall seconds by stage: sample (generate and verify side by side), train, heldout."""
+    started_from: int = 0
+    """The cycle whose weights this one's training began with; 0: the model before any."""
+    kept_gini: float = 0.0
+    """Gini coefficient of the completions selected for each prompt: 0 when every prompt gives as many, near
+    1 when a few give all."""
+    improvement: Change | None = None
+    """Of the held-out pass rate, on the cycle before."""
+    best: int | None = None
+    """The earlier cycle with the highest held-out pass rate."""
+    versus_best: Change | None = None
+    """Of the held-out pass rate, on that cycle."""
+    canary: float | None = None
+    """How far the sampler's log-probabilities are from those that the trained weights give, mean over tokens of
+    the absolute difference, in nats; see `canary`."""

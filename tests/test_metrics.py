@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
 
 import pytest
 
-from halo_core.metrics import change, interval, is_pass, is_valid, rates
+from halo_core.metrics import change, entropy, gini, interval, is_pass, is_valid, pass_at, rates
 from halo_core.types import Sample, Stage, Status
 
 Make = Callable[..., Sample]
@@ -155,3 +157,46 @@ def test_many_prompts_do_not_need_memory_for_all_draws_at_once() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100 * 2**20, "all draws at once would take 2000 x 20000 x 8 bytes = 320 MB"
+
+
+def test_pass_at_k_is_the_chance_that_k_drawn_without_replacement_hold_a_pass() -> None:
+    counts = [(0, 4), (1, 4), (3, 4)]
+    for k, value in pass_at(counts).items():
+        chances = [
+            sum(any(draw) for draw in combinations([n < hits for n in range(total)], k)) / math.comb(total, k)
+            for hits, total in counts
+        ]
+        assert value == pytest.approx(sum(chances) / 3)
+    assert list(pass_at(counts)) == [1, 2, 4]
+    assert list(pass_at([(1, 3), (2, 8)])) == [1, 2], "only what every prompt has completions for"
+    assert pass_at([]) == {}
+
+
+def test_gini() -> None:
+    assert gini([3, 3, 3]) == pytest.approx(0)
+    assert gini([0, 0, 0, 8]) == pytest.approx(3 / 4)
+    assert gini([1, 3]) == pytest.approx(1 / 4)
+    assert gini([]) == gini([0, 0]) == 0.0
+
+
+def test_prompts_that_teach_nothing_are_counted(make_sample: Make) -> None:
+    samples = passes(make_sample, "a", 2, 2) + passes(make_sample, "b", 0, 2) + passes(make_sample, "c", 1, 2)
+    got = rates(samples, seed=0)
+    assert (got.all_pass, got.all_fail) == (1 / 3, 1 / 3)
+    assert got.pass_at == {"1": 0.5, "2": pytest.approx(2 / 3)}
+
+
+def test_ways_of_being_right(make_sample: Make) -> None:
+    texts = ["x = 1", "x  =\n1", "y = 1", "z"]
+    samples = [make_sample("a", n, text=text) for n, text in enumerate(texts)]
+    samples.append(make_sample("a", 9, text="w", status=Status.FAIL, stage=Stage.WRONG))
+    assert rates(samples, seed=0).distinct_correct == 3 / 4
+    assert rates(samples[-1:], seed=0).distinct_correct == 0.0
+
+
+def test_entropy_is_in_nats_per_token(make_sample: Make) -> None:
+    samples = [make_sample("a", n, ids=tuple(range(n))) for n in (1, 3)]
+    known = [replace(s, completion=replace(s.completion, logprob=-2.0)) for s in samples]
+    assert entropy(known) == 1.0
+    assert entropy(samples) is None
+    assert entropy([*known, *samples]) == 1.0, "what is not known is left out"

@@ -15,9 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from halo_core.hookspecs import hookimpl
-from halo_core.metrics import Change, change, is_pass, is_valid
+from halo_core.metrics import change, is_pass, is_valid
 from halo_core.progress import Advance, Progress
-from halo_core.types import CycleReport, Rates
+from halo_core.types import Change, CycleReport, Rates
 
 if TYPE_CHECKING:
     from halo_core.run import Run

@@ -12,9 +12,8 @@ from rich.console import Console
 from halo_core.builtin.console import ConsoleReport, JSONReport, describe_change, row
 from halo_core.hookspecs import hookimpl
 from halo_core.loop import run_cycles
-from halo_core.metrics import Change
 from halo_core.testing import fake_run
-from halo_core.types import CycleReport, Rates, Stage, Status, TrainStats, Verdict
+from halo_core.types import Change, CycleReport, Rates, Stage, Status, TrainStats, Verdict
 
 RATES = Rates(512, 0.625, 0.25, (0.5, 0.75), (0.2, 0.3), {}, 0, 0, 0.0, 0.875)
 STATS = TrainStats(3, 10, 500, 1.25, 0.5, 5e-5, 1.5e-4, 0.125, 0.25, 1e-3)

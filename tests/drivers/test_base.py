@@ -33,7 +33,9 @@ class Stricter(Judge):
 
 
 def test_the_public_names() -> None:
-    assert sorted(drivers.__all__) == sorted(["Attack", "Demo", "Driver", "driver", *(kind.__name__ for kind in KINDS)])
+    assert sorted(drivers.__all__) == sorted(
+        ["Attack", "Demo", "Driver", "driver", *(kind.__name__ for kind in KINDS)]
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
