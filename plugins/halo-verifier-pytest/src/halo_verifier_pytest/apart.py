@@ -121,16 +121,27 @@ class Sample:
 
 def judge(task: Task, readings: Sequence[str], terms: Terms) -> Verdict:
     """Judge a program by the task's asserts."""
+    arguments = (task.context, task.setup, list(task.asserts), list(task.entries), task.check)
+    names = ["check"] if task.check else [f"test {number + 1}" for number in range(len(task.asserts))]
+    tests = service("halo_verifier_pytest.asserting:run", terms.limits)
+    return judge_by(tests, arguments, names, task, readings, terms)
+
+
+def judge_by(
+    tests: Service,
+    arguments: Sequence[object],
+    names: Sequence[str],
+    task: Task,
+    readings: Sequence[str],
+    terms: Terms,
+) -> Verdict:
+    """Judge a program by what `tests`, called with `arguments`, say about each of the tests called `names`."""
     with Sample(task, readings, terms) as sample:
         if not sample.start():
             refused = sample.refusal()
             return refused or rejected(Stage.CRASHED, "cannot be executed", Cost.of(sample.outcome))
-        arguments = (task.context, task.setup, list(task.asserts), list(task.entries), task.check)
-        reply = service("halo_verifier_pytest.asserting:run", terms.limits).call(
-            *arguments, answer=sample.answer
-        )
+        reply = tests.call(*arguments, answer=sample.answer)
         sample.close()
-        names = ["check"] if task.check else [f"test {number + 1}" for number in range(len(task.asserts))]
         return conclude(sample, reply, names, terms)
 
 

@@ -13,7 +13,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
 PARSED, INVALID, FLAWED = "parsed", "invalid", "flawed"
@@ -24,9 +24,10 @@ _tree: ast.Module | None = None
 _module = type(sys)("solution")
 
 
-def serve(what: str, *rest: Any) -> object:
+def serve(what: str, *rest: Any) -> Any:
     """Do one of the three things that are asked, in this order: parse, execute, call."""
-    return {"parse": _parse, "execute": _execute, "call": _call}[what](*rest)
+    functions: dict[str, Callable[..., object]] = {"parse": _parse, "execute": _execute, "call": _call}
+    return functions[what](*rest)
 
 
 def _parse(readings: Sequence[str], names: Sequence[str], forbidden: Sequence[str]) -> tuple[str, str]:
@@ -116,9 +117,10 @@ def _loosen(value: Any) -> tuple[str, object]:
 def _plain(value: Any) -> object:
     if isinstance(value, str):
         return str.__str__(value)
-    for kind in (int, float, bytes):
-        if isinstance(value, kind) and type(value) is not bool:
-            return kind(value)
+    if isinstance(value, int) and type(value) is not bool:
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
     if isinstance(value, dict):
         return {_plain(key): _plain(item) for key, item in value.items()}
     for collection in (list, tuple, set, frozenset):

@@ -48,8 +48,7 @@ def stand_in(name: str) -> Callable[..., Any]:
 def _error(name: str) -> type[Exception]:
     """Return the exception that a name stands for, among Python's own."""
     kind = getattr(builtins, name, None)
-    plain = isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, UnicodeError)
-    if not plain or issubclass(kind, BaseExceptionGroup):
+    if not isinstance(kind, type) or not issubclass(kind, Exception):
         return SampleError
-    found: type[Exception] = kind
-    return found
+    unfit = issubclass(kind, UnicodeError | BaseExceptionGroup)  # need more than a message
+    return SampleError if unfit else kind

@@ -65,7 +65,8 @@ class Task:
     asserts: tuple[str, ...] = ()
     check: bool = False
     """Whether the one assert defines `check(candidate)`."""
-    files: Mapping[str, str] | None = None
+    files: tuple[tuple[str, str], ...] = ()
+    """Names and texts."""
     module: str = "solution"
 
     @property
@@ -229,7 +230,7 @@ def _files(reference: Mapping[str, Any]) -> dict[str, Any]:
     if not tests:
         raise ValueError("none of files is named test_*.py")
     entries = [reference["entry_point"]] if reference.get("entry_point") else _imported(files, module)
-    return {"files": dict(files), "module": module, "entries": entries}
+    return {"files": tuple(sorted(files.items())), "module": module, "entries": entries}
 
 
 def _imported(files: Mapping[str, str], module: str) -> list[str]:

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from halo_core.drivers import Verifier, driver
-from halo_core.errors import DataError, SandboxError
+from halo_core.errors import DataError, SandboxError, VerifierError
 from halo_core.sandbox import Limits
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
-from halo_verifier_pytest import apart, functions, tasks
+from halo_verifier_pytest import apart, files, functions, tasks
 from halo_verifier_pytest.functions import Terms
 from halo_verifier_pytest.source import readings
 from halo_verifier_pytest.tasks import Task
@@ -40,6 +40,10 @@ class Pytest(Verifier):
     mode: Literal["auto", "functions", "pytest"] = "auto"
     """functions: tests by value and asserts, the program always in a process apart. pytest: files, and asserts
     made into files. auto: by what the reference holds."""
+    isolation: Literal["auto", "split", "shared"] = "auto"
+    """For files of pytest. split: the files get stand-ins that call the program by value, in a process of its own.
+    shared: they import the program itself, so that it could forge its verdict, which then says shared-process.
+    auto: split if the reference's solution passes that way, else shared."""
     cpu_seconds: float = Field(1.0, gt=0.0)
     """CPU time for one test, in seconds; executing the program counts as one."""
     total_cpu_seconds: float = Field(5.0, gt=0.0)
@@ -65,7 +69,7 @@ class Pytest(Verifier):
             if not found:
                 return Verdict(Status.FAIL, Stage.INVALID, detail="no program in it")
             return self._judge(task, found)
-        except (SandboxError, DataError, OSError) as error:
+        except (SandboxError, DataError, VerifierError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
 
     def check_prompt(self, prompt: Prompt) -> None:
@@ -82,6 +86,8 @@ class Pytest(Verifier):
         return f"{self!r} {version('halo-verifier-pytest')} {sys.version.split()[0]}"
 
     def _judge(self, task: Task, found: Sequence[str]) -> Verdict:
+        if task.kind == "files":
+            return files.judge(task, found, self._terms(), self.isolation)
         judge = {"values": functions.judge, "asserts": apart.judge}[task.kind]
         return judge(task, found, self._terms())
 
