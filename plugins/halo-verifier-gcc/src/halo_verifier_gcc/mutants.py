@@ -1,5 +1,5 @@
-"""Programs a small change away from one that is right: a changed operator or constant, one more or less, a
-statement left out. They should fail; a prompt under which one passes has too few tests.
+"""Programs a small change away from one that is right: another operator, another constant, one turn of a
+loop more or less, a statement left out. They should fail; a prompt under which one passes has too few tests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from halo_verifier_gcc.source import extract
 _EACH = 3
 """Mutants of one kind at most."""
 _OPERATORS = {
-    "+": "-", "-": "+", "*": "+", "/": "*", "%": "+",
+    "+": "*", "-": "+", "*": "+", "/": "*", "%": "+",
     "==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<", "&&": "||", "||": "&&",
     "+=": "-=", "-=": "+=", "*=": "+=", "/=": "*=",
 }  # fmt: skip
@@ -60,7 +60,7 @@ def _bounds(text: str) -> Iterator[Edit]:
 def _constants(text: str) -> Iterator[Edit]:
     for found in _NUMBER.finditer(text):
         if not _LEAVES.search(text, 0, found.start()):
-            yield (*found.span(), str(int(found[0]) + 1))
+            yield (*found.span(), f"{found[0]}7")
 
 
 def _statements(text: str) -> Iterator[Edit]:

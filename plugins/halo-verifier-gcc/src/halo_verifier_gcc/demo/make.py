@@ -47,11 +47,16 @@ def make_prompts(tasks: Sequence[Task], count: int, name: str, seed: int) -> lis
         {
             "id": f"{name}-{number:03}",
             "prompt": phrase(task, rng),
-            "reference": {"tests": draw_tests(task, rng, TESTS)},
+            "reference": {"tests": draw_tests(task, rng, TESTS), "solution": solve(task, seed)},
             "family": task.family,
         }
         for number, task in enumerate(chosen, 1)
     ]
+
+
+def solve(task: Task, seed: int) -> str:
+    """Return a correct program, in a hand of its own: what is drawn for the prompts does not depend on it."""
+    return task.write(Pen(random.Random(derive_seed(seed, "solution", task.key))))
 
 
 def make_corpus(args: argparse.Namespace) -> demos.Corpus:
