@@ -1,0 +1,8 @@
+"""The `jsonschema` verifier: judges JSON by a schema, a catalogue of tools or an OpenAPI description."""
+
+from importlib.metadata import version
+
+from halo_verifier_jsonschema.verifier import JSONSchema
+
+__all__ = ["JSONSchema"]
+__version__ = version("halo-verifier-jsonschema")

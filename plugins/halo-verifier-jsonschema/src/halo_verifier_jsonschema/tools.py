@@ -1,0 +1,144 @@
+"""Tool calls: reading them from JSON, holding them against a catalogue and against the calls that were expected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halo_verifier_jsonschema.walk import Schema
+
+_MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls"})
+_ENTRY_KEYS = frozenset({"id", "index", "type", "function"})
+_ARGUMENTS = ("arguments", "parameters")
+MAX_CALLS = 64
+"""Calls in one answer."""
+
+
+class NotACallError(Exception):
+    """JSON that is not a tool call in any of the known forms. Says why in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One tool call."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A call that an answer must make."""
+
+    name: str
+    accepted: frozenset[str]
+    """The arguments that are right, each in the comparison's own form."""
+    arguments: tuple[dict[str, Any], ...]
+    """The same as they were given."""
+
+
+def read_catalogue(tools: object) -> dict[str, Schema]:
+    """Return the schema of each tool's arguments by name; raise `ValueError` when `tools` is no catalogue.
+
+    A tool is `{"name", "description", "parameters"}`, bare or as `{"type": "function", "function": {...}}`;
+    `inputSchema` and `input_schema` stand for `parameters` too. Without them a tool takes no arguments.
+    """
+    if not isinstance(tools, list | tuple) or not tools:
+        raise ValueError("tools must be a list of at least one tool")
+    catalogue: dict[str, Schema] = {}
+    for tool in tools:
+        inner = tool.get("function", tool) if isinstance(tool, Mapping) else None
+        if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str) or not inner["name"]:
+            raise ValueError("each tool needs a name")
+        given = [inner[key] for key in ("parameters", "inputSchema", "input_schema") if key in inner]
+        schema = given[0] if given else {"type": "object", "properties": {}}
+        if len(given) > 1 or not isinstance(schema, dict):
+            raise ValueError(f"tool {inner['name']!r} needs one JSON Schema for its parameters")
+        if inner["name"] in catalogue:
+            raise ValueError(f"tool {inner['name']!r} is listed twice")
+        catalogue[inner["name"]] = schema
+    return catalogue
+
+
+def read_calls(values: Sequence[Any], parse: Callable[[str], Any]) -> list[Call]:
+    """Return the calls that the JSON `values` of one completion make, in order.
+
+    A value is a call, a list of calls, or a message with `tool_calls`. A call is `{"name", "arguments"}`
+    (`parameters` for `arguments` too), or OpenAI's `{"id", "type": "function", "function": {...}}`, whose
+    arguments may be JSON in a string, which `parse` reads. Nothing else may stand in it. Raises
+    `NotACallError`, and whatever `parse` raises.
+    """
+    entries: list[Any] = []
+    for value in values:
+        if isinstance(value, dict) and "tool_calls" in value:
+            entries += _message(value)
+        else:
+            entries += value if isinstance(value, list) else [value]
+    if len(entries) > MAX_CALLS:
+        raise NotACallError(f"more than {MAX_CALLS} calls")
+    return [_call(entry, parse) for entry in entries]
+
+
+def _message(value: dict[str, Any]) -> list[Any]:
+    content_is_text = isinstance(value.get("content"), str | None)
+    if (
+        not value.keys() <= _MESSAGE_KEYS
+        or value.get("role", "assistant") != "assistant"
+        or not content_is_text
+    ):
+        raise NotACallError("not a message of an assistant")
+    calls = value["tool_calls"]
+    if not isinstance(calls, list) or value.get("refusal") is not None:
+        raise NotACallError("tool_calls is not a list, or stands beside a refusal")
+    return calls
+
+
+def _call(entry: Any, parse: Callable[[str], Any]) -> Call:
+    if not isinstance(entry, dict):
+        raise NotACallError(f"{type(entry).__name__} where a call belongs")
+    inner = entry
+    if "function" in entry:
+        inner = entry["function"]
+        if not entry.keys() <= _ENTRY_KEYS or entry.get("type", "function") != "function":
+            raise NotACallError("not a call of a function")
+        if not isinstance(inner, dict):
+            raise NotACallError("function is not an object")
+    named = [key for key in _ARGUMENTS if key in inner]
+    if len(named) != 1 or inner.keys() != {"name", named[0]} or not isinstance(inner["name"], str):
+        raise NotACallError("a call has a name and arguments, and nothing else")
+    arguments = inner[named[0]]
+    if isinstance(arguments, str) and inner is not entry:
+        arguments = parse(arguments)
+    if not isinstance(arguments, dict):
+        raise NotACallError("arguments must be an object")
+    return Call(inner["name"], arguments)
+
+
+def matched(
+    calls: Sequence[Call], expected: Sequence[Expected], form: Callable[[Any], str], *, in_order: bool
+) -> int:
+    """Return how many of `expected` are met, each by a call of its own; with `in_order`, in the same place.
+
+    `form` gives arguments the form in which they are compared.
+    """
+    made = [(call.name, form(call.arguments)) for call in calls]
+    if in_order:
+        return sum(_meets(call, wanted) for call, wanted in zip(made, expected, strict=False))
+    taken: dict[int, int] = {}
+
+    def place(index: int, seen: set[int]) -> bool:
+        """Find a call for expectation `index`, moving others to another call where that makes room."""
+        for number, call in enumerate(made):
+            if number not in seen and _meets(call, expected[index]):
+                seen.add(number)
+                if number not in taken or place(taken[number], seen):
+                    taken[number] = index
+                    return True
+        return False
+
+    return sum(place(index, set()) for index in range(len(expected)))
+
+
+def _meets(call: tuple[str, str], wanted: Expected) -> bool:
+    return call[0] == wanted.name and call[1] in wanted.accepted

@@ -1,0 +1,116 @@
+"""Where the JSON of a completion is, and where it is not."""
+
+import contextlib
+import time
+
+import pytest
+
+from halo_verifier_jsonschema.channel import NoAnswerError, find
+
+
+def fenced(text: str, tag: str = "json") -> str:
+    return f"```{tag}\n{text}\n```"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("{}", "{}"),
+        ("  [1]\n", "[1]"),
+        ("<think>{}</think>\n[1]", "[1]"),
+        ("<THINKING depth='2'>x</THINKING>[1]", "[1]"),
+        ("<think>a<think>b</think>c</think>[1]", "[1]"),
+        ("so I say </think>[1]", "[1]"),
+        ('{"html": "<think></think>"}', '{"html": "<think></think>"}'),
+        (fenced("[1]"), "[1]"),
+        (f"Here:\n\n{fenced('[1]')}\n\nDone.", "[1]"),
+        (f"{fenced('x = 1', 'python')}\n{fenced('[1]')}", "[1]"),
+        (f"{fenced('[2]', '')}\n{fenced('[1]')}", "[1]"),
+        (fenced("[1]", ""), "[1]"),
+        (fenced("[1]", " JSON title=x"), "[1]"),
+        ("~~~json\n[1]\n~~~", "[1]"),
+        ("````json\n[1]\n````", "[1]"),
+        ("```json\n[1]", "[1]"),
+        ('```json\n["```"]\n```', '["```"]'),
+        ('["```"]', '["```"]'),
+        (f"<think>{fenced('[2]')}</think>{fenced('[1]')}", "[1]"),
+    ],
+)
+def test_one_json_is_found(text: str, found: str) -> None:
+    assert [each.strip() for each in find(text)] == [found]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>[1]",
+        "<think>a<think>b</think>[1]",
+        f"Let me see. <think>\n{fenced('[1]')}",
+        f"<think></think>\n<analysis>\n{fenced('[1]')}",
+        f"{fenced('[1]')}\n{fenced('[1]')}",
+        f"{fenced('[1]', '')}\n{fenced('[2]', '')}",
+        fenced("[1]", "python"),
+    ],
+)
+def test_no_one_json_is_found(text: str) -> None:
+    with pytest.raises(NoAnswerError):
+        find(text)
+
+
+def test_a_thought_that_the_prompt_opened_must_end() -> None:
+    assert find("[2]</think>[1]", thinking="open") == ["[1]"]
+    for text in ("[1]", fenced("[1]"), "<think>[1]</think>", '{"a": "'):
+        with pytest.raises(NoAnswerError, match="never ends"):
+            find(text, thinking="open")
+
+
+def test_where_to_look_can_be_said() -> None:
+    assert find(fenced("[1]"), within="text") == [fenced("[1]")]
+    with pytest.raises(NoAnswerError):
+        find("[1]", within="fence")
+
+
+def test_tagged_calls() -> None:
+    text = "<think>x</think>I look.\n<tool_call>\n1\n</tool_call>\n<tool_call>2</tool_call>\n"
+    assert find(text, tags=True) == ["\n1\n", "2"]
+    assert len(find(text)) == 1
+    assert find("[1]", tags=True) == ["[1]"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<tool_call>1",
+        "<tool_call>1</tool_call></tool_call>",
+        "<tool_call>1</tool_call><think>",
+        f"{fenced('2')}<tool_call>1</tool_call>",
+        "<tool_call>1<tool_call>2</tool_call>",
+    ],
+)
+def test_tagged_calls_that_are_unclear(text: str) -> None:
+    with pytest.raises(NoAnswerError):
+        find(text, tags=True)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "<think>",
+        "</think>",
+        "<think ",
+        "```\n",
+        "```json\n[1]\n",
+        "~~~\n",
+        "`" * 50,
+        "<tool_call>",
+        "\n",
+        " ",
+    ],
+)
+def test_looking_takes_linear_time(piece: str) -> None:
+    text = piece * (1_000_000 // len(piece))
+    begun = time.process_time()
+    for start in ("", "<think>", "x</think>", "x\n"):
+        with contextlib.suppress(NoAnswerError):
+            find(start + text, tags=True)
+    assert time.process_time() - begun < 6.0
