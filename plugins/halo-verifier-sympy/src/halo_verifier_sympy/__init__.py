@@ -1,0 +1,8 @@
+"""The `sympy` verifier: compares final answers of mathematics by kind and exact value, without evaluating code."""
+
+from importlib.metadata import version
+
+from halo_verifier_sympy.verifier import Sympy
+
+__all__ = ["Sympy"]
+__version__ = version("halo-verifier-sympy")

@@ -1,0 +1,104 @@
+"""What form an answer must have, where the task is to work something out: equal is not enough then.
+
+"What is 2/3 + 1/6?" is answered by 5/6, 10/12 and 0.8333... repeating, but not by 2/3 + 1/6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from halo_verifier_sympy.tree import EXPRESSIONS, Refused, Tree, symbols, walk
+
+Form = Literal["any", "evaluated", "expanded"]
+
+
+def check_form(tree: Tree, form: Form) -> None:
+    """Raise `Refused` unless `tree` has the form.
+
+    evaluated: no operation of two rational numbers is left, but for one fraction bar; nor an equation to solve
+    for what was asked. expanded: evaluated, and sums are of different products of powers of variables.
+    """
+    if form == "any":
+        return
+    for part in walk(tree):
+        if part[0] in EXPRESSIONS and _left_to_do(part):
+            raise Refused("a calculation that is not worked out")
+    if form == "expanded":
+        for part in _tops(tree):
+            _check_expanded(part)
+
+
+def _left_to_do(tree: Tree) -> bool:
+    head = tree[0]
+    if head in ("add", "mul"):
+        return sum(map(_is_rational, tree[1])) > 1
+    if head == "div":
+        return not (_is_integer(tree[1]) and _is_integer(tree[2])) and _is_rational(tree[1]) and _is_rational(tree[2])
+    if head == "pow":
+        return _is_rational(tree[1]) and _is_integer(tree[2])
+    if head == "call":
+        return all(map(_is_rational, tree[2]))
+    if head == "log":
+        return _is_rational(tree[1]) and _is_rational(tree[2])
+    return head == "neg" and tree[1][0] == "neg"
+
+
+def _is_integer(tree: Tree) -> bool:
+    return tree[0] == "num" and tree[2] == 1 or tree[0] == "neg" and _is_integer(tree[1])
+
+
+def _is_rational(tree: Tree) -> bool:
+    """Whether `tree` is made of rational numbers by arithmetic alone."""
+    if tree[0] == "num":
+        return True
+    if tree[0] in ("add", "mul"):
+        return all(map(_is_rational, tree[1]))
+    return tree[0] in ("neg", "div", "pow") and all(map(_is_rational, tree[1:]))
+
+
+def _tops(tree: Tree) -> Iterator[Tree]:
+    """Yield the outermost expressions."""
+    from halo_verifier_sympy.tree import children
+
+    if tree[0] in EXPRESSIONS:
+        yield tree
+    else:
+        for child in children(tree):
+            yield from _tops(child)
+
+
+def _check_expanded(tree: Tree) -> None:
+    seen = set()
+    for term in tree[1] if tree[0] == "add" else (tree,):
+        powers = _powers(term)
+        if powers in seen:
+            raise Refused("like terms that are not collected")
+        seen.add(powers)
+
+
+def _powers(term: Tree) -> tuple[tuple[str, int], ...]:
+    """Return the variables of a product with their exponents; raise `Refused` for what is no such product."""
+    exponents: dict[str, int] = {}
+    for factor in _factors(term):
+        base, exponent = factor[1:] if factor[0] == "pow" else (factor, ("num", 1, 1))
+        if base[0] == "sym" and _is_integer(exponent) and exponent[0] == "num":
+            if base[1] in exponents:
+                raise Refused("powers that are not collected")
+            exponents[base[1]] = exponent[1]
+        elif symbols(factor):
+            raise Refused("a product that is not multiplied out")
+    return tuple(sorted(exponents.items()))
+
+
+def _factors(term: Tree) -> Iterator[Tree]:
+    if term[0] == "neg":
+        yield from _factors(term[1])
+    elif term[0] == "mul":
+        for factor in term[1]:
+            yield from _factors(factor)
+    elif term[0] == "div" and not symbols(term[2]):
+        yield from _factors(term[1])
+        yield term[2]
+    else:
+        yield term

@@ -1,0 +1,155 @@
+"""From text to tokens: LaTeX and plain notation alike, in time linear in the text.
+
+Compatible forms of Unicode are made one (NFKC), after what NFKC would garble has been spelt out: it turns x²
+into x2 and 3½ into 31/2. What is left must be on a list of characters; anything else is refused, so that no
+character that cannot be seen, or looks like another, gets any further.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+from halo_verifier_sympy.tree import Refused, Unreadable
+
+MAX_CHARACTERS = 2000
+MAX_TOKENS = 500
+MAX_DIGITS = 400
+"""Digits of one numeral."""
+
+Kind = Literal["number", "letters", "command", "text", "op", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A numeral, a run of letters, a LaTeX command without its backslash, `\\text{...}`, or a sign."""
+
+    kind: Kind
+    text: str
+    spaced: bool = False
+    """Whether white space comes before it."""
+
+
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
+_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉ₙ", "0123456789n", strict=True))
+_SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
+_SUBSCRIPT_RUN = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
+_SPELT_OUT = {
+    "√": r"\surd ", "∛": r"\cbrt ", "π": r"\pi ", "∞": r"\infty ", "×": r"\times ", "÷": r"\div ",
+    "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "−": "-", "–": "-", "±": r"\pm ", "∓": r"\mp ",
+    "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∪": r"\cup ", "∩": r"\cap ",
+    "∈": r"\in ", "∅": r"\emptyset ", "∖": r"\setminus ", "°": r"^\circ ", "ℝ": r"\mathbb{R}",
+    "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "∫": r"\int ",
+    "∑": r"\sum ", "∏": r"\prod ", "∧": r"\land ", "∨": r"\lor ", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
+    "⌈": r"\lceil ", "⌉": r"\rceil ", "→": r"\to ", "€": r"\euro ", "£": r"\pounds ", "¢": r"\cents ",
+    "α": r"\alpha ", "β": r"\beta ", "γ": r"\gamma ", "δ": r"\delta ", "ε": r"\epsilon ", "θ": r"\theta ",
+    "λ": r"\lambda ", "μ": r"\mu ", "ρ": r"\rho ", "σ": r"\sigma ", "τ": r"\tau ", "φ": r"\phi ",
+    "ω": r"\omega ",
+}  # fmt: skip
+_SPELLING = str.maketrans(_SPELT_OUT)
+_FRACTION = re.compile(r"\d?[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
+_STRANGE = re.compile(r"[^A-Za-z0-9 \t\n+\-*/^_=<>!|()\[\]{}.,:;'\\&%$~]")
+
+_TOKEN = re.compile(
+    r"""(?P<space>(?:[ \t\n~]|\\[,;:! ]|\\(?:quad|qquad|displaystyle|textstyle|limits|left|right)(?![A-Za-z])
+                  |\\[bB]igg?[lrm]?(?![A-Za-z]))+)
+      | (?P<marked>\d{1,3}(?:(?:\{,\}|,?\\[,!])\d{3})+(?!\d)(?:\.\d+)?)
+      | (?P<grouped>\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?)
+      | (?P<number>\d+(?:\.\d*)?|\.\d+)
+      | (?P<letters>[A-Za-z]+)
+      | \\mathbb[ ]?(?:\{(?P<blackboard>[RNZQC])\})
+      | \\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname)\*?[ ]?\{(?P<text>[^{}\\$%&^_]*)\}
+      | \\(?P<command>[A-Za-z]+)
+      | (?P<op><=|>=|!=|==|\*\*|\\\\|\\[{}|$%&_]|[-+*/^_=<>!|()\[\]{}.,:;'&%$])""",
+    re.VERBOSE,
+)
+_SPELLED = {r"\%": "%", r"\|": "||", "==": "=", "**": "^", r"\_": "_"}
+_WORDS = {
+    "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+    "arccot": "acot", "arcsec": "asec", "arccsc": "acsc", "dbinom": "binom", "tbinom": "binom", "lg": "log10",
+}  # fmt: skip
+_SIGNS = {
+    "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "ne": "!=",
+    "neq": "!=", "lt": "<", "gt": ">", "cdot": "*", "times": "*", "ast": "*", "div": "/", "lbrace": r"\{",
+    "rbrace": r"\}", "lvert": "|", "rvert": "|", "vert": "|", "colon": ":", "mid": "mid", "lbrack": "[",
+    "rbrack": "]", "lparen": "(", "rparen": ")", "prime": "'",
+}  # fmt: skip
+
+
+def normalise(text: str) -> str:
+    """Return `text` in the characters of the grammar; raise `Unreadable` when it has others."""
+    if len(text) > MAX_CHARACTERS:
+        raise Unreadable(f"an answer of more than {MAX_CHARACTERS} characters")
+    text = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run[0])) + "}", text)
+    text = _SUBSCRIPT_RUN.sub(lambda run: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, run[0])) + "}", text)
+    text = _FRACTION.sub(_spell_fraction, text)
+    text = unicodedata.normalize("NFKC", text.translate(_SPELLING)).translate(_SPELLING)
+    if strange := _STRANGE.search(text):
+        raise Unreadable(f"a character that is not taken: U+{ord(strange[0]):04X}")
+    return text
+
+
+def tokenize(text: str, *, thousands: bool = False) -> list[Token]:
+    """Return the tokens of `text`, the last of kind `end`.
+
+    12{,}000 and 12\\,000 are twelve thousand. 12,000 is that with `thousands`, else two numbers or an
+    ambiguity. Raises `Unreadable` for what is no token and `Refused` for an ambiguity.
+    """
+    text = normalise(text)
+    tokens: list[Token] = []
+    place, depth, spaced = 0, 0, False
+    while place < len(text):
+        match = _TOKEN.match(text, place)
+        if match is None:
+            raise Unreadable(f"cannot read {text[place : place + 12]!r}")
+        place = match.end()
+        kind = match.lastgroup or ""
+        if kind == "space":
+            spaced = True
+            continue
+        found = _tokens(kind, match[kind], depth, thousands)
+        tokens.append(Token(found[0].kind, found[0].text, spaced))
+        tokens.extend(found[1:])
+        depth += (found[0].text in ("(", "[", r"\{")) - (found[0].text in (")", "]", r"\}"))
+        spaced = False
+        if len(tokens) > MAX_TOKENS:
+            raise Unreadable(f"an answer of more than {MAX_TOKENS} signs")
+    return [*tokens, Token("end", "", spaced)]
+
+
+def _tokens(kind: str, text: str, depth: int, thousands: bool) -> list[Token]:
+    if kind == "grouped":
+        return _grouped(text, depth, thousands)
+    if kind in ("marked", "number"):
+        digits = re.sub(r"[^\d.]", "", text)
+        if len(digits) > MAX_DIGITS:
+            raise Refused(f"a number of more than {MAX_DIGITS} digits")
+        return [Token("number", digits)]
+    if kind == "blackboard":
+        return [Token("command", "mathbb" + text)]
+    if kind == "command":
+        name = _WORDS.get(text, text)
+        return [Token("op", _SIGNS[name])] if name in _SIGNS else [Token("command", name)]
+    if text == r"\$":
+        return [Token("command", "dollar")]
+    if kind == "op":
+        return [Token("op", _SPELLED.get(text, text))]
+    return [Token("letters" if kind == "letters" else "text", text)]
+
+
+def _grouped(text: str, depth: int, thousands: bool) -> list[Token]:
+    """Read 12,000: a number with `thousands`, several in brackets if no group could only be thousands."""
+    if thousands and not depth:
+        return [Token("number", text.replace(",", ""))]
+    if thousands or not depth or any(len(group) > 1 and group[0] == "0" for group in text.split(",")):
+        raise Refused(f"{text[:40]} may be one number or several")
+    tokens = [token for group in text.split(",") for token in (Token("op", ","), Token("number", group))]
+    return tokens[1:]
+
+
+def _spell_fraction(match: re.Match[str]) -> str:
+    whole, sign = match[0][:-1], match[0][-1]
+    above, below = unicodedata.normalize("NFKC", sign).split("⁄")
+    return rf"{whole}\frac{{{above}}}{{{below}}}"

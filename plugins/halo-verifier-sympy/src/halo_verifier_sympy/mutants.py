@@ -1,0 +1,3 @@
+"""x"""
+def mutants(reference, *, thousands=False):
+    return []

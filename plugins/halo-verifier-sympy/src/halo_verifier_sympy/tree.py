@@ -1,0 +1,121 @@
+"""What an answer is read into: trees of plain tuples, the first item of each naming the node.
+
+Expressions, in which everything but a head, a name and a numerator is a tree:
+
+    ("num", p, q)                     the rational number p/q in lowest terms, q > 0
+    ("sym", name)  ("const", name)    a variable; one of pi, e, i, inf, undefined
+    ("add", terms)  ("mul", factors)  of a tuple of at least two
+    ("neg", a)  ("div", a, b)  ("pow", a, b)  ("root", n, a)  ("log", base, a)  ("pm", a, b)
+    ("call", name, arguments)         a function of `FUNCTIONS`, or one that the task leaves undefined
+    ("sum" | "prod", variable, low, high, body)
+    ("int", variable, low | None, high | None, body)  ("lim", variable, to, body)
+
+Answers, of expressions and of each other:
+
+    ("quantity", a, unit)             unit: a `Unit`'s fields
+    ("list", joiner, items)           joined by commas and "and" (",") or by "or"; in no brackets
+    ("tuple", items)  ("set", items)  ("builder", variable, domain | None, condition)
+    ("interval", low, high, low is in, high is in)   ("space", name)
+    ("union" | "meet", parts)  ("minus", a, b)
+    ("rel", operators, sides)         a chain: one side more than operators
+    ("matrix", rows)  ("word", text)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+Tree: TypeAlias = tuple[Any, ...]
+
+FUNCTIONS = frozenset(
+    {"sin", "cos", "tan", "sec", "csc", "cot", "asin", "acos", "atan", "asec", "acsc", "acot"}
+    | {"sinh", "cosh", "tanh", "sech", "csch", "coth", "asinh", "acosh", "atanh"}
+    | {"exp", "ln", "abs", "floor", "ceil", "factorial", "binomial", "gcd", "lcm", "min", "max", "re", "im"}
+)
+OPEN_FORMS = frozenset({"sum", "prod", "int", "lim"})
+"""Sums, products, integrals and limits that nobody has worked out."""
+
+_FIELDS = {
+    "num": "--", "sym": "-", "const": "-", "add": "T", "mul": "T", "neg": "t", "div": "tt", "pow": "tt",
+    "root": "tt", "log": "tt", "pm": "tt", "call": "-T", "sum": "-ttt", "prod": "-ttt", "int": "-oot",
+    "lim": "-tt", "quantity": "t-", "list": "-T", "tuple": "T", "set": "T", "builder": "-ot",
+    "interval": "tt--", "space": "-", "union": "T", "meet": "T", "minus": "tt", "rel": "-T", "matrix": "R",
+    "word": "-",
+}  # fmt: skip
+"""What follows each head: t a tree, o a tree or None, T a tuple of trees, R of rows of trees, - no tree."""
+EXPRESSIONS = frozenset(list(_FIELDS)[:15])
+"""Heads of what has one value."""
+
+ZERO: Tree = ("num", 0, 1)
+ONE: Tree = ("num", 1, 1)
+PI: Tree = ("const", "pi")
+
+
+class Unreadable(Exception):
+    """A text holds no answer, or not one in the grammar."""
+
+
+class Refused(Exception):
+    """An answer that can be read but is not taken: ambiguous, undefined, too large, open."""
+
+
+def integer(value: int) -> Tree:
+    """Return the tree of an integer."""
+    return ("num", value, 1)
+
+
+def children(tree: Tree) -> Iterator[Tree]:
+    """Yield the trees directly below `tree`."""
+    for kind, part in zip(_FIELDS[tree[0]], tree[1:], strict=True):
+        if kind == "t" or (kind == "o" and part is not None):
+            yield part
+        elif kind == "T":
+            yield from part
+        elif kind == "R":
+            yield from (item for row in part for item in row)
+
+
+def mapped(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
+    """Return `tree` with `change` made to each tree directly below it."""
+    parts: list[Any] = [tree[0]]
+    for kind, part in zip(_FIELDS[tree[0]], tree[1:], strict=True):
+        if kind == "t" or (kind == "o" and part is not None):
+            parts.append(change(part))
+        elif kind == "T":
+            parts.append(tuple(map(change, part)))
+        elif kind == "R":
+            parts.append(tuple(tuple(map(change, row)) for row in part))
+        else:
+            parts.append(part)
+    return tuple(parts)
+
+
+def walk(tree: Tree) -> Iterator[Tree]:
+    """Yield `tree` and everything below it."""
+    yield tree
+    for child in children(tree):
+        yield from walk(child)
+
+
+def symbols(tree: Tree) -> frozenset[str]:
+    """Return the names of the free variables of `tree`."""
+    if tree[0] == "sym":
+        return frozenset({tree[1]})
+    found = frozenset[str]().union(*map(symbols, children(tree)))
+    if tree[0] in OPEN_FORMS:
+        outer = [part for part in tree[2:-1] if part is not None]
+        return (found - {tree[1]}) | frozenset[str]().union(*map(symbols, outer))
+    return found - {tree[1]} if tree[0] == "builder" else found
+
+
+def rename(tree: Tree, old: str, new: str) -> Tree:
+    """Return `tree` with the free variable `old` called `new`."""
+    if tree == ("sym", old):
+        return ("sym", new)
+    if tree[0] == "builder" and tree[1] == old:
+        return tree
+    if tree[0] in OPEN_FORMS and tree[1] == old:
+        outer = (part if part is None else rename(part, old, new) for part in tree[2:-1])
+        return (*tree[:2], *outer, tree[-1])
+    return mapped(tree, lambda part: rename(part, old, new))

@@ -1,0 +1,82 @@
+"""Units of measure, exactly: a factor to the base unit and the base units' powers.
+
+A word that is no known unit is a unit of its own: 5 apples are 5 apples and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+from halo_verifier_sympy.tree import Refused, Unreadable
+
+
+class Unit(NamedTuple):
+    """`numerator / denominator` times the product of base units to their powers."""
+
+    numerator: int
+    denominator: int
+    powers: tuple[tuple[str, int], ...]
+
+
+_TABLE = {
+    "m": "mm=1/1000 cm=1/100 dm=1/10 m=1 meter=1 metre=1 km=1000 kilometer=1000 kilometre=1000 "
+    "centimeter=1/100 centimetre=1/100 millimeter=1/1000 millimetre=1/1000 in=127/5000 inch=127/5000 "
+    "inches=127/5000 ft=381/1250 foot=381/1250 feet=381/1250 yd=1143/1250 yard=1143/1250 mi=201168/125 "
+    "mile=201168/125",
+    "g": "mg=1/1000 g=1 gram=1 kg=1000 kilogram=1000 t=1000000 lb=45359237/100000 pound=45359237/100000",
+    "s": "ms=1/1000 s=1 sec=1 second=1 min=60 minute=60 h=3600 hr=3600 hour=3600 day=86400 week=604800",
+    "L": "mL=1/1000 ml=1/1000 milliliter=1/1000 L=1 l=1 liter=1 litre=1",
+    "$": "$=1 dollar=1 USD=1 cent=1/100 cents=1/100",
+    "€": "euro=1 EUR=1",
+    "£": "sterling=1 GBP=1",
+    "°C": "°C=1",
+    "N": "N=1 newton=1",
+    "J": "J=1 joule=1 kJ=1000",
+    "W": "W=1 watt=1 kW=1000",
+    "unit": "unit=1",
+}
+_KNOWN = {
+    name: (Fraction(factor), base)
+    for base, row in _TABLE.items()
+    for name, factor in re.findall(r"(\S+)=(\S+)", row)
+}
+_WORD = re.compile(r"[A-Za-z$°]+|/|\d")
+PLAIN = frozenset(name for name in _KNOWN if len(name) > 1) | {"miles", "hours", "minutes", "seconds", "days"}
+"""What is a unit after a number without any markup; single letters are variables there."""
+
+
+def read_unit(text: str, last_power: int = 1) -> Unit:
+    """Return the unit that `text` names: cm, square feet, m/s, km per hour, apples.
+
+    `last_power` is the power of the last word, which is where an exponent stands.
+    """
+    if re.search(r"[^A-Za-z$°/ \d]", text) or len(text) > 60:
+        raise Unreadable(f"not a unit: {text[:40]!r}")
+    factor, powers = Fraction(1), dict[str, int]()
+    sign, power = 1, 1
+    words = _WORD.findall(text.replace(" per ", " / "))
+    for place, word in enumerate(words, 1):
+        if word == "/":
+            sign = -1
+        elif word in ("square", "sq", "cubic"):
+            power = 3 if word == "cubic" else 2
+        elif word.isdigit():
+            raise Refused(f"a unit with a numeral: {text[:40]!r}")
+        else:
+            size, base = _lookup(word)
+            power *= last_power if place == len(words) else 1
+            factor *= size ** (sign * power)
+            powers[base] = powers.get(base, 0) + sign * power
+            power = 1
+    if not powers:
+        raise Unreadable(f"not a unit: {text[:40]!r}")
+    return Unit(factor.numerator, factor.denominator, tuple(sorted(powers.items())))
+
+
+def _lookup(word: str) -> tuple[Fraction, str]:
+    for name in (word, word.removesuffix("s"), word.lower(), word.lower().removesuffix("s")):
+        if name in _KNOWN and (len(name) > 1 or name == word):
+            return _KNOWN[name]
+    return Fraction(1), word.lower().removesuffix("s")
