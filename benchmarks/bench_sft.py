@@ -30,7 +30,8 @@ import transformers
 from halo_core.actor import Actor, ModelConfig
 from halo_core.drivers.sft import SFT
 from halo_core.pretrain import Pair, new_checkpoint, new_tokenizer
-from halo_core.training import Example, fit
+from halo_core.scoring import Example
+from halo_core.training import fit
 
 VOCABULARY, LR, STEP, MICRO = 4096, 1e-4, 32, 8
 ARCHITECTURE = {

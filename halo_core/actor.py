@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.drivers.base import driver
 from halo_core.errors import DataError, ModelError
-from halo_core.types import Prompt
+from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # other: sampling was 16 times slower on two busy cores. OpenMP reads this when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+_OPTIMIZER = "optimizer.safetensors"
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """The attention and MLP projections of the Llama family, which LoRA adapts by default."""
 
@@ -58,6 +59,8 @@ class Actor:
         self.config = config
         self.progress: Callable[[int, int, float], None] | None = None
         """Called by trainers after each optimizer step with (steps done, steps in all, loss)."""
+        self.optimizer_state: dict[str, torch.Tensor] = {}
+        """What a trainer wants its next optimizer to begin with; saved and loaded with the weights."""
 
     # What is loaded lazily
 
@@ -268,6 +271,8 @@ class Actor:
         An adapter is written as plain PEFT reads it, a model trained whole as plain transformers reads it,
         either with the tokenizer. Raises `ModelError` when there is nothing trained to save.
         """
+        from safetensors.torch import save_file
+
         if not self.trainable():
             raise ModelError("there are no trained weights to save")
         partial = directory.with_name(directory.name + ".partial")
@@ -275,6 +280,8 @@ class Actor:
         partial.mkdir(parents=True)
         self.model.save_pretrained(partial)
         self.tokenizer.save_pretrained(partial)
+        if self.optimizer_state:
+            save_file(self.optimizer_state, partial / _OPTIMIZER)
         if directory.exists():
             shutil.rmtree(directory)
         partial.replace(directory)
@@ -284,6 +291,8 @@ class Actor:
 
         Raises `ModelError` when there are none or they do not fit.
         """
+        from safetensors.torch import load_file
+
         if (directory / "adapter_config.json").is_file():
             if self.has_adapter:
                 self.model = self.model.unload()
@@ -292,6 +301,49 @@ class Actor:
             self.__dict__.pop("model", None)  # so that two models are never held at once
             self.model = Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
             self.train_all()
+        state = directory / _OPTIMIZER
+        self.optimizer_state = load_file(state) if state.is_file() else {}
+
+    def reset(self) -> None:
+        """Go back to the weights from before any training."""
+        self.optimizer_state = {}
+        if self.trainable() and self.has_adapter and not self.config.adapter:
+            self.model = self.model.unload()
+        elif self.trainable():
+            self.__dict__.pop("model", None)
+
+    def interpolate(self, share: float) -> None:
+        """Put the trained weights at `share` of the way from the untrained ones: W = W0 + share (W - W0).
+
+        For an adapter this scales one of its two matrices, which is exact. The optimizer's state is dropped:
+        it belongs to other weights. (Wortsman et al. 2022, arXiv 2109.01903.)
+        """
+        import torch
+
+        self.optimizer_state = {}
+        weights = self.trainable()
+        if self.has_adapter and self.config.adapter:
+            raise ModelError(
+                "an adapter that was there before training cannot be interpolated",
+                hint="merge it into its model first, or use another start_from",
+            )
+        with torch.no_grad():
+            if self.has_adapter:
+                for name, weight in weights.items():
+                    if "lora_B" in name:
+                        weight.mul_(share)
+            else:
+                for name, old in Actor(self.config).model.named_parameters():
+                    weights[name].copy_(torch.lerp(old.to(weights[name]), weights[name], share))
+
+    def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
+        """Return, for each completion, log p of each sampled token in nats at temperature 1.
+
+        Under the weights as they are now, computed as in training. Completions without token ids get ().
+        """
+        from halo_core.scoring import token_logprobs
+
+        return token_logprobs(self, completions)
 
     def weights_digest(self) -> str:
         """Return the SHA-256 over names, types, shapes and bytes of the trainable weights, in hexadecimal.

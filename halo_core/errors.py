@@ -51,6 +51,10 @@ class TrainingError(HaloError):
     """A training step did not, or could not, do its work."""
 
 
+class DivergedError(TrainingError):
+    """A loss, a gradient or a weight stopped being finite."""
+
+
 class SandboxError(HaloError):
     """Untrusted code cannot be run as safely as was asked for."""
 

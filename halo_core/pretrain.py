@@ -94,7 +94,8 @@ def train_checkpoint(
     """
     import torch
 
-    from halo_core.training import Example, fit
+    from halo_core.scoring import Example
+    from halo_core.training import fit
 
     if architecture is not None and not trainer.full:
         raise ConfigError(

@@ -2,16 +2,14 @@
 
 It imports torch, so it is itself imported only where training begins.
 
-Sequences are padded on the right and no attention mask is given: under causal attention a token never
-sees what comes after it, so the padding cannot touch the loss, and attention keeps its fast path. Logits
-are computed at the positions that predict completion tokens and nowhere else.
+Logits are computed at the positions that predict completion tokens and nowhere else (`scoring.py`).
 """
 
 from __future__ import annotations
 
 import random
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,11 +18,12 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
 
 from halo_core.actor import Actor
 from halo_core.batching import epoch_steps, token_batches
-from halo_core.errors import TrainingError
+from halo_core.errors import DivergedError, TrainingError
+from halo_core.lr.steps import warnings_for
+from halo_core.scoring import Example, completion_logits, pack
 from halo_core.seeds import derive_seed
 from halo_core.types import TrainStats
 
@@ -35,33 +34,6 @@ _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """A sequence to train on: the context as the model saw it, and the completion that carries the loss."""
-
-    prompt_ids: tuple[int, ...]
-    """At least one."""
-    completion_ids: tuple[int, ...]
-    weight: float = 1.0
-
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.completion_ids)
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """B sequences of at most T + 1 tokens, N of which are completion tokens."""
-
-    ids: torch.Tensor
-    """[B, T], padded on the right."""
-    positions: torch.Tensor
-    """[N], into the flattened [B * T]: where the next token is a completion token."""
-    targets: torch.Tensor
-    """[N], those tokens."""
-    weights: torch.Tensor
-    """[N], of their sequences."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Step:
     loss: float
     lr: float
@@ -69,11 +41,12 @@ class _Step:
 
 
 def fit(actor: Actor, examples: Sequence[Example], options: SFT, *, lr: float, seed: int) -> TrainStats:
-    """Train the actor's trainable weights on `examples`, with a fresh optimizer, and say what it did.
+    """Train the actor's trainable weights on `examples` and say what it did.
 
-    The result depends on the arguments alone on a CPU. Raises `TrainingError` where there is nothing to
-    train on or with, the rate is not positive and finite, a loss, gradient or weight stops being finite,
-    or the weights come out unchanged.
+    The optimizer is fresh, or with `options.optimizer` "carry" has the state that `actor.optimizer_state`
+    holds; then its state is left there. The result depends on the arguments alone on a CPU. Raises
+    `DivergedError` when a loss, gradient or weight stops being finite, and `TrainingError` where there is
+    nothing to train on or with, the rate is not positive and finite, or the weights come out unchanged.
     """
     examples = [example for example in examples if example.weight and example.completion_ids]
     if not examples:
@@ -83,7 +56,9 @@ def fit(actor: Actor, examples: Sequence[Example], options: SFT, *, lr: float, s
     weights = actor.trainable()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     with _training_mode(actor, options, seed):
-        done = _Loop(actor, examples, options, lr, seed).run()
+        loop = _Loop(actor, examples, options, lr, seed)
+        done = loop.run()
+    actor.optimizer_state = loop.state() if options.optimizer == "carry" else {}
     change = _change(before, weights)
     losses, rates, norms = [s.loss for s in done], [s.lr for s in done], [s.grad_norm for s in done]
     return TrainStats(
@@ -97,6 +72,10 @@ def fit(actor: Actor, examples: Sequence[Example], options: SFT, *, lr: float, s
         grad_norm_median=statistics.median(norms),
         clipped_fraction=sum(norm > options.max_grad_norm > 0 for norm in norms) / len(norms),
         update_norm=change,
+        weight_norm=_norm(weights.values()),
+        losses=tuple(losses),
+        grad_norms=tuple(norms),
+        notes=warnings_for(len(done), options.warmup(len(done))),
     )
 
 
@@ -113,6 +92,8 @@ class _Loop:
         )
         self.budget = options.batch_tokens or (1024 if actor.device.type == "cpu" else 8192)
         optimizer = torch.optim.AdamW(self.weights, lr=lr, weight_decay=options.weight_decay, fused=True)
+        if options.optimizer == "carry" and actor.optimizer_state:
+            _restore(optimizer, actor.trainable(), actor.optimizer_state)
         self.optimizer: Any = self.accelerator.prepare(optimizer)
         self.optimizer.zero_grad()  # whoever had the weights before may have left gradients
 
@@ -134,11 +115,20 @@ class _Loop:
                 self.actor.progress(len(done), len(plan), done[-1].loss)
         return done
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the optimizer's state, in main memory, by the weights' names."""
+        inner = self.optimizer.optimizer
+        return {
+            f"{name}/{key}": torch.as_tensor(value).detach().to("cpu", copy=True)
+            for name, weight in self.actor.trainable().items()
+            for key, value in inner.state[weight].items()
+        }
+
     def _step(self, examples: Sequence[Example], rate: float) -> _Step:
         total = sum(abs(example.weight) * len(example.completion_ids) for example in examples)
         loss = torch.zeros((), device=self.actor.device)
         for rows in token_batches([len(example) for example in examples], self.budget):
-            batch = _batch([examples[row] for row in rows], self.actor.device)
+            batch = pack([examples[row] for row in rows], self.actor.device)
             with self.accelerator.autocast():
                 logits = completion_logits(self.model, batch.ids, batch.positions)
                 nll = functional.cross_entropy(logits.float(), batch.targets, reduction="none")
@@ -150,7 +140,7 @@ class _Loop:
         self.optimizer.step()
         self.optimizer.zero_grad()
         if not torch.isfinite(loss):
-            raise TrainingError(
+            raise DivergedError(
                 f"the loss became {loss.item()}", hint="lower the learning rate, or check the model's weights"
             )
         return _Step(loss.item(), rate, norm)
@@ -159,43 +149,6 @@ class _Loop:
         limit = self.options.max_grad_norm or float("inf")
         norm: float = self.accelerator.clip_grad_norm_(self.weights, limit).item()
         return norm
-
-
-def completion_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Return the logits [N, V] of a causal language model on `ids` [B, T] at N flat `positions` of B * T.
-
-    The output head is given those positions only, which leaves whatever the model does to its logits in
-    place. A model whose head cannot be found computes them all, and the positions are taken out.
-    """
-    head = model.get_output_embeddings()
-    if head is None:
-        return _take(model(input_ids=ids, use_cache=False).logits, positions)
-    hook = head.register_forward_pre_hook(lambda _, args: (_take(args[0], positions), *args[1:]))
-    try:
-        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
-    finally:
-        hook.remove()
-    return logits
-
-
-def _take(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    return values.flatten(0, 1).index_select(0, positions)
-
-
-def _batch(examples: Sequence[Example], device: torch.device) -> _Batch:
-    rows = [torch.tensor(example.prompt_ids + example.completion_ids) for example in examples]
-    ids = pad_sequence(rows, batch_first=True)
-    starts = torch.tensor([[len(example.prompt_ids)] for example in examples])
-    ends = torch.tensor([[len(example)] for example in examples])
-    column = torch.arange(1, ids.shape[1])
-    carries = (column >= starts) & (column < ends)
-    weights = torch.tensor([[example.weight] for example in examples]).expand(carries.shape)
-    return _Batch(
-        ids=ids[:, :-1].to(device),
-        positions=carries.flatten().nonzero().squeeze(1).to(device),
-        targets=ids[:, 1:][carries].to(device),
-        weights=weights[carries].to(device),
-    )
 
 
 @contextmanager
@@ -216,14 +169,36 @@ def _training_mode(actor: Actor, options: SFT, seed: int) -> Iterator[None]:
                 model.gradient_checkpointing_disable()
 
 
+def _restore(
+    optimizer: torch.optim.Optimizer, weights: dict[str, torch.nn.Parameter], state: dict[str, torch.Tensor]
+) -> None:
+    """Give `optimizer` the state that another one had for the same weights."""
+    for name, weight in weights.items():
+        prefix = f"{name}/"
+        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if not own or any(value.dim() and value.shape != weight.shape for value in own.values()):
+            raise TrainingError(
+                f"the optimizer's state does not fit the weights: {name}",
+                hint="begin a new run, or set the trainer's option optimizer=reset",
+            )
+        optimizer.state[weight] = {
+            key: value.to(weight.device, copy=True) if value.dim() else value.clone().to(weight.device)
+            for key, value in own.items()
+        }
+
+
+def _norm(tensors: Iterable[torch.Tensor]) -> float:
+    squares = [tensor.detach().double().square().sum().cpu() for tensor in tensors]
+    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+
+
 def _change(before: dict[str, torch.Tensor], after: dict[str, torch.nn.Parameter]) -> float:
-    squares = [(after[name].detach() - old).double().square().sum().cpu() for name, old in before.items()]
-    change = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+    change = _norm(after[name].detach() - old for name, old in before.items())
     if change == 0.0:
         raise TrainingError(
             "training left the weights unchanged",
             hint="the learning rate may be too small for their precision, or the gradients are all zero",
         )
     if not change < float("inf"):
-        raise TrainingError("the weights are no longer finite", hint="lower the learning rate")
+        raise DivergedError("the weights are no longer finite", hint="lower the learning rate")
     return change

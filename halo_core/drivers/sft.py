@@ -60,6 +60,9 @@ class SFT(Trainer):
     """Gradients are scaled down to this L2 norm when they exceed it. 0: never."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled weight decay of AdamW."""
+    optimizer: Literal["reset", "carry"] = "reset"
+    """Whether each cycle begins with a fresh optimizer, or with the state that AdamW had at the end of the
+    cycle whose weights it starts from; that is kept beside them."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third slower, much less memory."""
 
@@ -70,8 +73,9 @@ class SFT(Trainer):
         return self
 
     def train(self, actor: Actor, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
-        """Train `actor` in place; see `Trainer.train`. The optimizer is fresh in each cycle."""
-        from halo_core.training import Example, fit
+        """Train `actor` in place; see `Trainer.train`."""
+        from halo_core.scoring import Example
+        from halo_core.training import fit
 
         weights: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
         for sample in samples:
@@ -99,6 +103,10 @@ class SFT(Trainer):
                 seed=derive_seed(seed, "lora"),
             )
 
+    def warmup(self, steps: int) -> int:
+        """Return how many of `steps` optimizer steps are warmup."""
+        return self.warmup_steps or int(self.warmup_ratio * steps)
+
     def multiplier(self, step: int, steps: int) -> float:
         """Return the rate of optimizer step `step` (0 .. `steps` - 1) as a share of the peak, in (0, 1].
 
@@ -108,7 +116,7 @@ class SFT(Trainer):
         """
         import math
 
-        warmup = self.warmup_steps or int(self.warmup_ratio * steps)
+        warmup = self.warmup(steps)
         if step < warmup:
             return (step + 1) / (warmup + 1)
         done = (step - warmup) / (steps - warmup)

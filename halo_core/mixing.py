@@ -1,0 +1,89 @@
+"""What a cycle trains on besides what it selected: earlier cycles' choices, or pairs from fine-tuning.
+
+Training on new data alone narrows a model; keeping the old does not (Gerstgrasser et al. 2024,
+arXiv 2404.01413). The cap of 10 completions of a prompt is that of ReST-EM (arXiv 2312.06585).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from halo_core.drivers.base import driver
+from halo_core.seeds import derive_seed
+from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
+
+if TYPE_CHECKING:
+    from halo_core.actor import Actor
+
+Key = tuple[str, tuple[int, ...]]
+
+
+@driver
+class Mix:
+    """What is trained on besides the cycle's own choice."""
+
+    mode: Literal["replace", "accumulate", "replay"] = "replace"
+    """`replace`: nothing. `accumulate`: everything that earlier cycles chose. `replay`: a share of it, or of
+    `pairs`."""
+    cap: Annotated[int, Field(ge=1)] = 10
+    """`accumulate`: distinct completions of one prompt at most, the newest ones."""
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """`replay`: share of the sequences trained on that are replayed, as far as there are enough."""
+    pairs: str | None = None
+    """`replay`: JSON Lines of {"prompt": ..., "completion": ...} to replay instead of earlier cycles."""
+
+    @model_validator(mode="after")
+    def _pairs_are_for_replay(self) -> Self:
+        if self.pairs and self.mode != "replay":
+            raise ValueError("pairs are for mode: replay")
+        return self
+
+
+def mixed(chosen: Sequence[Sample], earlier: Sequence[Sample], mix: Mix, *, seed: int) -> list[Sample]:
+    """Return what to train on: `chosen`, and of `earlier` (oldest first) what `mix` says.
+
+    A completion that is in both counts as it was chosen last.
+    """
+    newest = {_key(sample): sample for sample in chosen}
+    old = {_key(sample): sample for sample in earlier if _key(sample) not in newest}
+    if mix.mode == "accumulate":
+        room: dict[str, int] = {}
+        kept: list[Sample] = []
+        for sample in [*newest.values(), *reversed(old.values())]:
+            if room.setdefault(sample.prompt.id, mix.cap) > 0:
+                room[sample.prompt.id] -= 1
+                kept.append(sample)
+        return kept
+    if mix.mode == "replay":
+        wanted = min(len(old), round(len(chosen) * mix.share / (1 - mix.share)))
+        return [*chosen, *random.Random(derive_seed(seed, "replay")).sample(list(old.values()), wanted)]
+    return list(chosen)
+
+
+def pairs_as_samples(actor: Actor, path: str) -> list[Sample]:
+    """Read fine-tuning pairs and encode them as a generator would have; see `pretrain.read_pairs`."""
+    from pathlib import Path
+
+    from halo_core.pretrain import encode_pair, read_pairs
+
+    verdict = Verdict(Status.PASS, Stage.CORRECT, 1.0)
+    made = []
+    for number, pair in enumerate(read_pairs(Path(path))):
+        context, ids = encode_pair(actor, pair)
+        completion = Completion(f"pair-{number}", 0, pair.completion, context, ids)
+        made.append(Sample(Prompt(completion.prompt_id, pair.prompt), completion, verdict))
+    return made
+
+
+def forgotten(samples: Sequence[Sample]) -> list[Sample]:
+    """Return `samples` without their rewards, which belong to the cycle that gave them."""
+    return [replace(sample, reward=None) for sample in samples]
+
+
+def _key(sample: Sample) -> Key:
+    return sample.prompt.id, sample.completion.token_ids

@@ -1,0 +1,204 @@
+"""What a cycle may start from, what it may carry over, and the proof that the sampler uses what was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from halo_core.actor import Actor
+from halo_core.canary import Canary, check_sampler
+from halo_core.drivers.sft import SFT
+from halo_core.drivers.transformers import Transformers
+from halo_core.errors import ModelError, TrainingError
+from halo_core.types import Completion, Prompt, Round, Sample, Stage, Status, Verdict
+
+Make = Callable[..., Actor]
+PLAIN = {"lora_dropout": 0.0, "batch_size": 4}
+
+
+def sampled(actor: Actor, count: int = 6, seed: int = 0) -> list[Sample]:
+    """Samples of the actor as it is, with what the sampler saw."""
+    prompts = tuple(Prompt(f"p{n}", f"Say {n}.") for n in range(3))
+    round = Round(1, "train", prompts, count // 3, seed)
+    generator = Transformers(max_new_tokens=12, temperature=1.0, top_p=1.0)
+    verdict = Verdict(Status.PASS, Stage.CORRECT)
+    return [
+        Sample(prompts[0], completion, verdict, 1.0)
+        for batch in generator.generate(actor, round)
+        for completion in batch
+    ]
+
+
+def weights(actor: Actor) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in actor.trainable().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+# Log-probabilities
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
+def test_logprobs_are_those_of_the_model(make_actor: Make, disturb: Callable[..., Actor], kind: str) -> None:
+    actor = disturb(make_actor(kind))
+    completions = [sample.completion for sample in sampled(actor)]
+    for completion, row in zip(completions, actor.logprobs(completions), strict=True):
+        ids = torch.tensor([completion.prompt_token_ids + completion.token_ids])
+        with torch.no_grad():
+            logprobs = actor.model(input_ids=ids).logits[0].log_softmax(-1)
+        start = len(completion.prompt_token_ids)
+        wanted = [logprobs[start - 1 + n, token].item() for n, token in enumerate(completion.token_ids)]
+        assert row == pytest.approx(wanted, abs=2e-4)
+
+
+def test_the_sampler_is_believed_when_it_uses_the_weights(
+    make_actor: Make, disturb: Callable[..., Actor]
+) -> None:
+    actor = disturb(make_actor())
+    off = check_sampler(actor, sampled(actor))
+    assert off is not None
+    assert off < 1e-4
+
+
+def test_a_sampler_with_stale_weights_is_caught(make_actor: Make) -> None:
+    actor = make_actor()
+    stale = sampled(actor)
+    SFT(**PLAIN).train(actor, stale, lr=0.05, seed=0)
+    with pytest.raises(ModelError, match="does not use the trained weights"):
+        check_sampler(actor, stale)
+
+
+def test_a_generator_that_records_nothing_is_not_judged(make_actor: Make) -> None:
+    actor = make_actor()
+    silent = [replace(s, completion=replace(s.completion, logprob=None)) for s in sampled(actor)]
+    assert check_sampler(actor, silent) is None
+    assert check_sampler(actor, []) is None
+
+
+def test_kl_grows_with_the_rate_and_is_near_its_true_value(make_actor: Make) -> None:
+    found = []
+    for lr in (1e-3, 1e-2):
+        actor = make_actor()
+        samples = sampled(actor, count=240)
+        canary = Canary(actor, samples)
+        before = _distributions(actor, samples)
+        SFT(**PLAIN).train(actor, samples[:8], lr=lr, seed=0)
+        after = _distributions(actor, samples)
+        true = (before.exp() * (before - after)).sum(-1).mean().item()
+        kl = canary.kl(actor)
+        assert kl == pytest.approx(true, rel=0.35)
+        found.append(kl)
+    assert found[1] > 4 * found[0] > 0
+
+
+def test_training_that_changes_no_logprob_is_an_error(make_actor: Make) -> None:
+    actor = make_actor()
+    canary = Canary(actor, sampled(actor))
+    with pytest.raises(TrainingError, match="changed no log-probability"):
+        canary.kl(actor)
+
+
+def _distributions(actor: Actor, samples: Sequence[Sample]) -> torch.Tensor:
+    """log p [tokens, vocabulary] at every sampled token of the canary's probes."""
+    step = len(samples) / 64
+    rows = []
+    for completion in [samples[int(n * step)].completion for n in range(64)]:
+        ids = torch.tensor([completion.prompt_token_ids + completion.token_ids])
+        with torch.no_grad():
+            logits = actor.model(input_ids=ids).logits[0]
+        rows.append(logits[len(completion.prompt_token_ids) - 1 : -1].double().log_softmax(-1))
+    return torch.cat(rows)
+
+
+# Starting points
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_reset_is_the_model_before_training(make_actor: Make, full: bool) -> None:
+    actor = make_actor()
+    samples = sampled(actor)
+    before = actor.logprobs([sample.completion for sample in samples])
+    SFT(full=full, **PLAIN).train(actor, samples, lr=1e-2, seed=0)
+    actor.reset()
+    assert actor.logprobs([sample.completion for sample in samples]) == before
+    assert not actor.trainable()
+
+
+def test_interpolating_an_adapter_scales_the_change_it_makes(make_actor: Make) -> None:
+    actor = make_actor()
+    SFT(**PLAIN).train(actor, sampled(actor), lr=1e-2, seed=0)
+    deltas = [module.get_delta_weight("default").clone() for module in _adapted(actor)]
+    actor.interpolate(0.25)
+    for module, old in zip(_adapted(actor), deltas, strict=True):
+        assert torch.allclose(module.get_delta_weight("default"), 0.25 * old, atol=1e-7)
+
+
+def test_interpolating_a_whole_model_is_linear_in_its_weights(make_actor: Make) -> None:
+    base, actor = make_actor(), make_actor()
+    SFT(full=True, **PLAIN).train(actor, sampled(actor), lr=1e-2, seed=0)
+    trained, start = weights(actor), dict(base.model.named_parameters())
+    actor.interpolate(0.25)
+    for name, weight in actor.trainable().items():
+        assert torch.allclose(weight, start[name] + 0.25 * (trained[name] - start[name]), atol=1e-7)
+
+
+def _adapted(actor: Actor) -> list[torch.nn.Module]:
+    return [module for module in actor.model.modules() if hasattr(module, "get_delta_weight")]
+
+
+# The optimizer's state
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_what_is_carried_survives_the_disk(make_actor: Make, tmp_path: Path, full: bool) -> None:
+    options = {"full": full, "optimizer": "carry", **PLAIN}
+    through, resumed = make_actor(), make_actor()
+    samples = sampled(through)
+    SFT(**options).train(through, samples, lr=1e-2, seed=0)
+    through.save(tmp_path / "adapter")
+    resumed.load(tmp_path / "adapter")
+    for actor in (through, resumed):
+        SFT(**options).train(actor, samples, lr=1e-2, seed=1)
+    assert same(weights(through), weights(resumed))
+    assert same(through.optimizer_state, resumed.optimizer_state)
+
+
+def test_carrying_makes_a_difference_and_resetting_leaves_nothing(make_actor: Make, tmp_path: Path) -> None:
+    ends = []
+    for optimizer in ("carry", "reset"):
+        actor = make_actor()
+        samples = sampled(actor)
+        for seed in (0, 1):
+            SFT(optimizer=optimizer, **PLAIN).train(actor, samples, lr=1e-2, seed=seed)
+        actor.save(tmp_path / optimizer)
+        ends.append(weights(actor))
+    assert not same(*ends)
+    assert (tmp_path / "carry" / "optimizer.safetensors").exists()
+    assert not (tmp_path / "reset" / "optimizer.safetensors").exists()
+
+
+def test_a_state_that_does_not_fit_is_refused(make_actor: Make) -> None:
+    actor = make_actor()
+    samples = sampled(actor)
+    SFT(optimizer="carry", **PLAIN).train(actor, samples, lr=1e-2, seed=0)
+    actor.optimizer_state = dict(list(actor.optimizer_state.items())[:3])
+    with pytest.raises(TrainingError, match="does not fit"):
+        SFT(optimizer="carry", **PLAIN).train(actor, samples, lr=1e-2, seed=0)
+
+
+def test_what_was_questionable_is_noted(make_actor: Make, samples: Sequence[Sample]) -> None:
+    stats = SFT(warmup_steps=3, epochs=2, **PLAIN).train(make_actor(), samples, lr=1e-3, seed=0)
+    assert len(stats.losses) == len(stats.grad_norms) == stats.steps == 4
+    assert stats.weight_norm > stats.update_norm > 0
+    assert any("warmup" in note for note in stats.notes)
+
+
+def test_a_completion_without_ids_is_no_probe(make_actor: Make) -> None:
+    bare = Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT))
+    assert Canary(make_actor(), [bare]).kl(make_actor()) is None
