@@ -100,11 +100,14 @@ class Plan:
         options = [options for _, _, options in plugins]
         return cls(_resolved(config, drivers, options), drivers, plugins, demo, demo_model)
 
-    def open(self, directory: Path, progress: Progress | None = None) -> tuple[Run, Hooks]:
+    def open(
+        self, directory: Path, progress: Progress | None = None, *, changed: bool = False
+    ) -> tuple[Run, Hooks]:
         """Begin a run in `directory`, or go on with the one that is there.
 
-        Raises a `RunError` when the directory holds something else or a run of another configuration, and
-        a `DataError` when the prompts cannot be used.
+        Raises a `RunError` when the directory holds something else, a run of another configuration or, unless
+        `changed`, one that was begun with other versions of its plugins or tools, and a `DataError` when the
+        prompts cannot be used.
         """
         from halo_core.actor import Actor
 
@@ -113,6 +116,7 @@ class Plan:
             self._check_same(ledger)
             self.preflight()
             _check_tier(ledger)
+            self._check_unchanged(ledger, accept=changed)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
         else:
             ledger.check_unused()
@@ -120,7 +124,8 @@ class Plan:
             self.drivers.judges.check_prompts([*prompts, *heldout])
             self.preflight()
             _ = actor.model, actor.tokenizer  # one that cannot be loaded must not leave a run behind
-            ledger.begin(self.config.model_dump(mode="json"), self._manifest(), prompts, heldout, _machine())
+            config, judges = self.config.model_dump(mode="json"), self.drivers.judges.fingerprints()
+            ledger.begin(config, self._manifest(), prompts, heldout, _machine(), judges)
         return Run(self.config, ledger, actor, prompts, heldout, progress), hooks
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
@@ -164,6 +169,22 @@ class Plan:
                 hint=f"choose another --output, or go on as it was with: halo resume {ledger.directory}",
             )
 
+    def _check_unchanged(self, ledger: Ledger, *, accept: bool) -> None:
+        """Notice plugins and tools that are not those that the run was begun with."""
+        manifest, fingerprints = self._manifest(), self.drivers.judges.fingerprints()
+        found = _changes(ledger.plugins(), manifest)
+        found += _changed_judges(ledger.fingerprints(), fingerprints, found)
+        if not found:
+            return
+        if not accept:
+            raise RunError(
+                f"{ledger.directory} was begun with other plugins or tools: {'; '.join(found)}",
+                hint=f"put them back, or go on with what is here now: halo resume {ledger.directory} --changed",
+            )
+        ledger.note("changed", "; ".join(found))
+        ledger.use_verifiers(fingerprints)
+        ledger.write_plugins(manifest)
+
     def _manifest(self) -> list[dict[str, Any]]:
         rows = [(self.drivers.sources[kind], getattr(self.config, kind).options) for kind in SINGLE]
         judges = self.drivers.judges.sources.values()
@@ -183,6 +204,26 @@ def _machine() -> dict[str, Any]:
         },
         "sandbox": held.tier if held else None,
     }
+
+
+def _changes(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say which plugins have another version, or another text, than when the run was begun."""
+    before = {(row["kind"], row["name"]): row for row in there}
+    now = {(row["kind"], row["name"]): row for row in here}
+    return [
+        f"{kind} {name!r} was {before[kind, name]['version']} and is {now[kind, name]['version']}"
+        for kind, name in now
+        if (kind, name) in before and before[kind, name]["version"] != now[kind, name]["version"]
+    ]
+
+
+def _changed_judges(there: Mapping[str, str], here: Mapping[str, str], said: Sequence[str]) -> list[str]:
+    """Say which verifiers judge by something else, unless that was said already."""
+    return [
+        f"verifier {name!r} judged by {there[name]} and judges by {text}"
+        for name, text in here.items()
+        if there.get(name, text) != text and not any(f"verifier {name!r}" in line for line in said)
+    ]
 
 
 def _check_tier(ledger: Ledger) -> None:

@@ -61,6 +61,14 @@ class Judges:
         """Return the name of the verifier that judges `prompt`; may be one that is not here."""
         return prompt.verifier or self.first
 
+    def fingerprints(self) -> dict[str, str]:
+        """Return what the verdicts of each verifier depend on besides prompt and text, by name."""
+        found = {}
+        for name, verifier in self.verifiers.items():
+            with blamed(self.sources.get(name, BUILTIN)):
+                found[name] = verifier.fingerprint()
+        return found
+
     def check_prompts(self, prompts: Sequence[Prompt]) -> None:
         """Raise a `DataError` for a prompt that its verifier cannot judge by."""
         for prompt in prompts:

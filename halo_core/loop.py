@@ -70,7 +70,7 @@ def trained(run: Run, hooks: Hooks, cycle: int, chosen: Sequence[Sample], lr: fl
     """Train on `chosen` and keep the weights. A cycle that could not change them is an error."""
     done = run.ledger.trained(cycle)
     if done is not None:
-        run.actor.load(run.ledger.adapter(cycle))
+        run.actor.load(run.ledger.check_adapter(cycle))
         return done
     with run.timed("train"):
         stats = hooks.train(run=run, cycle=cycle, samples=chosen, lr=lr)

@@ -80,6 +80,7 @@ def _name(round: Round) -> str:
 
 def _trusted(run: Run, round: Round) -> list[list[Sample]]:
     """Return the batches on disk, less those that stopped the run for their errors: they are done again."""
+    run.ledger.open_round(round.cycle, round.split, run.recipe(round))
     batches = run.ledger.batches(round.cycle, round.split, round.prompts)
     if _ErrorRate(run.config.max_error_rate, [sample for batch in batches for sample in batch]).too_high:
         batches = list(takewhile(lambda batch: not any(map(_is_error, batch)), batches))

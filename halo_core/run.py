@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -87,6 +89,13 @@ class Run:
         seed = derive_seed(self.seed, "heldout")
         return Round(cycle, split, self.heldout, self.config.heldout.samples_per_prompt, seed)
 
+    def recipe(self, round: Round) -> str:
+        """Return the SHA-256 of all that the completions of `round` follow from, the prompts apart."""
+        weights = self.ledger.digest(round.cycle - (round.split == "train"))
+        model, generator = (self.config.model_dump(mode="json")[key] for key in ("model", "generator"))
+        parts = [round.seed, round.samples_per_prompt, model, generator, weights]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Add the enclosed wall time to the cycle's seconds of `stage`."""
@@ -103,7 +112,7 @@ class Run:
         try:
             hooks.on_run_start(run=self, history=history)
             if len(history) > 1 and self.remaining_cycles():
-                self.actor.load(self.ledger.adapter(history[-1].cycle))
+                self.actor.load(self.ledger.check_adapter(history[-1].cycle))
             yield
         except BaseException as caught:
             error = caught

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,8 @@ from halo_core.drivers import Trainer, driver
 from halo_core.errors import Interrupted, PluginError, TrainingError, VerifierError
 from halo_core.hooks import blame_of
 from halo_core.hookspecs import hookimpl
+from halo_core.ledger import Ledger
+from halo_core.ledger.compare import compare
 from halo_core.loop import run_cycles
 from halo_core.run import Run
 from halo_core.testing import FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
@@ -25,16 +27,31 @@ def finished(directory: Path, **options: Any) -> list[CycleReport]:
     return run_cycles(*fake_run(directory, **{**SIZES, **options}))
 
 
-def contents(directory: Path) -> dict[str, Any]:
-    """Everything that a run left, by path; the reports without their clock times."""
-    found: dict[str, Any] = {}
-    for path in sorted(directory.rglob("*")):
-        if path.is_file():
-            name = str(path.relative_to(directory))
-            found[name] = json.loads(path.read_text()) if path.name == "report.json" else path.read_bytes()
-            if path.name == "report.json":
-                found[name].pop("seconds")
-    return found
+def differing(one: Path, other: Path) -> list[str]:
+    """Say where two runs are not the same; the files of their adapters included."""
+    files = [
+        {str(path.relative_to(place)): path.read_bytes() for path in place.glob("cycles/*/adapter/*")}
+        for place in (one, other)
+    ]
+    found = [part.first for part in compare(Ledger(one), Ledger(other)) if not part.same]
+    return found if files[0] == files[1] else [*found, "files"]
+
+
+def texts(directory: Path, cycle: int, split: Any) -> list[str]:
+    ledger = Ledger(directory)
+    batches = ledger.batches(cycle, split, ledger.prompts(split))
+    return [sample.completion.text for batch in batches for sample in batch]
+
+
+def paid(directory: Path, cycle: int) -> list[tuple[int, float, float | None]]:
+    """Index, reward and weight of each sample of `cycle` that was rewarded."""
+    with Ledger(directory).reading() as db:
+        return db.execute(
+            "SELECT number, reward, weight FROM rounds JOIN completions ON round = rounds.id AND split = 'train'"
+            " JOIN rewards ON rewards.completion = completions.id"
+            " LEFT JOIN selections ON selections.completion = completions.id WHERE cycle = ?",
+            (cycle,),
+        ).fetchall()
 
 
 class Diary:
@@ -86,23 +103,16 @@ def test_the_model_learns_and_every_figure_says_so(tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
     finished(tmp_path / "a")
     finished(tmp_path / "b")
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert differing(tmp_path / "a", tmp_path / "b") == []
     finished(tmp_path / "c", seed=1)
-    assert (
-        contents(tmp_path / "c")["cycles/001/samples.jsonl"]
-        != contents(tmp_path / "a")["cycles/001/samples.jsonl"]
-    )
+    assert texts(tmp_path / "c", 1, "train") != texts(tmp_path / "a", 1, "train")
 
 
 def test_each_cycle_samples_anew_but_measures_with_the_same_noise(tmp_path: Path) -> None:
     finished(tmp_path, trainer=Nudger())
-    files = contents(tmp_path)
-    assert files["cycles/001/samples.jsonl"] != files["cycles/002/samples.jsonl"]
-    assert (
-        files["cycles/001/heldout.jsonl"]
-        == files["cycles/002/heldout.jsonl"]
-        == files["cycles/000/heldout.jsonl"]
-    )
+    assert texts(tmp_path, 1, "train") != texts(tmp_path, 2, "train")
+    first, *others = [texts(tmp_path, cycle, "heldout") for cycle in (0, 1, 2)]
+    assert others == [first, first]
 
 
 @driver
@@ -120,11 +130,12 @@ def test_observers_are_told_in_order(tmp_path: Path) -> None:
 
 
 def test_a_finished_run_is_not_done_again(tmp_path: Path) -> None:
-    first, before = finished(tmp_path), contents(tmp_path)
+    first = finished(tmp_path / "run")
+    shutil.copytree(tmp_path / "run", tmp_path / "before")
     diary = Diary()
-    assert finished(tmp_path, plugins=[diary]) == first
+    assert finished(tmp_path / "run", plugins=[diary]) == first
     assert diary.entries == [("start", 4), ("end", 4, "NoneType")]
-    assert contents(tmp_path) == before
+    assert differing(tmp_path / "before", tmp_path / "run") == []
 
 
 # Going on
@@ -144,9 +155,9 @@ def test_a_run_that_was_interrupted_and_gone_on_with_is_the_same(
     try:
         finished(tmp_path / "run", plugins=[Diary(act)])
     except Interrupted:
-        assert contents(tmp_path / "run") != contents(tmp_path / "whole")
+        assert differing(tmp_path / "whole", tmp_path / "run") != []
     finished(tmp_path / "run")
-    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    assert differing(tmp_path / "whole", tmp_path / "run") == []
 
 
 def test_an_interrupt_while_training_leaves_no_half_trained_weights(tmp_path: Path) -> None:
@@ -164,7 +175,7 @@ def test_an_interrupt_while_training_leaves_no_half_trained_weights(tmp_path: Pa
     assert run.actor.progress is None
     finished(tmp_path / "run")
     finished(tmp_path / "whole")
-    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    assert differing(tmp_path / "whole", tmp_path / "run") == []
 
 
 def failing(hook: str, when: int) -> object:
@@ -195,7 +206,7 @@ def test_a_plugin_that_raises_is_blamed_and_nothing_is_lost(tmp_path: Path, hook
     assert blame_of(caught.value) == f"raised by plugin 'fake1' (fakes 0) in hook {hook!r}"
     finished(tmp_path / "run")
     finished(tmp_path / "whole")
-    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+    assert differing(tmp_path / "whole", tmp_path / "run") == []
 
 
 def test_weights_are_restored_before_going_on(tmp_path: Path) -> None:
@@ -237,7 +248,7 @@ def test_nothing_selected_says_why_and_what_to_do(tmp_path: Path) -> None:
         finished(tmp_path, plugins=[diary], verifier=Hopeless())
     assert "threshold" in caught.value.hint
     assert diary.entries[-1] == ("end", 1, "TrainingError")
-    assert (tmp_path / "cycles/001/rewards.jsonl").read_text().count("\n") == 72, "to look at"
+    assert len(paid(tmp_path, 1)) == 72, "to look at"
 
 
 @driver
@@ -316,16 +327,15 @@ def test_errors_and_inconclusive_verdicts_never_reach_a_reward_or_training(tmp_p
     history = finished(tmp_path, plugins=[plugin], verifier=Flaky(), max_error_rate=0.5, cycles=1)
     assert {s.completion.index for s in rewarded} == {2, 3, 4, 5}
     assert (history[1].rates.errors, history[1].rates.inconclusive, history[1].rates.samples) == (12, 12, 48)
-    lines = [json.loads(line) for line in (tmp_path / "cycles/001/rewards.jsonl").read_text().splitlines()]
-    assert {index for _, index, _, _ in lines} == {2, 3, 4, 5}
+    assert {index for index, _, _ in paid(tmp_path, 1)} == {2, 3, 4, 5}
 
 
 def test_what_was_rewarded_and_chosen_is_on_disk(tmp_path: Path) -> None:
     history = finished(tmp_path, cycles=1)
-    lines = [json.loads(line) for line in (tmp_path / "cycles/001/rewards.jsonl").read_text().splitlines()]
-    assert len(lines) == 72
-    assert sum(weight > 0 for *_, weight in lines) == history[1].selected
-    assert {reward for _, _, reward, _ in lines} <= {0.7, 1.0}
+    rows = paid(tmp_path, 1)
+    assert len(rows) == 72
+    assert sum(weight is not None for *_, weight in rows) == history[1].selected
+    assert {reward for _, reward, _ in rows} <= {0.7, 1.0}
 
 
 def test_a_broken_verifier_stops_the_run_before_it_teaches(tmp_path: Path) -> None:
@@ -388,9 +398,9 @@ def test_a_wrapper_shapes_the_reward_and_so_the_choice(tmp_path: Path) -> None:
         return [-1.0 if s.completion.index % 2 else r for r, s in zip(rewards, samples, strict=True)]
 
     finished(tmp_path, plugins=[SimpleNamespace(reward=reward)], cycles=1)
-    lines = [json.loads(line) for line in (tmp_path / "cycles/001/rewards.jsonl").read_text().splitlines()]
-    assert all(weight == 0 for _, index, _, weight in lines if index % 2)
-    assert any(weight > 0 for _, index, _, weight in lines if not index % 2)
+    rows = paid(tmp_path, 1)
+    assert all(weight is None for index, _, weight in rows if index % 2)
+    assert any(weight for index, _, weight in rows if not index % 2)
 
 
 def test_the_policy_sees_the_history(tmp_path: Path) -> None:

@@ -315,8 +315,7 @@ def test_errors_within_the_limit_stay_when_a_round_is_gone_on_with(tmp_path: Pat
     script = told(lambda number, at: "error" if (number, at) == (0, 0) else "right")
     run, hooks = fake_run(tmp_path, generator=script, prompts=16)
     first = sample(run, hooks)
-    path = run.ledger.cycle_directory(1) / "samples.jsonl"
-    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:8]))
+    run.ledger.keep(1, "train", 8)
     assert sample(*fake_run(tmp_path, generator=script, prompts=16)) == first
 
 
@@ -367,7 +366,7 @@ def test_progress_counts_what_is_done_and_what_was_there(tmp_path: Path) -> None
 
     run, hooks = fake_run(tmp_path, generator=FakeGenerator(batch=8))
     batches = [sample(run, hooks)[:8]]
-    (run.ledger.cycle_directory(1) / "samples.jsonl").unlink()
+    run.ledger.keep(1, "train", 0)
     run, hooks = fake_run(tmp_path, generator=FakeGenerator(batch=8), progress=Counting())
     run.ledger.append(1, "train", batches[0])
     sample(run, hooks)

@@ -67,9 +67,15 @@ class Dispatch:
             yield from self._drivers.generator.generate(run.actor, round)
 
     @hookimpl
-    def verify(self, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Verdict]:
-        """Ask each prompt's verifier, several completions at a time; equal texts are judged once."""
-        return self._drivers.judges.check_all(prompts, completions, self._pool)
+    def verify(self, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Verdict]:
+        """Ask each prompt's verifier, several completions at a time; a text is judged once in a run."""
+        texts = [completion.text for completion in completions]
+        known = run.ledger.recall(prompts, texts)
+        new = [place for place, verdict in enumerate(known) if verdict is None]
+        tasks = [prompts[place] for place in new]
+        judged = self._drivers.judges.check_all(tasks, [completions[place] for place in new], self._pool)
+        fresh = iter(run.ledger.remember(tasks, [texts[place] for place in new], judged))
+        return [next(fresh) if verdict is None else verdict for verdict in known]
 
     @hookimpl
     def reward(self, samples: Sequence[Sample]) -> list[float]:

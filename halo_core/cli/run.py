@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -50,6 +50,9 @@ def run(
 
 def resume(
     directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Go on although plugins or tools are not as they were.")
+    ] = False,
     quiet: Quiet = False,
     as_json: AsJSON = False,
 ) -> None:
@@ -61,10 +64,10 @@ def resume(
     ledger = Ledger(directory)
     if not ledger.exists:
         raise RunError(f"{directory} holds no run", hint="name the directory that halo run printed")
-    _run(Plan.from_raw(ledger.config()), directory, quiet=quiet, as_json=as_json)
+    _run(Plan.from_raw(ledger.config()), directory, quiet=quiet, as_json=as_json, changed=changed)
 
 
-def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool) -> None:
+def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, changed: bool = False) -> None:
     from halo_core import sandbox
     from halo_core.builtin.console import ConsoleReport, JSONReport
     from halo_core.ledger import Ledger
@@ -75,12 +78,12 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool) -> None:
     report = JSONReport() if as_json else ConsoleReport(valid_label=first.valid_label, quiet=quiet)
     _introduce(plan, report.note)
     with Ledger(directory).locked():
-        run, hooks = plan.open(directory, report)
+        run, hooks = plan.open(directory, report, changed=changed)
         held = sandbox.running()
         if held:
             report.note(held.describe().replace(": ", "  ", 1))
         hooks.register(report, name="console")
-        with _interruptible(run):
+        with _interruptible(run), closing(run.ledger):
             run_cycles(run, hooks)
 
 

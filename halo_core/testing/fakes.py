@@ -153,7 +153,8 @@ def fake_run(
     train = [Prompt(f"t{number}", f"task {number}") for number in range(prompts)]
     held = [Prompt(f"h{number}", f"held-out task {number}") for number in range(heldout)]
     if not ledger.exists:
-        ledger.begin(config.model_dump(mode="json"), [], train, held)
+        judges = drivers.judges.fingerprints()
+        ledger.begin(config.model_dump(mode="json"), [], train, held, fingerprints=judges)
     return Run(config, ledger, cast(Actor, FakeActor()), train, held, progress), hooks
 
 

@@ -7,10 +7,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from halo_core.ledger import Ledger
+from halo_core.ledger.compare import compare
 
 Halo = Callable[..., Any]
 DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
@@ -45,7 +49,8 @@ def test_a_run_from_start_to_end(run: Halo) -> None:
     assert "held-out speaks" in answer.out
     assert "halo generate" in answer.out
     files = {path.name for path in Path("run").iterdir()}
-    assert files >= {"run.yaml", "plugins.json", "prompts.jsonl", "heldout.jsonl", "cycles"}
+    assert files >= {"run.yaml", "plugins.json", "machine.json", "ledger.db", "cycles"}
+    assert not files & {"ledger.db-wal", "ledger.db-shm"}, "all of it is in the one file"
 
 
 def test_the_same_command_again_shows_the_same(run: Halo) -> None:
@@ -257,8 +262,9 @@ def test_a_plugin_that_misbehaves_is_named_and_loses_nothing(
     assert says in answer.complaint()
     assert f"plugin 'shape' ({path} sha256:" in answer.complaint()
     assert answer.remedy()
-    assert Path("run/cycles/001/samples.jsonl").is_file(), "what was sampled and verified is kept"
-    assert Path("run/cycles/000/report.json").is_file()
+    with closing(Ledger(Path("run"))) as ledger:
+        assert ledger.batches(1, "train", ledger.prompts("train")), "what was sampled and verified is kept"
+        assert len(ledger.reports()) == 1
 
 
 def test_a_misspelt_hook(run: Halo, tmp_path: Path) -> None:
@@ -416,7 +422,7 @@ def test_resume_goes_on_with_what_was_stopped(run: Halo, halo: Halo, tmp_path: P
     assert "go on with: halo resume run" in answer.err
     answer = halo("resume", "run")
     assert answer.code == 0, answer.err
-    assert Path("run/cycles/002/report.json").is_file()
+    assert [report.cycle for report in Ledger(Path("run")).reports()] == [0, 1, 2]
 
 
 def test_resume_of_nothing(halo: Halo) -> None:
@@ -459,10 +465,17 @@ def process(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command, **{**pipes, **options})
 
 
+def samples_in(place: Path) -> int:
+    if not (place / "run.yaml").is_file():
+        return 0
+    with closing(Ledger(place)) as ledger, ledger.reading() as db:
+        return int(db.execute("SELECT count(*) FROM completions").fetchone()[0])
+
+
 def begun(child: subprocess.Popen[str], place: Path) -> None:
     """Wait until the first batch is on disk."""
     deadline = time.monotonic() + 30
-    while not list(place.glob("cycles/*/*.jsonl")):
+    while not samples_in(place):
         assert child.poll() is None, child.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -484,8 +497,7 @@ def test_ctrl_c_stops_at_a_safe_point_and_says_how_to_go_on(
     assert "Traceback" not in err
     assert halo("resume", place).code == 0
     assert halo("run", *flags, "-G", "seconds=0.02", "-o", tmp_path / "whole").code == 0
-    for path in (tmp_path / "whole").glob("cycles/*/*.jsonl"):
-        assert (place / path.relative_to(tmp_path / "whole")).read_bytes() == path.read_bytes()
+    assert [part for part in compare(Ledger(tmp_path / "whole"), Ledger(place)) if not part.same] == []
 
 
 def test_a_second_ctrl_c_stops_at_once(fakes: list[str], prompts: Path, tmp_path: Path) -> None:

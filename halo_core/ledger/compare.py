@@ -1,0 +1,153 @@
+"""Whether two runs are identical, and where they part. Times that were measured are left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+from halo_core.ledger.ledger import Ledger
+from halo_core.ledger.rows import unpack_text, unpack_tokens
+
+_Rows = Iterator[tuple[str, tuple[Any, ...]]]
+"""Where a row belongs ("cycle 1 train, prompt 'a', completion 3"), and what it holds."""
+_NOTHING = ("", ())
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind of content of two runs, compared."""
+
+    name: str
+    rows: int
+    """Rows of the longer of the two."""
+    differing: int
+    first: str = ""
+    """Where they part, and how; empty where they do not."""
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs."""
+        return self.differing == 0
+
+
+def compare(one: Ledger, other: Ledger) -> list[Part]:
+    """Compare two runs, from what they are made of to what came of it. Raises a `RunError` for a damaged one."""
+    return [_part(name, rows(one), rows(other)) for name, rows in _PARTS.items()]
+
+
+def _part(name: str, there: _Rows, here: _Rows) -> Part:
+    count = differing = 0
+    first = ""
+    for (place, left), (second, right) in zip_longest(there, here, fillvalue=_NOTHING):
+        count += 1
+        if (place, left) == (second, right):
+            continue
+        differing += 1
+        first = first or _say(place, left, second, right)
+    return Part(name, count, differing, first)
+
+
+def _say(place: str, left: Sequence[Any], second: str, right: Sequence[Any]) -> str:
+    if place != second:
+        return f"{place or 'nothing more'} there, {second or 'nothing more'} here"
+    was, now = next((a, b) for a, b in zip_longest(left, right) if a != b)
+    return f"{place}: {_short(was)} there, {_short(now)} here"
+
+
+def _short(value: Any, width: int = 60) -> str:
+    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+    return text if len(text) <= width else f"{text[: width - 3]}..."
+
+
+def _configuration(ledger: Ledger) -> _Rows:
+    config = {key: value for key, value in ledger.config().items() if key != "workers"}
+    return ((key, (value,)) for key, value in sorted(_flat(config).items()))
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Write a configuration as keys with their values, so that what differs is named."""
+    if isinstance(value, Mapping):
+        return {
+            k: v for key, sub in value.items() for k, v in _flat(sub, f"{prefix}.{key}".lstrip(".")).items()
+        }
+    if isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
+        return {k: v for place, sub in enumerate(value) for k, v in _flat(sub, f"{prefix}[{place}]").items()}
+    return {prefix: json.dumps(value, default=str)}
+
+
+def _plugins(ledger: Ledger) -> _Rows:
+    for row in ledger.plugins():
+        yield f"{row['kind']} {row['name']!r}", (row["distribution"], row["version"])
+    for name, text in ledger.fingerprints().items():
+        yield f"what {name!r} judges by", (text,)
+
+
+def _prompts(ledger: Ledger) -> _Rows:
+    with ledger.reading() as db:
+        for split, name, body in db.execute("SELECT split, name, body FROM prompts ORDER BY id"):
+            yield f"{split} prompt {name!r}", (body,)
+
+
+def _completions(ledger: Ledger) -> _Rows:
+    columns = "batch, text, contexts.tokens, completions.tokens, finish, logprob"
+    joined = "JOIN contexts ON contexts.id = context"
+    for place, (batch, text, context, tokens, finish, logprob) in _samples(ledger, columns, joined):
+        ids = (unpack_tokens(context), unpack_tokens(tokens))
+        yield place, (unpack_text(text), ids, finish, logprob, batch)
+
+
+def _verdicts(ledger: Ledger) -> _Rows:
+    columns = "status, stage, score, warnings, detail, sandbox, integrity"
+    return _samples(ledger, columns, "JOIN verdicts ON verdicts.id = verdict")
+
+
+def _selections(ledger: Ledger) -> _Rows:
+    joined = (
+        "LEFT JOIN rewards ON rewards.completion = completions.id"
+        " LEFT JOIN selections ON selections.completion = completions.id"
+    )
+    return _samples(ledger, "reward, weight", joined)
+
+
+def _adapters(ledger: Ledger) -> _Rows:
+    with ledger.reading() as db:
+        for cycle, stats, digest in db.execute("SELECT cycle, stats, adapter FROM trainings ORDER BY cycle"):
+            yield f"cycle {cycle}", (f"adapter {digest[:12]}", stats)
+
+
+def _figures(ledger: Ledger) -> _Rows:
+    with ledger.reading() as db:
+        for cycle, text in db.execute("SELECT cycle, report FROM cycles ORDER BY cycle"):
+            figures = {key: value for key, value in json.loads(text).items() if key != "seconds"}
+            for key, value in sorted(_flat(figures).items()):
+                yield f"cycle {cycle}: {key}", (value,)
+
+
+def _samples(ledger: Ledger, columns: str, joined: str) -> _Rows:
+    with ledger.reading() as db:
+        rounds = db.execute(
+            "SELECT id, cycle, split FROM rounds ORDER BY cycle, split = 'heldout'"
+        ).fetchall()
+        for number, cycle, split in rounds:
+            found = db.execute(
+                f"SELECT prompts.name, number, {columns} FROM completions JOIN prompts ON prompts.id = prompt"
+                f" {joined} WHERE round = ? ORDER BY completions.id",
+                (number,),
+            )
+            for name, index, *row in found:
+                yield f"cycle {cycle} {split}, prompt {name!r}, completion {index}", tuple(row)
+
+
+_PARTS: Mapping[str, Callable[[Ledger], _Rows]] = {
+    "configuration": _configuration,
+    "plugins": _plugins,
+    "prompts": _prompts,
+    "completions": _completions,
+    "verdicts": _verdicts,
+    "selections": _selections,
+    "adapters": _adapters,
+    "figures": _figures,
+}

@@ -1,0 +1,433 @@
+"""The ledger of one run: what is in its directory, written so that a kill at any moment loses nothing."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from halo_core.errors import RunError
+from halo_core.ledger import files, rows, schema
+from halo_core.ledger.verdicts import Verdicts, register
+from halo_core.types import CycleReport, Prompt, Sample, Split, TrainStats, Verdict
+
+_DATABASE = "ledger.db"
+_BEGIN = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", "plugins.json", "machine.json", "run.yaml")
+
+
+class Ledger:
+    """The files of one run directory. Every method raises a `RunError` when the disk does not play along."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._lock = threading.RLock()  # verdicts are asked for by the threads that judge
+        self._open: sqlite3.Connection | None = None
+        self._known: Verdicts | None = None
+        self._ids: dict[str, int] = {}
+        self._contexts: dict[tuple[int, ...], int] = {}
+
+    # The directory
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.directory / "run.yaml").is_file()
+
+    @property
+    def path(self) -> Path:
+        """The database."""
+        return self.directory / _DATABASE
+
+    def check_unused(self) -> None:
+        """Raise a `RunError` unless a run may be begun here: nothing in it but what a killed begin left."""
+        if not self.directory.exists():
+            return
+        with files.disk(self.directory):
+            names = {path.name.removesuffix(".partial") for path in self.directory.iterdir()}
+        if names - {".lock", *_BEGIN}:
+            raise RunError(
+                f"{self.directory} is not empty and holds no run", hint="choose another place with --output"
+            )
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory against a second process; the lock dies with its owner."""
+        is_new = not self.directory.exists()
+        with files.disk(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            lock = (self.directory / ".lock").open("w")
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise RunError(
+                    f"{self.directory} is in use by another process", hint="wait for it, or stop it"
+                ) from error
+            try:
+                yield
+            finally:
+                self.close()
+                if is_new and not self.exists:  # nothing came of it
+                    with suppress(OSError):
+                        for name in (".lock", *_BEGIN):
+                            (self.directory / name).unlink(missing_ok=True)
+                        self.directory.rmdir()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether another process holds the directory."""
+        try:
+            with (self.directory / ".lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def close(self) -> None:
+        """Let go of the database; it is opened again when it is next needed."""
+        with self._lock:
+            if self._open is not None:
+                self._open.close()
+            self._open = self._known = None
+            self._ids.clear()
+            self._contexts.clear()
+
+    # What the run is made of
+
+    def begin(
+        self,
+        config: Mapping[str, Any],
+        plugins: Sequence[Any],
+        prompts: Sequence[Prompt],
+        heldout: Sequence[Prompt],
+        machine: Mapping[str, Any] | None = None,
+        fingerprints: Mapping[str, str] | None = None,
+    ) -> None:
+        """Write what the run is made of; `run.yaml` last, since its presence marks a run.
+
+        `fingerprints` are those of its verifiers by name, the one that judges by default first.
+        """
+        self.close()
+        with files.disk(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            for name in (name for name in _BEGIN if name.startswith(_DATABASE)):
+                (self.directory / name).unlink(missing_ok=True)
+            files.sync(self.directory.parent)
+        self._open = schema.connect(self.path, create=True)
+        with self.writing() as db:
+            for split, given in (("train", prompts), ("heldout", heldout)):
+                db.executemany(
+                    "INSERT INTO prompts (split, name, body) VALUES (?, ?, ?)",
+                    ((split, prompt.id, rows.prompt_body(prompt)) for prompt in given),
+                )
+            self._use(db, fingerprints or {})
+            self._note(db, "begun", "")
+        self.write_plugins(plugins)
+        files.write(self.directory / "machine.json", json.dumps(machine or {}, indent=2) + "\n")
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        files.write(self.directory / "run.yaml", text)
+
+    def config(self) -> dict[str, Any]:
+        """Return the configuration the run was begun with."""
+        path = self.directory / "run.yaml"
+        with files.reading(path):
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+            if not isinstance(loaded, dict):
+                raise ValueError("not a mapping")
+        return loaded
+
+    def machine(self) -> dict[str, Any]:
+        """Return what the run was begun on."""
+        return dict(self._json("machine.json", {}))
+
+    def plugins(self) -> list[dict[str, Any]]:
+        """Return every driver and plugin: kind, name, distribution, version, target, options."""
+        return list(self._json("plugins.json", []))
+
+    def write_plugins(self, plugins: Sequence[Any]) -> None:
+        """Record the drivers and plugins that the run goes on with."""
+        files.write(self.directory / "plugins.json", json.dumps(plugins, indent=2) + "\n")
+
+    def prompts(self, split: Split) -> list[Prompt]:
+        """Return the prompts of `split` as they were when the run began."""
+        with self.reading() as db:
+            found = db.execute("SELECT name, body FROM prompts WHERE split = ? ORDER BY id", (split,))
+            return [rows.read_prompt(*row) for row in found]
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return what the verdicts of each verifier of the run depend on, the first verifier first."""
+        return {name: text for name, (_, text) in self._judges().items()}
+
+    def use_verifiers(self, fingerprints: Mapping[str, str]) -> None:
+        """Go on with these verifiers. What they judged under other fingerprints is kept, not reused."""
+        with self.writing() as db:
+            self._use(db, fingerprints)
+
+    def note(self, kind: str, detail: str = "") -> None:
+        """Record that something happened to the run, for people."""
+        with self.writing() as db:
+            self._note(db, kind, detail)
+
+    def events(self) -> list[tuple[float, str, str]]:
+        """Return what was noted, oldest first: seconds since 1970, kind, detail."""
+        with self.reading() as db:
+            return list(db.execute("SELECT time, kind, detail FROM events ORDER BY id"))
+
+    # Samples
+
+    def open_round(self, cycle: int, split: Split, recipe: str) -> None:
+        """Say what the completions of a round follow from. Raises a `RunError` when it was something else."""
+        with self.reading() as db:
+            row = db.execute(
+                "SELECT recipe FROM rounds WHERE cycle = ? AND split = ?", (cycle, split)
+            ).fetchone()
+        if row is None or not row[0]:
+            with self.writing() as db:
+                number, _ = self._round(db, cycle, split)
+                db.execute("UPDATE rounds SET recipe = ? WHERE id = ?", (recipe, number))
+        elif row[0] != recipe:
+            raise RunError(
+                f"{self.path}: the completions of cycle {cycle} ({split}) that are there were sampled from other"
+                " weights or in another way",
+                hint="an adapter or a plugin was changed; put it back, or begin anew with another --output",
+            )
+
+    def append(self, cycle: int, split: Split, batch: Sequence[Sample]) -> None:
+        """Add one verified batch; when this returns it is on the disk."""
+        with self._lock:  # what is remembered meanwhile must not be forgotten unwritten
+            verdicts = self._verdicts()
+            with self.writing() as db:
+                verdicts.flush()
+                self._append(db, self._round(db, cycle, split), batch, verdicts.ids(batch))
+            verdicts.forget()
+
+    def batches(self, cycle: int, split: Split, prompts: Iterable[Prompt]) -> list[list[Sample]]:
+        """Return the batches on disk in order. `prompts` are those of the round."""
+        by_id = {prompt.id: prompt for prompt in prompts}
+        contexts: dict[int, tuple[int, ...]] = {}
+        with self.reading() as db, files.reading(self.path):
+            row = db.execute(
+                "SELECT id, batches FROM rounds WHERE cycle = ? AND split = ?", (cycle, split)
+            ).fetchone()
+            found: list[list[Sample]] = [[] for _ in range(row[1] if row else 0)]
+            for batch, name, context, *rest in db.execute(_SAMPLES, (row[0] if row else 0,)):
+                if context not in contexts:
+                    blob = db.execute("SELECT tokens FROM contexts WHERE id = ?", (context,)).fetchone()[0]
+                    contexts[context] = rows.unpack_tokens(blob)
+                found[batch].append(rows.read_sample(rest, by_id[name], contexts[context]))
+        return found
+
+    def keep(self, cycle: int, split: Split, count: int) -> None:
+        """Drop all but the first `count` batches."""
+        with self.writing() as db:
+            number, _ = self._round(db, cycle, split)
+            db.execute("DELETE FROM completions WHERE round = ? AND batch >= ?", (number, count))
+            db.execute("UPDATE rounds SET batches = ? WHERE id = ?", (count, number))
+
+    def recall(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Verdict | None]:
+        """Return the verdict on each text where its prompt's verifier has given one before, else None."""
+        with self._lock, self.reading():
+            return self._verdicts().recall(prompts, texts)
+
+    def remember(
+        self, prompts: Sequence[Prompt], texts: Sequence[str], verdicts: Sequence[Verdict]
+    ) -> list[Verdict]:
+        """Keep verdicts to be recalled; they reach the disk with the next batch. Returns those that hold."""
+        with self._lock, self.reading():
+            return self._verdicts().remember(prompts, texts, verdicts)
+
+    def write_rewards(self, cycle: int, samples: Iterable[Sample], chosen: Iterable[Sample]) -> None:
+        """Record each sample's reward and, of those chosen, the weight they are trained with."""
+        weights = {(s.prompt.id, s.completion.index): s.weight for s in chosen}
+        with self.writing() as db:
+            number, _ = self._round(db, cycle, "train")
+            ids = {(name, index): row for row, name, index in db.execute(_PLACES, (number,))}
+            for table in ("rewards", "selections"):
+                db.execute(
+                    f"DELETE FROM {table} WHERE completion IN (SELECT id FROM completions WHERE round = ?)",
+                    (number,),
+                )
+            db.executemany(
+                "INSERT INTO rewards VALUES (?, ?)",
+                ((ids[s.prompt.id, s.completion.index], s.reward) for s in samples if s.reward is not None),
+            )
+            db.executemany(
+                "INSERT INTO selections VALUES (?, ?)",
+                ((ids[place], weight) for place, weight in weights.items() if place in ids),
+            )
+
+    # Training and cycles
+
+    def cycle_directory(self, cycle: int) -> Path:
+        """Where cycle `cycle` keeps its files."""
+        return self.directory / "cycles" / f"{cycle:03d}"
+
+    def adapter(self, cycle: int) -> Path:
+        """Where the weights after cycle `cycle` are kept."""
+        return self.cycle_directory(cycle) / "adapter"
+
+    def digest(self, cycle: int) -> str:
+        """Return the SHA-256 of the weights after `cycle`; empty for the model as it was given."""
+        with self.reading() as db:
+            row = db.execute("SELECT adapter FROM trainings WHERE cycle = ?", (cycle,)).fetchone()
+        return str(row[0]) if row else ""
+
+    def check_adapter(self, cycle: int) -> Path:
+        """Return `adapter(cycle)`, or raise a `RunError` when it is not what was written."""
+        place = self.adapter(cycle)
+        with files.disk(place):
+            whole = files.digest_of(place) == self.digest(cycle)
+        if not whole:
+            raise files.damaged(place, "its files are not those that were written")
+        return place
+
+    def trained(self, cycle: int) -> TrainStats | None:
+        """Return what cycle `cycle`'s training did, if it finished; its weights are then in `adapter`."""
+        with self.reading() as db, files.reading(self.path):
+            row = db.execute("SELECT stats FROM trainings WHERE cycle = ?", (cycle,)).fetchone()
+            return rows.read_stats(row[0]) if row else None
+
+    def write_trained(self, cycle: int, stats: TrainStats, save: Callable[[Path], None]) -> None:
+        """Keep the weights (which `save` writes into the directory it is given) together with `stats`."""
+        digest = files.write_directory(self.adapter(cycle), save)
+        with self.writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO trainings VALUES (?, ?, ?)",
+                (cycle, json.dumps(asdict(stats)), digest),
+            )
+
+    def write_report(self, report: CycleReport) -> None:
+        """Close the cycle."""
+        with self.writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO cycles VALUES (?, ?)", (report.cycle, rows.report_text(report))
+            )
+
+    def reports(self) -> list[CycleReport]:
+        """Return the reports of the cycles that were closed, oldest first."""
+        with self.reading() as db, files.reading(self.path):
+            found = [
+                rows.read_report(text) for (text,) in db.execute("SELECT report FROM cycles ORDER BY cycle")
+            ]
+        return [report for place, report in enumerate(found) if report.cycle == place]
+
+    # Within, and for the modules of this package
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Enclose reading from the database."""
+        with schema.sqlite(self.path):
+            yield self._connection()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Enclose one transaction: on the disk when this returns, or not there at all."""
+        with self._lock, schema.transaction(self._connection(), self.path):
+            try:
+                yield self._connection()
+            except BaseException:
+                self._contexts.clear()  # rows that will not be there
+                raise
+
+    def _connection(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._open is None:
+                if not self.path.exists() and (self.directory / "prompts.jsonl").exists():
+                    raise RunError(
+                        f"{self.directory} was written by an early halo, in JSON Lines; this one reads {_DATABASE}",
+                        hint="begin the run anew with another --output",
+                    )
+                self._open = schema.connect(self.path)
+            return self._open
+
+    def _verdicts(self) -> Verdicts:
+        if self._known is None:
+            self._known = Verdicts(self._connection(), self._judges())
+        return self._known
+
+    def _judges(self) -> dict[str, tuple[int, str]]:
+        with self.reading() as db:
+            found = db.execute(
+                "SELECT name, id, fingerprint FROM verifiers WHERE place IS NOT NULL ORDER BY place"
+            )
+            return {name: (row, text) for name, row, text in found}
+
+    def _use(self, db: sqlite3.Connection, fingerprints: Mapping[str, str]) -> None:
+        db.execute("UPDATE verifiers SET place = NULL")
+        for place, (name, text) in enumerate(fingerprints.items()):
+            db.execute("UPDATE verifiers SET place = ? WHERE id = ?", (place, register(db, name, text)))
+        self._known = None
+
+    def _note(self, db: sqlite3.Connection, kind: str, detail: str) -> None:
+        db.execute("INSERT INTO events VALUES (NULL, ?, ?, ?)", (time.time(), kind, rows.pack_text(detail)))
+
+    def _round(self, db: sqlite3.Connection, cycle: int, split: Split) -> tuple[int, int]:
+        """Return the row of a round and how many batches it has."""
+        db.execute("INSERT OR IGNORE INTO rounds VALUES (NULL, ?, ?, '', 0)", (cycle, split))
+        row = db.execute("SELECT id, batches FROM rounds WHERE cycle = ? AND split = ?", (cycle, split))
+        number, batches = row.fetchone()
+        return number, batches
+
+    def _append(
+        self, db: sqlite3.Connection, round: tuple[int, int], batch: Sequence[Sample], verdicts: Sequence[int]
+    ) -> None:
+        db.executemany(
+            "INSERT INTO completions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                (
+                    *round,
+                    self._prompt(db, c.prompt_id),
+                    c.index,
+                    rows.pack_text(c.text),
+                    self._context(db, c.prompt_token_ids),
+                    rows.pack_tokens(c.token_ids),
+                    c.finish_reason,
+                    c.logprob,
+                    verdict,
+                )
+                for c, verdict in zip((sample.completion for sample in batch), verdicts, strict=True)
+            ],
+        )
+        db.execute("UPDATE rounds SET batches = batches + 1 WHERE id = ?", (round[0],))
+
+    def _prompt(self, db: sqlite3.Connection, name: str) -> int:
+        if not self._ids:
+            self._ids.update(db.execute("SELECT name, id FROM prompts"))
+        return self._ids[name]
+
+    def _context(self, db: sqlite3.Connection, ids: tuple[int, ...]) -> int:
+        found = self._contexts.get(ids)
+        if found is None:
+            blob = rows.pack_tokens(ids)
+            db.execute("INSERT OR IGNORE INTO contexts (tokens) VALUES (?)", (blob,))
+            found = int(db.execute("SELECT id FROM contexts WHERE tokens = ?", (blob,)).fetchone()[0])
+            self._contexts[ids] = found
+        return found
+
+    def _json(self, name: str, default: Any) -> Any:
+        path = self.directory / name
+        if not path.is_file():
+            return default
+        with files.reading(path):
+            return json.loads(path.read_bytes())
+
+
+_SAMPLES = f"""
+SELECT batch, prompts.name, context, number, text, tokens, finish, logprob, {rows.VERDICT}
+FROM completions JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
+WHERE round = ? ORDER BY completions.id
+"""
+_PLACES = """
+SELECT completions.id, prompts.name, number FROM completions JOIN prompts ON prompts.id = prompt WHERE round = ?
+"""

@@ -1,0 +1,138 @@
+"""From halo's values to what a row of the ledger holds, and back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from array import array
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from halo_core.types import Completion, CycleReport, Prompt, Sample, Stage, Status, TrainStats, Verdict
+
+_WIDTHS = ((1 << 8, "B"), (1 << 16, "H"), (1 << 32, "I"), (1 << 63, "q"))
+_CODES = {array(code).itemsize: code for _, code in _WIDTHS}
+
+VERDICT = "status, stage, score, warnings, detail, cpu_seconds, wall_seconds, sandbox, integrity"
+"""Columns of `verdicts` that make up a `Verdict`, in the order of its fields."""
+
+
+def pack_tokens(ids: Sequence[int]) -> bytes:
+    """Write token ids as small as the largest of them allows: the width in bytes, then the ids."""
+    largest = max(ids, default=0)
+    code = next(code for limit, code in _WIDTHS if largest < limit)
+    packed = array(code, ids)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return bytes((packed.itemsize,)) + packed.tobytes()
+
+
+def unpack_tokens(blob: bytes) -> tuple[int, ...]:
+    """Read what `pack_tokens` wrote."""
+    packed = array(_CODES[blob[0]], blob[1:])
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return tuple(packed)
+
+
+def pack_text(text: str) -> str | bytes:
+    """Return `text` as SQLite can hold it: bytes where it is not Unicode (lone surrogates)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogatepass")
+    return text
+
+
+def unpack_text(value: str | bytes) -> str:
+    """Read what `pack_text` wrote."""
+    return value.decode(errors="surrogatepass") if isinstance(value, bytes) else value
+
+
+def prompt_body(prompt: Prompt) -> str:
+    """Write all of a prompt but its id, as JSON. Equal bodies are equal tasks with equal checks."""
+    body = {
+        "text": prompt.text,
+        "messages": [dict(message) for message in prompt.messages],
+        "verifier": prompt.verifier,
+        "reference": prompt.reference,
+        "meta": prompt.meta,
+    }
+    return json.dumps(body, default=str)
+
+
+def read_prompt(name: str, body: str) -> Prompt:
+    """Read a prompt from its row."""
+    row = json.loads(body)
+    return Prompt(name, **(row | {"messages": tuple(row["messages"])}))
+
+
+def prompt_digest(prompt: Prompt) -> bytes:
+    """Return what stands for a prompt in the keys of its verdicts."""
+    return hashlib.blake2b(f"{prompt.id}\0{prompt_body(prompt)}".encode(errors="surrogatepass")).digest()
+
+
+def verdict_key(prompt: bytes, fingerprint: bytes, text: str) -> bytes:
+    """Return the 16 bytes under which the verdict on `text` is found; the first two are digests."""
+    content = text.encode(errors="surrogatepass")
+    return hashlib.blake2b(prompt + fingerprint + content, digest_size=16).digest()
+
+
+def verdict_row(verdict: Verdict) -> tuple[Any, ...]:
+    """Write a verdict as the columns of `VERDICT`."""
+    return (
+        verdict.status.value,
+        verdict.stage.value,
+        verdict.score,
+        verdict.warnings,
+        pack_text(verdict.detail),
+        verdict.cpu_seconds,
+        verdict.wall_seconds,
+        verdict.sandbox,
+        verdict.integrity,
+    )
+
+
+def read_verdict(row: Sequence[Any]) -> Verdict:
+    """Read a verdict from the columns of `VERDICT`."""
+    status, stage, score, warnings, detail, *rest = row
+    return Verdict(Status(status), Stage(stage), score, warnings, unpack_text(detail), *rest)
+
+
+def says_the_same(one: Verdict, other: Verdict) -> bool:
+    """Whether two verdicts differ in nothing but the time they took."""
+    return one is other or replace(one, cpu_seconds=0.0, wall_seconds=0.0) == replace(
+        other, cpu_seconds=0.0, wall_seconds=0.0
+    )
+
+
+def read_sample(row: Sequence[Any], prompt: Prompt, context: tuple[int, ...]) -> Sample:
+    """Read a sample from number, text, tokens, finish, logprob, the columns of `VERDICT`, reward and weight."""
+    number, text, tokens, finish, logprob, *verdict = row[:14]
+    completion = Completion(
+        prompt.id, number, unpack_text(text), context, unpack_tokens(tokens), finish, logprob
+    )
+    return Sample(prompt, completion, read_verdict(verdict))
+
+
+def report_text(report: CycleReport) -> str:
+    """Write a report as JSON."""
+    return json.dumps(asdict(report))
+
+
+def read_report(text: str) -> CycleReport:
+    """Read a report; what an earlier halo did not measure has its default. Raises a `ValueError`."""
+    return _REPORT.validate_json(text)
+
+
+def read_stats(text: str) -> TrainStats:
+    """Read what a training did, as `read_report` does."""
+    return _STATS.validate_json(text)
+
+
+_REPORT = TypeAdapter(CycleReport)
+_STATS = TypeAdapter(TrainStats)

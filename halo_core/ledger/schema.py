@@ -1,0 +1,216 @@
+"""The tables of `ledger.db`, how a database of an earlier version is brought up to date, and opening one.
+
+SQLite in WAL mode, synced at each commit. What SQLite raises becomes a `RunError` with one clear line.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from halo_core.errors import RunError
+from halo_core.ledger.files import damaged, refused
+
+_APPLICATION = 0x68616C6F  # "halo"; `file ledger.db` shows it
+
+_TABLES = """
+CREATE TABLE prompts (        -- as they were read when the run began
+    id INTEGER PRIMARY KEY,   -- in the order of the file, training prompts first
+    split TEXT NOT NULL,      -- train, heldout
+    name TEXT NOT NULL UNIQUE,  -- Prompt.id
+    body TEXT NOT NULL        -- JSON: text or messages, verifier, reference, meta
+);
+CREATE TABLE verifiers (      -- who has judged, each with what its verdicts depend on
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,       -- as the run calls it
+    fingerprint TEXT NOT NULL,
+    place INTEGER,            -- position among those that the run uses now; NULL: not any more, or never
+    UNIQUE (name, fingerprint)
+);
+CREATE TABLE rounds (         -- one request to the generator
+    id INTEGER PRIMARY KEY,
+    cycle INTEGER NOT NULL,
+    split TEXT NOT NULL,
+    recipe TEXT NOT NULL,     -- SHA-256 of all that its completions follow from: seeds, weights, options
+    batches INTEGER NOT NULL, -- so many are here
+    UNIQUE (cycle, split)
+);
+CREATE TABLE contexts (       -- prompts as the model saw them
+    id INTEGER PRIMARY KEY,
+    tokens BLOB NOT NULL UNIQUE
+);
+CREATE TABLE verdicts (
+    id INTEGER PRIMARY KEY,
+    key BLOB UNIQUE,          -- of (prompt, text, fingerprint); NULL: changed by a plugin, or no pass or fail
+    verifier INTEGER REFERENCES verifiers,  -- NULL where key is
+    status TEXT NOT NULL,
+    stage TEXT NOT NULL,
+    score REAL NOT NULL,
+    warnings INTEGER NOT NULL,
+    detail TEXT NOT NULL,
+    cpu_seconds REAL NOT NULL,
+    wall_seconds REAL NOT NULL,
+    sandbox TEXT NOT NULL,
+    integrity TEXT NOT NULL
+);
+CREATE TABLE completions (    -- in the order in which they were sampled
+    id INTEGER PRIMARY KEY,
+    round INTEGER NOT NULL REFERENCES rounds,
+    batch INTEGER NOT NULL,   -- from 0
+    prompt INTEGER NOT NULL REFERENCES prompts,
+    number INTEGER NOT NULL,  -- Completion.index
+    text TEXT NOT NULL,       -- a blob where it is not Unicode (lone surrogates)
+    context INTEGER NOT NULL REFERENCES contexts,
+    tokens BLOB NOT NULL,     -- width of an id in bytes (1, 2, 4, 8), then the ids, little-endian
+    finish TEXT NOT NULL,     -- stop, length
+    logprob REAL,
+    verdict INTEGER NOT NULL REFERENCES verdicts
+);
+CREATE INDEX completions_of_round ON completions (round);
+CREATE INDEX completions_of_prompt ON completions (prompt);
+CREATE TABLE rewards (
+    completion INTEGER PRIMARY KEY REFERENCES completions,
+    reward REAL NOT NULL
+);
+CREATE TABLE selections (     -- what was trained on
+    completion INTEGER PRIMARY KEY REFERENCES completions,
+    weight REAL NOT NULL
+);
+CREATE TABLE trainings (      -- a row says that cycles/NNN/adapter is whole
+    cycle INTEGER PRIMARY KEY,
+    stats TEXT NOT NULL,      -- JSON: TrainStats
+    adapter TEXT NOT NULL     -- SHA-256 of its files
+);
+CREATE TABLE cycles (         -- a row closes the cycle
+    cycle INTEGER PRIMARY KEY,
+    report TEXT NOT NULL      -- JSON: CycleReport
+);
+CREATE TABLE events (         -- what happened to the run, for people
+    id INTEGER PRIMARY KEY,
+    time REAL NOT NULL,       -- seconds since 1970
+    kind TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_TABLES,)
+"""`MIGRATIONS[n]` brings version n to n + 1. Never edited once released, only added to."""
+
+Migrations = tuple[str, ...]
+
+
+def connect(path: Path, *, create: bool = False, migrations: Migrations | None = None) -> sqlite3.Connection:
+    """Open the database at `path`, up to date; with `create`, make it where there is none.
+
+    It can be written where the disk can. Raises a `RunError` for a file that is no ledger, one of a newer
+    halo, or one that is damaged.
+    """
+    migrations = MIGRATIONS if migrations is None else migrations
+    if not create and not path.exists():
+        raise refused(path, "No such file or directory")
+    with sqlite(path):
+        db = _open(path, create=create)
+        try:
+            _bring_up_to_date(db, path, migrations, create=create)
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
+@contextmanager
+def sqlite(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into a `RunError` that says what to do."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise _complaint(path, error) from error
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Enclose changes that are on the disk together when this returns, or not there at all."""
+    with sqlite(path):
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            db.execute("COMMIT")
+        except BaseException:
+            if db.in_transaction:  # SQLite itself gives up after a full disk
+                db.execute("ROLLBACK")
+            raise
+
+
+def _open(path: Path, *, create: bool) -> sqlite3.Connection:
+    def opened(query: str) -> sqlite3.Connection:
+        db = sqlite3.connect(
+            f"{path.resolve().as_uri()}?{query}", uri=True, isolation_level=None, check_same_thread=False
+        )
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        return db
+
+    try:
+        db = opened("mode=rwc" if create else "mode=rw")
+    except sqlite3.OperationalError:
+        if create or path.with_name(path.name + "-wal").exists():
+            raise
+        return opened("immutable=1")  # a disk that cannot be written, where a WAL would have to be made
+    if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        db.execute("PRAGMA journal_mode = WAL")
+    return db
+
+
+def _bring_up_to_date(db: sqlite3.Connection, path: Path, migrations: Migrations, *, create: bool) -> None:
+    version, latest = _number(db, "user_version"), len(migrations)
+    if version == 0 and not create:
+        raise damaged(path, "it holds no ledger")
+    if version and _number(db, "application_id") != _APPLICATION:
+        raise damaged(path, "it is a database, but not of halo")
+    if version > latest:
+        raise RunError(
+            f"{path} was written by a newer halo (schema {version}; this one knows up to {latest})",
+            hint="pip install --upgrade halo-core",
+        )
+    if version == latest:
+        return
+    with transaction(db, path):
+        for number in range(_number(db, "user_version"), latest):  # another process may have been faster
+            for statement in _statements(migrations[number]):
+                db.execute(statement)
+        db.execute(f"PRAGMA application_id = {_APPLICATION}")
+        db.execute(f"PRAGMA user_version = {latest}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script: `executescript` would commit before it, and half a migration must not stay."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _number(db: sqlite3.Connection, pragma: str) -> int:
+    return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
+
+
+_REASONS: dict[int, Callable[[Path], RunError]] = {
+    sqlite3.SQLITE_FULL: lambda path: refused(path, "No space left on device"),
+    sqlite3.SQLITE_IOERR: lambda path: refused(path, "Input/output error"),
+    sqlite3.SQLITE_READONLY: lambda path: refused(path, "Read-only file system, or no permission to write"),
+    sqlite3.SQLITE_CANTOPEN: lambda path: refused(path, "it cannot be opened"),
+    sqlite3.SQLITE_PERM: lambda path: refused(path, "Permission denied"),
+    sqlite3.SQLITE_BUSY: lambda path: RunError(
+        f"{path} is in use by another process", hint="wait for it, or stop it"
+    ),
+}
+
+
+def _complaint(path: Path, error: sqlite3.DatabaseError) -> RunError:
+    code = getattr(error, "sqlite_errorcode", None)
+    reason = _REASONS.get(code & 0xFF) if code is not None else None
+    return reason(path) if reason else damaged(path, str(error))

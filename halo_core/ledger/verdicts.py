@@ -1,0 +1,138 @@
+"""Verdicts by what they depend on: prompt, text and the verifier's fingerprint. What is known is not judged again.
+
+Only verdicts of pass and fail are kept to be found again: errors and inconclusive ones say nothing about
+the completion. What a hook plugin made of a verdict is recorded with the completion but never found again,
+so that the plugin is asked each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Mapping, Sequence
+from itertools import count
+
+from halo_core.ledger.rows import (
+    VERDICT,
+    prompt_digest,
+    read_verdict,
+    says_the_same,
+    verdict_key,
+    verdict_row,
+)
+from halo_core.types import Prompt, Sample, Status, Verdict
+
+_AT_ONCE = 500
+"""Keys looked up by one statement."""
+_INSERT = f"INSERT INTO verdicts (id, key, verifier, {VERDICT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+
+class Verdicts:
+    """The verdicts of one ledger, under the fingerprints that are in use. Not thread-safe: the ledger locks."""
+
+    def __init__(self, db: sqlite3.Connection, judges: Mapping[str, tuple[int, str]]) -> None:
+        """Take the row and the fingerprint of each verifier by name, the first one judging by default."""
+        self._db = db
+        self._fingerprints = {
+            name: hashlib.blake2b(text.encode()).digest() for name, (_, text) in judges.items()
+        }
+        self._first = next(iter(judges), "")
+        self._ids = {name: row for name, (row, _) in judges.items()}
+        self._digests: dict[str, bytes] = {}
+        self._fresh: dict[bytes, tuple[int, Verdict]] = {}
+        self._numbers = count(db.execute("SELECT ifnull(max(id), 0) + 1 FROM verdicts").fetchone()[0])
+
+    def recall(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Verdict | None]:
+        """Return what is known of each text: the verdict on it, or None."""
+        keys = [self._key(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+        found = self._find(set(keys) - {None})
+        return [found[key][1] if key in found else None for key in keys]
+
+    def remember(
+        self, prompts: Sequence[Prompt], texts: Sequence[str], verdicts: Sequence[Verdict]
+    ) -> list[Verdict]:
+        """Keep what a verifier said until `flush`; return it, or what it had said of the same text before."""
+        kept = []
+        for prompt, text, verdict in zip(prompts, texts, verdicts, strict=True):
+            key = self._key(prompt, text)
+            if key is None or not isinstance(verdict, Verdict) or verdict.status not in _FINAL:
+                kept.append(verdict)
+                continue
+            if key not in self._fresh:
+                self._fresh[key] = (self._verifier(prompt), verdict)
+            kept.append(self._fresh[key][1])
+        return kept
+
+    def flush(self) -> None:
+        """Write what was remembered. Belongs into a transaction; `forget` what it wrote when that is over."""
+        known = self._find(set(self._fresh), fresh=False)  # another process, or a run that was killed
+        rows = [
+            (next(self._numbers), key, verifier, *verdict_row(verdict))
+            for key, (verifier, verdict) in self._fresh.items()
+            if key not in known
+        ]
+        self._db.executemany(_INSERT, rows)
+
+    def forget(self) -> None:
+        """Let go of what has been written."""
+        self._fresh.clear()
+
+    def ids(self, samples: Sequence[Sample]) -> list[int]:
+        """Return the row of each sample's verdict, adding those that are nobody else's."""
+        keys = [self._key(sample.prompt, sample.completion.text) for sample in samples]
+        found = self._find(set(keys) - {None}, fresh=False)
+        rows, own = [], []
+        for key, sample in zip(keys, samples, strict=True):
+            known = found.get(key) if key else None
+            if known and says_the_same(known[1], sample.verdict):
+                rows.append(known[0])
+                continue
+            rows.append(next(self._numbers))
+            own.append((rows[-1], None, None, *verdict_row(sample.verdict)))
+        self._db.executemany(_INSERT, own)
+        return rows
+
+    def _find(
+        self, keys: set[bytes | None], *, fresh: bool = True
+    ) -> dict[bytes | None, tuple[int, Verdict]]:
+        """Return (row, verdict) by key; with `fresh`, what is not written yet too, with a row of 0."""
+        found: dict[bytes | None, tuple[int, Verdict]] = {}
+        wanted = list(keys)
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = wanted[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(some))
+            for key, number, *row in self._db.execute(
+                f"SELECT key, id, {VERDICT} FROM verdicts WHERE key IN ({marks})", some
+            ):
+                found[key] = number, read_verdict(row)
+        if fresh:
+            found |= {key: (0, self._fresh[key][1]) for key in keys if key in self._fresh}
+        return found
+
+    def _verifier(self, prompt: Prompt) -> int:
+        return self._ids[prompt.verifier or self._first]
+
+    def _key(self, prompt: Prompt, text: str) -> bytes | None:
+        """Return the key of the verdict on `text`; None where it is not known who judges."""
+        fingerprint = self._fingerprints.get(prompt.verifier or self._first)
+        if fingerprint is None:
+            return None
+        digest = self._digests.get(prompt.id)
+        if digest is None:
+            digest = self._digests[prompt.id] = prompt_digest(prompt)
+        return verdict_key(digest, fingerprint, text)
+
+
+_FINAL = (Status.PASS, Status.FAIL)
+
+
+def register(db: sqlite3.Connection, name: str, fingerprint: str) -> int:
+    """Return the row of a verifier under a fingerprint, adding it where it is new."""
+    row = db.execute(
+        "SELECT id FROM verifiers WHERE name = ? AND fingerprint = ?", (name, fingerprint)
+    ).fetchone()
+    if row is None:
+        row = db.execute(
+            "INSERT INTO verifiers (name, fingerprint) VALUES (?, ?) RETURNING id", (name, fingerprint)
+        ).fetchone()
+    return int(row[0])
