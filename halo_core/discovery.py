@@ -39,7 +39,7 @@ GROUPS: Mapping[str, str] = {
 
 _LR_POLICIES = (
     "constant", "manual", "phased", "exponential", "step", "wsd", "global_cosine",
-    "adaptive_seed", "plateau", "success_scaled", "budget",
+    "adaptive_seed", "plateau", "kl_target", "success_scaled", "budget",
 )  # fmt: skip
 PACKAGES: Mapping[tuple[str, str], str] = {
     **{

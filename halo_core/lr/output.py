@@ -180,6 +180,7 @@ def _yaml(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: s
 def _picture(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: str) -> bytes:
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise ConfigError(
             f"drawing a .{kind} needs matplotlib", hint='pip install "halo-core[plot]", or draw here: --plot'
@@ -193,7 +194,7 @@ def _picture(schedules: Sequence[Schedule], course: Course, base_lr: float, kind
         axes.plot(cycles, each.rates, marker="o", linestyle=dashes, label=label)
     axes.set(xlabel="cycle", ylabel="peak learning rate", ylim=(0, None))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     title = f"(sum relative to constant {spell(base_lr)})"
     figure.legend(title=title, loc="outside right upper", fontsize="small")
     figure.supxlabel(textwrap.fill(f"measurements: {course.origin}", 150), fontsize="x-small")

@@ -15,6 +15,7 @@ from typing import Literal, get_args
 
 from halo_core.errors import ConfigError, did_you_mean
 from halo_core.lr import spell
+from halo_core.lr.steps import effective_steps, warmup_advice, warnings_for
 
 Method = Literal["sft", "raft", "dpo", "grpo", "ppo"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -102,6 +103,14 @@ _RULES: Mapping[Method, tuple[str, ...]] = {
 }
 
 
+_BY_TEMPERATURE = {0.5: "3e-5", 0.7: "5e-5", 0.9: "7e-5"}
+"""Rates that the notes' experiment 4 pairs with temperatures of sampling."""
+_DATA = (
+    "data size: no adjustment; more samples are more steps, so the same rate already spends more, and the notes'"
+    " question whether larger sets tolerate higher rates is open. Hold rate x steps equal instead"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Adjustment:
     """A factor on the base rate."""
@@ -147,14 +156,15 @@ def recommend(
     batch: int = BATCH,
     rank: int = RANK,
     alpha: float = ALPHA,
+    temperature: float | None = None,
     samples: int | None = None,
     epochs: int = 1,
 ) -> Recommendation:
     """Recommend a peak learning rate for AdamW.
 
     `full`: train every weight instead of a LoRA adapter. `size`: parameters of the model. `batch`: sequences
-    an optimizer step over all devices and accumulation. `samples`: sequences to train on in a cycle. Raises
-    a `ConfigError` for a method that is not known.
+    an optimizer step over all devices and accumulation. `temperature`: that of sampling. `samples`: sequences
+    to train on in a cycle. Raises a `ConfigError` for a method that is not known.
     """
     known = next((each for each in METHODS if each == method.lower()), None)
     if known is None:
@@ -162,7 +172,7 @@ def recommend(
     base = BASES[known, full]
     adjustments = tuple(each for each in (_for_batch(batch), _for_size(size, full)) if each)
     factor = math.prod(each.factor for each in adjustments)
-    steps = None if samples is None else optimizer_steps(samples, batch, epochs)
+    steps = None if samples is None else effective_steps(samples, batch, epochs=epochs)
     adapter = () if full else _about_adapter(rank, alpha)
     return Recommendation(
         known,
@@ -173,29 +183,11 @@ def recommend(
         base,
         adjustments,
         steps,
-        None if steps is None else warmup_steps(steps),
+        None if steps is None else warmup_advice(steps),
         _notes_say(base, base.lr * factor),
-        (
-            *_RULES[known],
-            *adapter,
-            "temperature: no adjustment; that a higher one allows a higher rate is a guess",
-        ),
+        (*_RULES[known], *adapter, _about_temperature(temperature), _DATA),
         tuple(_warnings(full, size, batch, samples, steps)),
     )
-
-
-def optimizer_steps(samples: int, batch: int, epochs: int = 1) -> int:
-    """Return epochs x ceil(samples / batch), the steps that trainer `sft` takes.
-
-    The notes divide samples by batch and by accumulation and round at the end; with d devices of micro-batch
-    b and accumulation a it is epochs x ceil(ceil(samples / (b x d)) / a), which this equals for batch = a b d.
-    """
-    return epochs * math.ceil(samples / batch)
-
-
-def warmup_steps(steps: int) -> int:
-    """Return min(ceil(steps / 10), floor(steps / 4)): a tenth, and never a great part of a short cycle."""
-    return min(math.ceil(steps / 10), steps // 4)
 
 
 def read_size(text: str) -> float:
@@ -258,6 +250,16 @@ def _about_adapter(rank: int, alpha: float) -> tuple[str, ...]:
     )
 
 
+def _about_temperature(temperature: float | None) -> str:
+    """Say what the notes would do for a temperature, which no adjustment is applied for."""
+    text = "temperature: no adjustment; that a higher one allows a higher rate is the notes' guess, untested"
+    if temperature is None:
+        return text
+    pairs = ", ".join(f"{lr} at {t:g}" for t, lr in _BY_TEMPERATURE.items())
+    nearest = _BY_TEMPERATURE[min(_BY_TEMPERATURE, key=lambda known: abs(known - temperature))]
+    return f"{text}: their experiment 4 has {pairs}, so {nearest} would be theirs for {temperature:g}"
+
+
 def _notes_say(base: Base, lr: float) -> str:
     low, high = base.notes
     where = spell(low) if low == high else f"{spell(low)} to {spell(high)}"
@@ -271,12 +273,7 @@ def _notes_say(base: Base, lr: float) -> str:
 def _warnings(
     full: bool, size: float | None, batch: int, samples: int | None, steps: int | None
 ) -> list[str]:
-    found = []
-    if steps is not None and steps < 10:
-        found.append(
-            f"{steps} optimizer steps a cycle: little can be learnt, and any warmup eats it; sample more, or lower"
-            " the batch"
-        )
+    found = [] if steps is None else list(warnings_for(steps, warmup_advice(steps)))
     if samples is not None and samples < 50:
         found.append(
             f"{samples} samples to train on: fewer than 50 distinct correct ones are learnt by heart (a judgement)"

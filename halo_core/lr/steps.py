@@ -41,7 +41,7 @@ def warnings_for(steps: int, warmup: int) -> tuple[str, ...]:
             f" {warmup_advice(steps)} would do"
         )
     if steps - warmup < FEW:
-        left = f" ({steps - warmup} at the full rate)" if warmup else ""
+        left = f" ({max(0, steps - warmup)} at the full rate)" if warmup else ""
         found.append(
             f"{steps} optimizer steps{left} teach little: sample more, lower the batch or take more epochs"
         )

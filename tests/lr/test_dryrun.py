@@ -44,7 +44,7 @@ def spy(tmp_path: Path) -> str:
 
 def policy_sums(decays: list[float], cycles: int) -> list[float]:
     course = assumed(cycles, steps=[16])
-    return [dry_run("exponential", {"decay": d, "floor": 0}, course).relative(5e-5) * cycles for d in decays]
+    return [dry_run("exponential", {"decay": d}, course).relative(5e-5) * cycles for d in decays]
 
 
 def test_what_decay_costs() -> None:
@@ -117,7 +117,7 @@ def test_a_policy_that_raises(tmp_path: Path) -> None:
 
 def test_options_are_checked_and_written_out() -> None:
     schedule = dry_run("exponential", {"decay": "0.7"}, assumed(2))
-    assert schedule.options == {"base_lr": 5e-5, "floor": 1e-6, "decay": 0.7}
+    assert schedule.options == {"base_lr": 5e-5, "floor": 1e-7, "ceiling": None, "decay": 0.7}
     with pytest.raises(ConfigError, match="lr_policy 'exponential' has no option 'decai'"):
         dry_run("exponential", {"decai": "0.7"}, assumed(2))
     assert takes("exponential", "decay")

@@ -69,7 +69,9 @@ def test_files_hold_the_numbers(schedules: list[Schedule], course: Course, tmp_p
     expected = plain(schedules, course, 5e-5)
     assert json.loads((tmp_path / "rates.json").read_text()) == expected
     assert yaml.safe_load((tmp_path / "rates.yaml").read_text()) == expected
-    assert expected["policies"][1]["options"] == {"base_lr": 5e-5, "floor": 1e-6, "decay": 0.5}
+    assert expected["policies"][1]["options"] == {
+        "base_lr": 5e-5, "floor": 1e-7, "ceiling": None, "decay": 0.5,
+    }  # fmt: skip
     assert expected["policies"][1]["rates"] == [5e-5, 2.5e-5, 1.25e-5, 6.25e-6]
     with (tmp_path / "rates.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from halo_core.errors import ConfigError
-from halo_core.lr.recommend import BASES, METHODS, optimizer_steps, read_size, recommend, warmup_steps
+from halo_core.lr.recommend import BASES, METHODS, read_size, recommend
 
 LORA = {method: recommend(method).lr for method in METHODS}
 FULL = {method: recommend(method, full=True).lr for method in METHODS}
@@ -99,23 +97,13 @@ def test_rank_and_alpha_are_talked_about_but_not_applied() -> None:
     assert not any("alpha" in text for text in recommend("raft", full=True, alpha=16).remarks)
 
 
-def test_steps_are_those_the_trainer_takes() -> None:
-    from halo_core.batching import epoch_steps
-
-    for samples in (1, 31, 32, 33, 500):
-        import random
-
-        taken = len(epoch_steps([10] * samples, 32, random.Random(0)))
-        assert optimizer_steps(samples, 32) == taken
-        assert optimizer_steps(samples, 32, epochs=3) == 3 * taken
-    assert optimizer_steps(500, 2 * 16) == 16, "the notes' example"
-
-
-@given(st.integers(1, 10_000))
-def test_warmup_never_takes_a_great_part(steps: int) -> None:
-    warmup = warmup_steps(steps)
-    assert 0 <= warmup <= steps / 4
-    assert warmup <= steps / 10 + 1
+def test_temperature_and_data_size_are_talked_about_but_not_applied() -> None:
+    for temperature, theirs in ((0.5, "3e-5"), (0.7, "5e-5"), (0.95, "7e-5")):
+        found = recommend("raft", temperature=temperature, samples=100_000)
+        assert found.lr == 5e-5
+        text = next(text for text in found.remarks if text.startswith("temperature"))
+        assert f"so {theirs} would be theirs for {temperature}" in text
+    assert "would be theirs" not in " ".join(recommend("raft").remarks)
 
 
 @pytest.mark.parametrize(

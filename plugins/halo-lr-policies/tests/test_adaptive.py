@@ -12,10 +12,18 @@ from halo_core.drivers import LRPolicy
 from halo_core.options import build
 from halo_core.testing import LRPolicyContract
 from halo_core.types import CycleReport, Rates, TrainStats
-from halo_lr_policies.adaptive import AdaptiveSeed, Budget, Plateau, SuccessScaled, measurements
+from halo_lr_policies.adaptive import AdaptiveSeed, Budget, KLTarget, Plateau, SuccessScaled, measurements
 from halo_lr_policies.policies import Exponential
 
-ADAPTIVE = (AdaptiveSeed(), Plateau(), SuccessScaled(), Budget(), Budget(total=4e-3, decay=0.7))
+ADAPTIVE = (
+    AdaptiveSeed(),
+    Plateau(),
+    KLTarget(),
+    KLTarget(kappa=0.02, band=1.5, factor=2),
+    SuccessScaled(),
+    Budget(),
+    Budget(total=4e-3, decay=0.7),
+)
 
 
 class TestAdaptiveSeedContract(LRPolicyContract):
@@ -28,6 +36,12 @@ class TestPlateauContract(LRPolicyContract):
     @pytest.fixture
     def policy(self) -> LRPolicy:
         return Plateau()
+
+
+class TestKLTargetContract(LRPolicyContract):
+    @pytest.fixture(params=[None, 0.01], ids=["calibrated", "given"])
+    def policy(self, request: pytest.FixtureRequest) -> LRPolicy:
+        return KLTarget(kappa=request.param)
 
 
 class TestSuccessScaledContract(LRPolicyContract):
@@ -59,9 +73,11 @@ def next_lr(policy: LRPolicy, history: Sequence[CycleReport], cycles: int = 12) 
     return policy.lr(cycle=max(1, len(history)), cycles=cycles, history=history)
 
 
-def trained(cycle: int, lr: float, steps: float, *, passed: float = 0.5) -> CycleReport:
+def trained(
+    cycle: int, lr: float, steps: float, *, passed: float = 0.5, kl: float | None = None
+) -> CycleReport:
     """A cycle whose rate stayed at its peak for `steps` steps, or as good as."""
-    stats = TrainStats(round(steps), 512, 9999, 0.5, 0.4, lr, lr * steps, 0.1, 0.0, 0.01)
+    stats = TrainStats(round(steps), 512, 9999, 0.5, 0.4, lr, lr * steps, 0.1, 0.0, 0.01, kl=kl)
     return CycleReport(cycle, heldout=shares(passed), lr=lr, train=stats)
 
 
@@ -72,7 +88,8 @@ def run(policy: LRPolicy, steps: Sequence[float], *, again: bool = False) -> lis
         if again:
             policy = build(type(policy), asdict(policy), where="it")  # type: ignore[call-overload]
         lr = policy.lr(cycle=cycle, cycles=len(steps), history=tuple(history))
-        history.append(trained(cycle, lr, count, passed=0.3 + 0.3 * math.sin(cycle)))
+        kl = 0.01 * abs(math.sin(2 * cycle)) * lr / 5e-5
+        history.append(trained(cycle, lr, count, passed=0.3 + 0.3 * math.sin(cycle), kl=kl))
     return history
 
 
@@ -163,8 +180,8 @@ def test_patience_and_cooldown_are_as_long_as_they_say() -> None:
         flat = after(*[0.5] * 12)
         return [round(math.log2(5e-5 / next_lr(policy, flat[: n + 1]))) for n in range(12)]
 
-    assert cuts(Plateau(patience=1, cooldown=0, floor=0)) == list(range(12))
-    assert cuts(Plateau(patience=3, cooldown=2, floor=0)) == [0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2]
+    assert cuts(Plateau(patience=1, cooldown=0, floor=1e-12)) == list(range(12))
+    assert cuts(Plateau(patience=3, cooldown=2, floor=1e-12)) == [0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2]
 
 
 def test_noise_does_not_lower_the_rate() -> None:
@@ -186,6 +203,75 @@ def test_plateau_never_raises_the_rate(passed: list[float], half: float) -> None
     assert got == sorted(got, reverse=True)
 
 
+# KL target
+
+
+def moved(*kls: float | None) -> list[CycleReport]:
+    """Cycle 0, and cycles that moved the model so far."""
+    return [CycleReport(0), *(trained(cycle, 5e-5, 16, kl=kl) for cycle, kl in enumerate(kls, 1))]
+
+
+@pytest.mark.parametrize(
+    ("kls", "power"),
+    [
+        ([], 0),
+        ([0.01], 0),
+        ([0.021], -1),
+        ([0.02], 0),  # twice kappa is still in the band
+        ([0.0049], 1),
+        ([0.005], 0),  # and so is half of it
+        ([0.03, 0.03, 0.03], -3),  # it compounds
+        ([0.03, 0.001], 0),  # and comes back
+        ([0.0, -0.001], 0),  # an estimate that is no distance says nothing
+        ([None, None], 0),
+        ([math.nan], 0),
+        ([math.inf], -1),
+        ([0.03, None, 0.03], -2),
+    ],
+)
+def test_the_answer_to_each_kl(kls: list[float | None], power: int) -> None:
+    assert next_lr(KLTarget(kappa=0.01), moved(*kls)) == pytest.approx(5e-5 * 1.5**power)
+
+
+def test_without_kappa_the_first_cycle_sets_it() -> None:
+    assert next_lr(KLTarget(), moved(0.4)) == 5e-5, "whatever it was"
+    assert next_lr(KLTarget(), moved(0.4, 0.9)) == pytest.approx(5e-5 / 1.5)
+    assert next_lr(KLTarget(), moved(None, 0.0, math.inf, 0.4, 0.1)) == pytest.approx(5e-5), (
+        "one up, one down"
+    )
+    assert next_lr(KLTarget(), moved(None, 0.0)) == 5e-5, "nothing to go by"
+
+
+def test_at_a_bound_it_turns_round_at_once() -> None:
+    policy = KLTarget(kappa=0.01, floor=1e-5, ceiling=1e-4)
+    assert next_lr(policy, moved(*[1.0] * 50)) == 1e-5
+    assert next_lr(policy, moved(*[1.0] * 50, 0.001)) == pytest.approx(1.5e-5)
+    assert next_lr(policy, moved(*[0.001] * 50)) == 1e-4
+    assert next_lr(policy, moved(*[0.001] * 50, 1.0)) == pytest.approx(1e-4 / 1.5)
+
+
+@given(st.floats(1e-7, 1e-2), st.floats(1e-3, 0.1))
+def test_it_settles_where_the_kl_is_in_the_band(base_lr: float, kappa: float) -> None:
+    """KL grows with the square of small steps; a model of 40 nats per (rate / 1e-3)^2 stands in for training."""
+    policy = KLTarget(base_lr=base_lr, kappa=kappa, floor=1e-9, ceiling=0.9)
+    history = [CycleReport(0)]
+    for cycle in range(1, 60):
+        lr = next_lr(policy, history)
+        history.append(trained(cycle, lr, 16, kl=40 * (lr / 1e-3) ** 2))
+    kl = 40 * (next_lr(policy, history) / 1e-3) ** 2
+    assert kappa / 2 * (1 - 1e-9) <= kl <= 2 * kappa * (1 + 1e-9)
+
+
+@given(st.lists(st.floats(0, 1), max_size=12), st.floats(0, 1), st.floats(0, 1))
+def test_the_further_a_cycle_moved_the_lower_the_next_rate(
+    before: list[float], one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+    policy = KLTarget(kappa=0.05)
+    if low > 0:  # 0 is no estimate, and changes nothing
+        assert next_lr(policy, moved(*before, low)) >= next_lr(policy, moved(*before, high))
+
+
 # Success scaled
 
 
@@ -193,7 +279,7 @@ def test_the_square_root_of_what_still_fails() -> None:
     assert next_lr(SuccessScaled(), after(0.1, 0.75)) == pytest.approx(2.5e-5)
     assert next_lr(SuccessScaled(power=1), after(0.1, 0.75)) == pytest.approx(1.25e-5)
     assert next_lr(SuccessScaled(power=0), after(0.1, 1.0)) == 5e-5
-    assert next_lr(SuccessScaled(), after(0.5, 1.0)) == 1e-6, "all right: the floor"
+    assert next_lr(SuccessScaled(), after(0.5, 1.0)) == 1e-7, "all right: the floor"
     assert next_lr(SuccessScaled(), [CycleReport(0)]) == 5e-5
 
 
@@ -239,7 +325,7 @@ def test_a_schedule_within_the_cycle_is_allowed_for() -> None:
 
 
 def test_floor_and_ceiling_hold() -> None:
-    assert next_lr(Budget(total=1e-4), [trained(1, 5e-5, 100)]) == 1e-6, "all spent in cycle 1"
+    assert next_lr(Budget(total=1e-4), [trained(1, 5e-5, 100)]) == 1e-7, "all spent in cycle 1"
     assert next_lr(Budget(total=10), [trained(1, 5e-5, 100)]) == 2e-4, "four times base_lr"
     assert next_lr(Budget(total=10, ceiling=6e-5), [trained(1, 5e-5, 100)]) == 6e-5
 
@@ -265,8 +351,8 @@ ODD_RATES = st.builds(
 )
 ODD_REPORTS = st.lists(
     st.builds(
-        lambda heldout, rates, lr, steps: (
-            replace(trained(0, lr, steps), heldout=heldout, rates=rates, train=trained(0, lr, steps).train)
+        lambda heldout, rates, lr, steps, kl: (
+            replace(trained(0, lr, steps, kl=kl), heldout=heldout, rates=rates)
             if steps is not None
             else CycleReport(0, heldout=heldout, rates=rates, lr=lr)
         ),
@@ -274,6 +360,7 @@ ODD_REPORTS = st.lists(
         st.none() | ODD_RATES,
         st.sampled_from([0.0, 1e-12, 5e-5, 0.9]),
         st.none() | st.sampled_from([0, 1, 16, 1e6]),
+        st.sampled_from([None, -1e-3, 0.0, 1e-300, 0.01, 30.0, math.inf, math.nan]),
     ),
     max_size=8,
 )
@@ -288,7 +375,7 @@ def test_odd_histories_give_rates_within_bounds(
     history = [replace(report, cycle=number) for number, report in enumerate(reports)]
     rate = policy.lr(cycle=cycle, cycles=cycles, history=history)
     assert type(rate) is float
-    assert 1e-6 <= rate <= 2e-4
+    assert 1e-7 <= rate <= 2e-4
 
 
 @pytest.mark.parametrize("policy", ADAPTIVE, ids=repr)

@@ -16,7 +16,7 @@ from halo_core.errors import ConfigError
 from halo_core.options import build, options_of
 from halo_core.testing import LRPolicyContract
 from halo_core.types import CycleReport, TrainStats
-from halo_lr_policies.adaptive import AdaptiveSeed, Budget, Plateau, SuccessScaled
+from halo_lr_policies.adaptive import AdaptiveSeed, Budget, KLTarget, Plateau, SuccessScaled
 from halo_lr_policies.policies import WSD, Constant, Exponential, GlobalCosine, Manual, Phased, Step
 
 README = Path(__file__).parents[1] / "README.md"
@@ -30,6 +30,7 @@ NAMES = {
     "global_cosine": GlobalCosine,
     "adaptive_seed": AdaptiveSeed,
     "plateau": Plateau,
+    "kl_target": KLTarget,
     "success_scaled": SuccessScaled,
     "budget": Budget,
 }
@@ -101,14 +102,15 @@ def test_the_readme_names_each_with_its_options() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", README.read_text(), re.MULTILINE))
     assert list(rows) == list(NAMES)
     for name, cls in NAMES.items():
-        assert re.findall(r"`(\w+)` ", rows[name]) == [option.name for option in options_of(cls)], name
+        own = [option.name for option in options_of(cls) if option.name not in {"floor", "ceiling"}]
+        assert re.findall(r"`(\w+)` ", rows[name]) == own, name
 
 
 @pytest.mark.parametrize(("name", "cls"), NAMES.items())
-def test_each_says_its_source_and_how_far_to_believe_it(name: str, cls: type) -> None:
+def test_each_says_its_units_its_source_and_how_far_to_believe_it(name: str, cls: type) -> None:
     text = " ".join((cls.__doc__ or "").split())
-    assert "Source: " in text, name
-    assert "Confidence: " in text, name
+    for part in ("Units: ", "Source: ", "Confidence: "):
+        assert part in text, name
     assert all(option.help for option in options_of(cls)), name
 
 
@@ -120,10 +122,21 @@ def test_the_published_table() -> None:
     assert table == ["5.00", "4.25", "3.61", "3.07", "2.61", "2.22"]
 
 
+@pytest.mark.parametrize(
+    ("decay", "table"),
+    [
+        (0.95, ["5.00", "4.75", "4.51", "4.29", "4.07"]),
+        (0.7, ["5.00", "3.50", "2.45", "1.71", "1.20"]),  # 1.715: their comment rounds it up, C's printf down
+    ],
+)
+def test_the_factors_of_the_sweep(decay: float, table: list[str]) -> None:
+    assert [f"{rate * 1e5:.2f}" for rate in rates(Exponential(decay=decay), 5)] == table
+
+
 @settings(deadline=None, derandomize=True)
 @given(st.floats(1e-7, 1e-2), st.floats(0.1, 1.0), st.integers(1, 30))
 def test_each_cycle_multiplies_by_the_decay(base_lr: float, decay: float, cycle: int) -> None:
-    policy = Exponential(base_lr=base_lr, decay=decay, floor=0)
+    policy = Exponential(base_lr=base_lr, decay=decay, floor=1e-40)
     assert policy.lr(cycle=1, cycles=30, history=()) == base_lr
     now, then = (policy.lr(cycle=c, cycles=30, history=()) for c in (cycle, cycle + 1))
     assert then == pytest.approx(now * decay, rel=1e-9)
@@ -133,7 +146,7 @@ def test_the_rate_never_falls_below_the_floor() -> None:
     got = rates(Exponential(decay=0.5, floor=1e-5), 8)
     assert got[:3] == pytest.approx([5e-5, 2.5e-5, 1.25e-5])
     assert got[3:] == [1e-5] * 5
-    assert rates(Exponential(), 100)[-1] == 1e-6, "the default floor"
+    assert rates(Exponential(), 100)[-1] == 1e-7, "the default floor"
 
 
 def test_the_length_of_the_run_does_not_matter() -> None:
@@ -212,12 +225,12 @@ def test_phases_as_long_as_they_are_said_to_be() -> None:
 
 
 def test_the_steps_of_spin() -> None:
-    assert rates(Step(base_lr=5e-7, floor=0), 4) == pytest.approx([5e-7, 5e-7, 1e-7, 1e-7])
+    assert rates(Step(base_lr=5e-7), 4) == pytest.approx([5e-7, 5e-7, 1e-7, 1e-7])
 
 
 def test_a_step_lasts_as_long_as_it_is_said_to() -> None:
     assert rates(Step(factor=0.5, every=3), 7) == pytest.approx([5e-5] * 3 + [2.5e-5] * 3 + [1.25e-5])
-    assert rates(Step(), 99)[-1] == 1e-6, "the default floor"
+    assert rates(Step(), 99)[-1] == 1e-7, "the default floor"
 
 
 # WSD
@@ -269,7 +282,7 @@ def test_wsd_has_one_top_and_ends_where_it_says(
 
 
 def test_the_curve_of_b_star() -> None:
-    got = rates(GlobalCosine(base_lr=4.12e-6, final=2e-7 / 4.12e-6, floor=0), 9)
+    got = rates(GlobalCosine(base_lr=4.12e-6, final=2e-7 / 4.12e-6), 9)
     assert got[0] == 4.12e-6
     assert got[3] == pytest.approx(2e-7 + 3.92e-6 * 0.75), "cos(60 degrees) = 0.5"
     assert got[6] == pytest.approx(2e-7 + 3.92e-6 * 0.25)
@@ -280,7 +293,7 @@ def test_the_curve_of_b_star() -> None:
 def test_the_curve_falls_all_the_way_and_stays_within_its_ends(
     base_lr: float, final: float, cycles: int
 ) -> None:
-    got = rates(GlobalCosine(base_lr=base_lr, final=final, floor=0), cycles)
+    got = rates(GlobalCosine(base_lr=base_lr, final=final, floor=1e-9), cycles)
     assert got[0] == base_lr
     assert got == sorted(got, reverse=True)
     assert min(got) >= final * base_lr * (1 - 1e-12)
@@ -317,15 +330,12 @@ def test_by_steps_it_is_the_steps_that_count() -> None:
         (Exponential, {"decay": 0}),
         (Exponential, {"decay": 1.1}),
         (Exponential, {"decay": "nan"}),
-        (Exponential, {"floor": -1e-9}),
-        (Exponential, {"floor": "nan"}),
-        (Exponential, {"base_lr": "1e-5", "floor": "1e-4"}),
         (Phased, {"rates": [5e-5, 3e-5]}),
         (Phased, {"rates": []}),
         (Phased, {"lengths": [2, 0]}),
         (Step, {"every": 0}),
         (Step, {"factor": 0}),
-        (Step, {"base_lr": "1e-7"}),
+        (Step, {"base_lr": "1e-8"}),
         (WSD, {"final": 0}),
         (WSD, {"decay_share": 1}),
         (WSD, {"warmup": -1}),
@@ -337,15 +347,15 @@ def test_by_steps_it_is_the_steps_that_count() -> None:
         (Plateau, {"confidence": 0.5}),
         (Plateau, {"confidence": 1}),
         (Plateau, {"resolution": 0}),
-        (Plateau, {"base_lr": "1e-7"}),
+        (Plateau, {"base_lr": "1e-8"}),
         (SuccessScaled, {"power": -1}),
         (SuccessScaled, {"power": "inf"}),
-        (SuccessScaled, {"floor": 0}),
+        (KLTarget, {"kappa": 0}),
+        (KLTarget, {"kappa": "inf"}),
+        (KLTarget, {"band": 1}),
+        (KLTarget, {"factor": 1}),
         (Budget, {"total": 0}),
         (Budget, {"total": "inf"}),
-        (Budget, {"floor": 0}),
-        (Budget, {"floor": "1e-4"}),
-        (Budget, {"ceiling": "1e-5"}),
     ],
 )
 def test_options_out_of_range_are_refused(cls: type, options: dict[str, Any]) -> None:

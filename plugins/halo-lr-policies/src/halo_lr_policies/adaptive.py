@@ -3,6 +3,7 @@
 A rate that moves with a noisy number moves with the noise, so each policy says what it does about that. What
 they go by is the held-out pass rate after each cycle, cycle 0 included; in a history without any held-out
 rates, the pass rate of the training samples, which lags a cycle and is measured on what is trained on.
+`kl_target` goes by how far each cycle moved the model, `budget` by the optimizer steps taken.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from halo_core.drivers import LRPolicy, driver
+from halo_core.drivers import driver
 from halo_core.types import CycleReport, Rates
-from halo_lr_policies.policies import Falling, Rate, Share
+from halo_lr_policies.bounds import Based, Rate, Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,13 @@ def _standard_error(rates: Rates) -> float:
 
 
 @driver
-class AdaptiveSeed(LRPolicy):
+class AdaptiveSeed(Based):
     """base_lr, or base_lr x decay_factor after a cycle that improved too little.
 
     Too little: (now - before) / before < improvement_threshold, now being the last pass rate measured and
     before the one preceding it. Cycle 1 has base_lr. Where before is 0, any rise is enough and none is not.
+
+    Units: AdamW's peak rate; the threshold is relative, so 0.02 of a pass rate of 0.5 is one point.
 
     Source: strategy C of the halo-forge notes ("highly speculative, may cause instability"), kept as written
     so that it can be compared. Confidence: low, and `plateau` is meant to replace it, because it never
@@ -65,14 +68,12 @@ class AdaptiveSeed(LRPolicy):
     because it compares with the last cycle, not the best.
     """
 
-    base_lr: Rate = 5e-5
-    """Peak learning rate of cycle 1 and after a good cycle."""
     improvement_threshold: Annotated[float, Field(allow_inf_nan=False)] = 0.02
     """Least relative improvement."""
     decay_factor: Share = 0.7
     """What a disappointment multiplies `base_lr` by, once."""
 
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return one of the two rates."""
         if cycle == 1 or len(measured := measurements(history)) < 2:
             return self.base_lr
@@ -83,8 +84,8 @@ class AdaptiveSeed(LRPolicy):
 
 
 @driver
-class Plateau(Falling):
-    """base_lr x factor^n, not below `floor`, n being how often the pass rate stopped improving.
+class Plateau(Based):
+    """base_lr x factor^n, n being how often the pass rate stopped improving.
 
     Each cycle is compared with the best so far, the best being the last that was significantly better than
     the one before it: a gain has to exceed z x sqrt(e_best^2 + e_now^2), with the standard errors of the two
@@ -93,6 +94,8 @@ class Plateau(Falling):
     a gain of `resolution` could not have shown is not counted either: few held-out prompts give a constant
     rate, not a falling one. The held-out prompts are the same in every cycle, which the formula does not
     use, so it takes the difference for noisier than it is.
+
+    Units: AdamW's peak rate; `patience` and `cooldown` in cycles, `resolution` in shares of the completions.
 
     Source: PyTorch's ReduceLROnPlateau, with a significance test in place of its threshold; repairs strategy
     C of the halo-forge notes. Confidence: low; sound as a rule, untested as a remedy.
@@ -109,9 +112,9 @@ class Plateau(Falling):
     resolution: Share = 0.1
     """Largest gain that may go unseen (0.1: ten points); with more noise than that a cycle is not counted."""
 
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the rate after all cuts so far."""
-        return max(self.floor, self.base_lr * self.factor ** self._cuts(measurements(history)))
+        return self.base_lr * self.factor ** self._cuts(measurements(history))
 
     def _cuts(self, measured: Sequence[Measurement]) -> int:
         if not measured:
@@ -132,11 +135,61 @@ class Plateau(Falling):
 
 
 @driver
-class SuccessScaled(Falling):
-    """base_lr x (1 - p)^power, not below `floor`, p being the last pass rate measured.
+class KLTarget(Based):
+    """The rate that keeps what each cycle changes in the model within a band around `kappa`.
+
+    After a cycle whose KL was above band x kappa the rate is divided by `factor`, after one with a KL above 0
+    and below kappa / band it is multiplied by it, and otherwise left alone. It compounds over the cycles from
+    base_lr and is held within `floor` and `ceiling` after each, so that it turns round at once when the KL
+    does. Without `kappa` the KL of the first cycle that has one is the target: later cycles are to move the
+    model about as far as that did.
+
+    The KL is KL(before || after) of the cycle's training, on the cycle's own samples (`train.kl` of its
+    report). A cycle without one, or with an estimate that is no number, changes nothing: a history without
+    any leaves the rate at base_lr.
+
+    Units: AdamW's peak rate; `kappa` in nats per token.
+
+    Source: the adaptive rate of rsl_rl (arXiv 2109.11978) and of TorchRL's KLAdaptiveLR, between updates of
+    PPO: twice, half and 1.5 are theirs. Carried over to cycles here, because forgetting goes with KL from the
+    model before and not with the rate (arXiv 2509.04259). Confidence: medium that it holds the KL in the band,
+    which is what it controls; none yet that cycles of equal KL train better.
+    """
+
+    kappa: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """KL to keep to, in nats per token. None: that of the first cycle."""
+    band: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.0
+    """How many times above or below `kappa` a cycle has to be to count as out of the band."""
+    factor: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 1.5
+    """What a cycle out of the band divides or multiplies the rate by."""
+
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate after the answers to all cycles so far."""
+        moved = [kl for kl in map(_kl, history) if kl is not None]
+        target = self.kappa or next((kl for kl in moved if 0 < kl < math.inf), 0.0)
+        rate = self.base_lr
+        for kl in moved if target else ():
+            if kl > self.band * target:
+                rate = self.bounded(rate / self.factor)
+            elif 0 < kl < target / self.band:
+                rate = self.bounded(rate * self.factor)
+        return rate
+
+
+def _kl(report: CycleReport) -> float | None:
+    """Return how far a cycle moved the model, or None where that is not known."""
+    kl = report.train.kl if report.train else None
+    return None if kl is None or math.isnan(kl) else kl
+
+
+@driver
+class SuccessScaled(Based):
+    """base_lr x (1 - p)^power, p being the last pass rate measured.
 
     The closer to all right, the smaller the steps; a fall of the pass rate raises the rate again. p is as
     noisy as its interval is wide: at p = 0.5 and power 0.5, five points move the rate by 5%.
+
+    Units: AdamW's peak rate; p between 0 and 1.
 
     Source: ours, after a theory of policy gradients with verifiable rewards (arXiv 2510.08539) in which the
     largest stable step depends on the success rate and a fixed one can stall short of 100%. Confidence: none
@@ -144,62 +197,45 @@ class SuccessScaled(Falling):
     """
 
     base_lr: Rate = 5e-5
-    """Peak learning rate at a pass rate of 0, and the ceiling."""
-    floor: Rate = 1e-6
-    """Lowest rate; at most `base_lr`."""
+    """Peak learning rate at a pass rate of 0."""
     power: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
     """0 is a constant rate, 1 a rate in proportion to what is still failing."""
 
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the rate for the last pass rate; `base_lr` before there is one."""
         measured = measurements(history)
         failing = 1.0 - min(1.0, max(0.0, measured[-1].passed)) if measured else 1.0
-        return max(self.floor, self.base_lr * math.pow(failing, self.power))
+        return self.base_lr * math.pow(failing, self.power)
 
 
 @driver
-class Budget(LRPolicy):
+class Budget(Based):
     """The rate at which the learning rate, summed over the optimizer steps of the run, comes to a plan.
 
     A cycle's share of the plan is in proportion to decay^(cycle - 1). The rate is what is left of the plan,
     times this cycle's share of the shares to come, over the steps expected: those of the last cycle, counted
     as lr_sum / lr, which allows for a schedule within the cycle. What a cycle has over or under its share is
-    spread over the rest. Held within `floor` and `ceiling`.
+    spread over the rest. Once the plan is spent, cycles train at `floor`.
 
     Cycle 1 has base_lr, for nobody knows its number of steps before it is trained: it depends on how many
     samples pass. From then on the steps are known. Without `total` the plan is that every cycle spends what
     cycle 1 did, times decay^(cycle - 1).
+
+    Units: AdamW's peak rate; `total` in rate x optimizer steps.
 
     Source: ours. At a "constant" rate the sum grows with the number of samples kept, and a falling rate is
     also a smaller sum; this holds one while the other varies. Confidence: high as a control in experiments,
     none claimed that it trains better.
     """
 
-    base_lr: Rate = 5e-5
-    """Peak learning rate of cycle 1."""
     total: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Learning rate summed over all optimizer steps of the run: the sum of `train.lr_sum`, of another run, say."""
     decay: Share = 1.0
     """A cycle's share of the sum, as a factor of the one before it: 1 for constant, 0.85 for exponential."""
-    floor: Rate = 1e-6
-    """Lowest rate; at most `base_lr`. Once the plan is spent, it is what cycles train with."""
-    ceiling: Rate | None = None
-    """Highest rate; at least `base_lr`. None: 4 x `base_lr`."""
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.floor > self.base_lr:
-            raise ValueError(f"floor {self.floor:g} is above base_lr {self.base_lr:g}; lower it")
-        if self.ceiling is not None and self.ceiling < self.base_lr:
-            raise ValueError(f"ceiling {self.ceiling:g} is below base_lr {self.base_lr:g}; raise it")
-        return self
-
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the rate that keeps to the plan, as far as `floor` and `ceiling` let it."""
-        planned = self._planned(cycle, cycles, [spent for spent in map(_spending, history) if spent])
-        return min(self.ceiling or 4 * self.base_lr, max(self.floor, planned))
-
-    def _planned(self, cycle: int, cycles: int, spent: Sequence[_Spending]) -> float:
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate that keeps to the plan."""
+        spent = [each for each in map(_spending, history) if each]
         if not spent:
             return self.base_lr * self.decay ** (cycle - 1)
         first, last = spent[0], spent[-1]

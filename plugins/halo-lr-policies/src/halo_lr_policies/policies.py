@@ -13,32 +13,31 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from halo_core.drivers import LRPolicy, driver
+from halo_core.drivers import driver
 from halo_core.types import CycleReport
-
-Rate = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+from halo_lr_policies.bounds import Based, Bounded, Rate, Share
 
 
 @driver
-class Constant(LRPolicy):
-    """The same rate in every cycle.
+class Constant(Based):
+    """base_lr in every cycle.
+
+    Units: AdamW's peak rate, as everywhere here.
 
     Source: RAFT's own code (2e-5 over 20 iterations of full fine-tuning) and most online methods since.
     Confidence: high that it is the baseline; any other policy has to beat it at its own best rate.
     """
 
-    base_lr: Rate = 5e-5
-    """Peak learning rate of each cycle."""
-
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return `base_lr`."""
         return self.base_lr
 
 
 @driver
-class Manual(LRPolicy):
-    """A rate for each cycle, written out; the last one is held.
+class Manual(Bounded):
+    """rates[cycle - 1]: a rate for each cycle, written out; the last one is held.
+
+    Units: AdamW's peak rate in each cycle, cycles counted from 1.
 
     Source: strategy A of the halo-forge notes, whose table is the default. Confidence: low; it gives full
     control and, in the notes' words, has no principled basis.
@@ -46,6 +45,10 @@ class Manual(LRPolicy):
 
     rates: tuple[Rate, ...] = (5e-5, 4e-5, 3e-5, 2.5e-5, 2e-5)
     """A list, or a map of cycle_1, cycle_2, ... without gaps."""
+
+    def named(self) -> Sequence[float]:
+        """Return `rates`."""
+        return self.rates
 
     @field_validator("rates", mode="before")
     @classmethod
@@ -70,16 +73,19 @@ class Manual(LRPolicy):
             raise ValueError("at least one rate is needed")
         return value
 
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the rate written for `cycle`, or the last one."""
         return self.rates[min(cycle, len(self.rates)) - 1]
 
 
 @driver
-class Phased(LRPolicy):
+class Phased(Bounded):
     """A few phases with a rate each; the last one lasts.
 
-    With the defaults 5e-5 in cycles 1 and 2, 3e-5 in 3 and 4, 1.5e-5 from 5 on.
+    Phase k has rates[k] for lengths[k] cycles. With the defaults 5e-5 in cycles 1 and 2, 3e-5 in 3 and 4,
+    1.5e-5 from 5 on.
+
+    Units: AdamW's peak rate; lengths in cycles.
 
     Source: strategy D of the halo-forge notes, exactly. They call it warmup-stable-decay, which it is not:
     it starts at its highest rate. `wsd` is. Confidence: low.
@@ -90,6 +96,10 @@ class Phased(LRPolicy):
     lengths: tuple[Annotated[int, Field(ge=1)], ...] = (2, 2)
     """Cycles of each phase but the last."""
 
+    def named(self) -> Sequence[float]:
+        """Return `rates`."""
+        return self.rates
+
     @model_validator(mode="after")
     def _fit(self) -> Self:
         if len(self.lengths) != len(self.rates) - 1:
@@ -98,7 +108,7 @@ class Phased(LRPolicy):
             )
         return self
 
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the rate of the phase that `cycle` is in."""
         last = 0
         for rate, length in zip(self.rates, self.lengths, strict=False):
@@ -109,26 +119,12 @@ class Phased(LRPolicy):
 
 
 @driver
-class Falling(LRPolicy):
-    """What policies that begin at `base_lr` and never exceed it have in common."""
-
-    base_lr: Rate = 5e-5
-    """Peak learning rate of cycle 1, and the ceiling."""
-    floor: Annotated[float, Field(ge=0, lt=1)] = 1e-6
-    """Lowest rate; at most `base_lr`."""
-
-    @model_validator(mode="after")
-    def _floor_below(self) -> Self:
-        if self.floor > self.base_lr:
-            raise ValueError(f"floor {self.floor:g} is above base_lr {self.base_lr:g}; lower it")
-        return self
-
-
-@driver
-class Exponential(Falling):
-    """base_lr x decay^(cycle - 1), not below `floor`.
+class Exponential(Based):
+    """base_lr x decay^(cycle - 1).
 
     With the defaults: 5.00, 4.25, 3.61, 3.07, 2.61, 2.22 x 1e-5.
+
+    Units: AdamW's peak rate; `decay` is a factor a cycle.
 
     Source: strategy B of the halo-forge notes. Confidence: low; the decay of 0.85 is a guess of those notes,
     without precedent in published systems (B-STaR's cosine comes to about 0.69 a cycle).
@@ -137,14 +133,16 @@ class Exponential(Falling):
     decay: Share = 0.85
     """Factor from one cycle to the next; 0.8 to 0.95 is the range the notes call reasonable."""
 
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the decayed rate, or `floor` if that is higher."""
-        return max(self.floor, self.base_lr * self.decay ** (cycle - 1))
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the decayed rate."""
+        return self.base_lr * self.decay ** (cycle - 1)
 
 
 @driver
-class Step(Falling):
-    """base_lr x factor^floor((cycle - 1) / every), not below `floor`.
+class Step(Based):
+    """base_lr x factor^floor((cycle - 1) / every).
+
+    Units: AdamW's peak rate; `every` in cycles.
 
     Source: SPIN (arXiv 2401.01335), whose scripts train iterations 0 and 1 at 5e-7 and iterations 2 and 3 at
     1e-7; the defaults have its shape. Confidence: low; one system, with another loss.
@@ -155,13 +153,13 @@ class Step(Falling):
     every: Annotated[int, Field(ge=1)] = 2
     """Cycles on each step."""
 
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the rate of the step that `cycle` is on, or `floor` if that is higher."""
-        return max(self.floor, self.base_lr * self.factor ** ((cycle - 1) // self.every))
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate of the step that `cycle` is on."""
+        return self.base_lr * self.factor ** ((cycle - 1) // self.every)
 
 
 @driver
-class WSD(Falling):
+class WSD(Based):
     """Warmup, stable, decay, over the cycles of the run.
 
     Of C cycles, the last D = floor(decay_share x C) fall in a line to `final` x base_lr in the last of them.
@@ -169,13 +167,15 @@ class WSD(Falling):
     least, the rate is base_lr: a short run gives up its warmup first. 8 cycles with the defaults: 0.5, 1, 1,
     1, 0.8, 0.6, 0.4, 0.2 x base_lr.
 
+    Units: AdamW's peak rate; `warmup` in cycles, the others shares of the cycles or of `base_lr`.
+
     Source: MiniCPM (arXiv 2404.06395), within one training run; carried over to cycles here, as strategy D of
     the halo-forge notes meant to. Half of the run for the decay follows their calculator; MiniCPM takes a
     tenth. Confidence: low.
     """
 
     base_lr: Rate = 5e-5
-    """Peak learning rate of the stable cycles, and the ceiling."""
+    """Peak learning rate of the stable cycles."""
     warmup: Annotated[int, Field(ge=0)] = 1
     """Cycles of warmup."""
     start: Share = 0.5
@@ -185,8 +185,8 @@ class WSD(Falling):
     final: Share = 0.2
     """Rate of the last cycle as a share of `base_lr`, when there is decay."""
 
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the rate of the phase that `cycle` is in, or `floor` if that is higher."""
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the rate of the phase that `cycle` is in."""
         decay = math.floor(self.decay_share * cycles + 1e-9)  # 0.29 * 100 is 28.999...
         warmup = min(self.warmup, cycles - decay - 1)
         into_decay = min(cycle, cycles) - (cycles - decay)
@@ -195,15 +195,17 @@ class WSD(Falling):
             share = 1.0 - (1.0 - self.final) * into_decay / decay
         elif cycle <= warmup:
             share = self.start + (1.0 - self.start) * (cycle - 1) / warmup
-        return max(self.floor, self.base_lr * share)
+        return self.base_lr * share
 
 
 @driver
-class GlobalCosine(Falling):
+class GlobalCosine(Based):
     """One cosine over the whole run; each cycle's peak is where the curve stands when the cycle begins.
 
-    base_lr x (final + (1 - final) x (1 + cos(pi p)) / 2), not below `floor`, where p is the share of the run
-    that is done: (cycle - 1) / cycles, or with `steps` the optimizer steps taken so far over `steps`.
+    base_lr x (final + (1 - final) x (1 + cos(pi p)) / 2), where p is the share of the run that is done:
+    (cycle - 1) / cycles, or with `steps` the optimizer steps taken so far over `steps`.
+
+    Units: AdamW's peak rate; `steps` in optimizer steps of the whole run.
 
     Source: B-STaR (arXiv 2412.17256), whose scripts carry optimizer and scheduler through nine iterations of
     500 steps each on one cosine from 4.12e-6 to 2e-7. Confidence: medium that it works (a published system
@@ -215,13 +217,13 @@ class GlobalCosine(Falling):
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimizer steps planned for the whole run. None: every cycle counts the same."""
 
-    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the height of the curve at the start of `cycle`, or `floor` if that is higher."""
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the height of the curve at the start of `cycle`."""
         done = (
             (cycle - 1) / cycles if self.steps is None else self._taken(cycle, cycles, history) / self.steps
         )
         height = (1.0 + math.cos(math.pi * min(1.0, done))) / 2
-        return max(self.floor, self.base_lr * (self.final + (1.0 - self.final) * height))
+        return self.base_lr * (self.final + (1.0 - self.final) * height)
 
     def _taken(self, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Count the optimizer steps before `cycle`; a cycle without a count is taken to hold its equal share."""

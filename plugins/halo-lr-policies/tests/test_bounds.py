@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from halo_core.discovery import available, load
+from halo_core.drivers import LRPolicy, driver
+from halo_core.errors import ConfigError
+from halo_core.options import build, options_of
+from halo_core.types import CycleReport, Rates, TrainStats
+from halo_lr_policies.bounds import Based, Bounded
+
+POLICIES = sorted(s.name for s in available("lr_policy") if s.distribution == "halo-lr-policies")
+LISTED = ("manual", "phased")
+"""Those that name their rates one by one."""
+
+
+@driver
+class Wild(Based):
+    """Wants whatever it is told to."""
+
+    want: Any = math.inf
+
+    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        return float(self.want)
+
+
+def policy(name: str, **options: Any) -> LRPolicy:
+    return build(load("lr_policy", name).value, options, where="it")
+
+
+def reports(shares: Sequence[float], kls: Sequence[float]) -> list[CycleReport]:
+    found = [CycleReport(0)]
+    for cycle, (share, kl) in enumerate(zip(shares, kls, strict=False), 1):
+        rates = Rates(500, share, share, (share, share), (share, share), {}, 0, 0, 0.0, 1.0)
+        train = TrainStats(16, 512, 9999, 0.5, 0.4, 5e-5, 8e-4, 0.1, 0.0, 0.01, kl=kl)
+        found.append(CycleReport(cycle, rates, 5e-5, rates, train=train))
+    return found
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_has_both_by_the_same_means(name: str) -> None:
+    cls = load("lr_policy", name).value
+    assert issubclass(cls, Bounded)
+    assert cls.lr is Bounded.lr, "none goes past the bounds"
+    defaults = {option.name: option.default for option in options_of(cls)}
+    assert (defaults["floor"], defaults["ceiling"]) == (1e-7, None)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@given(
+    shares=st.lists(st.floats(0, 1), max_size=10),
+    kls=st.lists(st.floats(0, 1), min_size=10, max_size=10),
+    below=st.floats(0.01, 1),
+    above=st.floats(1, 8),
+    cycles=st.integers(1, 30),
+)
+@settings(max_examples=40)
+def test_no_rate_leaves_its_bounds(
+    name: str, shares: list[float], kls: list[float], below: float, above: float, cycles: int
+) -> None:
+    rates = {"rates": [3e-5] * 3} if name in LISTED else {"base_lr": 3e-5}
+    floor, ceiling = 3e-5 * below, 3e-5 * above
+    tried = policy(name, **rates, floor=floor, ceiling=ceiling)
+    history = reports(shares, kls)
+    for cycle in range(1, cycles + 1):
+        assert floor <= tried.lr(cycle=cycle, cycles=cycles, history=history[:cycle]) <= ceiling
+
+
+@pytest.mark.parametrize(
+    ("want", "gets"),
+    [
+        (math.inf, 2e-4),
+        (1.0, 2e-4),
+        (1e-4, 1e-4),
+        (0.0, 1e-7),
+        (-1.0, 1e-7),
+        (-math.inf, 1e-7),
+        (math.nan, 1e-7),
+    ],
+)
+def test_whatever_a_formula_comes_to(want: float, gets: float) -> None:
+    assert Wild(want=want).lr(cycle=1, cycles=1, history=()) == gets
+
+
+def test_the_ceiling_is_worked_out_from_the_highest_rate() -> None:
+    assert Wild(base_lr=1e-4).highest == 4e-4
+    assert Wild(ceiling=6e-5).highest == 6e-5
+    manual = load("lr_policy", "manual").value
+    assert manual(rates=[1e-5, 3e-5]).highest == pytest.approx(1.2e-4)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(
+    ("bounds", "says"),
+    [
+        ({"floor": 4e-5}, "floor 4e-05 is above the rate 3e-05; lower it"),
+        ({"ceiling": 2e-5}, "ceiling 2e-05 is below the rate 3e-05; raise it"),
+        ({"floor": 0}, "floor: .*greater than 0"),
+        ({"floor": "nan"}, "floor"),
+        ({"ceiling": 2}, "ceiling"),
+    ],
+)
+def test_a_rate_beyond_its_bounds_is_refused_not_moved(name: str, bounds: dict[str, Any], says: str) -> None:
+    rates = {"rates": [3e-5] * 3} if name in LISTED else {"base_lr": 3e-5}
+    with pytest.raises(ConfigError, match=says):
+        policy(name, **rates, **bounds)
+
+
+@pytest.mark.parametrize("rate", [1e-7, 5e-7, 2e-4, 2e-3])
+def test_rates_that_are_recommended_somewhere_need_no_bounds_of_their_own(rate: float) -> None:
+    for name in POLICIES:
+        policy(name, **({"rates": [rate] * 3} if name in LISTED else {"base_lr": rate}))
