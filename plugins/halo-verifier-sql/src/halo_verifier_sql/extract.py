@@ -1,0 +1,75 @@
+"""Finding the query in a completion. Linear in the length of the text, and total: any text will do."""
+
+from __future__ import annotations
+
+import re
+
+_FENCE = re.compile(r"^[ \t]*(?:```+|~~~+)[ \t]*([^\s`]*)[^\n]*$", re.MULTILINE)
+_QUERY = r"(?:SELECT|VALUES|WITH\s+(?:RECURSIVE\s+)?[\w\"`\[\]]{1,80}\s*(?:\(|AS\b))"
+_OTHER = (
+    r"(?:(?:INSERT|REPLACE)\s+(?:OR\s+\w+\s+)?INTO|UPDATE\s+[\w\".]{1,80}\s+SET|DELETE\s+FROM|MERGE\s+INTO"
+    r"|(?:CREATE|DROP|ALTER)\s+\w+|(?:ATTACH|DETACH|PRAGMA|VACUUM|ANALYZE|REINDEX|TRUNCATE|COPY|CALL|LOAD|INSTALL)\s"
+    r"|BEGIN\b|COMMIT\b|ROLLBACK\b|SAVEPOINT\b|EXPLAIN\s|GRANT\s|REVOKE\s|SET\s+\w+\s*(?:=|TO\b))"
+)
+_LABEL = r"(?:[A-Za-z][\w ]{0,30}:[ \t]*)?"
+_STATEMENT = re.compile(rf"^[ \t]*{_LABEL}(?=\(?\s{{0,20}}{_QUERY}\b|{_OTHER})", re.MULTILINE | re.IGNORECASE)
+_SPAN = re.compile(rf"`(\s{{0,20}}\(?\s{{0,20}}{_QUERY}\b[^`\n]*)`", re.IGNORECASE)
+_ENDING = re.compile(r";[ \t]*(?:--[^\n]*)?(?:\n|$)")
+_BLANK = re.compile(r"\n[ \t\r]*\n\s*")
+_CLAUSE = re.compile(
+    r"(?:FROM|WHERE|GROUP|ORDER|HAVING|LIMIT|OFFSET|WINDOW|UNION|EXCEPT|INTERSECT|SELECT|VALUES|ON|AND|OR"
+    r"|(?:NATURAL|LEFT|RIGHT|FULL|INNER|OUTER|CROSS)?\s*JOIN)\b|[(),]|--|/\*",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(r"(?:\s|--[^\n]*+(?:\n|$)|/\*(?:[^*]|\*(?!/))*+\*/|\()*+(\w*)")
+_WORDY = re.compile(r"\s*with\b", re.IGNORECASE)
+"""What may begin a query, and more often begins a sentence."""
+_QUERY_WORDS = frozenset({"select", "with", "values"})
+
+
+def extract(text: str) -> str | None:
+    """Return the query in `text`; None where there is none.
+
+    Of several fenced blocks the last one that begins like SQL counts, so that a corrected version wins over
+    the first attempt; a fence that was opened in the prompt, or never closed, is understood. A block is taken
+    whole: a second statement in it is the verifier's to see. Without fences it is the text from the first
+    line that begins a statement on, without prose after its semicolon or a blank line; failing that, the
+    last `inline code` that begins a query.
+    """
+    pieces = _pieces(text)
+    fenced = [piece for _, piece in pieces[1::2] if _STATEMENT.search(piece) or is_query(piece)]
+    if fenced:
+        return fenced[-1].strip()
+    bare = next((piece for _, piece in pieces[::2] if _STATEMENT.search(piece)), text)
+    if found := _STATEMENT.search(bare):
+        return _without_prose(bare[found.end() :].strip())
+    return bare.strip() if is_query(bare) and not _WORDY.match(bare) else _inline(bare)
+
+
+def is_query(sql: str) -> bool:
+    """Whether the first word of `sql`, comments and parentheses aside, can begin a query."""
+    found = _LEAD.match(sql)
+    return found is not None and found[1].lower() in _QUERY_WORDS
+
+
+def _inline(text: str) -> str | None:
+    spans = _SPAN.findall(text)
+    return spans[-1].strip() if spans else None
+
+
+def _without_prose(text: str) -> str:
+    """Cut `text` after the query it begins with, unless what follows holds another statement."""
+    cuts = [match.end() for match in _ENDING.finditer(text)][:1]
+    cuts += [blank.start() for blank in _BLANK.finditer(text) if not _CLAUSE.match(text, blank.end())][:1]
+    if not cuts or _STATEMENT.search(text, min(cuts)):
+        return text
+    return text[: min(cuts)].strip()
+
+
+def _pieces(text: str) -> list[tuple[str, str]]:
+    """Split `text` at fence lines into (tag, piece): outside a fence at even places, inside at odd ones."""
+    pieces, start, tag = [], 0, ""
+    for fence in _FENCE.finditer(text):
+        pieces.append((tag, text[start : fence.start()]))
+        start, tag = fence.end(), fence[1]
+    return [*pieces, (tag, text[start:])]

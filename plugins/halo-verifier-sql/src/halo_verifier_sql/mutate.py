@@ -1,0 +1,212 @@
+"""Queries that are nearly the reference: each with one change, as a model might get it wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import sqlglot
+from sqlglot import exp
+
+from halo_verifier_sql.ordering import DIALECTS
+
+_MOST = 40
+"""Mutants of one query; the kinds of changes take turns."""
+_SWAPS: tuple[tuple[type[exp.Expr], tuple[type[exp.Expr], ...]], ...] = (
+    (exp.GT, (exp.GTE, exp.LT)),
+    (exp.GTE, (exp.GT, exp.LTE)),
+    (exp.LT, (exp.LTE, exp.GT)),
+    (exp.LTE, (exp.LT, exp.GTE)),
+    (exp.EQ, (exp.NEQ,)),
+    (exp.NEQ, (exp.EQ,)),
+    (exp.And, (exp.Or,)),
+    (exp.Or, (exp.And,)),
+    (exp.Add, (exp.Sub,)),
+    (exp.Sub, (exp.Add,)),
+    (exp.Mul, (exp.Add,)),
+    (exp.Max, (exp.Min,)),
+    (exp.Min, (exp.Max,)),
+    (exp.Sum, (exp.Avg, exp.Max)),
+    (exp.Avg, (exp.Sum, exp.Min)),
+    (exp.Union, (exp.Intersect,)),
+    (exp.Intersect, (exp.Union,)),
+    (exp.Except, (exp.Union,)),
+)
+
+
+def mutants(query: str, dialect: str) -> list[str]:
+    """Return changed copies of `query`, always the same; none where it cannot be read.
+
+    Nothing says that a mutant is wrong: a comparison with no value at its boundary may be as good as another.
+    """
+    try:
+        tree = sqlglot.parse_one(query, read=DIALECTS[dialect])
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        return []
+    turns = [kind(tree) for kind in (_operators, _clauses, _joins, _constants, _lists, _orders)]
+    found: dict[str, None] = {}
+    while turns and len(found) < _MOST:
+        for turn in list(turns):
+            changed = next(turn, None)
+            if changed is None:
+                turns.remove(turn)
+            else:
+                found[changed.sql(dialect=DIALECTS[dialect], comments=False)] = None
+    found.pop(tree.sql(dialect=DIALECTS[dialect], comments=False), None)
+    return list(found)
+
+
+def constants(query: str, dialect: str) -> dict[str, list[object]]:
+    """Return the literals that `query` compares columns with, and their neighbours, by column in small letters."""
+    found: dict[str, list[object]] = {}
+    try:
+        tree = sqlglot.parse_one(query, read=DIALECTS[dialect])
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        return found
+    for literal in tree.find_all(exp.Literal):
+        around = literal.find_ancestor(exp.Predicate)
+        if around is None:
+            continue
+        for column in around.find_all(exp.Column):
+            found.setdefault(column.name.lower(), []).extend(_neighbours(literal))
+    return found
+
+
+def _neighbours(literal: exp.Literal) -> list[object]:
+    text = literal.name
+    if literal.is_string:
+        return [text, text.strip("%")]
+    try:
+        whole = float(text)
+    except ValueError:
+        return []
+    near: list[object] = [whole, whole - 0.5, whole + 0.5]
+    if text.isdigit():
+        near += [int(text) - 1, int(text), int(text) + 1]
+    return near
+
+
+def _changed(tree: exp.Expr, kind: type[exp.Expr], change: Callable[[exp.Expr], bool]) -> Iterator[exp.Expr]:
+    """Apply `change` to each node of `kind`, in a copy of the tree each; it returns whether it could be made."""
+    for at in range(sum(1 for _ in tree.find_all(kind))):
+        copy = tree.copy()
+        node = list(copy.find_all(kind))[at]
+        if change(node):
+            yield copy
+
+
+def _operators(tree: exp.Expr) -> Iterator[exp.Expr]:
+    for kind, others in _SWAPS:
+        for other in others:
+
+            def change(node: exp.Expr, kind: type[exp.Expr] = kind, other: type[exp.Expr] = other) -> bool:
+                if type(node) is not kind or node.parent is None:
+                    return False
+                node.replace(
+                    other(**{key: value for key, value in node.args.items() if key in other.arg_types})
+                )
+                return True
+
+            yield from _changed(tree, kind, change)
+
+
+def _clauses(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Leave out a WHERE, a HAVING, one side of an AND, a NOT, a DISTINCT or a grouping; or add a DISTINCT."""
+
+    def drop(node: exp.Expr) -> bool:
+        node.pop()
+        return True
+
+    def left(node: exp.Expr) -> bool:
+        return node.parent is not None and bool(node.replace(node.this))
+
+    def right(node: exp.Expr) -> bool:
+        return node.parent is not None and bool(node.replace(node.expression))
+
+    def distinct(node: exp.Expr) -> bool:
+        node.set("distinct", None if node.args.get("distinct") else exp.Distinct())
+        return True
+
+    for kind in (exp.Where, exp.Having, exp.Group):
+        yield from _changed(tree, kind, drop)
+    yield from _changed(tree, exp.And, left)
+    yield from _changed(tree, exp.And, right)
+    yield from _changed(tree, exp.Not, left)
+    yield from _changed(tree, exp.Select, distinct)
+    yield from _changed(
+        tree, exp.Distinct, lambda node: isinstance(node.parent, exp.AggFunc) and _unwrap(node)
+    )
+
+
+def _unwrap(node: exp.Expr) -> bool:
+    return len(node.expressions) == 1 and bool(node.replace(node.expressions[0]))
+
+
+def _joins(tree: exp.Expr) -> Iterator[exp.Expr]:
+    def side(node: exp.Expr) -> bool:
+        node.set("side", None if node.args.get("side") else "LEFT")
+        return True
+
+    def conditions(node: exp.Expr) -> bool:
+        if not node.args.get("on"):
+            return False
+        node.set("on", exp.true())
+        return True
+
+    yield from _changed(tree, exp.Join, side)
+    yield from _changed(tree, exp.Join, conditions)
+
+
+def _constants(tree: exp.Expr) -> Iterator[exp.Expr]:
+    def more(node: exp.Expr) -> bool:
+        if node.args["is_string"]:
+            node.set("this", node.name + "x" if "%" not in node.name else node.name.strip("%") or "x")
+            return True
+        if not node.name.isdigit():
+            return False
+        node.set("this", str(int(node.name) + 1))
+        return True
+
+    yield from _changed(tree, exp.Literal, more)
+
+
+def _lists(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Leave out a column of the result, add one, exchange two, or count something else."""
+
+    def drop(node: exp.Expr) -> bool:
+        node.set("expressions", node.expressions[:-1])
+        return bool(node.expressions)
+
+    def add(node: exp.Expr) -> bool:
+        node.append("expressions", exp.Literal.number(1))
+        return True
+
+    def exchange(node: exp.Expr) -> bool:
+        if len(node.expressions) < 2:
+            return False
+        node.set("expressions", [*node.expressions[1:], node.expressions[0]])
+        return True
+
+    def count(node: exp.Expr) -> bool:
+        if isinstance(node.this, exp.Star) or node.find(exp.Distinct) or node.this is None:
+            return False
+        node.set("this", exp.Distinct(expressions=[node.this]))
+        return True
+
+    for change in (drop, add, exchange):
+        yield from _changed(tree, exp.Select, change)
+    yield from _changed(tree, exp.Count, count)
+
+
+def _orders(tree: exp.Expr) -> Iterator[exp.Expr]:
+    def turn(node: exp.Expr) -> bool:
+        node.set("desc", not node.args.get("desc"))
+        return True
+
+    def drop(node: exp.Expr) -> bool:
+        node.pop()
+        return True
+
+    yield from _changed(tree, exp.Ordered, turn)
+    yield from _changed(tree, exp.Order, drop)
+    yield from _changed(tree, exp.Limit, drop)
+    yield from _changed(tree, exp.Offset, drop)

@@ -1,0 +1,220 @@
+"""SQLite behind the walls: databases in memory, a query that may only read, and only what it is given."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from halo_verifier_sql import cells
+from halo_verifier_sql.worker import Caps, Contents, Description, Found, insert_all, serve
+
+_HEAP = 256 << 20
+"""Bytes of memory that SQLite may use in one process, all databases together."""
+_TICK = 10_000
+"""Instructions of the virtual machine between two looks at how many there were."""
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
+    sqlite3.SQLITE_LIMIT_COLUMN: 200,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 200,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 50,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 50_000,
+    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 64,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 200,
+    sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER: 0,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
+    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
+_CLOCKS = ("date", "time", "datetime", "julianday", "unixepoch", "strftime")
+_FUNCTIONS = frozenset(
+    """
+    abs char coalesce concat concat_ws format glob hex unhex ifnull iif if instr length octet_length like likelihood
+    likely unlikely lower ltrim max min nullif printf quote replace round rtrim sign soundex substr substring
+    trim typeof unicode upper zeroblob acos acosh asin asinh atan atan2 atanh ceil ceiling cos cosh degrees exp
+    floor ln log log10 log2 mod pi pow power radians sin sinh sqrt tan tanh trunc
+    avg count group_concat string_agg sum total median percentile percentile_cont percentile_disc
+    row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
+    json json_array json_array_length json_extract json_insert json_object json_patch json_quote json_remove
+    json_replace json_set json_type json_valid json_group_array json_group_object json_each json_tree -> ->>
+    """.split()  # noqa: SIM905 - a list that is meant to be read
+) | frozenset(_CLOCKS)
+"""What a query may call: deterministic, and without a way out. The functions of dates are wrapped, see `_clock`."""
+_TABLE_FUNCTIONS = frozenset({"json_each", "json_tree"})
+_plain = sqlite3.connect(":memory:", isolation_level=None)
+_SYSTEM = frozenset(name for (name,) in _plain.execute("SELECT name FROM pragma_module_list"))
+
+
+def main(key: str, queries: Sequence[str] | None, caps: Sequence[int]) -> Any:
+    """Answer the host; see `worker.serve`."""
+    return serve(SQLiteDatabase, key, queries, caps)
+
+
+class SQLiteDatabase:
+    """One database in memory. Once built, nothing can change it any more."""
+
+    def __init__(self, description: Description) -> None:
+        db = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
+        self._db = db
+        db.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+        for name in _CLOCKS:
+            db.create_function(name, -1, self._clock(name), deterministic=True)
+        db.executescript(description["schema"])
+        if db.in_transaction:
+            db.execute("COMMIT")
+        self._fill(description)
+        self._tables = {name.lower() for (name,) in db.execute(_NAMES.format("'table', 'view'"))}
+        self._steps = self._left = 0
+        self._reads = False
+        self._denied = ""
+        for pragma in (
+            "query_only = 1",
+            "temp_store = 2",
+            "trusted_schema = 0",
+            f"hard_heap_limit = {_HEAP}",
+        ):
+            db.execute(f"PRAGMA {pragma}").fetchall()
+        for limit, value in _LIMITS.items():
+            db.setlimit(limit, value)
+        db.set_authorizer(self._authorize)
+        db.set_progress_handler(self._tick, _TICK)
+
+    def contents(self) -> Contents:
+        """Return the rows of all tables, without generated columns."""
+        db = self._db
+        db.set_authorizer(None)
+        found: Contents = {}
+        for (name,) in db.execute(_NAMES.format("'table'")).fetchall():
+            columns = self._columns(name)
+            names = ", ".join(map(_quoted, columns))
+            rows = db.execute(f"SELECT {names} FROM {_quoted(name)}").fetchall()
+            found[name] = (columns, [list(row) for row in rows])
+        db.set_authorizer(self._authorize)
+        return found
+
+    def run(self, sql: str, caps: Caps) -> Found:
+        """Run one query; see `Database`."""
+        self._left = caps.steps
+        self._reads, self._denied = False, ""
+        self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(caps.bytes, 1000))
+        try:
+            cursor = self._db.execute(sql)
+            if cursor.description is None:
+                return "invalid", [], "not a query", False
+            columns = [column[0] for column in cursor.description]
+            rows = cursor.fetchmany(caps.rows + 1)
+            cursor.close()
+            text = cells.encode(rows) if len(rows) <= caps.rows else ""
+        except (sqlite3.Error, sqlite3.Warning, MemoryError, ValueError) as error:
+            return self._problem(sql, error)
+        if len(rows) > caps.rows:
+            return "limit", [], f"more than {caps.rows} rows", self._reads
+        if len(text) > caps.bytes:
+            return "limit", [], f"more than {caps.bytes} bytes", self._reads
+        return "rows", columns, text, self._reads
+
+    def _problem(self, sql: str, error: Exception) -> Found:
+        """Tell what a query that raised did wrong."""
+        reason = f"{error}"[:200]
+        code = getattr(error, "sqlite_errorcode", None)
+        if self._denied:
+            return "forbidden", [], self._denied, False
+        if isinstance(error, sqlite3.Warning) or "one statement" in reason:
+            return "forbidden", [], "more than one statement", False
+        if isinstance(error, MemoryError):
+            return "limit", [], "memory", self._reads
+        if self._left <= 0:
+            return "limit", [], "steps", self._reads
+        if code == sqlite3.SQLITE_TOOBIG and len(sql) < 50_000:
+            return "limit", [], "a value is too long", self._reads
+        if code in (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_MISMATCH) and self._compiles(sql):
+            return "failed", [], reason, self._reads
+        return "invalid", [], reason, False
+
+    def _compiles(self, sql: str) -> bool:
+        try:
+            self._db.execute(f"EXPLAIN {sql}").close()
+        except (sqlite3.Error, MemoryError):
+            return False
+        return True
+
+    def _authorize(
+        self, action: int, first: str | None, second: str | None, database: str | None, view: str | None
+    ) -> int:
+        if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
+            return sqlite3.SQLITE_OK
+        name = ((second if action == sqlite3.SQLITE_FUNCTION else first) or "").lower()
+        if action == sqlite3.SQLITE_FUNCTION and name in _FUNCTIONS:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_READ and name in self._tables:
+            self._reads = True
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_READ and (
+            name in _TABLE_FUNCTIONS or (not second and not _is_system(name))
+        ):
+            return sqlite3.SQLITE_OK  # without a column it may be a common table expression, by its own name
+        self._denied = self._denied or f"{_ACTIONS.get(action, 'not a query')} {name}".strip()
+        return sqlite3.SQLITE_DENY
+
+    def _tick(self) -> bool:
+        self._left -= _TICK
+        return self._left <= 0
+
+    def _fill(self, description: Description) -> None:
+        db = self._db
+        if not description["copy"]:
+            for table, (_, rows) in description["rows"].items():
+                for row in rows:
+                    db.execute(_insert(table, None, len(row)), row)
+            return
+        names = {table: columns for table, (columns, _) in description["rows"].items()}
+        db.execute("PRAGMA foreign_keys = 0")
+        for table in names:
+            db.execute(f"DELETE FROM {_quoted(table)}")
+        db.execute("PRAGMA foreign_keys = 1")
+
+        def insert(table: str, row: Sequence[Any]) -> bool:
+            try:
+                db.execute(_insert(table, names[table], len(row)), row)
+            except sqlite3.Error:
+                return False
+            return True
+
+        insert_all(insert, description["rows"])
+
+    def _clock(self, name: str) -> Callable[..., Any]:
+        """Return a function of dates that does not know what time it is."""
+
+        def function(*arguments: Any) -> Any:
+            at = 1 if name == "strftime" else 0
+            moment = arguments[at] if len(arguments) > at else "now"
+            if isinstance(moment, bytes):
+                moment = moment.decode("utf-8", "replace")
+            if isinstance(moment, str) and moment.strip(" \t\r\n\0").lower().startswith(("now", "subsec")):
+                self._denied = "may not ask for the time"
+                raise ValueError(self._denied)
+            places = ", ".join("?" * len(arguments))
+            return _plain.execute(f"SELECT {name}({places})", arguments).fetchone()[0]
+
+        return function
+
+    def _columns(self, table: str) -> list[str]:
+        info = self._db.execute(f"PRAGMA table_xinfo({_quoted(table)})").fetchall()
+        return [row[1] for row in info if row[6] == 0]
+
+
+_NAMES = "SELECT name FROM sqlite_master WHERE type IN ({}) AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+_ACTIONS = {sqlite3.SQLITE_FUNCTION: "may not call", sqlite3.SQLITE_READ: "may not read"}
+
+
+def _is_system(name: str) -> bool:
+    return name.startswith(("sqlite_", "pragma_")) or name in _SYSTEM
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _insert(table: str, columns: Sequence[str] | None, width: int) -> str:
+    names = f" ({', '.join(map(_quoted, columns))})" if columns else ""
+    return f"INSERT INTO {_quoted(table)}{names} VALUES ({', '.join('?' * width)})"

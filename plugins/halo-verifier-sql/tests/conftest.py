@@ -1,0 +1,47 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from halo_core.types import Completion, Prompt, Verdict
+from halo_verifier_sql import SQL
+
+Check = Callable[..., Verdict]
+
+SCHEMA = """
+CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT NOT NULL, kind TEXT, price INTEGER, weight DOUBLE PRECISION);
+CREATE TABLE sale (id INTEGER PRIMARY KEY, item_id INTEGER NOT NULL REFERENCES item (id), amount INTEGER NOT NULL);
+"""
+ROWS = {
+    "item": [
+        [1, "pen", "office", 3, 0.5],
+        [2, "cup", "home", 8, 2.0],
+        [3, "pot", "home", 8, 4.5],
+        [4, "ink", "office", 5, 0.5],
+        [5, "hat", None, 20, 1.0],
+    ],
+    "sale": [[1, 1, 10], [2, 1, 5], [3, 2, 1], [4, 4, 7], [5, 5, 1], [6, 4, 7]],
+}
+
+
+def reference(query: str, **more: Any) -> dict[str, Any]:
+    return {"schema": SCHEMA, "rows": ROWS, "query": query, **more}
+
+
+@pytest.fixture
+def prompt() -> Callable[..., Prompt]:
+    """Make a prompt from a reference query on items and sales."""
+    return lambda query, **more: Prompt("p", "task", reference=reference(query, **more))
+
+
+@pytest.fixture
+def check() -> Check:
+    """Judge a completion by a reference query on items and sales."""
+
+    def run(query: str, text: str, more: dict[str, Any] | None = None, **options: Any) -> Verdict:
+        data = reference(query, **(more or {}))
+        if "result" in data:
+            del data["query"]
+        return SQL(**options).check(Prompt("p", "task", reference=data), Completion("p", 0, text))
+
+    return run

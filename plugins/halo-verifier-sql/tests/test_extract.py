@@ -1,0 +1,117 @@
+"""Finding the query in what a model wrote."""
+
+import random
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from halo_verifier_sql.extract import extract, is_query
+
+QUERY = "SELECT a\nFROM t\nWHERE b = 'x'"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        QUERY,
+        f"  {QUERY};  ",
+        f"```sql\n{QUERY}\n```",
+        f"```\n{QUERY};\n```\nIt selects a.",
+        f"~~~ SQL\n{QUERY}\n~~~",
+        f"```sql\n{QUERY}",  # never closed
+        f"{QUERY}\n```\nThat is all.",  # opened in the prompt
+        f"```sql\nSELECT wrong\n```\nNo, rather:\n```sql\n{QUERY}\n```",  # the last one counts
+        f"```sql\n{QUERY}\n```\nwhich prints\n```\n1\n2\n```",
+        f"The query is:\n{QUERY};\nIt selects a.",
+        f"SQL: {QUERY}",
+        f"Answer: {QUERY};\n\nSo much for that.",
+        f"{QUERY}\n\nThis selects a.",
+        f"With this query we are done:\n\n{QUERY}",
+    ],
+)
+def test_query_is_found(text: str) -> None:
+    found = extract(text)
+    assert found is not None
+    assert found.rstrip("; \n") == QUERY
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "WITH x AS (SELECT 1) SELECT * FROM x",
+        "with recursive x(n) as (select 1) select * from x",
+        "VALUES (1), (2)",
+        "(SELECT 1) UNION (SELECT 2)",
+        "-- all of them\nSELECT a FROM t",
+        "/* all */ SELECT a FROM t",
+        "SELECT a\n\nFROM t\n\nWHERE a > 1\n\n  AND b < 2",
+        "SELECT ';\n\nnot prose' FROM t WHERE a = 1",
+        "SELECT 1; DROP TABLE t",
+        "SELECT 1;\nDROP TABLE t",
+        "SELECT 1;\n\nSELECT 2",
+        "DELETE FROM t;\nSELECT 1",
+    ],
+)
+def test_statement_is_taken_whole(query: str) -> None:
+    if "prose" in query:
+        pytest.skip("a blank line in a text needs a fence")
+    assert extract(query) == query
+    assert extract(f"```sql\n{query}\n```") == query
+
+
+def test_inline_code_counts_where_nothing_else_is() -> None:
+    assert extract("Not `SELECT 1` but `SELECT a FROM t`, I think.") == "SELECT a FROM t"
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "I cannot.", "```\n```", "With pleasure!", "4", "`rm -rf`", "SELECTED"]
+)
+def test_what_holds_no_query(text: str) -> None:
+    assert extract(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["EXPLAIN SELECT 1", "PRAGMA x", "/* SELECT */ DROP TABLE t", "-- SELECT 1", ""]
+)
+def test_other_statements_are_no_queries(text: str) -> None:
+    assert not is_query(text)
+
+
+_BITS = [
+    "SELECT ", "select", "WITH x AS (", "VALUES (", "```", "```sql\n", "~~~", "`", "\n", "\n\n", ";", "; ", "--", "/*",
+    "*/", "'", '"', "(", ")", " FROM t", "DROP TABLE t", "Answer: ", "a", " ", "\t", "\0", "\ud800", "é", "0", "\r",
+]  # fmt: skip
+
+
+def assemble(rng: random.Random) -> str:
+    return "".join(rng.choice(_BITS) for _ in range(rng.randint(0, 40)))
+
+
+def test_any_text_will_do() -> None:
+    rng = random.Random(0)
+    for _ in range(5000):
+        found = extract(assemble(rng))
+        assert found is None or found == found.strip()
+
+
+@given(st.text(max_size=300))
+def test_what_is_found_is_in_the_text(text: str) -> None:
+    found = extract(text)
+    assert found is None or found in text
+
+
+@pytest.mark.parametrize(
+    "bit",
+    [
+        "(", "```\n", "`", "SELECT ", "SELECT\n", "\n\n", ";\n", "with ", "WITH x AS (", " ", "\n ", "/*", "/**/", "--\n",
+        "A: ", "a ", "Answer: SELECT 1;\n\n", "`SELECT ", "~~~", "( ", "\t(", "UPDATE a", "SET a ", "DROP ", "WITH\n",
+    ],
+)  # fmt: skip
+def test_time_is_linear(bit: str) -> None:
+    text = bit * (200_000 // len(bit))
+    begun = time.process_time()
+    extract(text)
+    is_query(text)
+    assert time.process_time() - begun < 0.6
