@@ -18,13 +18,15 @@ from halo_verifier_sympy import numeric
 from halo_verifier_sympy.compare import Fast, Terms, difference, infinite, within
 from halo_verifier_sympy.parser import parse
 from halo_verifier_sympy.poly import Unsettled
-from halo_verifier_sympy.tree import ZERO, Refused, Tree, symbols
+from halo_verifier_sympy.tree import ZERO, Refused, Tree, substituted, symbols
 
 _FUNCTIONS: Mapping[str, Any] = {
     "ln": sympy.log, "abs": sympy.Abs, "ceil": sympy.ceiling, "min": sympy.Min, "max": sympy.Max,
     "gcd": sympy.gcd, "lcm": sympy.lcm,
 }  # fmt: skip
 _SPACES = {"R": S.Reals, "N": S.Naturals, "Z": S.Integers, "Q": S.Rationals, "C": S.Complexes}
+_PLACES = [[("num", 7 + 3 * n, 5 + 2 * k) for n in range(12)] for k in range(4)]
+"""Values of variables at which one constant factor is looked for."""
 _MAX_EXPONENT = 10_000
 _MAX_ARGUMENT = 1000
 """Of a factorial or a binomial coefficient."""
@@ -74,15 +76,14 @@ class Exact:
             return self._fast.proportional(gold, answer, positive)
         except Unsettled:
             pass
-        if self.vanishes(gold) or self.vanishes(answer):
-            return False
-        one, two = self._sympy(gold), self._sympy(answer)
-        factor = sympy.simplify(two / one)
-        if factor.free_symbols:
-            factor = sympy.simplify(sympy.expand_trig(sympy.factor(factor)))
-        if factor.free_symbols or not factor.is_finite or factor.is_zero is not False:
-            return False
-        return bool(factor.is_positive) if positive else True
+        for place in _PLACES:
+            at = dict(zip(sorted(symbols(gold) | symbols(answer)), place, strict=False))
+            one, two = substituted(gold, at), substituted(answer, at)
+            if numeric.differ(ZERO, one, self._assume):
+                if not self.equal(("mul", (gold, two)), ("mul", (answer, one))) or self.vanishes(two):
+                    return False
+                return not positive or numeric.positive(("div", two, one))
+        return False
 
     def vanishes(self, tree: Tree) -> bool:
         """Whether an expression can be shown to be zero."""

@@ -125,6 +125,8 @@ class _Comparison:
 
     def difference(self, gold: Tree, answer: Tree) -> str:
         """Compare two answers."""
+        if (wanted := _conditions(gold)) and (given := _conditions(answer)):
+            return self._relations(wanted, given, kind(answer))
         if self._terms.names and gold[0] != "rel" and answer[0] == "rel":
             return self._unnamed(gold, answer)
         if self._terms.names and answer[0] == "list" and not (gold[0] == "list" and gold[2][0][0] == "rel"):
@@ -135,8 +137,6 @@ class _Comparison:
             return self._amounts(gold, answer)
         if {gold[0], answer[0]} <= _REAL_SETS and (gold[0] in _REGIONS or answer[0] in _REGIONS):
             return self._regions(gold, answer)
-        if (wanted := _conditions(gold)) and (given := _conditions(answer)):
-            return self._relations(wanted, given, kind(answer))
         if gold[0] != answer[0]:
             return f"{kind(answer)}, not {kind(gold)}"
         compare: Callable[[Tree, Tree], str] = getattr(self, f"_{gold[0]}")
@@ -350,7 +350,7 @@ class Fast:
         return within(wanted, given, terms)
 
     def proportional(self, gold: Tree, answer: Tree, positive: bool) -> bool:
-        """Whether answer / gold is a rational number other than zero."""
+        """Whether answer / gold is a constant other than zero, where normal forms show it to be rational or none."""
         one, two, normal = _forms(gold, answer)
         wanted = poly.multiply(one.above, two.below, normal.work)
         given = poly.multiply(two.above, one.below, normal.work)

@@ -5,28 +5,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from halo_verifier_sympy.tree import EXPRESSIONS, Refused, Tree, symbols, walk
+from halo_verifier_sympy.tree import EXPRESSIONS, Refused, Tree, children, symbols, walk
 
-Form = Literal["any", "evaluated", "expanded"]
+Form = Literal["any", "evaluated", "expanded", "solved"]
+FORMS: tuple[Form, ...] = ("any", "evaluated", "expanded", "solved")
 
 
 def check_form(tree: Tree, form: Form) -> None:
     """Raise `Refused` unless `tree` has the form.
 
-    evaluated: no operation of two rational numbers is left, but for one fraction bar; nor an equation to solve
-    for what was asked. expanded: evaluated, and sums are of different products of powers of variables.
+    evaluated: no operation of two rational numbers is left, but for one fraction bar. expanded: evaluated, and
+    sums are of different products of powers of variables. solved: evaluated, and each equation or inequality
+    has a variable alone in it, as in x = 2y or 1 < x < 3.
     """
     if form == "any":
         return
     for part in walk(tree):
         if part[0] in EXPRESSIONS and _left_to_do(part):
             raise Refused("a calculation that is not worked out")
+        if form == "solved" and part[0] == "rel" and not _is_solved(part[2]):
+            raise Refused("a relation that is not solved")
     if form == "expanded":
         for part in _tops(tree):
             _check_expanded(part)
+
+
+def _is_solved(sides: Sequence[Tree]) -> bool:
+    alone = [side for side in sides if side[0] == "sym"]
+    return len(alone) == 1 and not any(alone[0][1] in symbols(side) for side in sides if side is not alone[0])
 
 
 def _left_to_do(tree: Tree) -> bool:
@@ -59,8 +68,6 @@ def _is_rational(tree: Tree) -> bool:
 
 def _tops(tree: Tree) -> Iterator[Tree]:
     """Yield the outermost expressions."""
-    from halo_verifier_sympy.tree import children
-
     if tree[0] in EXPRESSIONS:
         yield tree
     else:

@@ -45,6 +45,12 @@ def number(tree: Tree, digits: int = 40) -> Any:
     return value
 
 
+def positive(tree: Tree) -> bool:
+    """Whether an expression without variables is a positive number."""
+    value = number(tree)
+    return mpmath.im(value) == 0 and bool(mpmath.re(value) > 0)
+
+
 def _apart(one: Any, two: Any) -> bool:
     """Whether two values differ by more than rounding could explain."""
     return bool(abs(one - two) > mpmath.mpf(10) ** -25 * (abs(one) + abs(two)))

@@ -23,7 +23,7 @@ Answers, of expressions and of each other:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 Tree: TypeAlias = tuple[Any, ...]
@@ -109,13 +109,19 @@ def symbols(tree: Tree) -> frozenset[str]:
     return found - {tree[1]} if tree[0] == "builder" else found
 
 
+def substituted(tree: Tree, values: Mapping[str, Tree]) -> Tree:
+    """Return `tree` with free variables replaced."""
+    if tree[0] == "sym":
+        return values.get(tree[1], tree)
+    inner = {name: value for name, value in values.items() if name != tree[1]}
+    if tree[0] == "builder":
+        return mapped(tree, lambda part: substituted(part, inner))
+    if tree[0] in OPEN_FORMS:
+        outer = (part and substituted(part, values) for part in tree[2:-1])
+        return (*tree[:2], *outer, substituted(tree[-1], inner))
+    return mapped(tree, lambda part: substituted(part, values))
+
+
 def rename(tree: Tree, old: str, new: str) -> Tree:
     """Return `tree` with the free variable `old` called `new`."""
-    if tree == ("sym", old):
-        return ("sym", new)
-    if tree[0] == "builder" and tree[1] == old:
-        return tree
-    if tree[0] in OPEN_FORMS and tree[1] == old:
-        outer = (part if part is None else rename(part, old, new) for part in tree[2:-1])
-        return (*tree[:2], *outer, tree[-1])
-    return mapped(tree, lambda part: rename(part, old, new))
+    return substituted(tree, {old: ("sym", new)})

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from importlib.metadata import version
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -19,18 +19,16 @@ from halo_verifier_sympy import demo
 from halo_verifier_sympy.attacks import ATTACKS
 from halo_verifier_sympy.compare import Assume, Fast, Terms, difference
 from halo_verifier_sympy.extract import Where, answers
-from halo_verifier_sympy.forms import Form, check_form
+from halo_verifier_sympy.forms import FORMS, check_form
 from halo_verifier_sympy.mutants import mutants
 from halo_verifier_sympy.parser import parse
 from halo_verifier_sympy.poly import Unsettled
 from halo_verifier_sympy.tree import Refused, Tree, Unreadable, walk
 from halo_verifier_sympy.words import same_words
 
-Kind = Literal["value", "choice", "text"]
-
 _CHOICES = {
     "kind": ("value", "choice", "text"),
-    "form": ("any", "evaluated", "expanded"),
+    "form": FORMS,
     "assume": ("complex", "real", "positive"),
 }
 _FLAGS = ("ordered", "units", "names", "open_forms")
@@ -52,7 +50,7 @@ class Sympy(Verifier):
     r"""Reads a completion's final answer and compares it with the reference: kinds first, then exact values.
 
     A prompt's reference is `{"answer": "\\frac{1}{2}"}`, in LaTeX or plain notation. Further keys say what else
-    the task says: `kind` (value, choice, text), `form` (any, evaluated, expanded), `rtol` and `atol`,
+    the task says: `kind` (value, choice, text), `form` (any, evaluated, expanded, solved), `rtol` and `atol`,
     `ordered` for lists without brackets, `units`, `names`, `open_forms`, and `assume` (complex, real, positive)
     for what variables stand for.
 
@@ -223,6 +221,3 @@ def _problem(reference: Mapping[str, Any]) -> str:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:80] + "...")
-
-
-__all__ = ["Form", "Kind", "Sympy"]

@@ -35,7 +35,7 @@ def _plain(text: str) -> str:
     if len(text) > _MAX:
         raise Unreadable(f"more than {_MAX} characters")
     text = unicodedata.normalize("NFKC", _WRAPPED.sub(r"\1", text.strip().strip("$")))
-    words = " ".join(text.split()).removesuffix(".")
+    words = " ".join(text.split()).removesuffix(".").strip()
     if not words or not re.fullmatch(r"[\x20-\x7e\u00c0-\u024f]+", words):
         raise Unreadable("no word, or one with unusual characters")
     return words

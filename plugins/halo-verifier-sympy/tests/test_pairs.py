@@ -1,0 +1,38 @@
+"""Equal answers in varied notation are taken, their near misses are not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.types import Prompt, Status
+from halo_verifier_sympy import Sympy
+
+LINES = Path(__file__).with_name("pairs.txt").read_text(encoding="utf-8").splitlines()
+
+
+def _pairs() -> list[tuple[str, str, str, dict[str, Any]]]:
+    rows = [line.split(" ;; ") for line in LINES if line and not line.startswith("#")]
+    return [(gold, same, near, json.loads(rest[0]) if rest else {}) for gold, same, near, *rest in rows]
+
+
+def _split(extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    options = {key: value for key, value in extra.items() if key == "thousands"}
+    return options, {key: value for key, value in extra.items() if key not in options}
+
+
+def test_there_are_enough() -> None:
+    assert len(_pairs()) >= 150
+
+
+@pytest.mark.parametrize(("gold", "same", "near", "extra"), _pairs())
+def test_equal_is_taken_and_near_is_not(check: Any, gold: str, same: str, near: str, extra: dict[str, Any]) -> None:
+    options, reference = _split(extra)
+    Sympy(**options).check_prompt(Prompt("p", "task", reference={"answer": gold, **reference}))
+    verdict = check(gold, same, options, **reference)
+    assert verdict.status is Status.PASS, verdict.detail
+    verdict = check(gold, near, options, **reference)
+    assert verdict.status is Status.FAIL
+    if not any(mark in same + gold for mark in ("pm", "=", "\\in ", "sum")):
+        assert check(same, gold, options, **reference).status is Status.PASS, "equality goes both ways"
