@@ -70,7 +70,7 @@ def canonical(value: Any) -> str:
 
     The order of keys does not count. A `Decimal` is like nothing that `json.loads` returns.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_unlike_any)
+    return _ENCODER.encode(value)
 
 
 def _measure(text: str, limits: Limits) -> None:
@@ -167,3 +167,4 @@ _DECODERS = {
     "exact": _decoder(_exact_integer, _exact_real),
     "value": _decoder(_integer_by_value, _real_by_value),
 }
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_unlike_any)

@@ -66,7 +66,7 @@ class JSONSchema(Verifier):
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         """Judge `completion`; see `Verifier.check`."""
-        begun, cpu = time.perf_counter(), time.thread_time()
+        begun = time.perf_counter()
         rules = self._rules()
         try:
             task = task_of(prompt.reference, rules)
@@ -85,7 +85,6 @@ class JSONSchema(Verifier):
             found.stage,
             score=found.score,
             detail=found.detail,
-            cpu_seconds=time.thread_time() - cpu,
             wall_seconds=time.perf_counter() - begun,
         )
 
