@@ -1,7 +1,75 @@
-"""Programs that try to be paid without being right."""
+"""Programs that try to be paid without being right, each named by what it tries.
+
+`Attack.stage` is the furthest that an honest wrong answer of the kind gets: a program that is well-formed and
+prints nonsense is `wrong`, one that reads a file at compile time does not compile.
+"""
 
 from __future__ import annotations
 
-from halo_core.drivers import Attack
+import functools
+import re
+from importlib import resources
 
-ALL: tuple[Attack, ...] = ()
+from halo_core.drivers import Attack
+from halo_core.types import Prompt, Stage
+
+SUM = Prompt(
+    "attack-sum",
+    "Read two integers and print their sum.",
+    reference={
+        "tests": [
+            {"stdin": "3 4\n", "stdout": "7\n"},
+            {"stdin": "-3 4\n", "stdout": "1\n"},
+            {"stdin": "123 456\n", "stdout": "579\n"},
+        ]
+    },
+)
+ADD = Prompt(
+    "attack-add",
+    "Write a C function int add(int a, int b) that returns the sum.",
+    reference={
+        "harness": "#include <stdio.h>\nint add(int, int);\nint main(void) {\n    int a, b;\n"
+        '    while (scanf("%d %d", &a, &b) == 2) printf("%d\\n", add(a, b));\n    return 0;\n}\n',
+        "symbols": ["int add(int, int)"],
+        "tests": [{"stdin": "3 4\n-3 4\n", "stdout": "7 1"}, {"stdin": "123 456\n", "stdout": "579"}],
+    },
+)
+TOTAL = Prompt(
+    "attack-total",
+    "Write a C++ function int total(const std::vector<int>& v) that returns the sum of the elements.",
+    reference={
+        "harness": "#include <iostream>\n#include <vector>\nint total(const std::vector<int>& v);\n"
+        "int main() {\n    std::vector<int> v;\n    for (int x; std::cin >> x;) v.push_back(x);\n"
+        "    std::cout << total(v) << std::endl;\n}\n",
+        "symbols": ["int total(const std::vector<int>& v)"],
+        "tests": [{"stdin": "3 4 5\n", "stdout": "12"}, {"stdin": "-7\n", "stdout": "-7"}],
+    },
+)
+NO_LOOP = Prompt(
+    "attack-no-loop",
+    "Read n and print 1 + 2 + ... + n, without a loop.",
+    reference={
+        "tests": [{"stdin": "4\n", "stdout": "10"}, {"stdin": "10\n", "stdout": "55"}],
+        "forbid": [r"\b(for|while|do|goto)\b"],
+    },
+)
+UNTESTED = Prompt("attack-untested", "Read two integers and print their sum.")
+
+_PROMPTS = {prompt.id: prompt for prompt in (SUM, ADD, TOTAL, NO_LOOP, UNTESTED)}
+_CASE = re.compile(r"^==== (.+), (\w+): (.+)\n", re.MULTILINE)
+
+
+@functools.cache
+def load() -> tuple[Attack, ...]:
+    """Return the cases in `attacks.txt`, in its order.
+
+    Each has a line `==== PROMPT, STAGE: NAME` above it. The one on a prompt without tests that should reach
+    `untested` is a right answer: not even that may pass there.
+    """
+    text = resources.files(__package__).joinpath("attacks.txt").read_text(encoding="utf-8")
+    _, *parts = _CASE.split(text)
+    cases = zip(parts[::4], parts[1::4], parts[2::4], parts[3::4], strict=True)
+    return tuple(
+        Attack(name, _PROMPTS[f"attack-{prompt}"], code.strip("\n") + "\n", Stage(stage))
+        for prompt, stage, name, code in cases
+    )

@@ -128,7 +128,7 @@ class GCC(Verifier):
 
     def attacks(self) -> Sequence[Attack]:
         """Return programs that try to be paid without being right."""
-        return attacks.ALL
+        return attacks.load()
 
     def preflight(self) -> None:
         """Raise a `PluginError` unless the compiler builds a program and the program runs."""
