@@ -1,58 +1,50 @@
-"""kill -9 at every point at which something is made durable, then going on: nothing may differ.
+"""kill -9, a full disk, a broken one and a torn write, at the steps by which a run is made durable; then going on.
 
-A helper process forks a run that kills itself before its n-th sync or rename, forks another that goes on,
-and compares what the two leave with what a run leaves that was not killed. Then it kills runs at random.
+A helper process has `faults.c` preloaded. It forks a run that meets the fault at its n-th write, sync, cut or
+rename, forks another that goes on, and compares what the two leave with what a run leaves that met none. Then
+it kills runs at random moments. HALO_KILL_STRIDE=1 tries every step, HALO_KILL_SEED chooses the moments.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-HELPER = r'''
-import gc, json, os, random, signal, sys, time
+import pytest
+
+HELPER = r"""
+import ctypes, errno, gc, io, json, os, random, signal, sys, time, contextlib
 from pathlib import Path
+from halo_core.errors import RunError
+from halo_core.ledger import Ledger
+from halo_core.ledger.compare import compare
 from halo_core.loop import run_cycles
-from halo_core.testing import FakeGenerator, FakeVerifier, fake_run
+from halo_core.testing import FakeGenerator, fake_run
 
-def contents(directory):
-    found = {}
-    for path in sorted(directory.rglob("*")):
-        if path.is_file():
-            text = path.read_text()
-            if path.name == "report.json":
-                row = json.loads(text)
-                row.pop("seconds")
-                text = json.dumps(row)
-            found[str(path.relative_to(directory))] = text
-    return found
+disk = ctypes.CDLL(os.environ["LD_PRELOAD"])
+seed, stride, trials = map(int, sys.argv[2:5])
+root = Path(os.environ["HALO_FAULT_UNDER"])
 
 def run(directory, pause=0.0):
     options = {"prompts": 4, "heldout": 2, "cycles": 2, "samples_per_prompt": 2}
     generator = FakeGenerator(batch=4, seconds=pause)
-    run_cycles(*fake_run(directory, generator=generator, verifier=FakeVerifier(seconds=pause / 4), **options))
-
-def dying_at(count):
-    """Have the process kill itself before its `count`-th durable step."""
-    left = [count]
-    def step(real):
-        def call(*arguments):
-            left[0] -= 1
-            if left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return real(*arguments)
-        return call
-    os.fsync = step(lambda descriptor: None)
-    Path.rename = step(Path.rename)
+    current, hooks = fake_run(directory, generator=generator, **options)
+    with contextlib.closing(current.ledger):
+        run_cycles(current, hooks)
 
 def child(work):
     pid = os.fork()
     if pid == 0:
         try:
             work()
+        except RunError as error:
+            Path(sys.argv[1]).write_text(json.dumps([str(error), error.hint]))
+            os._exit(3)
         except BaseException:
             import traceback
             traceback.print_exc()
@@ -63,49 +55,97 @@ def child(work):
 def ended(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
+def files(place):
+    return {str(p.relative_to(place)): p.read_bytes() for p in place.glob("cycles/*/adapter/*")}
+
+def is_whole(place):
+    one, other = Ledger(root / "whole"), Ledger(place)
+    with contextlib.closing(one), contextlib.closing(other):
+        return all(part.same for part in compare(one, other)) and files(place) == files(root / "whole")
+
+def batches(place):
+    if not (place / "run.yaml").exists():
+        return 0
+    with contextlib.closing(Ledger(place)) as ledger, ledger.reading() as db:
+        return db.execute("SELECT ifnull(sum(batches), 0) FROM rounds").fetchone()[0]
+
 gc.freeze()
-root = Path(sys.argv[1])
-os.fsync = lambda descriptor: None
 assert ended(child(lambda: run(root / "whole"))) == 0
-whole = contents(root / "whole")
-wrong, points, killed = [], 0, 0
+reader, writer = os.pipe()
+pid = child(lambda: (disk.halo_fault(0, 0, 0), run(root / "count"), os.write(writer, str(disk.halo_steps()).encode())))
+assert ended(pid) == 0
+steps = int(os.read(reader, 20))
+result = {"steps": steps, "wrong": [], "met": {}, "said": [], "killed": 0}
 
-while True:
-    points += 1
-    place = root / f"step-{points}"
-    code = ended(child(lambda: (dying_at(points), run(place))))
-    if code == 0:
-        break
-    assert code == -signal.SIGKILL, code
-    if ended(child(lambda: run(place))) != 0 or contents(place) != whole:
-        wrong.append(place.name)
+FAULTS = {"kill": ("k", 0), "torn": ("t", 0), "full": ("f", errno.ENOSPC), "broken": ("e", errno.EIO)}
+source = random.Random(seed)
+for name, (how, code) in FAULTS.items():
+    first = source.randrange(stride) + 1
+    for step in range(first, steps + 1, stride if name == "kill" else 2 * stride):
+        place = root / f"{name}-{step}"
+        code_of = ended(child(lambda: (disk.halo_fault(step, ord(how), code), run(place))))
+        assert code_of in ((0, -signal.SIGKILL) if how in "kt" else (0, 3)), (name, step, code_of)
+        if code_of == 3:
+            said = json.loads(Path(sys.argv[1]).read_text())
+            if said not in result["said"]:
+                result["said"].append(said)
+        result["met"][name] = result["met"].get(name, 0) + (code_of != 0)  # the last steps are not always taken
+        there = batches(place)
+        if ended(child(lambda: run(place))) != 0 or not is_whole(place) or batches(place) < there:
+            result["wrong"].append(place.name)
 
-source = random.Random(int(sys.argv[2]))
-for trial in range(int(sys.argv[3])):  # anywhere, several times over
+for trial in range(trials):  # anywhere, several times over
     place = root / f"random-{trial}"
     while True:
         pid = child(lambda: run(place, 0.002))
-        time.sleep(source.uniform(0.0, 0.06))
+        time.sleep(source.uniform(0.0, 0.1))
         os.kill(pid, signal.SIGKILL)
         code = ended(pid)
         assert code in (0, -signal.SIGKILL), code
-        killed += code != 0
+        result["killed"] += code != 0
         if code == 0:
             break
-    if contents(place) != whole:
-        wrong.append(place.name)
-print(json.dumps({"wrong": wrong, "points": points, "killed": killed, "files": len(whole)}))
-'''
+    if not is_whole(place):
+        result["wrong"].append(place.name)
+print(json.dumps(result))
+"""
 
 
-def test_killed_anywhere_and_gone_on_with_a_run_is_the_same(tmp_path: Path) -> None:
-    seed = os.environ.get("HALO_KILL_SEED", "0")
+@pytest.fixture(scope="module")
+def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`faults.c`, compiled."""
+    if shutil.which("gcc") is None:
+        pytest.skip("a C compiler is needed to make the disk fail")
+    library = tmp_path_factory.mktemp("faults") / "faults.so"
+    source = Path(__file__).with_name("faults.c")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+def trial(disk: Path, place: Path, *, stride: int, trials: int) -> dict[str, Any]:
+    under = place / "runs"
+    under.mkdir()
+    environment = os.environ | {"LD_PRELOAD": str(disk), "HALO_FAULT_UNDER": str(under)}
+    arguments = [place / "said.json", os.environ.get("HALO_KILL_SEED", "0"), stride, trials]
     done = subprocess.run(
-        [sys.executable, "-c", HELPER, str(tmp_path), seed, "2"], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", HELPER, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr
-    got = json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def test_after_any_fault_a_run_that_is_gone_on_with_is_the_same(disk: Path, tmp_path: Path) -> None:
+    stride = int(os.environ.get("HALO_KILL_STRIDE", "11"))
+    got = trial(disk, tmp_path, stride=stride, trials=2)
     assert got["wrong"] == []
-    assert got["points"] > 40, "every sync and rename of a run of two cycles"
+    assert got["steps"] > 100, "every write, sync, cut and rename of a run of two cycles"
+    assert all(met > 5 for met in got["met"].values()), got["met"]
     assert got["killed"] >= 2
-    assert got["files"] >= 18, "prompts, configuration and three cycles"
+    reasons = {message.rpartition(": ")[2] for message, _ in got["said"]}
+    assert reasons == {"No space left on device", "Input/output error"}
+    assert all("what was written is kept" in hint for _, hint in got["said"])

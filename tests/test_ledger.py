@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import datetime
-import errno
-import json
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halo_core.errors import RunError
-from halo_core.ledger import Ledger
+from halo_core.ledger import Ledger, schema
+from halo_core.ledger.compare import compare
+from halo_core.ledger.rows import pack_tokens, unpack_tokens
 from halo_core.types import Completion, CycleReport, Prompt, Rates, Sample, Stage, Status, TrainStats, Verdict
 
 PROMPTS = [
@@ -39,19 +42,24 @@ def ledger(tmp_path: Path) -> Ledger:
     return begun(Ledger(tmp_path / "run"))
 
 
-def begun(ledger: Ledger) -> Ledger:
-    ledger.begin(
-        {"verifier": [{"name": "gcc"}], "cycles": 2}, [{"kind": "verifier"}], PROMPTS[:2], PROMPTS[2:]
-    )
+def begun(ledger: Ledger, **fingerprints: str) -> Ledger:
+    config = {"verifier": [{"name": "gcc"}], "cycles": 2}
+    ledger.begin(config, [PLUGIN], PROMPTS[:2], PROMPTS[2:], {}, fingerprints or {"gcc": "gcc 12"})
     return ledger
 
 
+PLUGIN = {"kind": "verifier", "name": "gcc", "distribution": "halo-verifier-gcc", "version": "1"}
+
+
 def test_a_run_reads_back_as_it_was_begun(ledger: Ledger) -> None:
+    ledger.close()
     assert ledger.exists
     assert ledger.config() == {"verifier": [{"name": "gcc"}], "cycles": 2}
     assert ledger.prompts("train") == PROMPTS[:2]
     assert ledger.prompts("heldout") == PROMPTS[2:]
-    assert json.loads((ledger.directory / "plugins.json").read_text()) == [{"kind": "verifier"}]
+    assert ledger.plugins() == [PLUGIN]
+    assert ledger.fingerprints() == {"gcc": "gcc 12"}
+    assert [kind for _, kind, _ in ledger.events()] == ["begun"]
     assert not list(ledger.directory.rglob("*.partial"))
 
 
@@ -68,22 +76,22 @@ def test_what_json_cannot_hold_is_kept_as_text(tmp_path: Path) -> None:
 
 
 def test_a_run_exists_once_everything_of_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger, write = Ledger(tmp_path / "run"), Ledger._write
-    for cut in range(4):
+    ledger, rename = Ledger(tmp_path / "run"), Path.rename
+    for cut in range(3):
         calls = iter(range(10))
 
-        def stop(self: Ledger, name: str, text: str, cut: int = cut, calls: Any = calls) -> None:
+        def stop(path: Path, target: Path, cut: int = cut, calls: Any = calls) -> None:
             if next(calls) == cut:
                 raise KeyboardInterrupt
-            write(self, name, text)
+            rename(path, target)
 
-        monkeypatch.setattr(Ledger, "_write", stop)
-        with pytest.raises(KeyboardInterrupt):
-            begun(ledger)
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "rename", stop)
+            with pytest.raises(KeyboardInterrupt):
+                begun(ledger)
         assert not ledger.exists
         ledger.check_unused()
-    monkeypatch.setattr(Ledger, "_write", write)
-    assert begun(ledger).exists
+    assert begun(ledger).prompts("train") == PROMPTS[:2], "and what was left is begun over"
 
 
 def test_a_directory_that_holds_something_else_is_not_used(tmp_path: Path) -> None:
@@ -95,74 +103,174 @@ def test_a_directory_that_holds_something_else_is_not_used(tmp_path: Path) -> No
     assert "--output" in caught.value.hint
 
 
+# Samples
+
+
 def test_batches_read_back_in_order(ledger: Ledger) -> None:
     batches = [
         [sample(PROMPTS[0], 0, "é\u2028\n\0"), sample(PROMPTS[1], 0, score=0.5, warnings=2, detail="d\nd")],
-        [sample(PROMPTS[0], 1, "\ud800", cpu_seconds=0.25, wall_seconds=0.5, sandbox="strong")],
+        [],
+        [
+            sample(
+                PROMPTS[0], 1, "\ud800", cpu_seconds=0.25, wall_seconds=0.5, sandbox="strong", detail="\udfff"
+            )
+        ],
+        [sample(PROMPTS[1], 1, integrity="shared-process")],
     ]
     for batch in batches:
         ledger.append(1, "train", batch)
     ledger.append(1, "heldout", [sample(PROMPTS[2], 0)])
+    ledger.close()
     assert ledger.batches(1, "train", PROMPTS) == batches
     assert ledger.batches(1, "heldout", PROMPTS) == [[sample(PROMPTS[2], 0)]]
     assert ledger.batches(2, "train", PROMPTS) == []
 
 
 @settings(max_examples=40)
-@given(st.text(), st.lists(st.integers(0, 2**31)), st.none() | st.floats(allow_nan=False))
+@given(st.text(), st.lists(st.integers(0, 2**40)), st.none() | st.floats(allow_nan=False))
 def test_any_completion_reads_back(text: str, ids: list[int], logprob: float | None) -> None:
-    import tempfile
-
     with tempfile.TemporaryDirectory() as place:
-        kept = Sample(
-            PROMPTS[0], Completion("a", 0, text, (), tuple(ids), "stop", logprob), Verdict("fail", "wrong")
-        )
-        Ledger(Path(place)).append(1, "train", [kept])
-        assert Ledger(Path(place)).batches(1, "train", PROMPTS) == [[kept]]
+        ledger = begun(Ledger(Path(place)))
+        completion = Completion("a", 0, text, tuple(ids), tuple(ids), "stop", logprob)
+        kept = Sample(PROMPTS[0], completion, Verdict(Status.FAIL, Stage.WRONG))
+        ledger.append(1, "train", [kept])
+        assert ledger.batches(1, "train", PROMPTS) == [[kept]]
+        ledger.close()
 
 
-def whole_and_torn(ledger: Ledger) -> tuple[Path, bytes, bytes]:
-    """Write three batches; return the file, the first two lines and the third."""
+@pytest.mark.parametrize("largest", [0, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**63 - 1])
+def test_tokens_take_as_little_room_as_they_can(largest: int) -> None:
+    blob = pack_tokens([1, largest, 0])
+    assert unpack_tokens(blob) == (1, largest, 0)
+    assert len(blob) == 1 + 3 * next(width for width in (1, 2, 4, 8) if largest < 256**width)
+    assert unpack_tokens(pack_tokens([])) == ()
+
+
+def test_contexts_are_kept_once(ledger: Ledger) -> None:
+    for batch in range(3):
+        ledger.append(1, "train", [sample(PROMPTS[0], 2 * batch + n) for n in range(2)])
+    with ledger.reading() as db:
+        assert db.execute("SELECT count(*) FROM contexts").fetchone() == (1,)
+
+
+def three(ledger: Ledger) -> None:
     for index in range(3):
-        ledger.append(1, "train", [sample(PROMPTS[0], index)])
-    path = ledger.cycle_directory(1) / "samples.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    return path, b"".join(lines[:2]), lines[2]
+        ledger.append(1, "train", [sample(PROMPTS[0], index, f"text {index}")])
 
 
-def test_a_torn_last_line_is_dropped_and_appended_after(ledger: Ledger) -> None:
-    path, whole, last = whole_and_torn(ledger)
-    for keep in range(len(last)):
-        path.write_bytes(whole + last[:keep])
-        assert [b[0].completion.index for b in ledger.batches(1, "train", PROMPTS)] == [0, 1], keep
-        assert path.read_bytes() == whole
-    ledger.append(1, "train", [sample(PROMPTS[0], 2)])
-    assert path.read_bytes() == whole + last
+def indices(ledger: Ledger) -> list[int]:
+    return [batch[0].completion.index for batch in ledger.batches(1, "train", PROMPTS)]
 
 
-@pytest.mark.parametrize("rest", [b"\0\0\0\0", b"\0\0\0\n", b"[[\xff\n", b"[]]\n", b"\n"])
-def test_what_a_power_cut_leaves_is_dropped(ledger: Ledger, rest: bytes) -> None:
-    path, whole, _ = whole_and_torn(ledger)
-    path.write_bytes(whole + rest)
-    assert len(ledger.batches(1, "train", PROMPTS)) == 2
-    assert path.read_bytes() == whole
+def test_batches_can_be_dropped_from_the_end(ledger: Ledger) -> None:
+    three(ledger)
+    ledger.keep(1, "train", 1)
+    ledger.append(1, "train", [sample(PROMPTS[0], 7)])
+    assert indices(ledger) == [0, 7]
 
 
-def test_reading_whole_batches_changes_nothing(ledger: Ledger) -> None:
-    path, whole, last = whole_and_torn(ledger)
-    before = path.stat().st_mtime_ns
-    assert len(ledger.batches(1, "train", PROMPTS)) == 3
-    assert path.read_bytes() == whole + last
-    assert path.stat().st_mtime_ns == before
+def test_a_round_that_was_sampled_otherwise_is_not_gone_on_with(ledger: Ledger) -> None:
+    ledger.open_round(1, "train", "abc")
+    three(ledger)
+    ledger.open_round(1, "train", "abc")
+    with pytest.raises(RunError, match=r"cycle 1 \(train\).*other weights") as caught:
+        ledger.open_round(1, "train", "def")
+    assert "--output" in caught.value.hint
 
 
-def test_rewards_record_what_was_left_out_too(ledger: Ledger) -> None:
-    kept = Sample(PROMPTS[0], Completion("a", 0, "x"), Verdict(Status.PASS, Stage.CORRECT), 1.0, 2.0)
-    left = Sample(PROMPTS[0], Completion("a", 1, "x"), Verdict(Status.FAIL, Stage.WRONG), 0.7)
-    error = Sample(PROMPTS[1], Completion("0", 0, "x"), Verdict(Status.ERROR, Stage.INVALID), None)
-    ledger.write_rewards(1, [kept, left, error], [kept])
-    lines = (ledger.cycle_directory(1) / "rewards.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [["a", 0, 1.0, 2.0], ["a", 1, 0.7, 0]]
+# Verdicts
+
+RIGHT, WRONG = Verdict(Status.PASS, Stage.CORRECT, 1.0), Verdict(Status.FAIL, Stage.WRONG, cpu_seconds=0.5)
+ERROR = Verdict(Status.ERROR, Stage.INVALID, detail="no compiler")
+
+
+def judged(ledger: Ledger, index: int, text: str, verdict: Verdict, prompt: Prompt = PROMPTS[0]) -> None:
+    """Put a sample into the ledger as the loop does."""
+    (verdict,) = ledger.remember([prompt], [text], [verdict])
+    completion = Completion(prompt.id, index, text)
+    ledger.append(1, "train", [Sample(prompt, completion, verdict)])
+
+
+def verdicts(ledger: Ledger) -> int:
+    with ledger.reading() as db:
+        return int(db.execute("SELECT count(*) FROM verdicts").fetchone()[0])
+
+
+def test_a_verdict_is_recalled_by_prompt_and_text(ledger: Ledger) -> None:
+    judged(ledger, 0, "x", WRONG)
+    ledger.close()
+    assert ledger.recall([PROMPTS[0], PROMPTS[0], PROMPTS[1]], ["x", "y", "x"]) == [WRONG, None, None]
+    judged(ledger, 1, "x", WRONG)
+    assert verdicts(ledger) == 1, "kept once"
+
+
+def test_what_is_not_on_disk_yet_is_recalled_too(ledger: Ledger) -> None:
+    ledger.remember([PROMPTS[0]], ["x"], [WRONG])
+    assert ledger.recall([PROMPTS[0]], ["x"]) == [WRONG]
+    slower = Verdict(Status.FAIL, Stage.WRONG, cpu_seconds=0.75)
+    assert ledger.remember([PROMPTS[0]], ["x"], [slower]) == [WRONG], "the first holds"
+
+
+@pytest.mark.parametrize("status", [Status.ERROR, Status.INCONCLUSIVE])
+def test_what_says_nothing_about_the_completion_is_not_recalled(ledger: Ledger, status: Status) -> None:
+    verdict = Verdict(status, Stage.INVALID)
+    judged(ledger, 0, "x", verdict)
+    assert ledger.recall([PROMPTS[0]], ["x"]) == [None]
+    assert ledger.batches(1, "train", PROMPTS)[0][0].verdict == verdict
+
+
+def test_another_fingerprint_knows_nothing(ledger: Ledger) -> None:
+    judged(ledger, 0, "x", WRONG)
+    ledger.use_verifiers({"gcc": "gcc 13"})
+    assert ledger.recall([PROMPTS[0]], ["x"]) == [None]
+    judged(ledger, 1, "x", RIGHT)
+    assert [batch[0].verdict for batch in ledger.batches(1, "train", PROMPTS)] == [WRONG, RIGHT]
+    ledger.use_verifiers({"gcc": "gcc 12"})
+    assert ledger.recall([PROMPTS[0]], ["x"]) == [WRONG]
+
+
+def test_each_prompt_is_judged_by_its_own_verifier(tmp_path: Path) -> None:
+    ledger = begun(Ledger(tmp_path / "run"), sql="sqlite 3", gcc="gcc 12")  # the first prompt names gcc
+    for prompt in PROMPTS[:2]:
+        judged(ledger, 0, "x", WRONG, prompt)
+    ledger.use_verifiers({"sql": "sqlite 4", "gcc": "gcc 12"})
+    assert ledger.recall(PROMPTS[:2], ["x", "x"]) == [WRONG, None]
+
+
+def test_what_a_plugin_made_of_a_verdict_is_recorded_and_not_recalled(ledger: Ledger) -> None:
+    ledger.remember([PROMPTS[0]], ["x"], [WRONG])
+    shaped = Verdict(Status.FAIL, Stage.WRONG, score=0.25)
+    ledger.append(1, "train", [Sample(PROMPTS[0], Completion("a", 0, "x"), shaped)])
+    assert ledger.recall([PROMPTS[0]], ["x"]) == [WRONG]
+    assert ledger.batches(1, "train", PROMPTS)[0][0].verdict == shaped
+
+
+def test_a_batch_that_failed_leaves_its_verdicts_to_the_next(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("halo_core.ledger.rows.pack_tokens", lambda ids: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            judged(ledger, 0, "x", WRONG)
+    assert ledger.batches(1, "train", PROMPTS) == []
+    judged(ledger, 0, "y", RIGHT)
+    ledger.close()
+    assert ledger.recall([PROMPTS[0]], ["x"]) == [WRONG]
+
+
+# Rewards, training, cycles
+
+
+def test_rewards_and_what_was_chosen(ledger: Ledger) -> None:
+    kept = Sample(PROMPTS[0], Completion("a", 0, "x"), RIGHT, 1.0, 2.0)
+    left = Sample(PROMPTS[0], Completion("a", 1, "x"), WRONG, 0.7)
+    error = Sample(PROMPTS[1], Completion("0", 0, "x"), ERROR, None)
+    ledger.append(1, "train", [kept, left, error])
+    for _ in range(2):  # a run that is gone on with writes them again
+        ledger.write_rewards(1, [kept, left, error], [kept])
+    with ledger.reading() as db:
+        assert db.execute("SELECT * FROM rewards").fetchall() == [(1, 1.0), (2, 0.7)]
+        assert db.execute("SELECT * FROM selections").fetchall() == [(1, 2.0)]
 
 
 def test_reports_read_back(ledger: Ledger) -> None:
@@ -173,7 +281,14 @@ def test_reports_read_back(ledger: Ledger) -> None:
     ]
     for report in reports:
         ledger.write_report(report)
+    ledger.close()
     assert ledger.reports() == reports
+
+
+def test_reports_of_an_earlier_halo_lack_what_it_did_not_measure(ledger: Ledger) -> None:
+    with ledger.writing() as db:
+        db.execute("INSERT INTO cycles VALUES (0, ?)", ('{"cycle": 0, "lr": 0.5, "gone": 1}',))
+    assert ledger.reports() == [CycleReport(0, lr=0.5)]
 
 
 def test_a_gap_ends_the_history(ledger: Ledger) -> None:
@@ -186,7 +301,7 @@ def test_weights_and_stats_appear_together(ledger: Ledger) -> None:
     assert ledger.trained(1) is None
     ledger.write_trained(1, STATS, lambda place: (place / "weights").write_text("w"))
     assert ledger.trained(1) == STATS
-    assert (ledger.adapter(1) / "weights").read_text() == "w"
+    assert (ledger.check_adapter(1) / "weights").read_text() == "w"
     assert sorted(path.name for path in ledger.cycle_directory(1).iterdir()) == ["adapter"]
 
 
@@ -199,78 +314,172 @@ def test_weights_that_were_half_written_do_not_count(ledger: Ledger) -> None:
         ledger.write_trained(1, STATS, save)
     assert ledger.trained(1) is None
     ledger.write_trained(1, STATS, lambda place: (place / "other").write_text("w"))
-    assert sorted(path.name for path in ledger.adapter(1).iterdir()) == ["other", "train.json"]
+    assert sorted(path.name for path in ledger.adapter(1).iterdir()) == ["other"]
+
+
+def test_weights_that_changed_on_the_disk_are_noticed(ledger: Ledger) -> None:
+    ledger.write_trained(1, STATS, lambda place: (place / "weights").write_text("w"))
+    for change in (
+        lambda place: (place / "weights").write_text("v"),
+        lambda place: (place / "weights").rename(place / "renamed"),
+        shutil.rmtree,
+    ):
+        change(ledger.adapter(1))
+        with pytest.raises(RunError, match="adapter") as caught:
+            ledger.check_adapter(1)
+        assert caught.value.hint
+
+
+def test_the_order_in_which_files_are_saved_is_nothing_to_the_digest(ledger: Ledger) -> None:
+    def save(place: Path, names: str) -> None:
+        for name in names:
+            (place / name).write_text(name)
+
+    for cycle, names in ((1, "ab"), (2, "ba"), (3, "ac")):
+        ledger.write_trained(cycle, STATS, lambda place, names=names: save(place, names))
+    assert ledger.digest(1) == ledger.digest(2) != ledger.digest(3)
 
 
 def test_what_is_written_is_on_the_disk_when_the_call_returns(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with ledger.reading() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: each commit is synced"
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
     place = ledger.cycle_directory(1)
-    ledger.append(1, "train", [sample(PROMPTS[0], 0)])
-    assert synced == [str(place / "samples.jsonl")]
-    synced.clear()
-    ledger.write_report(CycleReport(1))
-    assert synced == [str(place / "report.json.partial"), str(place)], "the file, then the rename"
-    synced.clear()
     ledger.write_trained(1, STATS, lambda where: (where / "weights").write_text("w"))
-    files = {str(place / "adapter.partial" / name) for name in ("weights", "train.json")}
-    assert files <= set(synced[:-1])
-    assert synced[-1] == str(place)
+    assert synced == [str(place / "adapter.partial" / "weights"), str(place / "adapter.partial"), str(place)]
 
 
-def full(*_: Any) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+# Damage
 
 
-Step = Callable[[Ledger], Any]
-STEPS: dict[str, Step] = {
-    "begin": lambda ledger: ledger.begin({"cycles": 9}, [], PROMPTS, []),
-    "append": lambda ledger: ledger.append(1, "train", [sample(PROMPTS[0], 3)]),
-    "rewards": lambda ledger: ledger.write_rewards(1, [], []),
-    "report": lambda ledger: ledger.write_report(CycleReport(0, lr=1.0)),
-    "trained": lambda ledger: ledger.write_trained(
-        1, STATS, lambda place: (place / "weights").write_text("new")
-    ),
-}
+def test_of_a_torn_log_what_was_committed_before_the_tear_is_there(ledger: Ledger, tmp_path: Path) -> None:
+    """Cut, or garble, the end of the write-ahead log, as a power cut may; the database is still open."""
+    three(ledger)
+    log = (ledger.directory / "ledger.db-wal").read_bytes()
+    seen = set()
+    for number, cut in enumerate(range(0, len(log), 1999)):
+        place = tmp_path / str(number)
+        shutil.copytree(ledger.directory, place)
+        for content in (log[:cut], log[:cut] + b"\xa5" * (len(log) - cut)):
+            shutil.copy(ledger.directory / "ledger.db", place)
+            (place / "ledger.db-wal").write_bytes(content)
+            (place / "ledger.db-shm").unlink(missing_ok=True)
+            torn = Ledger(place)
+            with suppress(RunError):  # cut before the first commit there was no run yet
+                got = indices(torn)
+                assert got == [0, 1, 2][: len(got)]
+                seen.add(len(got))
+            torn.close()
+    assert seen == {0, 1, 2}
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_a_full_disk_is_one_line_and_loses_nothing(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    whole_and_torn(ledger)
-    ledger.write_report(CycleReport(0, lr=0.5))
-    ledger.write_trained(1, STATS, lambda place: (place / "weights").write_text("old"))
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(RunError, match="No space left on device") as caught:
-            STEPS[step](ledger)
-    assert str(ledger.directory) in str(caught.value)
+@pytest.mark.parametrize("content", [b"", b"nonsense" * 1000, "garbled"], ids=["empty", "other", "garbled"])
+def test_a_damaged_ledger_is_one_line(ledger: Ledger, content: bytes | str) -> None:
+    three(ledger)
+    ledger.close()
+    if isinstance(content, str):
+        whole = ledger.path.read_bytes()
+        content = whole[:4096] + b"\xa5" * (len(whole) - 4096)
+    ledger.path.write_bytes(content)
+    with pytest.raises(RunError, match=r"ledger\.db is damaged") as caught:
+        ledger.batches(1, "train", PROMPTS)
+    assert "restore it from a copy" in caught.value.hint
+
+
+def test_a_database_of_somebody_else_is_left_alone(ledger: Ledger) -> None:
+    ledger.close()
+    with sqlite3.connect(ledger.path) as db:
+        db.execute("PRAGMA application_id = 7")
+    db.close()
+    with pytest.raises(RunError, match="not of halo"):
+        ledger.prompts("train")
+
+
+def test_a_ledger_that_is_gone_is_one_line(ledger: Ledger) -> None:
+    ledger.close()
+    ledger.path.unlink()
+    with pytest.raises(RunError, match=r"ledger\.db: No such file"):
+        ledger.prompts("train")
+
+
+def test_a_run_of_before_the_ledger_says_so(ledger: Ledger) -> None:
+    ledger.close()
+    ledger.path.unlink()
+    (ledger.directory / "prompts.jsonl").write_text("{}")
+    with pytest.raises(RunError, match="in JSON Lines") as caught:
+        ledger.reports()
+    assert "--output" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3"])
+def test_damaged_figures_are_one_line(ledger: Ledger, text: str) -> None:
+    with ledger.writing() as db:
+        db.execute("INSERT INTO cycles VALUES (0, ?)", (text,))
+        db.execute("INSERT INTO trainings VALUES (1, ?, '')", (text,))
+    for read in (ledger.reports, lambda: ledger.trained(1)):
+        with pytest.raises(RunError, match=r"ledger\.db is damaged"):
+            read()
+
+
+def test_samples_of_prompts_that_the_run_does_not_have_are_one_line(ledger: Ledger) -> None:
+    three(ledger)
+    with pytest.raises(RunError, match=r"ledger\.db is damaged"):
+        ledger.batches(1, "train", PROMPTS[1:])
+
+
+@pytest.mark.parametrize("text", ["", "- a\n", "a: [\n"])
+def test_a_damaged_configuration_is_one_line(ledger: Ledger, text: str) -> None:
+    (ledger.directory / "run.yaml").write_text(text)
+    with pytest.raises(RunError, match=r"run\.yaml is damaged"):
+        ledger.config()
+
+
+def test_a_full_disk_is_one_line_and_the_batch_is_not_half_there(ledger: Ledger) -> None:
+    three(ledger)
+    with ledger.reading() as db:
+        pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {pages}")
+    big = [sample(PROMPTS[0], 3 + n, "x" * 5000) for n in range(10)]
+    with pytest.raises(RunError, match="No space left on device") as caught:
+        ledger.append(1, "train", big)
     assert "what was written is kept" in caught.value.hint
-    assert ledger.config()["cycles"] == 2
-    assert ledger.prompts("train")
-    assert [b[0].completion.index for b in ledger.batches(1, "train", PROMPTS)][:3] == [0, 1, 2]
-    assert ledger.reports() == [CycleReport(0, lr=0.5)]
-    assert (ledger.adapter(1) / "weights").read_text() == "old"
-    STEPS[step](ledger)
+    assert indices(ledger) == [0, 1, 2]
+    with ledger.reading() as db:
+        db.execute(f"PRAGMA max_page_count = {pages + 100}")
+    ledger.append(1, "train", big)
+    assert indices(ledger) == [0, 1, 2, 3], "and then it goes on"
 
 
-def test_weights_that_cannot_be_saved_are_one_line(ledger: Ledger) -> None:
-    with pytest.raises(RunError, match="No space left on device"):
-        ledger.write_trained(1, STATS, full)
+def test_a_disk_that_cannot_be_written_can_be_read(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    three(ledger)
+    ledger.close()
+    opened = sqlite3.connect
+
+    def connect(name: str, **options: Any) -> sqlite3.Connection:
+        if "immutable" not in name:
+            raise sqlite3.OperationalError("unable to open database file")
+        return opened(name, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    assert indices(ledger) == [0, 1, 2]
+    with pytest.raises(RunError, match="Read-only file system") as caught:
+        ledger.append(1, "train", [])
+    assert "--output" in caught.value.hint
 
 
-def test_a_batch_that_did_not_fit_is_not_half_there(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, whole, last = whole_and_torn(ledger)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(RunError):
-            ledger.append(1, "train", [sample(PROMPTS[0], 3)])
-    got = [b[0].completion.index for b in ledger.batches(1, "train", PROMPTS)]
-    assert got in ([0, 1, 2], [0, 1, 2, 3]), "one way or the other, but whole"
-    assert path.read_bytes().startswith(whole + last)
+def test_another_writer_is_one_line(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = sqlite3.connect(ledger.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ledger.reading() as db:
+        db.execute("PRAGMA busy_timeout = 10")
+    with pytest.raises(RunError, match="in use by another process"):
+        ledger.note("x")
+    other.close()
+    ledger.note("x")
 
 
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -283,36 +492,92 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         Ledger(tmp_path / "file" / "run").begin({}, [], PROMPTS, [])
 
 
-@pytest.mark.parametrize("text", ["", "- a\n", "a: [\n"])
-def test_a_damaged_configuration_is_one_line(ledger: Ledger, text: str) -> None:
-    (ledger.directory / "run.yaml").write_text(text)
-    with pytest.raises(RunError, match=r"run\.yaml is damaged"):
-        ledger.config()
+# Versions of the schema
+
+NEXT = "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT);\nALTER TABLE cycles ADD COLUMN mood TEXT;\n"
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"steps": 3}', "[]", "3"])
-def test_damaged_figures_are_one_line(ledger: Ledger, text: str) -> None:
+def test_a_ledger_of_an_earlier_version_is_brought_up_to_date(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three(ledger)
     ledger.write_report(CycleReport(0))
-    ledger.write_trained(1, STATS, lambda place: None)
-    report, stats = ledger.cycle_directory(0) / "report.json", ledger.adapter(1) / "train.json"
-    report.write_text(text)
-    stats.write_text(text)
-    with pytest.raises(RunError, match=str(report)):
+    ledger.close()
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, NEXT))
+    assert indices(ledger) == [0, 1, 2]
+    with ledger.reading() as db:
+        assert db.execute("SELECT mood FROM cycles").fetchall() == [(None,)]
+        assert db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
+
+
+def test_a_migration_that_fails_leaves_everything_as_it_was(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three(ledger)
+    ledger.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, NEXT + "INSERT INTO nowhere VALUES (1);\n"))
+        with pytest.raises(RunError):
+            indices(ledger)
+    assert indices(ledger) == [0, 1, 2]
+    with ledger.reading() as db:
+        assert not db.execute("SELECT * FROM sqlite_schema WHERE name = 'notes'").fetchall()
+
+
+def test_a_ledger_of_a_newer_halo_is_refused(ledger: Ledger) -> None:
+    with ledger.reading() as db:
+        db.execute("PRAGMA user_version = 99")
+    ledger.close()
+    with pytest.raises(RunError, match=r"newer halo \(schema 99") as caught:
         ledger.reports()
-    with pytest.raises(RunError, match=str(stats)):
-        ledger.trained(1)
+    assert "--upgrade" in caught.value.hint
 
 
-def test_samples_of_prompts_that_the_run_does_not_have_are_one_line(ledger: Ledger) -> None:
-    path, _, _ = whole_and_torn(ledger)
-    with pytest.raises(RunError, match=str(path)):
-        ledger.batches(1, "train", PROMPTS[1:])
+# Comparing
 
 
-def test_prompts_that_are_gone_are_one_line(ledger: Ledger) -> None:
-    (ledger.directory / "heldout.jsonl").unlink()
-    with pytest.raises(RunError, match=r"heldout\.jsonl"):
-        ledger.prompts("heldout")
+def filled(ledger: Ledger, **change: Any) -> Ledger:
+    begun(ledger, gcc=change.get("fingerprint", "gcc 12"))
+    ledger.append(
+        1, "train", [sample(PROMPTS[0], 0, change.get("text", "x"), score=change.get("score", 0.5))]
+    )
+    paid = Sample(PROMPTS[0], Completion("a", 0, "x"), WRONG, change.get("reward", 0.7))
+    ledger.write_rewards(1, [paid], [paid])
+    ledger.write_trained(1, STATS, lambda place: (place / "w").write_text(change.get("weights", "w")))
+    ledger.write_report(CycleReport(0, seconds={"heldout": change.get("seconds", 1.0)}))
+    ledger.close()
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("change", "parts"),
+    [
+        ({}, set()),
+        ({"seconds": 2.0}, set()),
+        ({"text": "y"}, {"completions"}),
+        ({"score": 0.25}, {"verdicts"}),
+        ({"reward": 0.5}, {"selections"}),
+        ({"weights": "v"}, {"adapters"}),
+        ({"fingerprint": "gcc 13"}, {"plugins"}),
+    ],
+    ids=str,
+)
+def test_where_two_runs_part(tmp_path: Path, change: dict[str, Any], parts: set[str]) -> None:
+    one, other = filled(Ledger(tmp_path / "a")), filled(Ledger(tmp_path / "b"), **change)
+    found = compare(one, other)
+    assert {part.name for part in found if not part.same} == parts
+    assert all(part.first for part in found if not part.same)
+
+
+def test_where_two_runs_part_is_said_with_what_differs(tmp_path: Path) -> None:
+    one, other = filled(Ledger(tmp_path / "a")), filled(Ledger(tmp_path / "b"), text="y")
+    other.append(1, "train", [sample(PROMPTS[0], 1)])
+    (part,) = [part for part in compare(one, other) if part.name == "completions"]
+    assert (part.rows, part.differing) == (2, 2)
+    assert part.first == "cycle 1 train, prompt 'a', completion 0: x there, y here"
+
+
+# One at a time
 
 
 def test_a_place_where_nothing_was_begun_is_left_as_it_was(tmp_path: Path) -> None:
