@@ -25,9 +25,11 @@ COMMANDS = (
     "plugins check",
     "config show",
     "config validate",
-    "lr show",
+    "lr schedule",
     "lr compare",
+    "lr simulate",
     "lr recommend",
+    "lr steps",
     "doctor",
 )
 TARGET = Path(__file__).with_name("cli.md")

@@ -1,15 +1,15 @@
-"""`halo lr`: learning rates without a run. What a policy would give, several side by side, where to start."""
+"""`halo lr`: learning rates without a run. What one policy gives, several side by side or on a run's history."""
 
 from __future__ import annotations
 
-import json
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from halo_core.cli.lr_start import recommend, steps
 
 if TYPE_CHECKING:
     from halo_core.lr.dryrun import Course, Schedule
@@ -20,8 +20,19 @@ lr_app = typer.Typer(
     rich_markup_mode=None,
 )
 
+lr_app.command()(recommend)
+lr_app.command()(steps)
+
+Policies = Annotated[
+    list[str] | None,
+    typer.Argument(help='Policies, options after the name: "exponential decay=0.7". Default: all installed.'),
+]
+Shared = Annotated[
+    list[str] | None,
+    typer.Option("--lr-opt", "-L", metavar="KEY=VALUE", help="Option of every policy that has it."),
+]
 Cycles = Annotated[
-    int | None, typer.Option("--cycles", "-n", min=1, help="How many; default those of --run, else 8.")
+    int | None, typer.Option("--cycles", "-n", min=1, help="How many; default those of --config, else 8.")
 ]
 Passed = Annotated[
     str | None,
@@ -34,19 +45,19 @@ Steps = Annotated[
 Heldout = Annotated[
     int | None, typer.Option(min=1, help="Assume so many held-out completions a cycle; default 512.")
 ]
-Recorded = Annotated[
-    Path | None, typer.Option("--run", help="Take what this run measured instead of assuming anything.")
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE.png|svg", help="Draw the rates into a picture.")
 ]
-Plot = Annotated[bool, typer.Option("--plot", help="Draw the rates as text.")]
+Chart = Annotated[bool, typer.Option("--chart", help="Draw the rates here, as text.")]
 Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write a .csv, .json, .yaml, .png or .svg file, too.")
+    Path | None, typer.Option("--output", "-o", help="Write a .csv, .json or .yaml file, too.")
 ]
 _CYCLES = 8
 """As many as the run had in which a decline was reported."""
 
 
 @lr_app.command()
-def show(
+def schedule(
     lr_policy: Annotated[str | None, typer.Option(help="Policy, by name or as ./file.py:Class.")] = None,
     lr_opt: Annotated[
         list[str] | None, typer.Option("--lr-opt", "-L", metavar="KEY=VALUE", help="Option of the policy.")
@@ -58,119 +69,93 @@ def show(
     passed: Passed = None,
     steps: Steps = None,
     heldout_samples: Heldout = None,
-    run: Recorded = None,
-    plot: Plot = False,
+    plot: Plot = None,
+    chart: Chart = False,
     output: Output = None,
 ) -> None:
-    """Show the rate of each cycle that a policy would give, without a run.
+    """Print the rate that a policy gives each cycle, and the policy as a configuration has it.
 
-    A policy that reacts to measurements is shown assumed ones, or with --run those of another run.
+    A policy that reacts to measurements is shown assumed ones.
     """
     import yaml
 
-    from halo_core.lr import spell
-    from halo_core.lr.dryrun import DEFAULT_LR, dry_run
-    from halo_core.lr.output import chart, one, plain
+    from halo_core.lr.dryrun import DEFAULT_LR, constant, dry_run
+    from halo_core.lr.output import one, plain
 
     name, options, planned = _configured(config, lr_policy, lr_opt or [])
-    course = _course(cycles or (None if run else planned), passed, steps, heldout_samples, run)
-    schedule = dry_run(name, options, course, cycles=cycles)
-    typer.echo(f"{one(schedule, course)}\n")
+    course = _course(cycles or planned, passed, steps, heldout_samples)
+    found = dry_run(name, options, course, cycles=cycles)
+    yardstick = constant(DEFAULT_LR, course)
+    typer.echo(f"{one(found, course)}\n")
     typer.echo(
-        f"summed rate: {schedule.relative(DEFAULT_LR):.2f} of that of a constant {spell(DEFAULT_LR)} in as many steps"
+        f"summed rate: {found.relative(yardstick):.2f} of that of a {yardstick.label} in as many steps"
     )
-    _footer([schedule], course, DEFAULT_LR, chart if plot else None, output)
-    written = plain([schedule], course, DEFAULT_LR)["policies"][0]["options"]
-    block = {"lr_policy": {"name": name, **written}, "cycles": len(schedule.rates)}
+    _footer([found], course, yardstick, plot, chart, output)
+    written = plain([found], course, yardstick)["policies"][0]["options"]
+    block = {"lr_policy": {"name": name, **written}, "cycles": len(found.rates)}
     typer.echo(f"\n{yaml.safe_dump(block, sort_keys=False, allow_unicode=True)}", nl=False)
 
 
 @lr_app.command()
 def compare(
-    policies: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help='Policies, options after the name: "exponential decay=0.7". Default: all installed.'
-        ),
-    ] = None,
-    lr_opt: Annotated[
-        list[str] | None,
-        typer.Option("--lr-opt", "-L", metavar="KEY=VALUE", help="Option of every policy that has it."),
-    ] = None,
-    cycles: Cycles = None,
+    policies: Policies = None,
+    lr_opt: Shared = None,
+    cycles: Annotated[int | None, typer.Option("--cycles", "-n", min=1, help="How many; default 8.")] = None,
     passed: Passed = None,
     steps: Steps = None,
     heldout_samples: Heldout = None,
-    run: Recorded = None,
-    plot: Plot = False,
+    plot: Plot = None,
+    chart: Chart = False,
     output: Output = None,
 ) -> None:
     """Show several policies side by side: rates, and summed rates relative to a constant one.
 
     The sum is of learning rate x optimizer steps. A policy that lowers the rate also spends less, so a
-    difference between two policies may be one of budget. All are shown the same measurements.
+    difference between two policies may be one of budget. All are shown the same measurements, assumed ones;
+    those of a run are for simulate.
     """
-    from halo_core.lr import spell
-    from halo_core.lr.dryrun import DEFAULT_LR
-    from halo_core.lr.output import chart, side_by_side
+    from halo_core.lr.dryrun import DEFAULT_LR, constant
     from halo_core.options import parse_assignments
 
     shared = parse_assignments(lr_opt or [], flag="-L")
-    course = _course(cycles, passed, steps, heldout_samples, run)
+    course = _course(cycles, passed, steps, heldout_samples)
     schedules, left_out = _schedules(policies or [], shared, course, cycles)
-    base_lr = float(shared.get("base_lr", DEFAULT_LR))
-    typer.echo(f"{side_by_side(schedules, course, base_lr)}\n")
-    typer.echo(f"sum: learning rate x optimizer steps; relative: to that of a constant {spell(base_lr)}")
-    _footer(schedules, course, base_lr, chart if plot else None, output)
+    yardstick = constant(float(shared.get("base_lr", DEFAULT_LR)), course)
+    _side_by_side(schedules, course, yardstick, plot, chart, output)
     for reason in left_out:
         typer.echo(f"left out: {reason}", err=True)
 
 
 @lr_app.command()
-def recommend(
-    method: Annotated[
-        str | None, typer.Argument(help="sft, raft, dpo, grpo or ppo; default: a table of all.")
+def simulate(
+    run: Annotated[Path, typer.Argument(help="A run directory with finished cycles.")],
+    policies: Policies = None,
+    lr_opt: Shared = None,
+    cycles: Annotated[
+        int | None, typer.Option("--cycles", "-n", min=1, help="Only the first so many; default: all.")
     ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Train every weight instead of a LoRA adapter.")
-    ] = False,
-    size: Annotated[str | None, typer.Option(help="Parameters of the model, as 7B or 350M.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences per optimizer step.")] = 32,
-    rank: Annotated[int, typer.Option(min=1, help="Rank of the adapter.")] = 16,
-    alpha: Annotated[float, typer.Option(min=0.001, help="Alpha of the adapter.")] = 32.0,
-    samples: Annotated[int | None, typer.Option(min=1, help="Sequences to train on in a cycle.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over them.")] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    plot: Plot = None,
+    chart: Chart = False,
+    output: Output = None,
 ) -> None:
-    """Recommend a learning rate to start from, with range, confidence and sources.
+    """Replay policies against what a run measured, without a GPU: what each would have chosen, cycle by cycle.
 
-    Says where published practice and the notes that halo grew out of disagree. A starting point for trying
-    three rates or more, not an answer.
+    Summed rates are relative to those that the run was trained with, for the steps that it took. A policy
+    that has `base_lr`, and is not told another, begins with the run's own rate of cycle 1. What would have
+    become of the run at other rates is not known.
     """
-    from halo_core.lr.output import advice, overview
-    from halo_core.lr.recommend import METHODS, read_size, recommend
+    from halo_core.lr.dryrun import as_trained, recorded
+    from halo_core.options import parse_assignments
 
-    found = [
-        recommend(
-            each,
-            full=whole,
-            size=read_size(size) if size else None,
-            batch=batch,
-            rank=rank,
-            alpha=alpha,
-            samples=samples,
-            epochs=epochs,
-        )
-        for each in ([method] if method else METHODS)
-        for whole in ([full] if method else [True, False])
-    ]
-    if as_json:
-        rows = [asdict(each) | {"lr_sum": each.lr_sum} for each in found]
-        typer.echo(json.dumps(rows[0] if method else rows, indent=2))
-    elif method:
-        typer.echo(advice(found[0]))
-    else:
-        typer.echo(overview(found))
+    course = recorded(run)
+    shared = parse_assignments(lr_opt or [], flag="-L")
+    schedules, left_out = _schedules(
+        policies or [], shared, course, cycles, assumed={"base_lr": course.reports[1].lr}
+    )
+    trained = as_trained(course, cycles=cycles)
+    _side_by_side([trained, *schedules], course, trained, plot, chart, output)
+    for reason in left_out:
+        typer.echo(f"left out: {reason}", err=True)
 
 
 def _configured(config: Path | None, name: str | None, options: Sequence[str]) -> tuple[str, Any, int | None]:
@@ -188,19 +173,12 @@ def _configured(config: Path | None, name: str | None, options: Sequence[str]) -
     return read.lr_policy.name, read.lr_policy.options, read.cycles if config else None
 
 
-def _course(
-    cycles: int | None, passed: str | None, steps: str | None, heldout: int | None, run: Path | None
-) -> Course:
-    from halo_core.errors import ConfigError
-    from halo_core.lr.dryrun import HELDOUT, assumed, recorded
+def _course(cycles: int | None, passed: str | None, steps: str | None, heldout: int | None) -> Course:
+    from halo_core.lr.dryrun import HELDOUT, assumed
 
-    if run is None:
-        shares = _numbers(passed, float, "--passed", "shares between 0 and 1", 0, 1)
-        counts = _numbers(steps, int, "--steps", "positive numbers of steps", 1, 10**9)
-        return assumed(cycles or _CYCLES, passed=shares, steps=counts, heldout=heldout or HELDOUT)
-    if passed or steps or heldout:
-        raise ConfigError("--run says what was measured; --passed, --steps and --heldout-samples assume it")
-    return recorded(run)
+    shares = _numbers(passed, float, "--passed", "shares between 0 and 1", 0, 1)
+    counts = _numbers(steps, int, "--steps", "positive numbers of steps", 1, 10**9)
+    return assumed(cycles or _CYCLES, passed=shares, steps=counts, heldout=heldout or HELDOUT)
 
 
 def _numbers(
@@ -220,9 +198,17 @@ def _numbers(
 
 
 def _schedules(
-    texts: Sequence[str], shared: dict[str, Any], course: Course, cycles: int | None
+    texts: Sequence[str],
+    shared: Mapping[str, Any],
+    course: Course,
+    cycles: int | None,
+    *,
+    assumed: Mapping[str, Any] | None = None,
 ) -> tuple[list[Schedule], list[str]]:
-    """Run the policies that `texts` name, or all that are installed; say why some of those were left out."""
+    """Run the policies that `texts` name, or all that are installed; say why some of those were left out.
+
+    Those that have one of the options in `shared` get it, and failing that those in `assumed`.
+    """
     from halo_core.discovery import available
     from halo_core.errors import ConfigError, HaloError
     from halo_core.lr.dryrun import dry_run, read_policy, takes
@@ -238,7 +224,7 @@ def _schedules(
     for text in wanted:
         try:
             name, options = read_policy(text)
-            common = {key: value for key, value in shared.items() if takes(name, key)}
+            common = {key: value for key, value in {**(assumed or {}), **shared}.items() if takes(name, key)}
             schedules.append(dry_run(name, {**common, **options}, course, cycles=cycles, label=text))
             used |= common.keys()
         except HaloError as error:
@@ -252,18 +238,37 @@ def _schedules(
     return schedules, left_out
 
 
+def _side_by_side(
+    schedules: Sequence[Schedule],
+    course: Course,
+    yardstick: Schedule,
+    plot: Path | None,
+    chart: bool,
+    output: Path | None,
+) -> None:
+    from halo_core.lr.output import side_by_side
+
+    typer.echo(f"{side_by_side(schedules, course, yardstick)}\n")
+    what = "the rates it was trained with" if yardstick in schedules else f"a {yardstick.label}"
+    typer.echo(f"sum: learning rate x optimizer steps; relative: to that of {what}")
+    _footer(schedules, course, yardstick, plot, chart, output)
+
+
 def _footer(
     schedules: Sequence[Schedule],
     course: Course,
-    base_lr: float,
-    chart: Callable[[Sequence[Schedule]], str] | None,
+    yardstick: Schedule,
+    plot: Path | None,
+    chart: bool,
     output: Path | None,
 ) -> None:
-    from halo_core.lr.output import save
+    from halo_core.lr import output as out
 
     typer.echo(textwrap.fill(f"measurements: {course.origin}", 110))
     if chart:
-        typer.echo(f"\n{chart(schedules)}")
-    if output:
-        save(output, schedules, course, base_lr)
-        typer.echo(f"wrote {output}")
+        typer.echo(f"\n{out.chart(schedules)}")
+    writers = ((output, out.save), (plot, out.draw))
+    for path, write in writers:
+        if path:
+            write(path, schedules, course, yardstick)
+            typer.echo(f"wrote {path}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from halo_core.discovery import check_class, load
 from halo_core.drivers import LRPolicy
 from halo_core.errors import ConfigError, PluginError, RunError
 from halo_core.ledger import Ledger
+from halo_core.lr import spell
 from halo_core.options import build, options_of, parse_assignments
 from halo_core.types import CycleReport, Rates, TrainStats
 
 DEFAULT_LR = 5e-5
-"""What `constant` trains with unless told otherwise; summed rates are given relative to it."""
+"""What `constant` trains with unless told otherwise."""
 PASSED = (0.30, 0.38, 0.44, 0.49, 0.52, 0.54, 0.55, 0.53, 0.50)
 """Assumed pass rates after cycles 0, 1, ...: made up, in the shape that the notes report, with a top at cycle 6."""
 STEPS = 16
@@ -48,11 +50,11 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """What a policy gave on a course."""
+    """What a policy gave, or would have given, on a course."""
 
     label: str
     name: str
-    """Of the policy."""
+    """Of the policy; empty for a yardstick."""
     options: Mapping[str, Any]
     """All of the policy's, defaults too."""
     rates: tuple[float, ...]
@@ -70,9 +72,9 @@ class Schedule:
         """Learning rate summed over the optimizer steps of all cycles."""
         return sum(self.sums)
 
-    def relative(self, base_lr: float) -> float:
-        """Return `lr_sum` relative to that of a constant `base_lr` on the same course."""
-        return self.lr_sum / (base_lr * sum(self.steps))
+    def relative(self, yardstick: Schedule) -> float:
+        """Return `lr_sum` relative to that of another schedule of the same course."""
+        return self.lr_sum / yardstick.lr_sum
 
 
 def assumed(
@@ -108,11 +110,24 @@ def assumed(
     )
 
 
+def constant(lr: float, course: Course, *, cycles: int | None = None) -> Schedule:
+    """Return what the same `lr` in each of `cycles` cycles of `course` comes to: the usual yardstick."""
+    steps = tuple(_steps(report) for report in course.reports[1:][:cycles])
+    return Schedule(f"constant {spell(lr)}", "", {}, (lr,) * len(steps), steps)
+
+
+def as_trained(course: Course, *, cycles: int | None = None, label: str = "as trained") -> Schedule:
+    """Return the rates that a recorded course was trained with in its first `cycles` cycles."""
+    reports = course.reports[1:][:cycles]
+    rates, steps = tuple(report.lr for report in reports), tuple(map(_steps, reports))
+    return Schedule(label, "", {}, rates, steps)
+
+
 def recorded(directory: Path) -> Course:
     """Read the course of a run. Raises a `RunError` when there is none to learn from."""
-    ledger = Ledger(directory)
-    reports = ledger.reports() if ledger.exists else []
-    if len(reports) < 2 or not all(report.train for report in reports[1:]):
+    with closing(Ledger(directory)) as ledger:
+        reports = ledger.reports() if ledger.exists else []
+    if len(reports) < 2 or not all(report.train and report.lr > 0 for report in reports[1:]):
         raise RunError(f"{directory} holds no run with a finished cycle", hint="name a run's directory")
     return Course(
         tuple(reports),
@@ -158,15 +173,14 @@ def dry_run(
     if cycles > course.cycles:
         raise ConfigError(f"{cycles} cycles asked for, but there are measurements of {course.cycles}")
     policy = named_policy(name, options)
-    history, rates, steps = [course.reports[0]], [], []
+    history, rates = [course.reports[0]], []
     for cycle in range(1, cycles + 1):
         rate = _ask(policy, name, cycle, cycles, tuple(history))
-        report = _retrained(course.reports[cycle], rate)
-        history.append(report)
+        history.append(_retrained(course.reports[cycle], rate))
         rates.append(rate)
-        steps.append(report.train.lr_sum / rate if report.train else 0.0)
     resolved: dict[str, Any] = asdict(policy) if is_dataclass(policy) else {}
-    return Schedule(label or name, name, resolved, tuple(rates), tuple(steps))
+    steps = tuple(_steps(report) for report in course.reports[1 : cycles + 1])
+    return Schedule(label or name, name, resolved, tuple(rates), steps)
 
 
 def _ask(policy: LRPolicy, name: str, cycle: int, cycles: int, history: tuple[CycleReport, ...]) -> float:
@@ -191,6 +205,11 @@ def _retrained(report: CycleReport, rate: float) -> CycleReport:
     factor = rate / report.lr
     train = replace(report.train, lr_peak=report.train.lr_peak * factor, lr_sum=report.train.lr_sum * factor)
     return replace(report, lr=rate, train=train)
+
+
+def _steps(report: CycleReport) -> float:
+    """Return how many optimizer steps at the peak rate would have come to the cycle's summed rate."""
+    return report.train.lr_sum / report.lr if report.train and report.lr else 0.0
 
 
 def _held(values: Sequence[Any], place: int) -> Any:

@@ -50,17 +50,18 @@ def one(schedule: Schedule, course: Course) -> str:
     return table(rows, left=0)
 
 
-def side_by_side(schedules: Sequence[Schedule], course: Course, base_lr: float) -> str:
-    """Write several schedules, a row each, with their summed rates relative to a constant `base_lr`."""
+def side_by_side(schedules: Sequence[Schedule], course: Course, yardstick: Schedule) -> str:
+    """Write several schedules, a row each, with their summed rates relative to that of `yardstick`."""
     numbers = range(1, len(schedules[0].rates) + 1)
     rows = [
         ("", "cycle", *map(str, numbers), "sum", "relative"),
         ("", "passed before", *(_passed(course, number) for number in numbers), "", ""),
+        *_kl_row(course, numbers),
         ("", "steps", *(f"{s:.4g}" for s in schedules[0].steps), f"{sum(schedules[0].steps):.4g}", ""),
     ]
     for mark, each in zip(marks(schedules), schedules, strict=True):
         rates = (f"{rate:.2e}" for rate in each.rates)
-        rows.append((mark, each.label, *rates, f"{each.lr_sum:.2e}", f"{each.relative(base_lr):.2f}"))
+        rows.append((mark, each.label, *rates, f"{each.lr_sum:.2e}", f"{each.relative(yardstick):.2f}"))
     return table(rows, left=2)
 
 
@@ -84,11 +85,11 @@ def chart(schedules: Sequence[Schedule]) -> str:
     return "\n".join([*lines, "", *legend])
 
 
-def plain(schedules: Sequence[Schedule], course: Course, base_lr: float) -> dict[str, Any]:
+def plain(schedules: Sequence[Schedule], course: Course, yardstick: Schedule) -> dict[str, Any]:
     """Return everything as JSON would have it."""
     found = {
         "course": course.origin,
-        "relative_to": base_lr,
+        "relative_to": yardstick.label,
         "policies": [
             {
                 "label": each.label,
@@ -97,7 +98,7 @@ def plain(schedules: Sequence[Schedule], course: Course, base_lr: float) -> dict
                 "rates": each.rates,
                 "steps": each.steps,
                 "lr_sum": each.lr_sum,
-                "relative": each.relative(base_lr),
+                "relative": each.relative(yardstick),
             }
             for each in schedules
         ],
@@ -136,27 +137,54 @@ def advice(found: Recommendation) -> str:
         rows.append(("lr x steps", f"{spell(found.lr_sum)} a cycle: hold it equal in a comparison"))
     rows += [("notes", found.notes_say), *(("", text) for text in found.remarks)]
     rows += [("warning", text) for text in found.warnings]
-    return "\n".join([f"{found.method}, {weights}", "", *(_hanging(name, text) for name, text in rows)])
+    return f"{found.method}, {weights}\n\n{listed(rows)}"
 
 
-def save(path: Path, schedules: Sequence[Schedule], course: Course, base_lr: float) -> None:
-    """Write schedules to `path`, in the form that its suffix says.
+def listed(rows: Sequence[tuple[str, str]]) -> str:
+    """Write names and texts, the texts wrapped beside their names."""
+    return "\n".join(_hanging(name, text) for name, text in rows)
 
-    Raises a `ConfigError` for a suffix that is not known, a picture without matplotlib, and a path that
-    cannot be written.
+
+def save(path: Path, schedules: Sequence[Schedule], course: Course, yardstick: Schedule) -> None:
+    """Write the numbers to `path`, in the form that its suffix says: .csv, .json or .yaml.
+
+    Raises a `ConfigError` for another suffix and for a path that cannot be written.
     """
-    write = _WRITERS.get(path.suffix.lower())
-    if write is None:
-        hint = did_you_mean(path.suffix.lower(), _WRITERS) if path.suffix else f"known: {', '.join(_WRITERS)}"
-        raise ConfigError(f"{path}: what kind of file to write is told by its suffix", hint=hint)
-    content = write(schedules, course, base_lr, path.suffix[1:].lower())
+    _write(path, _FILES, schedules, course, yardstick)
+
+
+def draw(path: Path, schedules: Sequence[Schedule], course: Course, yardstick: Schedule) -> None:
+    """Draw the rates into `path`, a .png or .svg file.
+
+    Raises a `ConfigError` for another suffix, where matplotlib is missing, and for a path that cannot be written.
+    """
+    _write(path, _PICTURES, schedules, course, yardstick)
+
+
+def _write(
+    path: Path,
+    writers: Mapping[str, _Writer],
+    schedules: Sequence[Schedule],
+    course: Course,
+    yardstick: Schedule,
+) -> None:
+    suffix = path.suffix.lower()
+    if suffix not in writers:
+        known = f"known here: {', '.join(writers)}"
+        flags = {**dict.fromkeys(_FILES, "--output"), **dict.fromkeys(_PICTURES, "--plot")}
+        if suffix in flags:
+            known = f"that is for {flags[suffix]}; {known}"
+        elif suffix:
+            known = did_you_mean(suffix, writers)
+        raise ConfigError(f"{path}: what kind of file to write is told by its suffix", hint=known)
+    content = writers[suffix](schedules, course, yardstick, suffix[1:])
     try:
         path.write_bytes(content)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
 
 
-def _csv(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: str) -> bytes:
+def _csv(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kind: str) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["policy", "cycle", "lr", "steps", "lr_sum"])
@@ -166,36 +194,36 @@ def _csv(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: st
     return text.getvalue().encode()
 
 
-def _json(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: str) -> bytes:
-    return json.dumps(plain(schedules, course, base_lr), indent=2).encode() + b"\n"
+def _json(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kind: str) -> bytes:
+    return json.dumps(plain(schedules, course, yardstick), indent=2).encode() + b"\n"
 
 
-def _yaml(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: str) -> bytes:
+def _yaml(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kind: str) -> bytes:
     import yaml
 
-    text = yaml.safe_dump(plain(schedules, course, base_lr), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(plain(schedules, course, yardstick), sort_keys=False, allow_unicode=True)
     return bytes(text, "utf-8")
 
 
-def _picture(schedules: Sequence[Schedule], course: Course, base_lr: float, kind: str) -> bytes:
+def _picture(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kind: str) -> bytes:
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise ConfigError(
-            f"drawing a .{kind} needs matplotlib", hint='pip install "halo-core[plot]", or draw here: --plot'
+            f"drawing a .{kind} needs matplotlib", hint='pip install "halo-core[plot]", or draw here: --chart'
         ) from error
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots()
     for place, each in enumerate(schedules):
         cycles = range(1, len(each.rates) + 1)
         dashes = ("-", "--", ":")[place // 10 % 3]  # matplotlib has ten colours
-        label = f"{each.label} ({each.relative(base_lr):.2f})"
+        label = f"{each.label} ({each.relative(yardstick):.2f})"
         axes.plot(cycles, each.rates, marker="o", linestyle=dashes, label=label)
     axes.set(xlabel="cycle", ylabel="peak learning rate", ylim=(0, None))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    title = f"(sum relative to constant {spell(base_lr)})"
+    title = f"(sum relative to {yardstick.label})"
     figure.legend(title=title, loc="outside right upper", fontsize="small")
     figure.supxlabel(textwrap.fill(f"measurements: {course.origin}", 150), fontsize="x-small")
     image = io.BytesIO()
@@ -203,13 +231,9 @@ def _picture(schedules: Sequence[Schedule], course: Course, base_lr: float, kind
     return image.getvalue()
 
 
-_WRITERS: Mapping[str, Callable[[Sequence[Schedule], Course, float, str], bytes]] = {
-    ".csv": _csv,
-    ".json": _json,
-    ".yaml": _yaml,
-    ".png": _picture,
-    ".svg": _picture,
-}
+_Writer = Callable[[Sequence[Schedule], Course, Schedule, str], bytes]
+_FILES: Mapping[str, _Writer] = {".csv": _csv, ".json": _json, ".yaml": _yaml}
+_PICTURES: Mapping[str, _Writer] = {".png": _picture, ".svg": _picture}
 
 
 def _passed(course: Course, cycle: int) -> str:
@@ -217,6 +241,15 @@ def _passed(course: Course, cycle: int) -> str:
     before, now = course.reports[cycle - 1].heldout, course.reports[cycle].rates
     rates = before or now
     return f"{rates.passed:.1%}" if rates else "?"
+
+
+def _kl_row(course: Course, cycles: Sequence[int]) -> list[tuple[str, ...]]:
+    """Return what the cycle before had moved the model by, where that was measured at all."""
+    kls = [before.train.kl if before.train else None for before in course.reports]
+    if all(kl is None for kl in kls):
+        return []
+    cells = ("?" if (kl := kls[cycle - 1]) is None else f"{kl:.2g}" for cycle in cycles)
+    return [("", "KL before", *cells, "", "")]
 
 
 def _hanging(name: str, text: str) -> str:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from halo_core.discovery import available
+from halo_core.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
 
@@ -37,16 +38,18 @@ def mine(tmp_path: Path) -> str:
 
 
 def rows(out: str) -> dict[str, list[str]]:
-    """The policies of a comparison, by mark and name."""
-    lines = out.partition("\n\n")[0].splitlines()[3:]
-    return {line.split()[1]: line.split()[2:] for line in lines}
+    """The policies of a comparison, by the first word of their names."""
+    lines = out.partition("\n\n")[0].splitlines()
+    return {line.split()[1]: line.split()[2:] for line in lines if line[:1].strip()}
 
 
-# show
+# schedule
 
 
-def test_show_prints_rates_and_what_was_assumed(halo: Halo) -> None:
-    answer = halo("lr", "show", "--lr-policy", "exponential", "-L", "decay=0.7", "--cycles", 8, "--steps", 16)
+def test_schedule_prints_rates_and_what_was_assumed(halo: Halo) -> None:
+    answer = halo(
+        "lr", "schedule", "--lr-policy", "exponential", "-L", "decay=0.7", "--cycles", 8, "--steps", 16
+    )
     assert answer.code == 0, answer.err
     lrs = [line.split()[1] for line in answer.out.splitlines()[1:9]]
     assert lrs == [f"{5e-5 * 0.7**n:.2e}" for n in range(8)]
@@ -54,35 +57,40 @@ def test_show_prints_rates_and_what_was_assumed(halo: Halo) -> None:
     assert "assumed, not measured: 30%, 38%" in " ".join(answer.out.split())
 
 
-def test_show_ends_with_what_a_configuration_would_say(halo: Halo) -> None:
-    answer = halo("lr", "show", "--lr-policy", "manual", "-L", "rates=[4e-5, 2e-5]", "-n", 3)
+def test_schedule_ends_with_what_a_configuration_would_say(halo: Halo) -> None:
+    answer = halo("lr", "schedule", "--lr-policy", "manual", "-L", "rates=[4e-5, 2e-5]", "-n", 3)
     block = yaml.safe_load(answer.out[answer.out.index("lr_policy:") :])
-    assert block == {"lr_policy": {"name": "manual", "rates": [4e-5, 2e-5]}, "cycles": 3}
+    assert block == {
+        "lr_policy": {"name": "manual", "floor": 1e-7, "ceiling": None, "rates": [4e-5, 2e-5]},
+        "cycles": 3,
+    }
 
 
-def test_show_takes_policy_and_cycles_from_a_file_and_flags_go_over_it(halo: Halo, tmp_path: Path) -> None:
+def test_schedule_takes_policy_and_cycles_from_a_file_and_flags_go_over_it(
+    halo: Halo, tmp_path: Path
+) -> None:
     config = tmp_path / "run.yaml"
     config.write_text("verifier: gcc\nlr_policy: {name: exponential, base_lr: 2e-5, decay: 0.5}\ncycles: 3\n")
-    out = halo("lr", "show", "-c", config, "-L", "decay=0.1").out
-    assert [line.split()[1] for line in out.splitlines()[1:4]] == ["2.00e-05", "2.00e-06", "1.00e-06"]
+    out = halo("lr", "schedule", "-c", config, "-L", "decay=0.1").out
+    assert [line.split()[1] for line in out.splitlines()[1:4]] == ["2.00e-05", "2.00e-06", "2.00e-07"]
     assert "cycles: 3\n" in out
-    assert "cycles: 6\n" in halo("lr", "show", "-c", config, "-n", 6).out
+    assert "cycles: 6\n" in halo("lr", "schedule", "-c", config, "-n", 6).out
     config.write_text("verifier: gcc\n")
-    assert "name: constant" in halo("lr", "show", "-c", config).out, "a run's defaults"
-    assert "cycles: 5\n" in halo("lr", "show", "-c", config).out
+    assert "name: constant" in halo("lr", "schedule", "-c", config).out, "a run's defaults"
+    assert "cycles: 5\n" in halo("lr", "schedule", "-c", config).out
 
 
-def test_show_on_given_measurements(halo: Halo) -> None:
+def test_schedule_on_given_measurements(halo: Halo) -> None:
     flags = ("--lr-policy", "plateau", "--passed", "0.3,0.5,0.5,0.5", "--steps", "10,20", "-n", "4")
-    lines = halo("lr", "show", *flags).out.splitlines()
+    lines = halo("lr", "schedule", *flags).out.splitlines()
     assert [line.split()[1] for line in lines[1:5]] == ["5.00e-05", "5.00e-05", "5.00e-05", "2.50e-05"]
     assert [line.split()[2] for line in lines[1:5]] == ["10", "20", "20", "20"]
-    noisy = halo("lr", "show", *flags, "--heldout-samples", 16).out.splitlines()
+    noisy = halo("lr", "schedule", *flags, "--heldout-samples", 16).out.splitlines()
     assert noisy[4].split()[1] == "5.00e-05", "too few to tell"
 
 
-def test_show_draws(halo: Halo) -> None:
-    out = halo("lr", "show", "--plot").out
+def test_schedule_draws(halo: Halo) -> None:
+    out = halo("lr", "schedule", "--chart").out
     assert "5.00e-05 |  a  a  a  a  a  a  a  a" in out
 
 
@@ -99,11 +107,11 @@ def test_compare_has_every_installed_policy_and_constant_first(halo: Halo) -> No
 
 
 def test_compare_shows_what_decay_costs(halo: Halo) -> None:
-    policies = ["constant", *(f"exponential decay={d} floor=0" for d in (0.95, 0.85, 0.7))]
+    policies = ["constant", *(f"exponential decay={d}" for d in (0.95, 0.85, 0.7))]
     answer = halo("lr", "compare", *policies, "--steps", 16)
     relative = [line.split()[-1] for line in answer.out.splitlines()[3:7]]
     assert relative == ["1.00", "0.84", "0.61", "0.39"]
-    assert "b  exponential decay=0.95 floor=0" in answer.out
+    assert "b  exponential decay=0.95" in answer.out
 
 
 def test_compare_gives_an_option_to_all_that_have_it(halo: Halo) -> None:
@@ -141,12 +149,74 @@ def test_compare_writes_files(halo: Halo, kind: str) -> None:
     assert "step" in Path(f"rates.{kind}").read_text()
 
 
-def test_compare_on_what_a_run_measured(halo: Halo, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["schedule", "compare"])
+@pytest.mark.parametrize(("kind", "begins"), [("png", b"\x89PNG"), ("svg", b"<?xml")])
+def test_pictures(halo: Halo, command: str, kind: str, begins: bytes) -> None:
+    pytest.importorskip("matplotlib")
+    assert f"wrote rates.{kind}" in halo("lr", command, "--plot", f"rates.{kind}", "--chart").out
+    assert Path(f"rates.{kind}").read_bytes().startswith(begins)
+
+
+# simulate
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A run of three cycles at 0.05."""
     run, hooks = fake_run(tmp_path / "run", cycles=3)
     run_cycles(run, hooks)
-    answer = halo("lr", "compare", "constant", "plateau", "--run", run.directory)
-    assert len(rows(answer.out)["plateau"]) == 5
-    assert f"recorded by {run.directory}" in " ".join(answer.out.split()).replace("- ", "-")
+    return run.directory
+
+
+def test_simulate_replays_policies_on_what_a_run_measured(halo: Halo, recorded: Path) -> None:
+    answer = halo("lr", "simulate", recorded, "constant", "exponential decay=0.5", "plateau floor=1e-3")
+    assert answer.code == 0, answer.err
+    found = rows(answer.out)
+    lr = Ledger(recorded).reports()[1].lr
+    assert found["as"] == ["trained", *[f"{lr:.2e}"] * 3, f"{3 * lr:.2e}", "1.00"]
+    assert found["constant"] == found["as"][1:], "policies begin where the run began"
+    assert found["exponential"][1:4] == [f"{lr * factor:.2e}" for factor in (1, 0.5, 0.25)]
+    assert found["exponential"][-1] == "0.58"
+    assert f"recorded by {recorded}" in " ".join(answer.out.split()).replace("- ", "-")
+    assert "relative: to that of the rates it was trained with" in answer.out
+
+
+def test_simulate_takes_rates_from_the_flags_before_the_run(halo: Halo, recorded: Path) -> None:
+    out = halo("lr", "simulate", recorded, "constant", "step base_lr=1e-3", "-L", "base_lr=2e-3", "-n", 2).out
+    assert rows(out)["constant"][:2] == ["2.00e-03"] * 2
+    assert rows(out)["step"][2] == "1.00e-03"
+
+
+def test_simulate_all_that_are_installed_and_writes_them(halo: Halo, recorded: Path) -> None:
+    answer = halo("lr", "simulate", recorded, "-o", "rates.json", "--chart")
+    found = json.loads(Path("rates.json").read_text())
+    names = [policy["name"] for policy in found["policies"]]
+    assert sorted(names[1:]) == sorted(source.name for source in available("lr_policy"))
+    assert found["relative_to"] == found["policies"][0]["label"] == "as trained"
+    assert "b constant" in answer.out
+
+
+# steps
+
+
+def test_steps_of_the_notes(halo: Halo) -> None:
+    out = halo("lr", "steps", 500, "--batch", 2, "--accumulation", 16).out
+    assert "steps       16 = 1 x ceil(ceil(500 / (2 x 1)) / 16)" in out
+    assert "unrounded: 15.6" in out
+    assert "warmup      2, 2 advised" in out
+    assert "-T batch_size=32 -T epochs=1 -T warmup_steps=2" in out
+    assert "warning" not in out
+
+
+def test_steps_warn_of_a_warmup_that_eats_the_cycle(halo: Halo) -> None:
+    found = json.loads(halo("lr", "steps", 500, "--warmup", 10, "--json").out)
+    assert (found["steps"], found["warmup"], found["warmup_advised"]) == (16, 10, 2)
+    assert len(found["warnings"]) == 2
+    assert halo("lr", "steps", 500, "--warmup", 10).out.count("\nwarning ") == 2
+
+
+def test_steps_of_a_carried_optimizer(halo: Halo) -> None:
+    assert json.loads(halo("lr", "steps", 500, "--carried", "--json").out)["warmup_advised"] == 0
 
 
 # recommend
@@ -167,7 +237,7 @@ def test_recommend_one_with_its_reasons(halo: Halo) -> None:
         "batch       x 1.41",
         "1/4 rule",
         "10-40x",
-        "2 optimizer steps a cycle",
+        "2 optimizer steps teach little",
     ):
         assert text in out
 
@@ -184,19 +254,22 @@ def test_recommend_as_json(halo: Halo) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("show", "--lr-policy", "exponental"), "exponental"),
-        (("show", "-L", "decay=0.7"), "lr_policy 'constant' has no option 'decay'"),
-        (("show", "-L", "decay"), "-L 'decay' is not of the form key=value"),
-        (("show", "-c", "absent.yaml"), "absent.yaml"),
-        (("show", "--passed", "30,40"), "shares between 0 and 1"),
-        (("show", "--passed", "nan"), "shares between 0 and 1"),
-        (("show", "--passed", ""), "shares between 0 and 1"),
-        (("show", "--steps", "1.5"), "positive numbers of steps"),
-        (("show", "--steps", "0"), "positive numbers of steps"),
-        (("show", "--run", "absent"), "no run with a finished cycle"),
-        (("show", "--run", "x", "--passed", "0.5"), "--run says what was measured"),
-        (("show", "-o", "rates.pgn"), "told by its suffix"),
-        (("show", "-o", "absent/rates.csv"), "No such file or directory"),
+        (("schedule", "--lr-policy", "exponental"), "exponental"),
+        (("schedule", "-L", "decay=0.7"), "lr_policy 'constant' has no option 'decay'"),
+        (("schedule", "-L", "decay"), "-L 'decay' is not of the form key=value"),
+        (("schedule", "-c", "absent.yaml"), "absent.yaml"),
+        (("schedule", "--passed", "30,40"), "shares between 0 and 1"),
+        (("schedule", "--passed", "nan"), "shares between 0 and 1"),
+        (("schedule", "--passed", ""), "shares between 0 and 1"),
+        (("schedule", "--steps", "1.5"), "positive numbers of steps"),
+        (("schedule", "--steps", "0"), "positive numbers of steps"),
+        (("simulate", "absent"), "no run with a finished cycle"),
+        (("schedule", "-o", "rates.jsn"), "did you mean '.json'?"),
+        (("schedule", "-o", "rates"), "known here: .csv, .json, .yaml"),
+        (("schedule", "-o", "rates.png"), "that is for --plot"),
+        (("compare", "--plot", "rates.csv"), "that is for --output"),
+        (("schedule", "--plot", "rates.pgn"), "did you mean '.png'?"),
+        (("schedule", "-o", "absent/rates.csv"), "No such file or directory"),
         (("compare", "exponential decay"), "not of the form key=value"),
         (("compare", "'"), "names no policy"),
         (("compare", "constant", "-L", "decay=0.5"), "-L decay: none of these policies has that option"),
@@ -217,11 +290,11 @@ def test_a_file_with_a_bad_section(halo: Halo, tmp_path: Path) -> None:
         ("lr_policy: {name: 3}", "name"),
     ):
         config.write_text(f"verifier: gcc\n{text}\n")
-        assert says in halo("lr", "show", "-c", config).complaint()
+        assert says in halo("lr", "schedule", "-c", config).complaint()
 
 
 def test_a_policy_that_falls_over_is_blamed(halo: Halo, mine: str) -> None:
-    complaint = halo("lr", "show", "--lr-policy", mine, "-L", "base_lr=2").complaint()
+    complaint = halo("lr", "schedule", "--lr-policy", mine, "-L", "base_lr=2").complaint()
     assert "failed at cycle 1: RuntimeError: out of its depth" in complaint
 
 

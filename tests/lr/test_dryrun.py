@@ -10,7 +10,7 @@ from halo_core.discovery import load
 from halo_core.errors import ConfigError, HaloError, PluginError, RunError
 from halo_core.loop import run_cycles
 from halo_core.lr import spell
-from halo_core.lr.dryrun import PASSED, assumed, dry_run, read_policy, recorded, takes
+from halo_core.lr.dryrun import PASSED, as_trained, assumed, constant, dry_run, read_policy, recorded, takes
 from halo_core.testing import fake_run
 
 SPY = """
@@ -44,7 +44,8 @@ def spy(tmp_path: Path) -> str:
 
 def policy_sums(decays: list[float], cycles: int) -> list[float]:
     course = assumed(cycles, steps=[16])
-    return [dry_run("exponential", {"decay": d}, course).relative(5e-5) * cycles for d in decays]
+    flat = constant(5e-5, course)
+    return [dry_run("exponential", {"decay": d}, course).relative(flat) * cycles for d in decays]
 
 
 def test_what_decay_costs() -> None:
@@ -162,6 +163,17 @@ def test_a_run_replayed_under_another_policy_keeps_its_steps(tmp_path: Path) -> 
     schedule = dry_run("exponential", {"base_lr": 0.01, "decay": 0.5}, recorded(tmp_path / "run"))
     assert schedule.rates == (0.01, 0.005, 0.0025)
     assert schedule.steps == pytest.approx((1, 1, 1))
+
+
+def test_the_yardsticks_of_a_recorded_course(tmp_path: Path) -> None:
+    run, hooks = fake_run(tmp_path / "run", cycles=3)
+    reports = run_cycles(run, hooks)
+    course = recorded(tmp_path / "run")
+    trained = as_trained(course)
+    assert trained.rates == tuple(report.lr for report in reports[1:])
+    assert trained.lr_sum == pytest.approx(sum(report.train.lr_sum for report in reports[1:] if report.train))
+    assert trained.relative(constant(trained.rates[0] * 2, course)) == pytest.approx(0.5)
+    assert as_trained(course, cycles=2).rates == trained.rates[:2]
 
 
 def test_nothing_recorded(tmp_path: Path) -> None:

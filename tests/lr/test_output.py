@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 import yaml
 
 from halo_core.errors import ConfigError
-from halo_core.lr.dryrun import Course, Schedule, assumed, dry_run
-from halo_core.lr.output import advice, chart, one, overview, plain, save, side_by_side, table
+from halo_core.lr.dryrun import Course, Schedule, assumed, constant, dry_run
+from halo_core.lr.output import advice, chart, draw, one, overview, plain, save, side_by_side, table
 from halo_core.lr.recommend import METHODS, recommend
+from halo_core.types import CycleReport
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +43,27 @@ def test_one_policy_a_row_a_cycle(schedules: list[Schedule], course: Course) -> 
 
 
 def test_side_by_side_with_sums_relative_to_constant(schedules: list[Schedule], course: Course) -> None:
-    rows = [line.split() for line in side_by_side(schedules, course, 5e-5).splitlines()]
+    rows = [line.split() for line in side_by_side(schedules, course, constant(5e-5, course)).splitlines()]
     assert rows[0] == ["cycle", "1", "2", "3", "4", "sum", "relative"]
     assert rows[-2] == ["a", "constant", *["5.00e-05"] * 4, "3.20e-03", "1.00"]
     assert rows[-1] == [
         "b", "exponential", "decay=0.5", "5.00e-05", "2.50e-05", "1.25e-05", "6.25e-06", "1.50e-03", "0.47",
     ]  # fmt: skip
+
+
+def test_what_the_model_was_moved_by_is_shown_where_it_was_measured(course: Course) -> None:
+    def moved(report: CycleReport, kl: float | None) -> CycleReport:
+        return replace(report, train=replace(report.train, kl=kl)) if report.train else report
+
+    kls = (None, 0.01, 0.034, None, 0.001)
+    measured = Course(
+        tuple(moved(report, kl) for report, kl in zip(course.reports, kls, strict=True)), "recorded"
+    )
+    found = dry_run("kl_target", {}, measured)
+    assert found.rates == pytest.approx((5e-5, 5e-5, 5e-5 / 1.5, 5e-5 / 1.5))
+    rows = [line.split() for line in side_by_side([found], measured, found).splitlines()]
+    assert rows[2] == ["KL", "before", "?", "0.01", "0.034", "?"]
+    assert "KL" not in side_by_side([found], course, found)
 
 
 def test_the_chart_has_each_rate_at_its_height(schedules: list[Schedule]) -> None:
@@ -65,8 +82,8 @@ def test_the_chart_takes_more_policies_than_there_are_letters(schedules: list[Sc
 
 def test_files_hold_the_numbers(schedules: list[Schedule], course: Course, tmp_path: Path) -> None:
     for kind in ("csv", "json", "yaml"):
-        save(tmp_path / f"rates.{kind}", schedules, course, 5e-5)
-    expected = plain(schedules, course, 5e-5)
+        save(tmp_path / f"rates.{kind}", schedules, course, constant(5e-5, course))
+    expected = plain(schedules, course, constant(5e-5, course))
     assert json.loads((tmp_path / "rates.json").read_text()) == expected
     assert yaml.safe_load((tmp_path / "rates.yaml").read_text()) == expected
     assert expected["policies"][1]["options"] == {
@@ -86,7 +103,7 @@ def test_pictures(
     schedules: list[Schedule], course: Course, tmp_path: Path, kind: str, begins: bytes
 ) -> None:
     pytest.importorskip("matplotlib")
-    save(tmp_path / f"rates.{kind}", schedules, course, 5e-5)
+    draw(tmp_path / f"rates.{kind}", schedules, course, constant(5e-5, course))
     assert (tmp_path / f"rates.{kind}").read_bytes().startswith(begins)
 
 
@@ -95,7 +112,7 @@ def test_a_picture_without_matplotlib(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ConfigError, match="needs matplotlib") as caught:
-        save(tmp_path / "rates.png", schedules, course, 5e-5)
+        draw(tmp_path / "rates.png", schedules, course, constant(5e-5, course))
     assert "halo-core[plot]" in caught.value.hint
     assert not (tmp_path / "rates.png").exists()
 
@@ -105,15 +122,20 @@ def test_files_that_cannot_be_written(
     schedules: list[Schedule], course: Course, tmp_path: Path, name: str
 ) -> None:
     with pytest.raises(ConfigError):
-        save(tmp_path / name, schedules, course, 5e-5)
+        save(tmp_path / name, schedules, course, constant(5e-5, course))
 
 
-def test_a_misspelt_suffix_gets_the_nearest(
+def test_a_wrong_suffix_gets_the_nearest_or_the_right_flag(
     schedules: list[Schedule], course: Course, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError) as caught:
-        save(tmp_path / "rates.pgn", schedules, course, 5e-5)
-    assert caught.value.hint == "did you mean '.png'?"
+    for write, name, hint in (
+        (draw, "rates.pgn", "did you mean '.png'?"),
+        (save, "rates.svg", "that is for --plot; known here: .csv, .json, .yaml"),
+        (draw, "rates.csv", "that is for --output; known here: .png, .svg"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            write(tmp_path / name, schedules, course, schedules[0])
+        assert caught.value.hint == hint
 
 
 def test_the_overview_has_a_row_and_a_source_for_each() -> None:
