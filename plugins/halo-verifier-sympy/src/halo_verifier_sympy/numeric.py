@@ -51,6 +51,14 @@ def positive(tree: Tree) -> bool:
     return mpmath.im(value) == 0 and bool(mpmath.re(value) > 0)
 
 
+def near(one: Tree, two: Tree, rtol: float, atol: float) -> bool:
+    """Whether two expressions without variables are within tolerances, but for rounding; else False."""
+    if symbols(one) | symbols(two):
+        return False
+    wanted, given = number(one), number(two)
+    return bool(abs(given - wanted) <= max(atol, rtol * abs(wanted)))
+
+
 def _apart(one: Any, two: Any) -> bool:
     """Whether two values differ by more than rounding could explain."""
     return bool(abs(one - two) > mpmath.mpf(10) ** -25 * (abs(one) + abs(two)))
@@ -65,7 +73,7 @@ def _value(tree: Tree, point: int, names: frozenset[str], assume: str, *others: 
             places = {name: _place(n + point * len(names), real, assume) for n, name in enumerate(sorted(names))}
             try:
                 value = _Evaluation(places, digits).of(tree)
-            except (ZeroDivisionError, ValueError, OverflowError, mpmath.NoConvergence):
+            except (ZeroDivisionError, ValueError, OverflowError, mpmath.libmp.NoConvergence):
                 continue
             if mpmath.isfinite(value):
                 return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -167,7 +169,9 @@ class Sympy(Verifier):
             return self._compare_slowly(text, reference["answer"], terms)
 
     def _compare_slowly(self, text: str, gold: str, terms: Terms) -> tuple[str, str]:
-        reply = _service(self.cpu_seconds, self.memory_mib).call(gold, text, self.thousands, asdict(terms))
+        with _TURNS:
+            service = _service(self.cpu_seconds, self.memory_mib)
+            reply = service.call(gold, text, self.thousands, asdict(terms))
         if reply.inconclusive:
             raise _Slow(Status.INCONCLUSIVE, Stage.CRASHED, reply.message)
         if reply.limit or not isinstance(reply.value, list):
@@ -184,6 +188,8 @@ class Sympy(Verifier):
 
 
 _FAST = Fast()
+_TURNS = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
+"""More processes than processors would only take turns, and each has imported sympy."""
 
 
 @lru_cache(maxsize=8)
