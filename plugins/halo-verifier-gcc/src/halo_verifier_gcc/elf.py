@@ -38,7 +38,7 @@ def _symbols(data: bytes, table: int) -> Iterator[tuple[str, int, int]]:
             if kind == table:
                 names, names_length = sections[link][4:6]
                 yield from _entries(data, offset, min(length, _MOST), data[names : names + names_length])
-    except (struct.error, IndexError):
+    except (struct.error, IndexError, OverflowError):
         return
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from halo_core.errors import DataError, SandboxError
+from halo_core.types import Stage
 from halo_verifier_gcc import elf
 from halo_verifier_gcc.building import LIBRARY, PROGRAM, Build, Builder
 from halo_verifier_gcc.judging import Runner, ending, first_error, shown
@@ -71,11 +72,13 @@ class Maker:
 
     def hold(self, task: Task) -> None:
         """Raise a `DataError` unless the solution passes the tests that the prompt itself gives."""
-        files = self._built(self.sample(task.reference.solution, task), task, "solution")
-        for result in self.runner.results(files, PROGRAM, task.reference.tests):
+        self._hold(self._built(self.sample(task.reference.solution, task), task, "solution"), task)
+
+    def _hold(self, solution: Mapping[str, bytes], task: Task) -> None:
+        for result in self.runner.results(solution, PROGRAM, task.reference.tests):
             if result.inconclusive:
-                raise SandboxError(f"the solution {result.detail}", hint="the machine is too busy")
-            if not result.stage.value == "correct":
+                raise SandboxError(f"the solution: {result.detail}", hint="the machine is too busy")
+            if result.stage is not Stage.CORRECT:
                 raise DataError(f"the solution does not pass {result.detail}")
 
     def _make(self, reference: Reference) -> Task:
@@ -84,7 +87,7 @@ class Maker:
         if not reference.inputs and not reference.random_tests:
             return task
         solution = self._built(self.sample(reference.solution, task), task, "solution")
-        self.hold(task)
+        self._hold(solution, task)
         inputs = dict.fromkeys([*reference.inputs, *self._generated(reference)])
         made = tuple(Test(each, self._answer(solution, each)) for each in inputs)
         if len({test.stdout for test in (*task.tests, *made)}) < 2:
