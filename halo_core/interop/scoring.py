@@ -1,0 +1,195 @@
+"""What the bridges share: a verifier and a reward, asked about prompts and completions of any common form."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+from halo_core import judges as judging
+from halo_core import sandbox
+from halo_core.config import DriverSpec, short_name
+from halo_core.discovery import check_class, load
+from halo_core.drivers import Reward
+from halo_core.errors import DataError, VerifierError
+from halo_core.options import build
+from halo_core.types import Completion, Prompt, Sample, Status, Verdict
+
+Named = str | Mapping[str, Any]
+"""A driver by its name, or as in YAML: its name with options beside it."""
+
+_ENOUGH = 8
+"""So many errors are no accident, if their share is beyond the limit too."""
+_KNOWN_PROMPTS = 65536
+
+
+@dataclass
+class Scorer:
+    """Judges completions and pays for them. Safe to use from many threads."""
+
+    verifier: Named
+    reward: Named = "graduated"
+    sandbox: sandbox.Mode = "auto"
+    """The protection that must hold where programs are run."""
+    max_error_rate: float = 0.05
+    """Share of verdicts that may be errors before scoring stops."""
+    workers: int | None = None
+    """Completions judged at once; None: one for each core, at least 2."""
+
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False)
+    _prompts: dict[str, Prompt] = field(default_factory=dict, init=False, repr=False)
+    _seen: int = field(default=0, init=False, repr=False)
+    _errors: int = field(default=0, init=False, repr=False)
+
+    def prepare(self) -> None:
+        """Load verifier and reward and see that what they need is there.
+
+        Raises a `PluginError` for what is not installed or does not work, a `ConfigError` for an option that
+        does not fit.
+        """
+        self._judges.preflight(self.sandbox)
+        _ = self._reward
+
+    @property
+    def name(self) -> str:
+        """What the verifier is called, as an identifier."""
+        return "halo_" + "".join(c if c.isalnum() else "_" for c in self._judges.first)
+
+    def score(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[Any],
+        references: Sequence[Any],
+        token_ids: Sequence[Sequence[int]] | None = None,
+    ) -> list[tuple[float | None, Verdict]]:
+        """Return the reward and the verdict of each completion; the reward is None without pass or fail.
+
+        Prompts and completions are text or chat messages; a completion of several messages is judged by the
+        last one of the assistant. References are mappings, or JSON text that holds one. Raises a `DataError`
+        for a reference that the verifier cannot judge by, and a `VerifierError` when too many verdicts are
+        errors.
+        """
+        asked = [self._prompt(*row) for row in zip(prompts, references, strict=True)]
+        ids = token_ids or [()] * len(asked)
+        given = [
+            Completion(prompt.id, index, text_of(completion), token_ids=tuple(tokens))
+            for index, (prompt, completion, tokens) in enumerate(zip(asked, completions, ids, strict=True))
+        ]
+        verdicts = self._judges.check_all(asked, given, self._pool)
+        self._count(verdicts)
+        samples = map(Sample, asked, given, verdicts)
+        return [(self._paid(sample), sample.verdict) for sample in samples]
+
+    def _paid(self, sample: Sample) -> float | None:
+        if sample.verdict.status not in (Status.PASS, Status.FAIL):
+            return None
+        return float(self._reward.reward(sample))
+
+    def _prompt(self, prompt: Any, reference: Any) -> Prompt:
+        """Return the one `Prompt` for these data; the first time the verifier looks at its reference."""
+        data = _mapping(reference)
+        shown = prompt if isinstance(prompt, str) else [_message(message) for message in prompt or ()]
+        try:
+            key = json.dumps([shown, data], sort_keys=True, default=str)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"a reference that is not plain data: {error}", hint=_REFERENCE) from None
+        if (known := self._prompts.get(key)) is not None:
+            return known
+        made = Prompt(
+            id=hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:16],
+            text=shown if isinstance(shown, str) else "",
+            messages=() if isinstance(shown, str) else tuple(shown),
+            reference=data,
+        )
+        self._judges.check_prompts([made])
+        with self._lock:
+            if len(self._prompts) >= _KNOWN_PROMPTS:
+                self._prompts.clear()
+            return self._prompts.setdefault(key, made)
+
+    def _count(self, verdicts: Sequence[Verdict]) -> None:
+        errors = [verdict for verdict in verdicts if verdict.status is Status.ERROR]
+        with self._lock:
+            self._seen += len(verdicts)
+            self._errors += len(errors)
+            too_many = self._errors >= _ENOUGH and self._errors > self.max_error_rate * self._seen
+        if errors and too_many:
+            raise VerifierError(
+                f"{self._errors} of {self._seen} verdicts are errors, more than max_error_rate "
+                f"{self.max_error_rate:g}; the last: {errors[-1].detail or 'no detail'}",
+                hint="mend the verifier or its tools (halo plugins check)",
+            )
+
+    @cached_property
+    def _judges(self) -> judging.Judges:
+        return judging.Judges.load([DriverSpec.model_validate(self.verifier)])
+
+    @cached_property
+    def _reward(self) -> Reward:
+        spec = DriverSpec.model_validate(self.reward)
+        loaded = load("reward", spec.name)
+        check_class(loaded, Reward)
+        made: Reward = build(loaded.value, spec.options, where=f"reward {short_name(spec.name)!r}")
+        return made
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return judging.pool(self.workers)
+
+
+_REFERENCE = "a reference is a mapping, or JSON text that holds one; docs/interop.md shows how to pass it"
+
+
+def text_of(completion: Any) -> str:
+    """Return what is judged of a completion: text as it is, of messages the last one of the assistant.
+
+    A message with tool calls is returned whole, as JSON, in the form that the `jsonschema` verifier reads.
+    """
+    if isinstance(completion, str):
+        return completion
+    replies = [message for message in completion or () if _get(message, "role") in ("assistant", None)]
+    if not replies:
+        return ""
+    content, calls = _content(replies[-1]), _get(replies[-1], "tool_calls")
+    if not calls:
+        return content
+    return json.dumps({"role": "assistant", "content": content, "tool_calls": _plain(calls)})
+
+
+def _message(message: Any) -> dict[str, str]:
+    return {"role": str(_get(message, "role") or "user"), "content": _content(message)}
+
+
+def _content(message: Any) -> str:
+    """Return a message's text; of content in parts, the parts that are text."""
+    content = _get(message, "content")
+    if isinstance(content, str) or content is None:
+        return content or ""
+    return "".join(str(_get(part, "text") or "") for part in content)
+
+
+def _get(message: Any, key: str) -> Any:
+    return message.get(key) if isinstance(message, Mapping) else getattr(message, key, None)
+
+
+def _plain(value: Any) -> Any:
+    """Return models of pydantic as the mappings that they stand for."""
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
+
+
+def _mapping(reference: Any) -> Mapping[str, Any]:
+    if isinstance(reference, str):
+        try:
+            reference = json.loads(reference)
+        except ValueError as error:
+            raise DataError(f"a reference that is not JSON: {error}", hint=_REFERENCE) from None
+    if not isinstance(reference, Mapping):
+        raise DataError(f"a reference that is {type(reference).__name__}, not a mapping", hint=_REFERENCE)
+    return reference
