@@ -6,15 +6,16 @@ from halo_verifier_sql import SQL
 from halo_verifier_sql.perturb import perturb
 
 TABLES = {
-    "team": (["id", "name"], [[1, "ops"], [2, "law"], [3, "hr"]]),
+    "team": (["id", "name"], [[1, "ops"], [2, "law"], [3, "hr"]], []),
     "staff": (
         ["id", "name", "team_id", "salary", "since", "left"],
         [
             [n, f"n{n}", 1 + n % 3, 50 + 7 * n, f"20{n:02}-01-15", None if n % 2 else "yes"]
             for n in range(1, 13)
         ],
+        ["team_id"],
     ),
-    "none": (["a"], []),
+    "none": (["a"], [], []),
 }
 
 

@@ -27,10 +27,11 @@ def test_right_query_passes(check: Check) -> None:
     assert found(verdict) == (Status.PASS, Stage.CORRECT)
     assert verdict.score == 1.0
     assert verdict.detail.splitlines() == [
-        "right on 3 of 3 databases",
+        "right on 4 of 4 databases",
         "given: ok",
         "copy 1: ok",
         "copy 2: ok",
+        "copy 3: ok",
     ]
     assert verdict.wall_seconds > 0
     assert (verdict.sandbox, verdict.integrity) == (sandbox.get().tier, "split")
@@ -61,7 +62,7 @@ def test_rungs(check: Check, text: str, stage: Stage, reason: str) -> None:
 
 
 def test_score_is_the_share_of_databases(check: Check) -> None:
-    assert check(NAMES, "SELECT name FROM item WHERE id > 1").score == pytest.approx(1 / 3)
+    assert check(NAMES, "SELECT name FROM item WHERE id > 1").score == 0.25
     assert check(NAMES, "SELECT 'x' FROM item").score == 0.0
     assert check(NAMES, "SELECT name FROM item WHERE id > 1", copies=5).score <= 0.5
 
@@ -70,7 +71,7 @@ def test_score_is_the_share_of_databases(check: Check) -> None:
     ("options", "text", "reason"),
     [
         ({"steps": 10_000}, "SELECT count(*) FROM sale a, sale b, sale c, sale d, sale e, sale f", "steps"),
-        ({"max_rows": 5}, "SELECT name FROM item, sale", "more than 5 rows"),
+        ({"max_rows": 20}, "SELECT a.name FROM item a, item b", "more than 20 rows"),
         ({"output_kib": 1}, "SELECT hex(zeroblob(400)) FROM item", "more than 1024 bytes"),
         ({"output_kib": 1}, "SELECT hex(zeroblob(4000)) FROM item", "too long"),
     ],
@@ -121,7 +122,7 @@ def test_cpu_time_ends_what_takes_few_steps(check: Check) -> None:
             "WITH RECURSIVE r(n) AS (SELECT MAX(id) FROM item UNION SELECT n - 1 FROM r WHERE n > 1) SELECT * FROM r",
         ),
         ("SELECT strftime('%Y', '2020-0' || (id % 9 + 1) || '-01'), name FROM item", "SELECT '2020', name FROM item"),
-        ("SELECT value FROM item, json_each('[1,2]') WHERE value < id", "SELECT 1 FROM item WHERE id > 1 UNION ALL SELECT 2 FROM item WHERE id > 2"),
+        ("SELECT value FROM item, json_each('[1,2]') WHERE value < price", "SELECT 1 FROM item WHERE price > 1 UNION ALL SELECT 2 FROM item WHERE price > 2"),
     ],
 )  # fmt: skip
 def test_equal_queries_pass(check: Check, query: str, text: str) -> None:
@@ -141,7 +142,7 @@ def test_order_counts_as_the_prompt_says(check: Check) -> None:
     assert check(ordered, plain).status is Status.FAIL
     assert check(ordered, plain, {"ordered": False}).status is Status.PASS
     assert check(ordered, ordered, {"ordered": True}).status is Status.PASS
-    assert check(ordered, plain + " ORDER BY name", {"ordered": True}).status is Status.FAIL
+    assert check(ordered, plain + " ORDER BY price", {"ordered": True}).status is Status.FAIL
 
 
 def test_tolerance_is_an_option(check: Check) -> None:
@@ -253,7 +254,7 @@ def test_copies_give_other_results(prompt: Callable[..., Prompt]) -> None:
         NAMES,
         "SELECT COUNT(*) FROM item",
         "SELECT MAX(price) FROM item",
-        "SELECT kind FROM item GROUP BY kind",
+        "SELECT kind, SUM(price) FROM item GROUP BY kind",
     ):
         task = SQL(copies=3)._task(prompt(query))
         assert len(task.golds) == 4

@@ -39,6 +39,8 @@ def rank(query: str, dialect: str, width: int) -> Ranked | None:
         tree = sqlglot.parse_one(query, read=DIALECTS[dialect])
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
         raise UnclearOrderError(f"the reference cannot be read: {str(error).splitlines()[0]}") from error
+    if isinstance(tree, exp.Values):
+        return None
     if not isinstance(tree, exp.Query):
         raise UnclearOrderError("the reference is not a query")
     order, limit, offset = (tree.args.get(part) for part in ("order", "limit", "offset"))

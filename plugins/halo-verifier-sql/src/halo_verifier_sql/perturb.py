@@ -13,14 +13,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Contents = Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]]
+Contents = Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]], Sequence[str]]]
+"""By table, its columns, its rows, and which of the columns refer to other rows."""
 Hints = Mapping[str, Sequence[Any]]
 """Values worth trying, by column name in small letters."""
 
 _KEPT = 0.85
 """Share of the rows that stay."""
+_HELD = 0.95
+"""Share of the rows that stay of those that others refer to, and may have to go with."""
 _CHANGED = 0.4
 """Share of the values that change."""
+_MOVED = 0.2
+"""Share of the references that change."""
+_FEW = 16
+"""Up to so many rows are added to a small table: the larger a table, the less is right on it by luck."""
 _VARIED = 4
 """From so many different values on, a number is a quantity, and numbers near it are as plausible."""
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(.*)", re.DOTALL)
@@ -31,11 +38,17 @@ class _Column:
     """What can be told of a column from its values."""
 
     pool: list[Any]
-    """Its distinct values, and hints of their types."""
+    """Its distinct values, and hints unless it is unique."""
+    hints: list[Any]
+    """Hints that are not among them."""
     unique: bool
     key: bool
     """Rows are referred to by it: left alone, but for new rows."""
+    refers: bool
+    """It refers to rows: changed less often, so that most references stay what they were."""
     varied: bool
+    bounded: bool
+    """On this copy no number becomes smaller or larger than all were, as a CHECK may demand."""
 
 
 def perturb(
@@ -44,45 +57,65 @@ def perturb(
     """Return other contents for the same tables. The same generator gives the same contents."""
     keys = {
         value
-        for _, rows in contents.values()
+        for _, rows, _ in contents.values()
         if rows and len({row[0] for row in rows if row}) == len(rows)
         for value in (row[0] for row in rows if row)
     }
-    copy = {}
-    for table, (names, rows) in contents.items():
-        columns = [_column(place, name, rows, hints, keys) for place, name in enumerate(names)]
-        copy[table] = (list(names), _rows(rows, columns, rng))
-    return copy
+    bounded = rng.random() < 0.5
+    columns = {
+        table: [
+            _column(name, [row[place] for row in rows], hints, name in references, keys, bounded, place == 0)
+            for place, name in enumerate(names)
+        ]
+        for table, (names, rows, references) in contents.items()
+    }
+    referred = {
+        value for each in columns.values() for column in each if column.refers for value in column.pool
+    }
+    return {
+        table: (list(names), _rows(rows, columns[table], referred, rng))
+        for table, (names, rows, _) in contents.items()
+    }
 
 
-def _column(place: int, name: str, rows: Sequence[Sequence[Any]], hints: Hints, keys: set[Any]) -> _Column:
-    values = [row[place] for row in rows]
+def _column(
+    name: str, values: list[Any], hints: Hints, declared: bool, keys: set[Any], bounded: bool, first: bool
+) -> _Column:
     present = [value for value in values if value is not None]
     distinct = list(dict.fromkeys(present))
     types = {type(value) for value in present}
     unique = len(distinct) == len(values)
-    key = unique and (place == 0 or re.search(r"(^|_)(id|key|code|no)$", name.lower()) is not None)
-    refers = not unique and set(distinct) <= keys and re.search(r"id|key|code|_no$", name.lower()) is not None
+    named = re.search(r"(^|_)(id|key|code|no)$", name.lower()) is not None
+    refers = declared or (named and not unique and keys.issuperset(distinct))
     more = [hint for hint in hints.get(name.lower(), ()) if type(hint) in types and hint not in distinct]
     pool = distinct + ([] if refers or unique else more)
     if len(distinct) < len(values) and None in values:
         pool.append(None)
     number = types <= {int, float} and bool(types)
-    return _Column(pool, unique, key, number and not refers and len(distinct) >= _VARIED)
+    varied = number and not refers and len(distinct) >= _VARIED
+    key = unique and (first or refers or named)
+    return _Column(pool, [] if key or refers else more, unique, key, refers, varied, bounded)
 
 
-def _rows(rows: Sequence[Sequence[Any]], columns: list[_Column], rng: random.Random) -> list[list[Any]]:
+def _rows(
+    rows: Sequence[Sequence[Any]], columns: list[_Column], referred: set[Any], rng: random.Random
+) -> list[list[Any]]:
     if not rows:
         return []
-    kept = [list(row) for row in rows if len(rows) <= 2 or rng.random() < _KEPT] or [list(rng.choice(rows))]
+    few = len(rows) <= 2
+    kept = [list(row) for row in rows if few or rng.random() < (_HELD if row[0] in referred else _KEPT)]
+    kept = kept or [list(rng.choice(rows))]
     for place, column in enumerate(columns):
         if column.unique:
             _swap(kept, place, column, rng)
             continue
         for row in kept:
-            if rng.random() < _CHANGED:
+            if rng.random() < (_MOVED if column.refers else _CHANGED):
                 row[place] = _other(column, row[place], rng)
-    for _ in range(1 + len(rows) // 4):
+    for place, column in enumerate(columns):
+        if column.varied and not column.bounded and not column.key:
+            rng.choice(kept)[place] = _extreme(column, rng)
+    for _ in range(rng.randint(1, 1 + max(len(rows) // 3, min(2 * len(rows), _FEW)))):
         row = list(rng.choice(rows))
         kept.append(
             [
@@ -101,31 +134,44 @@ def _swap(rows: list[list[Any]], place: int, column: _Column, rng: random.Random
     for row in rows:
         if rng.random() >= _CHANGED:
             continue
-        near = _near(row[place], rng) if column.varied else None
+        near = _near(column, row[place], rng) if column.varied else None
         if near is not None and all(other[place] != near for other in rows) and near not in column.pool:
             row[place] = near
         else:
             other = rng.choice(rows)
             row[place], other[place] = other[place], row[place]
+    taken = {row[place] for row in rows}
+    for hint in rng.sample(column.hints, min(2, len(column.hints))):
+        if hint not in taken:
+            rng.choice(rows)[place] = hint
+            taken.add(hint)
 
 
 def _other(column: _Column, value: Any, rng: random.Random) -> Any:
-    if column.varied and value is not None and rng.random() < 0.4:
-        return _near(value, rng)
+    if column.varied and value is not None and rng.random() < 0.5:
+        return _near(column, value, rng)
     return rng.choice(column.pool) if column.pool else value
 
 
-def _near(value: Any, rng: random.Random) -> Any:
-    """Return a number near `value`, of its type and with as many decimals; None for what is no number."""
+def _near(column: _Column, value: Any, rng: random.Random) -> Any:
+    """Return a number near `value`, of its type and with as many decimals."""
     step = rng.choice([-3, -2, -1, 1, 2, 3])
-    if type(value) is int:
-        near = value + step * rng.choice([1, 1, max(1, abs(value) // 10)])
-        return abs(near) if value >= 0 else near
-    if isinstance(value, float):
-        decimals = min(len(f"{value!r}".partition(".")[2]), 6)
-        close = round(value + step * rng.choice([0.5, 1.0, abs(value) / 10]), decimals)
-        return abs(close) if value >= 0 else close
-    return None
+    scale = rng.choice([1, 1, abs(value) / 10])
+    numbers = [number for number in column.pool if number is not None]
+    near = value + step * scale
+    if column.bounded:
+        near = min(max(near, min(numbers)), max(numbers))
+    elif value >= 0:
+        near = abs(near)
+    if isinstance(value, int):
+        return round(near)
+    return round(float(near), min(len(f"{value!r}".partition(".")[2]), 6))
+
+
+def _extreme(column: _Column, rng: random.Random) -> Any:
+    """Return a number larger than all, so that the largest is not the same on every copy."""
+    largest = max(number for number in column.pool if number is not None)
+    return largest + type(largest)(rng.randint(1, 9))
 
 
 def _added(column: _Column, value: Any, place: int, rows: list[list[Any]], rng: random.Random) -> Any:

@@ -54,12 +54,14 @@ class _Plan:
     def queries(self) -> list[str]:
         return [self.reference.query, *([self.ranked.sql] if self.ranked else [])]
 
-    def gold(self, found: Sequence[Found]) -> Gold | None:
-        """Return what the queries found on one database as a result; None unless all went well."""
+    def gold(self, found: Sequence[Found], caps: Caps) -> Gold | None:
+        """Return what the queries found on one database as a result; None unless all went well, within `caps`."""
         if any(each[0] != "rows" for each in found):
             return None
         _, columns, text, _ = found[0]
         rows = tuple(map(cells.encode, cells.decode(text)))
+        if len(rows) > caps.rows or len(text) > caps.bytes:
+            return None
         if self.reference.ordered:
             groups = tuple(Group((row,), 1) for row in rows)
         elif self.ranked:
@@ -117,20 +119,23 @@ def _from_query(
     databases = [base, *(description(reference.schema, copy, copy=True) for copy in made)]
     roomy = Caps(_ROOM * caps.steps, _ROOM * caps.rows, _ROOM * caps.bytes)
     plan = _plan(key, reference, base, engine, dialect, roomy)
-    found = _run(engine, f"{key}+", databases, plan.queries(), roomy)
-    golds = [plan.gold(results) for results in zip(*found, strict=True)]
+    queries = plan.queries()
+    sizes = [f'SELECT COUNT(*) FROM "{table}"' for table in contents]
+    found = _run(engine, f"{key}+", databases, [*queries, *sizes], roomy)
+    golds = [plan.gold(results, caps) for results in zip(*found[: len(queries)], strict=True)]
+    whole = [sum(_number(each) for each in results) for results in zip(*found[len(queries) :], strict=True)]
     if golds[0] is None:
-        raise ValueError(_reason(found))
+        raise ValueError(_reason(found, caps))
     _check_self(golds[0], reference)
     mutants = mutate.mutants(reference.query, dialect)
     kills = _kills(engine, f"{key}+", databases, mutants, golds, caps)
-    chosen = [0, *_choose(golds, kills, copies)]
+    chosen = [0, *_choose(golds, kills, whole, copies)]
     if all(gold is None or gold.count == 0 for gold in (golds[at] for at in chosen)):
         raise ValueError(
             "the reference returns no rows, on no copy either: any query without rows would pass"
         )
     task = Task(
-        key,
+        f"{key}:{'-'.join(map(str, chosen))}",
         tuple(databases[at] for at in chosen),
         tuple(gold for at in chosen if (gold := golds[at]) is not None),
         found[0][0][3],
@@ -148,7 +153,7 @@ def _plan(
         return _Plan(reference, None)
     found = _run(engine, key, [base], [reference.query], caps)
     if found[0][0][0] != "rows":
-        raise ValueError(_reason(found))
+        raise ValueError(_reason(found, caps))
     return _Plan(reference, ordering.rank(reference.query, dialect, len(found[0][0][1])))
 
 
@@ -164,9 +169,16 @@ def _run(
     return batch.found
 
 
-def _reason(found: Sequence[Sequence[Found]]) -> str:
-    what, _, why, _ = next(each[0] for each in found if each[0][0] != "rows")
-    return f"the reference does not run: {what}: {why}"
+def _reason(found: Sequence[Sequence[Found]], caps: Caps) -> str:
+    """Say why there is no result on the given database."""
+    for what, _, why, _ in (each[0] for each in found):
+        if what != "rows":
+            return f"the reference does not run: {what}: {why}"
+    return f"the reference returns more than {caps.rows} rows or {caps.bytes} bytes"
+
+
+def _number(found: Found) -> int:
+    return int(cells.decode(found[2])[0][0]) if found[0] == "rows" else 0
 
 
 def _check_self(gold: Gold, reference: Reference) -> None:
@@ -197,15 +209,25 @@ def _kills(
     return kills
 
 
-def _choose(golds: Sequence[Gold | None], kills: Mapping[int, set[int]], copies: int) -> list[int]:
-    """Choose copies one by one: where the reference returns rows, other rows than before, and no arbitrary ones."""
+def _choose(
+    golds: Sequence[Gold | None], kills: Mapping[int, set[int]], sizes: Sequence[int], copies: int
+) -> list[int]:
+    """Choose copies one by one.
+
+    Best is where the reference returns rows, others than before, none of them arbitrary; then where constraints
+    left most of the rows; then where most mutants are told from the reference that were not yet.
+    """
     taken = [0]
     killed = set(kills[0])
     for _ in range(copies):
         left = [at for at in range(1, len(golds)) if at not in taken and golds[at] is not None]
         if not left:
             break
-        best = max(left, key=lambda at: (*_merits(golds, taken, at), len(kills[at] - killed), -at))
+        merits = {
+            at: (*_merits(golds, taken, at), 2 * sizes[at] > sizes[0], len(kills[at] - killed), -at)
+            for at in left
+        }
+        best = max(left, key=merits.__getitem__)
         taken.append(best)
         killed |= kills[best]
     if len(taken) <= copies:

@@ -74,8 +74,13 @@ class SQLiteDatabase:
             f"hard_heap_limit = {_HEAP}",
         ):
             db.execute(f"PRAGMA {pragma}").fetchall()
+        # On copies, what no ORDER BY orders comes in another order: a lucky one is found out.
+        db.execute(f"PRAGMA reverse_unordered_selects = {int(description['copy'])}")
         for limit, value in _LIMITS.items():
             db.setlimit(limit, value)
+        db.execute(
+            "SELECT 1 FROM json_each('[]'), json_tree('[]')"
+        ).fetchall()  # they are set up when first used
         db.set_authorizer(self._authorize)
         db.set_progress_handler(self._tick, _TICK)
 
@@ -88,7 +93,8 @@ class SQLiteDatabase:
             columns = self._columns(name)
             names = ", ".join(map(_quoted, columns))
             rows = db.execute(f"SELECT {names} FROM {_quoted(name)}").fetchall()
-            found[name] = (columns, [list(row) for row in rows])
+            references = [row[3] for row in db.execute(f"PRAGMA foreign_key_list({_quoted(name)})")]
+            found[name] = (columns, [list(row) for row in rows], references)
         db.set_authorizer(self._authorize)
         return found
 

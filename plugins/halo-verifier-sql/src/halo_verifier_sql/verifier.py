@@ -50,7 +50,7 @@ class SQL(Verifier):
     """The engine that queries are written for and run on."""
     url: str = ""
     """PostgreSQL server to run on: postgresql://user@host/database. Leave its password to PGPASSWORD or ~/.pgpass."""
-    copies: int = Field(2, ge=2, le=8)
+    copies: int = Field(3, ge=2, le=8)
     """Perturbed copies of the database that a query is run on besides the given one."""
     rtol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
     """Relative tolerance for floats; 0 with `atol` 0: they must be identical."""

@@ -19,8 +19,8 @@ _KEPT = 128
 Description = Mapping[str, Any]
 """A database: `schema` (a script), `rows` (by table: columns or None, and rows), `copy` (whether the rows
 replace what the script inserted, each left out that a constraint forbids)."""
-Contents = dict[str, tuple[list[str], list[list[Any]]]]
-"""By table, its columns and its rows."""
+Contents = dict[str, tuple[list[str], list[list[Any]], list[str]]]
+"""By table, its columns, its rows, and which of the columns refer to other rows."""
 Found = tuple[str, list[str], str, bool]
 """How a query went: what happened (`rows`, `invalid`, `forbidden`, `failed`, `limit`), the columns' names, the
 canonical text of the rows or the reason, and whether it read a table."""
