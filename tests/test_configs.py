@@ -16,7 +16,9 @@ from halo_core.config import load_yaml
 from halo_core.errors import HaloError
 
 ROOT = Path(__file__).parents[1]
-CONFIGS = sorted(ROOT.glob("configs/**/*.yaml"))
+TOP = ROOT / "configs"
+CONFIGS = sorted(TOP.glob("**/*.yaml"))
+EXPERIMENTAL = ("constant_lr", "decay_lr", "aggressive_decay")
 TEXTS = (
     "constant",
     "linear",
@@ -112,11 +114,56 @@ def test_the_demo_is_spelled_out() -> None:
     assert spelled.demo_model
 
 
-def test_the_experimental_ones_differ_in_their_policy_alone() -> None:
-    raws = [load_yaml(path) for path in CONFIGS if path.parent.name == "experimental"]
+@pytest.mark.parametrize("kind", ["raft", "demo"])
+def test_the_experimental_ones_differ_in_their_policy_alone(kind: str) -> None:
+    raws = [load_yaml(path) for path in CONFIGS if path.name.startswith(f"{kind}_") and path.parent != TOP]
     assert len(raws) == 3
     assert len({str({**raw, "lr_policy": None}) for raw in raws}) == 1
     assert len({str(raw["lr_policy"]) for raw in raws}) == 3
+
+
+NOTES = {
+    "model.name": "Qwen/Qwen2.5-Coder-7B",
+    "model.dtype": "bfloat16",
+    "generator.temperature": 0.7,
+    "generator.top_p": 0.95,
+    "selector.threshold": 0.5,
+    "selector.keep_top": 1.0,
+    "trainer.lora_rank": 16,
+    "trainer.lora_alpha": 32,
+    "trainer.lora_dropout": 0.05,
+    "trainer.epochs": 1,
+    "trainer.batch_size": 2 * 16,
+    "trainer.max_grad_norm": 0.3,
+    "trainer.weight_decay": 0.01,
+    "trainer.schedule": "linear",
+    "trainer.warmup_steps": 5,
+    "cycles": 5,
+    "samples_per_prompt": 8,
+}
+"""The values of the notes and, where they are silent, of the files that came with them."""
+SMALLER = {"model.name", "model.dtype", "generator.temperature", "generator.top_p", "trainer.batch_size"}
+"""What a demo-sized twin has otherwise, its rates apart."""
+
+
+@pytest.mark.parametrize("name", EXPERIMENTAL)
+def test_the_experimental_ones_have_the_values_of_the_notes(name: str) -> None:
+    raft, demo = (load_yaml(ROOT / f"configs/experimental/{kind}_{name}.yaml") for kind in ("raft", "demo"))
+    assert {key: _at(raft, tuple(key.split("."))) for key in NOTES} == NOTES
+    assert len(raft["trainer"]["target_modules"]) == 7
+    same = {key: value for key, value in NOTES.items() if key not in SMALLER}
+    assert {key: _at(demo, tuple(key.split("."))) for key in same} == same
+    assert demo["lr_policy"].pop("base_lr") == "2e-3"
+    assert raft["lr_policy"].pop("base_lr") == "5e-5"
+    assert demo["lr_policy"] == raft["lr_policy"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTAL)
+def test_their_twins_run_here(name: str) -> None:
+    plan = Plan.from_raw(load_yaml(ROOT / f"configs/experimental/demo_{name}.yaml"))
+    assert plan.demo_model
+    prompts, heldout = plan.data()
+    plan.drivers.judges.check_prompts([*prompts, *heldout])
 
 
 @pytest.mark.parametrize(
@@ -125,9 +172,16 @@ def test_the_experimental_ones_differ_in_their_policy_alone() -> None:
         ("raft_constant_lr", [5e-5, 5e-5, 5e-5, 5e-5, 5e-5]),
         ("raft_decay_lr", [5e-5, 4.25e-5, 3.61e-5, 3.07e-5, 2.61e-5]),
         ("raft_aggressive_decay", [5e-5, 3.5e-5, 2.45e-5, 1.72e-5, 1.2e-5]),
+        ("demo_decay_lr", [2e-3, 1.7e-3, 1.45e-3, 1.23e-3, 1.04e-3]),
+        ("demo_aggressive_decay", [2e-3, 1.4e-3, 0.98e-3, 0.69e-3, 0.48e-3]),
     ],
 )
 def test_the_experimental_ones_train_at_the_rates_they_say(name: str, rates: list[float]) -> None:
-    policy = Plan.from_raw(load_yaml(ROOT / f"configs/experimental/{name}.yaml")).drivers.lr_policy
+    path = ROOT / f"configs/experimental/{name}.yaml"
+    policy = Plan.from_raw(load_yaml(path)).drivers.lr_policy
     got = [policy.lr(cycle=cycle, cycles=5, history=()) for cycle in range(1, 6)]
-    assert got == pytest.approx(rates, abs=0.006e-5)
+    assert got == pytest.approx(rates, rel=6e-3)
+    if "decay" in name:
+        said = path.read_text().partition(": ")[2].partition(" x ")[0].split(", ")
+        unit = 1e-5 if name.startswith("raft") else 1e-3
+        assert [float(text) * unit for text in said] == pytest.approx(rates, rel=1e-9)
