@@ -50,7 +50,7 @@ def test_what_does_not_compile_is_invalid_first() -> None:
 
 def test_patterns_are_checked() -> None:
     with pytest.raises(DataError, match="not a pattern"):
-        GCC().check_prompt(Prompt("p7", "t", reference=dict(forbid=["("])))
+        GCC().check_prompt(Prompt("p7", "t", reference={"forbid": ["("]}))
     with pytest.raises(ConfigError, match="not a pattern"):
         build(GCC, {"forbid": r"(?=x)"}, where="verifier 'gcc'")
     assert build(GCC, {"forbid": r"\bgoto\b"}, where="verifier 'gcc'").forbid == (r"\bgoto\b",)
