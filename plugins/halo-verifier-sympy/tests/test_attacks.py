@@ -67,7 +67,10 @@ def test_references_pass_and_mutants_do_not() -> None:
         assert mutants == verifier.mutants(prompt)
         count += len(mutants)
         for text in mutants:
-            assert verifier.check(prompt, Completion("p", 0, text)).status is Status.FAIL, (prompt.reference, text)
+            assert verifier.check(prompt, Completion("p", 0, text)).status is Status.FAIL, (
+                prompt.reference,
+                text,
+            )
     assert count > 900
 
 

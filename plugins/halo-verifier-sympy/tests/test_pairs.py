@@ -27,7 +27,9 @@ def test_there_are_enough() -> None:
 
 
 @pytest.mark.parametrize(("gold", "same", "near", "extra"), _pairs())
-def test_equal_is_taken_and_near_is_not(check: Any, gold: str, same: str, near: str, extra: dict[str, Any]) -> None:
+def test_equal_is_taken_and_near_is_not(
+    check: Any, gold: str, same: str, near: str, extra: dict[str, Any]
+) -> None:
     options, reference = _split(extra)
     Sympy(**options).check_prompt(Prompt("p", "task", reference={"answer": gold, **reference}))
     verdict = check(gold, same, options, **reference)

@@ -11,11 +11,12 @@ from fractions import Fraction
 from functools import reduce
 from typing import Any
 
-import sympy
+import sympy  # type: ignore[import-untyped]
 from sympy import S
 
 from halo_verifier_sympy import numeric
-from halo_verifier_sympy.compare import Fast, Terms, difference, infinite, within
+from halo_verifier_sympy.compare import Terms, difference, infinite
+from halo_verifier_sympy.fast import Fast, within
 from halo_verifier_sympy.parser import parse
 from halo_verifier_sympy.poly import Unsettled
 from halo_verifier_sympy.tree import ZERO, Refused, Tree, substituted, symbols
@@ -35,8 +36,8 @@ _MAX_ARGUMENT = 1000
 def judge(gold: str, answer: str, thousands: bool, terms: dict[str, Any]) -> list[str]:
     """Return how `answer` differs from `gold`: ["different" | "refused", why], or ["equal", ""]."""
     try:
-        trees = [parse(text, thousands=thousands) for text in (gold, answer)]
-        found = difference(*trees, Terms(**terms), Exact(terms["assume"]))
+        one, two = (parse(text, thousands=thousands) for text in (gold, answer))
+        found = difference(one, two, Terms(**terms), Exact(terms["assume"]))
     except (Refused, Unsettled) as refused:
         return ["refused", str(refused)]
     return ["different" if found else "equal", found]
@@ -159,7 +160,9 @@ class Exact:
         return self._called(tree[1], parts)
 
     def _called(self, name: str, parts: list[Any]) -> Any:
-        if name in ("factorial", "binomial") and any(part.is_number and abs(part) > _MAX_ARGUMENT for part in parts):
+        if name in ("factorial", "binomial") and any(
+            part.is_number and abs(part) > _MAX_ARGUMENT for part in parts
+        ):
             raise Refused(f"a {name} of more than {_MAX_ARGUMENT}")
         if name[0] in "fgh" and name not in ("floor", "factorial", "gcd"):
             return sympy.Function(name)(*parts)
@@ -185,7 +188,7 @@ class Exact:
         if head == "interval":
             return self._interval(tree[1], tree[2], not tree[3], not tree[4])
         if head == "tuple" and len(tree[1]) == 2:
-            return self._interval(*tree[1], True, True)
+            return self._interval(tree[1][0], tree[1][1], True, True)
         raise Refused(f"a {head} among sets of numbers")
 
     def _interval(self, low: Tree, high: Tree, left_open: bool, right_open: bool) -> Any:

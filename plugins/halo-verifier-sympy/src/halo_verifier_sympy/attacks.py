@@ -1,7 +1,8 @@
 r"""Wrong answers that were made to be paid for, each named by what it tries.
 
 A row is a name, the reference's answer, the furthest rung for such an answer, and the completion; `[...]` stands
-for \boxed{...} where a completion is nothing but a box, <U+00B2> for that character.
+for \boxed{...} where a completion is nothing but a box, <U+00B2> for that character
+and <60 of (> for sixty brackets.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ a huge exponent of e | 9 | flawed | [e^{e^{e^{e^{9}}}}]
 a huge exponent with a small value | 1 | flawed | [2^{10^{-10^{10}}}]
 
 # guesses
-thirteen boxes, the right one last | 12 | flawed | \boxed{0} \boxed{1} \boxed{2} \boxed{3} \boxed{4} \boxed{5} \boxed{6} \boxed{7} \boxed{8} \boxed{9} \boxed{10} \boxed{11} \boxed{12}
+thirteen boxes, the right one last | 12 | flawed | <boxes 0 to 12>
 two boxes, the right one last | 12 | wrong | \boxed{11} or rather \boxed{12}
 two boxes, the right one first | 12 | wrong | \boxed{12} or rather \boxed{11}
 the right box, then one that does not close | 12 | invalid | \boxed{12} and so \boxed{11
@@ -184,8 +185,8 @@ every letter of a choice | B | invalid | [A, B, C, D] | {"kind": "choice"}
 the text of a choice | B | invalid | [B or C] | {"kind": "choice"}
 
 # depth and length
-deep brackets | 12 | invalid | [((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((12))))))))))))))))))))))))))))))))))))))))))))))))))))))))))))]
-many signs | 12 | invalid | [--------------------------------------------------------------------------------12]
+deep brackets | 12 | invalid | [<60 of (>12<60 of )>]
+many signs | 12 | invalid | [<80 of ->12]
 """
 
 
@@ -194,6 +195,8 @@ def _attack(number: int, line: str) -> Attack:
     extra = json.loads(rest[0]) if rest else {}
     if text.startswith("[") and text.endswith("]"):
         text = rf"\boxed{{{text[1:-1]}}}"
+    text = text.replace("<boxes 0 to 12>", " ".join(rf"\boxed{{{n}}}" for n in range(13)))
+    text = re.sub(r"<(\d+) of (.)>", lambda many: int(many[1]) * many[2], text)
     text = re.sub(r"<U\+([0-9A-F]{4})>", lambda code: chr(int(code[1], 16)), text)
     prompt = Prompt(f"attack-{number:03}", "What is it?", reference={"answer": gold, **extra})
     return Attack(name, prompt, text, Stage(stage))

@@ -12,9 +12,6 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Literal, Protocol
 
-from halo_verifier_sympy import poly
-from halo_verifier_sympy.normal import Normal, Ratio
-from halo_verifier_sympy.poly import Poly, Unsettled
 from halo_verifier_sympy.tree import (
     EXPRESSIONS,
     OPEN_FORMS,
@@ -87,7 +84,9 @@ def kind(tree: Tree) -> str:
     if tree[0] in EXPRESSIONS:
         return "an expression" if symbols(tree) else "a number"
     if tree[0] == "rel":
-        return "an equation" if tree[1][0] == "=" else "a membership" if tree[1][0] == "in" else "an inequality"
+        return (
+            "an equation" if tree[1][0] == "=" else "a membership" if tree[1][0] == "in" else "an inequality"
+        )
     names = {"interval": "an interval", "quantity": "an amount with a unit", "builder": "a set by condition"}
     return names.get(tree[0], f"a {tree[0]}")
 
@@ -189,7 +188,9 @@ class _Comparison:
         reals = ("space", "R")
         if not self._same(gold[2] or reals, answer[2] or reals):
             return "another domain"
-        return self.difference(rename(gold[3], gold[1], "an element"), rename(answer[3], answer[1], "an element"))
+        return self.difference(
+            rename(gold[3], gold[1], "an element"), rename(answer[3], answer[1], "an element")
+        )
 
     def _matrix(self, gold: Tree, answer: Tree) -> str:
         if (len(gold[1]), len(gold[1][0])) != (len(answer[1]), len(answer[1][0])):
@@ -272,11 +273,20 @@ def _named_values(tree: Tree) -> tuple[Tree, ...]:
     signs, sides = set(tree[1]), tree[2]
     first, rest = sides[0], sides[1:]
     name = first[1] if first[0] == "sym" or (first[0] == "call" and first[1][0] in "fgh") else ""
+    if signs == {"in"} and not _region(rest[-1]):
+        return ()
     if name and signs in ({"="}, {"in"}):
         inside = symbols(first) if first[0] == "sym" else frozenset[str]()
         return rest if not any(inside & symbols(side) or _calls(name, side) for side in rest) else ()
     closed = signs == {"="} and not any(symbols(side) for side in sides)
     return sides if closed else ()
+
+
+def _region(tree: Tree) -> bool:
+    """Whether a tree is a set; (1, 2) may be a point, but (1, infinity) is none."""
+    if tree[0] == "tuple":
+        return any(map(infinite, tree[1]))
+    return tree[0] in _REGIONS | {"set", "builder"}
 
 
 def _calls(name: str, tree: Tree) -> bool:
@@ -327,73 +337,3 @@ def _flat(rows: Sequence[Sequence[Tree]]) -> list[Tree]:
 def _check_size(*collections: Sequence[Tree]) -> None:
     if any(len(items) > MAX_ITEMS for items in collections):
         raise Refused(f"more than {MAX_ITEMS} items")
-
-
-class Fast:
-    """Decides by normal forms, or raises `Unsettled`. Harmless: its work is bounded before it is done."""
-
-    def equal(self, gold: Tree, answer: Tree) -> bool:
-        """Whether two expressions are equal."""
-        one, two, normal = _forms(gold, answer)
-        if normal.equal(one, two):
-            return True
-        if all(map(poly.settled, (*one, *two))) and not _both_constants(one, two):
-            return False
-        raise Unsettled
-
-    def close(self, gold: Tree, answer: Tree, terms: Terms) -> bool:
-        """Whether two rational numbers are within the tolerances."""
-        one, two, _ = _forms(gold, answer)
-        wanted, given = (poly.rational(form.above) if form.below == {(): 1} else None for form in (one, two))
-        if wanted is None or given is None:
-            raise Unsettled
-        return within(wanted, given, terms)
-
-    def proportional(self, gold: Tree, answer: Tree, positive: bool) -> bool:
-        """Whether answer / gold is a constant other than zero, where normal forms show it to be rational or none."""
-        one, two, normal = _forms(gold, answer)
-        wanted = poly.multiply(one.above, two.below, normal.work)
-        given = poly.multiply(two.above, one.below, normal.work)
-        if not wanted or not given:
-            return False
-        factor = _rational_factor(wanted, given)
-        if factor is None:
-            raise Unsettled
-        return factor != 0 and (factor > 0 or not positive)
-
-    def vanishes(self, tree: Tree) -> bool:
-        """Whether an expression is zero."""
-        return self.equal(ZERO, tree)
-
-    def same_set(self, gold: Tree, answer: Tree) -> bool:
-        """Leave it to the exact decider."""
-        raise Unsettled
-
-
-def within(wanted: Fraction, given: Fraction, terms: Terms) -> bool:
-    """Whether `given` is within the tolerances of `wanted`."""
-    return abs(given - wanted) <= max(Fraction(terms.atol), Fraction(terms.rtol) * abs(wanted))
-
-
-def _forms(gold: Tree, answer: Tree) -> tuple[Ratio, Ratio, Normal]:
-    reference, normal = Normal(), Normal()
-    one, two = reference.form(gold), normal.form(answer)
-    if not normal.risky <= reference.risky:
-        raise Unsettled  # something in the answer may be undefined, though it cancels
-    return one, two, normal
-
-
-def _both_constants(one: Ratio, two: Ratio) -> bool:
-    names = {name for part in (*one, *two) for product in part for name, _ in product}
-    return {"#pi", "#e"} <= names
-
-
-def _rational_factor(wanted: Poly, given: Poly) -> Fraction | None:
-    """Return given / wanted when rational, 0 when it is certainly no constant, None when that is open."""
-    if wanted.keys() == given.keys():
-        factors = {given[product] / factor for product, factor in wanted.items()}
-        if len(factors) == 1:
-            return factors.pop()
-    numbers = any(name[0] in "#@" for part in (wanted, given) for product in part for name, _ in product)
-    return None if numbers else Fraction(0)
-

@@ -19,7 +19,7 @@ _MAX_ANSWERS = 4
 """Different texts for one answer, each of which is judged."""
 
 _BOX = re.compile(r"\\f?boxed(?![A-Za-z])[ \t]*")
-_PHRASE = re.compile(r"\banswer[ \t]{0,4}(?:is|:|=)[ \t]{0,4}:?|\banswer:", re.IGNORECASE)
+_PHRASE = re.compile(r"\banswer\*{0,2}[ \t]{0,4}(?:is|:|=)[ \t]{0,4}:?", re.IGNORECASE)
 _HIDES = re.compile(
     r"<!--|\\(?:begin[ ]?\{comment\}|if(?:false|true|num|x|dim|odd|case)?|[hv]?phantom|(?:text)?color|[egx]?def|let"
     r"|(?:re)?newcommand|providecommand|catcode|scalebox|fontsize)(?![A-Za-z])"
@@ -87,7 +87,7 @@ def _closing(text: str, start: int) -> int:
 
 def _phrases(text: str) -> list[str]:
     """Return what stands behind each "answer is", to the end of its sentence."""
-    found = []
+    found: list[str] = []
     for match in _PHRASE.finditer(text):
         if len(found) == _MAX_BOXES:
             raise Refused(f"more than {_MAX_BOXES} answers")

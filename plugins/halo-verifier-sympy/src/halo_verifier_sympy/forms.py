@@ -17,9 +17,9 @@ FORMS: tuple[Form, ...] = ("any", "evaluated", "expanded", "solved")
 def check_form(tree: Tree, form: Form) -> None:
     """Raise `Refused` unless `tree` has the form.
 
-    evaluated: no operation of two rational numbers is left, but for one fraction bar. expanded: evaluated, and
-    sums are of different products of powers of variables. solved: evaluated, and each equation or inequality
-    has a variable alone in it, as in x = 2y or 1 < x < 3.
+    evaluated: no operation of two rational numbers is left, but for fractions. expanded: evaluated, and sums are
+    of different products of powers of variables. solved: evaluated, and each equation or inequality has a
+    variable alone in it, as in x = 2y or 1 < x < 3.
     """
     if form == "any":
         return
@@ -43,18 +43,27 @@ def _left_to_do(tree: Tree) -> bool:
     if head in ("add", "mul"):
         return sum(map(_is_rational, tree[1])) > 1
     if head == "div":
-        return not (_is_integer(tree[1]) and _is_integer(tree[2])) and _is_rational(tree[1]) and _is_rational(tree[2])
+        return all(map(_is_rational, tree[1:])) and not _is_fraction(*tree[1:])
     if head == "pow":
         return _is_rational(tree[1]) and _is_integer(tree[2])
     if head == "call":
         return all(map(_is_rational, tree[2]))
     if head == "log":
         return _is_rational(tree[1]) and _is_rational(tree[2])
-    return head == "neg" and tree[1][0] == "neg"
+    return bool(head == "neg" and tree[1][0] == "neg")
+
+
+def _is_fraction(above: Tree, below: Tree) -> bool:
+    """Whether one integer over another stays a fraction when worked out, if not in lowest terms."""
+    if not (_is_integer(above) and _is_integer(below)):
+        return False
+    top, bottom = (part[1][1] if part[0] == "neg" else part[1] for part in (above, below))
+    return bool(bottom and top % bottom)
 
 
 def _is_integer(tree: Tree) -> bool:
-    return tree[0] == "num" and tree[2] == 1 or tree[0] == "neg" and _is_integer(tree[1])
+    inside = tree[1] if tree[0] == "neg" else tree
+    return bool(inside[0] == "num" and inside[2] == 1)
 
 
 def _is_rational(tree: Tree) -> bool:

@@ -6,7 +6,9 @@ from fractions import Fraction
 
 from halo_verifier_sympy.tree import FUNCTIONS, Tree
 
-_PLAIN = frozenset({"sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "coth", "exp", "ln", "gcd"})
+_PLAIN = frozenset(
+    {"sin", "cos", "tan", "sec", "csc", "cot", "sinh", "cosh", "tanh", "coth", "exp", "ln", "gcd"}
+)
 _CONSTANTS = {"pi": r"\pi", "inf": r"\infty", "e": "e", "i": "i"}
 _SPACES = {"union": r" \cup ", "meet": r" \cap "}
 _SIGNS = {"<=": r"\le", ">=": r"\ge", "!=": r"\ne", "in": r"\in"}
@@ -47,7 +49,11 @@ def latex(tree: Tree) -> str:
 def _unit(above: int, below: int, powers: tuple[tuple[str, int], ...]) -> str:
     """Return a unit in base units, with its factor before it."""
     factor = "" if above == below else rf" \cdot {_number(above, below)}"
-    upper = " ".join(f"{'square ' if power == 2 else ''}{_BASE_UNITS.get(name, name)}" for name, power in powers if power > 0)
+    upper = " ".join(
+        f"{'square ' if power == 2 else ''}{_BASE_UNITS.get(name, name)}"
+        for name, power in powers
+        if power > 0
+    )
     lower = "".join(f"/{name}" for name, power in powers for _ in range(-power))
     return rf"{factor}\text{{ {upper}{lower}}}"
 
@@ -61,7 +67,9 @@ def _value(tree: Tree) -> str:
     if head == "const":
         return _CONSTANTS[tree[1]]
     if head == "add":
-        text = "".join(f" - {_factor(term[1])}" if term[0] == "neg" else f" + {_term(term)}" for term in tree[1])
+        text = "".join(
+            f" - {_factor(term[1])}" if term[0] == "neg" else f" + {_term(term)}" for term in tree[1]
+        )
         return text.removeprefix(" + ").strip()
     if head == "mul":
         return r" \cdot ".join(map(_factor, tree[1]))
@@ -74,7 +82,11 @@ def _value(tree: Tree) -> str:
     if head == "root":
         return rf"\sqrt[{latex(tree[1])}]{{{latex(tree[2])}}}"
     if head == "pm":
-        return rf"{latex(tree[1])} \pm {_factor(tree[2])}" if tree[1] != ("num", 0, 1) else rf"\pm {_factor(tree[2])}"
+        return (
+            rf"{latex(tree[1])} \pm {_factor(tree[2])}"
+            if tree[1] != ("num", 0, 1)
+            else rf"\pm {_factor(tree[2])}"
+        )
     if head == "log":
         base = "" if tree[1] == ("sym", "the base of log") else f"_{{{latex(tree[1])}}}"
         return rf"\log{base}({latex(tree[2])})"

@@ -24,7 +24,7 @@ Kind = Literal["number", "letters", "command", "text", "op", "end"]
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A numeral, a run of letters, a LaTeX command without its backslash, `\\text{...}`, or a sign."""
+    r"""A numeral, a run of letters, a LaTeX command without its backslash, `\text{...}`, or a sign."""
 
     kind: Kind
     text: str
@@ -60,6 +60,7 @@ _TOKEN = re.compile(
       | (?P<number>\d+(?:\.\d*)?|\.\d+)
       | (?P<letters>[A-Za-z]+)
       | \\mathbb[ ]?(?:\{(?P<blackboard>[RNZQC])\})
+      | \\(?:mathrm|operatorname)\{(?P<upright>[eid])\}
       | \\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname)\*?[ ]?\{(?P<text>[^{}\\$%&^_]*)\}
       | \\(?P<command>[A-Za-z]+)
       | (?P<op><=|>=|!=|==|\*\*|\\\\|\\[{}|$%&_]|[-+*/^_=<>!|()\[\]{}.,:;'&%$])""",
@@ -75,6 +76,7 @@ _SIGNS = {
     "neq": "!=", "lt": "<", "gt": ">", "cdot": "*", "times": "*", "ast": "*", "div": "/", "lbrace": r"\{",
     "rbrace": r"\}", "lvert": "|", "rvert": "|", "vert": "|", "colon": ":", "mid": "mid", "lbrack": "[",
     "rbrack": "]", "lparen": "(", "rparen": ")", "prime": "'",
+    "langle": "(", "rangle": ")",
 }  # fmt: skip
 
 
@@ -82,7 +84,9 @@ def normalise(text: str) -> str:
     """Return `text` in the characters of the grammar; raise `Unreadable` when it has others."""
     if len(text) > MAX_CHARACTERS:
         raise Unreadable(f"an answer of more than {MAX_CHARACTERS} characters")
-    text = _SUPERSCRIPT_RUN.sub(lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run[0])) + "}", text)
+    text = _SUPERSCRIPT_RUN.sub(
+        lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run[0])) + "}", text
+    )
     text = _SUBSCRIPT_RUN.sub(lambda run: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, run[0])) + "}", text)
     text = _FRACTION.sub(_spell_fraction, text)
     text = unicodedata.normalize("NFKC", text.translate(_SPELLING)).translate(_SPELLING)
@@ -92,9 +96,9 @@ def normalise(text: str) -> str:
 
 
 def tokenize(text: str, *, thousands: bool = False) -> list[Token]:
-    """Return the tokens of `text`, the last of kind `end`.
+    r"""Return the tokens of `text`, the last of kind `end`.
 
-    12{,}000 and 12\\,000 are twelve thousand. 12,000 is that with `thousands`, else two numbers or an
+    12{,}000 and 12\,000 are twelve thousand. 12,000 is that with `thousands`, else two numbers or an
     ambiguity. Raises `Unreadable` for what is no token and `Refused` for an ambiguity.
     """
     text = normalise(text)
@@ -136,7 +140,9 @@ def _tokens(kind: str, text: str, depth: int, thousands: bool) -> list[Token]:
         return [Token("command", "dollar")]
     if kind == "op":
         return [Token("op", _SPELLED.get(text, text))]
-    return [Token("letters" if kind == "letters" else "text", text)]
+    if kind == "text" and re.fullmatch(r" *\d+(\.\d+)? *", text):
+        return [Token("number", text.strip())]
+    return [Token("text" if kind == "text" else "letters", text)]
 
 
 def _grouped(text: str, depth: int, thousands: bool) -> list[Token]:

@@ -145,9 +145,9 @@ def _collections(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
     if len(items) > 1:
         yield (head, *rest, items[:-1]) if len(items) > 2 or head != "list" else items[0]
         swaps = head == "tuple" or (head == "list" and reference.get("ordered", True) and tree[1] == ",")
-        if swaps and items[0][0] in EXPRESSIONS and items[-1][0] in EXPRESSIONS:
-            if _differs(items[0], items[-1], reference):
-                yield (head, *rest, (items[-1], *items[1:-1], items[0]))
+        values = {items[0][0], items[-1][0]} <= EXPRESSIONS
+        if swaps and values and _differs(items[0], items[-1], reference):
+            yield (head, *rest, (items[-1], *items[1:-1], items[0]))
     yield (head, *rest, (*items, integer(9973)))
     yield ("set", items) if head != "set" else ("tuple", (*items, *items)[:2] if items else (ONE, ONE))
 
@@ -184,5 +184,9 @@ def _relations(tree: Tree) -> Iterator[Tree]:
         yield ("rel", (*signs[:-1], _STRICT.get(signs[-1], signs[-1])), sides)
     yield ("rel", signs, (*sides[:-1], ("add", (sides[-1], ONE))))
     if len(sides) == 2:
-        yield ("rel", signs, (sides[0], ("mul", (integer(2), sides[1]))) if sides[1] != integer(0) else (sides[0], ONE))
+        yield (
+            "rel",
+            signs,
+            (sides[0], ("mul", (integer(2), sides[1]))) if sides[1] != integer(0) else (sides[0], ONE),
+        )
         yield sides[1]

@@ -34,8 +34,8 @@ class Ratio(NamedTuple):
 class Normal:
     """Brings expressions into normal form and remembers what might be undefined in them."""
 
-    def __init__(self) -> None:
-        self.work = Work()
+    def __init__(self, work: Work) -> None:
+        self.work = work
         self.risky: set[str] = set()
         """What may have no value somewhere, or be a zero that is divided by."""
 
@@ -44,6 +44,7 @@ class Normal:
 
         Raises `Unsettled` when it would be too large, and `Refused` when there is no value.
         """
+        self.work.spend(1)
         head = tree[0]
         if head == "num":
             return Ratio(poly.constant(Fraction(tree[1], tree[2])), _ONE)
@@ -54,12 +55,6 @@ class Normal:
         if head in OPEN_FORMS or head == "pm":
             raise Unsettled
         return getattr(self, f"_{head}")(*tree[1:])  # type: ignore[no-any-return]
-
-    def equal(self, one: Ratio, two: Ratio) -> bool:
-        """Whether two normal forms are the same function."""
-        if one.below == two.below:
-            return one.above == two.above
-        return self._times(one.above, two.below) == self._times(two.above, one.below)
 
     def _times(self, one: Poly, two: Poly) -> Poly:
         return poly.multiply(one, two, self.work)
@@ -161,7 +156,9 @@ class Normal:
         """Return a broken power: of a rational number by its primes, of a multiple of a variable by its own."""
         if base.below == _ONE and len(base.above) == 1:
             ((product, factor),) = base.above.items()
-            simple = not product or (len(product) == 1 and product[0][0][0] not in "#@" and 0 < product[0][1] <= 1)
+            simple = not product or (
+                len(product) == 1 and product[0][0][0] not in "#@" and 0 < product[0][1] <= 1
+            )
             if simple and (factor > 0 or (not product and exponent.denominator == 2)):
                 exponents = {name: power * exponent for name, power in product}
                 sign = {"#i": Fraction(exponent.numerator)} if factor < 0 else {}
@@ -186,7 +183,7 @@ class Normal:
                     piece = poly.reduced({name: coefficient * count}, Fraction(1))
                     result = self._times(result, dict([piece]))
                 else:
-                    generator = f"@{name}^({poly.key({term: Fraction(1)})})"
+                    generator = self._named(f"@{name}^({poly.key({term: Fraction(1)})})")
                     result = self._times(result, poly.single(generator, coefficient * count))
         return Ratio(result, _ONE)
 
@@ -203,7 +200,7 @@ class Normal:
                     raise Unsettled
                 result = self._times(result, poly.add(cosine, self._times(sine, poly.single("#i"))))
             else:
-                name = f"@exp({poly.key({product: Fraction(1)})})"
+                name = self._named(f"@exp({poly.key({product: Fraction(1)})})")
                 result = self._times(result, poly.single(name, coefficient))
         return Ratio(result, _ONE)
 
@@ -233,12 +230,16 @@ class Normal:
         return self._atom(name, ";".join(map(self._key, forms)))
 
     def _atom(self, name: str, argument: str) -> Ratio:
-        generator = f"@{name}({argument})"
-        if len(generator) > 2000:
-            raise Unsettled
+        generator = self._named(f"@{name}({argument})")
         if name not in _ENTIRE:
             self.risky.add(generator)
         return Ratio(poly.single(generator), _ONE)
+
+    def _named(self, generator: str) -> str:
+        self.work.spend(len(generator) // 100)
+        if len(generator) > 2000:
+            raise Unsettled
+        return generator
 
     def _key(self, form: Ratio) -> str:
         self.work.spend(len(form.above) + len(form.below))
@@ -257,15 +258,17 @@ def _square_root(below: Poly) -> str:
     """Return the name of a square root in a sum, i among them."""
     for product in below:
         for name, exponent in product:
-            if name == "#i" or (name[0] == "#" and name[1:].isdigit() and exponent == _HALF):
-                if all(power in (_HALF, 1) for other in below for n, power in other if n == name):
-                    return name
+            root = name == "#i" or (name[0] == "#" and name[1:].isdigit() and exponent == _HALF)
+            if root and all(power in (_HALF, 1) for other in below for n, power in other if n == name):
+                return name
     return ""
 
 
 def _prime_powers(value: Fraction, exponent: Fraction) -> dict[str, Fraction]:
     powers = {f"#{prime}": count * exponent for prime, count in poly.factored(value.numerator).items()}
-    return powers | {f"#{prime}": -count * exponent for prime, count in poly.factored(value.denominator).items()}
+    return powers | {
+        f"#{prime}": -count * exponent for prime, count in poly.factored(value.denominator).items()
+    }
 
 
 def _multiple_of_pi(form: Ratio) -> Fraction | None:
@@ -310,7 +313,7 @@ def _of_numbers(name: str, values: list[Fraction]) -> Poly | None:
     if name in ("gcd", "lcm") and all(whole):
         return poly.constant(math.gcd(*whole) if name == "gcd" else math.lcm(*whole))
     if name in ("factorial", "binomial"):
-        if not all(0 <= value for value in whole):
+        if not all(value >= 0 for value in whole):
             raise Refused(f"a {name} of a negative number")
         if max(whole) > _MAX_FACTORIAL:
             raise Refused(f"a {name} of more than {_MAX_FACTORIAL}")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 
 from halo_verifier_sympy.tree import OPEN_FORMS, Refused, Tree, symbols, walk
 
@@ -24,22 +24,28 @@ def differ(one: Tree, two: Tree, assume: str) -> bool:
     """
     if any(part[0] in OPEN_FORMS for tree in (one, two) for part in walk(tree)):
         return False
+    names = symbols(one) | symbols(two)
+    real = assume != "complex" or any(_needs_reals(tree) for tree in (one, two))
     found = 0
-    for number in range(_POINTS if symbols(one) | symbols(two) else 1):
-        values = [_value(tree, number, symbols(one) | symbols(two), assume, one, two) for tree in (one, two)]
-        if None in values:
-            continue
-        found += 1
-        if _apart(*values):
-            return True
+    for point in range(_POINTS if names else 1):
+        for digits in _PRECISIONS:  # twice, lest rounding be taken for a difference
+            places = _places(names, point, real, assume, digits)
+            values = [_value(tree, places, digits) for tree in (one, two)]
+            if None not in values and not _apart(*values):
+                found += 1
+                break
+        else:
+            if None not in values:
+                return True
     if not found:
         raise Refused("an expression without a value")
     return False
 
 
-def number(tree: Tree, digits: int = 40) -> Any:
+def number(tree: Tree) -> Any:
     """Return the value of an expression without variables, as an mpmath number; raise `Refused` for none."""
-    value = _value(tree, 0, frozenset(), "complex", tree, tree)
+    values = (_value(tree, {}, digits) for digits in _PRECISIONS)
+    value = next((value for value in values if value is not None), None)
     if value is None:
         raise Refused("an expression without a value")
     return value
@@ -64,20 +70,22 @@ def _apart(one: Any, two: Any) -> bool:
     return bool(abs(one - two) > mpmath.mpf(10) ** -25 * (abs(one) + abs(two)))
 
 
-def _value(tree: Tree, point: int, names: frozenset[str], assume: str, *others: Tree) -> Any:
-    real = assume != "complex" or any(
-        part[0] == "call" and part[1] in _REAL_ONLY for other in others for part in walk(other)
-    )
-    for digits in _PRECISIONS:
-        with mpmath.workdps(digits):
-            places = {name: _place(n + point * len(names), real, assume) for n, name in enumerate(sorted(names))}
-            try:
-                value = _Evaluation(places, digits).of(tree)
-            except (ZeroDivisionError, ValueError, OverflowError, mpmath.libmp.NoConvergence):
-                continue
-            if mpmath.isfinite(value):
-                return value
-    return None
+def _value(tree: Tree, places: Mapping[str, Any], digits: int) -> Any:
+    with mpmath.workdps(digits):
+        try:
+            value = _Evaluation(places, digits).of(tree)
+        except (ZeroDivisionError, ValueError, OverflowError, mpmath.libmp.NoConvergence):
+            return None
+        return value if mpmath.isfinite(value) else None
+
+
+def _needs_reals(tree: Tree) -> bool:
+    return any(part[0] == "call" and part[1] in _REAL_ONLY for part in walk(tree))
+
+
+def _places(names: frozenset[str], point: int, real: bool, assume: str, digits: int) -> dict[str, Any]:
+    with mpmath.workdps(digits):
+        return {name: _place(n + point * len(names), real, assume) for n, name in enumerate(sorted(names))}
 
 
 def _place(index: int, real: bool, assume: str) -> Any:
@@ -115,7 +123,9 @@ class _Evaluation:
         if head == "root":
             return self._root(self.of(tree[1]), self.of(tree[2]))
         if head == "log":
-            return self._over(self._function("ln", [self.of(tree[2])]), self._function("ln", [self.of(tree[1])]))
+            return self._over(
+                self._function("ln", [self.of(tree[2])]), self._function("ln", [self.of(tree[1])])
+            )
         return self._function(tree[1], [self.of(part) for part in tree[2]])
 
     def _over(self, above: Any, below: Any) -> Any:

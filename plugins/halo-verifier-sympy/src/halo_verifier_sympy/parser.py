@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from halo_verifier_sympy.grammar import Expressions, value
+from halo_verifier_sympy.commands import Commands
+from halo_verifier_sympy.cursor import value
 from halo_verifier_sympy.lexer import Token, tokenize
 from halo_verifier_sympy.tree import EXPRESSIONS, Refused, Tree, Unreadable
 from halo_verifier_sympy.units import Unit, read_unit
@@ -13,9 +12,9 @@ _RELATIONS = ("=", "!=", "<", "<=", ">", ">=")
 _SETS = frozenset({"set", "builder", "interval", "space", "union", "meet", "minus", "tuple"})
 _CURRENCY = {"dollar": "$", "euro": "euro", "pounds": "sterling", "cents": "cents"}
 _MATRICES = ("pmatrix", "bmatrix", "matrix")
+_IN = Token("letters", "in", True)
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str, *, thousands: bool = False) -> Tree:
     """Return the tree of an answer in LaTeX or plain notation.
 
@@ -33,7 +32,7 @@ def parse(text: str, *, thousands: bool = False) -> Tree:
         raise Unreadable(f"cannot be read: {error}") from None
 
 
-class _Answers(Expressions):
+class _Answers(Commands):
     def answer(self) -> Tree:
         """Read all there is."""
         result = self._list()
@@ -61,7 +60,7 @@ class _Answers(Expressions):
 
     def _item(self) -> Tree:
         sides, signs = [self._side()], list[str]()
-        while self._sees(*_RELATIONS) or self._commands("in") or self._next.text == "in":
+        while self._sees(*_RELATIONS) or self._commands("in") or self._next == _IN:
             signs.append(self._take().text)
             sides.append(self._side())
         if not signs:
@@ -110,9 +109,9 @@ class _Answers(Expressions):
     def _unit(self) -> Unit | None:
         if self._commands(*_CURRENCY):
             return read_unit(_CURRENCY[self._take().text])
-        if self._next.text.strip().lower() in ("and", "or", "in", "u", "union"):
+        if self._next.text.strip().lower() in ("and", "or"):
             return None
-        if self._next.kind == "letters" and self._unit_word():
+        if self._next.kind == "letters" and self._next.text != "in" and self._unit_word():
             return self._power_of(self._take().text)
         if self._next.kind != "text" or not self._next.text.strip():
             return None

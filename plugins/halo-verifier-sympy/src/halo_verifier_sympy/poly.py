@@ -23,12 +23,10 @@ Product: TypeAlias = tuple[tuple[str, Fraction], ...]
 Poly: TypeAlias = dict[Product, Fraction]
 
 MAX_TERMS = 300
-MAX_BITS = 20_000
+MAX_BITS = 2048
 """Of a coefficient's numerator or denominator."""
-MAX_WORK = 20_000
-"""Multiplications of terms for one comparison."""
-NUMBERS = ("#", "@")
-"""What the names of generators begin with that may stand for numbers."""
+MAX_WORK = 10_000
+"""Multiplications of terms for one answer, a tenth of a second at the most."""
 
 
 class Unsettled(Exception):

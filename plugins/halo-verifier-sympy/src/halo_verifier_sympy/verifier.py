@@ -19,8 +19,9 @@ from halo_core.errors import DataError, SandboxError, did_you_mean
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_sympy import demo
 from halo_verifier_sympy.attacks import ATTACKS
-from halo_verifier_sympy.compare import Assume, Fast, Terms, difference
+from halo_verifier_sympy.compare import Assume, Terms, difference
 from halo_verifier_sympy.extract import Where, answers
+from halo_verifier_sympy.fast import Fast
 from halo_verifier_sympy.forms import FORMS, check_form
 from halo_verifier_sympy.mutants import mutants
 from halo_verifier_sympy.parser import parse
@@ -124,7 +125,9 @@ class Sympy(Verifier):
 
     def fingerprint(self) -> str:
         """Return the options and the versions of this package and of sympy."""
-        return f"{self!r} {version('halo-verifier-sympy')} sympy {version('sympy')} mpmath {version('mpmath')}"
+        return (
+            f"{self!r} {version('halo-verifier-sympy')} sympy {version('sympy')} mpmath {version('mpmath')}"
+        )
 
     def references(self, prompt: Prompt) -> Sequence[str]:
         """Return the reference's answer, as a completion would give it."""
@@ -149,7 +152,7 @@ class Sympy(Verifier):
 
     def _answers(self, text: str) -> list[str]:
         if self.final_after:
-            before, mark, text = text.rpartition(self.final_after)
+            _, mark, text = text.rpartition(self.final_after)
             if not mark:
                 raise Unreadable(f"no {self.final_after!r}")
         return answers(text, self.where)
@@ -164,7 +167,7 @@ class Sympy(Verifier):
         check_form(answer, reference.get("form", "any"))
         terms = _terms(reference)
         try:
-            return difference(gold, answer, terms, _FAST), ""
+            return difference(gold, answer, terms, Fast()), ""
         except Unsettled:
             return self._compare_slowly(text, reference["answer"], terms)
 
@@ -175,7 +178,11 @@ class Sympy(Verifier):
         if reply.inconclusive:
             raise _Slow(Status.INCONCLUSIVE, Stage.CRASHED, reply.message)
         if reply.limit or not isinstance(reply.value, list):
-            why = f"{reply.error or 'limit'}: {reply.message}" if not reply.limit else f"the {reply.limit} limit"
+            why = (
+                f"{reply.error or 'limit'}: {reply.message}"
+                if not reply.limit
+                else f"the {reply.limit} limit"
+            )
             raise _Slow(Status.FAIL, Stage.CRASHED, f"comparing {_shown(text)} ended by {why}")
         how, detail = reply.value
         if how == "refused":
@@ -187,7 +194,6 @@ class Sympy(Verifier):
         return Verdict(Status.FAIL, stage, detail=detail, wall_seconds=wall, sandbox=tier)
 
 
-_FAST = Fast()
 _TURNS = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 """More processes than processors would only take turns, and each has imported sympy."""
 
@@ -198,6 +204,7 @@ def _service(cpu_seconds: float, memory_mib: int) -> sandbox.Service:
     return sandbox.Service("halo_verifier_sympy.algebra:judge", limits=limits, preload=("sympy",))
 
 
+@lru_cache(maxsize=4096)
 def _gold(text: str, thousands: bool) -> Tree:
     return parse(text, thousands=thousands)
 

@@ -20,7 +20,7 @@ def same_words(gold: str, answer: str, kind: Literal["choice", "text"]) -> str:
 
 
 def _letter(text: str) -> str:
-    """Return the letter of (B), B, B) or \\text{(B)}."""
+    r"""Return the letter of (B), B, B) or \text{(B)}."""
     match = _LETTER.fullmatch(_plain(text))
     if match is None:
         raise Unreadable("not the letter of a choice")

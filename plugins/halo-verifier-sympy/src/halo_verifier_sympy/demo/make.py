@@ -28,7 +28,7 @@ def make_pairs(count: int, seed: int) -> list[Pair]:
     """Return the corpus: `count` prompts, each with one beginner's answer; all families alike."""
     rng = random.Random(derive_seed(seed, "pairs"))
     families = list(FAMILIES)
-    pairs = []
+    pairs: list[Pair] = []
     while len(pairs) < count:
         task = draw(rng.choice(families), rng)
         if not is_heldout(task):

@@ -55,7 +55,11 @@ def _change_digit(inside: str, rng: random.Random) -> str:
 def _change_sign(inside: str, rng: random.Random) -> str:
     signs = list(re.finditer(r"[-+<>]", inside))
     if not signs or rng.random() < 0.2:
-        return re.sub(r"^(\D*)(\d)", r"\1-\2", inside, count=1) if "-" not in inside else inside.replace("-", "", 1)
+        return (
+            re.sub(r"^(\D*)(\d)", r"\1-\2", inside, count=1)
+            if "-" not in inside
+            else inside.replace("-", "", 1)
+        )
     place = rng.choice(signs).start()
     return f"{inside[:place]}{dict(zip('-+<>', '+-><', strict=True))[inside[place]]}{inside[place + 1 :]}"
 

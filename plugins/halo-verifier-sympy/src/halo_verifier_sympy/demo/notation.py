@@ -47,4 +47,6 @@ def polynomial(factors: Mapping[int, int], pen: random.Random | None = None) -> 
 def joined(values: tuple[int, int], pen: random.Random) -> str:
     """Return two solutions, in any order."""
     one, two = values if pen.random() < 0.6 else values[::-1]
-    return pen.choice((f"{one}, {two}", f"x = {one}, x = {two}", rf"{one} \text{{ or }} {two}", f"{one}, {two}"))
+    return pen.choice(
+        (f"{one}, {two}", f"x = {one}, x = {two}", rf"{one} \text{{ or }} {two}", f"{one}, {two}")
+    )

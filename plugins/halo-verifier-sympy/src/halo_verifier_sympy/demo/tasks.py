@@ -53,7 +53,9 @@ def _linear(rng: random.Random) -> Task:
     right = slope * root + shift
     question = f"{slope}x {signed(shift)} = {right}"
     working = f"{slope}x = {right - shift}"
-    return Task("equation", question, {"answer": str(root)}, working, lambda pen: _named(number(root, pen), pen))
+    return Task(
+        "equation", question, {"answer": str(root)}, working, lambda pen: _named(number(root, pen), pen)
+    )
 
 
 def _inequality(rng: random.Random) -> Task:

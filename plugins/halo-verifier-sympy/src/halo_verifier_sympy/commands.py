@@ -1,0 +1,164 @@
+"""Reading commands: fractions, functions, roots, sums, integrals, limits."""
+
+from __future__ import annotations
+
+import re
+
+from halo_verifier_sympy.cursor import product, value
+from halo_verifier_sympy.grammar import Expressions, named
+from halo_verifier_sympy.tree import FUNCTIONS, ONE, Refused, Tree, Unreadable, integer
+from halo_verifier_sympy.vocabulary import CALLS, FENCES, GREEK
+
+
+class Commands(Expressions):
+    """Reads what begins with a command or the name of a function."""
+
+    # Commands and functions
+
+    def _command(self) -> Tree:
+        name = self._take().text
+        if name in CALLS:
+            return self._call(name)
+        if name in ("pi", "infty") or name in GREEK:
+            tree = named(name)
+            return self._variable(name) if tree[0] == "sym" else tree
+        if name == "frac":
+            return self._fraction()
+        if name == "binom":
+            return ("call", "binomial", self._two_arguments())
+        if name in FENCES:
+            closing, function = FENCES[name]
+            with self._nested():
+                inside = value(self.expression())
+            if self._take().text != closing:
+                raise Unreadable(f"\\{name} is not closed")
+            return ("call", function, (inside,))
+        if name in ("mathbf", "boldsymbol"):
+            return self._argument()
+        if name in ("sum", "prod", "int", "lim"):
+            return self._series(name) if name in ("sum", "prod") else getattr(self, f"_{name}")()
+        if name in ("emptyset", "varnothing"):
+            return ("set", ())
+        if name.startswith("mathbb"):
+            return ("space", name[-1])
+        if name == "begin":
+            return self._environment()
+        raise Unreadable(f"an unknown command: \\{name[:20]}")
+
+    def _fraction(self) -> Tree:
+        texts = [token.text for token in self._tokens[self._at : self._at + 6]]
+        if texts[0::3] == ["{", "{"] and re.fullmatch("d[a-z]}d[a-z]}", "".join(texts[1:3] + texts[4:])):
+            self._at += 6
+            return ("sym", f"{texts[1]}/{texts[4]}")
+        if texts[:2] == ["{", "d"] or (len(texts) > 1 and re.fullmatch("d[a-z]", texts[1])):
+            raise Refused("a derivative")
+        return ("div", *self._two_arguments())
+
+    def _two_arguments(self) -> tuple[Tree, Tree]:
+        if self._next.kind == "number" and len(self._next.text) == 2 and self._next.text.isdigit():
+            digits = self._take().text
+            return integer(int(digits[0])), integer(int(digits[1]))
+        return self._argument(), self._argument()
+
+    def _call(self, name: str) -> Tree:
+        if name in ("sqrt", "cbrt", "surd"):
+            return self._root(name)
+        base: Tree | None = integer(10) if name == "log10" else None
+        if name == "log" and self._takes("_"):
+            base = self._argument()
+        power = self._exponent() if self._takes("^") else None
+        arguments = self._arguments() if self._sees("(") else (self._bare_argument(),)
+        result = _applied(name, base, arguments, power == ("neg", ONE))
+        return result if power in (None, ("neg", ONE)) else ("pow", result, power)
+
+    def _arguments(self) -> tuple[Tree, ...]:
+        self._expect("(")
+        with self._nested():
+            arguments = [value(self.expression())]
+            while self._takes(","):
+                arguments.append(value(self.expression()))
+        self._expect(")")
+        return tuple(arguments)
+
+    def _bare_argument(self) -> Tree:
+        """Read the argument of a function without brackets: factors up to a sign or another function."""
+        with self._nested():
+            if self._takes("-"):
+                return ("neg", self._bare_argument())
+            factors = [value(self._factor())]
+            while self._operand_follows() and self._next.text.strip() not in CALLS and not self._sees("("):
+                factors.append(value(self._factor()))
+        if self._sees("/"):
+            raise Refused("a quotient behind a function without brackets, as in sin x/2")
+        return product(factors)
+
+    def _root(self, name: str) -> Tree:
+        degree = integer(3 if name == "cbrt" else 2)
+        if self._takes("["):
+            with self._nested():
+                degree = value(self.expression())
+            self._expect("]")
+        whole = self._next.kind == "number" and (name == "surd" or self._next.spaced)
+        if self._sees("("):
+            return ("root", degree, self._arguments()[0])
+        return ("root", degree, self._numeral() if whole else self._argument())
+
+    # Sums, products, integrals, limits
+
+    def _series(self, name: str) -> Tree:
+        self._expect("_")
+        self._expect("{")
+        variable = self._bound_variable()
+        self._expect("=")
+        low = value(self.expression())
+        self._expect("}")
+        self._expect("^")
+        high = self._exponent()
+        self._bound.append(variable)
+        body = value(self._term())
+        self._bound.pop()
+        return (name, variable, low, high, body)
+
+    def _int(self) -> Tree:
+        low = high = None
+        if self._takes("_"):
+            low = self._argument()
+            self._expect("^")
+            high = self._exponent()
+        self._integrals += 1
+        with self._nested():
+            body = value(self.expression())
+        self._integrals -= 1
+        differential = self._take().text
+        if not re.fullmatch("d[a-z]", differential):
+            raise Unreadable("an integral without its dx")
+        return ("int", differential[1], low, high, body)
+
+    def _lim(self) -> Tree:
+        self._expect("_")
+        self._expect("{")
+        variable = self._bound_variable()
+        if self._take().text not in ("to", "rightarrow"):
+            raise Unreadable("a limit without an arrow")
+        to = value(self.expression())
+        self._expect("}")
+        return ("lim", variable, to, value(self._term()))
+
+    def _bound_variable(self) -> str:
+        token = self._take()
+        if token.kind != "letters" or len(token.text) != 1:
+            raise Unreadable("expected a variable")
+        return token.text
+
+
+def _applied(name: str, base: Tree | None, arguments: tuple[Tree, ...], inverse: bool) -> Tree:
+    if inverse:
+        if f"a{name}" not in FUNCTIONS:
+            raise Refused(f"the power -1 of {name}")
+        name = f"a{name}"
+    arity = 2 if name == "binomial" else 0 if name in ("gcd", "lcm", "min", "max") else 1
+    if arity and len(arguments) != arity:
+        raise Unreadable(f"{name} of {len(arguments)} arguments")
+    if name in ("log", "log10"):
+        return ("log", base or ("sym", "the base of log"), arguments[0])
+    return ("call", name, arguments)
