@@ -21,6 +21,10 @@ def fenced(text: str, tag: str = "json") -> str:
         ("<THINKING depth='2'>x</THINKING>[1]", "[1]"),
         ("<think>a<think>b</think>c</think>[1]", "[1]"),
         ("so I say </think>[1]", "[1]"),
+        ("[THINK]{}[/THINK][1]", "[1]"),
+        ("<seed:think>{}</seed:think>[1]", "[1]"),
+        ("◁think▷{}◁/think▷[1]", "[1]"),
+        ("<|begin_of_thought|>{}<|end_of_thought|>[1]", "[1]"),
         ('{"html": "<think></think>"}', '{"html": "<think></think>"}'),
         (fenced("[1]"), "[1]"),
         (f"Here:\n\n{fenced('[1]')}\n\nDone.", "[1]"),
@@ -50,6 +54,8 @@ def test_one_json_is_found(text: str, found: str) -> None:
         f"{fenced('[1]')}\n{fenced('[1]')}",
         f"{fenced('[1]', '')}\n{fenced('[2]', '')}",
         fenced("[1]", "python"),
+        f"[THINK]\n{fenced('[1]')}",
+        f"Hm. <|begin_of_thought|>\n{fenced('[1]')}",
     ],
 )
 def test_no_one_json_is_found(text: str) -> None:

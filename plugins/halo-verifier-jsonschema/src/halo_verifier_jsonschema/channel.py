@@ -15,8 +15,11 @@ Within = Literal["auto", "text", "fence"]
 Thinking = Literal["auto", "open"]
 
 _THOUGHT = re.compile(
-    r"<(/?)(?:think|thinking|thought|reasoning|reflection|analysis|scratchpad)\b[^<>]*>", re.IGNORECASE
+    r"<(/?)(?:\w{1,20}:)?(?:think|thinking|thought|reasoning|reflection|analysis|scratchpad)\b[^<>]*>"
+    r"|\[(/?)think\]|◁(/?)think▷|<\|(?:begin|(end))_of_thought\|>",
+    re.IGNORECASE,
 )
+"""Tags around thoughts, as models write them; a group matches something in those that end one."""
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _FENCES = ("```", "~~~")
 
@@ -58,22 +61,26 @@ def find(text: str, *, within: Within = "auto", thinking: Thinking = "auto", tag
 def _after_thoughts(text: str, thinking: Thinking) -> str:
     """Return what follows the thought that `text` begins with, if it does."""
     first = _THOUGHT.search(text)
-    start = text.lstrip()
+    before = text[: first.start()].lstrip() if first else text
     if thinking == "open":
         depth = 1
-    elif first is None or start.startswith(("{", "[")):
+    elif first is None or before.startswith(("{", "[")):
         return text
-    elif first[1]:
-        depth = 1  # closes a thought that the prompt opened
-    elif not text[: first.start()].strip():
+    elif _ends(first):
+        depth = 1  # the prompt began it
+    elif not before:
         depth = 0
     else:
         return text
     for tag in _THOUGHT.finditer(text):
-        depth += -1 if tag[1] else 1
+        depth += -1 if _ends(tag) else 1
         if depth == 0:
             return text[tag.end() :]
     raise NoAnswerError("the thought never ends")
+
+
+def _ends(tag: re.Match[str]) -> bool:
+    return any(tag.groups())
 
 
 def _fenced(text: str) -> tuple[list[_Block], str]:
