@@ -2,16 +2,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from halo_core import hookimpl
 from halo_core.discovery import available, load
 from halo_core.drivers import LRPolicy, driver
-from halo_core.errors import ConfigError
+from halo_core.errors import ConfigError, HaloError
+from halo_core.loop import run_cycles
 from halo_core.options import build, options_of
+from halo_core.run import Run
+from halo_core.testing import fake_run
 from halo_core.types import CycleReport, Rates, TrainStats
 from halo_lr_policies.bounds import Based, Bounded
 
@@ -116,3 +122,36 @@ def test_a_rate_beyond_its_bounds_is_refused_not_moved(name: str, bounds: dict[s
 def test_rates_that_are_recommended_somewhere_need_no_bounds_of_their_own(rate: float) -> None:
     for name in POLICIES:
         policy(name, **({"rates": [rate] * 3} if name in LISTED else {"base_lr": rate}))
+
+
+# Resuming
+
+
+class StopAfter:
+    """Stops a run as Ctrl-C does, when a cycle is over."""
+
+    def __init__(self, cycle: int) -> None:
+        self.cycle = cycle
+
+    @hookimpl
+    def on_cycle_end(self, run: Run, report: CycleReport) -> None:
+        if report.cycle == self.cycle:
+            run.interrupt()
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_run_that_was_stopped_and_resumed_trains_at_the_same_rates(name: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"rates": [0.05, 0.03, 0.02]} if name in LISTED else {"base_lr": 0.05}
+    if name == "global_cosine":
+        options["steps"] = 5
+
+    def lrs(directory: Path, *plugins: object) -> list[float]:
+        run, hooks = fake_run(directory, cycles=5, lr_policy=policy(name, **options), plugins=plugins)
+        with suppress(HaloError, KeyboardInterrupt):
+            run_cycles(run, hooks)
+        return [report.lr for report in run.ledger.reports()]
+
+    whole = lrs(tmp_path / "whole")
+    assert len(whole) == 6
+    assert lrs(tmp_path / "stopped", StopAfter(2)) == whole[:3]
+    assert lrs(tmp_path / "stopped") == whole
