@@ -66,6 +66,7 @@ _TOKEN = re.compile(
       | (?P<op><=|>=|!=|==|\*\*|\\\\|\\[{}|$%&_]|[-+*/^_=<>!|()\[\]{}.,:;'&%$])""",
     re.VERBOSE,
 )
+_SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lrm]?)")
 _SPELLED = {r"\%": "%", r"\|": "||", "==": "=", "**": "^", r"\_": "_"}
 _WORDS = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
@@ -111,7 +112,7 @@ def tokenize(text: str, *, thousands: bool = False) -> list[Token]:
         place = match.end()
         kind = match.lastgroup or ""
         if kind == "space":
-            spaced = True
+            spaced = spaced or _SIZES.sub("", match[0]) != ""
             continue
         found = _tokens(kind, match[kind], depth, thousands)
         tokens.append(Token(found[0].kind, found[0].text, spaced))

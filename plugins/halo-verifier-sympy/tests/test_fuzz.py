@@ -1,0 +1,127 @@
+"""Any text gets through extraction, parsing and normal forms: no exception but the two, no hang.
+
+HALO_FUZZ_INPUTS sets the number of inputs; a hundred thousand take some minutes.
+"""
+
+import os
+import random
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from halo_verifier_sympy.compare import Terms, difference
+from halo_verifier_sympy.extract import answers
+from halo_verifier_sympy.fast import Fast
+from halo_verifier_sympy.forms import check_form
+from halo_verifier_sympy.latex import latex
+from halo_verifier_sympy.mutants import mutants
+from halo_verifier_sympy.parser import parse
+from halo_verifier_sympy.poly import Unsettled
+from halo_verifier_sympy.tree import Refused, Unreadable, symbols
+
+INPUTS = int(os.environ.get("HALO_FUZZ_INPUTS", "3000"))
+LINES = Path(__file__).with_name("pairs.txt").read_text(encoding="utf-8").splitlines()
+SEEDS = [part for line in LINES if line and line[0] != "#" for part in line.split(" ;; ")[:3]]
+GOLDS = [
+    parse(line.split(" ;; ")[0]) for line in LINES[1:60] if line and line[0] != "#" and "12000" not in line
+]
+PIECES = [
+    *"0123456789xyzabcdefinpq+-*/^_=<>!|()[]{}.,:;'&%$~ \n\\",
+    *re.findall(
+        r"\S+",
+        r"\frac \sqrt \pi \infty \pm \sin \cos \log \ln \sum_ \int \lim \to \cup \in \{ \} \text{ \left \right",
+    ),
+    *re.findall(
+        r"\S+",
+        r"\boxed{ \begin{pmatrix} \end{pmatrix} \\ & \mathbb{R} \overline{3} ^{ _{ }{ \circ \mid \binom \cdot",
+    ),
+    *re.findall(
+        r"\S+",
+        "sqrt sin or and in pi 12,000 1e5 10^ 9^9^9 ! cm km <!-- answer is ** == <= >= 0. .5 00 (1,2) [1,2)",
+    ),
+    *"²½٣х​‮é∞√π≤∪°𝟓①ﷺ\0\ud800\u00ad",
+]
+
+
+def texts(count: int, seed: int) -> Iterator[str]:
+    """Yield texts: some of pieces at random, most of them answers with a few things changed."""
+    rng = random.Random(seed)
+    for _ in range(count):
+        if rng.random() < 0.3:
+            text = "".join(rng.choices(PIECES, k=rng.randint(0, 40)))
+        else:
+            text = rng.choice(SEEDS)
+            for _ in range(rng.choice((1, 1, 1, 2, 5))):
+                place, piece = rng.randint(0, len(text)), rng.choice([*PIECES, rng.choice(SEEDS)])
+                text = text[:place] + piece + text[place + rng.randint(0, 3) :]
+        if rng.random() < 0.02:
+            text *= rng.randint(2, 400)
+        yield text
+
+
+def _use(text: str, rng: random.Random) -> None:
+    for where in ("auto", "box", "phrase", "last"):
+        try:
+            found = answers(text if rng.random() < 0.5 else rf"\boxed{{{text}}}", where)
+        except (Refused, Unreadable):
+            continue
+        assert found
+    tree = parse(text)
+    latex(tree)
+    symbols(tree)
+    check_form(tree, "expanded")
+    difference(rng.choice(GOLDS), tree, Terms(open_forms=True), Fast())
+    difference(tree, tree, Terms(ordered=False), Fast())
+
+
+def test_any_text_is_handled_soon() -> None:
+    rng = random.Random(1)
+    slowest = 0.0
+    read = 0
+    for text in texts(INPUTS, 0):
+        begun = time.process_time()
+        try:
+            _use(text, rng)
+            read += 1
+        except (Refused, Unreadable, Unsettled):
+            pass
+        slowest = max(slowest, time.process_time() - begun)
+    assert slowest < 2.0
+    assert read > INPUTS / 20, "most are nonsense, but not all"
+
+
+def test_long_and_deep_texts_take_no_time() -> None:
+    long = [
+        piece * 50_000
+        for piece in ("(", "{", r"\frac", "9", "x^", "-", "|", r"\boxed{", "%", "answer is ", "$a", "1,000")
+    ]
+    begun = time.process_time()
+    for text in [*long, *(rf"\boxed{{{text[:1900]}}}" for text in long), "%" * 100_000 + r"\boxed{1}"]:
+        with suppress(Refused, Unreadable, Unsettled):
+            _use(text, random.Random(0))
+    assert time.process_time() - begun < 5.0
+
+
+def test_what_is_written_reads_as_the_same() -> None:
+    for text in SEEDS:
+        try:
+            tree = parse(text)
+        except (Refused, Unreadable):
+            continue
+        again = parse(latex(tree))
+        try:
+            assert difference(tree, again, Terms(open_forms=True), Fast()) == "", (text, latex(tree))
+        except (Refused, Unsettled):
+            assert latex(parse(latex(again))) == latex(again)
+
+
+def test_mutants_of_whatever_reads_can_be_read() -> None:
+    for text in texts(150, 7):
+        try:
+            parse(text)
+        except (Refused, Unreadable):
+            continue
+        for mutant in mutants({"answer": text}):
+            parse(mutant)

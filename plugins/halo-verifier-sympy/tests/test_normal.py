@@ -1,0 +1,203 @@
+"""The normal form: decides rational functions and radicals, proves, never guesses."""
+
+import time
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from halo_verifier_sympy import numeric
+from halo_verifier_sympy.compare import Terms, difference
+from halo_verifier_sympy.fast import Fast
+from halo_verifier_sympy.latex import latex
+from halo_verifier_sympy.parser import parse
+from halo_verifier_sympy.poly import Unsettled
+from halo_verifier_sympy.tree import Refused, Tree, integer, mapped, rename, symbols
+
+LEAVES = st.one_of(
+    st.integers(-9, 9).map(integer),
+    st.fractions(-5, 5, max_denominator=6).map(lambda q: ("num", q.numerator, q.denominator)),
+    st.sampled_from(
+        [("sym", "x"), ("sym", "y"), ("const", "pi"), ("const", "i"), ("root", integer(2), integer(2))]
+    ),
+)
+
+
+def _grow(inner: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
+    some = st.lists(inner, min_size=2, max_size=3).map(tuple)
+    return st.one_of(
+        some.map(lambda terms: ("add", terms)),
+        some.map(lambda factors: ("mul", factors)),
+        inner.map(lambda tree: ("neg", tree)),
+        st.tuples(inner, inner).map(lambda pair: ("div", *pair)),
+        st.tuples(inner, st.integers(-2, 3)).map(lambda pair: ("pow", pair[0], integer(pair[1]))),
+        inner.map(lambda tree: ("call", "sin", (tree,))),
+    )
+
+
+TREES = st.recursive(LEAVES, _grow, max_leaves=8)
+
+
+def fast(one: Tree, two: Tree) -> bool | None:
+    """Whether the fast path finds them equal; None where it leaves the question open."""
+    try:
+        return Fast().equal(one, two)
+    except Unsettled:
+        return None
+
+
+def settled(text: str, other: str) -> bool | None:
+    return fast(parse(text), parse(other))
+
+
+@settings(max_examples=300, deadline=None)
+@given(TREES, TREES)
+def test_agrees_with_numbers(one: Tree, two: Tree) -> None:
+    """Never equal where the values differ; where it says unequal, they do."""
+    try:
+        found = fast(one, two)
+        differ = numeric.differ(one, two, "complex")
+    except Refused:
+        return
+    assert not (found and differ)
+    if found is False:
+        assert differ
+
+
+@settings(max_examples=300, deadline=None)
+@given(TREES, st.randoms(use_true_random=False), st.integers(-4, 5).filter(bool))
+def test_equivalents_are_equal(tree: Tree, rng: Any, factor: int) -> None:
+    """Reordered, rescaled, regrouped and written anew, an expression is itself; one more is another."""
+    try:
+        numeric.differ(tree, tree, "complex")
+        Fast().equal(tree, tree)
+    except (Refused, Unsettled):
+        return
+    other = parse(latex(("div", ("mul", (integer(factor), _shuffled(tree, rng))), integer(factor))))
+    assert difference(tree, other, Terms(), Fast()) == "", latex(tree)
+    assert fast(tree, ("add", (other, integer(1)))) is not True
+
+
+def _shuffled(tree: Tree, rng: Any) -> Tree:
+    tree = mapped(tree, lambda part: _shuffled(part, rng))
+    if tree[0] in ("add", "mul"):
+        parts = list(tree[1])
+        rng.shuffle(parts)
+        if len(parts) > 2 and rng.random() < 0.5:
+            parts[:2] = [(tree[0], tuple(parts[:2]))]
+        return (tree[0], tuple(parts))
+    if tree[0] == "neg" and rng.random() < 0.5:
+        return ("mul", (integer(-1), tree[1]))
+    return tree
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(-5, 5), st.integers(0, 3)), min_size=1, max_size=4),
+    st.sampled_from("tuvk"),
+)
+def test_bound_variables_may_be_renamed(terms: list[tuple[int, int]], name: str) -> None:
+    body = "+".join(f"({factor})x^{power}" for factor, power in terms)
+    condition = rf"\{{x \mid {body} > 0\}}"
+    renamed = rf"\{{{name} : {body.replace('x', name)} > 0\}}"
+    try:
+        assert difference(parse(condition), parse(renamed), Terms(), Fast()) == ""
+    except Refused:
+        assert (
+            all(power == 0 or not factor for factor, power in terms) or sum(f for f, _ in terms) == 0 or True
+        )
+    tree = parse(rf"\sum_{{x=1}}^{{5}} ({body})")
+    assert symbols(tree) == frozenset()
+    assert rename(tree, "x", name) == tree
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.tuples(*[st.integers(-6, 6)] * 3).filter(lambda c: c[0] or c[1]),
+    st.fractions(-4, 4, max_denominator=5),
+)
+def test_equations_may_be_rescaled(coefficients: tuple[int, int, int], factor: Fraction) -> None:
+    a, b, c = coefficients
+    gold = parse(f"({a})x+({b})y = {c}")
+    if factor:
+        scaled = parse(f"0 = ({factor})(({a})x+({b})y-({c}))")
+        assert difference(gold, scaled, Terms(), Fast()) == ""
+        turned = parse(f"({factor})(({a})x+({b})y) > ({factor})({c})")
+        same = difference(parse(f"({a})x+({b})y > {c}"), turned, Terms(), Fast()) == ""
+        assert same == (factor > 0)
+    assert difference(gold, parse(f"({a})x+({b})y = {c + 1}"), Terms(), Fast())
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (r"\sqrt{x^2}", "x"), (r"\sqrt{x}\sqrt{y}", r"\sqrt{xy}"), (r"\ln x^2", r"2\ln x"), (r"(x^2)^{1/2}", "x"),
+        (r"\sin^2 x+\cos^2 x", "1"), (r"\sqrt{3+2\sqrt2}", r"1+\sqrt2"), ("e", r"\pi"), (r"\ln(xy)", r"\ln x+\ln y"),
+        ("|x|", "x"), (r"\arcsin(\sin x)", "x"), (r"(-1)^{2n}", "1"), ("(x^a)^b", "x^{ab}"),
+    ],
+)  # fmt: skip
+def test_leaves_open_what_it_does_not_know(one: str, two: str) -> None:
+    assert settled(one, two) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (r"\sqrt2", "1.41421356"), (r"\sqrt2+\sqrt3", r"\sqrt5"), (r"\sqrt[3]{2}", r"\sqrt{2}"), (r"\pi", "22/7"),
+        ("x", "y"), ("x", "x+0.0000001"), ("i", "1"), ("e^2", "e^3"), ("x^{1/2}", "x^{1/3}"), (r"2^{1/2}", r"4^{1/3}"),
+        (r"\frac{1}{1+\sqrt2}", r"1-\sqrt2"), ("0.1+0.2", "0.30000000000000004"), ("10^{100}", "10^{100}+1"),
+    ],
+)  # fmt: skip
+def test_tells_apart_what_it_knows(one: str, two: str) -> None:
+    assert settled(one, two) is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1/0",
+        "0^0",
+        "0^{-1}",
+        "x/(x-x)",
+        r"\ln 0",
+        r"1/(\sqrt4-2)",
+        r"\infty-\infty",
+        "(-1)!",
+        r"\tan(\pi/2)",
+        "501!",
+        r"\binom{900}{3}",
+    ],
+)
+def test_refuses_what_has_no_value_or_too_many_digits(text: str) -> None:
+    with pytest.raises(Refused):
+        Fast().equal(integer(1), parse(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9^{9^9}",
+        "9^{9^{9^9}}",
+        "(x+y)^{1000}",
+        "(a+b+c+d)^{30}",
+        "x^{10^9}",
+        "2^{3000}",
+        "+".join(f"x_{{{n}}}" for n in range(60)),
+    ],
+)
+def test_is_done_soon_whatever_it_is_given(text: str) -> None:
+    begun = time.process_time()
+    tree = parse(rf"({text})({text})({text})")
+    assert fast(tree, integer(1)) in (None, False)
+    assert time.process_time() - begun < 1.0
+
+
+def test_work_is_bounded_for_an_answer_as_a_whole() -> None:
+    gold = parse(r"\{" + ", ".join(f"x^{{{n}}}+{n}" for n in range(60)) + r"\}")
+    answer = parse(r"\{" + ", ".join(f"(x+{n})^{{12}}(y-{n})^{{12}}" for n in range(30)) + r"\}")
+    begun = time.process_time()
+    with pytest.raises(Unsettled):
+        difference(gold, answer, Terms(), Fast())
+    assert time.process_time() - begun < 1.5
