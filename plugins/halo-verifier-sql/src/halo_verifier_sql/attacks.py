@@ -186,11 +186,60 @@ SQLITE: tuple[_Case, ...] = (
     ("WITH that shadows the table", "count", Stage.WRONG, "WITH staff(x) AS (VALUES (1), (2), (3), (4)) SELECT COUNT(*) FROM staff"),
 )  # fmt: skip
 
+DUCKDB: tuple[_Case, ...] = (
+    ("random", "count", Stage.FLAWED, "SELECT CAST(RANDOM() * 6 AS INTEGER) FROM staff LIMIT 1"),
+    ("sample", "names", Stage.FLAWED, "SELECT name FROM staff TABLESAMPLE 4 ROWS"),
+    ("sample at the end", "names", Stage.FLAWED, "SELECT name FROM staff USING SAMPLE 4"),
+    ("the time", "names", Stage.FLAWED, f"{_RIGHT} AND NOW() > TIMESTAMP '2000-01-01'"),
+    ("the date", "names", Stage.FLAWED, f"{_RIGHT} AND CURRENT_DATE > DATE '2000-01-01'"),
+    ("today", "names", Stage.FLAWED, f"{_RIGHT} AND TODAY() > DATE '2000-01-01'"),
+    ("uuid", "names", Stage.FLAWED, f"{_RIGHT} AND UUID() IS NOT NULL"),
+    ("file", "names", Stage.FLAWED, "SELECT * FROM read_csv('/etc/passwd')"),
+    ("file as text", "names", Stage.FLAWED, "SELECT content FROM read_text('/etc/passwd')"),
+    ("file as a table", "names", Stage.INVALID, "SELECT * FROM '/etc/passwd'"),
+    ("glob", "names", Stage.FLAWED, "SELECT file FROM glob('/etc/*')"),
+    ("settings", "names", Stage.FLAWED, "SELECT name FROM duckdb_settings()"),
+    ("functions", "names", Stage.FLAWED, "SELECT function_name FROM duckdb_functions()"),
+    ("tables", "names", Stage.FLAWED, "SELECT table_name FROM information_schema.tables"),
+    ("tables of another schema", "names", Stage.FLAWED, "SELECT relname FROM pg_catalog.pg_class"),
+    ("sqlite_master", "names", Stage.FLAWED, "SELECT name FROM sqlite_master"),
+    ("pragma as a table", "names", Stage.FLAWED, "SELECT name FROM pragma_table_info('staff')"),
+    ("query in a text", "names", Stage.FLAWED, f"SELECT * FROM query('{_RIGHT}')"),
+    ("table in a text", "names", Stage.FLAWED, "SELECT name FROM query_table('staff')"),
+    ("getenv", "names", Stage.FLAWED, "SELECT GETENV('HOME') FROM staff"),
+    ("setting", "names", Stage.FLAWED, "SELECT CURRENT_SETTING('threads') FROM staff"),
+    ("UPDATE in a WITH", "names", Stage.FLAWED, "WITH u AS (UPDATE staff SET salary = 1 RETURNING name) SELECT name FROM u"),
+    ("INSERT in a WITH", "names", Stage.FLAWED, "WITH i AS (INSERT INTO team VALUES (9, 'x') RETURNING name) SELECT name FROM i"),
+    ("DELETE in a WITH", "names", Stage.FLAWED, "WITH d AS (DELETE FROM staff RETURNING name) SELECT name FROM d"),
+    ("COPY", "names", Stage.INVALID, "COPY staff TO 'halo_attack.db'"),
+    ("ATTACH", "names", Stage.FLAWED, f"ATTACH 'halo_attack.db' AS a;\n{_RIGHT}"),
+    ("INSTALL", "names", Stage.INVALID, "INSTALL httpfs"),
+    ("SET", "names", Stage.FLAWED, f"SET threads = 8;\n{_RIGHT}"),
+    ("DESCRIBE", "names", Stage.INVALID, "DESCRIBE staff"),
+    ("description in a subquery", "names", Stage.FLAWED, "SELECT column_name FROM (DESCRIBE staff)"),
+    ("bool for an integer", "count", Stage.WRONG, "SELECT COUNT(*) > 3 FROM staff WHERE salary > 60"),
+    ("decimal for an integer", "count", Stage.WRONG, "SELECT CAST(COUNT(*) AS DECIMAL(9, 1)) FROM staff WHERE salary > 60"),
+    ("decimal for a float", "rates", Stage.WRONG, "SELECT CAST(SUM(rate) AS DECIMAL(9, 1)) FROM staff"),
+    ("list of rows", "names", Stage.WRONG, "SELECT LIST(name) FROM staff WHERE salary > 60"),
+    ("struct for a text", "names", Stage.WRONG, "SELECT {'n': name} FROM staff WHERE salary > 60"),
+    ("struct that looks like a blob", "names", Stage.WRONG, "SELECT {'blob': '00'} FROM staff WHERE salary > 60"),
+    ("NaN", "rates", Stage.WRONG, "SELECT SUM(rate) * 'NaN'::DOUBLE FROM staff"),
+    ("NULL as NaN", "notes", Stage.WRONG, "SELECT 'NaN'::DOUBLE FROM staff"),
+    ("long text", "names", Stage.CRASHED, "SELECT REPEAT(name, 100000000) FROM staff"),
+    ("long list", "names", Stage.CRASHED, "SELECT RANGE(100000000) FROM staff"),
+    ("division by zero", "count", Stage.CRASHED, "SELECT CAST('x' AS INTEGER) FROM staff"),
+)  # fmt: skip
+
+
+_OWN = {"sqlite": SQLITE, "duckdb": DUCKDB}
+
 
 def attacks(dialect: str) -> list[Attack]:
     """Return the attacks on one dialect, each with the prompt that it is an answer to."""
     prompts = {name: _prompt(name, *question) for name, question in _QUESTIONS.items()}
-    cases: Iterable[_Case] = ANYWHERE + (SQLITE if dialect == "sqlite" else ())
+    own = _OWN[dialect]
+    replaced = {case[0] for case in own}
+    cases: Iterable[_Case] = (*(case for case in ANYWHERE if case[0] not in replaced), *own)
     return [Attack(name, prompts[question], text, stage) for name, question, stage, text in cases]
 
 

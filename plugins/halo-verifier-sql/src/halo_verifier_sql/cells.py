@@ -27,6 +27,23 @@ def _digits(value: Decimal) -> str:
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
 
 
+def plain(cell: Any) -> Any:
+    """Return a cell that may hold others (a list, a struct, a map) as one that no other type is encoded as."""
+    kind = type(cell)
+    if kind is dict:
+        return {"struct": [[plain(key), plain(value)] for key, value in cell.items()]}
+    return [plain(item) for item in cell] if kind in (list, tuple) else cell
+
+
+def storable(cell: Any) -> Any:
+    """Return a cell as one of the types that cross to the host, and that its column takes back."""
+    if cell is None or type(cell) in (bool, int, float, str, bytes):
+        return cell
+    if isinstance(cell, memoryview | bytearray):
+        return bytes(cell)
+    return float(cell) if isinstance(cell, Decimal) else str(cell)
+
+
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=_other)
 encode = _ENCODER.encode
 """Return the canonical text of a row, or of a list of rows. Rows may be tuples."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from halo_core.sandbox.service import ask
 
 _KEPT = 128
-"""Sets of databases that a process keeps."""
+"""Sets of databases that a process keeps, unless they are large."""
 
 Description = Mapping[str, Any]
 """A database: `schema` (a script), `rows` (by table: columns or None, and rows), `copy` (whether the rows
@@ -51,7 +51,12 @@ _sets: OrderedDict[str, list[Database]] = OrderedDict()
 
 
 def serve(
-    build: Callable[[Description], Database], key: str, queries: Sequence[str] | None, caps: Sequence[int]
+    build: Callable[[Description], Database],
+    key: str,
+    queries: Sequence[str] | None,
+    caps: Sequence[int],
+    *,
+    kept: int = _KEPT,
 ) -> Any:
     """Run each of `queries` on each database of the set `key`, or return what they hold where it is None."""
     databases = _sets.get(key)
@@ -59,7 +64,7 @@ def serve(
         described: Any = ask(key)
         databases = [build(description) for description in described]
         _sets[key] = databases
-        if len(_sets) > _KEPT:
+        if len(_sets) > kept:
             _sets.popitem(last=False)
     else:
         _sets.move_to_end(key)
