@@ -30,6 +30,7 @@ COMMANDS = (
     "lr simulate",
     "lr recommend",
     "lr steps",
+    "diagnose",
     "doctor",
 )
 TARGET = Path(__file__).with_name("cli.md")

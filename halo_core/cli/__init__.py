@@ -14,6 +14,7 @@ import typer
 
 from halo_core.cli.audit import audit
 from halo_core.cli.configs import config_app
+from halo_core.cli.diagnose import diagnose
 from halo_core.cli.doctor import doctor
 from halo_core.cli.generate import generate
 from halo_core.cli.lr import lr_app
@@ -37,6 +38,7 @@ app.command()(generate)
 app.command()(sft)
 app.command()(audit)
 app.command()(verify)
+app.command()(diagnose)
 app.command()(doctor)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(config_app, name="config")
