@@ -7,7 +7,7 @@ to other trainers.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -113,13 +113,22 @@ class Judges:
         self, prompts: Sequence[Prompt], completions: Sequence[Completion], pool: ThreadPoolExecutor
     ) -> list[Verdict]:
         """Judge each completion by the prompt at its place, side by side; equal texts are judged once."""
-        once: dict[tuple[str, str], Callable[[], Verdict]] = {}
-        rows = list(zip(prompts, completions, strict=True))
-        for prompt, completion in rows:
-            key = (prompt.id, completion.text)
-            if key not in once:
-                once[key] = pool.submit(self.check, prompt, completion).result
-        return [once[prompt.id, completion.text]() for prompt, completion in rows]
+        first: dict[tuple[str, str], tuple[Prompt, Completion]] = {}
+        for prompt, completion in zip(prompts, completions, strict=True):
+            first.setdefault((prompt.id, completion.text), (prompt, completion))
+        tasks = list(first.values())
+        size = max(1, len(tasks) // _TURNS)
+        turns = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+        judged = [pool.submit(lambda some: [self.check(*task) for task in some], turn) for turn in turns]
+        verdicts = dict(zip(first, (verdict for turn in judged for verdict in turn.result()), strict=True))
+        return [
+            verdicts[prompt.id, completion.text]
+            for prompt, completion in zip(prompts, completions, strict=True)
+        ]
+
+
+_TURNS = 64
+"""Into so many pieces the work on a batch is cut, at most: few enough to cost nothing, enough to spread evenly."""
 
 
 def pool(workers: int | None = None) -> ThreadPoolExecutor:

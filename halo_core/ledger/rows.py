@@ -7,7 +7,7 @@ import json
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -16,6 +16,9 @@ from halo_core.types import Completion, CycleReport, Prompt, Sample, Stage, Stat
 
 _WIDTHS = ((1 << 8, "B"), (1 << 16, "H"), (1 << 32, "I"), (1 << 63, "q"))
 _CODES = {array(code).itemsize: code for _, code in _WIDTHS}
+
+_STATUS = {status.value: status for status in Status}
+_STAGE = {stage.value: stage for stage in Stage}
 
 VERDICT = "status, stage, score, warnings, detail, cpu_seconds, wall_seconds, sandbox, integrity"
 """Columns of `verdicts` that make up a `Verdict`, in the order of its fields."""
@@ -77,9 +80,13 @@ def prompt_digest(prompt: Prompt) -> bytes:
 
 
 def verdict_key(prompt: bytes, fingerprint: bytes, text: str) -> bytes:
-    """Return the 16 bytes under which the verdict on `text` is found; the first two are digests."""
+    """Return the 18 bytes under which the verdict on `text` is found; the first two are digests.
+
+    Keys of one prompt have their first four bytes in common: they lie together in the index, so that a batch,
+    which is of few prompts, touches few of its pages.
+    """
     content = text.encode(errors="surrogatepass")
-    return hashlib.blake2b(prompt + fingerprint + content, digest_size=16).digest()
+    return prompt[:4] + hashlib.blake2b(prompt + fingerprint + content, digest_size=14).digest()
 
 
 def verdict_row(verdict: Verdict) -> tuple[Any, ...]:
@@ -98,16 +105,19 @@ def verdict_row(verdict: Verdict) -> tuple[Any, ...]:
 
 
 def read_verdict(row: Sequence[Any]) -> Verdict:
-    """Read a verdict from the columns of `VERDICT`."""
+    """Read a verdict from the columns of `VERDICT`. Raises a `KeyError` for a status or stage that is none."""
     status, stage, score, warnings, detail, *rest = row
-    return Verdict(Status(status), Stage(stage), score, warnings, unpack_text(detail), *rest)
+    return Verdict(_STATUS[status], _STAGE[stage], score, warnings, unpack_text(detail), *rest)
 
 
 def says_the_same(one: Verdict, other: Verdict) -> bool:
     """Whether two verdicts differ in nothing but the time they took."""
-    return one is other or replace(one, cpu_seconds=0.0, wall_seconds=0.0) == replace(
-        other, cpu_seconds=0.0, wall_seconds=0.0
-    )
+    return one is other or _said(one) == _said(other)
+
+
+def _said(verdict: Verdict) -> tuple[Any, ...]:
+    v = verdict
+    return v.status, v.stage, v.score, v.warnings, v.detail, v.sandbox, v.integrity
 
 
 def read_sample(row: Sequence[Any], prompt: Prompt, context: tuple[int, ...]) -> Sample:

@@ -149,6 +149,7 @@ def _open(path: Path, *, create: bool) -> sqlite3.Connection:
             f"{path.resolve().as_uri()}?{query}", uri=True, isolation_level=None, check_same_thread=False
         )
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA cache_size = -32000")  # kibibytes; the indices of a million samples
         db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         return db
 

@@ -40,13 +40,15 @@ class Verdicts:
         self._ids = {name: row for name, (row, _) in judges.items()}
         self._digests: dict[str, bytes] = {}
         self._fresh: dict[bytes, tuple[int, Verdict]] = {}
+        self._rows: dict[bytes, tuple[int, Verdict]] = {}
         self._numbers = count(db.execute("SELECT ifnull(max(id), 0) + 1 FROM verdicts").fetchone()[0])
 
     def recall(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Verdict | None]:
         """Return what is known of each text: the verdict on it, or None."""
         keys = [self._key(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
-        found = self._find(set(keys) - {None})
-        return [found[key][1] if key in found else None for key in keys]
+        known = {key: self._fresh[key][1] for key in keys if key and key in self._fresh}
+        known |= {key: verdict for key, (_, verdict) in self._find(set(keys) - known.keys()).items()}
+        return [known.get(key) if key else None for key in keys]
 
     def remember(
         self, prompts: Sequence[Prompt], texts: Sequence[str], verdicts: Sequence[Verdict]
@@ -55,58 +57,53 @@ class Verdicts:
         kept = []
         for prompt, text, verdict in zip(prompts, texts, verdicts, strict=True):
             key = self._key(prompt, text)
-            if key is None or not isinstance(verdict, Verdict) or verdict.status not in _FINAL:
-                kept.append(verdict)
-                continue
-            if key not in self._fresh:
-                self._fresh[key] = (self._verifier(prompt), verdict)
-            kept.append(self._fresh[key][1])
+            if key and isinstance(verdict, Verdict) and verdict.status in _FINAL:
+                _, verdict = self._fresh.setdefault(key, (self._verifier(prompt), verdict))
+            kept.append(verdict)
         return kept
 
     def flush(self) -> None:
         """Write what was remembered. Belongs into a transaction; `forget` what it wrote when that is over."""
-        known = self._find(set(self._fresh), fresh=False)  # another process, or a run that was killed
-        rows = [
-            (next(self._numbers), key, verifier, *verdict_row(verdict))
-            for key, (verifier, verdict) in self._fresh.items()
-            if key not in known
-        ]
-        self._db.executemany(_INSERT, rows)
+        known = self._find(set(self._fresh))  # by another process, or by a run that was killed
+        fresh = [(key, rest) for key, rest in self._fresh.items() if key not in known]
+        self._rows |= {key: (next(self._numbers), verdict) for key, (_, verdict) in fresh}
+        self._db.executemany(
+            _INSERT,
+            [
+                (self._rows[key][0], key, verifier, *verdict_row(verdict))
+                for key, (verifier, verdict) in fresh
+            ],
+        )
 
     def forget(self) -> None:
         """Let go of what has been written."""
         self._fresh.clear()
+        self._rows.clear()
 
     def ids(self, samples: Sequence[Sample]) -> list[int]:
         """Return the row of each sample's verdict, adding those that are nobody else's."""
         keys = [self._key(sample.prompt, sample.completion.text) for sample in samples]
-        found = self._find(set(keys) - {None}, fresh=False)
-        rows, own = [], []
+        self._find(set(keys) - self._rows.keys())
+        found, own = [], []
         for key, sample in zip(keys, samples, strict=True):
-            known = found.get(key) if key else None
-            if known and says_the_same(known[1], sample.verdict):
-                rows.append(known[0])
-                continue
-            rows.append(next(self._numbers))
-            own.append((rows[-1], None, None, *verdict_row(sample.verdict)))
+            row, verdict = self._rows.get(key, (0, None)) if key else (0, None)
+            if verdict is None or not says_the_same(verdict, sample.verdict):
+                row = next(self._numbers)
+                own.append((row, None, None, *verdict_row(sample.verdict)))
+            found.append(row)
         self._db.executemany(_INSERT, own)
-        return rows
+        return found
 
-    def _find(
-        self, keys: set[bytes | None], *, fresh: bool = True
-    ) -> dict[bytes | None, tuple[int, Verdict]]:
-        """Return (row, verdict) by key; with `fresh`, what is not written yet too, with a row of 0."""
-        found: dict[bytes | None, tuple[int, Verdict]] = {}
-        wanted = list(keys)
+    def _find(self, keys: set[bytes | None]) -> dict[bytes, tuple[int, Verdict]]:
+        """Return (row, verdict) by key of those that are on disk, and keep them at hand until `forget`."""
+        wanted = [key for key in keys if key]
+        found: dict[bytes, tuple[int, Verdict]] = {}
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
             marks = ",".join("?" * len(some))
-            for key, number, *row in self._db.execute(
-                f"SELECT key, id, {VERDICT} FROM verdicts WHERE key IN ({marks})", some
-            ):
-                found[key] = number, read_verdict(row)
-        if fresh:
-            found |= {key: (0, self._fresh[key][1]) for key in keys if key in self._fresh}
+            rows = self._db.execute(f"SELECT key, id, {VERDICT} FROM verdicts WHERE key IN ({marks})", some)
+            found |= {key: (number, read_verdict(row)) for key, number, *row in rows}
+        self._rows |= found
         return found
 
     def _verifier(self, prompt: Prompt) -> int:

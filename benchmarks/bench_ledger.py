@@ -1,0 +1,135 @@
+"""A million samples through the loop with model and verifier faked: speed, memory, and opening what they leave.
+
+    python benchmarks/bench_ledger.py
+    python benchmarks/bench_ledger.py --samples 100000 --keep runs/simulated
+
+Each sample has a text of about 200 characters and 64 tokens. Speed counts everything that the loop does:
+sampling, judging, recording, rewarding, selecting, reports; "read back" reads all samples of the run once more
+as the loop does when it goes on. The fakes' own time is part of it. Goals: 20,000 samples a second, at most
+400 MB above the start, `halo samples` and `halo report` under 3 seconds, and `halo reverify` of a run whose
+verifier did not change under a second for 100,000 samples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import cast
+
+from halo_core.actor import Actor
+from halo_core.drivers import Generator, driver
+from halo_core.ledger import Ledger
+from halo_core.loop import run_cycles
+from halo_core.run import Run
+from halo_core.seeds import derive_seed
+from halo_core.testing import FakeActor, FakePolicy, fake_run
+from halo_core.types import Completion, Round
+
+BATCH, CYCLES, PER_PROMPT = 1000, 20, 50
+CONTEXT = tuple(range(100, 164))
+BODY = "int main(void) {\n    int n;\n    scanf(\"%d\", &n);\n    printf(\"%d\\n\", n * n);\n    return 0;\n}\n" * 2
+
+
+@driver
+class Fast(Generator):
+    """Answers right or wrong with the actor's skill as probability, in texts of some length."""
+
+    def generate(self, actor: Actor, round: Round) -> Iterator[Sequence[Completion]]:
+        """Yield batches as `Round` lays down."""
+        skill = cast(FakeActor, actor).skill
+        jobs = [(prompt.id, index) for prompt in round.prompts for index in range(round.samples_per_prompt)]
+        for number in range(round.done, -(-len(jobs) // BATCH)):
+            source = random.Random(derive_seed(round.seed, number))
+            yield [
+                Completion(
+                    name,
+                    index,
+                    f"{'right' if source.random() < skill else 'wrong'} {source.getrandbits(20)}\n{BODY}",
+                    CONTEXT,
+                    tuple(source.randbytes(64)),
+                )
+                for name, index in jobs[number * BATCH : (number + 1) * BATCH]
+            ]
+
+
+class Memory:
+    """Watches the resident memory of this process, in megabytes above where it was."""
+
+    def __init__(self) -> None:
+        self.start = self.peak = resident()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> float:
+        self._done.set()
+        self._thread.join()
+        return self.peak - self.start
+
+    def _watch(self) -> None:
+        while not self._done.wait(0.05):
+            self.peak = max(self.peak, resident())
+
+
+def resident() -> float:
+    with Path("/proc/self/statm").open() as file:
+        return int(file.read().split()[1]) * 4096 / 1e6
+
+
+def simulate(place: Path, samples: int) -> None:
+    prompts = samples // (CYCLES * PER_PROMPT)
+    memory = Memory()
+    run, hooks = fake_run(
+        place, prompts=prompts, heldout=20, cycles=CYCLES, samples_per_prompt=PER_PROMPT,
+        generator=Fast(), lr_policy=FakePolicy(base_lr=0.02),
+    )  # fmt: skip
+    made = prompts * CYCLES * PER_PROMPT
+    begin = time.perf_counter()
+    with closing(run.ledger):
+        run_cycles(run, hooks)
+        written = time.perf_counter() - begin
+        read = read_back(run)
+    print(f"written  {made / written:8.0f} samples/s in the loop ({made} samples in {written:.1f} s); goal 20000")
+    print(f"read     {made / read:8.0f} samples/s back")
+    print(f"both     {made / (written + read):8.0f} samples/s; goal 20000")
+    print(f"memory   {memory.stop():8.0f} MB above the start at most; goal 400")
+    print(f"disk     {run.ledger.path.stat().st_size / made:8.0f} bytes a sample")
+
+
+def read_back(run: Run) -> float:
+    begin = time.perf_counter()
+    for cycle in range(1, run.config.cycles + 1):
+        assert sum(map(len, run.ledger.batches(cycle, "train", run.prompts))) == len(run.prompts) * PER_PROMPT
+    return time.perf_counter() - begin
+
+
+def command(name: str, *arguments: object) -> None:
+    begin = time.perf_counter()
+    shown = [sys.executable, "-m", "halo_core", name, *map(str, arguments)]
+    subprocess.run(shown, check=True, stdout=subprocess.DEVNULL)
+    print(f"{name:<8} {time.perf_counter() - begin:8.2f} s  halo {name} {' '.join(map(str, arguments[1:]))}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--samples", type=int, default=1_000_000)
+    parser.add_argument("--keep", type=Path, help="leave the run here")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        place = args.keep or Path(folder) / "run"
+        simulate(place, args.samples)
+        assert len(Ledger(place).reports()) == CYCLES + 1
+
+
+if __name__ == "__main__":
+    main()
