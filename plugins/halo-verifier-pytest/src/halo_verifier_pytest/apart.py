@@ -36,7 +36,8 @@ class Sample:
         self._answers: list[Answer | None] = []
         self.fresh = False
         """Whether no test has called it yet."""
-        self.calls = 0
+        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
+        """What the tests called: function, arguments, keyword arguments."""
         self.answered = False
         """Whether any call gave anything but None."""
         self.errors: dict[int, Answer] = {}
@@ -56,7 +57,7 @@ class Sample:
         self._function = self._open.enter_context(lent)
         self._answers = [self._function(*opening(self._task, self._readings, self._terms))]
         self._answers.append(self._function("execute", self._terms.seconds))
-        self.fresh, self.calls, self.answered, self.setup = True, 0, False, None
+        self.fresh, self.calls, self.answered, self.setup = True, [], False, None
         self.errors, self.results = {}, {}
         executed = self._answers[1]
         return executed is not None and executed.error is None
@@ -77,7 +78,7 @@ class Sample:
         return None
 
     def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-        self.calls += 1
+        self.calls.append((name, args, kwargs))
         answer = self._function("call", name, args, kwargs, self._terms.seconds, True)
         if answer is None:
             return ("gone",)
@@ -121,10 +122,8 @@ class Sample:
 
 def judge(task: Task, readings: Sequence[str], terms: Terms) -> Verdict:
     """Judge a program by the task's asserts."""
-    arguments = (task.context, task.setup, list(task.asserts), list(task.entries), task.check)
     names = ["check"] if task.check else [f"test {number + 1}" for number in range(len(task.asserts))]
-    tests = service("halo_verifier_pytest.asserting:run", terms.limits)
-    return judge_by(tests, arguments, names, task, readings, terms)
+    return judge_by(_asserting(terms), _arguments(task), names, task, readings, terms)
 
 
 def judge_by(
@@ -143,6 +142,22 @@ def judge_by(
         reply = tests.call(*arguments, answer=sample.answer)
         sample.close()
         return conclude(sample, reply, names, terms)
+
+
+def calls_of(task: Task, terms: Terms) -> list[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+    """Return the calls that the task's asserts make of its solution; none if that cannot be executed."""
+    with Sample(task, [task.solution], terms) as sample:
+        if sample.start():
+            _asserting(terms).call(*_arguments(task), answer=sample.answer)
+        return sample.calls
+
+
+def _asserting(terms: Terms) -> Service:
+    return service("halo_verifier_pytest.asserting:run", terms.limits)
+
+
+def _arguments(task: Task) -> tuple[object, ...]:
+    return task.context, task.setup, list(task.asserts), list(task.entries), task.check
 
 
 def conclude(sample: Sample, reply: Reply, names: Sequence[str], terms: Terms) -> Verdict:

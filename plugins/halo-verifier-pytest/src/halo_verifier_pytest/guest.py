@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 PARSED, INVALID, FLAWED = "parsed", "invalid", "flawed"
+NAME = "<solution>"
 _UNREADABLE = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)
 _ITEMS = 100_000
 
@@ -36,8 +37,8 @@ def _parse(readings: Sequence[str], names: Sequence[str], forbidden: Sequence[st
     problem, best = "no program in it", None
     for text in readings:
         try:
-            tree = ast.parse(text, "<solution>")
-            compile(tree, "<solution>", "exec")
+            tree = ast.parse(text, NAME)
+            compile(tree, NAME, "exec")
         except _UNREADABLE as error:
             problem = problem if "line" in problem else f"{type(error).__name__}: {error}"
             continue
@@ -48,6 +49,21 @@ def _parse(readings: Sequence[str], names: Sequence[str], forbidden: Sequence[st
             return (FLAWED, f"uses {used[0]}, which is forbidden") if used else (PARSED, "")
         best = best or f"does not define {missing[0]}"
     return (FLAWED, best) if best else (INVALID, problem[:200])
+
+
+def is_stub(names: Sequence[str]) -> bool:
+    """Whether the functions that were asked for have nothing in them but `pass`, `...` and texts."""
+    assert _tree is not None
+    asked = [node for node in _tree.body if isinstance(node, ast.FunctionDef) and node.name in names]
+    return bool(asked) and not any(map(_does_something, (part for node in asked for part in node.body)))
+
+
+def _does_something(node: ast.stmt) -> bool:
+    """Whether a statement is anything but `pass`, a text, and returning None."""
+    value = getattr(node, "value", None)
+    text = isinstance(node, ast.Expr) and isinstance(value, ast.Constant)
+    nothing = isinstance(node, ast.Return) and (value is None or getattr(value, "value", 0) is None)
+    return not (isinstance(node, ast.Pass) or text or nothing)
 
 
 def _defined(body: Sequence[ast.stmt]) -> Iterator[str]:
@@ -82,7 +98,7 @@ def _execute(seconds: float) -> None:
     assert _tree is not None
     _allow(seconds)
     sys.modules["solution"] = _module
-    exec(compile(_tree, "<solution>", "exec"), _module.__dict__)
+    exec(compile(_tree, NAME, "exec"), _module.__dict__)
 
 
 def _call(

@@ -106,6 +106,8 @@ def together(
     say = partial(_say_sealed, hmac.new(key, digestmod=hashlib.sha256).copy)
     del key
     problem: Any = guest.serve("parse", readings, names, forbidden)
+    if problem[0] == guest.PARSED and guest.is_stub(names):
+        problem = guest.FLAWED, "has nothing in it"
     say("parsed", *problem)
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
@@ -223,9 +225,19 @@ def _failure(error: BaseException) -> tuple[str, str]:
         return GONE, ""
     if isinstance(error, NotByValueError):
         return UNUSABLE, str(error)
-    if isinstance(error, pytest.skip.Exception):
+    if isinstance(error, pytest.skip.Exception) and not _came_from_the_sample(error):
         return FAILED, f"skipped: {_describe(error)}"
-    return (FAILED if isinstance(error, AssertionError | pytest.fail.Exception) else RAISED), _describe(error)
+    by_test = isinstance(error, AssertionError | pytest.fail.Exception) and not _came_from_the_sample(error)
+    return FAILED if by_test else RAISED, _describe(error)
+
+
+def _came_from_the_sample(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == guest.NAME:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _describe(error: BaseException) -> str:

@@ -10,11 +10,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from halo_core.drivers import Verifier, driver
+from halo_core.drivers import Attack, Demo, Verifier, driver
 from halo_core.errors import DataError, SandboxError, VerifierError
 from halo_core.sandbox import Limits
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
-from halo_verifier_pytest import apart, files, functions, tasks
+from halo_verifier_pytest import apart, attacks, demo, files, functions, near, tasks
 from halo_verifier_pytest.functions import Terms
 from halo_verifier_pytest.source import readings
 from halo_verifier_pytest.tasks import Task
@@ -80,6 +80,21 @@ class Pytest(Verifier):
         """Return the reference's solution if it has one."""
         solution = self._task(prompt).solution
         return [f"```python\n{solution.strip()}\n```\n"] if solution else []
+
+    def mutants(self, prompt: Prompt) -> Sequence[str]:
+        """Return programs that differ from the solution in one place, and in what they do, as far as that shows."""
+        try:
+            return near.misses(self._task(prompt), self._terms())
+        except (SandboxError, OSError):
+            return []
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return wrong answers that try to be paid, see `attacks.md` in the package."""
+        return list(attacks.attacks())
+
+    def demo(self) -> Demo:
+        """Return tasks for beginners in Python and a tiny model that half knows how to solve them."""
+        return demo.load()
 
     def fingerprint(self) -> str:
         """Return the options and the versions of this package and of Python."""

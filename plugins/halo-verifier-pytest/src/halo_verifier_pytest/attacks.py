@@ -1,0 +1,84 @@
+"""The verifier's own attacks: wrong answers from `attacks.md`, each tried in every form of test that it fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from halo_core.drivers import Attack
+from halo_core.types import Prompt, Stage
+
+_CASE = re.compile(
+    r"^### (?P<name>[^\n([]+?)(?: \((?P<stage>\w+)\))?(?: \[(?P<only>[\w ]+)\])?\n"
+    r"(?P<fence>`{3,4})\w+\n(?P<text>.*?)^(?P=fence)$",
+    re.MULTILINE | re.DOTALL,
+)
+_TASK = "Write add(a, b), which returns the sum of its arguments."
+_SOLUTION = "def add(a, b):\n    return a + b\n"
+_CHECK = """def check(candidate):
+    assert candidate(3, 4) == 7
+    assert candidate(10, -2) == 8
+    assert candidate("a", "b") == "ab"
+"""
+_FILE = """import pytest
+from solution import add
+
+@pytest.mark.parametrize(("a", "b", "total"), [(3, 4, 7), (10, -2, 8), ("a", "b", "ab")])
+def test_add(a, b, total):
+    assert add(a, b) == total
+
+def test_types_that_do_not_fit():
+    with pytest.raises(TypeError):
+        add(1, "b")
+"""
+_TESTS = [
+    {"args": [3, 4], "expected": 7},
+    {"args": [10, -2], "expected": 8},
+    {"args": ["a", "b"], "expected": "ab"},
+]
+VALUES = Prompt("values", _TASK, reference={"entry_point": "add", "tests": _TESTS, "solution": _SOLUTION})
+ASSERTS = Prompt("asserts", _TASK, reference={"entry_point": "add", "test": _CHECK, "solution": _SOLUTION})
+FILES = Prompt("files", _TASK, reference={"files": {"test_add.py": _FILE}, "solution": _SOLUTION})
+SHARED = Prompt("shared", _TASK, reference={"files": {"test_add.py": _FILE.partition("def test_types")[0]}})
+"""Without a solution: then the tests import the program itself."""
+
+FORGED: frozenset[str] = frozenset()
+"""Attacks that tests which live in one process with a sample cannot withstand, whatever is done about it."""
+
+_FORMS = {
+    "": ("values", "asserts", "files", "shared"),
+    "split only": ("values", "asserts", "files"),
+    "values only": ("values",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One wrong answer of `attacks.md`."""
+
+    name: str
+    text: str
+    stage: Stage
+    only: str
+    """The forms of test that it is wrong by, a key of `_FORMS`."""
+
+
+@cache
+def cases() -> tuple[Case, ...]:
+    """Return all cases, in the order of the file."""
+    text = Path(__file__).with_name("attacks.md").read_text(encoding="utf-8")
+    return tuple(
+        Case(found["name"], found["text"], Stage(found["stage"] or "wrong"), found["only"] or "")
+        for found in _CASE.finditer(text)
+    )
+
+
+def attacks() -> Iterator[Attack]:
+    """Yield every attack, for each form of test that it fits."""
+    for case in cases():
+        for prompt in (VALUES, ASSERTS, FILES, SHARED):
+            if prompt.id in _FORMS[case.only] and not (prompt is SHARED and case.name in FORGED):
+                yield Attack(f"{case.name} [{prompt.id}]", prompt, case.text, case.stage)

@@ -1,0 +1,28 @@
+"""The verifier's demo: small functions in Python, and a tiny model that half knows how to write them.
+
+`make` writes the prompts and the model anew; `load` reads what ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from halo_core import demos
+from halo_core.drivers import Demo
+
+SETTINGS: Mapping[str, Any] = {
+    "cycles": 4,
+    "samples_per_prompt": 8,
+    "heldout": {"samples_per_prompt": 4},
+    "generator": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 80},
+    "trainer": {"epochs": 2, "batch_size": 16},
+    "lr_policy": {"base_lr": 2e-3},
+}
+"""A model of a million parameters takes a learning rate about forty times that of a model of billions."""
+
+
+def load() -> Demo:
+    """Return the demo that ships with the package."""
+    return demos.load(Path(__file__).parent, SETTINGS)

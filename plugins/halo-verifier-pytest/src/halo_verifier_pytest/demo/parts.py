@@ -1,0 +1,122 @@
+"""What the demo's tasks are composed of: where values come from, which of them, what is done to each, and to all.
+
+Each part has its English, its Python and what it means; the meaning is what answers are computed by.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where values come from: a parameter and what is taken from it."""
+
+    english: str
+    parameter: str
+    item: str
+    python: tuple[str, ...]
+    """Several ways to write an iterable of the values."""
+    values: Callable[[Any], Iterable[Any]]
+    draw: Callable[[random.Random], Any]
+    """An argument, at random."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A condition on a value or a change of it; `{}` in the Python stands for the value."""
+
+    english: str
+    python: str
+    meaning: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is made of all the values."""
+
+    english: str
+    python: tuple[str, ...]
+    """Several ways to write it; `{}` stands for a generator or a list."""
+    start: str
+    """What a loop begins with; empty where nobody would write a loop."""
+    add: str
+    """What a loop does with a value, `{0}` being the result so far and `{1}` the value."""
+    meaning: Callable[[list[Any]], Any]
+    empty: bool = True
+    """Whether it makes sense of no values at all."""
+
+
+def _word(rng: random.Random) -> str:
+    return "".join(rng.choice("aabceeilmnorstu") for _ in range(rng.randint(1, 7)))
+
+
+def _list(rng: random.Random) -> list[int]:
+    return [rng.randint(-4, 14) for _ in range(rng.randint(4, 8))]
+
+
+NUMBERS = (
+    Source("the numbers in xs", "xs", "x", ("xs",), lambda xs: xs, _list),
+    Source("the numbers from 1 to n", "n", "i", ("range(1, n + 1)",), lambda n: range(1, n + 1),
+           lambda rng: rng.randint(5, 14)),
+    Source("the digits of n", "n", "d", ("map(int, str(n))", "[int(c) for c in str(n)]"),
+           lambda n: map(int, str(n)), lambda rng: rng.randint(100, 9999999)),
+    Source("the word lengths in s", "s", "k", ("map(len, s.split())", "[len(w) for w in s.split()]"),
+           lambda s: map(len, s.split()),
+           lambda rng: " ".join(_word(rng) for _ in range(rng.randint(3, 7)))),
+)  # fmt: skip
+LETTERS = (
+    Source("the letters of s", "s", "c", ("s",), lambda s: s,
+           lambda rng: _word(rng) + _word(rng) + "aeb"[: rng.randint(0, 3)]),
+)  # fmt: skip
+
+ALL = Step("", "", lambda v: True)
+SAME = Step("", "{}", lambda v: v)
+
+NUMBER_TESTS = (
+    ALL,
+    Step("that are even", "{} % 2 == 0", lambda v: v % 2 == 0),
+    Step("that are odd", "{} % 2 == 1", lambda v: v % 2 == 1),
+    *(Step(f"above {k}", f"{{}} > {k}", lambda v, k=k: v > k) for k in range(2, 7)),
+    *(Step(f"below {k}", f"{{}} < {k}", lambda v, k=k: v < k) for k in range(3, 8)),
+    *(Step(f"divisible by {k}", f"{{}} % {k} == 0", lambda v, k=k: v % k == 0) for k in range(3, 6)),
+)
+NUMBER_CHANGES = (
+    SAME,
+    Step("squared", "{0} * {0}", lambda v: v * v),
+    *(Step(f"plus {k}", f"{{}} + {k}", lambda v, k=k: v + k) for k in range(1, 6)),
+    *(Step(f"times {k}", f"{{}} * {k}", lambda v, k=k: v * k) for k in range(2, 6)),
+    *(Step(f"minus {k}", f"{{}} - {k}", lambda v, k=k: v - k) for k in range(1, 5)),
+)
+LETTER_TESTS = (
+    ALL,
+    Step("that are vowels", '{} in "aeiou"', lambda v: v in "aeiou"),
+    Step("that are no vowels", '{} not in "aeiou"', lambda v: v not in "aeiou"),
+    *(Step(f"after {k}", f'{{}} > "{k}"', lambda v, k=k: v > k) for k in "bcel"),
+    *(Step(f"before {k}", f'{{}} < "{k}"', lambda v, k=k: v < k) for k in "emrs"),
+    *(Step(f"but {k}", f'{{}} != "{k}"', lambda v, k=k: v != k) for k in "aeio"),
+)
+LETTER_CHANGES = (
+    SAME,
+    Step("in capitals", "{}.upper()", lambda v: v.upper()),
+    Step("twice", "{} * 2", lambda v: v * 2),
+    *(Step(f"with {k} behind", f'{{}} + "{k}"', lambda v, k=k: v + k) for k in "-.!"),
+)
+
+NUMBER_GOALS = (
+    Goal("the sum of", ("sum({})",), "0", "{0} += {1}", sum),
+    Goal("a list of", ("list({})",), "[]", "{0}.append({1})", list),
+    Goal("the largest of", ("max({})",), "", "", max, empty=False),
+    Goal("the smallest of", ("min({})",), "", "", min, empty=False),
+    Goal("a sorted list of", ("sorted({})",), "", "", sorted),
+    Goal("the set of", ("set({})",), "set()", "{0}.add({1})", set),
+)
+LETTER_GOALS = (
+    Goal("a string of", ('"".join({})',), '""', "{0} += {1}", "".join),
+    Goal("a list of", ("list({})",), "[]", "{0}.append({1})", list),
+    Goal("a reversed list of", ("list({})[::-1]",), "", "", lambda v: v[::-1]),
+    Goal("a sorted list of", ("sorted({})",), "", "", sorted),
+)
