@@ -163,13 +163,68 @@ def test_flags_decide_what_is_warned_about(check: Any) -> None:
 
 
 CPP = "#include <iostream>\nint main() { int a, b; std::cin >> a >> b; std::cout << a + b << std::endl; }\n"
+CPP17 = """#include <iostream>
+#include <optional>
+#include <string_view>
+#include <tuple>
+template <class T> auto twice(T n) { if constexpr (sizeof(T) > 1) return n + n; else return 0; }
+inline constexpr std::string_view name = "sum";
+int main() {
+    std::tuple<int, int> both;
+    auto& [a, b] = both;
+    std::cin >> a >> b;
+    if (std::optional<int> sum = a + b; sum && name.size() == 3) std::cout << twice(*sum) / 2 << std::endl;
+}
+"""
+CPP20 = """#include <compare>
+#include <concepts>
+#include <iostream>
+#include <numeric>
+#include <span>
+#include <vector>
+template <std::integral T> T total(std::span<const T> all) { return std::accumulate(all.begin(), all.end(), T{}); }
+struct Point { int x = 0, y = 0; auto operator<=>(const Point&) const = default; };
+consteval int zero() { return 0; }
+int main() {
+    std::vector<int> all(2);
+    for (int& each : all) std::cin >> each;
+    if (Point{.x = 1} > Point{}) std::cout << total<int>(all) + zero() << std::endl;
+}
+"""
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_cpp(check: Any) -> None:
     assert check(CPP).stage is Stage.CORRECT
-    assert check(f"```cpp\n{CPP}```", standard="c++17").stage is Stage.CORRECT
     assert check(CPP, language="c").stage is Stage.INVALID
+
+
+@pytest.mark.parametrize(
+    ("compiler", "code", "standard", "too_old"),
+    [
+        ("gcc", CPP17, "c++17", "c++11"),
+        ("gcc", CPP20, "c++20", "c++17"),
+        ("clang", CPP17, "c++17", "c++11"),
+        ("clang", CPP20, "c++20", "c++17"),
+    ],
+)
+def test_cpp_standards(check: Any, compiler: str, code: str, standard: str, too_old: str) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    verdict = check(f"```cpp\n{code}```", compiler=compiler, standard=standard)
+    assert (verdict.stage, verdict.warnings) == (Stage.CORRECT, 0), verdict.detail
+    assert check(f"```cpp\n{code}```", compiler=compiler, standard=too_old).stage is Stage.INVALID
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_cpp_ends_and_warnings(check: Any, compiler: str) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    thrown = CPP.replace("std::cout", "int unused; if (a) throw 1; std::cout")
+    verdict = check(thrown, compiler=compiler)
+    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+    assert verdict.warnings == 1
+    assert "ended by signal 6" in verdict.detail
 
 
 def test_standard_is_passed_on_for_its_own_language(check: Any) -> None:
@@ -180,9 +235,28 @@ def test_standard_is_passed_on_for_its_own_language(check: Any) -> None:
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="needs clang")
-def test_clang(check: Any) -> None:
-    verdict = check(body('int u; printf("%d\\n", a + b);'), compiler="clang")
-    assert (verdict.stage, verdict.warnings) == (Stage.CORRECT, 1)
+@pytest.mark.parametrize(
+    ("text", "stage", "warnings"),
+    [
+        (body('int u; printf("%d\\n", a + b);'), Stage.CORRECT, 1),
+        (body('printf("%d\\n", a - b);'), Stage.WRONG, 0),
+        (body("return *(volatile int *)0;"), Stage.CRASHED, 0),
+        ("int main(void) { return f(); }", Stage.INVALID, 0),
+        ("int main(){}", Stage.FLAWED, 0),
+    ],
+)
+def test_clang(check: Any, text: str, stage: Stage, warnings: int) -> None:
+    verdict = check(text, compiler="clang")
+    assert verdict.stage is stage
+    if stage is not Stage.INVALID:
+        assert verdict.warnings == warnings
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="needs clang")
+def test_clang_is_found_before_the_run() -> None:
+    GCC(compiler="clang").preflight()
+    GCC(compiler="clang", language="c++").preflight()
+    assert "clang version" in GCC(compiler="clang").fingerprint()
 
 
 def test_tolerance(check: Any) -> None:
@@ -224,6 +298,17 @@ def test_expected_output_is_nowhere_to_be_found(check: Any) -> None:
     verdict = check(code, tests=[{"stdin": "1", "stdout": secret}])
     assert verdict.stage is Stage.WRONG
     assert secret not in verdict.detail.partition("got ")[2]
+
+
+def test_program_runs_where_nothing_was_compiled(check: Any) -> None:
+    code = """#include <dirent.h>
+    #include <stdio.h>
+    int main(void) {
+        DIR *here = opendir(".");
+        for (struct dirent *file; (file = readdir(here)); ) if (file->d_name[0] != '.') puts(file->d_name);
+        return 0;
+    }"""
+    assert check(code, tests=[{"stdout": "program"}]).stage is Stage.CORRECT
 
 
 def test_compiler_bomb_is_the_programs_fault(check: Any) -> None:
