@@ -28,7 +28,8 @@ from halo_core.config import (
 from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.discovery import Loaded, Source, check_class, load
 from halo_core.drivers import Demo, Generator, LRPolicy, Reward, Selector, Trainer, Verifier
-from halo_core.errors import ConfigError, RunError, SandboxError
+from halo_core.errors import ConfigError, RunError, SandboxError, did_you_mean
+from halo_core.hardware import under
 from halo_core.hooks import Hooks, blamed
 from halo_core.judges import Judges
 from halo_core.ledger import Ledger
@@ -48,6 +49,7 @@ BASES: Mapping[str, type] = {
 """The interface that each kind of driver implements."""
 
 _TIERS = ("none", "weak", "standard", "strong")
+_PER_CYCLE = ("generator", "reward", "selector", "trainer")
 _FREE = ("workers",)
 """Keys that may change when a run is gone on with: they do not touch its result."""
 
@@ -74,13 +76,14 @@ class Plan:
         that are not installed.
         """
         raw = normalise(raw)
-        config = read_config(raw)
+        config = read_config(under(raw))
         judges = Judges.load(config.verifier)
         loaded = {kind: _load(kind, getattr(config, kind)) for kind in SINGLE}
         demo = None if config.data.prompts else judges.demo()
         demo_model = demo is not None and not config.model.name
         if demo is not None and demo_model:
-            config = read_config(_suggested(raw, demo, {kind: loaded[kind].value for kind in SINGLE}))
+            classes = {kind: loaded[kind].value for kind in SINGLE}
+            config = read_config(under(_suggested(raw, demo, classes)))
         if not config.model.name and demo is None:
             raise ConfigError(
                 "prompts were given but no model",
@@ -95,7 +98,8 @@ class Plan:
             for kind in SINGLE
         }
         sources = {kind: loaded[kind].source for kind in SINGLE}
-        drivers = Drivers(judges=judges, sources=sources, **built)
+        drivers = Drivers(judges=judges, sources=sources, per_cycle=config.per_cycle, **built)
+        _check_per_cycle(drivers)
         plugins = tuple(_plugin(spec) for spec in config.plugins)
         options = [options for _, _, options in plugins]
         return cls(_resolved(config, drivers, options), drivers, plugins, demo, demo_model)
@@ -236,6 +240,21 @@ def _check_tier(ledger: Ledger) -> None:
         )
 
 
+def _check_per_cycle(drivers: Drivers) -> None:
+    """Raise a `ConfigError` for what cannot change from cycle to cycle, or not to that."""
+    for kind, options in drivers.per_cycle.items():
+        if kind not in _PER_CYCLE:
+            raise ConfigError(
+                f"per_cycle.{kind}: only {', '.join(_PER_CYCLE)} can change from cycle to cycle",
+                hint=did_you_mean(kind, _PER_CYCLE) or "for learning rates there are policies: halo plugins",
+            )
+        for option, values in options.items():
+            if not values:
+                raise ConfigError(f"per_cycle.{kind}.{option} is empty", hint="give a value for each cycle")
+            for cycle in range(1, len(values) + 1):
+                drivers.at(kind, cycle)
+
+
 def _load(kind: str, spec: DriverSpec) -> Loaded:
     loaded = load(kind, spec.name)
     check_class(loaded, BASES[kind])
@@ -281,6 +300,7 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
     update["model"] = replace(
         config.model, name=_absolute(config.model.name), adapter=_absolute(config.model.adapter)
     )
+    update["mix"] = replace(config.mix, pairs=_absolute(config.mix.pairs))
     prompts, heldout = _absolute(config.data.prompts), _absolute(config.data.heldout)
     update["data"] = config.data.model_copy(update={"prompts": prompts, "heldout": heldout})
     return config.model_copy(update=update)

@@ -18,7 +18,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serializer, model_validator
 
 from halo_core.actor import ModelConfig
+from halo_core.curriculum import Curriculum
 from halo_core.errors import ConfigError, did_you_mean
+from halo_core.mixing import Mix
 from halo_core.options import explain
 
 SINGLE = ("generator", "reward", "selector", "trainer", "lr_policy")
@@ -101,6 +103,22 @@ class RunConfig(_Section):
     """Completions sampled for each training prompt in each cycle."""
     heldout: HeldoutConfig = HeldoutConfig()
     """How the result is measured."""
+    start_from: Literal["previous", "best", "base", "interpolate"] = "previous"
+    """Weights that each cycle's training begins with: those of the cycle before; of the best cycle so far by
+    held-out pass rate (which then samples, too); of the model before any training; or those of the cycle
+    before, drawn towards the latter by `interpolation`."""
+    interpolation: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """For `start_from: interpolate`: share of the change since the base model that is kept."""
+    mix: Mix = Mix()
+    """What is trained on besides a cycle's own choice."""
+    curriculum: Curriculum = Curriculum()
+    """Which of the prompts each cycle samples."""
+    per_cycle: dict[str, dict[str, tuple[Any, ...]]] = {}
+    """Options of generator, reward, selector and trainer that change from cycle to cycle: by driver and option
+    a list, the last value held. Held-out prompts are always sampled with the generator's own options."""
+    divergence_retries: Annotated[int, Field(ge=0)] = 0
+    """How often a cycle whose training diverges is tried again, each time from the weights that it began with
+    and at a tenth of the rate."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Every random choice of the run derives from it."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -12,7 +12,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from halo_core.errors import TrainingError
+from halo_core.canary import Canary, check_sampler
+from halo_core.errors import DivergedError, TrainingError
 from halo_core.hooks import Hooks
 from halo_core.pipeline import verified
 from halo_core.run import Run
@@ -24,16 +25,22 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
     history = run.history()
     with run.observed(hooks, history):
         if not history:
-            run.close_cycle(hooks, history, run.report(0, heldout=measured(run, hooks, 0)))
+            heldout = measured(run, hooks, 0)
+            report = run.report(0, heldout=heldout, canary=check_sampler(run.actor, heldout))
+            run.close_cycle(hooks, history, report)
         for cycle in run.remaining_cycles():
             if run.stop_reason:
                 break
+            run.take_up(history)
             lr = hooks.lr_for_cycle(run=run, cycle=cycle, history=history)
             samples = rewarded(run, hooks, cycle, sampled(run, hooks, cycle))
             chosen = selected(run, hooks, cycle, samples)
-            stats = trained(run, hooks, cycle, chosen, lr)
+            stats = trained(run, hooks, cycle, samples, chosen, lr)
             heldout = measured(run, hooks, cycle)
-            report = run.report(cycle, lr=lr, samples=samples, chosen=chosen, train=stats, heldout=heldout)
+            canary = check_sampler(run.actor, heldout)
+            report = run.report(
+                cycle, lr=lr, samples=samples, chosen=chosen, train=stats, heldout=heldout, canary=canary
+            )
             run.close_cycle(hooks, history, report)
     return history
 
@@ -66,26 +73,47 @@ def selected(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> S
     return chosen
 
 
-def trained(run: Run, hooks: Hooks, cycle: int, chosen: Sequence[Sample], lr: float) -> TrainStats:
-    """Train on `chosen` and keep the weights. A cycle that could not change them is an error."""
+def trained(
+    run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample], chosen: Sequence[Sample], lr: float
+) -> TrainStats:
+    """Train on `chosen` and keep the weights; `samples` tell how far that moved the model."""
     done = run.ledger.trained(cycle)
     if done is not None:
-        run.actor.load(run.ledger.check_adapter(cycle))
+        run.restore(cycle)
         return done
     with run.timed("train"):
-        stats = hooks.train(run=run, cycle=cycle, samples=chosen, lr=lr)
+        canary = Canary(run.actor, samples)
+        stats = fitted(run, hooks, cycle, run.mixed(cycle, chosen), lr, run.config.divergence_retries)
+        stats = replace(stats, kl=canary.kl(run.actor))
+    run.end_training(cycle, stats)
+    return stats
+
+
+def fitted(
+    run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample], lr: float, retries: int
+) -> TrainStats:
+    """Train; where that diverges and there are `retries`, again from the same weights at a tenth of the rate.
+
+    A cycle that could not change the weights is an error.
+    """
+    run.begin_training()
+    try:
+        stats = hooks.train(run=run, cycle=cycle, samples=samples, lr=lr)
+        if not math.isfinite(stats.loss_first + stats.loss_last + stats.update_norm):
+            moved = f"loss {stats.loss_first:g} to {stats.loss_last:g}, change {stats.update_norm:g}"
+            hint = "lower the learning rate; the weights before this cycle are kept"
+            raise DivergedError(f"cycle {cycle} diverged: {moved}", hint=hint)
+    except DivergedError:
+        if not retries:
+            raise
+        run.progress.note(f"cycle {cycle} diverged at {lr:.2g}; again from the same weights at {lr / 10:.2g}")
+        return fitted(run, hooks, cycle, samples, lr / 10, retries - 1)
     if not (stats.steps > 0 and stats.lr_sum > 0 and stats.update_norm > 0):
         raise TrainingError(
             f"cycle {cycle} did not change the weights: {stats.steps} steps, summed learning rate "
             f"{stats.lr_sum:g}, change {stats.update_norm:g}",
             hint="check the learning rate, the warmup and that something is trainable",
         )
-    if not math.isfinite(stats.loss_first + stats.loss_last + stats.update_norm):
-        raise TrainingError(
-            f"cycle {cycle} diverged: loss {stats.loss_first:g} to {stats.loss_last:g}, change {stats.update_norm:g}",
-            hint="lower the learning rate; the weights before this cycle are kept",
-        )
-    run.ledger.write_trained(cycle, stats, run.actor.save)
     return stats
 
 

@@ -11,10 +11,12 @@ from typing import TypeVar
 import numpy as np
 
 from halo_core.seeds import derive_seed
-from halo_core.types import Change, Rates, Sample, Stage, Status
+from halo_core.types import Change, CycleReport, Rates, Sample, Stage, Status
 
 RESAMPLES = 2000
 T = TypeVar("T")
+Counts = Mapping[str, tuple[int, int]]
+"""(hits, samples) by prompt."""
 
 
 def rates(samples: Sequence[Sample], *, seed: int) -> Rates:
@@ -82,7 +84,11 @@ def change(
     before: Sequence[Sample], after: Sequence[Sample], what: Callable[[Sample], bool], *, seed: int
 ) -> Change:
     """Compare the share of samples for which `what` holds, pairing by prompt."""
-    first, second = _counts(_judged(before), what), _counts(_judged(after), what)
+    return compare(_counts(_judged(before), what), _counts(_judged(after), what), seed=seed)
+
+
+def compare(first: Counts, second: Counts, *, seed: int) -> Change:
+    """Compare two shares, given as (hits, samples) by prompt; prompts that only one has are left out."""
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return Change(0.0, 0.0, 0.0, (0.0, 0.0))
@@ -95,7 +101,13 @@ def change(
     return Change(share_a, share_b, share_b - share_a, (float(low), float(high)))
 
 
-def interval(counts: Mapping[str, tuple[int, int]], *, seed: int) -> tuple[float, float]:
+def best_cycle(history: Sequence[CycleReport]) -> int | None:
+    """Return the cycle with the highest held-out pass rate, of equals the first; None when none was measured."""
+    known = [(report.heldout.passed, -report.cycle) for report in history if report.heldout]
+    return -max(known)[1] if known else None
+
+
+def interval(counts: Counts, *, seed: int) -> tuple[float, float]:
     """Return the 95% bootstrap interval of a share, from (hits, samples) by prompt."""
     if not counts:
         return (0.0, 0.0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -78,11 +77,6 @@ def pairs_as_samples(actor: Actor, path: str) -> list[Sample]:
         completion = Completion(f"pair-{number}", 0, pair.completion, context, ids)
         made.append(Sample(Prompt(completion.prompt_id, pair.prompt), completion, verdict))
     return made
-
-
-def forgotten(samples: Sequence[Sample]) -> list[Sample]:
-    """Return `samples` without their rewards, which belong to the cycle that gave them."""
-    return [replace(sample, reward=None) for sample in samples]
 
 
 def _key(sample: Sample) -> Key:

@@ -26,6 +26,14 @@ def no_sync() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def one_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what halo says of one of its own packages can be seen, whatever the machine has."""
+    from halo_core.discovery import PACKAGES
+
+    monkeypatch.setitem(PACKAGES, ("verifier", "lean"), "halo-verifier-lean")
+
+
 @pytest.fixture
 def make_sample() -> Callable[..., Sample]:
     """Build a sample from the few things that a test cares about."""

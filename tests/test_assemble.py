@@ -153,9 +153,9 @@ def test_a_directory_that_is_called_like_a_driver_is_not_taken_for_it(data: Writ
     [
         ({"verifier": ["nope"]}, "no verifier named 'nope' is installed", ""),
         (
-            {"verifier": ["sympy"]},
-            "no verifier named 'sympy' is installed",
-            "pip install halo-verifier-sympy",
+            {"verifier": ["lean"]},
+            "no verifier named 'lean' is installed",
+            "pip install halo-verifier-lean",
         ),
         ({"lr_policy": "exponental"}, "no lr_policy named 'exponental'", "did you mean 'exponential'?"),
         ({"selector": "rafft"}, "no selector named 'rafft'", "did you mean 'raft'?"),

@@ -275,7 +275,6 @@ class Odd(Trainer):
         {"steps": 0},
         {"lr_sum": 0.0},
         {"update_norm": 0.0},
-        {"update_norm": float("nan")},
         {"lr_sum": float("nan")},
     ],
     ids=str,
@@ -291,7 +290,7 @@ def test_a_cycle_that_could_not_change_the_weights_is_an_error(
 
 @pytest.mark.parametrize(
     "change",
-    [{"loss_last": float("nan")}, {"loss_first": float("inf")}, {"update_norm": float("inf")}],
+    [{"loss_last": float("nan")}, {"loss_first": float("inf")}, {"update_norm": float("nan")}],
     ids=str,
 )
 def test_a_cycle_that_diverged_is_an_error_and_its_weights_are_not_kept(

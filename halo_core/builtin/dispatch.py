@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from halo_core import judges
 from halo_core.discovery import Source
@@ -11,6 +12,7 @@ from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer
 from halo_core.hooks import BUILTIN, blamed
 from halo_core.hookspecs import hookimpl
 from halo_core.judges import Judges
+from halo_core.options import build
 from halo_core.run import Run
 from halo_core.seeds import derive_seed
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, TrainStats, Verdict
@@ -36,6 +38,19 @@ class Drivers:
     lr_policy: LRPolicy
     sources: Mapping[str, Source] = field(default_factory=dict)
     """Where each but the verifiers comes from, by kind."""
+    per_cycle: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
+    """By kind and option, the values for cycles 1, 2, ...; the last is held."""
+
+    def at(self, kind: str, cycle: int) -> Any:
+        """Return the driver of `kind` with its options as they are in `cycle`, counted from 1."""
+        driver = getattr(self, kind)
+        changes = {
+            option: values[min(cycle, len(values)) - 1]
+            for option, values in self.per_cycle.get(kind, {}).items()
+        }
+        if not changes:
+            return driver
+        return build(type(driver), {**asdict(driver), **changes}, where=f"per_cycle.{kind}")
 
     def by_hook(self) -> dict[str, list[Source]]:
         """Return where the answers to each hook come from."""
@@ -64,7 +79,9 @@ class Dispatch:
     def generate(self, run: Run, round: Round) -> Iterator[Sequence[Completion]]:
         """Ask the generator."""
         with blamed(self._drivers.source("generator")):
-            yield from self._drivers.generator.generate(run.actor, round)
+            trains = round.split == "train"
+            generator = self._drivers.at("generator", round.cycle) if trains else self._drivers.generator
+            yield from generator.generate(run.actor, round)
 
     @hookimpl
     def verify(self, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Verdict]:
@@ -78,16 +95,18 @@ class Dispatch:
         return [next(fresh) if verdict is None else verdict for verdict in known]
 
     @hookimpl
-    def reward(self, samples: Sequence[Sample]) -> list[float]:
+    def reward(self, cycle: int, samples: Sequence[Sample]) -> list[float]:
         """Ask the reward for each sample."""
         with blamed(self._drivers.source("reward")):
-            return [self._drivers.reward.reward(sample) for sample in samples]
+            reward = self._drivers.at("reward", cycle)
+            return [reward.reward(sample) for sample in samples]
 
     @hookimpl
     def select(self, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
         """Ask the selector."""
         with blamed(self._drivers.source("selector")):
-            return self._drivers.selector.select(samples, seed=derive_seed(run.seed, cycle, "select"))
+            selector: Selector = self._drivers.at("selector", cycle)
+            return selector.select(samples, seed=derive_seed(run.seed, cycle, "select"))
 
     @hookimpl
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
@@ -104,7 +123,8 @@ class Dispatch:
 
             run.actor.progress = step
             try:
-                return self._drivers.trainer.train(run.actor, samples, lr=lr, seed=seed)
+                trainer: Trainer = self._drivers.at("trainer", cycle)
+                return trainer.train(run.actor, samples, lr=lr, seed=seed)
             finally:
                 run.actor.progress = None
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -222,11 +222,25 @@ class Ledger:
             ).fetchone()
             found: list[list[Sample]] = [[] for _ in range(row[1] if row else 0)]
             for batch, name, context, *rest in db.execute(_SAMPLES, (row[0] if row else 0,)):
-                if context not in contexts:
-                    blob = db.execute("SELECT tokens FROM contexts WHERE id = ?", (context,)).fetchone()[0]
-                    contexts[context] = rows.unpack_tokens(blob)
-                found[batch].append(rows.read_sample(rest, by_id[name], contexts[context]))
+                sample = rows.read_sample(rest, by_id[name], _tokens(db, context, contexts))
+                found[batch].append(sample)
         return found
+
+    def selected(self, before: int, prompts: Iterable[Prompt]) -> list[Sample]:
+        """Return what the cycles before `before` chose, oldest first, with weights and without rewards."""
+        by_id = {prompt.id: prompt for prompt in prompts}
+        contexts: dict[int, tuple[int, ...]] = {}
+        found = []
+        with self.reading() as db, files.reading(self.path):
+            for weight, name, context, *rest in db.execute(_SELECTED, (before,)):
+                sample = rows.read_sample(rest, by_id[name], _tokens(db, context, contexts))
+                found.append(replace(sample, weight=weight))
+        return found
+
+    def passes(self, split: Split, first: int, last: int) -> dict[str, tuple[int, int]]:
+        """Return (passes, verdicts of pass or fail) by prompt id, over the cycles `first` .. `last`."""
+        with self.reading() as db:
+            return {name: (hits, total) for name, hits, total in db.execute(_PASSES, (split, first, last))}
 
     def keep(self, cycle: int, split: Split, count: int) -> None:
         """Drop all but the first `count` batches."""
@@ -423,6 +437,25 @@ class Ledger:
             return json.loads(path.read_bytes())
 
 
+def _tokens(db: sqlite3.Connection, context: int, known: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
+    if context not in known:
+        blob = db.execute("SELECT tokens FROM contexts WHERE id = ?", (context,)).fetchone()[0]
+        known[context] = rows.unpack_tokens(blob)
+    return known[context]
+
+
+_SELECTED = f"""
+SELECT weight, prompts.name, context, number, text, tokens, finish, logprob, {rows.VERDICT}
+FROM selections JOIN completions ON completions.id = completion JOIN rounds ON rounds.id = round
+JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
+WHERE cycle < ? ORDER BY completions.id
+"""
+_PASSES = """
+SELECT prompts.name, SUM(status = 'pass'), COUNT(*)
+FROM completions JOIN rounds ON rounds.id = round
+JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
+WHERE rounds.split = ? AND cycle BETWEEN ? AND ? AND status IN ('pass', 'fail') GROUP BY prompts.name
+"""
 _SAMPLES = f"""
 SELECT batch, prompts.name, context, number, text, tokens, finish, logprob, {rows.VERDICT}
 FROM completions JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt

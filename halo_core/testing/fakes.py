@@ -36,6 +36,7 @@ class FakeActor:
         self.skill = skill
         self.model = self.tokenizer = self
         self.progress: Callable[[int, int, float], None] | None = None
+        self._base = skill
 
     def save(self, directory: Path) -> None:
         """Write the weight."""
@@ -44,6 +45,18 @@ class FakeActor:
     def load(self, directory: Path) -> None:
         """Read it back."""
         self.skill = json.loads((directory / "skill.json").read_text())
+
+    def reset(self) -> None:
+        """Forget what was learnt."""
+        self.skill = self._base
+
+    def interpolate(self, share: float) -> None:
+        """Forget part of it."""
+        self.skill = self._base + share * (self.skill - self._base)
+
+    def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
+        """Say nothing: the fake generator records no log-probabilities either."""
+        return [() for _ in completions]
 
 
 @driver

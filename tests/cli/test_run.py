@@ -85,9 +85,9 @@ def test_the_first_line_says_when_the_demo_is_used(halo: Halo, fakes: list[str])
     [
         (["--verifier", "nope"], "no verifier named 'nope' is installed", "known"),
         (
-            ["--verifier", "jsonschema"],
-            "no verifier named 'jsonschema'",
-            "pip install halo-verifier-jsonschema",
+            ["--verifier", "lean"],
+            "no verifier named 'lean'",
+            "pip install halo-verifier-lean",
         ),
         (["--lr-policy", "exponental"], "no lr_policy named 'exponental'", "did you mean 'exponential'?"),
         (["--selector", "rafft"], "no selector named 'rafft'", "did you mean 'raft'?"),
