@@ -1,0 +1,132 @@
+"""Plugin `gate`: keeps the best weights, and answers when a cycle made the model worse.
+
+After each cycle the held-out pass rate is compared with that of the best cycle before, prompt by prompt, by a
+paired bootstrap (`CycleReport.versus_best`). A cycle is a regression when the 95% interval of the difference
+lies below 0: noise alone does that about once in forty cycles. Everything follows from the reports, so a run
+that was killed and is gone on with is gated as it would have been.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from halo_core.drivers.base import driver
+from halo_core.errors import RunError
+from halo_core.hookspecs import hookimpl
+from halo_core.metrics import best_cycle
+from halo_core.types import CycleReport
+
+if TYPE_CHECKING:
+    from halo_core.run import Run
+
+CHAMPION = "champion"
+
+
+@driver
+class Gate:
+    """Keep `champion/` pointing to the best adapter, and answer a significant regression.
+
+    The best cycle is the one with the highest held-out pass rate, of equals the first. `champion/` is not
+    there while that is the model before training.
+    """
+
+    on_regression: Literal["none", "reduce", "rollback", "stop"] = "rollback"
+    """What follows a regression. `reduce`: the learning rate is multiplied by `cut` from then on. `rollback`:
+    that, and the next cycle starts from the champion. `stop`: the run ends. `none`: nothing."""
+    cut: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """What each regression multiplies the learning rate by."""
+    min_lr: Annotated[float, Field(ge=0)] = 1e-7
+    """The rate is not cut below this."""
+    patience: Annotated[int, Field(ge=0)] = 0
+    """End the run when the best of the last so many cycles is not significantly better than the best before
+    them. 0: never."""
+
+    @hookimpl
+    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
+        """Take up again what followed from the cycles that are there."""
+        self._check(run)
+        if history:
+            self._answer(run, history, quiet=True)
+
+    @hookimpl(wrapper=True)
+    def lr_for_cycle(self, history: Sequence[CycleReport]) -> Generator[None, float, float]:
+        """Cut the policy's rate once for each regression."""
+        lr = yield
+        cuts = len(regressions(history)) if self.on_regression in ("reduce", "rollback") else 0
+        return max(min(lr, self.min_lr), lr * self.cut**cuts)
+
+    @hookimpl
+    def on_cycle_end(self, run: Run, history: Sequence[CycleReport]) -> None:
+        """Point `champion/` to the best adapter, and answer a regression."""
+        self._answer(run, history)
+
+    def _check(self, run: Run) -> None:
+        if not run.heldout:
+            raise RunError(
+                "the gate compares held-out pass rates, and this run has no held-out prompts",
+                hint="give some with --heldout, or leave the gate out",
+            )
+
+    def _answer(self, run: Run, history: Sequence[CycleReport], *, quiet: bool = False) -> None:
+        champion, last = best_cycle(history) or 0, history[-1]
+        point(run.directory / CHAMPION, run.ledger.adapter(champion) if champion else None)
+        said = []
+        if is_regression(last):
+            assert last.versus_best is not None
+            low, high = (100 * bound for bound in last.versus_best.interval)
+            said.append(
+                f"cycle {last.cycle} is worse than cycle {last.best} by {-100 * last.versus_best.difference:.1f} "
+                f"points ({low:+.1f} to {high:+.1f})"
+            )
+            if self.on_regression == "rollback":
+                run.roll_back(champion)
+                said.append(f"going back to the weights of cycle {champion}, at {self.cut:g} of the rate")
+            elif self.on_regression == "reduce":
+                said.append(f"going on at {self.cut:g} of the rate")
+            elif self.on_regression == "stop":
+                run.stop(said[0])
+        if self.patience and self._stagnates(run, history, champion):
+            run.stop(f"no significant improvement in {self.patience} cycles; the best is cycle {champion}")
+            said.append(run.stop_reason)
+        if said and not quiet:
+            run.progress.note(f"gate     {'; '.join(said)}")
+
+    def _stagnates(self, run: Run, history: Sequence[CycleReport], champion: int) -> bool:
+        earlier = history[: -self.patience]
+        if not earlier:
+            return False
+        before = best_cycle(earlier) or 0
+        return champion == before or run.compare(before, champion).interval[0] <= 0
+
+
+def is_regression(report: CycleReport) -> bool:
+    """Whether the held-out pass rate is significantly below the best before."""
+    return report.versus_best is not None and report.versus_best.interval[1] < 0
+
+
+def regressions(history: Sequence[CycleReport]) -> list[int]:
+    """Return the cycles that were regressions."""
+    return [report.cycle for report in history if is_regression(report)]
+
+
+def point(link: Path, target: Path | None) -> None:
+    """Make `link` a relative symbolic link to `target` in one step; remove it when there is no target."""
+    beside = link.with_name(f"{link.name}.partial")
+    try:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+        if target is None:
+            link.unlink(missing_ok=True)
+            return
+        beside.symlink_to(os.path.relpath(target, link.parent))
+        beside.replace(link)
+    except OSError as error:
+        raise RunError(
+            f"{link}: {error.strerror or error}", hint="make room, or remove what is there"
+        ) from error
