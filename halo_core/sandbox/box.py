@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from contextlib import suppress
 
-UNPRIVILEGED_UID = 64000
-"""With root's help each box has a user and group of its own, numbered from here."""
+UNPRIVILEGED_UIDS = range(64000, 65534)
+"""With root's help each box has a user and group of its own, one of these."""
 
 UNCOUNTABLE = 1 << 62
 _MAX_FILES = 10_000
 _MAX_DEPTH = 100
 
 
+class User:
+    """A user for one box, which no other box has, in this sandbox or in one beside it.
+
+    The kernel counts processes by user: boxes that shared one would have each other's count against their
+    limits. A socket's abstract name is the claim, for it ends with whoever holds it, however that happens.
+    """
+
+    def __init__(self) -> None:
+        self._claim = socket.socket(socket.AF_UNIX)
+        self.uid = next(filter(self._is_free, UNPRIVILEGED_UIDS), UNPRIVILEGED_UIDS[-1])
+
+    def _is_free(self, uid: int) -> bool:
+        try:
+            self._claim.bind(f"\0halo-sandbox-user-{uid}")
+        except OSError:
+            return False
+        return True
+
+    def release(self) -> None:
+        """Let others have it."""
+        self._claim.close()
+
+
 class Box:
     """The directory `<directory>/<index>`: made once, emptied after each session."""
 
-    def __init__(self, directory: str, index: int, uid: int | None) -> None:
+    def __init__(self, directory: str, index: int, user: User | None) -> None:
         self.index = index
-        self.uid = uid
+        self._user = user
+        self.uid = uid = user.uid if user else None
         """User and group that programs in this box run as; None: the trainer's."""
         self.place = f"{directory}/{index}"
         self.root = ""
@@ -50,10 +75,12 @@ class Box:
                 lifted = _delete(self.fd, name, lifted)
 
     def remove(self) -> None:
-        """Delete the directory itself."""
+        """Delete the directory itself, and let its user go."""
         self.wipe()
         os.close(self.fd)
         os.rmdir(self.place)
+        if self._user:
+            self._user.release()
 
     def usage(self) -> int:
         """Bytes on disk beneath the box; more than any limit if there are too many files to count."""

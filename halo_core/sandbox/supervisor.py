@@ -86,7 +86,7 @@ class Supervisor:
         """Fork one more worker."""
         taken = {home.index for home in self.boxes.values()}
         index = next(n for n in itertools.count() if n not in taken)
-        home = Box(self.directory, index, tiers.box_uid(index))
+        home = Box(self.directory, index, tiers.box_user())
         self.fork(home, self.tier, kind, self.jobs[kind])
 
     def trial(self, tier: str) -> socket.socket:
@@ -95,7 +95,7 @@ class Supervisor:
         sender, jobs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with sender, jobs, theirs:
             socket.send_fds(sender, [b"s"], [theirs.fileno()])
-            home = Box(self.directory, len(self.boxes), tiers.box_uid(len(self.boxes)))
+            home = Box(self.directory, len(self.boxes), tiers.box_user())
             try:
                 self.fork(home, tier, "run", jobs)
             except OSError as error:

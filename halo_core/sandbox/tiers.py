@@ -7,7 +7,7 @@ import socket
 import sys
 
 from halo_core.sandbox import linux, seccomp, wire
-from halo_core.sandbox.box import UNPRIVILEGED_UID
+from halo_core.sandbox.box import User
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -143,10 +143,10 @@ def explain(error: OSError) -> str:
     )
 
 
-def box_uid(index: int) -> int | None:
-    """Return the user that programs in box `index` run as: their own, if we may become it."""
+def box_user() -> User | None:
+    """Return a user for the programs of one box: their own, if we may become it."""
     if os.geteuid() != 0:
         return None
     needed = (linux.CAP_CHOWN, linux.CAP_SETUID, linux.CAP_SETGID)
     held = linux.capabilities()
-    return UNPRIVILEGED_UID + index if all(held >> c & 1 for c in needed) else None
+    return User() if all(held >> c & 1 for c in needed) else None
