@@ -56,7 +56,7 @@ def test_reads_as_the_same(one: str, two: str) -> None:
     [
         "1/2x", "x/2y", "1/2(x+1)", r"1/2\sin x", r"\sin x/2", r"3\frac{5}{2}", "3 5/2", "12,000", "(12,000)",
         "1{2}", "2e5", "1e-7", r"\sqrt12", r"\frac123", "3!!", "x^2!", "x = 1 < 2", "1 < x > 0",
-        "1 or 2 and 3", "x_12", r"\frac{dy}{dz}=dx/" + "du", r"\sec^{-1}x!!",
+        "1 or 2 and 3", "x_12", r"\sec^{-1}x!!",
         "[1,2] \\cup [3,4] \\cap [5,6]", "9" * 401,
     ],
 )  # fmt: skip

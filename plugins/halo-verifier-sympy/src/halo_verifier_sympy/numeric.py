@@ -31,7 +31,7 @@ def differ(one: Tree, two: Tree, assume: str) -> bool:
         for digits in _PRECISIONS:  # twice, lest rounding be taken for a difference
             places = _places(names, point, real, assume, digits)
             values = [_value(tree, places, digits) for tree in (one, two)]
-            if None not in values and not _apart(*values):
+            if None not in values and not _apart(values[0], values[1], digits):
                 found += 1
                 break
         else:
@@ -65,9 +65,9 @@ def near(one: Tree, two: Tree, rtol: float, atol: float) -> bool:
     return bool(abs(given - wanted) <= max(atol, rtol * abs(wanted)))
 
 
-def _apart(one: Any, two: Any) -> bool:
+def _apart(one: Any, two: Any, digits: int) -> bool:
     """Whether two values differ by more than rounding could explain."""
-    return bool(abs(one - two) > mpmath.mpf(10) ** -25 * (abs(one) + abs(two)))
+    return bool(abs(one - two) > mpmath.mpf(10) ** (-digits * 3 // 5) * max(abs(one), abs(two), 1))
 
 
 def _value(tree: Tree, places: Mapping[str, Any], digits: int) -> Any:

@@ -26,7 +26,7 @@ from halo_verifier_sympy.forms import FORMS, check_form
 from halo_verifier_sympy.mutants import mutants
 from halo_verifier_sympy.parser import parse
 from halo_verifier_sympy.poly import Unsettled
-from halo_verifier_sympy.tree import Refused, Tree, Unreadable, walk
+from halo_verifier_sympy.tree import Refused, Tree, Unreadable
 from halo_verifier_sympy.words import same_words
 
 _CHOICES = {
@@ -42,10 +42,36 @@ _KEYS = ["answer", *_CHOICES, *_FLAGS, *_TOLERANCES]
 class _Slow(Exception):
     """How the confined comparison ended when it did not come to a result."""
 
-    def __init__(self, status: Status, stage: Stage, detail: str) -> None:
+    def __init__(self, status: Status, detail: str) -> None:
         super().__init__(detail)
         self.status = status
-        self.stage = stage
+
+
+class _Clock:
+    """What judging one completion took, here and in the sandbox."""
+
+    def __init__(self) -> None:
+        self._cpu = time.thread_time()
+        self._wall = time.perf_counter()
+        self._sandbox_cpu = 0.0
+        self._tier = "none"
+
+    def add(self, reply: sandbox.Reply) -> None:
+        """Count a call into the sandbox."""
+        self._sandbox_cpu += reply.cpu_seconds
+        self._tier = reply.tier
+
+    def verdict(self, status: Status, stage: Stage, detail: str) -> Verdict:
+        """Return a verdict with the time up to now."""
+        return Verdict(
+            status,
+            stage,
+            score=1.0 if status is Status.PASS else 0.0,
+            detail=detail,
+            cpu_seconds=time.thread_time() - self._cpu + self._sandbox_cpu,
+            wall_seconds=time.perf_counter() - self._wall,
+            sandbox=self._tier,
+        )
 
 
 @driver
@@ -78,24 +104,20 @@ class Sympy(Verifier):
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         """Judge `completion`; see `Verifier.check`."""
-        begun = time.perf_counter()
-        tier = "none"
+        clock = _Clock()
         try:
             for text in self._answers(completion.text):
-                detail, used = self._compare(text, prompt.reference)
-                tier = used or tier
-                if detail:
-                    return self._fail(Stage.WRONG, f"{_shown(text)}: {detail}", begun, tier)
+                if detail := self._compare(text, prompt.reference, clock):
+                    return clock.verdict(Status.FAIL, Stage.WRONG, f"{_shown(text)}: {detail}")
         except Unreadable as error:
-            return self._fail(Stage.INVALID, str(error), begun, tier)
+            return clock.verdict(Status.FAIL, Stage.INVALID, str(error))
         except Refused as error:
-            return self._fail(Stage.FLAWED, str(error), begun, tier)
+            return clock.verdict(Status.FAIL, Stage.FLAWED, str(error))
         except _Slow as end:
-            return Verdict(end.status, end.stage, detail=str(end), wall_seconds=time.perf_counter() - begun)
+            return clock.verdict(end.status, Stage.CRASHED, str(end))
         except SandboxError as error:
-            return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
-        wall = time.perf_counter() - begun
-        return Verdict(Status.PASS, Stage.CORRECT, score=1.0, wall_seconds=wall, sandbox=tier)
+            return clock.verdict(Status.ERROR, Stage.INVALID, str(error))
+        return clock.verdict(Status.PASS, Stage.CORRECT, "")
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` unless the reference has the form that the class describes and equals itself."""
@@ -106,20 +128,19 @@ class Sympy(Verifier):
                             hint=hint)  # fmt: skip
         if problem := _problem(reference):
             raise DataError(f"prompt {prompt.id!r}: {problem}", hint=hint)
-        if reference.get("kind", "value") != "value":
-            return
         try:
-            detail, _ = self._compare(reference["answer"], reference)
-            tree = parse(reference["answer"], thousands=self.thousands)
+            for text in self._answers(self._completion(reference["answer"])):
+                detail = self._compare(text, reference, _Clock())
         except (Refused, Unreadable, _Slow) as error:
-            raise DataError(f"prompt {prompt.id!r}: no answer could be held against its own: {error}",
-                            hint=hint) from error  # fmt: skip
-        if detail or any(part[0] == "word" for part in walk(tree)):
-            raise DataError(f"prompt {prompt.id!r}: its answer does not equal itself: {detail}", hint=hint)
+            detail = str(error)
+        if detail:
+            raise DataError(
+                f"prompt {prompt.id!r}: not even its own answer would be taken: {detail}", hint=hint
+            )
 
     def preflight(self) -> None:
         """Raise a `HaloError` unless the confined process can be started and knows that sin^2 + cos^2 is 1."""
-        detail, _ = self._compare("1", {"answer": r"\sin^2 x+\cos^2 x"})
+        detail = self._compare("1", {"answer": r"\sin^2 x+\cos^2 x"}, _Clock())
         if detail:
             raise SandboxError(f"sympy does not work in the sandbox: {detail}")
 
@@ -157,41 +178,38 @@ class Sympy(Verifier):
                 raise Unreadable(f"no {self.final_after!r}")
         return answers(text, self.where)
 
-    def _compare(self, text: str, reference: Mapping[str, Any]) -> tuple[str, str]:
-        """Return how the answer `text` differs, and the tier of the sandbox if it was needed."""
+    def _compare(self, text: str, reference: Mapping[str, Any], clock: _Clock) -> str:
+        """Return how the answer `text` differs; empty when it does not."""
         kind = reference.get("kind", "value")
         if kind != "value":
-            return same_words(reference["answer"], text, kind), ""
+            return same_words(reference["answer"], text, kind)
         gold = _gold(reference["answer"], self.thousands)
         answer = parse(text, thousands=self.thousands)
         check_form(answer, reference.get("form", "any"))
         terms = _terms(reference)
         try:
-            return difference(gold, answer, terms, Fast()), ""
+            return difference(gold, answer, terms, Fast())
         except Unsettled:
-            return self._compare_slowly(text, reference["answer"], terms)
+            return self._compare_slowly(text, reference["answer"], terms, clock)
 
-    def _compare_slowly(self, text: str, gold: str, terms: Terms) -> tuple[str, str]:
+    def _compare_slowly(self, text: str, gold: str, terms: Terms, clock: _Clock) -> str:
         with _TURNS:
             service = _service(self.cpu_seconds, self.memory_mib)
             reply = service.call(gold, text, self.thousands, asdict(terms))
+        clock.add(reply)
         if reply.inconclusive:
-            raise _Slow(Status.INCONCLUSIVE, Stage.CRASHED, reply.message)
+            raise _Slow(Status.INCONCLUSIVE, reply.message)
         if reply.limit or not isinstance(reply.value, list):
             why = (
                 f"{reply.error or 'limit'}: {reply.message}"
                 if not reply.limit
                 else f"the {reply.limit} limit"
             )
-            raise _Slow(Status.FAIL, Stage.CRASHED, f"comparing {_shown(text)} ended by {why}")
+            raise _Slow(Status.FAIL, f"comparing {_shown(text)} ended by {why}")
         how, detail = reply.value
         if how == "refused":
             raise Refused(detail)
-        return detail, reply.tier
-
-    def _fail(self, stage: Stage, detail: str, begun: float, tier: str) -> Verdict:
-        wall = time.perf_counter() - begun
-        return Verdict(Status.FAIL, stage, detail=detail, wall_seconds=wall, sandbox=tier)
+        return str(detail)
 
 
 _TURNS = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))

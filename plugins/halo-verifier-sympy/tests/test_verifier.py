@@ -1,0 +1,175 @@
+"""The verifier as a whole: rungs, options, what the task says, limits."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from halo_core.errors import DataError
+from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+from halo_verifier_sympy import Sympy
+
+Check = Callable[..., Verdict]
+
+HARD = r"\cos\frac{\pi}{17}+\cos\frac{2\pi}{17}+\cos\frac{3\pi}{17}+\cos\frac{4\pi}{17}+\sqrt{2+\sqrt{3}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "stage"),
+    [
+        (r"\boxed{1/2}", Stage.CORRECT),
+        (r"\boxed{1/3}", Stage.WRONG),
+        (r"\boxed{(1, 2)}", Stage.WRONG),
+        (r"\boxed{1/2x}", Stage.FLAWED),
+        (r"\boxed{\frac{1}{2}", Stage.INVALID),
+        ("one half", Stage.INVALID),
+    ],
+)
+def test_rungs(judge: Check, text: str, stage: Stage) -> None:
+    verdict = judge("0.5", text)
+    assert verdict.stage is stage
+    assert verdict.status is (Status.PASS if stage is Stage.CORRECT else Status.FAIL)
+    assert verdict.score == (stage is Stage.CORRECT)
+    assert verdict.integrity == "split"
+
+
+def test_only_the_slow_path_needs_the_sandbox(check: Check) -> None:
+    assert check("x^2-1", "(x-1)(x+1)").sandbox == "none"
+    assert check("x^2-1", "(x-1)(x+2)").sandbox == "none"
+    assert check("1", r"\sin^2 x+\cos^2 x").sandbox in ("strong", "standard")
+    assert check("2", r"\sin^2 x+\cos^2 x").sandbox in ("strong", "standard")
+
+
+def test_a_comparison_ends_with_its_budget_and_the_next_goes_on(check: Check) -> None:
+    verdict = check(HARD, rf"2 \cdot ({HARD})/2 + (\sin x)^2 + (\cos x)^2 - 1", {"cpu_seconds": 0.05})
+    assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
+    assert "cpu limit" in verdict.detail
+    assert check(r"\sin 2x", r"2\sin x\cos x", {"cpu_seconds": 2.0}).status is Status.PASS
+
+
+def test_what_it_cannot_prove_it_does_not_pay(check: Check) -> None:
+    """Digits that agree are no proof."""
+    ramanujan = r"e^{\pi\sqrt{163}}"
+    assert check("262537412640768744", ramanujan).stage is Stage.WRONG
+    assert check("0", r"e^{-\pi^9}").status is Status.FAIL
+    assert check("1", r"1 - 10^{-300}\sin 1").status is Status.FAIL
+
+
+def test_several_boxes_must_all_be_right(judge: Check) -> None:
+    assert judge("1/2", r"\boxed{1/2} or \boxed{0.5}").status is Status.PASS
+    assert judge("1/2", r"\boxed{1/2} or \boxed{0.6}").status is Status.FAIL
+    assert judge("1/2", r"\boxed{0.6} or \boxed{1/2}").status is Status.FAIL
+
+
+def test_reads_behind_the_last_mark(judge: Check) -> None:
+    options = {"final_after": "</think>"}
+    assert judge("5", r"\boxed{4}? no </think> \boxed{5}", options).status is Status.PASS
+    assert judge("5", r"\boxed{5} </think> \boxed{4}", options).status is Status.FAIL
+    assert judge("5", r"\boxed{5}", options).stage is Stage.INVALID
+    assert judge("5", r"</think> \boxed{5} </think>", options).stage is Stage.INVALID
+
+
+def test_where_the_answer_stands(judge: Check) -> None:
+    assert judge("5", "The answer is 5.", {"where": "phrase"}).status is Status.PASS
+    assert judge("5", "The answer is 5.", {"where": "box"}).stage is Stage.INVALID
+    assert judge("5", "2 + 3 = 5", {"where": "last"}).status is Status.PASS
+    assert judge("5", "2 + 3 = 5\nand so on", {"where": "last"}).status is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "form", "good"),
+    [
+        ("5/6", "5/6", "evaluated", True),
+        ("5/6", "10/12", "evaluated", True),
+        ("5/6", r"\frac12+\frac13", "evaluated", False),
+        ("5/6", "1-1/6", "evaluated", False),
+        ("-5/6", r"-\frac{5}{6}", "evaluated", True),
+        ("7/2", r"3\frac12", "evaluated", True),
+        ("3", "6/2", "evaluated", False),
+        ("3", "--3", "evaluated", False),
+        ("3", "3!/2", "evaluated", False),
+        (r"2\sqrt3", r"2\sqrt{3}", "evaluated", True),
+        (r"\frac{\pi}{4}", r"\frac{\pi}{4}", "evaluated", True),
+        ("8", "2^3", "evaluated", False),
+        ("3", r"\log_2 8", "evaluated", False),
+        ("x^2+3x+2", "x^2+3x+2", "expanded", True),
+        ("x^2+3x+2", "2+3x+x^2", "expanded", True),
+        ("x^2+3x+2", "(x+1)(x+2)", "expanded", False),
+        ("x^2+3x+2", "x(x+3)+2", "expanded", False),
+        ("x^2+3x+2", "x^2+x+2x+2", "expanded", False),
+        ("x^3", "x^2 x", "expanded", False),
+        ("-x^2 y+x/2", r"\frac{x}{2}-x^2y", "expanded", True),
+        ("x = 5", "5 = x", "solved", True),
+        ("x = 5", "2x = 10", "solved", False),
+        ("x = 5", "x-5 = 0", "solved", False),
+        ("x = 2y", "x = x/2+y", "solved", False),
+        ("1 < x < 3", "3 > x > 1", "solved", True),
+    ],
+)
+def test_forms(check: Check, gold: str, answer: str, form: str, good: bool) -> None:
+    verdict = check(gold, answer, form=form)
+    assert verdict.stage is (Stage.CORRECT if good else Stage.FLAWED), verdict.detail
+    assert check(gold, answer).status is Status.PASS
+
+
+def test_names_may_be_told_to_count(check: Check) -> None:
+    assert check("5", "x = 5").status is Status.PASS
+    assert check("5", "x = 5", names=False).status is Status.FAIL
+    assert check("x = 5", "5").status is Status.FAIL
+    assert check("(1, 2)", r"x \in (1, 2)").status is Status.FAIL
+    assert check("5", r"x \in 5").status is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("reference", "word"),
+    [
+        ({}, "no answer"),
+        ({"answer": ""}, "no answer"),
+        ({"answer": 5}, "no answer"),
+        ({"answer": "5", "anser": "6"}, "answer"),
+        ({"answer": "1/0"}, "own"),
+        ({"answer": "12,000"}, "one number or several"),
+        ({"answer": r"\frac{1}{2"}, "own"),
+        ({"answer": r"\sum_{k=1}^n k"}, "own"),
+        ({"answer": "0 = 0"}, "own"),
+        ({"answer": "(x+1)(x+2)", "form": "expanded"}, "own"),
+        ({"answer": "5", "form": "neat"}, "form"),
+        ({"answer": "5", "kind": "essay"}, "kind"),
+        ({"answer": "5", "rtol": -1}, "rtol"),
+        ({"answer": "5", "rtol": True}, "rtol"),
+        ({"answer": "5", "ordered": "yes"}, "ordered"),
+        ({"answer": "nothing like it", "kind": "choice"}, "choice"),
+    ],
+)
+def test_bad_references_are_found_before_the_run(reference: dict[str, Any], word: str) -> None:
+    with pytest.raises(DataError, match=word) as caught:
+        Sympy().check_prompt(Prompt("p7", "task", reference=reference))
+    assert "p7" in str(caught.value)
+
+
+def test_fingerprint_tells_options_apart() -> None:
+    assert Sympy().fingerprint() != Sympy(thousands=True).fingerprint()
+    assert "sympy 1." in Sympy().fingerprint()
+
+
+def test_references_are_given_where_the_answer_is_looked_for() -> None:
+    prompt = Prompt("p", "task", reference={"answer": "1/2"})
+    for options in ({}, {"where": "phrase"}, {"where": "last"}, {"final_after": "</think>"}):
+        verifier = Sympy(**options)
+        for text in verifier.references(prompt):
+            assert verifier.check(prompt, Completion("p", 0, text)).status is Status.PASS
+
+
+def test_many_threads_share_few_processes(check: Check) -> None:
+    found: list[Status] = []
+
+    def run(n: int) -> None:
+        found.append(check(r"\sin 2x", rf"2\sin x\cos x + {n} - {n}").status)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [Status.PASS] * 16
