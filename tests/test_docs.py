@@ -25,7 +25,7 @@ import sys
 import tomllib
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ import pytest
 import yaml
 
 from halo_core import hookspecs
-from halo_core.actor import ModelConfig
 from halo_core.assemble import Plan
 from halo_core.config import DriverSpec, RunConfig, normalise
 from halo_core.data import load_prompts
@@ -293,8 +292,8 @@ def keys(section: Any, prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, field in section.model_fields.items():
         default = ... if field.is_required() else field.default
-        if isinstance(default, ModelConfig):
-            found |= {f"{prefix}{name}.{f.name}": f.default for f in fields(ModelConfig)}
+        if is_dataclass(default):
+            found |= {f"{prefix}{name}.{f.name}": f.default for f in fields(default)}
         elif isinstance(default, DriverSpec):
             found[prefix + name] = default.name
         elif hasattr(type(default), "model_fields"):
