@@ -45,7 +45,20 @@ FILES = Prompt("files", _TASK, reference={"files": {"test_add.py": _FILE}, "solu
 SHARED = Prompt("shared", _TASK, reference={"files": {"test_add.py": _FILE.partition("def test_types")[0]}})
 """Without a solution: then the tests import the program itself."""
 
-FORGED: frozenset[str] = frozenset()
+FORGED = frozenset(
+    {
+        "equal to everything",
+        "comparison that is truthy and no bool",
+        "unittest.mock.ANY",
+        "a class whose metaclass is equal to everything",
+        "int subclass that lies",
+        "str subclass that lies",
+        "list subclass that lies",
+        "dict subclass that grows when looked at",
+        "a class that claims to be int",
+        "a type renamed to int",
+    }
+)
 """Attacks that tests which live in one process with a sample cannot withstand, whatever is done about it."""
 
 _FORMS = {

@@ -80,7 +80,8 @@ def _different(tree: ast.Module, whole: str) -> Iterator[str]:
 
 def _alternatives(node: object) -> Iterator[ast.AST]:
     """Yield what one could have written for `node` by mistake."""
-    yield from (kind() for kind in _OPERATORS.get(type(node), ()))  # type: ignore[call-overload]
+    if isinstance(node, ast.AST):
+        yield from (kind() for kind in _OPERATORS.get(type(node), ()))
     if isinstance(node, ast.Constant):
         yield from map(ast.Constant, _constants(node.value))
     elif isinstance(node, ast.Name) and node.id in _NAMES:

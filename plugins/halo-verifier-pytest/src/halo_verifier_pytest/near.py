@@ -41,8 +41,7 @@ def misses(task: Task, terms: Terms) -> list[str]:
 def _probes(task: Task, terms: Terms) -> Iterator[Call]:
     """Yield the calls that the tests make, then such with slightly other arguments."""
     calls: list[Call] = [(case.name, case.args, case.kwargs) for case in task.cases]
-    if task.kind == "asserts":
-        calls = apart.calls_of(task, terms)
+    calls += apart.calls_of(task, terms) if task.kind == "asserts" else []
     calls = calls[: _PROBES // 2]
     yield from calls
     others = ((name, changed, kwargs) for name, args, kwargs in calls for changed in _changed(args))

@@ -19,7 +19,7 @@ from _pytest.main import Session
 from _pytest.runner import runtestprotocol
 
 from halo_core.sandbox.service import ask
-from halo_verifier_pytest import guest, warm
+from halo_verifier_pytest import guard, guest, warm
 from halo_verifier_pytest.asserting import FAILED, GONE, PASSED, UNUSABLE
 from halo_verifier_pytest.proxy import NotByValueError, SampleGoneError, stand_in
 
@@ -103,12 +103,14 @@ def together(
     What is said bears a seal made with `key`, so that it takes more than the channel to forge it. The kernel
     ends the process when a test has used up its `seconds` of CPU time.
     """
-    say = partial(_say_sealed, hmac.new(key, digestmod=hashlib.sha256).copy)
+    intact = guard.watch()
+    say = partial(_say_sealed, hmac.new(key, digestmod=hashlib.sha256).copy, intact)
     del key
     problem: Any = guest.serve("parse", readings, names, forbidden)
     if problem[0] == guest.PARSED and guest.is_stub(names):
         problem = guest.FLAWED, "has nothing in it"
     say("parsed", *problem)
+    _hide()
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         _become(module)
@@ -123,11 +125,27 @@ def together(
         say("collected", RAISED, _describe(error))
         return
     say("collected", PASSED, "")
-    before: Callable[[int], object] = lambda number: signal.setitimer(signal.ITIMER_PROF, seconds)  # noqa: E731
+
+    def before(number: int) -> None:
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        if not intact():
+            raise RuntimeError("what judges has been replaced")
+
     _run(items, expected, before, say)
 
 
-def _say_sealed(new_seal: Callable[[], Any], what: int | str, outcome: str, detail: str) -> None:
+def _hide() -> None:
+    """Close the ways by which a sample that is about to run could find those who judge it."""
+    guard.close_ways()
+    for name in [name for name in sys.modules if name.startswith("halo_")]:
+        del sys.modules[name]
+
+
+def _say_sealed(
+    new_seal: Callable[[], Any], intact: Callable[[], bool], what: int | str, outcome: str, detail: str
+) -> None:
+    if not intact():
+        raise RuntimeError("what judges has been replaced")
     seal = new_seal()
     seal.update(f"{what} {outcome}".encode())
     ask(("sealed", what, outcome, detail, seal.digest()))

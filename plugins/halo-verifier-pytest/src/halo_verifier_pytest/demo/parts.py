@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 
@@ -73,6 +74,18 @@ LETTERS = (
            lambda rng: _word(rng) + _word(rng) + "aeb"[: rng.randint(0, 3)]),
 )  # fmt: skip
 
+
+def _steps(
+    english: str, python: str, constants: Iterable[Any], meaning: Callable[[Any, Any], Any]
+) -> list[Step]:
+    """Return a step for each constant `k`."""
+    return [Step(english.format(k=k), python.format(k=k), partial(_with, meaning, k)) for k in constants]
+
+
+def _with(meaning: Callable[[Any, Any], Any], k: Any, value: Any) -> Any:
+    return meaning(value, k)
+
+
 ALL = Step("", "", lambda v: True)
 SAME = Step("", "{}", lambda v: v)
 
@@ -80,30 +93,30 @@ NUMBER_TESTS = (
     ALL,
     Step("that are even", "{} % 2 == 0", lambda v: v % 2 == 0),
     Step("that are odd", "{} % 2 == 1", lambda v: v % 2 == 1),
-    *(Step(f"above {k}", f"{{}} > {k}", lambda v, k=k: v > k) for k in range(2, 7)),
-    *(Step(f"below {k}", f"{{}} < {k}", lambda v, k=k: v < k) for k in range(3, 8)),
-    *(Step(f"divisible by {k}", f"{{}} % {k} == 0", lambda v, k=k: v % k == 0) for k in range(3, 6)),
+    *_steps("above {k}", "{{}} > {k}", range(2, 7), lambda v, k: v > k),
+    *_steps("below {k}", "{{}} < {k}", range(3, 8), lambda v, k: v < k),
+    *_steps("divisible by {k}", "{{}} % {k} == 0", range(3, 6), lambda v, k: v % k == 0),
 )
 NUMBER_CHANGES = (
     SAME,
     Step("squared", "{0} * {0}", lambda v: v * v),
-    *(Step(f"plus {k}", f"{{}} + {k}", lambda v, k=k: v + k) for k in range(1, 6)),
-    *(Step(f"times {k}", f"{{}} * {k}", lambda v, k=k: v * k) for k in range(2, 6)),
-    *(Step(f"minus {k}", f"{{}} - {k}", lambda v, k=k: v - k) for k in range(1, 5)),
+    *_steps("plus {k}", "{{}} + {k}", range(1, 6), lambda v, k: v + k),
+    *_steps("times {k}", "{{}} * {k}", range(2, 6), lambda v, k: v * k),
+    *_steps("minus {k}", "{{}} - {k}", range(1, 5), lambda v, k: v - k),
 )
 LETTER_TESTS = (
     ALL,
     Step("that are vowels", '{} in "aeiou"', lambda v: v in "aeiou"),
     Step("that are no vowels", '{} not in "aeiou"', lambda v: v not in "aeiou"),
-    *(Step(f"after {k}", f'{{}} > "{k}"', lambda v, k=k: v > k) for k in "bcel"),
-    *(Step(f"before {k}", f'{{}} < "{k}"', lambda v, k=k: v < k) for k in "emrs"),
-    *(Step(f"but {k}", f'{{}} != "{k}"', lambda v, k=k: v != k) for k in "aeio"),
+    *_steps("after {k}", '{{}} > "{k}"', "bcel", lambda v, k: v > k),
+    *_steps("before {k}", '{{}} < "{k}"', "emrs", lambda v, k: v < k),
+    *_steps("but {k}", '{{}} != "{k}"', "aeio", lambda v, k: v != k),
 )
 LETTER_CHANGES = (
     SAME,
     Step("in capitals", "{}.upper()", lambda v: v.upper()),
     Step("twice", "{} * 2", lambda v: v * 2),
-    *(Step(f"with {k} behind", f'{{}} + "{k}"', lambda v, k=k: v + k) for k in "-.!"),
+    *_steps("with {k} behind", '{{}} + "{k}"', "-.!", lambda v, k: v + k),
 )
 
 NUMBER_GOALS = (

@@ -21,10 +21,8 @@ class Pen:
     def program(self, task: Task) -> str:
         """Return a right program for the task."""
         item = task.source.item if self.plain else "v"
-        if self.loops and task.goal.start:
-            body = self._loop(task, item)
-        else:
-            body = self._at_once(task, item)
+        write = self._loop if self.loops and task.goal.start else self._at_once
+        body = write(task, item)
         return "\n".join([f"def f({task.source.parameter}):", *(f"    {line}" for line in body)]) + "\n"
 
     def _at_once(self, task: Task, item: str) -> list[str]:
