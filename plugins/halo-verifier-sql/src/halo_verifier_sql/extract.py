@@ -8,7 +8,7 @@ _FENCE = re.compile(r"^[ \t]*(?:```+|~~~+)[ \t]*([^\s`]*)[^\n]*$", re.MULTILINE)
 _QUERY = r"(?:SELECT|VALUES|WITH\s+(?:RECURSIVE\s+)?[\w\"`\[\]]{1,80}\s*(?:\(|AS\b))"
 _OTHER = (
     r"(?:(?:INSERT|REPLACE)\s+(?:OR\s+\w+\s+)?INTO|UPDATE\s+[\w\".]{1,80}\s+SET|DELETE\s+FROM|MERGE\s+INTO"
-    r"|(?:CREATE|DROP|ALTER)\s+\w+|(?:ATTACH|DETACH|PRAGMA|VACUUM|ANALYZE|REINDEX|TRUNCATE|COPY|CALL|LOAD|INSTALL)\s"
+    r"|(?:CREATE|DROP|ALTER)\s+\w+|(?:ATTACH|DETACH|PRAGMA|VACUUM|ANALYZE|REINDEX|TRUNCATE|COPY|CALL|LOAD|INSTALL|RESET|LOCK|USE|DO)\s"
     r"|BEGIN\b|COMMIT\b|ROLLBACK\b|SAVEPOINT\b|EXPLAIN\s|GRANT\s|REVOKE\s|SET\s+\w+\s*(?:=|TO\b))"
 )
 _LABEL = r"(?:[A-Za-z][\w ]{0,30}:[ \t]*)?"
@@ -42,7 +42,8 @@ def extract(text: str) -> str | None:
         return fenced[-1].strip()
     bare = next((piece for _, piece in pieces[::2] if _STATEMENT.search(piece)), text)
     if found := _STATEMENT.search(bare):
-        return _without_prose(bare[found.end() :].strip())
+        whole = _ENDING.search(bare, 0, found.start())  # another statement, of whatever kind
+        return _without_prose(bare[0 if whole else found.end() :].strip())
     return bare.strip() if is_query(bare) and not _WORDY.match(bare) else _inline(bare)
 
 
@@ -61,7 +62,7 @@ def _without_prose(text: str) -> str:
     """Cut `text` after the query it begins with, unless what follows holds another statement."""
     cuts = [match.end() for match in _ENDING.finditer(text)][:1]
     cuts += [blank.start() for blank in _BLANK.finditer(text) if not _CLAUSE.match(text, blank.end())][:1]
-    if not cuts or _STATEMENT.search(text, min(cuts)):
+    if not cuts or _STATEMENT.search(text, min(cuts)) or _ENDING.search(text, min(cuts)):
         return text
     return text[: min(cuts)].strip()
 

@@ -1,0 +1,91 @@
+"""The same on DuckDB, and what its types add."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.drivers import Attack
+from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+from halo_verifier_sql import SQL
+
+pytest.importorskip("duckdb", reason="the extra `duckdb` is not installed")
+VERIFIER = SQL(dialect="duckdb", cpu_seconds=1.0)
+ATTACKS = VERIFIER.attacks()
+SCHEMA = """
+CREATE TABLE place (id INTEGER PRIMARY KEY, name VARCHAR, area DECIMAL(8, 2), wet BOOLEAN, since DATE, tags VARCHAR[]);
+CREATE TABLE visit (id INTEGER PRIMARY KEY, place_id INTEGER REFERENCES place (id), mark DOUBLE);
+INSERT INTO place VALUES
+    (1, 'lake', 10.50, true, '2001-02-03', ['a', 'b']), (2, 'hill', 3.00, false, '2011-02-03', []),
+    (3, 'fen', 7.25, true, '1999-12-31', NULL), (4, 'moor', 3.00, NULL, '2005-06-07', ['c']);
+INSERT INTO visit VALUES (1, 1, 2.5), (2, 1, 'NaN'), (3, 3, 4.0), (4, 4, 1.5), (5, 3, 4.0);
+"""
+
+
+def judge(query: str, text: str, **more: Any) -> Verdict:
+    prompt = Prompt("p", "t", reference={"schema": SCHEMA, "query": query, **more})
+    return VERIFIER.check(prompt, Completion("p", 0, text))
+
+
+def test_there_are_enough_attacks() -> None:
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 100
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attack_is_not_paid(attack: Attack, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    verdict = VERIFIER.check(attack.prompt, Completion(attack.prompt.id, 0, attack.text))
+    assert verdict.status in (Status.FAIL, Status.INCONCLUSIVE), verdict
+    assert verdict.stage.rank <= attack.stage.rank, verdict
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_references_pass_and_mutants_do_not() -> None:
+    for prompt in {attack.prompt.id: attack.prompt for attack in ATTACKS}.values():
+        for text in VERIFIER.references(prompt):
+            assert VERIFIER.check(prompt, Completion("p", 0, text)).status is Status.PASS, text
+        for text in VERIFIER.mutants(prompt):
+            assert VERIFIER.check(prompt, Completion("p", 0, text)).status is Status.FAIL, text
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("SELECT * FROM place", "SELECT id, name, area, wet, since, tags FROM place ORDER BY name"),
+        ("SELECT area FROM place WHERE wet", "SELECT area * 1.00 FROM place WHERE wet = true"),
+        ("SELECT name, SUM(mark) FROM place p JOIN visit v ON v.place_id = p.id GROUP BY ALL", "SELECT ANY_VALUE(name), SUM(mark) FROM visit v JOIN place p ON p.id = v.place_id GROUP BY p.id"),
+        ("SELECT name FROM place ORDER BY area", "SELECT name FROM place ORDER BY area, name DESC"),
+        ("SELECT year(since), COUNT(*) FROM place GROUP BY 1", "SELECT date_part('year', since), SUM(1)::BIGINT FROM place GROUP BY 1"),
+        ("SELECT unnest(tags) FROM place", "SELECT u FROM place, unnest(tags) AS t(u)"),
+        ("SELECT name, row_number() OVER (ORDER BY id) FROM place", "SELECT name, (SELECT COUNT(*) FROM place q WHERE q.id <= p.id) FROM place p"),
+        ("SELECT mark FROM visit", "SELECT NULLIF(mark, -1) FROM visit"),
+    ],
+)  # fmt: skip
+def test_equal_queries_pass(query: str, text: str) -> None:
+    verdict = judge(query, text)
+    assert verdict.status is Status.PASS, verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("SELECT wet FROM place", "SELECT CAST(wet AS INTEGER) FROM place"),
+        ("SELECT since FROM place", "SELECT CAST(since AS VARCHAR) FROM place"),
+        ("SELECT since FROM place", "SELECT CAST(since AS TIMESTAMP) FROM place"),
+        ("SELECT area FROM place", "SELECT CAST(area AS DOUBLE) FROM place"),
+        ("SELECT tags FROM place", "SELECT CAST(tags AS VARCHAR) FROM place"),
+        ("SELECT mark FROM visit", "SELECT CASE WHEN isnan(mark) THEN NULL ELSE mark END FROM visit"),
+    ],
+)
+def test_values_of_other_types_do_not(query: str, text: str) -> None:
+    assert judge(query, text).stage is Stage.WRONG
+
+
+def test_a_query_that_writes_leaves_the_databases_as_they_were() -> None:
+    query = "SELECT name FROM place"
+    for text in (
+        "WITH d AS (DELETE FROM visit RETURNING id) SELECT id FROM d",
+        "WITH u AS (UPDATE place SET name = '' RETURNING 1) SELECT * FROM u",
+    ):
+        assert judge(query, text).stage is Stage.FLAWED
+    assert judge(query, query).status is Status.PASS

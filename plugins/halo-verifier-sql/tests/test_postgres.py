@@ -1,0 +1,193 @@
+"""The same on a PostgreSQL server, which is started here and thrown away."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.drivers import Attack
+from halo_core.errors import PluginError
+from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+from halo_verifier_sql import SQL
+
+pytest.importorskip("psycopg", reason="the extra `postgres` is not installed")
+pytest.importorskip("pglast", reason="the extra `postgres` is not installed")
+ATTACKS = SQL(dialect="postgresql").attacks()
+SCHEMA = """
+CREATE TYPE mood AS ENUM ('low', 'high');
+CREATE TABLE place (id SERIAL PRIMARY KEY, name TEXT UNIQUE, area NUMERIC(8, 2), wet BOOLEAN, since DATE, info JSONB,
+                    code CHAR(4), feel mood, raw BYTEA);
+CREATE TABLE visit (id INTEGER PRIMARY KEY, place_id INTEGER REFERENCES place, mark DOUBLE PRECISION);
+INSERT INTO place (name, area, wet, since, info, code, feel, raw) VALUES
+    ('lake', 10.50, true, '2001-02-03', '{"a": 1}', 'ab', 'low', 'x'), ('hill', 3, false, '2011-02-03', '[1]', 'c', 'high', ''),
+    ('fen', 7.25, true, '1999-12-31', NULL, 'd', NULL, NULL), ('moor', 3.00, NULL, '2005-06-07', '"s"', 'e', 'low', '\\x00ff');
+INSERT INTO visit VALUES (1, 1, 2.5), (2, 1, 'NaN'), (3, 3, 4.0), (4, 4, 1.5), (5, 3, 4.0);
+"""
+
+
+def binaries() -> Path | None:
+    """Return the directory that PostgreSQL's programs are in."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).parent
+    return max(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), default=None
+    )
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    programs = binaries()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed (apt-get install postgresql)")
+    user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        if user:
+            shutil.chown(folder, "nobody")
+        data, options = f"{folder}/data", f"-c listen_addresses= -k {folder} -F"
+        made = [programs / "initdb", "-D", data, "-A", "trust", "-U", "owner", "--no-sync", "-E", "UTF8"]
+        started = [programs / "pg_ctl", "-w", "-D", data, "-l", f"{folder}/log", "-o", options, "start"]
+        for command in (made, started):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
+        try:
+            yield f"postgresql://owner@/postgres?host={folder}"
+        finally:
+            stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
+            subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
+
+
+@pytest.fixture
+def verifier(url: str) -> SQL:
+    return SQL(dialect="postgresql", url=url, cpu_seconds=1.0)
+
+
+@pytest.fixture
+def judge(verifier: SQL) -> Any:
+    def run(query: str, text: str, **more: Any) -> Verdict:
+        prompt = Prompt("p", "t", reference={"schema": SCHEMA, "query": query, **more})
+        return verifier.check(prompt, Completion("p", 0, text))
+
+    return run
+
+
+def shown(url: str, query: str) -> list[Any]:
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def test_without_a_server_it_says_so() -> None:
+    with pytest.raises(PluginError, match="no PostgreSQL server") as caught:
+        SQL(dialect="postgresql", url="postgresql://nobody@/x?host=/nowhere").preflight()
+    assert "url=" in caught.value.hint
+
+
+def test_there_are_enough_attacks() -> None:
+    assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 100
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attack_is_not_paid(attack: Attack, verifier: SQL) -> None:
+    verdict = verifier.check(attack.prompt, Completion(attack.prompt.id, 0, attack.text))
+    assert verdict.status is Status.FAIL, verdict
+    assert verdict.stage.rank <= attack.stage.rank, verdict
+
+
+def test_references_pass_mutants_do_not_and_nothing_is_left(verifier: SQL, url: str) -> None:
+    verifier.preflight()
+    for prompt in {attack.prompt.id: attack.prompt for attack in ATTACKS}.values():
+        for text in verifier.references(prompt):
+            assert verifier.check(prompt, Completion("p", 0, text)).status is Status.PASS, text
+        for text in verifier.mutants(prompt):
+            assert verifier.check(prompt, Completion("p", 0, text)).status is Status.FAIL, text
+    assert shown(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'halo%'") == []
+    assert shown(url, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'halo%'") == []
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("SELECT * FROM place", "SELECT id, name, area, wet, since, info, code, feel, raw FROM place ORDER BY name;"),
+        ("SELECT area FROM place WHERE wet", "SELECT area * 1.000 FROM place WHERE wet = true"),
+        ("SELECT name FROM place ORDER BY area", "SELECT name FROM place ORDER BY area, name DESC -- ties"),
+        ("SELECT name FROM place ORDER BY area FETCH FIRST 2 ROWS ONLY", "SELECT name FROM place ORDER BY area LIMIT 2"),
+        ("SELECT EXTRACT(year FROM since), COUNT(*) FROM place GROUP BY 1", "SELECT date_part('year', since)::numeric, COUNT(1) FROM place GROUP BY 1"),
+        ("SELECT place_id, SUM(mark) FROM visit GROUP BY place_id", "SELECT v.place_id, SUM(v.mark) AS total FROM visit AS v GROUP BY 1 HAVING COUNT(*) > 0"),
+        ("SELECT info ->> 'a' FROM place", "SELECT jsonb_extract_path_text(info, 'a') FROM place"),
+        ("SELECT name FROM place WHERE since > '2001-01-01'::date", "SELECT name FROM place WHERE NOT since <= DATE '2001-01-01'"),
+        ("SELECT string_agg(name, ',' ORDER BY name) FROM place", "SELECT array_to_string(array_agg(name ORDER BY name), ',') FROM place"),
+    ],
+)  # fmt: skip
+def test_equal_queries_pass(judge: Any, query: str, text: str) -> None:
+    verdict = judge(query, text)
+    assert verdict.status is Status.PASS, verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("SELECT wet FROM place", "SELECT wet::integer FROM place"),
+        ("SELECT since FROM place", "SELECT since::text FROM place"),
+        ("SELECT since FROM place", "SELECT since::timestamp FROM place"),
+        ("SELECT area FROM place", "SELECT area::double precision FROM place"),
+        ("SELECT feel FROM place", "SELECT feel::text FROM place"),
+        ("SELECT info FROM place", "SELECT info::text FROM place"),
+        ("SELECT code FROM place", "SELECT code::text FROM place"),
+        ("SELECT raw FROM place", "SELECT encode(raw, 'hex') FROM place"),
+        ("SELECT mark FROM visit", "SELECT NULLIF(mark, 'NaN') FROM visit"),
+    ],
+)
+def test_values_of_other_types_do_not(judge: Any, query: str, text: str) -> None:
+    assert judge(query, text).stage is Stage.WRONG
+
+
+def test_the_role_may_read_these_tables_only(judge: Any, url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE answers (a TEXT)")
+    for table in ("answers", "public.answers"):
+        assert judge("SELECT name FROM place", f"SELECT a FROM {table}").stage.rank <= Stage.FLAWED.rank
+
+
+def test_a_user_who_may_make_no_roles_will_do(url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE USER modest; GRANT CREATE ON DATABASE postgres TO modest")
+    verifier = SQL(dialect="postgresql", url=url.replace("owner@", "modest@"))
+    prompt = Prompt(
+        "p",
+        "t",
+        reference={
+            "schema": "CREATE TABLE t (a INTEGER)",
+            "rows": {"t": [[1], [3]]},
+            "query": "SELECT a FROM t",
+        },
+    )
+    assert verifier.check(prompt, Completion("p", 0, "SELECT a FROM t")).status is Status.PASS
+    assert verifier.check(prompt, Completion("p", 0, "SELECT 1 FROM t")).status is Status.FAIL
+
+
+def test_threads_have_connections_of_their_own(verifier: SQL) -> None:
+    prompt = ATTACKS[0].prompt
+    texts = [verifier.references(prompt)[0], verifier.mutants(prompt)[0]] * 8
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda text: verifier.check(prompt, Completion("p", 0, text)).status, texts))
+    assert found == [Status.PASS, Status.FAIL] * 8
+
+
+def test_a_lost_connection_is_no_fault_of_the_query(judge: Any, url: str) -> None:
+    query = "SELECT name FROM place"
+    assert judge(query, query).status is Status.PASS
+    shown(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    verdict = judge(query, query)
+    assert verdict.status in (Status.ERROR, Status.PASS)
+    assert [judge(query, query).status for _ in range(12)][-1] is Status.PASS
