@@ -140,6 +140,23 @@ def test_shipped_prompts_are_those_of_the_script(demo: Demo) -> None:
     assert texts == {prompt.text for prompt in demo.prompts}
 
 
+def test_shipped_prompts_have_solutions_that_pass(demo: Demo) -> None:
+    verifier = GCC()
+    for prompt in (*demo.prompts[::8], *demo.heldout[::12]):
+        (solution,) = verifier.references(prompt)
+        verdict = verifier.check(prompt, Completion(prompt.id, 0, solution))
+        assert (verdict.status, verdict.warnings) == (Status.PASS, 0), prompt.text
+
+
+def test_shipped_tests_tell_what_is_nearly_right(demo: Demo) -> None:
+    verifier = GCC(cpu_seconds=0.3)
+    tried = [(prompt, text) for prompt in demo.heldout[::8] for text in verifier.mutants(prompt)]
+    with ThreadPoolExecutor(4) as pool:
+        verdicts = list(pool.map(lambda job: verifier.check(job[0], Completion("p", 0, job[1])), tried))
+    assert len(tried) >= 60
+    assert sum(verdict.status is Status.PASS for verdict in verdicts) <= 0.03 * len(tried)
+
+
 def test_shipped_files_are_small(demo: Demo) -> None:
     files = [path for path in Path(demo.model).parent.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files if path.suffix != ".pyc") < 3_000_000

@@ -1,6 +1,9 @@
 """Precompiled headers: used where they help, and nothing but the time shows it."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import pytest
 
 from halo_core import sandbox
 from halo_core.types import Stage, Verdict
-from halo_verifier_gcc import building
+from halo_verifier_gcc import building, precompiled
 from halo_verifier_gcc.precompiled import Shelf, leading_headers
 
 HEAD = "#include <iostream>\n"
@@ -105,6 +108,22 @@ def test_a_header_that_warns_is_not_precompiled(check: Any, shelf: Shelf) -> Non
         check(f"#include <strstream>\n// {n}\n{BODY}", tests=[])
     assert len(shelf._ready) == 1
     assert ready(shelf) == 0
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    held, left = precompiled._own_directory(), tmp_path / "halo-headers-left"
+    left.mkdir()
+    (left / "big").write_bytes(b"x")
+    again = precompiled._own_directory()
+    assert sorted(tmp_path.iterdir()) == sorted([held, again])
+
+
+def test_nothing_is_left_behind(tmp_path: Path) -> None:
+    script = "from halo_verifier_gcc import precompiled as p; print(p._own_directory().is_dir())"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
+    assert (done.stdout, list(tmp_path.iterdir())) == (b"True\n", [])
 
 
 def test_no_room_is_no_error(check: Any, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,18 +8,23 @@ and no others, and verdicts and warnings are the same as without.
 from __future__ import annotations
 
 import atexit
+import fcntl
+import os
 import re
 import shutil
 import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 NO_PRAGMA = ("no_pragma.h", b"#pragma GCC system_header\n#define _Pragma(x)\n")
 """Read before each program. The `_Pragma` operator could silence warnings, and macros can hide it from any
 reading of the source, so it is defined away; a system header may do so without a warning of its own."""
+_PREFIX = "halo-headers-"
 HEADER = "std.h"
 PRECOMPILED = "std.h.gch"
 MOST_BYTES = 256 << 20
@@ -121,13 +126,40 @@ class Shelf:
         return len(self._ready) < _MOST_SETS and self._bytes < _MOST_IN_ALL
 
     def _place(self, number: int) -> Path:
-        if self._root is None:
-            self._root = Path(tempfile.mkdtemp(prefix="halo-headers-"))
-            self._root.chmod(0o711)
-            atexit.register(shutil.rmtree, self._root, ignore_errors=True)
+        self._root = self._root or _own_directory()
         place = self._root / str(number)
         place.mkdir(mode=0o755)
         return place
+
+
+def _own_directory() -> Path:
+    """Make a directory that goes when this process ends, and if it is killed, when the next one makes its own."""
+    for left in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
+        with suppress(OSError), _locked(left):
+            shutil.rmtree(left, ignore_errors=True)
+    root, owner = Path(tempfile.mkdtemp(prefix=_PREFIX)), os.getpid()
+    root.chmod(0o711)
+    lock = _locked(root)
+
+    def remove() -> None:
+        if os.getpid() == owner:  # and not a fork of it
+            shutil.rmtree(root, ignore_errors=True)
+            lock.close()
+
+    atexit.register(remove)
+    return root
+
+
+def _locked(directory: Path) -> IO[bytes]:
+    """Open and lock the lock file in `directory`. Raises `BlockingIOError` while another process has it."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    file = open(os.open(directory / "lock", flags, 0o600), "rb+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 SHELF = Shelf()
