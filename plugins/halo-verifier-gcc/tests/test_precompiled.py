@@ -115,8 +115,11 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pyte
     held, left = precompiled._own_directory(), tmp_path / "halo-headers-left"
     left.mkdir()
     (left / "big").write_bytes(b"x")
+    (tmp_path / "halo-headers-link").symlink_to(tmp_path)
+    os.utime(left, (0, 0))
+    os.utime(held, (0, 0))
     again = precompiled._own_directory()
-    assert sorted(tmp_path.iterdir()) == sorted([held, again])
+    assert sorted(tmp_path.iterdir()) == sorted([held, again, tmp_path / "halo-headers-link"])
 
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -14,17 +14,18 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 NO_PRAGMA = ("no_pragma.h", b"#pragma GCC system_header\n#define _Pragma(x)\n")
 """Read before each program. The `_Pragma` operator could silence warnings, and macros can hide it from any
 reading of the source, so it is defined away; a system header may do so without a warning of its own."""
 _PREFIX = "halo-headers-"
+_SETTLED = 60.0
 HEADER = "std.h"
 PRECOMPILED = "std.h.gch"
 MOST_BYTES = 256 << 20
@@ -133,33 +134,39 @@ class Shelf:
 
 
 def _own_directory() -> Path:
-    """Make a directory that goes when this process ends, and if it is killed, when the next one makes its own."""
+    """Make a directory that goes when this process ends, and if it is killed, when a later one makes its own."""
     for left in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
-        with suppress(OSError), _locked(left):
+        with suppress(OSError):
+            os.close(_lock(left, settled=_SETTLED))
             shutil.rmtree(left, ignore_errors=True)
     root, owner = Path(tempfile.mkdtemp(prefix=_PREFIX)), os.getpid()
     root.chmod(0o711)
-    lock = _locked(root)
+    _lock(root)
 
     def remove() -> None:
         if os.getpid() == owner:  # and not a fork of it
             shutil.rmtree(root, ignore_errors=True)
-            lock.close()
 
     atexit.register(remove)
     return root
 
 
-def _locked(directory: Path) -> IO[bytes]:
-    """Open and lock the lock file in `directory`. Raises `BlockingIOError` while another process has it."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    file = open(os.open(directory / "lock", flags, 0o600), "rb+")
+def _lock(directory: Path, *, settled: float = 0.0) -> int:
+    """Lock a directory of ours for as long as the descriptor that is returned stays open.
+
+    Raises an `OSError` while another process has it, or when it was changed less than `settled` seconds ago:
+    it may have been made just now, to be locked next.
+    """
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = os.fstat(fd)
+        if found.st_uid != os.geteuid() or time.time() - found.st_mtime < settled:
+            raise BlockingIOError(f"{directory} is not to be touched")
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        file.close()
+        os.close(fd)
         raise
-    return file
+    return fd
 
 
 SHELF = Shelf()
