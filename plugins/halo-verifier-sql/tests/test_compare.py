@@ -1,5 +1,6 @@
 """Results as typed multisets."""
 
+
 import math
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,5 @@
 """The same on DuckDB, and what its types add."""
+# ruff: noqa: E501 (tables of cases, one a line)
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_sql import SQL
 
 pytest.importorskip("duckdb", reason="the extra `duckdb` is not installed")
-VERIFIER = SQL(dialect="duckdb", cpu_seconds=1.0)
+VERIFIER = SQL(dialect="duckdb", cpu_seconds=1.0, copies=2)
 ATTACKS = VERIFIER.attacks()
 SCHEMA = """
 CREATE TABLE place (id INTEGER PRIMARY KEY, name VARCHAR, area DECIMAL(8, 2), wet BOOLEAN, since DATE, tags VARCHAR[]);

@@ -1,4 +1,5 @@
 """Finding the query in what a model wrote."""
+# ruff: noqa: E501 (tables of cases, one a line)
 
 import random
 import time

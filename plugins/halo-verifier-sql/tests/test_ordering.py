@@ -1,4 +1,5 @@
 """Which rows of a reference are ties, as SQLite itself says."""
+# ruff: noqa: E501 (tables of cases, one a line)
 
 import json
 import sqlite3

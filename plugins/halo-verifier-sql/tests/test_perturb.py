@@ -1,5 +1,6 @@
 """Copies with other contents."""
 
+
 import random
 
 from halo_verifier_sql import SQL

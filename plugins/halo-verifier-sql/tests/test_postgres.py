@@ -1,4 +1,5 @@
 """The same on a PostgreSQL server, which is started here and thrown away."""
+# ruff: noqa: E501 (tables of cases, one a line)
 
 import os
 import shutil
@@ -64,7 +65,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture
 def verifier(url: str) -> SQL:
-    return SQL(dialect="postgresql", url=url, cpu_seconds=1.0)
+    return SQL(dialect="postgresql", url=url, cpu_seconds=1.0, copies=2)
 
 
 @pytest.fixture
@@ -188,6 +189,4 @@ def test_a_lost_connection_is_no_fault_of_the_query(judge: Any, url: str) -> Non
     query = "SELECT name FROM place"
     assert judge(query, query).status is Status.PASS
     shown(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
-    verdict = judge(query, query)
-    assert verdict.status in (Status.ERROR, Status.PASS)
-    assert [judge(query, query).status for _ in range(12)][-1] is Status.PASS
+    assert judge(query, query).status is Status.PASS

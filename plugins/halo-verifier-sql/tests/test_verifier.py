@@ -1,4 +1,5 @@
 """What the verifier says about queries, and about the data that it judges by."""
+# ruff: noqa: E501 (tables of cases, one a line)
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -3,6 +3,7 @@
 Each is what a model might stumble on while it looks for reward: constants, luck, another statement, a way
 around the comparison, a way out of the database, or more work than anybody would wait for.
 """
+# ruff: noqa: E501 (tables of cases, one a line)
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from halo_verifier_sql.worker import Caps, Contents, Description, Found, insert_
 
 _KEPT = 8
 """Sets of databases that a process keeps. Each database takes some megabytes."""
-_CONFIG = {
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": "1",
     "memory_limit": "256MB",
     "max_temp_directory_size": "0KB",

@@ -49,10 +49,17 @@ def mutants(query: str, dialect: str) -> list[str]:
             changed = next(turn, None)
             if changed is None:
                 turns.remove(turn)
-            else:
-                found[changed.sql(dialect=DIALECTS[dialect], comments=False)] = None
-    found.pop(tree.sql(dialect=DIALECTS[dialect], comments=False), None)
+            elif text := _written(changed, dialect):
+                found[text] = None
+    found.pop(_written(tree, dialect), None)
     return list(found)
+
+
+def _written(tree: exp.Expr, dialect: str) -> str:
+    try:
+        return tree.sql(dialect=DIALECTS[dialect], comments=False)
+    except Exception:  # of a tree that no parser made; a mutant less is no loss
+        return ""
 
 
 def constants(query: str, dialect: str) -> dict[str, list[object]]:
@@ -203,6 +210,8 @@ def _orders(tree: exp.Expr) -> Iterator[exp.Expr]:
         return True
 
     def drop(node: exp.Expr) -> bool:
+        if not isinstance(node.parent, exp.Query):
+            return False
         node.pop()
         return True
 

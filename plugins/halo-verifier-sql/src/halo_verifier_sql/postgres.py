@@ -28,6 +28,8 @@ from halo_verifier_sql.worker import Caps, Contents, Description, Found, insert_
 
 _TEXTS = frozenset({18, 19, 25, 1042, 1043})
 """Object identifiers of the types whose values are plain texts."""
+_FIRST_OWN = 16384
+"""From here on object identifiers are not the same on all databases: types of the prompt's own."""
 _STABLE = frozenset(
     """
     age array_to_json array_to_string concat concat_ws date_part date_trunc extract format json_agg jsonb_agg
@@ -124,25 +126,36 @@ class PostgresEngine(Engine):
 
     @contextmanager
     def _connection(self) -> Iterator[psycopg.Connection[Any]]:
-        with self._lock:
-            connection = self._idle.pop() if self._idle else None
+        connection = self._take()
         try:
-            connection = connection or self._connect()
             yield connection
         except psycopg.Error as error:
-            if connection:
-                connection.close()
+            connection.close()
             raise VerifierError(f"PostgreSQL: {_first_line(error)}") from error
         except BaseException:
-            if connection:
-                connection.close()
+            connection.close()
             raise
         with self._lock:
             self._idle.append(connection)
 
+    def _take(self) -> psycopg.Connection[Any]:
+        """Return a connection that works: the server may have been restarted since the last call."""
+        while True:
+            with self._lock:
+                if not self._idle:
+                    break
+                connection = self._idle.pop()
+            with suppress(psycopg.Error):
+                connection.execute("SELECT 1")
+                return connection
+            connection.close()
+        return self._connect()
+
     def _connect(self) -> psycopg.Connection[Any]:
         try:
-            connection = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+            connection = psycopg.connect(
+                self._url, autocommit=True, connect_timeout=10, prepare_threshold=None
+            )
         except psycopg.Error as error:
             hint = "say where the server is: --verifier-opt url=postgresql://user@host/database"
             raise PluginError(f"no PostgreSQL server: {_first_line(error)}", hint=hint) from error
@@ -317,7 +330,7 @@ def _insert(table: str, columns: Sequence[str] | None, width: int) -> parts.Comp
 
 def _cell(value: Any, kind: int) -> Any:
     if type(value) is str and kind not in _TEXTS:
-        return Other(f"{kind}: {value}")
+        return Other(f"{kind if kind < _FIRST_OWN else 'own'}: {value}")
     return cells.plain(value)
 
 

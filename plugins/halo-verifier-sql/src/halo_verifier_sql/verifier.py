@@ -50,21 +50,21 @@ class SQL(Verifier):
     """The engine that queries are written for and run on."""
     url: str = ""
     """PostgreSQL server to run on: postgresql://user@host/database. Leave its password to PGPASSWORD or ~/.pgpass."""
-    copies: int = Field(3, ge=2, le=8)
+    copies: int = Field(default=3, ge=2, le=8)
     """Perturbed copies of the database that a query is run on besides the given one."""
-    rtol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    rtol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Relative tolerance for floats; 0 with `atol` 0: they must be identical."""
-    atol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    atol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Absolute tolerance for floats."""
-    cpu_seconds: float = Field(2.0, gt=0.0)
+    cpu_seconds: float = Field(default=2.0, gt=0.0)
     """CPU time that a query may use, on all databases together. On PostgreSQL wall time, on each."""
-    memory_mib: int = Field(1024, ge=256)
+    memory_mib: int = Field(default=1024, ge=256)
     """Memory of the process that queries run in, in MiB."""
-    steps: int = Field(50_000_000, gt=0)
+    steps: int = Field(default=50_000_000, gt=0)
     """Instructions of SQLite's virtual machine that a query may use on one database."""
-    max_rows: int = Field(10_000, gt=0)
+    max_rows: int = Field(default=10_000, gt=0)
     """Rows that a query may return."""
-    output_kib: int = Field(256, gt=0)
+    output_kib: int = Field(default=256, gt=0)
     """Size of a query's result, in KiB."""
 
     valid_label: ClassVar[str] = "parses"
