@@ -12,15 +12,15 @@ class TestSympy(VerifierContract):
 
     @pytest.fixture
     def prompt(self) -> Prompt:
-        return Prompt("double", "What is sin 2x?", reference={"answer": r"\sin 2x"})
+        return Prompt("double", "What squared is 3 + 2 sqrt 2?", reference={"answer": r"1+\sqrt2"})
 
     @pytest.fixture
     def good(self) -> str:
-        return r"By the addition theorem it is \boxed{2\sin x\cos x}."
+        return r"By definition it is \boxed{\sqrt{3+2\sqrt2}}."
 
     @pytest.fixture
     def bad(self) -> str:
-        return r"\boxed{2\sin x}"
+        return r"\boxed{\sqrt{2+2\sqrt3}}"
 
 
 class TestFast(VerifierContract):

@@ -134,12 +134,28 @@ def test_equations_may_be_rescaled(coefficients: tuple[int, int, int], factor: F
     ("one", "two"),
     [
         (r"\sqrt{x^2}", "x"), (r"\sqrt{x}\sqrt{y}", r"\sqrt{xy}"), (r"\ln x^2", r"2\ln x"), (r"(x^2)^{1/2}", "x"),
-        (r"\sin^2 x+\cos^2 x", "1"), (r"\sqrt{3+2\sqrt2}", r"1+\sqrt2"), ("e", r"\pi"), (r"\ln(xy)", r"\ln x+\ln y"),
+        (r"\arctan x", r"-\arctan(-x)"), (r"\sqrt{3+2\sqrt2}", r"1+\sqrt2"), ("e", r"\pi"),
+        (r"\ln(xy)", r"\ln x+\ln y"),
         ("|x|", "x"), (r"\arcsin(\sin x)", "x"), (r"(-1)^{2n}", "1"), ("(x^a)^b", "x^{ab}"),
     ],
 )  # fmt: skip
 def test_leaves_open_what_it_does_not_know(one: str, two: str) -> None:
     assert settled(one, two) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        (r"\sin^2 x+\cos^2 x", "1"), (r"\sin 3x", r"3\sin x-4\sin^3 x"), (r"\cosh^2 x-\sinh^2 x", "1"),
+        (r"\tan(x+y)", r"\frac{\tan x+\tan y}{1-\tan x\tan y}"), (r"\cos(x-\pi)", r"-\cos x"),
+        (r"\sin(i x)", r"i\sinh x"), (r"e^{ix}", r"\cos x+i\sin x"),
+        (r"\sin x\cos y", r"\frac{\sin(x+y)+\sin(x-y)}{2}"),
+        (r"\sin\frac{x}{y}\cdot 2\cos\frac{x}{y}", r"\sin\frac{2x}{y}"), (r"\cot x\tan x", "1"),
+        (r"\sin 300^\circ", r"-\frac{\sqrt3}{2}"),
+    ],
+)  # fmt: skip
+def test_proves_what_follows_from_euler(one: str, two: str) -> None:
+    assert settled(one, two) is True
 
 
 @pytest.mark.parametrize(

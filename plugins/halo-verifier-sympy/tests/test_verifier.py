@@ -12,7 +12,7 @@ from halo_verifier_sympy import Sympy
 
 Check = Callable[..., Verdict]
 
-HARD = r"\cos\frac{\pi}{17}+\cos\frac{2\pi}{17}+\cos\frac{3\pi}{17}+\cos\frac{4\pi}{17}+\sqrt{2+\sqrt{3}}"
+HARD = r"\sqrt{2+\sqrt{3}}+\sqrt[3]{5+\sqrt{7}}+\sqrt[5]{11+\sqrt[3]{13}}"
 
 
 @pytest.mark.parametrize(
@@ -36,16 +36,18 @@ def test_rungs(judge: Check, text: str, stage: Stage) -> None:
 
 def test_only_the_slow_path_needs_the_sandbox(check: Check) -> None:
     assert check("x^2-1", "(x-1)(x+1)").sandbox == "none"
+    assert check("1", r"\sin^2 x+\cos^2 x").sandbox == "none"
     assert check("x^2-1", "(x-1)(x+2)").sandbox == "none"
-    assert check("1", r"\sin^2 x+\cos^2 x").sandbox in ("strong", "standard")
-    assert check("2", r"\sin^2 x+\cos^2 x").sandbox in ("strong", "standard")
+    assert check("1", r"\sqrt{3+2\sqrt2}-\sqrt2").sandbox in ("strong", "standard")
+    assert check("2", r"\sqrt{3+2\sqrt2}-\sqrt2").sandbox in ("strong", "standard")
 
 
 def test_a_comparison_ends_with_its_budget_and_the_next_goes_on(check: Check) -> None:
-    verdict = check(HARD, rf"2 \cdot ({HARD})/2 + (\sin x)^2 + (\cos x)^2 - 1", {"cpu_seconds": 0.05})
+    other = HARD.replace(r"\sqrt{2+\sqrt{3}}", r"\frac{\sqrt{6}+\sqrt{2}+10^{-40}}{2}")
+    verdict = check(HARD, other, {"cpu_seconds": 0.1})
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
     assert "cpu limit" in verdict.detail
-    assert check(r"\sin 2x", r"2\sin x\cos x", {"cpu_seconds": 2.0}).status is Status.PASS
+    assert check(r"1+\sqrt2", r"\sqrt{3+2\sqrt2}", {"cpu_seconds": 0.5}).status is Status.PASS
 
 
 def test_what_it_cannot_prove_it_does_not_pay(check: Check) -> None:
@@ -165,7 +167,7 @@ def test_many_threads_share_few_processes(check: Check) -> None:
     found: list[Status] = []
 
     def run(n: int) -> None:
-        found.append(check(r"\sin 2x", rf"2\sin x\cos x + {n} - {n}").status)
+        found.append(check(rf"(1+\sqrt2)\sin x + {n}", rf"\sin x\cdot\sqrt{{3+2\sqrt2}} + {n}").status)
 
     threads = [threading.Thread(target=run, args=(n,)) for n in range(16)]
     for thread in threads:

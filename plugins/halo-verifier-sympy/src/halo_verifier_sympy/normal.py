@@ -1,7 +1,8 @@
 """The fast path: normal forms of expressions, by exact arithmetic alone, with neither sympy nor floats.
 
-Rational functions of variables, radicals, i, pi and e are decided either way. Where other functions occur, equal
-normal forms still prove equality; different ones prove nothing, and the question goes on to sympy. Symbols stand
+Rational functions of variables, radicals, i, pi and e are decided either way. Sines and the like are sums of
+exponentials, so that their identities are identities of polynomials. Where functions occur, equal normal forms
+prove equality; different ones prove nothing, and the question goes on to sympy. Symbols stand
 for complex numbers, roots are principal: nothing is assumed that the task did not say.
 """
 
@@ -18,8 +19,13 @@ from halo_verifier_sympy.tree import OPEN_FORMS, Refused, Tree
 _MAX_POWER = 32
 """Powers of sums up to which they are multiplied out."""
 _MAX_FACTORIAL = 400
-_ENTIRE = frozenset({"sin", "cos", "sinh", "cosh", "abs"})
+_ENTIRE = frozenset({"abs", "floor", "ceil", "re", "im"})
 """Functions with a value everywhere."""
+_WAVES = frozenset({"sin", "cos", "sinh", "cosh"})
+_QUOTIENTS = {
+    "tan": ("sin", "cos"), "cot": ("cos", "sin"), "sec": ("", "cos"), "csc": ("", "sin"),
+    "tanh": ("sinh", "cosh"), "coth": ("cosh", "sinh"), "sech": ("", "cosh"), "csch": ("", "sinh"),
+}  # fmt: skip
 _HALF = Fraction(1, 2)
 _ONE: Poly = {(): Fraction(1)}
 
@@ -188,21 +194,27 @@ class Normal:
         return Ratio(result, _ONE)
 
     def _exponential(self, exponent: Ratio) -> Ratio:
-        if exponent.below != _ONE:
-            return self._atom("exp", self._key(exponent))
+        """Return e^(c m + d n + k) as (e^m)^c (e^n)^d e^k."""
         result = _ONE
         for product, coefficient in exponent.above.items():
-            if not product:
-                result = self._times(result, poly.single("#e", coefficient))
-            elif tuple(name for name, _ in product) == ("#i", "#pi") and product[1][1] == 1:
-                sine, cosine = _sine(coefficient), _sine(coefficient + _HALF)
-                if sine is None or cosine is None:
-                    raise Unsettled
-                result = self._times(result, poly.add(cosine, self._times(sine, poly.single("#i"))))
+            names = tuple(name for name, _ in product)
+            if not product and exponent.below == _ONE:
+                power = poly.single("#e", coefficient)
+            elif names == ("#i", "#pi") and product[1][1] == 1 and exponent.below == _ONE:
+                power = self._on_circle(coefficient)
             else:
-                name = self._named(f"@exp({poly.key({product: Fraction(1)})})")
-                result = self._times(result, poly.single(name, coefficient))
+                kind = "exp" if any(name[0] not in "#@" for name in names) else "number"
+                term = f"{poly.key({product: Fraction(1)})}/{poly.key(exponent.below)}"
+                power = poly.single(self._named(f"@{kind}({term})"), coefficient)
+            result = self._times(result, power)
         return Ratio(result, _ONE)
+
+    def _on_circle(self, turn: Fraction) -> Poly:
+        """Return e^(i pi turn)."""
+        sine, cosine = _sine(turn), _sine(turn + _HALF)
+        if sine is None or cosine is None:
+            return poly.single("@number(circle)", turn % 2)
+        return poly.add(cosine, self._times(sine, poly.single("#i")))
 
     # Functions
 
@@ -217,17 +229,32 @@ class Normal:
             return Ratio(found, _ONE)
         if name == "exp":
             return self._exponential(forms[0])
-        if name in ("sin", "cos", "tan") and (turn := _multiple_of_pi(forms[0])) is not None:
-            sine, cosine = _sine(turn), _sine(turn + _HALF)
-            if sine is not None and cosine is not None:
-                return self._quotient(Ratio(sine, _ONE), Ratio(cosine, _ONE)) if name == "tan" else Ratio(
-                    sine if name == "sin" else cosine, _ONE
-                )  # fmt: skip
+        if name in _QUOTIENTS:
+            above, below = _QUOTIENTS[name]
+            return self._quotient(self._wave(above, forms[0]), self._wave(below, forms[0]))
+        if name in _WAVES:
+            return self._wave(name, forms[0])
         if name == "ln" and len(forms[0].above) == 1 and forms[0].below == _ONE:
             ((product, factor),) = forms[0].above.items()
             if factor == 1 and len(product) == 1 and product[0][0] == "#e":
                 return Ratio(poly.constant(product[0][1]), _ONE)
         return self._atom(name, ";".join(map(self._key, forms)))
+
+    def _wave(self, name: str, form: Ratio) -> Ratio:
+        """Return a sine or cosine, circular or hyperbolic, by Euler's formula."""
+        if not name:
+            return _ratio(1)
+        factor = Fraction(1, 2)
+        unit = poly.single("#i") if name in ("sin", "cos") else _ONE
+        plus, minus = (
+            self._exponential(
+                Ratio(self._times(form.above, {p: sign * c for p, c in unit.items()}), form.below)
+            ).above
+            for sign in (1, -1)
+        )
+        result = poly.add(plus, minus, 1 if name.startswith("cos") else -1)
+        scale = poly.single("#i", 1, -factor) if name == "sin" else poly.constant(factor)
+        return Ratio(self._times(result, scale), _ONE)
 
     def _atom(self, name: str, argument: str) -> Ratio:
         generator = self._named(f"@{name}({argument})")
@@ -269,15 +296,6 @@ def _prime_powers(value: Fraction, exponent: Fraction) -> dict[str, Fraction]:
     return powers | {
         f"#{prime}": -count * exponent for prime, count in poly.factored(value.denominator).items()
     }
-
-
-def _multiple_of_pi(form: Ratio) -> Fraction | None:
-    """Return q when `form` is q times pi."""
-    if not form.above:
-        return Fraction(0)
-    if form.below == _ONE and set(form.above) == {(("#pi", Fraction(1)),)}:
-        return next(iter(form.above.values()))
-    return None
 
 
 def _sine(turn: Fraction) -> Poly | None:

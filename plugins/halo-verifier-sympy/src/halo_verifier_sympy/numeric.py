@@ -84,17 +84,18 @@ def _needs_reals(tree: Tree) -> bool:
 
 
 def _places(names: frozenset[str], point: int, real: bool, assume: str, digits: int) -> dict[str, Any]:
+    """Return values of variables, on both sides of the branches of roots and logarithms."""
     with mpmath.workdps(digits):
-        return {name: _place(n + point * len(names), real, assume) for n, name in enumerate(sorted(names))}
-
-
-def _place(index: int, real: bool, assume: str) -> Any:
-    size = mpmath.mpf(_STEPS[index % len(_STEPS)]) + mpmath.mpf(index // len(_STEPS)) / 7
-    if assume == "positive":
-        return size
-    if real:
-        return size if index % 2 else -size
-    return mpmath.mpc(size, mpmath.mpf(_STEPS[(index + 1) % len(_STEPS)]) / (1 if index % 2 else -2))
+        found = {}
+        for number, name in enumerate(sorted(names)):
+            index = number + point * len(names)
+            size = mpmath.mpf(_STEPS[index % len(_STEPS)]) + mpmath.mpf(index // len(_STEPS)) / 7
+            sign = (1, -1, (-1) ** number)[point]
+            side = mpmath.mpf(_STEPS[(index + 1) % len(_STEPS)]) / 3
+            found[name] = (
+                size if assume == "positive" else sign * size if real else mpmath.mpc(sign * size, side)
+            )
+        return found
 
 
 class _Evaluation:

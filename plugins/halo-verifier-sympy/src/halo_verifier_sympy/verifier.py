@@ -139,8 +139,8 @@ class Sympy(Verifier):
             )
 
     def preflight(self) -> None:
-        """Raise a `HaloError` unless the confined process can be started and knows that sin^2 + cos^2 is 1."""
-        detail = self._compare("1", {"answer": r"\sin^2 x+\cos^2 x"}, _Clock())
+        """Raise a `HaloError` unless the confined process can be started and finds two roots equal."""
+        detail = self._compare(r"\sqrt{3+2\sqrt{2}}", {"answer": r"1+\sqrt{2}"}, _Clock())
         if detail:
             raise SandboxError(f"sympy does not work in the sandbox: {detail}")
 
