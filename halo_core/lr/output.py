@@ -57,7 +57,7 @@ def side_by_side(schedules: Sequence[Schedule], course: Course, yardstick: Sched
         ("", "cycle", *map(str, numbers), "sum", "relative"),
         ("", "passed before", *(_passed(course, number) for number in numbers), "", ""),
         *_kl_row(course, numbers),
-        ("", "steps", *(f"{s:.4g}" for s in schedules[0].steps), f"{sum(schedules[0].steps):.4g}", ""),
+        *_step_rows(course, schedules[0].steps),
     ]
     for mark, each in zip(marks(schedules), schedules, strict=True):
         rates = (f"{rate:.2e}" for rate in each.rates)
@@ -241,6 +241,15 @@ def _passed(course: Course, cycle: int) -> str:
     before, now = course.reports[cycle - 1].heldout, course.reports[cycle].rates
     rates = before or now
     return f"{rates.passed:.1%}" if rates else "?"
+
+
+def _step_rows(course: Course, at_peak: Sequence[float]) -> list[tuple[str, ...]]:
+    """Return the optimizer steps and, where a schedule within the cycle makes them fewer, what they are worth."""
+    taken = [report.train.steps if report.train else 0 for report in course.reports[1:]][: len(at_peak)]
+    rows = [("", "steps", *map(str, taken), str(sum(taken)), "")]
+    if any(abs(worth - steps) > 1e-6 * steps for worth, steps in zip(at_peak, taken, strict=True)):
+        rows.append(("", "worth at peak", *(f"{s:.4g}" for s in at_peak), f"{sum(at_peak):.4g}", ""))
+    return rows
 
 
 def _kl_row(course: Course, cycles: Sequence[int]) -> list[tuple[str, ...]]:

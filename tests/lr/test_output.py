@@ -66,6 +66,21 @@ def test_what_the_model_was_moved_by_is_shown_where_it_was_measured(course: Cour
     assert "KL" not in side_by_side([found], course, found)
 
 
+def test_a_schedule_within_the_cycle_makes_steps_worth_less(course: Course) -> None:
+    def halved(report: CycleReport) -> CycleReport:
+        return (
+            replace(report, train=replace(report.train, lr_sum=report.train.lr_sum / 2))
+            if report.train
+            else report
+        )
+
+    found = constant(5e-5, Course(tuple(map(halved, course.reports)), "recorded"))
+    rows = [line.split() for line in side_by_side([found], course, found).splitlines()]
+    assert rows[2] == ["steps", *["16"] * 4, "64"]
+    assert rows[3] == ["worth", "at", "peak", *["8"] * 4, "32"]
+    assert "worth" not in side_by_side([constant(5e-5, course)], course, found)
+
+
 def test_the_chart_has_each_rate_at_its_height(schedules: list[Schedule]) -> None:
     lines = chart(schedules).splitlines()
     assert lines[0] == "5.00e-05 |  *  a  a  a"
