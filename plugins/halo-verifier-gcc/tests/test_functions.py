@@ -116,7 +116,7 @@ def test_several_functions_and_methods(check: Any) -> None:
         ({"harness": "int main(void) { return 0; }"}, "does not call add"),
         ({"harness": "int add(int, int);\nint mul(int);\nint main(void) { return add(1, mul(2)); }"},
          "does not link: .*mul"),
-        ({"harness": "#include <iostream>\nint f(int);\nint fabrication(int);\nint main() { return f(fabrication(2)); }",
+        ({"harness": "#include <map>\nint f(int);\nint fabrication(int);\nint main() { return f(fabrication(2)); }",
           "symbols": ["f"]}, "does not link: .*fabrication"),
         ({"symbols": []}, "need each other"),
         ({"symbols": ["(!)"]}, "names no function"),
