@@ -1,6 +1,5 @@
 """Results as typed multisets."""
 
-
 import math
 from decimal import Decimal
 from typing import Any

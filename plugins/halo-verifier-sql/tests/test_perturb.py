@@ -1,6 +1,5 @@
 """Copies with other contents."""
 
-
 import random
 
 from halo_verifier_sql import SQL

@@ -74,10 +74,11 @@ def difference(gold: Gold, columns: Sequence[str], text: str, tolerance: Toleran
         return f"expected {_many(gold.count, 'row')}, got {len(rows)}"
     start = 0
     for group in gold.groups:
-        actual = rows[start : start + group.count]
+        actual = [cells.encode(row) for row in rows[start : start + group.count]]
         start += group.count
-        if not _fits(actual, group, tolerance):
-            return _shown(actual, group)
+        surplus, missing = _unmatched(actual, group)
+        if surplus and not (tolerance and _matched(_decoded(surplus), _decoded(missing), tolerance)):
+            return f"expected a row {missing[0][:160]}, got {surplus[0][:160]}"
     return ""
 
 
@@ -88,17 +89,19 @@ def _places(wanted: Sequence[str], found: Sequence[str]) -> list[int] | None:
     return [names.index(name.lower()) for name in wanted]
 
 
-def _fits(rows: list[list[Any]], group: Group, tolerance: Tolerance) -> bool:
-    """Whether `rows`, taken as a multiset, are all or, where a LIMIT cuts, some of the group's."""
-    extra = Counter(cells.encode(row) for row in rows)
-    extra.subtract(Counter(group.rows))
-    if all(count <= 0 for count in extra.values()):
-        return True
-    if not tolerance:
-        return False
-    missing = [cells.decode(f"[{row}]")[0] for row, count in extra.items() for _ in range(-count)]
-    surplus = [cells.decode(f"[{row}]")[0] for row, count in extra.items() for _ in range(count)]
-    return _matched(surplus, missing, tolerance)
+def _unmatched(rows: list[str], group: Group) -> tuple[list[str], list[str]]:
+    """Return the rows that have no place in the group, taken as a multiset, and the group's that have not come."""
+    missing, surplus = Counter(group.rows), []
+    for row in rows:
+        if missing[row] > 0:
+            missing[row] -= 1
+        else:
+            surplus.append(row)
+    return surplus, [*missing.elements()] if surplus else []
+
+
+def _decoded(rows: list[str]) -> list[list[Any]]:
+    return cells.decode(f"[{','.join(rows)}]")
 
 
 def _matched(rows: list[list[Any]], candidates: list[list[Any]], tolerance: Tolerance) -> bool:
@@ -141,11 +144,3 @@ def _close(actual: float, expected: float, tolerance: Tolerance) -> bool:
 
 def _many(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _shown(rows: list[list[Any]], group: Group) -> str:
-    """Show the first row that has no place, and the first that has not come."""
-    texts = [cells.encode(row) for row in rows]
-    surplus = next(iter((Counter(texts) - Counter(group.rows)).elements()), "")
-    missing = next(iter((Counter(group.rows) - Counter(texts)).elements()), "")
-    return f"expected a row {missing[:160]}, got {surplus[:160]}"

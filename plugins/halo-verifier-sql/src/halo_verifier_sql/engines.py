@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from halo_core import sandbox
@@ -69,7 +69,9 @@ class ServiceEngine(Engine):
     ) -> Batch:
         """Run queries; see `Engine.run`."""
         service = self._loader if loading else self._service
-        reply = service.call(key, list(queries), astuple(caps), answer=lambda _: list(databases))
+        reply = service.call(
+            key, list(queries), (caps.steps, caps.rows, caps.bytes), answer=lambda _: list(databases)
+        )
         if reply.error and loading:
             raise VerifierError(reply.message)
         found: Any = reply.value if reply.ok else ()
