@@ -266,6 +266,16 @@ def test_tolerance(check: Any) -> None:
     assert check(code, tests=third, rtol=1e-3).stage is Stage.CORRECT
 
 
+def test_every_repeat_must_pass(check: Any) -> None:
+    code = """#include <stdio.h>
+    int main(void) { FILE *f = fopen("/dev/urandom", "r"); puts(getc(f) % 2 ? "7" : "8"); return 0; }"""
+    assert check(code, tests=[{"stdout": "7"}], repeats=30).stage is Stage.WRONG
+    once, often = check(RIGHT), check(RIGHT, repeats=30)
+    assert often.stage is Stage.CORRECT
+    assert often.wall_seconds > once.wall_seconds
+    assert len(often.detail.splitlines()) == 4
+
+
 # Hostile programs
 
 

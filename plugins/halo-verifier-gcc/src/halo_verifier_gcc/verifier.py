@@ -64,6 +64,9 @@ class GCC(Verifier):
     """Relative tolerance for numbers in the output; 0 with `atol` 0: tokens must be identical."""
     atol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
     """Absolute tolerance for numbers in the output."""
+    repeats: int = Field(1, ge=1, le=100)
+    """Times that each test is run; all must pass. Twice tells programs that are right by luck from those that
+    are right: ones that go by the clock, or by memory that was never set."""
     cpu_seconds: float = Field(1.0, gt=0.0)
     """CPU time that the program may use for one test."""
     memory_mib: int = Field(256, gt=0)
@@ -194,7 +197,7 @@ class GCC(Verifier):
             memory_bytes=self.memory_mib * _MIB,
             stdout_bytes=self.output_kib * 1024,
         )
-        return Runner(limits, self.rtol, self.atol)
+        return Runner(limits, self.rtol, self.atol, self.repeats)
 
     def _maker(self) -> Maker:
         return Maker(self._builder(), self._runner(), None if self.language == "auto" else self.language)
