@@ -106,7 +106,7 @@ def fitted(
     except DivergedError:
         if not retries:
             raise
-        run.progress.note(f"cycle {cycle} diverged at {lr:.2g}; again from the same weights at {lr / 10:.2g}")
+        run.say("loop", f"cycle {cycle} diverged at {lr:.2g}; again from the same weights at {lr / 10:.2g}")
         return fitted(run, hooks, cycle, samples, lr / 10, retries - 1)
     if not (stats.steps > 0 and stats.lr_sum > 0 and stats.update_norm > 0):
         raise TrainingError(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """What hooks see of a run in progress. Only `stop` is theirs to call; the rest is to be read."""
+    """What hooks see of a run in progress. Only `stop` and `say` are theirs to call; the rest is to be read."""
 
     def __init__(
         self,
@@ -71,6 +71,11 @@ class Run:
     def roll_back(self, cycle: int) -> None:
         """Have the next cycle go on from the weights of `cycle`, whatever the configuration says; 0: none."""
         self._rolled_back = cycle
+
+    def say(self, who: str, text: str) -> None:
+        """Tell the user a line, and keep it for the report."""
+        self.progress.note(f"{who:<9}{text}")
+        self.ledger.note(who, text)
 
     def interrupt(self) -> None:
         """Ask the run to end at the next safe point; `check_interrupt` raises there."""

@@ -117,10 +117,15 @@ class Answer:
 def halo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., Answer]:
-    """Call the command line in this process, in an empty directory, with a model of one weight."""
+    """Call the command line in this process, in an empty directory, with a model of one weight.
+
+    The report is not drawn after each cycle, which would take longer than everything else.
+    """
+    from halo_core.builtin.report import ReportFile
     from halo_core.cli import main
     from halo_core.testing import FakeActor
 
+    monkeypatch.setattr(ReportFile, "_write", lambda self, run: None)
     monkeypatch.setattr("halo_core.actor.Actor", lambda config: FakeActor())
     here = tmp_path / "here"
     here.mkdir(exist_ok=True)

@@ -95,7 +95,7 @@ class Gate:
             run.stop(f"no significant improvement in {self.patience} cycles; the best is cycle {champion}")
             said.append(run.stop_reason)
         if said and not quiet:
-            run.progress.note(f"gate     {'; '.join(said)}")
+            run.say("gate", "; ".join(said))
 
     def _stagnates(self, run: Run, history: Sequence[CycleReport], champion: int) -> bool:
         earlier = history[: -self.patience]

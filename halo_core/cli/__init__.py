@@ -13,13 +13,20 @@ from typing import Annotated
 import typer
 
 from halo_core.cli.audit import audit
+from halo_core.cli.compare import compare
 from halo_core.cli.configs import config_app
 from halo_core.cli.diagnose import diagnose
+from halo_core.cli.diff import diff
 from halo_core.cli.doctor import doctor
+from halo_core.cli.export import export
 from halo_core.cli.generate import generate
 from halo_core.cli.lr import lr_app
 from halo_core.cli.plugins import plugins_app
+from halo_core.cli.report import report
+from halo_core.cli.reverify import reselect, reverify
 from halo_core.cli.run import resume, run
+from halo_core.cli.runs import runs
+from halo_core.cli.samples import samples
 from halo_core.cli.sft import sft
 from halo_core.cli.verify import verify
 from halo_core.errors import HaloError
@@ -39,6 +46,14 @@ app.command()(sft)
 app.command()(audit)
 app.command()(verify)
 app.command()(diagnose)
+app.command()(runs)
+app.command()(report)
+app.command()(samples)
+app.command()(export)
+app.command()(compare)
+app.command()(diff)
+app.command()(reverify)
+app.command()(reselect)
 app.command()(doctor)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(config_app, name="config")

@@ -58,18 +58,15 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or killed."""
     from halo_core.assemble import Plan
-    from halo_core.errors import RunError
-    from halo_core.ledger import Ledger
+    from halo_core.ledger import open_run
 
-    ledger = Ledger(directory)
-    if not ledger.exists:
-        raise RunError(f"{directory} holds no run", hint="name the directory that halo run printed")
-    _run(Plan.from_raw(ledger.config()), directory, quiet=quiet, as_json=as_json, changed=changed)
+    _run(Plan.from_raw(open_run(directory).config()), directory, quiet=quiet, as_json=as_json, changed=changed)
 
 
 def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, changed: bool = False) -> None:
     from halo_core import sandbox
     from halo_core.builtin.console import ConsoleReport, JSONReport
+    from halo_core.builtin.report import ReportFile
     from halo_core.ledger import Ledger
     from halo_core.loop import run_cycles
 
@@ -83,6 +80,7 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, changed: bo
         if held:
             report.note(held.describe().replace(": ", "  ", 1))
         hooks.register(report, name="console")
+        hooks.register(ReportFile(), name="report")
         with _interruptible(run), closing(run.ledger):
             run_cycles(run, hooks)
 

@@ -12,6 +12,19 @@ Completions are addressed by what they follow from (the round's recipe, prompt a
 they depend on (prompt, text, the verifier's fingerprint).
 """
 
+from pathlib import Path
+
+from halo_core.errors import RunError
 from halo_core.ledger.ledger import Ledger
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "open_run"]
+
+
+def open_run(directory: Path) -> Ledger:
+    """Return the ledger of the run in `directory`. Raises a `RunError` when there is none."""
+    ledger = Ledger(directory)
+    if not ledger.exists:
+        raise RunError(
+            f"{directory} holds no run", hint="name the directory that halo run printed; halo runs lists them"
+        )
+    return ledger

@@ -120,13 +120,20 @@ def _said(verdict: Verdict) -> tuple[Any, ...]:
     return v.status, v.stage, v.score, v.warnings, v.detail, v.sandbox, v.integrity
 
 
-def read_sample(row: Sequence[Any], prompt: Prompt, context: tuple[int, ...]) -> Sample:
-    """Read a sample from number, text, tokens, finish, logprob, the columns of `VERDICT`, reward and weight."""
-    number, text, tokens, finish, logprob, *verdict = row[:14]
+def read_sample(
+    row: Sequence[Any],
+    prompt: Prompt,
+    context: tuple[int, ...],
+    *,
+    reward: float | None = None,
+    weight: float = 1.0,
+) -> Sample:
+    """Read a sample from number, text, tokens, finish, logprob and the columns of `VERDICT`."""
+    number, text, tokens, finish, logprob, *verdict = row
     completion = Completion(
         prompt.id, number, unpack_text(text), context, unpack_tokens(tokens), finish, logprob
     )
-    return Sample(prompt, completion, read_verdict(verdict))
+    return Sample(prompt, completion, read_verdict(verdict), reward, weight)
 
 
 def report_text(report: CycleReport) -> str:

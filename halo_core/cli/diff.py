@@ -1,0 +1,30 @@
+"""`halo diff`: whether two runs are identical, and where they part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def diff(
+    one: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run directory.")],
+    other: Annotated[Path, typer.Argument(metavar="RUN_B", help="Another.")],
+) -> None:
+    """Say whether two runs are identical, and where they part. Measured times are left out.
+
+    Exits with 1 when they are not.
+    """
+    from halo_core.ledger import open_run
+    from halo_core.ledger.compare import compare
+
+    parts = compare(open_run(one), open_run(other))
+    for part in parts:
+        state = "same" if part.same else f"{part.differing} differ"
+        typer.echo(f"{part.name:<14}{part.rows:>9}  {state:<16}{part.first}".rstrip())
+    if all(part.same for part in parts):
+        typer.echo("identical")
+        return
+    typer.echo(f"not identical: they part in {next(part.name for part in parts if not part.same)}")
+    raise typer.Exit(1)

@@ -1,0 +1,21 @@
+"""`halo report`: the report of a run, written again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here; default: report.html in the run.")
+    ] = None,
+) -> None:
+    """Write a run's report: one HTML file that needs no network. `halo run` does so after every cycle."""
+    from halo_core.ledger import open_run
+    from halo_core.report import write_report
+
+    typer.echo(f"wrote {write_report(open_run(directory), output)}")

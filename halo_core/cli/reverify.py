@@ -1,0 +1,129 @@
+"""`halo reverify` and `halo reselect`: other verifiers, rewards and selectors on what a run sampled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Directory = Annotated[Path, typer.Argument(help="A run directory.")]
+Options = list[str] | None
+
+
+def reverify(
+    directory: Directory,
+    verifier: Annotated[
+        Options,
+        typer.Option("--verifier", "-v", help="What judges; default: the run's own, as they are now."),
+    ] = None,
+    verifier_opt: Annotated[
+        Options, typer.Option("--verifier-opt", "-V", help="Option of the verifier.", metavar="KEY=VALUE")
+    ] = None,
+    sandbox: Annotated[
+        str | None, typer.Option(help="auto, strong, standard, weak or none; default: as the run's.")
+    ] = None,
+) -> None:
+    """Judge a run's completions again where the verifier, its options or its tools have changed.
+
+    No model is needed. Verdicts are kept by text, prompt and the verifier's fingerprint: what is known is not
+    judged again, and the verdicts that the run trained by stay as they were.
+    """
+    from halo_core import judges as judging
+    from halo_core.builtin.console import ConsoleReport
+    from halo_core.config import assign, normalise, read_config
+    from halo_core.judges import Judges
+    from halo_core.ledger import open_run
+    from halo_core.ledger.again import rejudge
+
+    ledger = open_run(directory)
+    raw = normalise(ledger.config())
+    if verifier:
+        assign(raw, "verifier", verifier)
+    _assign(raw, "verifier", verifier_opt, "-V")
+    if sandbox:
+        raw["sandbox"] = sandbox
+    config = read_config(raw)
+    judges = Judges.load(config.verifier)
+
+    def pool() -> Any:  # only when there is something to judge is the sandbox started
+        judges.preflight(config.sandbox)
+        return judging.pool(config.workers)
+
+    with ledger.locked():
+        done = rejudge(ledger, judges, pool, ConsoleReport())
+    typer.echo(f"{done.kept} completions judged alike before, {done.known} known from an earlier reverify")
+    typer.echo(f"{done.judged} judged now; the verifier was asked {done.asked} times, equal texts once")
+    for (before, after), count in done.changes.most_common():
+        typer.echo(f"  {before:>12} > {after:<12} {count}")
+    if done.judged + done.known and not done.changes:
+        typer.echo("no verdict changed")
+
+
+def reselect(
+    directory: Directory,
+    selector: Annotated[
+        str | None, typer.Option(help="What chooses the samples; default: the run's.")
+    ] = None,
+    reward: Annotated[str | None, typer.Option(help="What pays; default: the run's.")] = None,
+    selector_opt: Annotated[
+        Options, typer.Option("--selector-opt", "-S", help="Option of the selector.", metavar="KEY=VALUE")
+    ] = None,
+    reward_opt: Annotated[
+        Options, typer.Option("--reward-opt", "-R", help="Option of the reward.", metavar="KEY=VALUE")
+    ] = None,
+) -> None:
+    """Say what a run would have trained on with another selector or reward: counts, and overlap with what it did.
+
+    No model and no verifier is needed. Later cycles are those that the run sampled, from the weights that its
+    own choice led to. Hook plugins are not asked.
+    """
+    from halo_core.assemble import Plan
+    from halo_core.config import assign, normalise
+    from halo_core.ledger import open_run
+    from halo_core.ledger.again import rechoose
+    from halo_core.lr.output import table
+
+    ledger = open_run(directory)
+    raw = normalise(ledger.config())
+    for key, name, options, flag in (
+        ("selector", selector, selector_opt, "-S"),
+        ("reward", reward, reward_opt, "-R"),
+    ):
+        if name:
+            assign(raw, key, name)
+        _assign(raw, key, options, flag)
+    plan = Plan.from_raw(raw)
+    drivers = plan.drivers
+    found = rechoose(
+        ledger,
+        lambda cycle: (drivers.at("reward", cycle), drivers.at("selector", cycle)),
+        seed=plan.config.seed,
+    )
+    head = (
+        "cycle",
+        "samples",
+        "reward",
+        "chosen then",
+        "chosen now",
+        "shared",
+        "overlap",
+        "prompts then",
+        "now",
+    )
+    rows = [
+        (
+            *(f"{row.cycle}", f"{row.samples}", f"{row.reward_mean:.3f}", f"{row.was}", f"{row.now}"),
+            *(f"{row.both}", f"{row.overlap:.0%}", f"{row.prompts_was}", f"{row.prompts_now}"),
+        )
+        for row in found
+    ]
+    typer.echo(table([head, *rows], left=0))
+
+
+def _assign(raw: dict[str, Any], path: str, options: Options, flag: str) -> None:
+    from halo_core.config import assign
+    from halo_core.options import parse_assignments
+
+    for key, value in parse_assignments(options or (), flag=flag).items():
+        assign(raw, f"{path}.{key}", value)

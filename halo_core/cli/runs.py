@@ -1,0 +1,48 @@
+"""`halo runs`: what runs there are, and what came of each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from halo_core.ledger.summary import Summary
+
+
+def runs(
+    root: Annotated[Path, typer.Argument(help="Directory that holds run directories.")] = Path("runs"),
+) -> None:
+    """List runs, the newest last: status, what they are made of, and the held-out pass rate."""
+    from halo_core.errors import RunError
+    from halo_core.ledger.summary import summaries
+    from halo_core.lr.output import table
+
+    found = summaries(root)
+    if not found:
+        raise RunError(f"no runs in {root}", hint="halo run begins one; or name another directory")
+    head = ("run", "began", "status", "cycles", "verifier", "lr policy", "model", "held-out pass", "points")
+    typer.echo(table([head, *map(_row, found)], left=7))
+
+
+def _row(summary: Summary) -> tuple[str, ...]:
+    began = datetime.fromtimestamp(summary.began).strftime("%Y-%m-%d %H:%M") if summary.began else ""
+    measured = [report.heldout for report in summary.reports if report.heldout]
+    rate = f"{measured[0].passed:.1%} > {measured[-1].passed:.1%}" if measured else ""
+    change = summary.change
+    points = (
+        "" if change is None else f"{100 * change.difference:+.1f}{'' if change.significant else ' n.s.'}"
+    )
+    return (
+        str(summary.directory),
+        began,
+        summary.status,
+        f"{summary.done}/{summary.cycles}" if summary.cycles else "",
+        summary.verifier,
+        summary.lr_policy,
+        summary.model,
+        rate,
+        points,
+    )
