@@ -51,17 +51,19 @@ def too_high(h: History, found: frozenset[Cause]) -> Finding | None:
 
 
 def steps_too_large(h: History) -> Evidence | None:
-    """Return the cycle that moved the model furthest, if that is too far."""
-    if h.kl:
-        cycle, most = max(h.kl.items(), key=lambda pair: pair[1])
+    """Return the cycle since the best that moved the model furthest, if that is too far."""
+    best = h.from_best[0] if h.from_best else 0
+    since = {cycle: kl for cycle, kl in h.kl.items() if cycle > best}
+    if since:
+        cycle, most = max(since.items(), key=lambda pair: pair[1])
         first = next(iter(h.kl.values()))
         limit = min(h.options.kl_high, max(h.options.kl_jump * first, h.options.kl_high / 4))
         if most < limit:
             return None
         text = f"cycle {cycle} moved the model by {most:.2g} nats per token (KL before and after)"
         return Evidence("kl-high", text, (cycle,), (most,), threshold=limit)
-    ratios = h.update_ratios
-    if not ratios or max(ratios.values()) < h.options.update_high:
+    ratios = {cycle: ratio for cycle, ratio in h.update_ratios.items() if cycle > best}
+    if h.kl or not ratios or max(ratios.values()) < h.options.update_high:
         return None
     cycle, most = max(ratios.items(), key=lambda pair: pair[1])
     text = f"cycle {cycle} changed the trained weights by {most:.2g} times their norm"

@@ -1,0 +1,53 @@
+"""Real runs of the gcc demo, made wrong on purpose or not: tests/data/histories says how each was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from halo_core.types import CycleReport
+
+EXPECTED: dict[str, str | None] = {
+    "ordinary": None,
+    "ordinary-seed-1": None,
+    "ordinary-long": None,
+    "one-step": None,
+    "rate-5e-2": "learning-rate-too-high",
+    "rate-2e-2": "learning-rate-too-high",
+    "rate-4e-3": "learning-rate-too-high",
+    "rate-1e-6": "learning-rate-too-low",
+    "rate-1e-5": "learning-rate-too-low",
+    "warmup-2000": "warmup",
+    "tokens-24": "truncation",
+}
+Recorded = Callable[[str], list[CycleReport]]
+Found = Callable[..., list[str]]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_recorded_run_is_named_rightly(name: str, recorded: Recorded, found: Found) -> None:
+    assert next(iter(found(recorded(name))), None) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", [name for name, cause in EXPECTED.items() if cause is None])
+def test_nothing_is_said_after_any_cycle_of_an_ordinary_run(
+    name: str, recorded: Recorded, found: Found
+) -> None:
+    reports = recorded(name)
+    assert not [found(reports[:end]) for end in range(1, len(reports) + 1) if found(reports[:end])]
+
+
+def test_every_history_is_tested() -> None:
+    there = {path.stem for path in (Path(__file__).parents[1] / "data" / "histories").glob("*.json")}
+    assert there == EXPECTED.keys()
+
+
+def test_the_notes_gradient_band_is_there_for_whoever_asks(recorded: Recorded, found: Found) -> None:
+    """Its notice would be too low at a norm of 0.03 and too high at 0.3; the norms of these runs are 0.02 and 0.07."""
+    assert found(recorded("one-step"), legacy_grad_band=True) == ["learning-rate-too-low"]
+    assert not found(recorded("ordinary"), legacy_grad_band=True)
+    assert found(recorded("ordinary"), legacy_grad_band=True, legacy_max_grad_norm=0.05) == [
+        "learning-rate-too-high"
+    ]
