@@ -127,7 +127,7 @@ def _of_domain(domain: Domain) -> Iterator[Query]:
     for condition in sizes:
         yield replace(counted, family="each", each=True, conditions=(condition,))
     for least in (1, 2):
-        yield Query("having", domain, (kind,), each=True, more_than=least)
+        yield Query("each", domain, (kind,), each=True, more_than=least)
     for column, descending in itertools.product(numbers, (False, True)):
         ordered = Query("order", domain, (name,), order=column, descending=descending)
         yield ordered
