@@ -170,6 +170,9 @@ def conclude(sample: Sample, reply: Reply, names: Sequence[str], terms: Terms) -
     )
     unusable = [detail for outcome, detail in sample.results.values() if outcome == asserting.UNUSABLE]
     if sample.setup and sample.setup[0] != asserting.GONE:
+        if sample.calls:
+            stage = Stage.CRASHED if sample.errors else Stage.WRONG
+            return rejected(stage, f"before the first test: {cut(sample.setup[1])}", cost)
         unusable.append(sample.setup[1])
     if reply.error:
         unusable.append(f"{reply.error}: {reply.message}")

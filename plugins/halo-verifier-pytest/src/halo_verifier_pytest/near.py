@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -44,27 +45,33 @@ def _probes(task: Task, terms: Terms) -> Iterator[Call]:
     calls += apart.calls_of(task, terms) if task.kind == "asserts" else []
     calls = calls[: _PROBES // 2]
     yield from calls
-    others = ((name, changed, kwargs) for name, args, kwargs in calls for changed in _changed(args))
+    numbers = _numbers(task.solution)
+    others = ((name, changed, kwargs) for name, args, kwargs in calls for changed in _changed(args, numbers))
     yield from (call for call, _ in zip(others, range(_PROBES - len(calls)), strict=False))
 
 
-def _changed(args: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+def _numbers(program: str) -> list[int]:
+    """Return the small integers that a program mentions: where it is likely to turn from one thing to another."""
+    nodes = (node.value for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Constant))
+    return sorted({value for value in nodes if type(value) is int and abs(value) < 1000})[:8]
+
+
+def _changed(args: tuple[Any, ...], numbers: Sequence[int]) -> Iterator[tuple[Any, ...]]:
     for at, value in enumerate(args):
-        for other in _others(value):
+        for other in _others(value, numbers):
             yield (*args[:at], other, *args[at + 1 :])
 
 
-def _others(value: Any) -> Iterator[Any]:
-    """Yield values of the same type near `value`."""
+def _others(value: Any, numbers: Sequence[int]) -> Iterator[Any]:
+    """Yield values of the same type as `value`, near it or near one of `numbers`."""
     if type(value) is bool:
         yield not value
     elif type(value) in (int, float):
-        yield value + 1
-        yield value - 1
+        yield from (value + 1, value - 1, *(type(value)(number) for number in numbers))
     elif type(value) in (str, list, tuple):
-        yield value[::-1]
-        yield value[1:]
-        yield value + value[:1]
+        yield from (value[::-1], value[1:], value + value[:1])
+        if type(value) is list and value and type(value[0]) is int:
+            yield from ([number, *value[1:]] for number in numbers)
 
 
 def _answers(program: str, task: Task, calls: Sequence[Call], terms: Terms) -> tuple[Answer, ...]:

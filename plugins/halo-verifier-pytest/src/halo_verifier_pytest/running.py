@@ -80,6 +80,9 @@ def apart(files: Mapping[str, str], module: str, entries: Sequence[str], expecte
     except SampleGoneError:
         ask(("setup", GONE, ""))
         return
+    except Exception as error:
+        ask(("setup", RAISED, _describe(error)))
+        return
     _run(
         items,
         expected,
@@ -169,11 +172,14 @@ def _collect(files: Mapping[str, str]) -> tuple[Session, list[pytest.Item]]:
     for name, text in texts.items():
         file = warm.test_file(session, name, text)
         if _is_test(name):
+            assert file.obj  # raises what the file raises, where pytest would make a report of it
             items += session.genitems(file)
         else:
             sys.modules[name[:-3]] = file.obj
         if name == "conftest.py":
             warm.CONFIG.pluginmanager.register(file.obj, "conftest")
+    if session.testsfailed:
+        raise ImportError("a class or a parametrization in the test files is broken")
     return session, items
 
 

@@ -108,8 +108,13 @@ def _going_on(piece: str, context: str) -> Iterator[str]:
     """Read a piece that leaves something undefined: the body of the function that the context begins."""
     if context:
         start = context if context.endswith("\n") else context + "\n"
-        indented = "\n".join("    " + line for line in piece.split("\n"))
-        for text in (piece if piece[0].isspace() else "", f"    {piece.lstrip()}", indented):
+        whole = "\n".join("    " + line for line in piece.split("\n"))
+        first = f"    {piece.lstrip()}"
+        if piece[0].isspace():
+            bodies = (piece, first, whole)
+        else:  # a tokenizer may have eaten the first line's margin, or a model left all of it out
+            bodies = (whole, first) if _OUT.search(piece, 1) else (first, whole)
+        for text in bodies:
             for body in (text, _block(text)):
                 if body.strip():
                     yield start + body

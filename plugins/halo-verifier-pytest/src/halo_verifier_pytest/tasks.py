@@ -79,7 +79,7 @@ def read(prompt: Prompt) -> Task:
     """Return the task that `prompt` poses; raise a `DataError` that says what is wrong with it."""
     try:
         return _read(prompt)
-    except (ValueError, TypeError, NotPlainError) as error:
+    except (SyntaxError, ValueError, TypeError, NotPlainError) as error:
         raise DataError(f"prompt {prompt.id!r}: {error}", hint=HINT) from None
 
 

@@ -1,0 +1,148 @@
+"""Asserts as HumanEval and MBPP have them, unchanged, against a sample in another process."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from halo_core.types import Stage, Status, Verdict
+
+RIGHT = "def add(a, b):\n    return a + b\n"
+STUB = 'from typing import List\n\ndef twice(x):\n    return x + x\n\ndef add(a, b):\n    """Add."""\n'
+CHECK = """
+METADATA = {"author": "x"}
+
+def check(candidate):
+    assert candidate(3, 4) == 7
+    assert candidate([1], [2]) == [1, 2], "lists"
+    for n in range(20):
+        assert candidate(n, b=n) == twice(n)
+    assert True, "This prints if this assert fails"
+"""
+HUMANEVAL = {"entry_point": "add", "test": CHECK, "prompt": STUB}
+MBPP = {"test_list": ["assert add(3, 4) == 7", "assert list(add((1,), (2,))) == [1, 2]"]}
+
+
+@pytest.mark.parametrize(
+    "text", [RIGHT, "    return a + b\n", f"```python\n{RIGHT}```", "import math\n" + RIGHT]
+)
+def test_humaneval(check: Any, text: str) -> None:
+    verdict = check(text, HUMANEVAL)
+    assert (verdict.status, verdict.stage, verdict.score) == (Status.PASS, Stage.CORRECT, 1.0), verdict.detail
+    assert verdict.integrity == "split"
+
+
+def test_mbpp_is_scored_by_the_share(check: Any) -> None:
+    assert check(RIGHT, MBPP).status is Status.PASS
+    verdict = check("def add(a, b):\n    return 7\n", MBPP)
+    assert (verdict.status, verdict.stage, verdict.score) == (Status.FAIL, Stage.WRONG, 0.5)
+    assert "test 1: ok" in verdict.detail
+    assert "test 2: the test raised TypeError" in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "stage", "reason"),
+    [
+        ("def add(a, b):\n    return a - b if b == 9 else b - -a\n", Stage.CRASHED, "TypeError"),
+        ("def add(a, b):\n    return b + a\n", Stage.WRONG, "lists"),
+        ("def add(a, b):\n    pass\n", Stage.FLAWED, "assertion failed"),
+        ("def add(a, b):\n    raise AssertionError\n", Stage.CRASHED, "AssertionError"),
+        ("import sys\ndef add(a, b):\n    sys.exit(0)\n", Stage.CRASHED, "SystemExit"),
+        ("import os\ndef add(a, b):\n    os._exit(0)\n", Stage.CRASHED, "exit code 0"),
+        ("import os\nos._exit(0)\n" + RIGHT, Stage.CRASHED, "exit code 0"),
+        ("def add(a, b:\n", Stage.INVALID, "SyntaxError"),
+    ],
+)
+def test_rungs(check: Any, text: str, stage: Stage, reason: str) -> None:
+    verdict = check(text, HUMANEVAL)
+    assert (verdict.status, verdict.stage) == (Status.FAIL, stage)
+    assert reason in verdict.detail
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from collections import Counter\ndef f(s): return Counter(s)",
+        "from collections import defaultdict\nd = defaultdict(int)\ndef f(s):\n    for c in s: d[c] += 1\n    return d",
+        "from collections import OrderedDict\ndef f(s): return OrderedDict((c, s.count(c)) for c in s)",
+        "from enum import IntEnum\nN = IntEnum('N', 'ONE TWO')\ndef f(s): return {'a': N.TWO, 'b': N.ONE}",
+    ],
+)
+def test_what_equals_the_right_answer_is_right(check: Any, program: str) -> None:
+    verdict = check(program, {"test_list": ["assert f('aab') == {'a': 2, 'b': 1}"]})
+    assert verdict.status is Status.PASS, verdict.detail
+
+
+def test_iterators_and_named_tuples_cross(check: Any) -> None:
+    program = (
+        "from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f(n):\n    return P(n, n)\n"
+    )
+    assert check(program, {"test_list": ["assert f(1) == (1, 1)"]}).status is Status.PASS
+    program = "def f(n):\n    yield from range(n)\n"
+    assert check(program, {"test_list": ["assert list(f(3)) == [0, 1, 2]"]}).status is Status.PASS
+    assert check(program, {"test_list": ["assert f(3) == [0, 1, 2]"]}).status is Status.FAIL
+
+
+def test_exceptions_reach_the_test(check: Any) -> None:
+    listed = {"entry_point": "f", "test_list": [
+        "try:\n    f(0)\n    assert False\nexcept ZeroDivisionError:\n    pass",
+        "try:\n    f('x')\n    assert False\nexcept TypeError as error:\n    assert 'unsupported' in str(error)",
+    ]}  # fmt: skip
+    assert check("def f(n):\n    return 1 / n\n", listed).status is Status.PASS
+    assert check("def f(n):\n    return 1\n", listed).status is Status.FAIL
+
+
+def test_no_test_gets_over_a_dead_sample(check: Any) -> None:
+    listed = {"entry_point": "f", "test_list": ["try:\n    f(0)\nexcept Exception:\n    pass", "assert True"]}
+    verdict = check("import os\ndef f(n):\n    os._exit(0)\n", listed)
+    assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
+
+
+def test_setup_and_several_functions(check: Any) -> None:
+    reference = {
+        "test_setup_code": "words = ['ab', 'c']",
+        "test_imports": ["import math"],
+        "test_list": ["assert decode(encode(words)) == words", "assert math.isclose(size(words), 3)"],
+    }
+    program = "def encode(w): return ','.join(w)\ndef decode(s): return s.split(',')\n"
+    program += "def size(w): return float(sum(map(len, w)))\n"
+    assert check(program, reference).status is Status.PASS
+    assert check(program.replace("size", "length"), reference).stage is Stage.FLAWED
+
+
+def test_tests_that_cannot_be_used_are_errors(check: Any) -> None:
+    for reference, word in (
+        ({"entry_point": "f", "test_list": ["assert f(lambda: 1) == 1"]}, "plain data"),
+        ({"entry_point": "f", "test_list": ["assert 1 == 1"]}, "never call"),
+        ({"test_setup_code": "import nothing_like_it", "test_list": ["assert f(1) == 1"]}, "nothing_like_it"),
+    ):
+        verdict = check("def f(x):\n    return 1\n", reference)
+        assert verdict.status is Status.ERROR
+        assert word in verdict.detail
+
+
+def test_what_the_setup_needs_of_the_sample_is_the_samples_fault(check: Any) -> None:
+    reference = {
+        "entry_point": "f",
+        "test_setup_code": "tree = f(1)\nleft = tree[0]",
+        "test_list": ["assert left == 1"],
+    }
+    assert check("def f(x):\n    return [x]\n", reference).status is Status.PASS
+    assert check("def f(x):\n    return []\n", reference).stage is Stage.WRONG
+    assert check("def f(x):\n    return g(x)\n", reference).stage is Stage.CRASHED
+
+
+def test_limits(check: Any, decided: Callable[[Verdict], Verdict]) -> None:
+    text = "def add(a, b):\n    while isinstance(a, tuple): pass\n    return a + b\n"
+    verdict = decided(check(text, MBPP, cpu_seconds=0.2))
+    assert (verdict.stage, verdict.score) == (Stage.CRASHED, 0.5)
+    assert "test 2: ran past 0.2 s" in verdict.detail
+
+
+def test_answers_that_make_the_tests_slow_are_the_samples_fault(
+    check: Any, decided: Callable[[Verdict], Verdict]
+) -> None:
+    reference = {"entry_point": "f", "test_list": ["assert f(1) ** f(1) ** f(1) == 1", "assert f(1) == 1"]}
+    verdict = decided(check("def f(x):\n    return 10 ** 7\n", reference, total_cpu_seconds=0.5))
+    assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
+    assert "limit" in verdict.detail

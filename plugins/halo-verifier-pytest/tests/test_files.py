@@ -1,0 +1,181 @@
+"""pytest files: apart from the sample where the solution passes that way, together with it where not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from halo_core.types import Stage, Status, Verdict
+
+RIGHT = "def add(a, b):\n    return a + b\n"
+FILE = """
+import unittest
+import pytest
+from helping import seven
+from solution import add
+
+@pytest.fixture
+def three():
+    return 3
+
+@pytest.mark.parametrize("x", [1, 2])
+def test_numbers(x, three, one):
+    assert add(x, three) + one - 1 == x + 3
+
+class TestMore:
+    def test_lists(self):
+        assert add([1], [2]) == [1, 2]
+
+    def test_types(self, capsys):
+        with pytest.raises(TypeError):
+            add(1, None)
+        assert capsys.readouterr().out == ""
+
+class Old(unittest.TestCase):
+    def setUp(self):
+        self.four = 4
+
+    def test_old(self):
+        self.assertEqual(add(3, self.four), seven())
+"""
+CONFTEST = "import pytest\n@pytest.fixture\ndef one():\n    return 1\n"
+FILES = {"test_add.py": FILE, "helping.py": "def seven():\n    return 7\n", "conftest.py": CONFTEST}
+SPLIT = {"files": FILES, "solution": RIGHT}
+SHARED = {"files": FILES}
+POINT = """class Point:
+    def __init__(self, x):
+        self.x = x
+    def double(self):
+        return Point(2 * self.x)
+"""
+POINTS = {
+    "files": {
+        "test_p.py": "from solution import Point\ndef test_p():\n    assert Point(2).double().x == 4\n"
+    },
+    "solution": POINT,
+}
+
+
+@pytest.fixture(params=["split", "shared"])
+def reference(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return SPLIT if request.param == "split" else SHARED
+
+
+def label(reference: dict[str, Any]) -> str:
+    return "split" if "solution" in reference else "shared-process"
+
+
+def test_right_program_passes(check: Any, reference: dict[str, Any]) -> None:
+    verdict = check(RIGHT, reference)
+    assert (verdict.status, verdict.stage, verdict.score) == (Status.PASS, Stage.CORRECT, 1.0), verdict.detail
+    assert verdict.integrity == label(reference)
+    assert verdict.detail.splitlines()[0] == "5 of 5 tests passed"
+    assert "test_add.py::test_numbers[1]: ok" in verdict.detail
+    assert "test_add.py::Old::test_old: ok" in verdict.detail
+    assert verdict.cpu_seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "stage", "reason"),
+    [
+        ("def add(a, b:\n", Stage.INVALID, "SyntaxError"),
+        ("def plus(a, b):\n    return a + b\n", Stage.FLAWED, "does not define add"),
+        ("def add(a, b):\n    pass\n", Stage.FLAWED, ""),
+        ("1 / 0\n" + RIGHT, Stage.CRASHED, "ZeroDivisionError"),
+        ("import sys\nsys.exit(0)\n" + RIGHT, Stage.CRASHED, "SystemExit"),
+        ("import os\nos._exit(0)\n" + RIGHT, Stage.CRASHED, "exit code 0"),
+        ("def add(a, b):\n    return a.plus(b)\n", Stage.CRASHED, "AttributeError"),
+        ("import sys\ndef add(a, b):\n    sys.exit(0)\n", Stage.CRASHED, "SystemExit"),
+        ("import os\ndef add(a, b):\n    os._exit(0)\n", Stage.CRASHED, "exit code 0"),
+        ("def add(a, b):\n    return 4 if b else a + b\n", Stage.WRONG, "1 of 5 tests passed"),
+    ],
+)
+def test_rungs(check: Any, reference: dict[str, Any], text: str, stage: Stage, reason: str) -> None:
+    verdict = check(text, reference)
+    assert (verdict.status, verdict.stage) == (Status.FAIL, stage), verdict.detail
+    assert reason in verdict.detail or stage is Stage.WRONG
+    assert verdict.integrity == label(reference)
+
+
+def test_score_is_the_share_of_tests_known_beforehand(check: Any, reference: dict[str, Any]) -> None:
+    verdict = check("def add(a, b):\n    return a + b if a != 2 else 0\ndef test_mine(): pass\n", reference)
+    assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.WRONG)
+    assert verdict.score == pytest.approx(4 / 5)
+    assert "test_mine" not in verdict.detail
+
+
+def test_death_in_one_test_costs_the_rest(check: Any) -> None:
+    text = "import os\ndef add(a, b):\n    if a == 2: os._exit(0)\n    return a + b\n"
+    assert check(text, SHARED).score == pytest.approx(1 / 5)
+    assert check(text, SPLIT).score == pytest.approx(1 / 5)
+
+
+def test_limits_hold_for_each_test(
+    check: Any, reference: dict[str, Any], decided: Callable[[Verdict], Verdict]
+) -> None:
+    text = "def add(a, b):\n    while a == 2: pass\n    return a + b\n"
+    verdict = decided(check(text, reference, cpu_seconds=0.3))
+    assert (verdict.stage, verdict.score) == (Stage.CRASHED, pytest.approx(1 / 5)), verdict.detail
+
+
+@pytest.mark.parametrize("mark", ["skip", "xfail", "skipif(True, reason='x')", "xfail(strict=True)"])
+def test_skipped_and_expected_to_fail_is_not_passed(check: Any, mark: str) -> None:
+    file = f"import pytest\nfrom solution import add\n@pytest.mark.{mark}\ndef test_add():\n    assert add(3, 4) == 7\n"
+    assert check(RIGHT, {"files": {"test_add.py": file}}).status is Status.FAIL
+
+
+def test_without_values_alone_the_process_is_shared_and_says_so(check: Any) -> None:
+    verdict = check(POINT, POINTS)
+    assert (verdict.status, verdict.integrity) == (Status.PASS, "shared-process")
+    assert check(POINT, POINTS, isolation="split").status is not Status.PASS
+    assert check(POINT.replace("2 *", "3 *"), POINTS).stage is Stage.WRONG
+
+
+def test_isolation_can_be_chosen(check: Any) -> None:
+    assert check(RIGHT, SHARED, isolation="split").integrity == "split"
+    assert check(RIGHT, SHARED, isolation="split").status is Status.PASS
+    assert check(RIGHT, SPLIT, isolation="shared").integrity == "shared-process"
+
+
+def test_a_lie_about_equality_is_paid_only_where_the_label_warns(check: Any) -> None:
+    file = "from solution import add\ndef test_add():\n    assert add(3, 4) == 7\n"
+    lie = "class Lie:\n    def __eq__(self, other): return True\ndef add(a, b): return Lie()\n"
+    shared = check(lie, {"files": {"test_add.py": file}})
+    assert (shared.status, shared.integrity) == (Status.PASS, "shared-process")
+    assert check(lie, {"files": {"test_add.py": file}, "solution": RIGHT}).status is Status.FAIL
+
+
+def test_other_module_names(check: Any) -> None:
+    file = "import adder\ndef test_add():\n    assert adder.add(3, 4) == 7\n"
+    for more in ({}, {"solution": RIGHT}):
+        verdict = check(RIGHT, {"files": {"test_add.py": file}, "module": "adder", **more})
+        assert verdict.status is Status.PASS, verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("file", "word"),
+    [
+        ("from solution import add\n", "no test"),
+        ("import nothing_like_it\ndef test_a(): pass\n", "nothing_like_it"),
+    ],
+)
+def test_files_that_cannot_be_used_are_errors(check: Any, file: str, word: str) -> None:
+    verdict = check(RIGHT, {"files": {"test_add.py": file}})
+    assert verdict.status is Status.ERROR
+    assert word in verdict.detail
+
+
+@pytest.mark.parametrize("more", [{}, {"solution": RIGHT}])
+def test_calls_while_the_file_is_imported_are_the_samples_fault(check: Any, more: dict[str, str]) -> None:
+    file = "from solution import add\nSEVEN = add(3, 4)\ndef test_add():\n    assert SEVEN == 7\n"
+    reference = {"files": {"test_add.py": file}, **more}
+    assert check(RIGHT, reference).status is Status.PASS
+    verdict = check("def add(a, b):\n    return a.plus(b)\n", reference)
+    assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
+    verdict = check("import os\ndef add(a, b):\n    os._exit(0)\n", reference)
+    assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
+
+
+def test_the_users_own_pytest_settings_do_not_matter(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only -p nothing_like_it")
+    assert check(RIGHT, SHARED, total_cpu_seconds=4.0).status is Status.PASS
