@@ -1,5 +1,6 @@
 """Tasks of writing functions: a harness of the prompt's calls them."""
 
+import random
 import shutil
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from halo_core.errors import DataError
 from halo_core.types import Prompt, Stage, Status
 from halo_verifier_gcc import GCC, elf
+from halo_verifier_gcc.building import LIBRARY
+from halo_verifier_gcc.source import Source
 
 ADD = {
     "harness": "#include <stdio.h>\nint add(int, int);\n"
@@ -142,19 +145,13 @@ def test_what_is_no_object_file_has_no_symbols(data: bytes) -> None:
     assert elf.exported_functions(data) == elf.undefined(data) == set()
 
 
-def test_damaged_library_is_read_without_harm(check: Any) -> None:
-    import random
-
-    from halo_verifier_gcc.building import LIBRARY
-    from halo_verifier_gcc.source import Source
-
+def test_damaged_library_is_read_without_harm() -> None:
     data = GCC()._builder().library(Source(RIGHT, "c"), ["add"]).files[LIBRARY]
     assert elf.exported_functions(data) == {"add"}
     rng = random.Random(0)
     for _ in range(300):
         spoilt = bytearray(data[: rng.randrange(1, len(data))] if rng.random() < 0.3 else data)
         for _ in range(rng.randrange(8)):
-            spoilt[rng.randrange(64) if rng.random() < 0.5 else rng.randrange(len(spoilt))] = rng.randrange(
-                256
-            )
+            at = rng.randrange(64) if rng.random() < 0.5 else rng.randrange(len(data))
+            spoilt[at % len(spoilt)] = rng.randrange(256)
         elf.exported_functions(bytes(spoilt))

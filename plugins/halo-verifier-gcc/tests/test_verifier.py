@@ -259,6 +259,27 @@ def test_clang_is_found_before_the_run() -> None:
     assert "clang version" in GCC(compiler="clang").fingerprint()
 
 
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("declared", ["#include <math.h>", "double sqrt(double), cbrt(double);"])
+def test_mathematical_library_is_there(check: Any, compiler: str, declared: str) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    code = f"{declared}\n" + body('printf("%.0f\\n", sqrt(a * a) + cbrt(b * b * b));')
+    tests = [{"stdin": "3 4", "stdout": "7"}]
+    assert check(code, tests=tests, compiler=compiler).stage is Stage.CORRECT
+
+
+@pytest.mark.parametrize("flags", ["-O0", "-O0 -fuse-ld=bfd"])
+def test_linker_makes_no_difference(check: Any, flags: str) -> None:
+    missing = check("int f(void); int main(void) { return f(); }", flags=flags)
+    assert missing.stage is Stage.INVALID
+    assert "undefined reference to `f'" in missing.detail
+    warned = check(
+        '#include <stdio.h>\nint main(void) { char b[L_tmpnam]; puts(tmpnam(b) ? "7" : b); }', flags=flags
+    )
+    assert warned.warnings == 1
+
+
 def test_tolerance(check: Any) -> None:
     third = [{"stdin": "1 3", "stdout": "0.3333333"}, {"stdin": "3 1", "stdout": "3"}]
     code = body('printf("%.4f\\n", (double) a / b);')

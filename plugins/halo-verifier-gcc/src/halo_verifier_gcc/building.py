@@ -24,6 +24,9 @@ _MOST_BYTES = 64 * _MIB
 PROGRAM = "program"
 LIBRARY = "libsample.so"
 _EXPORTS = "exports.map"
+_LINKING = (b"undefined reference", b"ld.gold", b"collect2", b"linker")
+_MATHEMATICAL = ("math", "complex", "fenv")
+"""What the headers of libm have in their names. Whoever goes without them is found out by the linker."""
 _MAIN_FILE: dict[Language, str] = {"c": "main.c", "c++": "main.cpp"}
 
 
@@ -100,11 +103,22 @@ class Builder:
     def _build(
         self, source: Source, what: Sequence[str], made: list[str], files: Mapping[str, bytes] | None = None
     ) -> Build:
+        """Build by the quickest way there is; if that fails for reasons of its own, by the plain way."""
         headers = self._headers(source, ["-fPIC"] if "-fPIC" in what else [])
-        build = self._compile(source, what, made, files or {}, headers)
-        if headers and not build.files and headers.unusable(build.outcome.stderr):
-            return self._compile(source, what, made, files or {}, None)
+        plain = [] if "-c" in what else _libraries(source.language)
+        quick = self._quick_link(source, plain) if plain else []
+        build = self._compile(source, what, made, files or {}, headers, quick)
+        said = build.outcome.stderr
+        doubtful = build.outcome.stderr_truncated or any(word in said for word in _LINKING)
+        if not build.files and ((headers and headers.unusable(said)) or (quick != plain and doubtful)):
+            return self._compile(source, what, made, files or {}, None, plain)
         return build
+
+    def _quick_link(self, source: Source, plain: list[str]) -> list[str]:
+        """Return what links in two thirds of the time: another linker, and no library that is not needed."""
+        gold = "-fuse-ld" not in self.flags and shutil.which("ld.gold")
+        mathematical = source.language == "c++" or any(word in source.code for word in _MATHEMATICAL)
+        return [*(["-fuse-ld=gold"] if gold else []), *(plain if mathematical else [])]
 
     def _compile(
         self,
@@ -113,14 +127,14 @@ class Builder:
         made: list[str],
         files: Mapping[str, bytes],
         headers: Precompiled | None,
+        link: Sequence[str],
     ) -> Build:
         before = ["-include", headers.header] if headers else ["-imacros", NO_PRAGMA[0]]
-        libraries = () if "-c" in what else _libraries(source.language)
         with sandbox.get().workspace() as space:
             for name, data in files.items():
                 space.write(name, data)
             main = self._place(space, source)
-            arguments = [*self._switches(source.language), *before, *what, main, *libraries]
+            arguments = [*self._switches(source.language), *before, *what, main, *link]
             outcome = self._run(space, arguments, readable=[headers.directory] if headers else [])
             return _collect(space, outcome, made)
 
