@@ -451,6 +451,7 @@ KINDS: Mapping[str, Kind] = {
     "too-high-late": Kind(Cause.LR_TOO_HIGH, _rise_and_fall, cycles=10),
     "divergence": Kind(Cause.LR_TOO_HIGH, _unstable("rising")),
     "oscillation": Kind(Cause.LR_TOO_HIGH, _unstable("alternating")),
+    "retried": Kind(Cause.LR_TOO_HIGH, _healthy(reached=0.1)),
     "repetition": Kind(Cause.LR_TOO_HIGH, _repetitive, cycles=10),
     "nan": Kind(Cause.DIVERGED, _once("nan")),
     "spike": Kind(Cause.SPIKE, _once("spike")),

@@ -8,6 +8,8 @@ import statistics
 from halo_core.diagnosis import measures
 from halo_core.diagnosis.findings import Cause, Evidence, Finding, Severity
 from halo_core.diagnosis.history import History, points
+from halo_core.diagnosis.rules import machinery
+from halo_core.lr import spell
 from halo_core.types import TrainStats
 
 _LOOK_ELSEWHERE = frozenset(
@@ -39,7 +41,7 @@ def too_high(h: History, found: frozenset[Cause]) -> Finding | None:
     if found & {Cause.DIVERGED, Cause.LEAKY_VERIFIER, Cause.STALE_SAMPLER}:
         return None
     far, worse = steps_too_large(h), h.fall
-    seen = [each for each in (swings(h), rising_loss(h), alternating_loss(h)) if each]
+    seen = [each for each in (retried(h), swings(h), rising_loss(h), alternating_loss(h)) if each]
     blame = (far or collapse(h)) if worse and not (h.valid_rose or h.truncation_rose) else None
     if not (seen or blame):
         return None
@@ -81,14 +83,32 @@ def collapse(h: History) -> Evidence | None:
     return h.change("collapse", "valid rate", change, best, h.from_best[0])
 
 
+def retried(h: History) -> Evidence | None:
+    """Return the last cycle that diverged and was trained again, each time at a tenth of the rate."""
+    for report in reversed(h.reports):
+        if report.train is not None and machinery.tenths(report):
+            cycle, rate = report.cycle, report.train.lr_peak
+            text = f"cycle {cycle} diverged at {spell(report.lr)} and was trained at {spell(rate)}"
+            return Evidence("retried", text, (cycle,), (rate / report.lr,))
+    return None
+
+
 def swings(h: History) -> Evidence | None:
-    """Return that the pass rate fell from one cycle to the next, recovered, and fell again, each beyond noise."""
+    """Return that the pass rate fell from one cycle to the next, recovered, and fell again, each beyond noise.
+
+    A cycle that was started from an earlier one has not recovered, but been rolled back.
+    """
     z = h.z_for(len(h.reports) - 1)
     changes = [(each.cycle, measures.paired(each.improvement)) for each in h.reports if each.improvement]
     falls = [cycle for cycle, change in changes if change.interval(z)[1] < 0]
     if not falls:
         return None
-    rises = [c for c, change in changes if falls[0] < c < falls[-1] and change.interval(measures.Z95)[0] > 0]
+    trained_on = {each.cycle for each in h.reports if each.started_from in (0, each.cycle - 1)}
+    rises = [
+        cycle
+        for cycle, change in changes
+        if falls[0] < cycle < falls[-1] and cycle in trained_on and change.interval(measures.Z95)[0] > 0
+    ]
     if not rises:
         return None
     swung = sorted({*falls, *rises})
