@@ -19,7 +19,7 @@ from halo_verifier_sympy.compare import Terms, difference, infinite
 from halo_verifier_sympy.fast import Fast, within
 from halo_verifier_sympy.parser import parse
 from halo_verifier_sympy.poly import Unsettled
-from halo_verifier_sympy.tree import ZERO, Refused, Tree, substituted, symbols
+from halo_verifier_sympy.tree import FUNCTIONS, ZERO, Refused, Tree, substituted, symbols
 
 _FUNCTIONS: Mapping[str, Any] = {
     "ln": sympy.log, "abs": sympy.Abs, "ceil": sympy.ceiling, "min": sympy.Min, "max": sympy.Max,
@@ -164,7 +164,7 @@ class Exact:
             part.is_number and abs(part) > _MAX_ARGUMENT for part in parts
         ):
             raise Refused(f"a {name} of more than {_MAX_ARGUMENT}")
-        if name[0] in "fgh" and name not in ("floor", "factorial", "gcd"):
+        if name not in FUNCTIONS:
             return sympy.Function(name)(*parts)
         if name in ("gcd", "lcm"):
             if not all(part.is_Integer for part in parts):

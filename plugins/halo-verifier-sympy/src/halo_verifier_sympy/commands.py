@@ -50,7 +50,7 @@ class Commands(Expressions):
         if texts[0::3] == ["{", "{"] and re.fullmatch("d[a-z]}d[a-z]}", "".join(texts[1:3] + texts[4:])):
             self._at += 6
             return ("sym", f"{texts[1]}/{texts[4]}")
-        if texts[:2] == ["{", "d"] or (len(texts) > 1 and re.fullmatch("d[a-z]", texts[1])):
+        if re.match(r"\{(d[a-z]|d\^|d\}\{d[a-z])", "".join(texts)):
             raise Refused("a derivative")
         return ("div", *self._two_arguments())
 

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from halo_verifier_sympy.tree import (
     EXPRESSIONS,
+    FUNCTIONS,
     OPEN_FORMS,
     ZERO,
     Refused,
@@ -225,8 +226,8 @@ class _Comparison:
             return "" if ends else "another interval"
         if gold[0] == answer[0] == "union" and not self._in_any_order(gold[1], answer[1]):
             return ""
-        if "tuple" in (gold[0], answer[0]) and "interval" in (gold[0], answer[0]):
-            return "another interval"
+        if "interval" in (gold[0], answer[0]) and {gold[0], answer[0]} & {"tuple", "set"}:
+            return f"{kind(answer)}, not {kind(gold)}"
         return "" if self._decider.same_set(gold, answer) else "another set"
 
     # Relations
@@ -263,8 +264,8 @@ class _Comparison:
         return next((found for value in values if (found := self.difference(gold, value))), "")
 
 
-_REAL_SETS = frozenset({"interval", "union", "meet", "minus", "space", "tuple"})
-_REGIONS = _REAL_SETS - {"tuple"}
+_REAL_SETS = frozenset({"interval", "union", "meet", "minus", "space", "tuple", "set"})
+_REGIONS = _REAL_SETS - {"tuple", "set"}
 _MEASURED = EXPRESSIONS | {"quantity"}
 
 
@@ -272,7 +273,7 @@ def _named_values(tree: Tree) -> tuple[Tree, ...]:
     """Return the sides of x = a = b behind the name, or all sides of a = b when none has a variable."""
     signs, sides = set(tree[1]), tree[2]
     first, rest = sides[0], sides[1:]
-    name = first[1] if first[0] == "sym" or (first[0] == "call" and first[1][0] in "fgh") else ""
+    name = first[1] if first[0] == "sym" or (first[0] == "call" and first[1] not in FUNCTIONS) else ""
     if signs == {"in"} and not _region(rest[-1]):
         return ()
     if name and signs in ({"="}, {"in"}):

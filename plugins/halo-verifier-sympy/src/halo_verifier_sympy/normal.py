@@ -18,7 +18,8 @@ from halo_verifier_sympy.tree import OPEN_FORMS, Refused, Tree
 
 _MAX_POWER = 32
 """Powers of sums up to which they are multiplied out."""
-_MAX_FACTORIAL = 400
+_MAX_ARGUMENT = 200
+"""Of factorials and binomial coefficients that are worked out here; beyond five times that they are refused."""
 _ENTIRE = frozenset({"abs", "floor", "ceil", "re", "im"})
 """Functions with a value everywhere."""
 _WAVES = frozenset({"sin", "cos", "sinh", "cosh"})
@@ -333,8 +334,10 @@ def _of_numbers(name: str, values: list[Fraction]) -> Poly | None:
     if name in ("factorial", "binomial"):
         if not all(value >= 0 for value in whole):
             raise Refused(f"a {name} of a negative number")
-        if max(whole) > _MAX_FACTORIAL:
-            raise Refused(f"a {name} of more than {_MAX_FACTORIAL}")
+        if max(whole) > 5 * _MAX_ARGUMENT:
+            raise Refused(f"a {name} of more than {5 * _MAX_ARGUMENT}")
+        if max(whole) > _MAX_ARGUMENT:
+            raise Unsettled
         return poly.constant(math.factorial(whole[0]) if name == "factorial" else math.comb(*whole))
     return None
 

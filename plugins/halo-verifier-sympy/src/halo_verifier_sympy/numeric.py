@@ -8,7 +8,7 @@ from typing import Any
 
 import mpmath  # type: ignore[import-untyped]
 
-from halo_verifier_sympy.tree import OPEN_FORMS, Refused, Tree, symbols, walk
+from halo_verifier_sympy.tree import FUNCTIONS, OPEN_FORMS, Refused, Tree, symbols, walk
 
 _REAL_ONLY = frozenset({"floor", "ceil", "gcd", "lcm", "min", "max"})
 _STEPS = ("0.7390851332151607", "1.2020569031595942", "0.5671432904097838", "1.4513692348833810")
@@ -150,7 +150,7 @@ class _Evaluation:
         return mpmath.root(base, order)
 
     def _function(self, name: str, values: list[Any]) -> Any:
-        if name[0] in "fgh" and name not in _FUNCTIONS:
+        if name not in FUNCTIONS:
             return self._unknown(name, values)
         if name == "ln" and abs(values[0]) < self._tiny:
             raise ZeroDivisionError

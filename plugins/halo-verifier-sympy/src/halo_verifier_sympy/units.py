@@ -76,7 +76,8 @@ def read_unit(text: str, last_power: int = 1) -> Unit:
 
 
 def _lookup(word: str) -> tuple[Fraction, str]:
-    for name in (word, word.removesuffix("s"), word.lower(), word.lower().removesuffix("s")):
+    small = word.lower() if len(word) > 3 else word  # Mg is no mg, but Meters are meters
+    for name in (word, word.removesuffix("s"), small, small.removesuffix("s")):
         if name in _KNOWN and (len(name) > 1 or name == word):
             return _KNOWN[name]
-    return Fraction(1), word.lower().removesuffix("s")
+    return Fraction(1), small.removesuffix("s")

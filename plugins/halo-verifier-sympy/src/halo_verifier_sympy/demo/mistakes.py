@@ -67,9 +67,9 @@ def _change_sign(inside: str, rng: random.Random) -> str:
 _off_by_one = _in_the_box(_change_digit)
 
 KINDS: dict[str, tuple[tuple[Mistake, ...], float]] = {
-    "unreadable": ((_unclosed, _unboxed, _brace_lost), 0.18),
-    "refused": ((_two_answers, _unevaluated), 0.12),
-    "wrong": ((_off_by_one, _in_the_box(_change_sign)), 0.24),
+    "unreadable": ((_unclosed, _unboxed, _brace_lost), 0.13),
+    "refused": ((_two_answers, _unevaluated), 0.08),
+    "wrong": ((_off_by_one, _in_the_box(_change_sign)), 0.1),
 }
 
 

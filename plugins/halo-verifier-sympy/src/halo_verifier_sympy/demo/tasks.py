@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import lcm
+from math import gcd, lcm
 from typing import Any
 
 from halo_verifier_sympy.demo.notation import fraction, joined, number, polynomial, signed
@@ -36,8 +36,14 @@ class Task:
         return f"{self.family}: {self.question}"
 
 
+_PARTS = [
+    Fraction(above, below) for below in (2, 3, 4, 6) for above in range(1, below) if gcd(above, below) == 1
+]
+_SHIFTS = [*range(-5, 0), *range(1, 7)]
+
+
 def _sum(rng: random.Random) -> Task:
-    one, two = (Fraction(rng.randint(1, 5), rng.randint(2, 6)) for _ in range(2))
+    one, two = (rng.choice(_PARTS) for _ in range(2))
     sign = rng.choice((1, -1))
     below = lcm(one.denominator, two.denominator)
     result = one + sign * two
@@ -49,7 +55,7 @@ def _sum(rng: random.Random) -> Task:
 
 
 def _linear(rng: random.Random) -> Task:
-    slope, root, shift = rng.randint(2, 6), rng.randint(-6, 9), rng.choice([n for n in range(-9, 10) if n])
+    slope, root, shift = rng.randint(2, 5), rng.randint(-3, 8), rng.choice(_SHIFTS)
     right = slope * root + shift
     question = f"{slope}x {signed(shift)} = {right}"
     working = f"{slope}x = {right - shift}"
@@ -59,7 +65,7 @@ def _linear(rng: random.Random) -> Task:
 
 
 def _inequality(rng: random.Random) -> Task:
-    slope, root, shift = rng.choice((-4, -3, -2, 2, 3, 4, 5)), rng.randint(-5, 8), rng.randint(1, 9)
+    slope, root, shift = rng.choice((-3, -2, 2, 3, 4)), rng.randint(-3, 6), rng.choice(_SHIFTS)
     sign = rng.choice("<>")
     right = slope * root + shift
     turned = sign if slope > 0 else "<>"[sign == "<"]
@@ -74,8 +80,8 @@ def _inequality(rng: random.Random) -> Task:
 
 
 def _derivative(rng: random.Random) -> Task:
-    degrees = sorted(rng.sample(range(1, 5), 2), reverse=True)
-    terms = {degree: rng.choice([n for n in range(-6, 10) if n]) for degree in degrees}
+    degrees = sorted(rng.sample(range(1, 4), 2), reverse=True)
+    terms = {degree: rng.choice(_SHIFTS) for degree in degrees}
     result = {degree - 1: degree * factor for degree, factor in terms.items()}
     working = ", ".join(f"{degree} * {factor} = {degree * factor}" for degree, factor in terms.items())
     reference = {"answer": polynomial(result)}
@@ -83,7 +89,7 @@ def _derivative(rng: random.Random) -> Task:
 
 
 def _expansion(rng: random.Random) -> Task:
-    one, two = (rng.choice([n for n in range(-6, 8) if n]) for _ in range(2))
+    one, two = (rng.choice(_SHIFTS) for _ in range(2))
     result = {2: 1, 1: one + two, 0: one * two}
     working = f"x^2 {signed(one)}x {signed(two)}x {signed(one * two)}"
     reference = {"answer": polynomial(result), "form": "expanded"}
@@ -92,7 +98,7 @@ def _expansion(rng: random.Random) -> Task:
 
 
 def _value(rng: random.Random) -> Task:
-    place, factor, shift = rng.randint(-4, 6), rng.randint(2, 5), rng.choice([n for n in range(-9, 10) if n])
+    place, factor, shift = rng.randint(-2, 5), rng.randint(2, 4), rng.choice(_SHIFTS)
     result = place**2 + factor * place + shift
     question = f"x^2 + {factor}x {signed(shift)} at x = {place}"
     working = f"{place**2} {signed(factor * place)} {signed(shift)}"
@@ -101,7 +107,7 @@ def _value(rng: random.Random) -> Task:
 
 
 def _roots(rng: random.Random) -> Task:
-    one, two = sorted(rng.sample(range(-5, 8), 2))
+    one, two = sorted(rng.sample(range(-3, 7), 2))
     square = polynomial({2: 1, 1: -one - two, 0: one * two})
     working = "".join("x" if root == 0 else f"(x {signed(-root)})" for root in (one, two))
     reference = {"answer": f"{one}, {two}", "ordered": False}
@@ -109,7 +115,7 @@ def _roots(rng: random.Random) -> Task:
 
 
 def _midpoint(rng: random.Random) -> Task:
-    points = [(rng.randint(-5, 7), rng.randint(-5, 7)) for _ in range(2)]
+    points = [(rng.randint(-2, 6), rng.randint(-2, 6)) for _ in range(2)]
     sums = [one + two for one, two in zip(*points, strict=True)]
     middle = [Fraction(total, 2) for total in sums]
     working = ", ".join(f"{total}/2" for total in sums)
