@@ -27,7 +27,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         for number, version in enumerate(versions):
             node = tmp_path / "nodes" / str(number)
             node.mkdir(parents=True)
-            if version is not None:
+            if version is None:
+                (node / "properties").mkdir()
+            else:
                 (node / "properties").write_text(
                     f"cpu_cores_count 16\nsimd_count 80\ngfx_target_version {version}\nvendor_id 4098\n"
                 )
@@ -48,7 +50,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 @pytest.mark.parametrize(
-    ("version", "target"), [(110501, "gfx1151"), (90010, "gfx90a"), (90402, "gfx942"), (100300, "gfx1030")]
+    ("version", "target"),
+    [(110501, "gfx1151"), (90010, "gfx90a"), (90402, "gfx942"), (100300, "gfx1030"), (121110, "gfx12ba")],
 )
 def test_targets_as_the_compiler_calls_them(machine: Machine, version: int, target: str) -> None:
     machine(0, version)
@@ -56,9 +59,9 @@ def test_targets_as_the_compiler_calls_them(machine: Machine, version: int, targ
 
 
 def test_in_the_kernels_order(machine: Machine) -> None:
-    machine(0, 110000, *[0] * 8, 110501, None)
+    machine(0, 0, 110000, *[0] * 7, 110501, None)
     assert hardware.targets() == ["gfx1100", "gfx1151"], (
-        "10 comes after 1, and what cannot be read is left out"
+        "10 comes after 2, and what cannot be read is left out"
     )
 
 
@@ -149,6 +152,8 @@ def test_a_run_resolves_with_it(halo: Callable[..., Any], machine: Machine) -> N
     shown = halo("config", "show", "-v", "gcc")
     assert shown.code == 0, shown.err
     assert yaml.safe_load(shown.out)["model"]["dtype"] == "bfloat16", "with a demo, too"
+    with_prompts = halo("config", "show", "-v", "gcc", "-m", "some/model", "-d", "prompts.jsonl")
+    assert yaml.safe_load(with_prompts.out)["model"]["attn_implementation"] == "eager", "and without"
     flags = ("-v", "gcc", "--set", "model.dtype=float32", "--set", "model.attn_implementation=sdpa")
     config = yaml.safe_load(halo("config", "show", *flags).out)
     assert (config["model"]["dtype"], config["model"]["attn_implementation"]) == ("float32", "sdpa")

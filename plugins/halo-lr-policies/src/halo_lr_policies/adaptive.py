@@ -165,7 +165,7 @@ class KLTarget(Based):
 
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the rate after the answers to all cycles so far."""
-        moved = [kl for kl in map(_kl, history) if kl is not None]
+        moved = [r.train.kl for r in history if r.train is not None and r.train.kl is not None]
         target = self.kappa or next((kl for kl in moved if 0 < kl < math.inf), 0.0)
         rate = self.base_lr
         for kl in moved if target else ():
@@ -174,12 +174,6 @@ class KLTarget(Based):
             elif 0 < kl < target / self.band:
                 rate = self.bounded(rate * self.factor)
         return rate
-
-
-def _kl(report: CycleReport) -> float | None:
-    """Return how far a cycle moved the model, or None where that is not known."""
-    kl = report.train.kl if report.train else None
-    return None if kl is None or math.isnan(kl) else kl
 
 
 @driver
