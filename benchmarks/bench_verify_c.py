@@ -1,0 +1,198 @@
+"""How many C and C++ programs the gcc verifier judges a second, beside the bare compiler and the naive way.
+
+    python benchmarks/bench_verify_c.py               rates, about two minutes on two cores
+    python benchmarks/bench_verify_c.py c --quick     of C only, with a fifth of the programs
+    python benchmarks/bench_verify_c.py fuzz          100,000 texts to everything that reads one before the compiler
+
+Each program is a different one, so that nothing is judged by memory, and has three tests. The columns:
+
+ms CPU     processor time of all processes for one program: this one, the sandbox, the compiler, the program
+/s/core    how many that makes for one core
+/s         programs a second by the clock, with one thread for each core
+
+bare       `gcc -O0 -Wall -Wextra`, nothing else, in a subprocess
+naive      the same, then the program on three inputs, each in a subprocess
+halo       the verifier: the same work in the sandbox, and the comparison
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from halo_core import sandbox
+from halo_core.types import Completion, Prompt, Status
+from halo_verifier_gcc import GCC, forbidden, lexer
+from halo_verifier_gcc.precompiled import leading_headers
+from halo_verifier_gcc.source import extract, muzzles
+
+CORES = os.cpu_count() or 1
+TICKS = os.sysconf("SC_CLK_TCK")
+TESTS = [
+    {"stdin": f"{n}\n" + " ".join(map(str, range(n))), "stdout": str(n * (n - 1) // 2)} for n in (3, 10, 25)
+]
+PROMPT = Prompt("sum", "Read n and n integers and print their sum.", reference={"tests": TESTS})
+C = """#include <stdio.h>
+#include <stdlib.h>
+
+int compare(const void *a, const void *b) {
+    return *(const int *)a - *(const int *)b;
+}
+
+int main(void) {
+    int n, total = 0;
+    if (scanf("%d", &n) != 1)
+        return 1;
+    int *all = malloc(n * sizeof *all);
+    for (int i = 0; i < n; i++)
+        if (scanf("%d", &all[i]) != 1)
+            return 1;
+    qsort(all, n, sizeof *all, compare);
+    for (int i = 0; i < n; i++)
+        total += all[i];
+    printf("%d\\n", total);
+    free(all);
+    return 0; /* NUMBER */
+}
+"""
+CPP = """#include <algorithm>
+#include <iostream>
+#include <vector>
+
+int main() {
+    int n, total = 0;
+    std::cin >> n;
+    std::vector<int> all(n);
+    for (auto& each : all)
+        std::cin >> each;
+    std::sort(all.begin(), all.end());
+    for (int each : all)
+        total += each;
+    std::cout << total << std::endl;
+    return 0; /* NUMBER */
+}
+"""
+FLAGS = ["-O0", "-Wall", "-Wextra"]
+
+
+def processor_seconds() -> float:
+    """Return what this process and all below it have used, those that were waited for included."""
+    parents, used = {}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        pid = int(path.parent.name)
+        parents[pid], used[pid] = int(fields[1]), sum(map(int, fields[11:15]))
+    mine = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
+        mine |= more
+    return sum(used[pid] for pid in mine) / TICKS
+
+
+def measure(name: str, work: Callable[[str], None], code: str, count: int) -> float:
+    """Do `work` with `count` different programs; print the row and return milliseconds of CPU for each."""
+    with ThreadPoolExecutor(CORES) as pool:
+        list(pool.map(work, [code.replace("NUMBER", f"warm {n}") for n in range(4 * CORES)]))
+        busy, clock = processor_seconds(), time.perf_counter()
+        list(pool.map(work, [code.replace("NUMBER", f"{name} {n}") for n in range(count)]))
+        busy, clock = processor_seconds() - busy, time.perf_counter() - clock
+    each = 1e3 * busy / count
+    print(f"  {name:32} {each:9.1f} {1e3 / each:9.1f} {count / clock:9.1f}", flush=True)
+    return each
+
+
+def bare(compiler: str, suffix: str, tests: bool) -> Callable[[str], None]:
+    def work(code: str) -> None:
+        with tempfile.TemporaryDirectory() as place:
+            source, program = Path(place) / f"main{suffix}", Path(place) / "main"
+            source.write_text(code)
+            subprocess.run([compiler, *FLAGS, "-o", program, source], check=True, capture_output=True)
+            for test in TESTS if tests else []:
+                done = subprocess.run(
+                    [program], input=test["stdin"], capture_output=True, text=True, timeout=5, check=True
+                )
+                assert done.stdout.split() == test["stdout"].split()
+
+    return work
+
+
+def halo(**options: object) -> Callable[[str], None]:
+    verifier = GCC(**options)  # type: ignore[arg-type]
+
+    def work(code: str) -> None:
+        verdict = verifier.check(PROMPT, Completion("sum", 0, code))
+        assert verdict.status is Status.PASS, verdict
+
+    return work
+
+
+def bench_c(scale: float) -> None:
+    count = int(300 * scale)
+    compiler = measure("C    bare gcc -O0", bare("gcc", ".c", tests=False), C, count)
+    measure("C    naive, 3 tests", bare("gcc", ".c", tests=True), C, count)
+    ours = measure("C    halo, 3 tests", halo(), C, count)
+    print(f"  {compiler / ours:.0%} of what the bare compiler does alone")
+
+
+def bench_cpp(scale: float) -> None:
+    count = int(60 * scale)
+    measure("C++  bare g++ -O0", bare("g++", ".cpp", tests=False), CPP, count)
+    measure("C++  naive, 3 tests", bare("g++", ".cpp", tests=True), CPP, count)
+    without = measure("C++  halo, 3 tests, plain", halo(precompile=False), CPP, count)
+    with_it = measure("C++  halo, 3 tests, precompiled", halo(), CPP, count)
+    print(f"  {without / with_it:.1f} times as many with precompiled headers as without")
+
+
+SPELT = """``` ~~~ ```c ```cpp main( main ( ) { } ; # %: ??= ??/ \\ /* */ // " ' 1' R" R"x( )x" u8R"( a 0 3 é pragma
+diagnostic system_header #include <map> <iostream> line 0x1p-3 std:: using goto ## 'a' "b" """
+PIECES = [*SPELT.split(), "\\\n", "\0", "\ud800"]
+
+
+def fuzz(scale: float) -> None:
+    """Random texts to what finds and reads the program; the slowest is told."""
+    count = int(100_000 * scale)
+    rng, slowest = random.Random(0), 0.0
+    started = time.process_time()
+    for _ in range(count):
+        glue = rng.choice((" ", "", "\n"))
+        text = glue.join(rng.choices(PIECES, k=rng.randrange(200)))
+        begun = time.process_time()
+        code = extract(text).code
+        code.encode()
+        muzzles(code)
+        leading_headers(code)
+        lexer.masked(code)
+        forbidden.in_source([r"\bgoto\b"], code)
+        slowest = max(slowest, time.process_time() - begun)
+    print(
+        f"{count} texts, no exception, slowest {1e3 * slowest:.1f} ms, {time.process_time() - started:.0f} s in all"
+    )
+
+
+BENCHES = {"c": bench_c, "c++": bench_cpp, "fuzz": fuzz}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", choices=BENCHES, nargs="*", help="all but fuzz unless given")
+    parser.add_argument("--quick", action="store_true", help="a fifth of it")
+    args = parser.parse_args()
+    what = args.what or ["c", "c++"]
+    if what != ["fuzz"]:
+        print(sandbox.get().describe())
+        print(f"  {'':32} {'ms CPU':>9} {'/s/core':>9} {'/s':>9}")
+    for name in what:
+        BENCHES[name](0.2 if args.quick else 1.0)
+
+
+if __name__ == "__main__":
+    main()
