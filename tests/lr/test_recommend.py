@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from halo_core.errors import ConfigError
+from halo_core.lr import spell
 from halo_core.lr.recommend import BASES, METHODS, read_size, recommend
 
 LORA = {method: recommend(method).lr for method in METHODS}
@@ -148,3 +152,14 @@ def test_an_unknown_method() -> None:
         recommend("grp")
     assert caught.value.hint == "did you mean 'grpo'?"
     assert recommend("GRPO") == recommend("grpo")
+
+
+def test_the_card_has_the_same_rates() -> None:
+    card = (Path(__file__).parents[2] / "docs/lr-quick-reference.md").read_text()
+    rows = re.findall(r"^\| (SFT|RAFT|DPO|GRPO|PPO)[^|]*\| (.*?) \| (.*?) \| (.*?) \|", card, re.MULTILINE)
+    assert [row[0].lower() for row in rows] == list(METHODS)
+    for method, lora, full, confidence in rows:
+        bases = BASES[method.lower(), False], BASES[method.lower(), True]  # type: ignore[index]
+        said = [f"{spell(b.lr)} ({spell(b.low)} to {spell(b.high)})" for b in bases]
+        assert [lora, full] == said
+        assert confidence.split(", ") == list(dict.fromkeys(b.confidence for b in bases)), method
