@@ -13,6 +13,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import types
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
@@ -22,6 +23,7 @@ _UNREADABLE = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowErr
 _ITEMS = 100_000
 
 _tree: ast.Module | None = None
+_code: types.CodeType | None = None
 _module = type(sys)("solution")
 
 
@@ -33,18 +35,18 @@ def serve(what: str, *rest: Any) -> Any:
 
 def _parse(readings: Sequence[str], names: Sequence[str], forbidden: Sequence[str]) -> tuple[str, str]:
     """Settle on the first reading that is Python and defines the names; say how far it is well-formed."""
-    global _tree
+    global _tree, _code
     problem, best = "no program in it", None
     for text in readings:
         try:
             tree = ast.parse(text, NAME)
-            compile(tree, NAME, "exec")
+            code = compile(tree, NAME, "exec")
         except _UNREADABLE as error:
             problem = problem if "line" in problem else f"{type(error).__name__}: {error}"
             continue
         missing = [name for name in names if name not in set(_defined(tree.body))]
         if not missing:
-            _tree = tree
+            _tree, _code = tree, code
             used = sorted(set(forbidden) & set(_mentioned(tree))) if forbidden else []
             return (FLAWED, f"uses {used[0]}, which is forbidden") if used else (PARSED, "")
         best = best or f"does not define {missing[0]}"
@@ -95,10 +97,10 @@ def _mentioned(tree: ast.AST) -> Iterator[str]:
 
 def _execute(seconds: float) -> None:
     """Execute the program as a module named `solution`."""
-    assert _tree is not None
+    assert _code is not None
     _allow(seconds)
     sys.modules["solution"] = _module
-    exec(compile(_tree, NAME, "exec"), _module.__dict__)
+    exec(_code, _module.__dict__)
 
 
 def _call(

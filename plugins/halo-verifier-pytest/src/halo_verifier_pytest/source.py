@@ -110,10 +110,11 @@ def _going_on(piece: str, context: str) -> Iterator[str]:
         start = context if context.endswith("\n") else context + "\n"
         whole = "\n".join("    " + line for line in piece.split("\n"))
         first = f"    {piece.lstrip()}"
+        bodies = [first, whole]
         if piece[0].isspace():
-            bodies = (piece, first, whole)
-        else:  # a tokenizer may have eaten the first line's margin, or a model left all of it out
-            bodies = (whole, first) if _OUT.search(piece, 1) else (first, whole)
+            bodies.insert(0, piece)
+        elif _OUT.search(piece, 1):  # a model left all margins out, rather than a tokenizer the first
+            bodies.reverse()
         for text in bodies:
             for body in (text, _block(text)):
                 if body.strip():
