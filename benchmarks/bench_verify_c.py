@@ -183,14 +183,15 @@ BENCHES = {"c": bench_c, "c++": bench_cpp, "fuzz": fuzz}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("what", choices=BENCHES, nargs="*", help="all but fuzz unless given")
+    parser.add_argument(
+        "what", choices=["rates", *BENCHES], nargs="?", default="rates", help="rates: c and c++"
+    )
     parser.add_argument("--quick", action="store_true", help="a fifth of it")
     args = parser.parse_args()
-    what = args.what or ["c", "c++"]
-    if what != ["fuzz"]:
+    if args.what != "fuzz":
         print(sandbox.get().describe())
         print(f"  {'':32} {'ms CPU':>9} {'/s/core':>9} {'/s':>9}")
-    for name in what:
+    for name in ["c", "c++"] if args.what == "rates" else [args.what]:
         BENCHES[name](0.2 if args.quick else 1.0)
 
 
