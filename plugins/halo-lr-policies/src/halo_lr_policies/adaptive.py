@@ -152,8 +152,9 @@ class KLTarget(Based):
 
     Source: the adaptive rate of rsl_rl (arXiv 2109.11978) and of TorchRL's KLAdaptiveLR, between updates of
     PPO: twice, half and 1.5 are theirs. Carried over to cycles here, because forgetting goes with KL from the
-    model before and not with the rate (arXiv 2509.04259). Confidence: medium that it holds the KL in the band,
-    which is what it controls; none yet that cycles of equal KL train better.
+    base model and not with the rate (arXiv 2509.04259), and this is each cycle's share of it. Confidence:
+    medium that it holds the KL in the band, which is what it controls; none yet that cycles of equal KL train
+    better.
     """
 
     kappa: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
