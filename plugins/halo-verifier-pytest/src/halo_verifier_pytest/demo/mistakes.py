@@ -32,7 +32,7 @@ SYNTAX: tuple[Mistake, ...] = (
     _swap(r"[)\]}]$", ""),  # unclosed bracket
     _swap(r" in ", " "),  # missing word
     _swap(r" == ", " = "),  # assignment for comparison
-    _swap(r"^    (return|for) ", r"  \1 "),  # indentation
+    _swap(r"^(    +\w.*\n)    return ", r"\1   return "),  # indentation
     _swap(r"^(\s+)return (.*)$", r"\1return \2;}"),  # another language
     _swap(r" if (.*?)([)\]}])", r" where \1\2"),
     _swap(r'"(.)"', r'"\1'),  # unclosed string
