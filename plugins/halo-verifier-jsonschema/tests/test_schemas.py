@@ -121,9 +121,24 @@ def test_equal_schemas_are_compiled_once() -> None:
         ({"additionalProperties": OPEN}, {"additionalProperties": CLOSED}),
         ({"anyOf": [OPEN, {"type": "null"}]}, {"anyOf": [CLOSED, {"type": "null"}]}),
         ({**OPEN, "anyOf": [{"required": ["a"]}]}, {**CLOSED, "anyOf": [{"required": ["a"]}]}),
-        ({**OPEN, "allOf": [OPEN]}, {**OPEN, "allOf": [OPEN]}),
+        ({**OPEN, "allOf": [OPEN]}, {**CLOSED, "allOf": [OPEN]}),
+        ({**OPEN, "if": {"properties": {"a": {"const": 1}}}, "then": {"not": {"properties": {"b": True}}}},)
+        * 2,
+        (
+            {**OPEN, "if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["a"]}},
+            {**CLOSED, "if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["a"]}},
+        ),
+        ({**OPEN, "allOf": [{"additionalProperties": True}]},) * 2,
+        (
+            {"properties": {"a": OPEN}, "allOf": [{"properties": {"a": OPEN}}]},
+            {
+                "properties": {"a": OPEN},
+                "allOf": [{"properties": {"a": OPEN}}],
+                "additionalProperties": False,
+            },
+        ),
         ({"allOf": [OPEN, {"properties": {"b": OPEN}}]}, {"allOf": [OPEN, {"properties": {"b": OPEN}}]}),
-        ({**OPEN, "oneOf": [OPEN]}, {**OPEN, "oneOf": [OPEN]}),
+        ({**OPEN, "oneOf": [{"properties": {"b": True}}]}, {**OPEN, "oneOf": [{"properties": {"b": True}}]}),
         ({"not": OPEN}, {"not": OPEN}),
         ({"contains": OPEN, "items": OPEN}, {"contains": OPEN, "items": OPEN}),
         (

@@ -5,7 +5,7 @@ would pass. Closing adds `additionalProperties: false` where that cannot change 
 
 - an object that says itself what more it takes is left as it is;
 - a schema that shares its object with others (under `allOf`, `if`, beside a `$ref`, ...) stays open, since what
-  one of them does not list another may; so does everything inside it;
+  one of them does not list another may, unless it lists all that the others name; what is inside it stays open;
 - branches of an `anyOf` or `oneOf` that stands alone are closed each by itself;
 - a definition is closed when every reference to it stands alone.
 """
@@ -60,6 +60,8 @@ class _Closing:
         views = {keyword for keyword, _, sub in subschemas(schema) if _views(keyword) and not _silent(sub)}
         views |= schema.keys() & _REFERENCES
         listing = bool(schema.keys() & _MEMBERS)
+        listed = frozenset(schema.get("properties", ()))
+        strangers = any(_views(k) and not _silent(sub, listed) for k, _, sub in subschemas(schema))
         for keyword in schema.keys() & _REFERENCES:
             self.references.add(str(schema[keyword]))
             if not alone or listing or views != {keyword}:
@@ -76,7 +78,8 @@ class _Closing:
 
         made = rebuilt(schema, change)
         assert isinstance(made, dict)
-        if alone and not views and "properties" in made and not made.keys() & _SAYS_MORE:
+        strangers = strangers or bool(schema.keys() & _REFERENCES)
+        if alone and not strangers and "properties" in made and not made.keys() & _SAYS_MORE:
             made["additionalProperties"] = False
         return made
 
@@ -85,11 +88,14 @@ def _views(keyword: str) -> bool:
     return keyword in IN_PLACE or keyword == "dependencies"
 
 
-def _silent(schema: Schema) -> bool:
-    """Whether a schema names no property that it would then have to share (`required` alone does not)."""
-    return isinstance(schema, bool) or not (
-        schema.keys() & (_MEMBERS | _REFERENCES | {"unevaluatedProperties"})
-        or any(_views(keyword) and not _silent(sub) for keyword, _, sub in subschemas(schema))
+def _silent(schema: Schema, listed: frozenset[str] = frozenset()) -> bool:
+    """Whether a schema names no property but those `listed` (`required` alone does not name any)."""
+    if isinstance(schema, bool):
+        return True
+    return (
+        not schema.keys() & (_REFERENCES | _MEMBERS - {"properties"} | {"unevaluatedProperties"})
+        and listed.issuperset(schema.get("properties", ()))
+        and all(_silent(sub, listed) for keyword, _, sub in subschemas(schema) if _views(keyword))
     )
 
 

@@ -71,4 +71,4 @@ def _families(tasks: Iterable[Task]) -> dict[str, list[Task]]:
 
 
 if __name__ == "__main__":
-    demos.main(__doc__, make_corpus)
+    demos.main(__doc__, make_corpus, pairs=16000)
