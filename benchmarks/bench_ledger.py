@@ -70,6 +70,7 @@ class Memory:
         self._thread.start()
 
     def stop(self) -> float:
+        """Return the peak."""
         self._done.set()
         self._thread.join()
         return self.peak - self.start
