@@ -22,7 +22,7 @@ pytest.importorskip("pglast", reason="the extra `postgres` is not installed")
 ATTACKS = SQL(dialect="postgresql").attacks()
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('low', 'high');
-CREATE TABLE place (id SERIAL PRIMARY KEY, name TEXT UNIQUE, area NUMERIC(8, 2), wet BOOLEAN, since DATE, info JSONB,
+CREATE TABLE place (id INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TEXT UNIQUE, area NUMERIC(8, 2), wet BOOLEAN, since DATE, info JSONB,
                     code CHAR(4), feel mood, raw BYTEA);
 CREATE TABLE visit (id INTEGER PRIMARY KEY, place_id INTEGER REFERENCES place, mark DOUBLE PRECISION);
 INSERT INTO place (name, area, wet, since, info, code, feel, raw) VALUES

@@ -262,6 +262,23 @@ def test_copies_give_other_results(prompt: Callable[..., Prompt]) -> None:
         assert len({gold.text for gold in task.golds}) == 4, query
 
 
+def test_a_few_thousand_rows_are_no_trouble() -> None:
+    script = """
+        CREATE TABLE t (a INTEGER PRIMARY KEY, b INTEGER, c TEXT);
+        WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r WHERE x < 5000)
+        INSERT INTO t SELECT x, x * 7919 % 1009, 'c' || x % 17 FROM r;
+    """
+    prompt = Prompt("p", "t", reference={"schema": script, "query": "SELECT c, SUM(b) FROM t GROUP BY c"})
+    verifier = SQL(cpu_seconds=20.0)
+    assert (
+        verifier.check(prompt, Completion("p", 0, "SELECT c, TOTAL(b) FROM t GROUP BY c")).stage
+        is Stage.WRONG
+    )
+    assert (
+        verifier.check(prompt, Completion("p", 0, "SELECT c, SUM(b) FROM t GROUP BY c")).status is Status.PASS
+    )
+
+
 # Many at once
 
 

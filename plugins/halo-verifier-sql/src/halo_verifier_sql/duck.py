@@ -16,8 +16,8 @@ import duckdb
 from halo_verifier_sql import cells
 from halo_verifier_sql.worker import Caps, Contents, Description, Found, insert_all, serve
 
-_KEPT = 8
-"""Sets of databases that a process keeps. Each database takes some megabytes."""
+_SIZE = 4 << 20
+"""Bytes that an instance takes which holds next to nothing."""
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": "1",
     "memory_limit": "256MB",
@@ -104,7 +104,7 @@ _BROKEN = (duckdb.InternalException, duckdb.FatalException)
 
 def main(key: str, queries: Sequence[str] | None, caps: Sequence[int]) -> Any:
     """Answer the host; see `worker.serve`."""
-    return serve(DuckDatabase, key, queries, caps, kept=_KEPT)
+    return serve(DuckDatabase, key, queries, caps)
 
 
 class DuckDatabase:
@@ -118,6 +118,7 @@ class DuckDatabase:
         found = self._db.execute("SELECT table_name FROM information_schema.tables").fetchall()
         self._tables = {name.lower() for (name,) in found}
         self._functions = _functions(self._db)
+        self.size = _SIZE
 
     def contents(self) -> Contents:
         """Return the rows of all tables."""

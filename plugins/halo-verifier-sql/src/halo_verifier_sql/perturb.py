@@ -7,6 +7,7 @@ meet their keys. What a constraint forbids is left out where the copy is built.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,11 @@ class _Column:
     refers: bool
     """It refers to rows: changed less often, so that most references stay what they were."""
     varied: bool
+    low: float
+    high: float
+    """The smallest and the largest number."""
+    taken: set[Any]
+    """What the values of a new row must not be, where they do not repeat."""
     bounded: bool
     """On this copy no number becomes smaller or larger than all were, as a CHECK may demand."""
 
@@ -94,7 +100,19 @@ def _column(
     number = types <= {int, float} and bool(types)
     varied = number and not refers and len(distinct) >= _VARIED
     key = unique and (first or refers or named)
-    return _Column(pool, [] if key or refers else more, unique, key, refers, varied, bounded)
+    numbers = [value for value in pool if type(value) in (int, float) and math.isfinite(value)] or [0]
+    return _Column(
+        pool,
+        [] if key or refers else more,
+        unique,
+        key,
+        refers,
+        varied,
+        min(numbers),
+        max(numbers),
+        set(distinct),
+        bounded,
+    )
 
 
 def _rows(
@@ -119,8 +137,8 @@ def _rows(
         row = list(rng.choice(rows))
         kept.append(
             [
-                _added(column, value, place, kept, rng)
-                for place, (column, value) in enumerate(zip(columns, row, strict=True))
+                _fresh(column, value, rng) if column.unique else _other(column, value, rng)
+                for column, value in zip(columns, row, strict=True)
             ]
         )
     rng.shuffle(kept)
@@ -135,16 +153,16 @@ def _swap(rows: list[list[Any]], place: int, column: _Column, rng: random.Random
         if rng.random() >= _CHANGED:
             continue
         near = _near(column, row[place], rng) if column.varied else None
-        if near is not None and all(other[place] != near for other in rows) and near not in column.pool:
+        if near is not None and near not in column.taken:
             row[place] = near
+            column.taken.add(near)
         else:
             other = rng.choice(rows)
             row[place], other[place] = other[place], row[place]
-    taken = {row[place] for row in rows}
     for hint in rng.sample(column.hints, min(2, len(column.hints))):
-        if hint not in taken:
+        if hint not in column.taken:
             rng.choice(rows)[place] = hint
-            taken.add(hint)
+            column.taken.add(hint)
 
 
 def _other(column: _Column, value: Any, rng: random.Random) -> Any:
@@ -155,12 +173,13 @@ def _other(column: _Column, value: Any, rng: random.Random) -> Any:
 
 def _near(column: _Column, value: Any, rng: random.Random) -> Any:
     """Return a number near `value`, of its type and with as many decimals."""
+    if not math.isfinite(value):
+        return value
     step = rng.choice([-3, -2, -1, 1, 2, 3])
     scale = rng.choice([1, 1, abs(value) / 10])
-    numbers = [number for number in column.pool if number is not None]
     near = value + step * scale
     if column.bounded:
-        near = min(max(near, min(numbers)), max(numbers))
+        near = min(max(near, column.low), column.high)
     elif value >= 0:
         near = abs(near)
     if isinstance(value, int):
@@ -170,29 +189,25 @@ def _near(column: _Column, value: Any, rng: random.Random) -> Any:
 
 def _extreme(column: _Column, rng: random.Random) -> Any:
     """Return a number larger than all, so that the largest is not the same on every copy."""
-    largest = max(number for number in column.pool if number is not None)
-    return largest + type(largest)(rng.randint(1, 9))
+    column.high += rng.randint(3, 9)
+    column.taken.add(column.high)
+    return column.high
 
 
-def _added(column: _Column, value: Any, place: int, rows: list[list[Any]], rng: random.Random) -> Any:
-    """Return a value of a new row."""
-    if not column.unique:
-        return _other(column, value, rng)
-    return _fresh(value, {row[place] for row in rows} | set(column.pool), rng)
-
-
-def _fresh(value: Any, taken: set[Any], rng: random.Random) -> Any:
+def _fresh(column: _Column, value: Any, rng: random.Random) -> Any:
     """Return a value like `value` that is not yet taken."""
     if type(value) in (int, float):
-        numbers = [other for other in taken if type(other) in (int, float)]
-        return max([*numbers, value]) + 1
+        column.high = type(value)(column.high + 1)
+        while column.high in column.taken:
+            column.high += 1
+        column.taken.add(column.high)
+        return column.high
     if isinstance(value, str):
         date = _DATE.fullmatch(value)
         for number in range(2, 1000):
             month, day = rng.randint(1, 12), rng.randint(1, 28)
             new = f"{date[1]}-{month:02}-{day:02}{date[4]}" if date else f"{value} {number}"
-            if new not in taken:
+            if new not in column.taken:
+                column.taken.add(new)
                 return new
-    if isinstance(value, bytes):
-        return value + rng.randbytes(4)
-    return value
+    return value + rng.randbytes(4) if isinstance(value, bytes) else value

@@ -325,7 +325,9 @@ def _insert(table: str, columns: Sequence[str] | None, width: int) -> parts.Comp
     if columns:
         names = parts.SQL("({})").format(parts.SQL(", ").join(map(parts.Identifier, columns)))  # type: ignore[assignment]
     values = parts.SQL(", ").join([parts.Placeholder()] * width)
-    return parts.SQL("INSERT INTO {} {} VALUES ({})").format(parts.Identifier(table), names, values)
+    return parts.SQL("INSERT INTO {} {} OVERRIDING SYSTEM VALUE VALUES ({})").format(
+        parts.Identifier(table), names, values
+    )
 
 
 def _cell(value: Any, kind: int) -> Any:

@@ -24,6 +24,8 @@ from halo_verifier_sql.worker import Caps, Description, Found
 
 _CANDIDATES = {"sqlite": 6, "duckdb": 3, "postgresql": 3}
 """Copies that are made for each that is taken: fewer where it takes long."""
+_MOST_CELLS = 400_000
+"""Values in all copies that are made, beyond what has to be."""
 _ROOM = 20
 """How many times what a completion may use the reference may, while copies are chosen."""
 _EXACT = Tolerance()
@@ -114,13 +116,15 @@ def _from_query(
 ) -> Task:
     contents = engine.contents(key, [base])[0]
     hints = mutate.constants(reference.query, dialect)
-    seeds = [derive_seed(0, "copy", key, number) for number in range(_CANDIDATES[dialect] * copies)]
+    cells_held = sum(len(columns) * len(rows) for columns, rows, _ in contents.values())
+    count = max(copies, min(_CANDIDATES[dialect] * copies, _MOST_CELLS // max(cells_held, 1)))
+    seeds = [derive_seed(0, "copy", key, number) for number in range(count)]
     made = [perturb(contents, random.Random(seed), hints) for seed in seeds]
     databases = [base, *(description(reference.schema, copy, copy=True) for copy in made)]
     roomy = Caps(_ROOM * caps.steps, _ROOM * caps.rows, _ROOM * caps.bytes)
     plan = _plan(key, reference, base, engine, dialect, roomy)
     queries = plan.queries()
-    sizes = [f'SELECT COUNT(*) FROM "{table}"' for table in contents]
+    sizes = ["SELECT COUNT(*) FROM " + '"{}"'.format(table.replace('"', '""')) for table in contents]
     found = _run(engine, f"{key}+", databases, [*queries, *sizes], roomy)
     golds = [plan.gold(results, caps) for results in zip(*found[: len(queries)], strict=True)]
     whole = [sum(_number(each) for each in results) for results in zip(*found[len(queries) :], strict=True)]

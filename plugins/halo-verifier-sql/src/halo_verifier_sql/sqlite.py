@@ -9,8 +9,10 @@ from typing import Any
 from halo_verifier_sql import cells
 from halo_verifier_sql.worker import Caps, Contents, Description, Found, insert_all, serve
 
-_HEAP = 256 << 20
+_HEAP = 384 << 20
 """Bytes of memory that SQLite may use in one process, all databases together."""
+_LONGEST = 1_000_000_000
+"""Bytes of a value that is only read to be copied: SQLite's own limit."""
 _TICK = 10_000
 """Instructions of the virtual machine between two looks at how many there were."""
 _LIMITS = {
@@ -64,7 +66,9 @@ class SQLiteDatabase:
             db.execute("COMMIT")
         self._fill(description)
         self._tables = {name.lower() for (name,) in db.execute(_NAMES.format("'table', 'view'"))}
-        self._steps = self._left = 0
+        self._left = 0
+        pages, page = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+        self.size: int = pages * page
         self._reads = False
         self._denied = ""
         for pragma in (
@@ -81,13 +85,14 @@ class SQLiteDatabase:
         db.execute(
             "SELECT 1 FROM json_each('[]'), json_tree('[]')"
         ).fetchall()  # they are set up when first used
-        db.set_authorizer(self._authorize)
-        db.set_progress_handler(self._tick, _TICK)
+        self._guard()
 
     def contents(self) -> Contents:
         """Return the rows of all tables, without generated columns."""
         db = self._db
         db.set_authorizer(None)
+        db.set_progress_handler(None, 0)
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
         found: Contents = {}
         for (name,) in db.execute(_NAMES.format("'table'")).fetchall():
             columns = self._columns(name)
@@ -95,7 +100,7 @@ class SQLiteDatabase:
             rows = db.execute(f"SELECT {names} FROM {_quoted(name)}").fetchall()
             references = [row[3] for row in db.execute(f"PRAGMA foreign_key_list({_quoted(name)})")]
             found[name] = (columns, [list(row) for row in rows], references)
-        db.set_authorizer(self._authorize)
+        self._guard()
         return found
 
     def run(self, sql: str, caps: Caps) -> Found:
@@ -118,6 +123,10 @@ class SQLiteDatabase:
         if len(text) > caps.bytes:
             return "limit", [], f"more than {caps.bytes} bytes", self._reads
         return "rows", columns, text, self._reads
+
+    def _guard(self) -> None:
+        self._db.set_authorizer(self._authorize)
+        self._db.set_progress_handler(self._tick, _TICK)
 
     def _problem(self, sql: str, error: Exception) -> Found:
         """Tell what a query that raised did wrong."""
@@ -182,7 +191,7 @@ class SQLiteDatabase:
         def insert(table: str, row: Sequence[Any]) -> bool:
             try:
                 db.execute(_insert(table, names[table], len(row)), row)
-            except sqlite3.Error:
+            except (sqlite3.Error, UnicodeEncodeError):
                 return False
             return True
 

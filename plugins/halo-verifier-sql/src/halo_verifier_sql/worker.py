@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 from halo_core.sandbox.service import ask
 
-_KEPT = 128
-"""Sets of databases that a process keeps, unless they are large."""
+_ROOM = 128 << 20
+"""Bytes of databases that a process keeps for later calls, the latest set aside."""
 
 Description = Mapping[str, Any]
 """A database: `schema` (a script), `rows` (by table: columns or None, and rows), `copy` (whether the rows
@@ -40,6 +40,9 @@ class Caps:
 class Database(Protocol):
     """A built database of some engine."""
 
+    size: int
+    """Bytes of memory that it takes, roughly."""
+
     def contents(self) -> Contents:
         """Return everything that its tables hold."""
 
@@ -51,27 +54,29 @@ _sets: OrderedDict[str, list[Database]] = OrderedDict()
 
 
 def serve(
-    build: Callable[[Description], Database],
-    key: str,
-    queries: Sequence[str] | None,
-    caps: Sequence[int],
-    *,
-    kept: int = _KEPT,
+    build: Callable[[Description], Database], key: str, queries: Sequence[str] | None, caps: Sequence[int]
 ) -> Any:
     """Run each of `queries` on each database of the set `key`, or return what they hold where it is None."""
     databases = _sets.get(key)
     if databases is None:
-        described: Any = ask(key)
-        databases = [build(description) for description in described]
-        _sets[key] = databases
-        if len(_sets) > kept:
-            _sets.popitem(last=False)
+        databases = _build(build, key)
     else:
         _sets.move_to_end(key)
     if queries is None:
         return [database.contents() for database in databases]
     limits = Caps(*caps)
     return [_everywhere(sql, databases, limits) for sql in queries]
+
+
+def _build(build: Callable[[Description], Database], key: str) -> list[Database]:
+    """Build a set of databases, and forget those that were not used for longest where there is no room."""
+    described: Any = ask(key)
+    _sets[key] = [build(description) for description in described]
+    taken = sum(database.size for kept in _sets.values() for database in kept)
+    while taken > _ROOM and len(_sets) > 1:
+        _, dropped = _sets.popitem(last=False)
+        taken -= sum(database.size for database in dropped)
+    return _sets[key]
 
 
 def _everywhere(sql: str, databases: Sequence[Database], caps: Caps) -> list[Found]:
