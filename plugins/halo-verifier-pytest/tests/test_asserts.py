@@ -146,3 +146,38 @@ def test_answers_that_make_the_tests_slow_are_the_samples_fault(
     verdict = decided(check("def f(x):\n    return 10 ** 7\n", reference, total_cpu_seconds=0.5))
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
     assert "limit" in verdict.detail
+
+
+PAIRS = {
+    "test_list": ["assert widest([Pair(1, 5), Pair(2, 3)]) == 4", "assert widest([Pair(0, 1)]) == 1"],
+    "code": "class Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n"
+    "def widest(pairs):\n    return max(p.b - p.a for p in pairs)\n",
+}
+
+
+@pytest.mark.parametrize("mode", ["auto", "pytest"])
+def test_asserts_that_need_the_samples_own_classes_share_its_process(check: Any, mode: str) -> None:
+    assert check(PAIRS["code"], PAIRS, mode="functions").status is Status.FAIL
+    verdict = check(PAIRS["code"], PAIRS, mode=mode)
+    assert (verdict.status, verdict.integrity) == (Status.PASS, "shared-process"), verdict.detail
+    assert verdict.detail.splitlines()[1] == "test_asserts.py::test_1: ok"
+    wrong = check(str(PAIRS["code"]).replace("max", "min"), PAIRS, mode=mode)
+    assert (wrong.stage, wrong.score) == (Stage.WRONG, 0.5)
+
+
+def test_check_in_mode_pytest(check: Any) -> None:
+    for text, status in (("    return a + b\n", Status.PASS), ("    return a - b\n", Status.FAIL)):
+        assert check(text, HUMANEVAL, mode="pytest").status is status
+    assert check("    return a + b\n", {**HUMANEVAL, "solution": RIGHT}, mode="pytest").integrity == "split"
+
+
+def test_modes_take_what_is_theirs(check: Any) -> None:
+    values = {"entry_point": "add", "tests": [{"args": [1, 2], "expected": 3}]}
+    files = {
+        "files": {"test_add.py": "from solution import add\ndef test_add():\n    assert add(1, 2) == 3\n"}
+    }
+    assert check(RIGHT, values, mode="functions").status is Status.PASS
+    assert check(RIGHT, MBPP, mode="functions").status is Status.PASS
+    assert check(RIGHT, files, mode="functions").status is Status.ERROR
+    assert check(RIGHT, files, mode="pytest").status is Status.PASS
+    assert check(RIGHT, values, mode="pytest").status is Status.ERROR

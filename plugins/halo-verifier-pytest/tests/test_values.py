@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halo_core import sandbox
-from halo_core.errors import SandboxError
+from halo_core.errors import PluginError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_pytest import Pytest
 
@@ -178,6 +178,13 @@ def test_broken_sandbox_is_an_error(check: Any, monkeypatch: pytest.MonkeyPatch)
     verdict = check(RIGHT)
     assert verdict.status is Status.ERROR
     assert "no walls today" in verdict.detail
+
+
+def test_preflight_finds_limits_under_which_nothing_passes() -> None:
+    Pytest().preflight()
+    with pytest.raises(PluginError, match="does not pass") as caught:
+        Pytest(total_cpu_seconds=1e-4).preflight()
+    assert "limits" in caught.value.hint
 
 
 def test_fingerprint_tells_options_apart() -> None:

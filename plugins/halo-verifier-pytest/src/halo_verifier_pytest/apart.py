@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from types import TracebackType
 from typing import Any
 
@@ -124,6 +124,12 @@ def judge(task: Task, readings: Sequence[str], terms: Terms) -> Verdict:
     """Judge a program by the task's asserts."""
     names = ["check"] if task.check else [f"test {number + 1}" for number in range(len(task.asserts))]
     return judge_by(_asserting(terms), _arguments(task), names, task, readings, terms)
+
+
+@lru_cache(maxsize=4096)
+def suits(task: Task, terms: Terms) -> bool:
+    """Whether nothing but values need pass between the asserts and a program: the solution shows it, if there is one."""
+    return not task.solution or judge(task, [task.solution], terms).status is Status.PASS
 
 
 def judge_by(

@@ -17,7 +17,8 @@ _CASE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _TASK = "Write add(a, b), which returns the sum of its arguments."
-_SOLUTION = "def add(a, b):\n    return a + b\n"
+SOLUTION = "def add(a, b):\n    return a + b\n"
+"""The one right answer here."""
 _CHECK = """def check(candidate):
     assert candidate(3, 4) == 7
     assert candidate(10, -2) == 8
@@ -39,9 +40,9 @@ _TESTS = [
     {"args": [10, -2], "expected": 8},
     {"args": ["a", "b"], "expected": "ab"},
 ]
-VALUES = Prompt("values", _TASK, reference={"entry_point": "add", "tests": _TESTS, "solution": _SOLUTION})
-ASSERTS = Prompt("asserts", _TASK, reference={"entry_point": "add", "test": _CHECK, "solution": _SOLUTION})
-FILES = Prompt("files", _TASK, reference={"files": {"test_add.py": _FILE}, "solution": _SOLUTION})
+VALUES = Prompt("values", _TASK, reference={"entry_point": "add", "tests": _TESTS, "solution": SOLUTION})
+ASSERTS = Prompt("asserts", _TASK, reference={"entry_point": "add", "test": _CHECK, "solution": SOLUTION})
+FILES = Prompt("files", _TASK, reference={"files": {"test_add.py": _FILE}, "solution": SOLUTION})
 SHARED = Prompt("shared", _TASK, reference={"files": {"test_add.py": _FILE.partition("def test_types")[0]}})
 """Without a solution: then the tests import the program itself."""
 

@@ -13,7 +13,7 @@ import ast
 import builtins
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from halo_core.errors import DataError, did_you_mean
@@ -109,6 +109,29 @@ def _read(prompt: Prompt) -> Task:
     if not solution and reference.get("canonical_solution"):
         solution = context + reference["canonical_solution"]
     return Task(kind=forms[0], entries=tuple(entries), context=context, solution=solution, **parts)
+
+
+def as_files(task: Task) -> Task:
+    """Return a task with asserts as one with a test file that executes each of them, unchanged."""
+    if task.kind == "files":
+        return task
+    tests = [
+        f"def test_{number + 1}():\n    exec({text!r}, globals())\n"
+        for number, text in enumerate(task.asserts)
+    ]
+    if task.check:
+        tests = [f"{task.asserts[0]}\n\ndef test_check():\n    check({task.entries[0]})\n"]
+    imported = f"from {task.module} import {', '.join(task.entries)}"
+    text = "\n\n".join([_if_whole(task.context), imported, task.setup, *tests])
+    return replace(task, kind="files", files=(("test_asserts.py", text),))
+
+
+def _if_whole(code: str) -> str:
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return ""
+    return code
 
 
 def _values(reference: Mapping[str, Any]) -> dict[str, Any]:

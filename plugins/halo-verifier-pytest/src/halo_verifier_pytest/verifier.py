@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from halo_core.drivers import Attack, Demo, Verifier, driver
-from halo_core.errors import DataError, SandboxError, VerifierError
+from halo_core.errors import DataError, PluginError, SandboxError, VerifierError
 from halo_core.sandbox import Limits
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_pytest import apart, attacks, demo, files, functions, near, tasks
@@ -39,7 +40,8 @@ class Pytest(Verifier):
 
     mode: Literal["auto", "functions", "pytest"] = "auto"
     """functions: tests by value and asserts, the program always in a process apart. pytest: files, and asserts
-    made into files. auto: by what the reference holds."""
+    made into files, where the program may be in one process with them. auto: by what the reference holds, and asserts
+    as files if its solution does not pass them otherwise."""
     isolation: Literal["auto", "split", "shared"] = "auto"
     """For files of pytest. split: the files get stand-ins that call the program by value, in a process of its own.
     shared: they import the program itself, so that it could forge its verdict, which then says shared-process.
@@ -76,6 +78,18 @@ class Pytest(Verifier):
         """Raise a `DataError` unless the reference has one of the forms that the class describes."""
         self._task(prompt)
 
+    def preflight(self) -> None:
+        """Raise a `PluginError` unless a right program passes in each form of tests, in the sandbox that holds here."""
+        for prompt in (attacks.VALUES, attacks.ASSERTS, attacks.SHARED):
+            verdict = replace(self, mode="auto", forbid=()).check(
+                prompt, Completion(prompt.id, 0, attacks.SOLUTION)
+            )
+            if verdict.status is not Status.PASS:
+                raise PluginError(
+                    f"a right program does not pass tests as {prompt.id}: {verdict.detail.splitlines()[-1]}",
+                    hint="`halo doctor` looks at the sandbox; limits of time and memory may be too tight",
+                )
+
     def references(self, prompt: Prompt) -> Sequence[str]:
         """Return the reference's solution if it has one."""
         solution = self._task(prompt).solution
@@ -101,13 +115,25 @@ class Pytest(Verifier):
         return f"{self!r} {version('halo-verifier-pytest')} {sys.version.split()[0]}"
 
     def _judge(self, task: Task, found: Sequence[str]) -> Verdict:
-        if task.kind == "files":
-            return files.judge(task, found, self._terms(), self.isolation)
-        judge = {"values": functions.judge, "asserts": apart.judge}[task.kind]
-        return judge(task, found, self._terms())
+        terms = self._terms()
+        if task.kind == "values":
+            return functions.judge(task, found, terms)
+        if task.kind == "asserts" and (self.mode == "functions" or apart.suits(task, terms)):
+            return apart.judge(task, found, terms)
+        return files.judge(tasks.as_files(task), found, terms, self.isolation)
 
     def _task(self, prompt: Prompt) -> Task:
-        return _read(_Keyed(prompt))
+        task = _read(_Keyed(prompt))
+        if self.mode == "pytest" and task.kind == "asserts":
+            return tasks.as_files(task)
+        if (self.mode == "pytest" and task.kind == "values") or (
+            self.mode == "functions" and task.kind == "files"
+        ):
+            raise DataError(
+                f"prompt {prompt.id!r}: tests as {task.kind} are not for mode {self.mode}",
+                hint="mode auto takes every form of tests",
+            )
+        return task
 
     def _terms(self) -> Terms:
         limits = Limits(
