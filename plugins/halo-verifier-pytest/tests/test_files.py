@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from halo_core.errors import VerifierError
 from halo_core.types import Stage, Status, Verdict
+from halo_verifier_pytest.results import settled
 
 RIGHT = "def add(a, b):\n    return a + b\n"
 FILE = """
@@ -174,6 +176,12 @@ def test_calls_while_the_file_is_imported_are_the_samples_fault(check: Any, more
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
     verdict = check("import os\ndef add(a, b):\n    os._exit(0)\n", reference)
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
+
+
+def test_a_solution_that_could_not_be_tried_settles_nothing() -> None:
+    unknown = Verdict(Status.INCONCLUSIVE, Stage.WRONG, detail="busy")
+    with pytest.raises(VerifierError, match="busy"):
+        settled(unknown)
 
 
 def test_the_users_own_pytest_settings_do_not_matter(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from halo_core.sandbox.service import Reply, Service
 from halo_core.types import Stage, Status, Verdict
 from halo_verifier_pytest import asserting
 from halo_verifier_pytest.functions import Terms, guest_source, opening, raised, refusal
-from halo_verifier_pytest.results import Cost, Test, cut, ending, rejected, verdict
+from halo_verifier_pytest.results import Cost, Test, cut, ending, rejected, settled, verdict
 from halo_verifier_pytest.tasks import Task
 
 
@@ -128,8 +128,8 @@ def judge(task: Task, readings: Sequence[str], terms: Terms) -> Verdict:
 
 @lru_cache(maxsize=4096)
 def suits(task: Task, terms: Terms) -> bool:
-    """Whether nothing but values need pass between the asserts and a program: the solution shows it, if there is one."""
-    return not task.solution or judge(task, [task.solution], terms).status is Status.PASS
+    """Whether nothing but values need pass between the asserts and a program, as the solution shows, if there is one."""
+    return not task.solution or settled(judge(task, [task.solution], terms))
 
 
 def judge_by(

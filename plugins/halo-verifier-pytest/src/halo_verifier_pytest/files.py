@@ -10,11 +10,11 @@ from typing import Literal
 
 from halo_core.errors import VerifierError
 from halo_core.sandbox.service import Reply
-from halo_core.types import Stage, Status, Verdict
+from halo_core.types import Stage, Verdict
 from halo_verifier_pytest import apart, guest, running
 from halo_verifier_pytest.asserting import PASSED
 from halo_verifier_pytest.functions import Terms
-from halo_verifier_pytest.results import Cost, Test, cut, rejected, verdict
+from halo_verifier_pytest.results import Cost, Test, cut, rejected, settled, verdict
 from halo_verifier_pytest.tasks import Task
 
 Isolation = Literal["auto", "split", "shared"]
@@ -56,7 +56,7 @@ def make_plan(task: Task, terms: Terms, isolation: Isolation) -> Plan:
     ids = tuple(map(str, reply.value))
     if isolation != "auto":
         return Plan(ids, isolation == "split")
-    return Plan(ids, bool(solution) and _split(task, solution, terms, ids).status is Status.PASS)
+    return Plan(ids, bool(solution) and settled(_split(task, solution, terms, ids)))
 
 
 def _split(task: Task, readings: Sequence[str], terms: Terms, ids: Sequence[str]) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from halo_core.errors import VerifierError
 from halo_core.sandbox import Outcome
 from halo_core.types import Stage, Status, Verdict
 
@@ -63,6 +64,13 @@ def verdict(tests: Sequence[Test], cost: Cost, *, partial: bool) -> Verdict:
     lines += [f"{test.name}: {test.detail}" for test in tests[:_LINES]]
     lines += [f"and {len(tests) - _LINES} more"] if len(tests) > _LINES else []
     return _verdict(status, stage, "\n".join(lines), cost, score if partial else float(score == 1.0))
+
+
+def settled(verdict: Verdict) -> bool:
+    """Whether the solution of a prompt passed; raise a `VerifierError` when that could not be found out."""
+    if verdict.status in (Status.ERROR, Status.INCONCLUSIVE):
+        raise VerifierError(f"the prompt's solution cannot be tried: {verdict.detail}")
+    return verdict.status is Status.PASS
 
 
 def rejected(stage: Stage, detail: str, cost: Cost) -> Verdict:
