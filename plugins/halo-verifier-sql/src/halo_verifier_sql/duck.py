@@ -91,6 +91,7 @@ _WAYS_OUT = [
     "obj_description",
     "shobj_description",
     "create_sort_key",
+    "reservoir_",
     "combine",
     "finalize",
     "sleep_",
@@ -222,6 +223,8 @@ class DuckDatabase:
             return f"may not read {table}" if elsewhere or table.startswith(_SYSTEM) else ""
         if node.get("class") in ("FUNCTION", "WINDOW") and name not in self._functions | _MORE:
             return f"may not call {name}"
+        if name == "age" and len(node.get("arguments", ())) < 2:
+            return "may not ask for the time"
         if node.get("class") == "COLUMN_REF" and str(node["column_names"][-1]).lower() in _KEYWORDS:
             return f"may not call {node['column_names'][-1]}"
         return ""

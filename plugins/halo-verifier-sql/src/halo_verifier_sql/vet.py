@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,8 +21,8 @@ _DENIED = {
     "SQLValueFunction": "ask for the time or the user",
     "CurrentOfExpr": "use a cursor",
 }
-_MOMENTS = frozenset({"now", "today", "tomorrow", "yesterday"})
-"""Texts that PostgreSQL takes for a date, another one each day."""
+_MOMENT = re.compile(r"\b(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
+"""Words that PostgreSQL takes for a date, another one each day, alone or with a time and a zone."""
 
 
 def vet(sql: str) -> Vetted:
@@ -69,9 +70,13 @@ def _denied(kind: str, node: Any) -> str:
         and _names(node["names"])[-1].startswith("reg")
     ):
         return f"may not name a {_names(node['names'])[-1]}"
-    if kind == "sval" and isinstance(node, dict) and str(node.get("sval", "")).strip().lower() in _MOMENTS:
+    if kind == "sval" and isinstance(node, dict) and _tells_time(str(node.get("sval", ""))):
         return "may not ask for the time"
     return ""
+
+
+def _tells_time(text: str) -> bool:
+    return _MOMENT.search(text) is not None and len(re.findall(r"[^\W\d]+", text)) <= 2
 
 
 def _function(node: Any) -> str:
