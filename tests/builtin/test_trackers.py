@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from halo_core.builtin.trackers import JSONLines, TensorBoard, WandB, metrics
+from halo_core.errors import PluginError
+from halo_core.loop import run_cycles
+from halo_core.testing import fake_run
+from halo_core.types import CycleReport, Rates
+
+
+def test_every_figure_has_a_flat_name() -> None:
+    rates = Rates(8, 0.5, 0.25, (0.1, 0.9), (0.0, 0.5), {"correct": 2}, 0, 0, 0.0, 1.0)
+    found = metrics(CycleReport(3, heldout=rates, lr=0.5, seconds={"train": 2.0}))
+    assert (found["cycle"], found["lr"], found["heldout/passed"], found["seconds/train"]) == (
+        3,
+        0.5,
+        0.25,
+        2.0,
+    )
+    assert (found["heldout/valid_interval/low"], found["heldout/valid_interval/high"]) == (0.1, 0.9)
+    assert found["heldout/stages/correct"] == 2
+    assert not [name for name in found if name.startswith(("train", "rates"))]
+    assert all(type(value) is float for value in found.values())
+
+
+def test_json_lines_have_each_cycle_once_however_often_the_run_is_gone_on_with(tmp_path: Path) -> None:
+    run, hooks = fake_run(tmp_path, cycles=3, plugins=[JSONLines(), Stopping(1)])
+    run_cycles(run, hooks)
+    run_cycles(*fake_run(tmp_path, cycles=3, plugins=[JSONLines()]))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["cycle"] for line in lines] == [0, 1, 2, 3]
+    assert lines == [metrics(report) for report in run.ledger.reports()]
+
+
+class Stopping:
+    """Ends a run after a cycle."""
+
+    def __init__(self, cycle: int) -> None:
+        from halo_core.hookspecs import hookimpl
+
+        @hookimpl
+        def on_cycle_end(run: Any, report: CycleReport) -> None:
+            if report.cycle == cycle:
+                run.stop("enough")
+
+        self.on_cycle_end = on_cycle_end
+
+
+def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run, hooks = fake_run(tmp_path, plugins=[TensorBoard()])
+    history = run_cycles(run, hooks)
+    found: dict[int, float] = {}
+    for file in (tmp_path / "tensorboard").iterdir():
+        events = EventAccumulator(str(file)).Reload()
+        found |= {event.step: event.value for event in events.Scalars("heldout/passed")}
+    assert found == pytest.approx(
+        {report.cycle: report.heldout.passed for report in history if report.heldout}
+    )
+
+
+def test_wandb_is_told_of_each_cycle_and_of_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, Any]] = []
+    fake = SimpleNamespace(
+        run=True,
+        init=lambda **given: calls.append(("init", given)),
+        log=lambda figures, step: calls.append(("log", (step, figures["heldout/passed"]))),
+        finish=lambda exit_code: calls.append(("finish", exit_code)),
+    )
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    history = run_cycles(*fake_run(tmp_path, seed=3, plugins=[WandB(project="mine")]))
+    (name, given), *logged, end = calls
+    assert (name, given["project"], given["mode"], given["resume"]) == ("init", "mine", "offline", "allow")
+    assert given["config"]["seed"] == 3
+    assert logged == [("log", (r.cycle, r.heldout.passed)) for r in history if r.heldout]
+    assert end == ("finish", 0)
+
+
+@pytest.mark.slow
+def test_wandb_itself_takes_it_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run_cycles(*fake_run(tmp_path / "run", plugins=[WandB()]))
+    assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+@pytest.mark.parametrize(("plugin", "package"), [(TensorBoard(), "tensorboard"), (WandB(), "wandb")])
+def test_what_has_to_be_installed_is_said_before_anything_is_sampled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: Any, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    run, hooks = fake_run(tmp_path, plugins=[plugin])
+    with pytest.raises(PluginError, match=f"needs {package}") as caught:
+        run_cycles(run, hooks)
+    assert caught.value.hint == f"pip install {package}"
+    assert run.ledger.reports() == []
