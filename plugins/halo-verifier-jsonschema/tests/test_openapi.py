@@ -24,7 +24,7 @@ PET = {
         "weight": {"type": "number", "format": "float", "minimum": 0, "exclusiveMinimum": True},
         "photo": {"type": "string", "format": "byte"},
         "born": {"type": "string", "format": "date"},
-        "tag": {"$ref": "#/components/schemas/Tag", "nullable": True},
+        "tag": {"$ref": "#/components/schemas/Tag", "nullable": True, "minLength": 9},
     },
 }
 

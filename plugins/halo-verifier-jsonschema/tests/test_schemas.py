@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,6 +100,13 @@ def test_what_is_no_usable_schema_is_refused(schema: Any) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_nothing_is_read_from_elsewhere(tmp_path: Path) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"type": "integer"}')
+    with pytest.raises(DataError):
+        compiled({"$ref": other.as_uri()}, "2020-12", closed=True)
+
+
 def test_equal_schemas_are_compiled_once() -> None:
     one = compiled({"minimum": 1, "type": "integer"}, "7", closed=True)
     assert compiled({"type": "integer", "minimum": 1}, "7", closed=True) is one
@@ -122,6 +130,7 @@ def test_equal_schemas_are_compiled_once() -> None:
         ({"anyOf": [OPEN, {"type": "null"}]}, {"anyOf": [CLOSED, {"type": "null"}]}),
         ({**OPEN, "anyOf": [{"required": ["a"]}]}, {**CLOSED, "anyOf": [{"required": ["a"]}]}),
         ({**OPEN, "allOf": [OPEN]}, {**CLOSED, "allOf": [OPEN]}),
+        ({"items": OPEN, "anyOf": [{"minItems": 1}]}, {"items": CLOSED, "anyOf": [{"minItems": 1}]}),
         ({**OPEN, "if": {"properties": {"a": {"const": 1}}}, "then": {"not": {"properties": {"b": True}}}},)
         * 2,
         (

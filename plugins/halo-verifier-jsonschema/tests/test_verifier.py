@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from halo_core import sandbox
 from halo_core.errors import DataError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status
-from halo_verifier_jsonschema import JSONSchema, worker
+from halo_verifier_jsonschema import JSONSchema, tasks, worker
 
 SCHEMA = {
     "type": "object",
@@ -123,6 +123,7 @@ def test_what_surrounds_the_json_is_an_option(check: Any) -> None:
     assert check("so</think>1", {"answer": 1}, thinking="open").status is Status.PASS
     assert check("```json\n1\n```", {"answer": 1}, within="text").stage is Stage.INVALID
     assert check("1", {"answer": 1}, within="fence").stage is Stage.INVALID
+    assert check("<tool_call>1</tool_call>", {"answer": 1}).stage is Stage.INVALID
 
 
 @given(VALUES)
@@ -242,6 +243,7 @@ def test_what_becomes_of_the_other_process(
     monkeypatch.setattr(worker, "service", lambda cpu_seconds: Service())
     verdict = check("[]", {"schema": {"items": {"$ref": "#"}}})
     assert (verdict.status, verdict.stage) == (status, stage)
+    assert changes.get("limit") is None or status is Status.INCONCLUSIVE or "cpu limit" in verdict.detail
 
 
 def test_a_sandbox_that_cannot_be_had_is_an_error(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -270,6 +272,7 @@ def test_references_that_are_gone_are_not_mistaken_for_others() -> None:
     for i in range(5000):
         prompt = Prompt("p", "t", reference={"answer": i})
         assert verifier.check(prompt, Completion("p", 0, str(i))).status is Status.PASS
+    assert len(tasks._cache) <= 4096
 
 
 def test_fingerprint_names_options_and_engine() -> None:

@@ -161,7 +161,7 @@ def task_of(reference: Mapping[str, Any], rules: Rules) -> Task:
     """Return the task that `reference` sets; the same object is read once. Raises `DataError`."""
     key = (id(reference), rules)
     known = _cache.get(key)
-    if known is not None and known[0] is reference:
+    if known is not None:
         return known[1]
     task = read(reference, rules)
     with _cache_lock:  # the entry keeps the reference alive, so that its id stays its own
