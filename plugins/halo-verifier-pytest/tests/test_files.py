@@ -1,5 +1,7 @@
 """pytest files: apart from the sample where the solution passes that way, together with it where not."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -176,6 +178,35 @@ def test_calls_while_the_file_is_imported_are_the_samples_fault(check: Any, more
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
     verdict = check("import os\ndef add(a, b):\n    os._exit(0)\n", reference)
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
+
+
+WITNESS = """
+import pytest
+from halo_verifier_pytest import running
+ran = []
+{patch}
+_, items = running._collect({{"test_a.py": "def test_a(): assert {truth}"}})
+print(*running._run_one(items[0], None))
+"""
+
+
+@pytest.mark.parametrize(
+    ("patch", "truth", "said"),
+    [
+        ("", "True", "passed ok"),
+        ("", "False", "failed AssertionError"),
+        ("pytest.Function.runtest = lambda self: None", "True", "failed did not run to its end"),
+        ("pytest.Function.runtest = lambda self: pytest.skip('x')", "True", "failed skipped in call"),
+        ("pytest.TestReport.from_item_and_call = lambda item, call: "
+         "pytest.TestReport(item.nodeid, item.location, {}, 'passed', None, 'call')", "False", "failed Assertion"),
+        ("pytest.TestReport.from_item_and_call = lambda item, call: "
+         "pytest.TestReport(item.nodeid, item.location, {}, 'passed', None, 'call')", "True", "failed did not run"),
+    ],
+)  # fmt: skip
+def test_passed_is_what_returned_and_what_pytest_calls_passed(patch: str, truth: str, said: str) -> None:
+    script = WITNESS.format(patch=patch, truth=truth)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd="/")
+    assert done.stdout.startswith(said)
 
 
 def test_a_solution_that_could_not_be_tried_settles_nothing() -> None:

@@ -128,7 +128,7 @@ def judge(task: Task, readings: Sequence[str], terms: Terms) -> Verdict:
 
 @lru_cache(maxsize=4096)
 def suits(task: Task, terms: Terms) -> bool:
-    """Whether nothing but values need pass between the asserts and a program, as the solution shows, if there is one."""
+    """Whether nothing but values need pass between the asserts and a program, as the solution shows if there is one."""
     return not task.solution or settled(judge(task, [task.solution], terms))
 
 
