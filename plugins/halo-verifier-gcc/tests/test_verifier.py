@@ -363,6 +363,32 @@ def test_missing_compiler_is_an_error_and_not_a_failure(check: Any) -> None:
     assert "no-such-cc" in verdict.detail
 
 
+def test_broken_compiler_is_an_error_and_not_a_failure(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    true_run = sandbox.Workspace.run
+
+    def broken(self: sandbox.Workspace, *args: Any, **options: Any) -> sandbox.Outcome:
+        said = b"gcc: fatal error: cannot execute 'cc1': execvp: No such file or directory"
+        return replace(true_run(self, *args, **options), exit_code=1, stderr=said)
+
+    monkeypatch.setattr(sandbox.Workspace, "run", broken)
+    verdict = check(RIGHT)
+    assert verdict.status is Status.ERROR
+    assert "cannot build a c program: gcc: fatal error: cannot execute 'cc1'" in verdict.detail
+
+
+def test_compiler_that_was_killed_is_tried_again(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    true_run, calls = sandbox.Workspace.run, []
+
+    def killed(self: sandbox.Workspace, *args: Any, **options: Any) -> sandbox.Outcome:
+        calls.append(args)
+        outcome = true_run(self, *args, **options)
+        said = b"gcc: fatal error: Killed signal terminated program cc1"
+        return replace(outcome, exit_code=1, stderr=said) if len(calls) == 1 else outcome
+
+    monkeypatch.setattr(sandbox.Workspace, "run", killed)
+    assert check(RIGHT).status is Status.PASS
+
+
 def test_missing_compiler_is_found_before_the_run() -> None:
     with pytest.raises(PluginError, match="no-such-cc") as caught:
         GCC(compiler="no-such-cc").preflight()

@@ -23,6 +23,7 @@ _PROCESSES = 16
 _MOST_BYTES = 64 * _MIB
 PROGRAM = "program"
 LIBRARY = "libsample.so"
+PREPROCESSED = "preprocessed"
 _EXPORTS = "exports.map"
 _LINKING = (b"undefined reference", b"ld.gold", b"collect2", b"linker")
 _MATHEMATICAL = ("math", "complex", "fenv")
@@ -89,16 +90,14 @@ class Builder:
             )
             return _collect(space, linked, [PROGRAM])
 
-    def preprocessed(self, source: Source) -> tuple[str, str]:
+    def preprocessed(self, source: Source) -> tuple[Build, str]:
         """Return what the preprocessor makes of `source`, and the name that its line markers have for it."""
         name = _MAIN_FILE[source.language]
         with sandbox.get().workspace() as space:
             self._place(space, source)
-            arguments = [*self._switches(source.language), "-imacros", NO_PRAGMA[0], "-E", "-o", "out", name]
-            outcome = self._run(space, arguments)
-            if not outcome.ok:
-                raise SandboxError("a program that compiles could not be preprocessed")
-            return space.read("out", max_bytes=_MOST_BYTES).decode(errors="replace"), name
+            what = ["-imacros", NO_PRAGMA[0], "-E", "-o", PREPROCESSED, name]
+            outcome = self._run(space, [*self._switches(source.language), *what])
+            return _collect(space, outcome, [PREPROCESSED]), name
 
     def _build(
         self, source: Source, what: Sequence[str], made: list[str], files: Mapping[str, bytes] | None = None

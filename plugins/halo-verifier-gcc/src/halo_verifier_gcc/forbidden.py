@@ -18,6 +18,8 @@ import re2  # type: ignore[import-untyped]
 from halo_verifier_gcc import lexer
 from halo_verifier_gcc.source import renames_lines
 
+_MOST = 1 << 20
+"""Characters that macros may make of a program: it takes them a line to make a billion."""
 _MARKER = re.compile(r'^# \d+ "((?:\\.|[^"\\\n])*)"[^\n]*\n?', re.MULTILINE)
 
 
@@ -44,7 +46,8 @@ def in_source(patterns: Iterable[str], code: str) -> str:
 
 def in_preprocessed(patterns: Iterable[str], output: str, main: str) -> str:
     """Say what is forbidden in those parts of the preprocessor's `output` that come from the file `main`."""
-    return _found(patterns, lexer.bare(_own(output, main)))
+    own = _own(output, main)
+    return "more code than can be searched" if len(own) > _MOST else _found(patterns, lexer.bare(own))
 
 
 def _own(output: str, main: str) -> str:

@@ -83,18 +83,13 @@ class Runner:
         )
 
 
-def not_built(outcome: sandbox.Outcome, cpu_budget: float) -> Verdict:
-    """Judge a build that did not succeed: the program's fault, unless the machine's."""
-    stderr = _text(outcome.stderr)
+def not_built(outcome: sandbox.Outcome) -> Verdict:
+    """Judge a build that did not succeed: the program's fault, unless the machine had no time for it."""
     status, detail = Status.FAIL, first_error(outcome.stderr)
-    if "cannot execute" in stderr and "cc1" in stderr:
-        status = Status.ERROR
-    elif outcome.inconclusive:
+    if outcome.inconclusive:
         status, detail = Status.INCONCLUSIVE, "the compiler ran out of wall time"
     elif outcome.limit:
         detail = f"the compiler ran into its {outcome.limit} limit"
-    elif "Killed signal" in stderr and outcome.cpu_seconds < 0.9 * cpu_budget:
-        status, detail = Status.INCONCLUSIVE, "the compiler was killed, most likely for want of memory"
     return verdict(outcome, status, Stage.INVALID, detail=detail)
 
 

@@ -17,7 +17,7 @@ from halo_core.drivers import Attack, Demo, Verifier, driver
 from halo_core.errors import DataError, PluginError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_gcc import attacks, demo, forbidden, judging, mutants
-from halo_verifier_gcc.building import PROGRAM, Builder
+from halo_verifier_gcc.building import PREPROCESSED, PROGRAM, Build, Builder
 from halo_verifier_gcc.judging import Runner
 from halo_verifier_gcc.once import Once
 from halo_verifier_gcc.oracles import Maker, Task
@@ -26,6 +26,7 @@ from halo_verifier_gcc.source import Language, Source, muzzles
 
 _MIB = 1 << 20
 _HELLO = '#include <stdio.h>\nint main(void) { puts("ok"); return 0; }\n'
+_BROKEN = (b"cannot execute", b"unable to execute", b"Killed signal")
 _INSTALL = "install a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev; for C++ also g++)"
 _VERDICTS: Once[Verdict] = Once(4096)
 
@@ -155,13 +156,13 @@ class GCC(Verifier):
         return demo.load()
 
     def _judge(self, source: Source, task: Task) -> Verdict:
-        build = self._maker().build(source, task)
+        build = self._build(source, task)
         if build.missing:
             return judging.verdict(
                 build.outcome, Status.FAIL, Stage.INVALID, detail=f"does not define {build.missing}"
             )
         if not build.files:
-            return judging.not_built(build.outcome, self.compile_cpu_seconds)
+            return judging.not_built(build.outcome)
         # Not only at the start of a line: a #line directive can make a diagnostic begin with anything.
         warnings = build.outcome.stderr.count(b": warning: ") + muzzles(source.code)
         if found := self._forbidden(source, task):
@@ -173,13 +174,34 @@ class GCC(Verifier):
             build.outcome, status, stage, detail=detail, score=score, warnings=warnings, results=results
         )
 
+    def _build(self, source: Source, task: Task) -> Build:
+        """Build a sample. What the compiler says is no evidence, for programs can make it say anything.
+
+        So where it seems to be broken, or to have been killed, it is tried on another program, and again on
+        this one.
+        """
+        build = self._maker().build(source, task)
+        if build.files or not any(word in build.outcome.stderr for word in _BROKEN):
+            return build
+        hello = self._builder().program(Source(_HELLO, source.language))
+        if not hello.files:
+            reason = judging.first_error(hello.outcome.stderr)
+            raise SandboxError(f"{self.compiler} cannot build a {source.language} program: {reason}")
+        return self._maker().build(source, task)
+
     def _forbidden(self, source: Source, task: Task) -> str:
+        """Say what in the source is forbidden; empty when nothing is."""
         patterns = (*self.forbid, *task.reference.forbid)
         if not patterns:
             return ""
-        return forbidden.in_source(patterns, source.code) or forbidden.in_preprocessed(
-            patterns, *self._builder().preprocessed(source)
-        )
+        if found := forbidden.in_source(patterns, source.code):
+            return found
+        build, main = self._builder().preprocessed(source)
+        if build.outcome.inconclusive:
+            raise SandboxError("the preprocessor ran out of wall time")
+        if not build.files:
+            return "code that cannot be preprocessed within the compiler's limits"
+        return forbidden.in_preprocessed(patterns, build.files[PREPROCESSED].decode(errors="replace"), main)
 
     def _builder(self) -> Builder:
         return Builder(
