@@ -50,6 +50,9 @@ def test_query_is_found(text: str) -> None:
         "SELECT 1;\nDROP TABLE t",
         "SELECT 1;\n\nSELECT 2",
         "DELETE FROM t;\nSELECT 1",
+        "RESET ROLE;\nSELECT 1",
+        "Anything;\nSELECT 1",
+        "SELECT 1;\nAnything;",
     ],
 )
 def test_statement_is_taken_whole(query: str) -> None:

@@ -244,6 +244,12 @@ def test_unusable_data_is_refused(prompt: Callable[..., Prompt], change: dict[st
     assert verdict.status is Status.ERROR
 
 
+def test_reference_has_to_keep_within_the_limits_of_completions(prompt: Callable[..., Prompt]) -> None:
+    slow = "SELECT COUNT(*) FROM item a, item b, item c, sale s"
+    with pytest.raises(DataError, match="does not keep within the limits: steps"):
+        SQL(steps=50_000, copies=2).check_prompt(prompt(slow))
+
+
 def test_empty_result_is_fine_where_copies_have_rows(check: Check) -> None:
     query = "SELECT name FROM item WHERE price = 9"
     assert check(query, query).status is Status.PASS

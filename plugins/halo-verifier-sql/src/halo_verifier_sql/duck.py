@@ -41,62 +41,19 @@ _NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "
 _SOURCES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY"})
 _FOR_TABLES = frozenset({"range", "generate_series", "unnest"})
 _KEYWORDS = frozenset(
-    [
-        "current_date",
-        "current_time",
-        "current_timestamp",
-        "localtime",
-        "localtimestamp",
-        "current_user",
-        "session_user",
-        "user",
-        "current_role",
-        "current_catalog",
-        "current_schema",
-        "current_database",
-        "today",
-        "now",
-    ]
+    """
+    current_date current_time current_timestamp localtime localtimestamp current_user session_user user
+    current_role current_catalog current_schema current_database today now
+    """.split()  # noqa: SIM905 - a list that is meant to be read
 )
-_WAYS_OUT = [
-    "getvariable",
-    "current_",
-    "getenv",
-    "version",
-    "pragma_",
-    "nextval",
-    "currval",
-    "setseed",
-    "query",
-    "read_",
-    "write_",
-    "checkpoint",
-    "duckdb_",
-    "which_secret",
-    "in_search_path",
-    "add_parquet_key",
-    "json_execute",
-    "json_serialize_plan",
-    "parse_duckdb_log",
-    "error",
-    "sql_auto_",
-    "txid",
-    "now",
-    "today",
-    "get_current",
-    "current_setting",
-    "has_",
-    "pg_",
-    "col_description",
-    "obj_description",
-    "shobj_description",
-    "create_sort_key",
-    "reservoir_",
-    "combine",
-    "finalize",
-    "sleep_",
-    "is_histogram",
-]
+_WAYS_OUT = tuple(
+    """
+    getvariable current_ getenv version pragma_ nextval currval setseed query read_ write_ checkpoint
+    duckdb_ which_secret in_search_path add_parquet_key json_execute json_serialize_plan parse_duckdb_log
+    error sql_auto_ txid now today get_current current_setting has_ pg_ col_description obj_description
+    shobj_description create_sort_key reservoir_ combine finalize sleep_ is_histogram
+    """.split()  # noqa: SIM905 - a list that is meant to be read
+)
 """How functions begin that tell of the engine instead of the data."""
 _SYSTEM = ("duckdb_", "pragma_", "pg_", "sqlite_", "information_schema")
 _INVALID = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException)
@@ -278,7 +235,7 @@ def _functions(db: duckdb.DuckDBPyConnection) -> frozenset[str]:
             "SELECT function_name FROM duckdb_functions() WHERE function_type IN ('scalar', 'aggregate') "
             "GROUP BY function_name HAVING bool_and(coalesce(stability, 'CONSISTENT') = 'CONSISTENT')"
         ).fetchall()
-        _known = frozenset(name for (name,) in rows if not name.startswith(tuple(_WAYS_OUT)))
+        _known = frozenset(name for (name,) in rows if not name.startswith(_WAYS_OUT))
     return _known
 
 
