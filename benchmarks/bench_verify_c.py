@@ -34,6 +34,7 @@ from halo_verifier_gcc.precompiled import leading_headers
 from halo_verifier_gcc.source import extract, muzzles
 
 CORES = os.cpu_count() or 1
+ROUNDS = 6
 TICKS = os.sysconf("SC_CLK_TCK")
 TESTS = [
     {"stdin": f"{n}\n" + " ".join(map(str, range(n))), "stdout": str(n * (n - 1) // 2)} for n in (3, 10, 25)
@@ -98,15 +99,25 @@ def processor_seconds() -> float:
     return sum(used[pid] for pid in mine) / TICKS
 
 
-def measure(name: str, work: Callable[[str], None], code: str, count: int) -> float:
-    """Do `work` with `count` different programs; print the row and return milliseconds of CPU for each."""
+def measure(rows: dict[str, Callable[[str], None]], code: str, count: int) -> dict[str, float]:
+    """Print a row for each kind of work, and return its milliseconds of CPU for one program.
+
+    They take turns, so that whatever else the machine does hits all alike.
+    """
+    busy, clock = dict.fromkeys(rows, 0.0), dict.fromkeys(rows, 0.0)
     with ThreadPoolExecutor(CORES) as pool:
-        list(pool.map(work, [code.replace("NUMBER", f"warm {n}") for n in range(4 * CORES)]))
-        busy, clock = processor_seconds(), time.perf_counter()
-        list(pool.map(work, [code.replace("NUMBER", f"{name} {n}") for n in range(count)]))
-        busy, clock = processor_seconds() - busy, time.perf_counter() - clock
-    each = 1e3 * busy / count
-    print(f"  {name:32} {each:9.1f} {1e3 / each:9.1f} {count / clock:9.1f}", flush=True)
+        for turn in range(-1, ROUNDS):  # the first is for warming up
+            for name, work in rows.items():
+                number = count // ROUNDS if turn >= 0 else 2 * CORES + 2
+                codes = [code.replace("NUMBER", f"{name} {turn} {n}") for n in range(number)]
+                before, started = processor_seconds(), time.perf_counter()
+                list(pool.map(work, codes))
+                if turn >= 0:
+                    busy[name] += processor_seconds() - before
+                    clock[name] += time.perf_counter() - started
+    each = {name: 1e3 * busy[name] / count for name in rows}
+    for name in rows:
+        print(f"  {name:32} {each[name]:9.1f} {1e3 / each[name]:9.1f} {count / clock[name]:9.1f}", flush=True)
     return each
 
 
@@ -136,19 +147,23 @@ def halo(**options: object) -> Callable[[str], None]:
 
 
 def bench_c(scale: float) -> None:
-    count = int(300 * scale)
-    compiler = measure("C    bare gcc -O0", bare("gcc", ".c", tests=False), C, count)
-    measure("C    naive, 3 tests", bare("gcc", ".c", tests=True), C, count)
-    ours = measure("C    halo, 3 tests", halo(), C, count)
+    rows = {
+        "C    bare gcc -O0": bare("gcc", ".c", tests=False),
+        "C    naive, 3 tests": bare("gcc", ".c", tests=True),
+        "C    halo, 3 tests": halo(),
+    }
+    compiler, _, ours = measure(rows, C, int(300 * scale)).values()
     print(f"  {compiler / ours:.0%} of what the bare compiler does alone")
 
 
 def bench_cpp(scale: float) -> None:
-    count = int(60 * scale)
-    measure("C++  bare g++ -O0", bare("g++", ".cpp", tests=False), CPP, count)
-    measure("C++  naive, 3 tests", bare("g++", ".cpp", tests=True), CPP, count)
-    without = measure("C++  halo, 3 tests, plain", halo(precompile=False), CPP, count)
-    with_it = measure("C++  halo, 3 tests, precompiled", halo(), CPP, count)
+    rows = {
+        "C++  bare g++ -O0": bare("g++", ".cpp", tests=False),
+        "C++  naive, 3 tests": bare("g++", ".cpp", tests=True),
+        "C++  halo, 3 tests, plain": halo(precompile=False),
+        "C++  halo, 3 tests, precompiled": halo(),
+    }
+    *_, without, with_it = measure(rows, CPP, int(60 * scale)).values()
     print(f"  {without / with_it:.1f} times as many with precompiled headers as without")
 
 
