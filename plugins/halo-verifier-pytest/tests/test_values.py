@@ -17,6 +17,16 @@ from halo_verifier_pytest import Pytest
 
 RIGHT = "def add(a, b):\n    return a + b\n"
 
+LATE = """import os, sys
+guest = sys.modules["halo_core.sandbox.guest"]
+receive = guest.receive
+def late():
+    message = receive()
+    if message is None: os._exit(3)
+    return message
+guest.receive = late
+"""
+
 
 def found(verdict: Verdict) -> tuple[Status, Stage]:
     return verdict.status, verdict.stage
@@ -106,6 +116,13 @@ def test_what_is_printed_does_not_matter(check: Any) -> None:
 
 def test_main_block_is_not_run(check: Any) -> None:
     assert check(RIGHT + "if __name__ == '__main__':\n    add(int(input()), 1)\n").stage is Stage.CORRECT
+
+
+def test_unclean_end_does_not_pass(check: Any) -> None:
+    for reference in (None, {"test_list": ["assert add(3, 4) == 7"]}):
+        verdict = check(LATE + RIGHT, reference)
+        assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+        assert "answered, but ended the process with exit code 3" in verdict.detail
 
 
 def test_exceptions_are_known_by_python_s_own_kinds(check: Any) -> None:
