@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halo_verifier_sql.cells import decode, encode
+from halo_verifier_sql.cells import decode, encode, plain
 from halo_verifier_sql.compare import Gold, Group, Tolerance, difference
 
 EXACT = Tolerance()
@@ -58,6 +58,12 @@ def test_scale_of_a_decimal_does_not_count() -> None:
         encode([Decimal("100"), Decimal("1E+2"), Decimal("NaN")])
         == '[{"decimal":"100"},{"decimal":"100"},{"decimal":"NaN"}]'
     )
+
+
+def test_structs_are_no_blobs_and_lists_are_no_texts() -> None:
+    assert encode([b"\0"]) == '[{"blob":"00"}]' != encode([plain({"blob": "00"})])
+    assert encode([plain([{"blob": "00"}])]) != encode([[b"\0"]])
+    assert encode([plain(["a"])]) != encode(["['a']"])
 
 
 def test_multiplicity_counts_and_order_does_not() -> None:

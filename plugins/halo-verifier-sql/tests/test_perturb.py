@@ -51,6 +51,7 @@ def test_copies_differ_in_every_way() -> None:
         {row[0] for row in copy["staff"][1]} - {row[0] for row in before} for copy in made
     )  # and added
     assert any(99 in {row[3] for row in copy["staff"][1]} for copy in made) or True
+    assert any(99 in {row[3] for row in copy["staff"][1]} for copy in made)  # a constant of the reference
     for place in range(1, 6):
         values = {row[0]: row[place] for row in before}
         assert any(

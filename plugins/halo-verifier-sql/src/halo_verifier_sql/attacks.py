@@ -148,6 +148,7 @@ SQLITE: tuple[_Case, ...] = (
     ("CURRENT_TIMESTAMP", "names", Stage.FLAWED, f"{_RIGHT} AND CURRENT_TIMESTAMP > '2000'"),
     ("sqlite_master", "names", Stage.FLAWED, "SELECT name FROM sqlite_master"),
     ("count of sqlite_schema", "count", Stage.FLAWED, "SELECT COUNT(*) + 2 FROM sqlite_schema"),
+    ("schema beside a table", "count", Stage.FLAWED, "SELECT COUNT(*) + 2 FROM sqlite_schema WHERE EXISTS (SELECT 1 FROM staff)"),
     ("sqlite_temp_master", "names", Stage.FLAWED, "SELECT name FROM temp.sqlite_temp_master"),
     ("pragma as a table", "names", Stage.FLAWED, "SELECT name FROM pragma_table_info('staff')"),
     ("database_list", "names", Stage.FLAWED, "SELECT file FROM pragma_database_list"),
