@@ -260,6 +260,17 @@ def test_clang_is_found_before_the_run() -> None:
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_c17(check: Any, compiler: str) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    code = '_Static_assert(sizeof(int) > 1, "int");\n#define ADD(a, b) _Generic((a), int: (a) + (b), default: 0)\n'
+    code += body('printf("%d\\n", ADD(a, b)); return 0;')
+    assert check(code, standard="c17", compiler=compiler).stage is Stage.CORRECT
+    strict = {"flags": "-O0 -pedantic-errors", "compiler": compiler}
+    assert check(code, standard="c99", **strict).stage is Stage.INVALID
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("declared", ["#include <math.h>", "double sqrt(double), cbrt(double);"])
 def test_mathematical_library_is_there(check: Any, compiler: str, declared: str) -> None:
     if shutil.which(compiler) is None:
