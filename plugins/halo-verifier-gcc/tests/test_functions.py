@@ -88,6 +88,7 @@ def test_cpp(check: Any, compiler: str, standard: str) -> None:
     )
     by_value = check(f"#include <vector>\nint total(std::vector<int> v) {BODY}", **options)
     assert by_value.stage is Stage.INVALID
+    assert by_value.detail.startswith("does not define total as the harness declares it (_Z5total")
 
 
 def test_language_is_the_harness_s(check: Any) -> None:

@@ -67,7 +67,7 @@ class Maker:
             return build
         missing = task.harness.functions - elf.exported_functions(build.files[LIBRARY])
         if missing:
-            return Build(build.outcome, missing=", ".join(sorted(missing)))
+            return Build(build.outcome, missing=", ".join(_spelt(symbol, task) for symbol in sorted(missing)))
         return Build(build.outcome, {**build.files, PROGRAM: task.harness.program})
 
     def hold(self, task: Task) -> None:
@@ -157,6 +157,12 @@ class Maker:
 
 
 _SEED = "it is given a number on stdin and should print an input that depends on it"
+
+
+def _spelt(symbol: str, task: Task) -> str:
+    """Return what a person would call the linker's `symbol`."""
+    name = next(name for name in task.reference.names if _stands_for(symbol, name))
+    return name if name == symbol else f"{name} as the harness declares it ({symbol})"
 
 
 def _stands_for(symbol: str, name: str) -> bool:
