@@ -3,7 +3,7 @@
 Expressions, in which everything but a head, a name and a numerator is a tree:
 
     ("num", p, q)                     the rational number p/q in lowest terms, q > 0
-    ("sym", name)  ("const", name)    a variable; one of pi, e, i, inf, undefined
+    ("sym", name)  ("const", name)    a variable; one of pi, e, i, inf
     ("add", terms)  ("mul", factors)  of a tuple of at least two
     ("neg", a)  ("div", a, b)  ("pow", a, b)  ("root", n, a)  ("log", base, a)  ("pm", a, b)
     ("call", name, arguments)         a function of `FUNCTIONS`, or one that the task leaves undefined
@@ -18,7 +18,7 @@ Answers, of expressions and of each other:
     ("interval", low, high, low is in, high is in)   ("space", name)
     ("union" | "meet", parts)  ("minus", a, b)
     ("rel", operators, sides)         a chain: one side more than operators
-    ("matrix", rows)  ("word", text)
+    ("matrix", rows)
 """
 
 from __future__ import annotations
@@ -36,15 +36,17 @@ FUNCTIONS = frozenset(
 OPEN_FORMS = frozenset({"sum", "prod", "int", "lim"})
 """Sums, products, integrals and limits that nobody has worked out."""
 
-_FIELDS = {
+_EXPRESSIONS = {
     "num": "--", "sym": "-", "const": "-", "add": "T", "mul": "T", "neg": "t", "div": "tt", "pow": "tt",
     "root": "tt", "log": "tt", "pm": "tt", "call": "-T", "sum": "-ttt", "prod": "-ttt", "int": "-oot",
-    "lim": "-tt", "quantity": "t-", "list": "-T", "tuple": "T", "set": "T", "builder": "-ot",
-    "interval": "tt--", "space": "-", "union": "T", "meet": "T", "minus": "tt", "rel": "-T", "matrix": "R",
-    "word": "-",
+    "lim": "-tt",
+}  # fmt: skip
+_FIELDS = _EXPRESSIONS | {
+    "quantity": "t-", "list": "-T", "tuple": "T", "set": "T", "builder": "-ot", "interval": "tt--",
+    "space": "-", "union": "T", "meet": "T", "minus": "tt", "rel": "-T", "matrix": "R",
 }  # fmt: skip
 """What follows each head: t a tree, o a tree or None, T a tuple of trees, R of rows of trees, - no tree."""
-EXPRESSIONS = frozenset(list(_FIELDS)[:15])
+EXPRESSIONS = frozenset(_EXPRESSIONS)
 """Heads of what has one value."""
 
 ZERO: Tree = ("num", 0, 1)

@@ -68,4 +68,4 @@ def make_corpus(args: argparse.Namespace) -> demos.Corpus:
 
 
 if __name__ == "__main__":
-    demos.main(__doc__, make_corpus, pairs=48000)
+    demos.main(__doc__, make_corpus, pairs=24000, epochs=2)

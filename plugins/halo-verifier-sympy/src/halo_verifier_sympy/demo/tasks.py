@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import gcd, lcm
 from typing import Any
 
 from halo_verifier_sympy.demo.notation import fraction, joined, number, polynomial, signed
@@ -36,22 +35,7 @@ class Task:
         return f"{self.family}: {self.question}"
 
 
-_PARTS = [
-    Fraction(above, below) for below in (2, 3, 4, 6) for above in range(1, below) if gcd(above, below) == 1
-]
 _SHIFTS = [*range(-5, 0), *range(1, 7)]
-
-
-def _sum(rng: random.Random) -> Task:
-    one, two = (rng.choice(_PARTS) for _ in range(2))
-    sign = rng.choice((1, -1))
-    below = lcm(one.denominator, two.denominator)
-    result = one + sign * two
-    mark = "+" if sign > 0 else "-"
-    working = f"{one * below}/{below} {mark} {two * below}/{below}"
-    question = f"{one} {mark} {two}"
-    reference = {"answer": str(result), "form": "evaluated"}
-    return Task("sum", question, reference, working, lambda pen: fraction(result, pen))
 
 
 def _linear(rng: random.Random) -> Task:
@@ -97,15 +81,6 @@ def _expansion(rng: random.Random) -> Task:
     return Task("expansion", question, reference, working, lambda pen: polynomial(result, pen))
 
 
-def _value(rng: random.Random) -> Task:
-    place, factor, shift = rng.randint(-2, 5), rng.randint(2, 4), rng.choice(_SHIFTS)
-    result = place**2 + factor * place + shift
-    question = f"x^2 + {factor}x {signed(shift)} at x = {place}"
-    working = f"{place**2} {signed(factor * place)} {signed(shift)}"
-    reference = {"answer": str(result), "form": "evaluated"}
-    return Task("value", question, reference, working, lambda pen: number(result, pen))
-
-
 def _roots(rng: random.Random) -> Task:
     one, two = sorted(rng.sample(range(-3, 7), 2))
     square = polynomial({2: 1, 1: -one - two, 0: one * two})
@@ -132,12 +107,10 @@ def _named(value: str, pen: random.Random) -> str:
 
 
 FAMILIES: Mapping[str, tuple[Callable[[random.Random], Task], tuple[str, ...]]] = {
-    "sum": (_sum, ("What is {}?", "Work out {}.", "Calculate {}.")),
     "equation": (_linear, ("Solve {}.", "Find x if {}.", "What is x when {}?")),
     "inequality": (_inequality, ("Solve {}.", "For which x is {}?")),
     "derivative": (_derivative, ("Differentiate {}.", "What is the derivative of {}?")),
     "expansion": (_expansion, ("Expand {}.", "Multiply out {}.")),
-    "value": (_value, ("What is {}?", "Evaluate {}.", "Find the value of {}.")),
     "roots": (_roots, ("Solve {}.", "Find the roots of {}.", "Which x solve {}?")),
     "midpoint": (_midpoint, ("What is the midpoint of {}?", "Find the point halfway between {}.")),
 }
