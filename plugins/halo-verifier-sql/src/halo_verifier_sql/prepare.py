@@ -216,36 +216,42 @@ def _kills(
 def _choose(
     golds: Sequence[Gold | None], kills: Mapping[int, set[int]], sizes: Sequence[int], copies: int
 ) -> list[int]:
-    """Choose copies one by one.
+    """Choose copies one by one, where the reference runs.
 
-    Best is where the reference returns rows, others than before, none of them arbitrary; then where constraints
-    left most of the rows; then where most mutants are told from the reference that were not yet.
+    Best is where it returns rows, none of them arbitrary, and constraints left most of the database. Of these the
+    first is one on which the rows are not those of the given database, so that constants fail; the others are
+    those that tell most mutants from the reference that were not told yet, or else return other rows again.
     """
     taken = [0]
     killed = set(kills[0])
-    for _ in range(copies):
-        left = [at for at in range(1, len(golds)) if at not in taken and golds[at] is not None]
-        if not left:
-            break
+    for number in range(copies):
         merits = {
-            at: (*_merits(golds, taken, at), 2 * sizes[at] > sizes[0], len(kills[at] - killed), -at)
-            for at in left
+            at: (
+                _sound(gold, golds[0], 2 * sizes[at] > sizes[0]),
+                number == 0 and _differ(golds, at, 0),
+                len(kills[at] - killed),
+                all(_differ(golds, at, other) for other in taken),
+                -at,
+            )
+            for at, gold in enumerate(golds)
+            if gold and at not in taken
         }
-        best = max(left, key=merits.__getitem__)
+        if not merits:
+            raise VerifierError("the reference does not run on enough perturbed copies of its database")
+        best = max(merits, key=merits.__getitem__)
         taken.append(best)
         killed |= kills[best]
-    if len(taken) <= copies:
-        raise VerifierError("the reference does not run on enough perturbed copies of its database")
     return taken[1:]
 
 
-def _merits(golds: Sequence[Gold | None], taken: Sequence[int], at: int) -> tuple[bool, bool, bool]:
-    gold, given = golds[at], golds[0]
-    assert gold is not None
-    assert given is not None
-    others = [other for each in taken if (other := golds[each]) is not None]
-    differs = all(difference(other, gold.columns, gold.text, _EXACT) for other in others)
-    return gold.count > 0, differs, given.cut or not gold.cut
+def _sound(gold: Gold, given: Gold | None, whole: bool) -> tuple[bool, bool, bool]:
+    return gold.count > 0, given is not None and (given.cut or not gold.cut), whole
+
+
+def _differ(golds: Sequence[Gold | None], at: int, other: int) -> bool:
+    """Whether a result is not the one that the reference returns on another database."""
+    gold, against = golds[at], golds[other]
+    return not (gold and against) or bool(difference(against, gold.columns, gold.text, _EXACT))
 
 
 def _check_passes(task: Task, engine: Engine, caps: Caps) -> None:
