@@ -35,22 +35,25 @@ def serve(what: str, *rest: Any) -> Any:
 
 
 def _parse(readings: Sequence[str], names: Sequence[str], forbidden: Sequence[str]) -> tuple[str, str]:
-    """Settle on the first reading that is Python and defines the names; say how far it is well-formed."""
+    """Settle on the first reading that is Python; say how far it is well-formed."""
     global _text, _code
-    problem, best = "no program in it", None
+    problem = ""
     for text in readings:
         try:
             code = compile(text, NAME, "exec", dont_inherit=True)
         except _UNREADABLE as error:
-            problem = problem if "line" in problem else f"{type(error).__name__}: {error}"
+            problem = problem or f"{type(error).__name__}: {error}"
             continue
         missing = [name for name in names if name not in set(_stored(code))]
-        if not missing:
-            _text, _code = text, code
-            used = sorted(set(forbidden) & set(_mentioned(ast.parse(text)))) if forbidden else []
-            return (FLAWED, f"uses {used[0]}, which is forbidden") if used else (PARSED, "")
-        best = best or f"does not define {missing[0]}"
-    return (FLAWED, best) if best else (INVALID, problem[:200])
+        used = sorted(set(forbidden) & set(_mentioned(ast.parse(text)))) if forbidden else []
+        if missing or used:
+            return (
+                FLAWED,
+                f"does not define {missing[0]}" if missing else f"uses {used[0]}, which is forbidden",
+            )
+        _text, _code = text, code
+        return PARSED, ""
+    return INVALID, problem[:200]
 
 
 def is_stub(names: Sequence[str]) -> bool:
@@ -94,7 +97,8 @@ def _mentioned(tree: ast.AST) -> Iterator[str]:
 
 def _execute(seconds: float) -> None:
     """Execute the program as a module named `solution`."""
-    assert _code is not None
+    if _code is None:
+        raise ImportError("there is nothing to execute")
     _allow(seconds)
     sys.modules["solution"] = _module
     exec(_code, _module.__dict__)
