@@ -70,7 +70,8 @@ def _piece(text: str, names: Sequence[str]) -> str:
     python = [piece for tag, piece in pieces if tag in _PYTHON_TAGS]
     if _defines("\n".join(python), names):  # spread over several fences
         return "\n".join(python)
-    return python[-1] if python else pieces[0][1]
+    bodies = [piece for piece in python if piece[:1].isspace() or "return" in piece]
+    return [pieces[0][1], *python, *bodies][-1]
 
 
 def _pieces(text: str) -> list[tuple[str | None, str]]:
