@@ -126,6 +126,7 @@ def audit(
     `mutants` bounds the mutants of each prompt; `seed` is for the order of the second time. The prompts must
     have been checked (`Judges.check_prompts`).
     """
+    judges = replace(judges, verifiers={name: each.afresh() for name, each in judges.verifiers.items()})
     cases = list(_cases(judges, prompts, mutants))
     order = list(range(len(cases)))
     random.Random(seed).shuffle(order)

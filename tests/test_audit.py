@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -147,3 +148,18 @@ def test_prompts_without_a_reference_are_counted() -> None:
             return []
 
     assert tried(Silent()).unreferenced == 6
+
+
+def test_a_verifier_is_asked_without_its_memory() -> None:
+    @driver
+    class Forgetful(Sound):
+        remembers: bool = True
+
+        def afresh(self) -> Forgetful:
+            return replace(self, remembers=False)
+
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            assert not self.remembers
+            return super().check(prompt, completion)
+
+    assert tried(Forgetful()).findings == ()

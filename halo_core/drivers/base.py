@@ -134,6 +134,10 @@ class Verifier(Driver):
         """Return the verifier's own collection of answers that try to be paid without being right."""
         return ()
 
+    def afresh(self) -> Verifier:
+        """Return this verifier without its memory, should it have one: what an audit asks twice."""
+        return self
+
     def fingerprint(self) -> str:
         """Return what a verdict depends on besides prompt and text: options, own version, tool versions.
 

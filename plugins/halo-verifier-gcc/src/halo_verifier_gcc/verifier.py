@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import subprocess
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import ClassVar, Literal
 
@@ -146,6 +147,10 @@ class GCC(Verifier):
             raise PluginError(problem, hint=_INSTALL)
         if self._runner().run(build.files, PROGRAM, b"").stdout != b"ok\n":
             raise PluginError("a program built by the compiler does not run in the sandbox")
+
+    def afresh(self) -> GCC:
+        """Return this verifier with `once` off."""
+        return replace(self, once=False)
 
     def fingerprint(self) -> str:
         """Return the options, this package's version and the compiler's."""
