@@ -206,13 +206,9 @@ def _yaml(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, ki
 
 
 def _picture(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kind: str) -> bytes:
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise ConfigError(
-            f"drawing a .{kind} needs matplotlib", hint='pip install "halo-core[plot]", or draw here: --chart'
-        ) from error
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots()
     for place, each in enumerate(schedules):

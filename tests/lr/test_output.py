@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -117,19 +116,8 @@ def test_files_hold_the_numbers(schedules: list[Schedule], course: Course, tmp_p
 def test_pictures(
     schedules: list[Schedule], course: Course, tmp_path: Path, kind: str, begins: bytes
 ) -> None:
-    pytest.importorskip("matplotlib")
     draw(tmp_path / f"rates.{kind}", schedules, course, constant(5e-5, course))
     assert (tmp_path / f"rates.{kind}").read_bytes().startswith(begins)
-
-
-def test_a_picture_without_matplotlib(
-    schedules: list[Schedule], course: Course, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ConfigError, match="needs matplotlib") as caught:
-        draw(tmp_path / "rates.png", schedules, course, constant(5e-5, course))
-    assert "halo-core[plot]" in caught.value.hint
-    assert not (tmp_path / "rates.png").exists()
 
 
 @pytest.mark.parametrize("name", ["rates", "rates.pgn", "no/such/directory/rates.csv"])
