@@ -65,6 +65,7 @@ FORGED = frozenset(
 _FORMS = {
     "": ("values", "asserts", "files", "shared"),
     "split only": ("values", "asserts", "files"),
+    "values and shared": ("values", "shared"),
     "values only": ("values",),
 }
 
