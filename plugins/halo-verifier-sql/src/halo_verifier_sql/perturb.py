@@ -27,6 +27,8 @@ _CHANGED = 0.4
 """Share of the values that change."""
 _MOVED = 0.2
 """Share of the references that change."""
+_REKEYED = 0.8
+"""Share of the rows that get the key of another."""
 _FEW = 16
 """Up to so many rows are added to a small table: the larger a table, the less is right on it by luck."""
 _VARIED = 4
@@ -44,7 +46,7 @@ class _Column:
     """Hints that are not among them."""
     unique: bool
     key: bool
-    """Rows are referred to by it: left alone, but for new rows."""
+    """Rows are referred to by it: its values stay, though of other rows."""
     refers: bool
     """It refers to rows: changed less often, so that most references stay what they were."""
     varied: bool
@@ -53,6 +55,9 @@ class _Column:
     """The smallest and the largest number."""
     taken: set[Any]
     """What the values of a new row must not be, where they do not repeat."""
+    reassigned: bool
+    """On this copy rows get other keys. Not on every one: where rows refer to rows of their own table, chains of
+    references turn into circles, which constraints may not let in."""
     bounded: bool
     """On this copy no number becomes smaller or larger than all were, as a CHECK may demand."""
 
@@ -67,10 +72,19 @@ def perturb(
         if rows and len({row[0] for row in rows if row}) == len(rows)
         for value in (row[0] for row in rows if row)
     }
-    bounded = rng.random() < 0.5
+    bounded, reassigned = rng.random() < 0.5, rng.random() < 0.75
     columns = {
         table: [
-            _column(name, [row[place] for row in rows], hints, name in references, keys, bounded, place == 0)
+            _column(
+                name,
+                [row[place] for row in rows],
+                hints,
+                name in references,
+                keys,
+                reassigned,
+                bounded,
+                place == 0,
+            )
             for place, name in enumerate(names)
         ]
         for table, (names, rows, references) in contents.items()
@@ -85,7 +99,14 @@ def perturb(
 
 
 def _column(
-    name: str, values: list[Any], hints: Hints, declared: bool, keys: set[Any], bounded: bool, first: bool
+    name: str,
+    values: list[Any],
+    hints: Hints,
+    declared: bool,
+    keys: set[Any],
+    reassigned: bool,
+    bounded: bool,
+    first: bool,
 ) -> _Column:
     present = [value for value in values if value is not None]
     distinct = list(dict.fromkeys(present))
@@ -111,6 +132,7 @@ def _column(
         min(numbers),
         max(numbers),
         set(distinct),
+        reassigned,
         bounded,
     )
 
@@ -147,7 +169,8 @@ def _rows(
 
 def _swap(rows: list[list[Any]], place: int, column: _Column, rng: random.Random) -> None:
     """Change a column whose values do not repeat: exchange some between rows, give some numbers new ones."""
-    if column.key or len(rows) < 2:
+    if column.key:
+        _reassign(rows, place, column, rng)
         return
     for row in rows:
         if rng.random() >= _CHANGED:
@@ -163,6 +186,17 @@ def _swap(rows: list[list[Any]], place: int, column: _Column, rng: random.Random
         if hint not in column.taken:
             rng.choice(rows)[place] = hint
             column.taken.add(hint)
+
+
+def _reassign(rows: list[list[Any]], place: int, column: _Column, rng: random.Random) -> None:
+    """Give most rows the key of another, so that a key stands for another row than on the given database."""
+    if not column.reassigned:
+        return
+    moved = [row for row in rows if rng.random() < _REKEYED]
+    keys = [row[place] for row in moved]
+    rng.shuffle(keys)
+    for row, key in zip(moved, keys, strict=True):
+        row[place] = key
 
 
 def _other(column: _Column, value: Any, rng: random.Random) -> Any:
