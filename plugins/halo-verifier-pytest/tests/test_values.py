@@ -187,6 +187,19 @@ def f():
     assert "got True" in check(text + "it = 'xylo-quartz'\n", of({"args": [], "expected": 1})).detail
 
 
+def test_chance_is_the_same_each_time(check: Any) -> None:
+    def details() -> tuple[str, str]:
+        text = "import random\ndef f():\n    return random.random()\n"
+        listed = {"test_list": ["assert f() == 2, f()"]}
+        return check(text, of({"args": [], "expected": 2})).detail, check(text, listed).detail
+
+    first = details()
+    assert "0.8444218515250481" in first[0]
+    with sandbox.start() as other, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sandbox, "get", lambda: other)
+        assert details()[0] == first[0]
+
+
 def test_broken_sandbox_is_an_error(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
         raise SandboxError("no walls today")
