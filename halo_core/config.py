@@ -1,4 +1,4 @@
-"""What a run is made of, and how it is put together: defaults < demo < file < --set < flags.
+"""What a run is made of, and how it is put together: defaults < hardware < demo < file < --set < flags.
 
 Every key is checked; one that is not known is refused with the nearest that is. A driver is written as its
 name, or as a mapping of its name and its options:
