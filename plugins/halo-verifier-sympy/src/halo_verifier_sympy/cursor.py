@@ -19,6 +19,7 @@ class Cursor:
         self._tokens = list(tokens)
         self._at = 0
         self._depth = 0
+        self._start = 0
         self._bars = 0
         self._integrals = 0
         self._bound: list[str] = []

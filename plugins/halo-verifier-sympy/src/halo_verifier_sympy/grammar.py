@@ -27,6 +27,10 @@ from halo_verifier_sympy.vocabulary import (
     UNDEFINED,
 )
 
+_BEHIND_UNITS = frozenset(
+    {"^", ",", ";", ")", "]", r"\}", "=", "<", ">", "<=", ">=", "!=", "and", "or", "lor", "land"}
+)
+
 
 class Expressions(Cursor, ABC):
     """Reads sums, products, powers, numerals and letters."""
@@ -35,19 +39,16 @@ class Expressions(Cursor, ABC):
 
     def expression(self) -> Tree:
         """Read a sum."""
-        result = self._term()
-        terms = [result]
-        while True:
-            if self._takes("+"):
-                terms.append(value(self._term()))
-            elif self._takes("-"):
-                terms.append(("neg", value(self._term())))
-            elif self._commands("pm", "mp"):
-                self._take()
-                terms = [("pm", total(terms), value(self._term()))]
-            else:
-                return terms[0] if len(terms) == 1 else total(terms)
+        terms = [self._term()]
+        while self._sees("+", "-") or self._commands("pm", "mp"):
             value(terms[0])
+            sign = self._take().text
+            term = value(self._term())
+            if sign in ("pm", "mp"):
+                terms = [("pm", total(terms), term)]
+            else:
+                terms.append(term if sign == "+" else ("neg", term))
+        return total(terms)
 
     def _term(self) -> Tree:
         result = self._unary()
@@ -93,9 +94,13 @@ class Expressions(Cursor, ABC):
         return self._sees("(", "{") or (self._sees("|") and not self._bars)
 
     def _unit_word(self) -> bool:
-        """Whether the letters here are a unit: 5 cm is a length, 5x is not."""
-        before = self._tokens[self._at - 1]
-        return self._next.text in PLAIN and (before.kind == "number" or before.text in ")}")
+        """Whether the letters here are a unit: 5 cm is a length, but 2cm in c^2+2cm+m^2 a product."""
+        before = self._tokens[self._start : self._at]
+        if self._next.text not in PLAIN or not before or any(token.kind == "letters" for token in before):
+            return False
+        behind = self._peek()
+        ends = behind.kind in ("end", "text") or behind.text in _BEHIND_UNITS
+        return ends and (before[-1].kind == "number" or before[-1].text in ")}")
 
     # Powers and what stands behind a factor
 

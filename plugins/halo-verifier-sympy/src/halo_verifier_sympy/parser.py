@@ -95,6 +95,7 @@ class _Answers(Commands):
 
     def _amount(self) -> Tree:
         """Read an expression with its unit, if it has one."""
+        self._start = self._at
         sign = self._takes("-") if self._peek().text in _CURRENCY else False
         currency = ""
         if self._commands(*_CURRENCY) or self._sees("$"):
