@@ -39,16 +39,14 @@ def test_every_solution_is_right() -> None:
 def test_the_question_is_no_answer() -> None:
     for task in tasks(30):
         for copied in (task.question, task.working):
-            verdict = judge(task, rf"\boxed{{{copied}}}")
-            settled = copied.replace(" ", "") in (task.reference["answer"], f"({task.reference['answer']})")
-            assert verdict.status is Status.FAIL or settled, (task.key, copied)
+            assert judge(task, rf"\boxed{{{copied}}}").status is Status.FAIL, (task.key, copied)
 
 
 def test_tasks_have_many_correct_forms() -> None:
     rng = random.Random(0)
     forms = [len({solution(task, rng) for _ in range(60)}) for task in tasks(8)]
-    assert min(forms) >= 8
-    assert sum(forms) / len(forms) >= 14
+    assert min(forms) >= 6
+    assert sum(forms) / len(forms) >= 12
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def _use(text: str, rng: random.Random) -> None:
     tree = parse(text)
     latex(tree)
     symbols(tree)
-    check_form(tree, "expanded")
+    check_form(tree, "expanded", tree)
     difference(rng.choice(GOLDS), tree, Terms(open_forms=True), Fast())
     difference(tree, tree, Terms(ordered=False), Fast())
 

@@ -144,6 +144,7 @@ the power to work out | 1024 | flawed | [2^{10}] | {"form": "evaluated"}
 the product to multiply out | x^2+3x+2 | flawed | [(x+1)(x+2)] | {"form": "expanded"}
 like terms left apart | x^2+3x+2 | flawed | [x^2+x+2x+2] | {"form": "expanded"}
 the equation to solve | x = 5 | flawed | [2x+1 = 11] | {"form": "solved"}
+the equation solved for another variable | x = c-b | flawed | [x+b = c] | {"form": "solved"}
 the inequality to solve | x > 2 | flawed | [2x > 4] | {"form": "solved"}
 
 # branches

@@ -14,28 +14,30 @@ Form = Literal["any", "evaluated", "expanded", "solved"]
 FORMS: tuple[Form, ...] = ("any", "evaluated", "expanded", "solved")
 
 
-def check_form(tree: Tree, form: Form) -> None:
+def check_form(tree: Tree, form: Form, gold: Tree) -> None:
     """Raise `Refused` unless `tree` has the form.
 
     evaluated: no operation of two rational numbers is left, but for fractions. expanded: evaluated, and sums are
-    of different products of powers of variables. solved: evaluated, and each equation or inequality has a
-    variable alone in it, as in x = 2y or 1 < x < 3.
+    of different products of powers of variables. solved: evaluated, and a variable that is alone in a relation of
+    `gold`, as x in x = 2y or 1 < x < 3, is alone in each relation of `tree`.
     """
     if form == "any":
         return
+    wanted = {name for part in walk(gold) if part[0] == "rel" for name in _alone(part[2])}
     for part in walk(tree):
         if part[0] in EXPRESSIONS and _left_to_do(part):
             raise Refused("a calculation that is not worked out")
-        if form == "solved" and part[0] == "rel" and not _is_solved(part[2]):
+        if form == "solved" and part[0] == "rel" and not _alone(part[2]) & wanted:
             raise Refused("a relation that is not solved")
     if form == "expanded":
         for part in _tops(tree):
             _check_expanded(part)
 
 
-def _is_solved(sides: Sequence[Tree]) -> bool:
-    alone = [side for side in sides if side[0] == "sym"]
-    return len(alone) == 1 and not any(alone[0][1] in symbols(side) for side in sides if side is not alone[0])
+def _alone(sides: Sequence[Tree]) -> set[str]:
+    """Return the variables that are one side of a relation and in no other side."""
+    names = {side[1] for side in sides if side[0] == "sym"}
+    return {name for name in names if sum(name in symbols(side) for side in sides) == 1}
 
 
 def _left_to_do(tree: Tree) -> bool:

@@ -185,7 +185,7 @@ class Sympy(Verifier):
             return same_words(reference["answer"], text, kind)
         gold = _gold(reference["answer"], self.thousands)
         answer = parse(text, thousands=self.thousands)
-        check_form(answer, reference.get("form", "any"))
+        check_form(answer, reference.get("form", "any"), gold)
         terms = _terms(reference)
         try:
             return difference(gold, answer, terms, Fast())
