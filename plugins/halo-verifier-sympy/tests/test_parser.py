@@ -95,6 +95,13 @@ def test_thousands_are_read_only_where_they_are_meant() -> None:
     assert parse("1,23", thousands=True) == parse("1, 23")
 
 
+@pytest.mark.parametrize("text", [r"\frac{d^2y}{dx^2}", r"\frac{d}{dx}x^2", r"\frac{dy}{2}"])
+def test_derivatives_are_no_quotients(text: str) -> None:
+    with pytest.raises(Refused):
+        parse(text)
+    assert parse(r"\frac{d}{2}") == ("div", ("sym", "d"), ("num", 2, 1))
+
+
 def test_numerals_become_one_number() -> None:
     assert parse("0.1\\overline{6}") == ("num", 1, 6)
     assert parse("1 \\frac{3}{4}") == parse("1 3/4") == parse("1¾") == ("num", 7, 4)
