@@ -202,3 +202,21 @@ def test_what_was_questionable_is_noted(make_actor: Make, samples: Sequence[Samp
 def test_a_completion_without_ids_is_no_probe(make_actor: Make) -> None:
     bare = Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT))
     assert Canary(make_actor(), [bare]).kl(make_actor()) is None
+
+
+def test_one_token_does_not_make_the_kl() -> None:
+    class Two:
+        """Tells what it is given."""
+
+        def __init__(self, *rows: tuple[float, ...]) -> None:
+            self.rows = list(rows)
+
+        def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
+            return [self.rows.pop(0)]
+
+    verdict = Verdict(Status.PASS, Stage.CORRECT)
+    sample = Sample(Prompt("p"), Completion("p", 0, "x", (1,), tuple(range(100))), verdict)
+    actor = Two((-1.0,) * 99 + (-12.0,), (-1.1,) * 99 + (-0.1,))
+    kl = Canary(actor, [sample]).kl(actor)  # type: ignore[arg-type]
+    assert kl is not None
+    assert 0 < kl < 0.1
