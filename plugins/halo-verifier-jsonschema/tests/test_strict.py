@@ -43,6 +43,8 @@ JSON = st.recursive(
         ("1e400", "out of range"),
         ("-1e400", "out of range"),
         ("1e-400", "out of range"),
+        ("1e" + "9" * 400, "out of range"),
+        ("1e-" + "9" * 400, "out of range"),
         ("1" * 1001, "more than 1000 characters"),
         ("0." + "1" * 1001, "more than 1000 characters"),
         ('"\\ud800"', "surrogate"),
@@ -69,6 +71,9 @@ def test_what_is_not_strict_is_refused(text: str, reason: str) -> None:
         ('"' + "[" * 1000 + '"', "[" * 1000),
         ('["\\"[[["]', ['"[[[']),
         ("0e5", 0.0),
+        ("-0E" + "9" * 400, -0.0),
+        ("0.0e-" + "9" * 400, 0.0),
+        ("0." + "0" * 320 + "1e321", 1.0),
         ("123456789012345678901234567890", 123456789012345678901234567890),
     ],
 )

@@ -127,8 +127,8 @@ def _exact_integer(literal: str) -> int | float:
 
 def _exact_real(literal: str) -> float | Decimal:
     value = _double(literal)
-    if len(literal) <= _SAFE_LENGTH and abs(value) > 1e-290:
-        return value
+    if value == 0.0 or (len(literal) <= _SAFE_LENGTH and abs(value) > 1e-290):
+        return value  # a zero may have any exponent, even one that `Decimal` refuses
     exact = Decimal(literal)
     return value if exact == Decimal(repr(value)) else exact
 
