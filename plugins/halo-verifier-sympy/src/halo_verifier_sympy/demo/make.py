@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import random
 
 from halo_core import demos
@@ -40,11 +41,12 @@ def make_prompts(count: int, name: str, seed: int, *, heldout: bool) -> list[dic
     """Return `count` prompts for different tasks, taking the families in turn."""
     rng = random.Random(derive_seed(seed, name))
     chosen: dict[str, Task] = {}
-    families = list(FAMILIES)
-    while len(chosen) < count:
-        task = draw(families[len(chosen) % len(families)], rng)
+    for family in itertools.cycle(FAMILIES):  # goes on with the others when one has no more tasks
+        task = draw(family, rng)
         if is_heldout(task) == heldout:
             chosen.setdefault(task.key, task)
+        if len(chosen) == count:
+            break
     return [
         {
             "id": f"{name}-{number:03}",
@@ -68,4 +70,4 @@ def make_corpus(args: argparse.Namespace) -> demos.Corpus:
 
 
 if __name__ == "__main__":
-    demos.main(__doc__, make_corpus, pairs=24000, epochs=2)
+    demos.main(__doc__, make_corpus, pairs=32000, epochs=2)

@@ -27,14 +27,16 @@ def _brace_lost(text: str, rng: random.Random) -> str:
 
 
 def _two_answers(text: str, rng: random.Random) -> str:
-    other = _off_by_one(_BOX.search(text)[0], rng)  # type: ignore[index]
-    return f"{text.removesuffix('.')} or {other}"
+    box = _BOX.search(text)
+    if box is None:
+        return text
+    return f"{text.removesuffix('.')} or {_in_the_box(_change)(box[0], rng)}"
 
 
 def _unevaluated(text: str, rng: random.Random) -> str:
     """Box the line on the way instead of the answer."""
-    working = re.split(r"\n|, so | gives ", text)[0]
-    return f"{working}\n\\boxed{{{working}}}"
+    working, lead, _ = text.partition("\n") if "\n" in text else text.partition(", so ")
+    return f"{working}{lead}\\boxed{{{working}}}" if lead else text
 
 
 def _in_the_box(change: Callable[[str, random.Random], str]) -> Mistake:
@@ -64,12 +66,25 @@ def _change_sign(inside: str, rng: random.Random) -> str:
     return f"{inside[:place]}{dict(zip('-+<>', '+-><', strict=True))[inside[place]]}{inside[place + 1 :]}"
 
 
-_off_by_one = _in_the_box(_change_digit)
+def _change_letter(inside: str, rng: random.Random) -> str:
+    letters = list(re.finditer(r"(?<![a-z\\])[abckmnpq](?![a-z])", inside))
+    if not letters:
+        return inside
+    place = rng.choice(letters).start()
+    return f"{inside[:place]}{rng.choice('abckmnpq')}{inside[place + 1 :]}"
+
+
+def _change(inside: str, rng: random.Random) -> str:
+    """Change a digit, a sign or a letter, whatever there is."""
+    ways = [_change_digit, _change_sign, _change_letter]
+    rng.shuffle(ways)
+    return next((other for way in ways if (other := way(inside, rng)) != inside), inside)
+
 
 KINDS: dict[str, tuple[tuple[Mistake, ...], float]] = {
     "unreadable": ((_unclosed, _unboxed, _brace_lost), 0.13),
-    "refused": ((_two_answers, _unevaluated), 0.08),
-    "wrong": ((_off_by_one, _in_the_box(_change_sign)), 0.1),
+    "refused": ((_two_answers, _unevaluated), 0.1),
+    "wrong": ((_in_the_box(_change),), 0.16),
 }
 
 

@@ -1,7 +1,8 @@
 """The demo's tasks: what is asked, what is right, and one line on the way there.
 
-Answers are computed here, with fractions, and never by the verifier. Each family has a `draw` that makes a task
-from a random generator, and writes its answer in one of many correct forms.
+They need rules rather than arithmetic, which a tiny model is slow to learn. Answers are put together here, by
+those rules, and never by the verifier. Each family has a function that draws a task, and writes its answer in one
+of many correct forms.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
-from halo_verifier_sympy.demo.notation import fraction, joined, number, polynomial, signed
+from halo_verifier_sympy.demo.notation import added, fraction, negated, times
+
+_LETTERS = "abckmnpq"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Task:
     reference: Mapping[str, Any]
     """What the verifier judges by."""
     working: str
-    """The step before the answer."""
+    """The step before the answer; empty when there is none."""
     write: Callable[[random.Random], str] = field(compare=False)
     """The answer in one author's notation."""
 
@@ -35,84 +37,161 @@ class Task:
         return f"{self.family}: {self.question}"
 
 
-_SHIFTS = [*range(-5, 0), *range(1, 7)]
-
-
-def _linear(rng: random.Random) -> Task:
-    slope, root, shift = rng.randint(2, 5), rng.randint(-3, 8), rng.choice(_SHIFTS)
-    right = slope * root + shift
-    question = f"{slope}x {signed(shift)} = {right}"
-    working = f"{slope}x = {right - shift}"
-    return Task(
-        "equation", question, {"answer": str(root)}, working, lambda pen: _named(number(root, pen), pen)
+def _equation(rng: random.Random) -> Task:
+    a, b, c = rng.sample(_LETTERS, 3)
+    sign = rng.choice("+-")
+    moved = added("-" if sign == "+" else "+", c, b)
+    question, working, above, below = rng.choice(
+        [
+            (f"x {sign} {b} = {c}", "", moved, ""),
+            (f"{a}x = {c}", "", c, a),
+            (f"{a}x {sign} {b} = {c}", f"{a}x = {moved}", moved, a),
+            (f"x/{a} {sign} {b} = {c}", f"x/{a} = {moved}", times(a, moved), ""),
+            (f"{c} = {a}x {sign} {b}", f"{a}x = {moved}", moved, a),
+        ]
     )
+    answer = f"({above})/{below}" if below else above
+
+    def write(pen: random.Random) -> str:
+        text = fraction(above, below, pen) if below else pen.choice((above, above, _turned(above)))
+        return pen.choice((text, f"x = {text}", f"x={text}"))
+
+    return Task("equation", question, {"answer": answer}, working, write)
+
+
+def _turned(text: str) -> str:
+    """Return c - b as -b + c, b + c as c + b."""
+    parts = text.split(" ")
+    if len(parts) != 3 or "(" in text:
+        return text
+    one, sign, two = parts
+    return f"{two} + {one}" if sign == "+" else f"-{two} + {one}"
 
 
 def _inequality(rng: random.Random) -> Task:
-    slope, root, shift = rng.choice((-3, -2, 2, 3, 4)), rng.randint(-3, 6), rng.choice(_SHIFTS)
-    sign = rng.choice("<>")
-    right = slope * root + shift
-    turned = sign if slope > 0 else "<>"[sign == "<"]
-    working = f"{slope}x {sign} {right - shift}"
-    reference = {"answer": f"x {turned} {root}", "form": "solved"}
-    other = "<>"[turned == "<"]
+    b, c = rng.sample(_LETTERS, 2)
+    sign, relation = rng.choice("+-"), rng.choice(("<", ">", "<=", ">="))
+    minus = rng.random() < 0.4
+    bound = added("-" if sign == "+" else "+", c, b)
+    turned = relation.translate(str.maketrans("<>", "><"))
+    if minus:
+        question, given = f"-x {sign} {b} {relation} {c}", turned
+        working, bound = f"-x {relation} {bound}", negated(bound)
+    else:
+        question, given, working = f"x {sign} {b} {relation} {c}", relation, ""
+    back = given.translate(str.maketrans("<>", "><"))
 
     def write(pen: random.Random) -> str:
-        return pen.choice((f"x {turned} {root}", f"x{turned}{root}", f"{root} {other} x"))
+        text = pen.choice((f"x {given} {bound}", f"x {given} {_turned(bound)}", f"{bound} {back} x"))
+        return text.replace("<=", r"\le").replace(">=", r"\ge") if pen.random() < 0.5 else text
 
-    return Task("inequality", f"{slope}x {signed(shift)} {sign} {right}", reference, working, write)
+    return Task("inequality", question, {"answer": f"x {given} {bound}", "form": "solved"}, working, write)
+
+
+def _term(rng: random.Random) -> tuple[str, str]:
+    """Return a function of x and its derivative."""
+    k, a = rng.randint(2, 9), rng.choice("abc")
+    return rng.choice(
+        [
+            (f"x^{k}", f"{k}x^{k - 1}" if k > 2 else "2x"),
+            (f"{a}x^{k}", f"{k}{a}x^{k - 1}" if k > 2 else f"2{a}x"),
+            (f"{k}x", f"{k}"),
+            (f"sin({k}x)", rf"{k}\cos({k}x)"),
+            (f"cos({k}x)", rf"-{k}\sin({k}x)"),
+            (f"e^({k}x)", f"{k}e^{{{k}x}}"),
+            ("ln(x)", r"\frac{1}{x}"),
+        ]
+    )
 
 
 def _derivative(rng: random.Random) -> Task:
-    degrees = sorted(rng.sample(range(1, 4), 2), reverse=True)
-    terms = {degree: rng.choice(_SHIFTS) for degree in degrees}
-    result = {degree - 1: degree * factor for degree, factor in terms.items()}
-    working = ", ".join(f"{degree} * {factor} = {degree * factor}" for degree, factor in terms.items())
-    reference = {"answer": polynomial(result)}
-    return Task("derivative", polynomial(terms), reference, working, lambda pen: polynomial(result, pen))
+    (one, first), (two, second) = _term(rng), _term(rng)
+    while one == two:
+        two, second = _term(rng)
+    sign = rng.choice("+-")
+    second = negated(second) if sign == "-" else second
+    answer = f"{first} - {second[1:]}" if second.startswith("-") else f"{first} + {second}"
+
+    def write(pen: random.Random) -> str:
+        swapped = f"{second} - {first[1:]}" if first.startswith("-") else f"{second} + {first}"
+        return pen.choice((answer, answer, swapped, answer.replace(r"\cos", "cos").replace(r"\sin", "sin")))
+
+    return Task("derivative", f"{one} {sign} {two}", {"answer": answer}, "", write)
 
 
 def _expansion(rng: random.Random) -> Task:
-    one, two = (rng.choice(_SHIFTS) for _ in range(2))
-    result = {2: 1, 1: one + two, 0: one * two}
-    working = f"x^2 {signed(one)}x {signed(two)}x {signed(one * two)}"
-    reference = {"answer": polynomial(result), "form": "expanded"}
-    question = f"(x {signed(one)})(x {signed(two)})"
-    return Task("expansion", question, reference, working, lambda pen: polynomial(result, pen))
-
-
-def _roots(rng: random.Random) -> Task:
-    one, two = sorted(rng.sample(range(-3, 7), 2))
-    square = polynomial({2: 1, 1: -one - two, 0: one * two})
-    working = "".join("x" if root == 0 else f"(x {signed(-root)})" for root in (one, two))
-    reference = {"answer": f"{one}, {two}", "ordered": False}
-    return Task("roots", f"{square} = 0", reference, working, lambda pen: joined((one, two), pen))
-
-
-def _midpoint(rng: random.Random) -> Task:
-    points = [(rng.randint(-2, 6), rng.randint(-2, 6)) for _ in range(2)]
-    sums = [one + two for one, two in zip(*points, strict=True)]
-    middle = [Fraction(total, 2) for total in sums]
-    working = ", ".join(f"{total}/2" for total in sums)
-    reference = {"answer": f"({middle[0]}, {middle[1]})"}
+    a, b, c = rng.sample(_LETTERS, 3)
+    sign = rng.choice("+-")
+    other = "-" if sign == "+" else "+"
+    question, terms = rng.choice(
+        [
+            (f"{a}({b} {sign} {c})", (a + b, f"{sign}{a}{c}")),
+            (f"(x + {a})(x {sign} {b})", ("x^2", f"{sign}{b}x", f"+{a}x", f"{sign}{a}{b}")),
+            (f"({a} {sign} {b})^2", (f"{a}^2", f"{sign}2{a}{b}", f"+{b}^2")),
+            (f"({a} {sign} {b})({a} {other} {b})", (f"{a}^2", f"-{b}^2")),
+            (f"x(x {sign} {a})", ("x^2", f"{sign}{a}x")),
+        ]
+    )
 
     def write(pen: random.Random) -> str:
-        return f"({fraction(middle[0], pen)}, {fraction(middle[1], pen)})"
+        order = list(terms) if pen.random() < 0.6 else [terms[0], *reversed(terms[1:])]
+        text = "".join(order)
+        return text if pen.random() < 0.4 else text.replace("+", " + ").replace("-", " - ")
 
-    return Task("midpoint", "{} and {}".format(*points), reference, working, write)
+    return Task("expansion", question, {"answer": "".join(terms), "form": "expanded"}, "", write)
 
 
-def _named(value: str, pen: random.Random) -> str:
-    return pen.choice((value, f"x = {value}", f"x={value}"))
+def _interval(rng: random.Random) -> Task:
+    low, high = sorted(rng.sample(range(-9, 30), 2))
+    left, right = rng.choice(("more than", "at least")), rng.choice(("less than", "at most"))
+    brackets = ("[" if left == "at least" else "(", "]" if right == "at most" else ")")
+    ends, phrase = rng.choice(
+        [
+            ((low, high), f"{left} {low} and {right} {high}"),
+            ((low, high), f"{right} {high} and {left} {low}"),
+            ((low, r"\infty"), f"{left} {low}"),
+            ((r"-\infty", high), f"{right} {high}"),
+        ]
+    )
+    opening = "(" if ends[0] == r"-\infty" else brackets[0]
+    closing = ")" if ends[1] == r"\infty" else brackets[1]
+    answer = f"{opening}{ends[0]}, {ends[1]}{closing}"
+
+    point = opening + closing == "()" and "infty" not in answer  # then x in (2, 3) is no interval to a reader
+
+    def write(pen: random.Random) -> str:
+        sized = rf"\left{opening}{ends[0]}, {ends[1]}\right{closing}"
+        forms = (answer, answer, answer.replace(" ", ""), sized)
+        return pen.choice(forms if point else (*forms, rf"x \in {answer}"))
+
+    return Task("interval", phrase, {"answer": answer}, "", write)
+
+
+def _reflection(rng: random.Random) -> Task:
+    x, y = (rng.choice([n for n in range(-12, 13) if n]) for _ in range(2))
+    where, image = rng.choice(
+        [
+            ("the x-axis", (x, -y)),
+            ("the y-axis", (-x, y)),
+            ("the origin", (-x, -y)),
+            ("the line y = x", (y, x)),
+        ]
+    )
+
+    def write(pen: random.Random) -> str:
+        ends = [pen.choice((f"{value}", f"{value}", f"{value}.0")) for value in image]
+        return pen.choice((f"({ends[0]}, {ends[1]})", f"({ends[0]},{ends[1]})"))
+
+    return Task("reflection", f"({x}, {y}) in {where}", {"answer": f"{image}"}, "", write)
 
 
 FAMILIES: Mapping[str, tuple[Callable[[random.Random], Task], tuple[str, ...]]] = {
-    "equation": (_linear, ("Solve {}.", "Find x if {}.", "What is x when {}?")),
-    "inequality": (_inequality, ("Solve {}.", "For which x is {}?")),
+    "equation": (_equation, ("Solve {} for x.", "Find x if {}.", "What is x when {}?")),
+    "inequality": (_inequality, ("Solve {} for x.", "For which x is {}?")),
     "derivative": (_derivative, ("Differentiate {}.", "What is the derivative of {}?")),
     "expansion": (_expansion, ("Expand {}.", "Multiply out {}.")),
-    "roots": (_roots, ("Solve {}.", "Find the roots of {}.", "Which x solve {}?")),
-    "midpoint": (_midpoint, ("What is the midpoint of {}?", "Find the point halfway between {}.")),
+    "interval": (_interval, ("Write as an interval: all x {}.", "Which interval holds all x {}?")),
+    "reflection": (_reflection, ("Reflect {}.", "What is the image of {}?")),
 }
 """For each family: how to draw a task, and how the question is put."""
 
@@ -130,5 +209,5 @@ def phrase(task: Task, rng: random.Random) -> str:
 def solution(task: Task, rng: random.Random) -> str:
     """Return a right answer as one of several authors would write it."""
     box = rf"\boxed{{{task.write(rng)}}}"
-    lead = rng.choice(("{}\n", "{}\n", "{}, so ", "{} gives ")).format(task.working)
-    return lead + box + rng.choice(("", "", "."))
+    lead = rng.choice(("{}\n", "{}, so ", "{} gives ")).format(task.working) if task.working else ""
+    return (lead or rng.choice(("", "", "It is "))) + box + rng.choice(("", "", "."))
