@@ -2,10 +2,9 @@
 
 Before and after training the actor tells the log-probabilities of some completions of the cycle. They must
 differ, and by how much is an estimate of KL(before || after): with d = log p_after - log p_before for tokens
-that were sampled before, the mean of min(exp(d), 10) - 1 - d. That is Schulman's k3 estimator (2020) but for the
-bound, without which a single token that became a thousand times likelier is all there is to see; what it takes
-off is the mean of exp(d) beyond 10. Where sampling was not at temperature 1 and from all tokens, it is that
-divergence on what was sampled.
+that were sampled before, the mean of exp(d) - 1 - d, which is never negative (Schulman's k3 estimator, 2020).
+Here d is at most log 10: without that bound a single token that became a thousand times likelier is all there is
+to see. Where sampling was not at temperature 1 and from all tokens, it is that divergence on what was sampled.
 
 After training the held-out completions come with the log-probabilities that the sampler saw. Those that the
 trained weights give must be the same but for rounding: a sampler with stale weights cannot tell them.
@@ -29,8 +28,7 @@ TOLERANCE = {"torch.float32": 0.01}
 """How far the sampler may be off, nats per token, by the precision of the forward pass."""
 _COARSE = 0.1
 """The same for precisions of 16 bits."""
-_BOUND = 10.0
-"""Of the ratio of a token's probabilities."""
+_MOST = log(10)
 
 
 class Canary:
@@ -58,7 +56,8 @@ class Canary:
                 f"training changed no log-probability of {len(self._probes)} completions",
                 hint="the learning rate may be too small, or what is trained is not what the model uses",
             )
-        return sum(exp(min(d, log(_BOUND))) - 1 - d for d in changes) / len(changes)
+        bounded = [min(d, _MOST) for d in changes]
+        return sum(exp(d) - 1 - d for d in bounded) / len(bounded)
 
 
 def check_sampler(actor: Actor, samples: Sequence[Sample]) -> float | None:
