@@ -7,12 +7,12 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 SOURCES := pyproject.toml requirements.txt constraints.txt $(wildcard plugins/*/pyproject.toml)
 
-.PHONY: demo test check docs benchmarks clean system
+.PHONY: demo test check docs clean system servers
 
 demo: $(VENV)/.installed system
 	$(BIN)/halo run --verifier gcc --lr-policy exponential
 
-test: $(VENV)/.installed system
+test: $(VENV)/.installed system servers
 	$(BIN)/pytest -n $(JOBS)
 
 check: $(VENV)/.installed
@@ -34,6 +34,12 @@ system:
 	@command -v gcc >/dev/null && command -v g++ >/dev/null || \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq gcc g++ libc6-dev; \
 	else echo "halo's demo needs a C compiler: sudo apt-get install gcc g++ libc6-dev"; exit 1; fi
+
+# A PostgreSQL server, for the tests of the sql verifier to start; they are skipped where there is none.
+servers:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	{ timeout 300 apt-get update -qq && timeout 300 apt-get install -y -qq postgresql; } >/dev/null 2>&1 || true; fi
 
 clean:
 	rm -rf $(VENV) runs
