@@ -74,8 +74,8 @@ def conduct(
     """Audit `judges` on at most `limit` of the prompts."""
     from halo_core.audit import audit
 
-    step = max(1, -(-len(prompts) // limit)) if limit else 1
-    chosen = prompts[::step]
+    count = min(limit, len(prompts)) if limit else len(prompts)
+    chosen = [prompts[number * len(prompts) // count] for number in range(count)]
     progress.note(
         f"audit    {', '.join(judges.verifiers)}: {len(chosen)} of {len(prompts)} prompts, everything judged twice"
     )
