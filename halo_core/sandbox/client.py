@@ -425,11 +425,21 @@ def _start_supervisor(
     jobs: dict[str, socket.socket] = {}
     script = Path(__file__).with_name("supervisor.py")
     process = subprocess.Popen(
-        [sys.executable, "-I", "-S", str(script), str(end.fileno()), directory, mode, str(landlock_abi)],
+        [
+            sys.executable,
+            "-s",
+            "-P",
+            "-S",
+            str(script),
+            str(end.fileno()),
+            directory,
+            mode,
+            str(landlock_abi),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=[end.fileno(), lock],
-        env={k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"},
+        env={**{k: v for k, v in os.environ.items() if k == "LD_LIBRARY_PATH"}, "PYTHONHASHSEED": "0"},
         start_new_session=True,
     )
     end.close()

@@ -160,3 +160,12 @@ def _fails(service: Service, *arguments: object) -> None:
 
 def _children() -> list[str]:
     return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+
+
+def test_hashes_are_the_same_in_every_sandbox() -> None:
+    source = "def order(n):\n    return list({str(i) for i in range(n)})\n"
+    answers = []
+    for _ in range(2):
+        with sandbox.start() as box:
+            answers.append(box.call(source, "order", [(50,)]).answers[0].value)
+    assert answers[0] == answers[1]
