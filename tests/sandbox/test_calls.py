@@ -140,4 +140,4 @@ def test_nothing_of_the_harness_is_in_the_process(box: Sandbox) -> None:
     assert set(files) <= {"<solution>", "guest.py", "launch.py", "worker.py", "supervisor.py"}
     assert fds == [0, 1, 2, 3]
     assert not torch
-    assert set(environment) <= {"LC_CTYPE", "LD_LIBRARY_PATH"}
+    assert set(environment) <= {"LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHASHSEED"}
