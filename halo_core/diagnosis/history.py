@@ -54,8 +54,8 @@ class History:
 
     @cached_property
     def z(self) -> float:
-        """Standard errors of an interval that holds for every pair of the cycles so far at once."""
-        return self.z_for(len(self.reports) * (len(self.reports) - 1) // 2)
+        """Standard errors of an interval that holds for all cycles at once, compared with first and best."""
+        return self.z_for(2 * (len(self.reports) - 1))
 
     def z_for(self, comparisons: int) -> float:
         """Return the standard errors of an interval that holds for so many comparisons of rates."""

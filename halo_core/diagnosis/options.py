@@ -18,8 +18,8 @@ class Thresholds:
     """When a measurement speaks for a cause. docs/doctor.md says which rule reads which."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
-    """Confidence at which a difference counts as one, for all pairs of cycles together: with more cycles each
-    comparison must be clearer."""
+    """Confidence at which a difference counts as one, for all cycles together, each compared with the first
+    and the best: with more cycles each comparison must be clearer."""
     patience: Count = 3
     """Cycles without a gain after which their lack is a finding."""
 

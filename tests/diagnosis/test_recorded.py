@@ -17,9 +17,11 @@ EXPECTED: dict[str, str | None] = {
     "rate-5e-2": "learning-rate-too-high",
     "rate-2e-2": "learning-rate-too-high",
     "rate-4e-3": "learning-rate-too-high",
+    "rate-5e-3": "learning-rate-too-high",
     "rate-1e-6": "learning-rate-too-low",
     "rate-1e-5": "learning-rate-too-low",
     "warmup-2000": "warmup",
+    "wrong-paid": "wrong-paid",
     "tokens-24": "truncation",
 }
 Recorded = Callable[[str], list[CycleReport]]

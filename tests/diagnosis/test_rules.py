@@ -65,6 +65,22 @@ def test_a_decline_with_more_valid_answers_is_not_the_rate_s_however_large_the_s
     assert found(all_trained(simulate("wrong-paid", 3), kl=0.5))[0] == "wrong-paid"
 
 
+def test_wrong_answers_that_are_proved_to_be_trained_on_are_named_before_large_steps(found: Found) -> None:
+    """Both are there in a decline from a peak that validity shares; the proof is more selected than passed."""
+    reports = simulate("wrong-paid-early", 3)
+    assert found(reports)[0] == "wrong-paid"
+    last = reports[-1]
+    assert last.heldout is not None
+    for proved in (True, False):
+        worse = replace(last.heldout, valid=reports[2].heldout.valid - 0.01)  # type: ignore[union-attr]
+        high = [*reports[:2], replace(reports[2], heldout=replace(reports[2].heldout, passed=0.5))]  # type: ignore[type-var]
+        high += reports[3:-1]
+        high += [replace(last, heldout=worse, best=2, versus_best=Change(0.5, 0.3, -0.2, (-0.22, -0.18)))]
+        high = [replace(each, selected=each.selected if proved else 1) for each in all_trained(high, kl=0.5)]
+        assert ("wrong-paid" in found(high)) == proved
+        assert "learning-rate-too-high" in found(high)
+
+
 def test_a_dead_rate_is_not_called_low_and_a_short_warmup_not_few_steps(found: Found) -> None:
     assert found(simulate("zero-rate", 3)) == ["no-update"]
     assert found(simulate("warmup", 3)) == ["warmup"]

@@ -67,32 +67,42 @@ def growing_gap(h: History) -> Evidence | None:
 
 
 def wrong_paid(h: History, found: frozenset[Cause]) -> Finding | None:
-    """Valid completions become more and passing ones do not: what is selected and imitated is valid but wrong."""
-    if found & {Cause.LEAKY_VERIFIER, Cause.PROMPT_REUSE, Cause.LR_TOO_HIGH, Cause.VERIFIER_ERRORS}:
+    """Valid completions become more and passing ones do not: what is selected and imitated is valid but wrong.
+
+    Compared with the best cycle; where it is proved that wrong completions were trained on, with the first too.
+    """
+    if found & {Cause.LEAKY_VERIFIER, Cause.PROMPT_REUSE, Cause.VERIFIER_ERRORS} or not h.measured:
         return None
-    if not h.measured or (h.from_best is None and h.gain):
+    proof = imitated(h)
+    starts = [h.from_best[0]] if h.from_best else []
+    if not h.gain and (proof or not h.from_best):
+        starts.append(h.measured[0][0])
+    seen = next((each for each in (_wrong_since(h, start, proof) for start in starts) if each), None)
+    if seen is None:
         return None
-    start = h.from_best[0] if h.from_best else h.measured[0][0]
-    right = h.compare(h.measured, measures.passed_of_valid, since=start)
-    wider = h.compare(h.measured, measures.valid, since=start)
-    if right is None or wider is None or right.value > -h.options.paid_gap or right.interval(h.z)[1] >= 0:
-        return None
-    if wider.value <= 0 or not (h.fall or wider.interval(h.z)[0] > 0):
-        return None
-    before = dict(h.measured)[start]
-    name, share = "share of the valid completions that pass", measures.passed_of_valid(before).value
-    seen = [
-        h.fall,
-        h.change("valid", "valid rate", wider, before.valid, start),
-        h.change("passed-of-valid", name, right, share, start),
-        imitated(h),
-    ]
     advice = (
         "Pay for passing only: raise selector.threshold above the reward of a wrong answer, or use --reward binary; "
         "lowering the rate would only slow this down."
     )
     severity = Severity.CRITICAL if h.fall else Severity.WARNING
-    return Finding(Cause.WRONG_PAID, severity, h.last.cycle, tuple(each for each in seen if each), advice)
+    evidence = tuple(each for each in (h.fall, *seen, proof) if each)
+    return Finding(Cause.WRONG_PAID, severity, h.last.cycle, evidence, advice)
+
+
+def _wrong_since(h: History, start: int, proof: Evidence | None) -> tuple[Evidence, ...]:
+    """Return that since cycle `start` more completions are valid and of these fewer pass, beyond noise."""
+    right = h.compare(h.measured, measures.passed_of_valid, since=start)
+    wider = h.compare(h.measured, measures.valid, since=start)
+    if right is None or wider is None or right.value > -h.options.paid_gap or right.interval(h.z)[1] >= 0:
+        return ()
+    if wider.interval(h.z)[0] <= 0 and not (proof and h.fall and wider.value > 0):
+        return ()
+    before = dict(h.measured)[start]
+    name, share = "share of the valid completions that pass", measures.passed_of_valid(before).value
+    return (
+        h.change("valid", "valid rate", wider, before.valid, start),
+        h.change("passed-of-valid", name, right, share, start),
+    )
 
 
 def imitated(h: History) -> Evidence | None:
