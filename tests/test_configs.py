@@ -20,6 +20,7 @@ TOP = ROOT / "configs"
 CONFIGS = sorted(TOP.glob("**/*.yaml"))
 EXPERIMENTAL = ("constant_lr", "decay_lr", "aggressive_decay")
 TEXTS = (
+    "rollback",
     "constant",
     "linear",
     "prompt",
