@@ -23,6 +23,7 @@ EXPECTED: dict[str, str | None] = {
     "warmup-2000": "warmup",
     "wrong-paid": "wrong-paid",
     "tokens-24": "truncation",
+    "tokens-14": "truncation",
 }
 Recorded = Callable[[str], list[CycleReport]]
 Found = Callable[..., list[str]]

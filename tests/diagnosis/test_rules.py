@@ -62,7 +62,7 @@ def test_a_decline_becomes_the_rate_s_when_the_steps_since_the_best_cycle_are_la
 
 
 def test_a_decline_with_more_valid_answers_is_not_the_rate_s_however_large_the_steps(found: Found) -> None:
-    assert found(all_trained(simulate("wrong-paid", 3), kl=0.5))[0] == "wrong-paid"
+    assert found(all_trained(simulate("wrong-paid", 3), kl=0.5)) == ["wrong-paid"]
 
 
 def test_wrong_answers_that_are_proved_to_be_trained_on_are_named_before_large_steps(found: Found) -> None:
@@ -118,6 +118,29 @@ def test_a_leak_is_told_from_learning_by_heart_by_what_is_left_unsolved(found: F
         replace(each, rates=replace(each.rates, all_fail=0.3)) if each.rates else each for each in reports
     ]
     assert found(unsolved)[0] == "prompt-reuse"
+
+
+def test_what_carries_over_to_held_out_prompts_is_not_learning_by_heart(found: Found) -> None:
+    reports = simulate("by-heart", 3)
+    assert found(reports) == ["prompt-reuse"]
+    trained_on = {each.cycle: each.rates.passed for each in reports if each.rates}
+    carried = [
+        replace(
+            e, heldout=replace(e.heldout, passed=e.heldout.passed + (trained_on[e.cycle] - trained_on[1]) / 2)
+        )
+        if e.heldout and e.cycle
+        else e
+        for e in reports
+    ]
+    assert "prompt-reuse" not in found(carried)
+
+
+def test_the_more_cycles_the_clearer_a_fall_must_be(found: Found) -> None:
+    fall = Change(0.5, 0.435, -0.065, (-0.105, -0.025))
+    for cycles, causes in ((1, ["regression"]), (20, [])):
+        reports = simulate("level-long", 3)[: cycles + 1]
+        reports[-1] = replace(reports[-1], best=0, versus_best=fall)
+        assert found(reports) == causes
 
 
 def test_a_spike_in_a_cycle_that_gained_is_left_alone(found: Found) -> None:
