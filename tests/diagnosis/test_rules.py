@@ -123,16 +123,19 @@ def test_a_leak_is_told_from_learning_by_heart_by_what_is_left_unsolved(found: F
 def test_what_carries_over_to_held_out_prompts_is_not_learning_by_heart(found: Found) -> None:
     reports = simulate("by-heart", 3)
     assert found(reports) == ["prompt-reuse"]
-    trained_on = {each.cycle: each.rates.passed for each in reports if each.rates}
-    carried = [
-        replace(
-            e, heldout=replace(e.heldout, passed=e.heldout.passed + (trained_on[e.cycle] - trained_on[1]) / 2)
-        )
-        if e.heldout and e.cycle
-        else e
-        for e in reports
-    ]
-    assert "prompt-reuse" not in found(carried)
+    top = reports[-1].cycle
+
+    def carried(transfer: float) -> list[CycleReport]:
+        def at(cycle: int, gain: float, rates: Any) -> Any:
+            return rates and replace(rates, passed=0.3 + gain * cycle / top)
+
+        return [
+            replace(e, rates=at(e.cycle - 1, 0.6, e.rates), heldout=at(e.cycle, transfer, e.heldout))
+            for e in reports
+        ]
+
+    assert "prompt-reuse" in found(carried(0.1))
+    assert "prompt-reuse" not in found(carried(0.25))
 
 
 def test_the_more_cycles_the_clearer_a_fall_must_be(found: Found) -> None:
