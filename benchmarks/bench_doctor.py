@@ -4,7 +4,7 @@ python benchmarks/bench_doctor.py                 20 seeds of every kind
 python benchmarks/bench_doctor.py --seeds 100 --first 1000
 python benchmarks/bench_doctor.py --json
 
-Seeds from 1000 up were not looked at while the rules were written.
+Seeds from 1000 up were seen only late in the writing of the rules.
 """
 
 from __future__ import annotations
