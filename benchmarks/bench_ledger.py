@@ -20,22 +20,27 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import cast
 
 from halo_core.actor import Actor
 from halo_core.drivers import Generator, driver
+from halo_core.judges import Judges
 from halo_core.ledger import Ledger
+from halo_core.ledger.again import rejudge
 from halo_core.loop import run_cycles
+from halo_core.progress import Progress
 from halo_core.run import Run
 from halo_core.seeds import derive_seed
-from halo_core.testing import FakeActor, FakePolicy, fake_run
+from halo_core.testing import FakeActor, FakePolicy, FakeVerifier, fake_run
 from halo_core.types import Completion, Round
 
 BATCH, CYCLES, PER_PROMPT = 1000, 20, 50
 CONTEXT = tuple(range(100, 164))
-BODY = "int main(void) {\n    int n;\n    scanf(\"%d\", &n);\n    printf(\"%d\\n\", n * n);\n    return 0;\n}\n" * 2
+BODY = (
+    'int main(void) {\n    int n;\n    scanf("%d", &n);\n    printf("%d\\n", n * n);\n    return 0;\n}\n' * 2
+)
 
 
 @driver
@@ -93,14 +98,18 @@ def simulate(place: Path, samples: int) -> None:
         generator=Fast(), lr_policy=FakePolicy(base_lr=0.02),
     )  # fmt: skip
     made = prompts * CYCLES * PER_PROMPT
-    begin = time.perf_counter()
+    begin, busy = time.perf_counter(), time.process_time()
     with closing(run.ledger):
         run_cycles(run, hooks)
         written = time.perf_counter() - begin
         read = read_back(run)
-    print(f"written  {made / written:8.0f} samples/s in the loop ({made} samples in {written:.1f} s); goal 20000")
+    busy = time.process_time() - busy
+    print(
+        f"written  {made / written:8.0f} samples/s in the loop ({made} samples in {written:.1f} s); goal 20000"
+    )
     print(f"read     {made / read:8.0f} samples/s back")
     print(f"both     {made / (written + read):8.0f} samples/s; goal 20000")
+    print(f"         {made / busy:8.0f} samples for each second of processor time, both")
     print(f"memory   {memory.stop():8.0f} MB above the start at most; goal 400")
     print(f"disk     {run.ledger.path.stat().st_size / made:8.0f} bytes a sample")
 
@@ -119,6 +128,18 @@ def command(name: str, *arguments: object) -> None:
     print(f"{name:<8} {time.perf_counter() - begin:8.2f} s  halo {name} {' '.join(map(str, arguments[1:]))}")
 
 
+def rejudged(place: Path) -> None:
+    """Time what `halo reverify` does once it has started, for a verifier that did not change."""
+    ledger = Ledger(place)
+    begin = time.perf_counter()
+    done = rejudge(ledger, Judges({"fake": FakeVerifier()}), nullcontext, Progress())
+    spent = time.perf_counter() - begin
+    assert done.judged == done.known == 0
+    print(
+        f"reverify {spent:8.2f} s  for {done.kept} samples of an unchanged verifier, start of the command apart"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -129,7 +150,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = args.keep or Path(folder) / "run"
         simulate(place, args.samples)
-        assert len(Ledger(place).reports()) == CYCLES + 1
+        command("samples", place, "--cycle", CYCLES, "--stage", "wrong")
+        command("samples", place, "--text", "right 1234", "--limit", 3)
+        command("report", place)
+        rejudged(place)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,14 @@ COMMANDS = (
     "lr recommend",
     "lr steps",
     "diagnose",
+    "runs",
+    "report",
+    "samples",
+    "export",
+    "compare",
+    "diff",
+    "reverify",
+    "reselect",
     "doctor",
 )
 TARGET = Path(__file__).with_name("cli.md")

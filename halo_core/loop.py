@@ -56,7 +56,7 @@ def rewarded(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> l
     judged = [sample for sample in samples if sample.verdict.status in (Status.PASS, Status.FAIL)]
     rewards = hooks.reward(run=run, cycle=cycle, samples=judged)
     paid = {id(sample): reward for sample, reward in zip(judged, rewards, strict=True)}
-    return [replace(sample, reward=paid.get(id(sample))) for sample in samples]
+    return [Sample(s.prompt, s.completion, s.verdict, paid.get(id(s)), s.weight) for s in samples]
 
 
 def selected(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:

@@ -60,7 +60,9 @@ def resume(
     from halo_core.assemble import Plan
     from halo_core.ledger import open_run
 
-    _run(Plan.from_raw(open_run(directory).config()), directory, quiet=quiet, as_json=as_json, changed=changed)
+    _run(
+        Plan.from_raw(open_run(directory).config()), directory, quiet=quiet, as_json=as_json, changed=changed
+    )
 
 
 def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, changed: bool = False) -> None:

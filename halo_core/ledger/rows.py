@@ -14,9 +14,7 @@ from pydantic import TypeAdapter
 
 from halo_core.types import Completion, CycleReport, Prompt, Sample, Stage, Status, TrainStats, Verdict
 
-_WIDTHS = ((1 << 8, "B"), (1 << 16, "H"), (1 << 32, "I"), (1 << 63, "q"))
-_CODES = {array(code).itemsize: code for _, code in _WIDTHS}
-
+_CODES = {array(code).itemsize: code for code in "BHIq"}
 _STATUS = {status.value: status for status in Status}
 _STAGE = {stage.value: stage for stage in Stage}
 
@@ -27,7 +25,7 @@ VERDICT = "status, stage, score, warnings, detail, cpu_seconds, wall_seconds, sa
 def pack_tokens(ids: Sequence[int]) -> bytes:
     """Write token ids as small as the largest of them allows: the width in bytes, then the ids."""
     largest = max(ids, default=0)
-    code = next(code for limit, code in _WIDTHS if largest < limit)
+    code = "B" if largest < 1 << 8 else "H" if largest < 1 << 16 else "I" if largest < 1 << 32 else "q"
     packed = array(code, ids)
     if sys.byteorder == "big":
         packed.byteswap()
