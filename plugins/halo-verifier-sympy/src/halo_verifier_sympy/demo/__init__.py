@@ -13,8 +13,8 @@ from halo_core import demos
 from halo_core.drivers import Demo
 
 SETTINGS: Mapping[str, Any] = {
-    "cycles": 4,
-    "samples_per_prompt": 8,
+    "cycles": 6,
+    "samples_per_prompt": 16,
     "heldout": {"samples_per_prompt": 4},
     "generator": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 64},
     "trainer": {"epochs": 2, "batch_size": 16},

@@ -71,4 +71,4 @@ def make_corpus(args: argparse.Namespace) -> demos.Corpus:
 
 
 if __name__ == "__main__":
-    demos.main(__doc__, make_corpus, pairs=48000, epochs=4)
+    demos.main(__doc__, make_corpus, pairs=40000, epochs=2)
