@@ -58,7 +58,11 @@ def _filter(given: dict[str, Any]) -> Any:
     from halo_core.ledger.browse import Filter
     from halo_core.types import Stage, Status
 
-    known = {"split": ("train", "heldout"), "status": tuple(map(str, Status)), "stage": tuple(map(str, Stage))}
+    known = {
+        "split": ("train", "heldout"),
+        "status": tuple(map(str, Status)),
+        "stage": tuple(map(str, Stage)),
+    }
     for name, values in known.items():
         if given[name] is not None and given[name] not in values:
             raise ConfigError(f"--{name} {given[name]!r} is none", hint=did_you_mean(given[name], values))
