@@ -159,7 +159,7 @@ def test_a_directory_that_is_called_like_a_driver_is_not_taken_for_it(data: Writ
         ),
         ({"lr_policy": "exponental"}, "no lr_policy named 'exponental'", "did you mean 'exponential'?"),
         ({"selector": "rafft"}, "no selector named 'rafft'", "did you mean 'raft'?"),
-        ({"plugins": ["nope"]}, "no plugin named 'nope' is installed", "package"),
+        ({"plugins": ["nope"]}, "no plugin named 'nope' is installed", "known: doctor, gate"),
         ({"plugins": ["./nope.py"]}, "plugin file 'nope.py' cannot be read", ""),
         ({"verifier": [named("Nope")]}, "has no 'Nope'", ""),
         ({"verifier": [named("Flat")]}, "is not a Verifier", "halo_core.drivers.Verifier"),

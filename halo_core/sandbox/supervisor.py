@@ -1,10 +1,10 @@
 """The small process that stands between the trainer and everything untrusted.
 
-Started as a script, `python -s -P -S supervisor.py CONTROL DIRECTORY MODE ABI`, so that its size, and with it the cost of
-a fork, has nothing to do with the trainer's. When CONTROL asks for it, it forks a worker: of a kind that runs
-programs, of one that calls samples, or of one that serves a trade, with the modules for it loaded. The workers
-of a kind take their sessions by themselves, from the socket that came with the first request for it, and the
-supervisor only watches: a worker that dies is replaced and what it left is swept; when the trainer dies or
+Started as a script, `python -s -P -S supervisor.py CONTROL DIRECTORY MODE ABI`, so that its size, and with it the
+cost of a fork, has nothing to do with the trainer's. When CONTROL asks for it, it forks a worker: of a kind that
+runs programs, of one that calls samples, or of one that serves a trade, with the modules for it loaded. The
+workers of a kind take their sessions by themselves, from the socket that came with the first request for it, and
+the supervisor only watches: a worker that dies is replaced and what it left is swept; when the trainer dies or
 hangs up, everything ends and DIRECTORY is removed.
 """
 

@@ -91,7 +91,7 @@ def test_the_first_line_says_when_the_demo_is_used(halo: Halo, fakes: list[str])
         ),
         (["--lr-policy", "exponental"], "no lr_policy named 'exponental'", "did you mean 'exponential'?"),
         (["--selector", "rafft"], "no selector named 'rafft'", "did you mean 'raft'?"),
-        (["--plugin", "nope"], "no plugin named 'nope'", "./file.py"),
+        (["--plugin", "nope"], "no plugin named 'nope'", "known: doctor, gate"),
         (["--no-plugin", "nope"], "--no-plugin 'nope' is not listed", ""),
         (["--plugin", "./nope.py"], "plugin file 'nope.py' cannot be read: No such file", ""),
         (["-V", "mod=strict"], "has no option 'mod'", "did you mean 'mode'?"),
