@@ -6,11 +6,11 @@ The model learns from calculations as beginners write them: `mistakes` spoils so
 from __future__ import annotations
 
 import argparse
-import hashlib
 import itertools
 import random
 
 from halo_core import demos
+from halo_core.demos import is_heldout
 from halo_core.pretrain import Pair
 from halo_core.seeds import derive_seed
 from halo_verifier_sympy.demo.mistakes import careless
@@ -19,11 +19,6 @@ from halo_verifier_sympy.demo.tasks import FAMILIES, Task, draw, phrase, solutio
 PIECES = r"\\[a-z]+\{?|[0-9]| ?[A-Za-z]{3,}| [-+=<>]=? |[A-Za-z]|[^\sA-Za-z0-9\\]|\s"
 """Between these no token runs on. Variables and digits are tokens of their own wherever they stand: a tiny model
 copies a token more easily than it learns that two tokens hold the same letter."""
-
-
-def is_heldout(task: Task) -> bool:
-    """Whether a task is kept from the corpus: about one in four, by its name alone."""
-    return hashlib.sha256(task.key.encode()).digest()[0] < 64
 
 
 def make_pairs(count: int, seed: int) -> list[Pair]:
@@ -71,4 +66,4 @@ def make_corpus(args: argparse.Namespace) -> demos.Corpus:
 
 
 if __name__ == "__main__":
-    demos.main(__doc__, make_corpus, pairs=40000, epochs=2)
+    demos.main(__doc__, make_corpus, pairs=48000, epochs=4)
