@@ -14,16 +14,19 @@ Importing this module leaves torch out.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import random
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from halo_core.data import load_prompts
 from halo_core.drivers.base import Demo
 from halo_core.pretrain import END_OF_TEXT, Pair
+from halo_core.seeds import derive_seed
 
 ARCHITECTURE: Mapping[str, Any] = {
     "model_type": "llama",
@@ -54,6 +57,85 @@ class Corpus:
     """Regular expression whose matches no token runs across. Longer pieces make shorter completions."""
     vocabulary: int = 768
     """Entries of the tokenizer, the 256 bytes and the end token included."""
+
+
+class Task(Protocol):
+    """What a domain asks: one of many that are put together from the same parts."""
+
+    @property
+    def key(self) -> str:
+        """Name of its own."""
+
+    @property
+    def family(self) -> str:
+        """Name that it shares with the tasks like it."""
+
+
+T = TypeVar("T", bound=Task)
+
+
+def is_heldout(task: Task) -> bool:
+    """Whether a task is kept from the corpus: about one in four, by its name alone."""
+    return hashlib.sha256(task.key.encode()).digest()[0] < 64
+
+
+def make_pairs(
+    tasks: Sequence[T], count: int, seed: int, write: Callable[[T, random.Random], Pair]
+) -> list[Pair]:
+    """Return `count` pairs, each by `write` for a task drawn at random; all families alike."""
+    rng = random.Random(derive_seed(seed, "pairs"))
+    by_family = _families(tasks)
+    chosen = [rng.choice(rng.choice(by_family)) for _ in range(count)]
+    return [write(task, rng) for task in chosen]
+
+
+def make_prompts(
+    tasks: Sequence[T],
+    count: int,
+    name: str,
+    seed: int,
+    write: Callable[[T, random.Random], Mapping[str, Any] | None],
+) -> list[dict[str, Any]]:
+    """Return rows for `count` different tasks, taking the families in turn.
+
+    `write` gives the `prompt` and the `reference` of a task; or None, when it cannot be used after all.
+    """
+    rng = random.Random(derive_seed(seed, name))
+    waiting = [rng.sample(family, len(family)) for family in _families(tasks)]
+    turns = (family.pop() for _ in range(max(map(len, waiting))) for family in waiting if family)
+    rows: list[dict[str, Any]] = []
+    for task in turns:
+        if len(rows) == count:
+            break
+        if (row := write(task, rng)) is not None:
+            rows.append({"id": f"{name}-{len(rows) + 1:03}", **row, "family": task.family})
+    return rows
+
+
+def _families(tasks: Iterable[T]) -> list[list[T]]:
+    families: dict[str, list[T]] = {}
+    for task in tasks:
+        families.setdefault(task.family, []).append(task)
+    return list(families.values())
+
+
+def split(
+    args: argparse.Namespace,
+    tasks: Sequence[T],
+    prompts: Callable[[Sequence[T], int, str, int], Sequence[Mapping[str, Any]]],
+    pairs: Callable[[Sequence[T], int, int], Sequence[Pair]],
+    *,
+    pieces: str = WORDS,
+) -> Corpus:
+    """Return the corpus of `tasks`: prompts and pairs of those that are seen, held-out prompts of the others."""
+    seen = [task for task in tasks if not is_heldout(task)]
+    unseen = [task for task in tasks if is_heldout(task)]
+    return Corpus(
+        prompts(seen, args.prompts, "train", args.seed),
+        prompts(unseen, args.heldout, "heldout", args.seed),
+        pairs(seen, args.pairs, args.seed),
+        pieces=pieces,
+    )
 
 
 def load(directory: Path, settings: Mapping[str, Any]) -> Demo:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from halo_core.data import check_disjoint
+from halo_core.demos import is_heldout
 from halo_core.drivers import Demo
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_gcc import GCC
 from halo_verifier_gcc.demo.families import all_tasks
-from halo_verifier_gcc.demo.make import is_heldout, make_pairs, make_prompts
+from halo_verifier_gcc.demo.make import make_pairs, make_prompts
 from halo_verifier_gcc.demo.mistakes import KINDS, careless, spoil
 from halo_verifier_gcc.demo.style import Pen
 from halo_verifier_gcc.demo.tasks import Task, draw_tests, phrase

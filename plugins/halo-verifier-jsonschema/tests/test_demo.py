@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from halo_core.data import check_disjoint
+from halo_core.demos import is_heldout
 from halo_core.drivers import Demo
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_jsonschema import JSONSchema
-from halo_verifier_jsonschema.demo.make import is_heldout, make_pairs, make_prompts
+from halo_verifier_jsonschema.demo.make import make_pairs, make_prompts
 from halo_verifier_jsonschema.demo.style import RATES, careless, misspelt, write
 from halo_verifier_jsonschema.demo.tasks import Task, all_tasks
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from halo_core.data import check_disjoint
+from halo_core.demos import is_heldout
 from halo_core.drivers import Demo
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_pytest import Pytest
-from halo_verifier_pytest.demo.make import is_heldout, make_pairs, make_prompts, make_reference
+from halo_verifier_pytest.demo.make import make_pairs, make_prompts, make_reference
 from halo_verifier_pytest.demo.mistakes import KINDS, careless, spoil
 from halo_verifier_pytest.demo.style import Pen
 from halo_verifier_pytest.demo.tasks import Task, all_tasks, draw_arguments

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from halo_core.data import check_disjoint
+from halo_core.demos import is_heldout
 from halo_core.drivers import Demo
 from halo_core.types import Completion, Prompt, Stage, Status
 from halo_verifier_sql import SQL
-from halo_verifier_sql.demo.make import is_heldout, make_pairs, make_prompts, reference_of
+from halo_verifier_sql.demo.make import make_pairs, make_prompts, reference_of
 from halo_verifier_sql.demo.mistakes import KINDS, careless, spoil
 from halo_verifier_sql.demo.style import Pen
 from halo_verifier_sql.demo.tasks import Query, all_tasks, phrase

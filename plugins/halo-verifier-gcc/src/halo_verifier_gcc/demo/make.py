@@ -6,9 +6,8 @@ The model learns from programs as beginners write them: `mistakes` spoils some o
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from halo_core import demos
 from halo_core.pretrain import Pair
@@ -24,34 +23,25 @@ TESTS = 4
 """Tests for each prompt."""
 
 
-def is_heldout(task: Task) -> bool:
-    """Whether a task is kept from the corpus: about one in four, by its name alone."""
-    return hashlib.sha256(task.key.encode()).digest()[0] < 64
-
-
 def make_pairs(tasks: Sequence[Task], count: int, seed: int) -> list[Pair]:
     """Return the corpus: `count` prompts, each with one beginner's program; all families alike."""
-    rng = random.Random(derive_seed(seed, "pairs"))
-    by_family = list(_families(tasks).values())
-    chosen = [rng.choice(rng.choice(by_family)) for _ in range(count)]
-    return [Pair(phrase(task, rng), careless(task.write(Pen(rng)), rng)) for task in chosen]
+
+    def write(task: Task, rng: random.Random) -> Pair:
+        return Pair(phrase(task, rng), careless(task.write(Pen(rng)), rng))
+
+    return demos.make_pairs(tasks, count, seed, write)
 
 
 def make_prompts(tasks: Sequence[Task], count: int, name: str, seed: int) -> list[dict[str, object]]:
     """Return `count` prompts for different tasks, taking the families in turn."""
-    rng = random.Random(derive_seed(seed, name))
-    waiting = [rng.sample(family, len(family)) for family in _families(tasks).values()]
-    turns = (family.pop() for _ in range(max(map(len, waiting))) for family in waiting if family)
-    chosen = [task for task, _ in zip(turns, range(count), strict=False)]
-    return [
-        {
-            "id": f"{name}-{number:03}",
+
+    def write(task: Task, rng: random.Random) -> Mapping[str, object]:
+        return {
             "prompt": phrase(task, rng),
             "reference": {"tests": draw_tests(task, rng, TESTS), "solution": solve(task, seed)},
-            "family": task.family,
         }
-        for number, task in enumerate(chosen, 1)
-    ]
+
+    return demos.make_prompts(tasks, count, name, seed, write)
 
 
 def solve(task: Task, seed: int) -> str:
@@ -61,22 +51,7 @@ def solve(task: Task, seed: int) -> str:
 
 def make_corpus(args: argparse.Namespace) -> demos.Corpus:
     """Return the whole demo but for the weights."""
-    tasks = all_tasks()
-    seen = [task for task in tasks if not is_heldout(task)]
-    unseen = [task for task in tasks if is_heldout(task)]
-    return demos.Corpus(
-        make_prompts(seen, args.prompts, "train", args.seed),
-        make_prompts(unseen, args.heldout, "heldout", args.seed),
-        make_pairs(seen, args.pairs, args.seed),
-        pieces=PIECES,
-    )
-
-
-def _families(tasks: Iterable[Task]) -> dict[str, list[Task]]:
-    families: dict[str, list[Task]] = {}
-    for task in tasks:
-        families.setdefault(task.family, []).append(task)
-    return families
+    return demos.split(args, all_tasks(), make_prompts, make_pairs, pieces=PIECES)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@ The model learns from functions as beginners write them: `mistakes` spoils some 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from halo_core import demos
 from halo_core.pretrain import Pair
-from halo_core.seeds import derive_seed
 from halo_verifier_pytest.demo.mistakes import careless
 from halo_verifier_pytest.demo.style import Pen
 from halo_verifier_pytest.demo.tasks import Task, all_tasks, draw_arguments, phrase
@@ -28,34 +26,22 @@ POOL = 24
 _MUTANTS = 100
 
 
-def is_heldout(task: Task) -> bool:
-    """Whether a task is kept from the corpus: about one in four, by its name alone."""
-    return hashlib.sha256(task.key.encode()).digest()[0] < 64
-
-
 def make_pairs(tasks: Sequence[Task], count: int, seed: int) -> list[Pair]:
     """Return the corpus: `count` prompts, each with one beginner's function; all families alike."""
-    rng = random.Random(derive_seed(seed, "pairs"))
-    by_family = list(_families(tasks).values())
-    chosen = [rng.choice(rng.choice(by_family)) for _ in range(count)]
-    return [Pair(phrase(task, rng), careless(Pen(rng).program(task), rng)) for task in chosen]
+
+    def write(task: Task, rng: random.Random) -> Pair:
+        return Pair(phrase(task, rng), careless(Pen(rng).program(task), rng))
+
+    return demos.make_pairs(tasks, count, seed, write)
 
 
 def make_prompts(tasks: Sequence[Task], count: int, name: str, seed: int) -> list[dict[str, object]]:
     """Return `count` prompts for different tasks, taking the families in turn."""
-    rng = random.Random(derive_seed(seed, name))
-    waiting = [rng.sample(family, len(family)) for family in _families(tasks).values()]
-    turns = (family.pop() for _ in range(max(map(len, waiting))) for family in waiting if family)
-    chosen = [task for task, _ in zip(turns, range(count), strict=False)]
-    return [
-        {
-            "id": f"{name}-{number:03}",
-            "prompt": phrase(task, rng),
-            "reference": make_reference(task, rng),
-            "family": task.family,
-        }
-        for number, task in enumerate(chosen, 1)
-    ]
+
+    def write(task: Task, rng: random.Random) -> Mapping[str, object]:
+        return {"prompt": phrase(task, rng), "reference": make_reference(task, rng)}
+
+    return demos.make_prompts(tasks, count, name, seed, write)
 
 
 def make_reference(task: Task, rng: random.Random) -> dict[str, object]:
@@ -99,21 +85,7 @@ def _outcomes(program: str) -> Callable[[object], str]:
 
 def make_corpus(args: argparse.Namespace) -> demos.Corpus:
     """Return the whole demo but for the weights."""
-    seen = [task for task in all_tasks() if not is_heldout(task)]
-    unseen = [task for task in all_tasks() if is_heldout(task)]
-    return demos.Corpus(
-        make_prompts(seen, args.prompts, "train", args.seed),
-        make_prompts(unseen, args.heldout, "heldout", args.seed),
-        make_pairs(seen, args.pairs, args.seed),
-        pieces=PIECES,
-    )
-
-
-def _families(tasks: Iterable[Task]) -> dict[str, list[Task]]:
-    families: dict[str, list[Task]] = {}
-    for task in tasks:
-        families.setdefault(task.family, []).append(task)
-    return families
+    return demos.split(args, all_tasks(), make_prompts, make_pairs, pieces=PIECES)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,12 @@ The model learns from queries as beginners write them: `mistakes` spoils some of
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from halo_core import demos
 from halo_core.errors import DataError
 from halo_core.pretrain import Pair
-from halo_core.seeds import derive_seed
 from halo_core.types import Prompt
 from halo_verifier_sql.demo.mistakes import careless
 from halo_verifier_sql.demo.style import Pen, Plain
@@ -24,39 +22,24 @@ PIECES = r"\n| ?\w+| ?[^\s\w]+|\s+"
 """Between these no token runs on: words and numbers, and runs of signs."""
 
 
-def is_heldout(task: Query) -> bool:
-    """Whether a task is kept from the corpus: about one in four, by its name alone."""
-    return hashlib.sha256(task.key.encode()).digest()[0] < 64
-
-
 def make_pairs(tasks: Sequence[Query], count: int, seed: int) -> list[Pair]:
     """Return the corpus: `count` prompts, each with one beginner's query; all families alike."""
-    rng = random.Random(derive_seed(seed, "pairs"))
-    by_family = list(_families(tasks).values())
-    chosen = [rng.choice(rng.choice(by_family)) for _ in range(count)]
-    return [Pair(phrase(task, rng), careless(Pen(rng).write(task), rng)) for task in chosen]
+
+    def write(task: Query, rng: random.Random) -> Pair:
+        return Pair(phrase(task, rng), careless(Pen(rng).write(task), rng))
+
+    return demos.make_pairs(tasks, count, seed, write)
 
 
 def make_prompts(tasks: Sequence[Query], count: int, name: str, seed: int) -> list[dict[str, object]]:
     """Return `count` prompts for different tasks, taking the families in turn."""
-    rng = random.Random(derive_seed(seed, name))
-    waiting = [rng.sample(family, len(family)) for family in _families(tasks).values()]
-    turns = (family.pop() for _ in range(max(map(len, waiting))) for family in waiting if family)
-    made: list[dict[str, object]] = []
-    for task in turns:
-        if len(made) == count:
-            break
+
+    def write(task: Query, rng: random.Random) -> Mapping[str, object] | None:
         text, reference = phrase(task, rng), reference_of(task)
-        if _usable(Prompt("p", text, reference=reference)):
-            made.append(
-                {
-                    "id": f"{name}-{len(made) + 1:03}",
-                    "prompt": text,
-                    "reference": reference,
-                    "family": task.family,
-                }
-            )
-    return made
+        usable = _usable(Prompt("p", text, reference=reference))
+        return {"prompt": text, "reference": reference} if usable else None
+
+    return demos.make_prompts(tasks, count, name, seed, write)
 
 
 def reference_of(task: Query) -> dict[str, object]:
@@ -71,15 +54,7 @@ def reference_of(task: Query) -> dict[str, object]:
 
 def make_corpus(args: argparse.Namespace) -> demos.Corpus:
     """Return the whole demo but for the weights."""
-    tasks = all_tasks()
-    seen = [task for task in tasks if not is_heldout(task)]
-    unseen = [task for task in tasks if is_heldout(task)]
-    return demos.Corpus(
-        make_prompts(seen, args.prompts, "train", args.seed),
-        make_prompts(unseen, args.heldout, "heldout", args.seed),
-        make_pairs(seen, args.pairs, args.seed),
-        pieces=PIECES,
-    )
+    return demos.split(args, all_tasks(), make_prompts, make_pairs, pieces=PIECES)
 
 
 def _usable(prompt: Prompt) -> bool:
@@ -88,13 +63,6 @@ def _usable(prompt: Prompt) -> bool:
     except DataError:
         return False
     return True
-
-
-def _families(tasks: Iterable[Query]) -> dict[str, list[Query]]:
-    families: dict[str, list[Query]] = {}
-    for task in tasks:
-        families.setdefault(task.family, []).append(task)
-    return families
 
 
 if __name__ == "__main__":
