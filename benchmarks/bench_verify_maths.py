@@ -208,9 +208,8 @@ def main() -> None:
     args = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     first = None
-    print(
-        f"{'':<11} {'verdicts/s':>10} {'ratio':>6} {'right refused':>13} {'wrong paid':>12} {'hangs':>6} {'ran code':>8}"
-    )
+    titles = f"{'verdicts/s':>10} {'ratio':>6} {'right refused':>13} {'wrong paid':>12} {'hangs':>6} {'ran code':>8}"
+    print(f"{'':<11} {titles}")
     for name in JUDGES:
         if name == "math-verify" and importlib.util.find_spec("math_verify") is None:
             print("math-verify  not installed")
