@@ -2,8 +2,9 @@
 
 After each cycle the held-out pass rate is compared with that of the best cycle before, prompt by prompt, by a
 paired bootstrap (`CycleReport.versus_best`). A cycle is a regression when the 95% interval of the difference
-lies below 0: noise alone does that about once in forty cycles. Everything follows from the reports, so a run
-that was killed and is gone on with is gated as it would have been.
+lies below 0: noise alone does that about once in forty cycles. A cycle that the diagnosis (`doctor`) says to go
+back before, for a spike of the loss or a number that is not finite, is answered in the same way. Everything follows
+from the reports, so a run that was killed and is gone on with is gated as it would have been.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from halo_core.diagnosis import diagnose
 from halo_core.drivers.base import driver
 from halo_core.errors import RunError
 from halo_core.hookspecs import hookimpl
@@ -37,10 +39,10 @@ class Gate:
     """
 
     on_regression: Literal["none", "reduce", "rollback", "stop"] = "rollback"
-    """What follows a regression. `reduce`: the learning rate is multiplied by `cut` from then on. `rollback`:
-    that, and the next cycle starts from the champion. `stop`: the run ends. `none`: nothing."""
+    """What follows a regression or a spike. `reduce`: the learning rate is multiplied by `cut` from then on.
+    `rollback`: that, and the next cycle starts from the champion. `stop`: the run ends. `none`: nothing."""
     cut: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """What each regression multiplies the learning rate by."""
+    """What each of them multiplies the learning rate by."""
     min_lr: Annotated[float, Field(ge=0)] = 1e-7
     """The rate is not cut below this."""
     patience: Annotated[int, Field(ge=0)] = 0
@@ -56,9 +58,9 @@ class Gate:
 
     @hookimpl(wrapper=True)
     def lr_for_cycle(self, history: Sequence[CycleReport]) -> Generator[None, float, float]:
-        """Cut the policy's rate once for each regression."""
+        """Cut the policy's rate once for each setback."""
         lr = yield
-        cuts = len(regressions(history)) if self.on_regression in ("reduce", "rollback") else 0
+        cuts = len(setbacks(history)) if self.on_regression in ("reduce", "rollback") else 0
         return max(min(lr, self.min_lr), lr * self.cut**cuts)
 
     @hookimpl
@@ -74,16 +76,11 @@ class Gate:
             )
 
     def _answer(self, run: Run, history: Sequence[CycleReport], *, quiet: bool = False) -> None:
-        champion, last = best_cycle(history) or 0, history[-1]
+        champion = best_cycle(history) or 0
         point(run.directory / CHAMPION, run.ledger.adapter(champion) if champion else None)
         said = []
-        if is_regression(last):
-            assert last.versus_best is not None
-            low, high = (100 * bound for bound in last.versus_best.interval)
-            said.append(
-                f"cycle {last.cycle} is worse than cycle {last.best} by {-100 * last.versus_best.difference:.1f} "
-                f"points ({low:+.1f} to {high:+.1f})"
-            )
+        if trouble := setback(history):
+            said.append(trouble)
             if self.on_regression == "rollback":
                 run.roll_back(champion)
                 said.append(f"going back to the weights of cycle {champion}, at {self.cut:g} of the rate")
@@ -105,14 +102,31 @@ class Gate:
         return champion == before or run.compare(before, champion).interval[0] <= 0
 
 
+def setback(history: Sequence[CycleReport]) -> str:
+    """Say why the last cycle's weights should not be gone on with; empty when nothing speaks against them.
+
+    It is a regression, or the diagnosis of the run so far says to go back before it: a spike of the loss in a
+    cycle that gained nothing, a number that is not finite.
+    """
+    last = history[-1]
+    if last.versus_best is not None and is_regression(last):
+        low, high = (100 * bound for bound in last.versus_best.interval)
+        return (
+            f"cycle {last.cycle} is worse than cycle {last.best} by {-100 * last.versus_best.difference:.1f} "
+            f"points ({low:+.1f} to {high:+.1f})"
+        )
+    found = [each for each in diagnose(history) if each.action == "rollback" and each.cycle == last.cycle]
+    return f"cycle {last.cycle} is lost: {found[0].evidence[0].text}" if found else ""
+
+
+def setbacks(history: Sequence[CycleReport]) -> list[int]:
+    """Return the cycles that were setbacks when they ended."""
+    return [history[n].cycle for n in range(1, len(history)) if setback(history[: n + 1])]
+
+
 def is_regression(report: CycleReport) -> bool:
     """Whether the held-out pass rate is significantly below the best before."""
     return report.versus_best is not None and report.versus_best.interval[1] < 0
-
-
-def regressions(history: Sequence[CycleReport]) -> list[int]:
-    """Return the cycles that were regressions."""
-    return [report.cycle for report in history if is_regression(report)]
 
 
 def point(link: Path, target: Path | None) -> None:

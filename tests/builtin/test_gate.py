@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from halo_core.builtin.gate import CHAMPION, Gate, is_regression, regressions
+from halo_core.builtin.gate import CHAMPION, Gate, is_regression, setback, setbacks
 from halo_core.errors import RunError
 from halo_core.hookspecs import hookimpl
 from halo_core.loop import run_cycles
 from halo_core.progress import Progress
 from halo_core.run import Run
 from halo_core.testing import fake_run
+from halo_core.testing.histories import simulate
 from halo_core.types import Change, CycleReport, Rates, Sample, TrainStats
 
 RATES = Rates(8, 0.5, 0.5, (0.0, 1.0), (0.0, 1.0), {}, 0, 0, 0.0, 1.0)
@@ -64,7 +66,7 @@ def gated(
 def test_a_regression_goes_back_to_the_champion_at_a_lower_rate(tmp_path: Path) -> None:
     told = Told()
     _, history = gated(tmp_path, [0.6, 0.2, 0.7], told, cut=0.25)
-    assert regressions(history) == [2]
+    assert setbacks(history) == [2]
     assert [report.started_from for report in history[1:]] == [0, 1, 1]
     assert [report.lr for report in history[1:]] == pytest.approx([history[1].lr] * 2 + [history[1].lr / 4])
     (line,) = told.lines
@@ -112,7 +114,7 @@ def test_nothing_follows_when_nothing_is_to(tmp_path: Path) -> None:
 
 def test_noise_is_no_regression(tmp_path: Path) -> None:
     _, history = gated(tmp_path, [0.6] * 6)
-    assert regressions(history) == []
+    assert setbacks(history) == []
 
 
 def test_the_run_ends_when_cycles_stop_paying(tmp_path: Path) -> None:
@@ -157,3 +159,14 @@ def test_a_regression_is_an_interval_below_zero() -> None:
     assert is_regression(report(-0.2, -0.01))
     assert not is_regression(report(-0.2, 0.01))
     assert not is_regression(CycleReport(0, RATES))
+
+
+def test_a_spike_in_a_cycle_that_gained_nothing_is_a_setback() -> None:
+    spiked = simulate("spike", seed=0)[:7]
+    last = spiked[-1]
+    assert last.versus_best is not None
+    even = replace(last, versus_best=replace(last.versus_best, interval=(-0.05, 0.01)))
+    assert not is_regression(even)
+    assert "cycle 6 is lost" in setback([*spiked[:-1], even])
+    assert setbacks([*spiked[:-1], even]) == [6]
+    assert setbacks(simulate("healthy", seed=0)) == []
