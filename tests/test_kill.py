@@ -141,7 +141,7 @@ def trial(disk: Path, place: Path, *, stride: int, trials: int) -> dict[str, Any
 
 def test_after_any_fault_a_run_that_is_gone_on_with_is_the_same(disk: Path, tmp_path: Path) -> None:
     stride = int(os.environ.get("HALO_KILL_STRIDE", "11"))
-    got = trial(disk, tmp_path, stride=stride, trials=2)
+    got = trial(disk, tmp_path, stride=stride, trials=6)
     assert got["wrong"] == []
     assert got["steps"] > 100, "every write, sync, cut and rename of a run of two cycles"
     assert all(met > 5 for met in got["met"].values()), got["met"]
