@@ -278,6 +278,9 @@ class Actor:
         partial = directory.with_name(directory.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
+        for config in getattr(self.model, "peft_config", {}).values():
+            if isinstance(config.target_modules, set):  # written in an order that differs from process to process
+                config.target_modules = sorted(config.target_modules)
         self.model.save_pretrained(partial)
         self.tokenizer.save_pretrained(partial)
         if self.optimizer_state:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -220,3 +221,11 @@ def test_one_token_does_not_make_the_kl() -> None:
     kl = Canary(actor, [sample]).kl(actor)  # type: ignore[arg-type]
     assert kl is not None
     assert 0 < kl < 0.1
+
+
+def test_an_adapter_is_written_alike_by_every_process(make_actor: Make, tmp_path: Path) -> None:
+    actor = make_actor()
+    SFT(**PLAIN).train(actor, sampled(actor), lr=1e-2, seed=0)
+    actor.save(tmp_path / "adapter")
+    named = json.loads((tmp_path / "adapter/adapter_config.json").read_text())["target_modules"]
+    assert named == sorted(named)
