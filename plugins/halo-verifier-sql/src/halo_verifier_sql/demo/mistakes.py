@@ -1,31 +1,16 @@
 """Beginners' mistakes: each takes a right query and spoils it, the way the demo's authors sometimes do.
 
-A mistake is a function of the query's text and a random generator; it returns None where it cannot be made.
 `KINDS` groups them by what comes of it, with how often an author makes one of that kind.
 """
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Callable
+from functools import partial
 
-Mistake = Callable[[str, random.Random], str | None]
+from halo_core.mistakes import Careless, Mistake, swap
 
-
-def _swap(pattern: str, replacement: str) -> Mistake:
-    """Make a mistake that replaces one match of `pattern`, chosen at random."""
-    compiled = re.compile(pattern, re.IGNORECASE)
-
-    def make(query: str, rng: random.Random) -> str | None:
-        found = list(compiled.finditer(query))
-        if not found:
-            return None
-        match = rng.choice(found)
-        return query[: match.start()] + match.expand(replacement) + query[match.end() :]
-
-    return make
-
+_swap = partial(swap, flags=re.IGNORECASE)
 
 SYNTAX: tuple[Mistake, ...] = (
     _swap(r" FROM ", " FORM "),  # misspelt keyword
@@ -66,17 +51,5 @@ WRONG: tuple[Mistake, ...] = (
 
 KINDS: dict[str, tuple[tuple[Mistake, ...], float]] = {"syntax": (SYNTAX, 0.28), "wrong": (WRONG, 0.34)}
 
-
-def spoil(query: str, kind: str, rng: random.Random) -> str:
-    """Return `query` with one mistake of `kind`, or as it is when none of them can be made."""
-    options = list(KINDS[kind][0])
-    rng.shuffle(options)
-    return next((bad for mistake in options if (bad := mistake(query, rng)) not in (None, query)), query)
-
-
-def careless(query: str, rng: random.Random) -> str:
-    """Return `query` as a beginner would have written it: each kind of mistake at its own rate."""
-    for kind, (_, rate) in KINDS.items():
-        if rng.random() < rate:
-            query = spoil(query, kind, rng)
-    return query
+careless = Careless(KINDS)
+spoil = careless.spoil
