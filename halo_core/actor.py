@@ -279,9 +279,7 @@ class Actor:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for config in getattr(self.model, "peft_config", {}).values():
-            if isinstance(
-                config.target_modules, set
-            ):  # written in an order that differs from process to process
+            if isinstance(config.target_modules, set):  # of another order in each process
                 config.target_modules = sorted(config.target_modules)
         self.model.save_pretrained(partial)
         self.tokenizer.save_pretrained(partial)

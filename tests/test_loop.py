@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -425,3 +426,16 @@ def test_batches_of_any_size_give_whole_cycles(tmp_path: Path) -> None:
     for batch in (1, 7, 1000):
         history = finished(tmp_path / str(batch), generator=FakeGenerator(batch=batch), cycles=1)
         assert history[1].rates.samples == 72
+
+
+@pytest.mark.parametrize(
+    ("start_from", "skills"),
+    [("previous", [0.4, 0.5, 0.6]), ("base", [0.4, 0.4, 0.4]), ("interpolate", [0.4, 0.45, 0.475])],
+)
+def test_training_begins_with_the_weights_that_were_asked_for(
+    tmp_path: Path, start_from: str, skills: list[float]
+) -> None:
+    run, hooks = fake_run(tmp_path / "run", start_from=start_from, cycles=3)
+    run_cycles(run, hooks)
+    kept = [json.loads((run.ledger.adapter(cycle) / "skill.json").read_text()) for cycle in (1, 2, 3)]
+    assert kept == pytest.approx(skills), "a tenth is learnt in each cycle"
