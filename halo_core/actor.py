@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -22,6 +22,8 @@ from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
     import torch
+
+    from halo_core.checkpoint import Checkpoint
 
 # Threads of torch that spin while they wait starve whatever else runs, verifiers above all, and then each
 # other: sampling was 16 times slower on two busy cores. OpenMP reads this when torch is first imported.
@@ -59,6 +61,8 @@ class Actor:
         self.config = config
         self.progress: Callable[[int, int, float], None] | None = None
         """Called by trainers after each optimizer step with (steps done, steps in all, loss)."""
+        self.checkpoint: Checkpoint | None = None
+        """Where trainers keep how far they are within a cycle."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """What a trainer wants its next optimizer to begin with; saved and loaded with the weights."""
 
@@ -353,13 +357,7 @@ class Actor:
 
         Of nothing, for a model that nothing was trained on yet.
         """
-        import torch
-
-        digest = hashlib.sha256()
-        for name, weight in sorted(self.trainable().items()):
-            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
-            digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-        return digest.hexdigest()
+        return tensors_digest(self.trainable())
 
     # Where the model comes from
 
@@ -381,6 +379,17 @@ class Actor:
 
     def _hub_options(self) -> dict[str, Any]:
         return {"revision": self.config.revision, "trust_remote_code": self.config.trust_remote_code}
+
+
+def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 over names, types, shapes and bytes, in hexadecimal."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _device(name: str) -> torch.device:

@@ -50,7 +50,7 @@ BASES: Mapping[str, type] = {
 
 _TIERS = ("none", "weak", "standard", "strong")
 _PER_CYCLE = ("generator", "reward", "selector", "trainer")
-_FREE = ("workers",)
+_FREE = ("workers", "checkpoint_seconds")
 """Keys that may change when a run is gone on with: they do not touch its result."""
 
 

@@ -121,6 +121,9 @@ class RunConfig(_Section):
     and at a tenth of the rate."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Every random choice of the run derives from it."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] | None = 60.0
+    """A training that takes long is kept about so often, so that a kill or Ctrl-C loses no more of it. null:
+    never. The result is the same."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of verdicts that may be errors before the run stops: a broken verifier must not teach."""
     workers: Annotated[int, Field(ge=1)] | None = None

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from halo_core.canary import Canary, check_sampler
+from halo_core.collector import collected_rarely
 from halo_core.errors import DivergedError, TrainingError
 from halo_core.hooks import Hooks
 from halo_core.pipeline import verified
@@ -23,7 +24,7 @@ from halo_core.types import CycleReport, Sample, Status, TrainStats
 def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
     """Run the remaining cycles of `run`; return the reports of all of them, cycle 0 first."""
     history = run.history()
-    with run.observed(hooks, history):
+    with collected_rarely(), run.observed(hooks, history):
         if not history:
             heldout = measured(run, hooks, 0)
             report = run.report(0, heldout=heldout, canary=check_sampler(run.actor, heldout))
@@ -47,7 +48,7 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
 
 def sampled(run: Run, hooks: Hooks, cycle: int) -> list[Sample]:
     """Sample completions for the training prompts and verify them."""
-    with run.timed("sample"):
+    with run.timed(cycle, "sample"):
         return verified(run, hooks, run.round(cycle, "train"))
 
 
@@ -81,7 +82,7 @@ def trained(
     if done is not None:
         run.restore(cycle)
         return done
-    with run.timed("train"):
+    with run.timed(cycle, "train"):
         canary = Canary(run.actor, samples)
         stats = fitted(run, hooks, cycle, run.mixed(cycle, chosen), lr, run.config.divergence_retries)
         stats = replace(stats, kl=canary.kl(run.actor))
@@ -119,5 +120,5 @@ def fitted(
 
 def measured(run: Run, hooks: Hooks, cycle: int) -> list[Sample]:
     """Sample and verify the held-out prompts with the weights as they are now."""
-    with run.timed("heldout"):
+    with run.timed(cycle, "heldout"):
         return verified(run, hooks, run.round(cycle, "heldout"))

@@ -46,6 +46,7 @@ def verified(run: Run, hooks: Hooks, round: Round) -> list[Sample]:
         def settle() -> None:
             batch = waiting.popleft().result()
             run.ledger.append(round.cycle, round.split, batch)
+            run.lap()
             samples.extend(batch)
             advance(len(batch))
             errors.check(batch)

@@ -52,7 +52,8 @@ class Run:
         self.origin = 0
         """The cycle whose weights the current one samples with."""
         self._rolled_back: int | None = None
-        self._seconds: dict[str, float] = {}
+        self._timing: tuple[int, str] | None = None
+        self._since = 0.0
 
     @property
     def directory(self) -> Path:
@@ -165,13 +166,21 @@ class Run:
         return mixed(chosen, earlier, mix, seed=derive_seed(self.seed, cycle, "mix"))
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Add the enclosed wall time to the cycle's seconds of `stage`."""
-        begin = time.monotonic()
+    def timed(self, cycle: int, stage: str) -> Iterator[None]:
+        """Add the enclosed wall time to the seconds of `stage`, up to the last `lap` where it does not end well."""
+        self._timing, self._since = (cycle, stage), time.monotonic()
         try:
             yield
+            self.lap(at_least=0.0)
         finally:
-            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.monotonic() - begin
+            self._timing = None
+
+    def lap(self, *, at_least: float = 1.0) -> None:
+        """Put what the stage took so far on disk, so that a kill does not forget it, if it is as many seconds."""
+        now = time.monotonic()
+        if self._timing is not None and now - self._since >= at_least:
+            self.ledger.spend(*self._timing, now - self._since)
+            self._since = now
 
     @contextmanager
     def observed(self, hooks: Hooks, history: list[CycleReport]) -> Iterator[None]:
@@ -219,7 +228,7 @@ class Run:
             reward_mean=sum(rewards) / len(rewards) if rewards else 0.0,
             selected=len(chosen),
             train=train,
-            seconds=dict(self._seconds),
+            seconds=self.ledger.seconds(cycle),
             started_from=0 if self.config.start_from == "base" else self.origin,
             kept_gini=gini([kept[prompt_id] for prompt_id in {sample.prompt.id for sample in samples}]),
             improvement=None if best is None else self.compare(cycle - 1, cycle),
@@ -236,7 +245,6 @@ class Run:
     def close_cycle(self, hooks: Hooks, history: list[CycleReport], report: CycleReport) -> None:
         """Put `report` on disk, add it to `history` and tell the plugins."""
         self.ledger.write_report(report)
-        self._seconds.clear()
         self._rolled_back = None
         history.append(report)
         hooks.on_cycle_end(run=self, report=report, history=history)

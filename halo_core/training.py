@@ -7,19 +7,24 @@ Logits are computed at the positions that predict completion tokens and nowhere 
 
 from __future__ import annotations
 
+import json
 import random
 import statistics
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from halo_core.actor import Actor
+from halo_core.actor import Actor, tensors_digest
 from halo_core.batching import epoch_steps, token_batches
 from halo_core.errors import DivergedError, TrainingError
 from halo_core.lr.steps import warnings_for
@@ -47,6 +52,7 @@ def fit(actor: Actor, examples: Sequence[Example], options: SFT, *, lr: float, s
     holds; then its state is left there. The result depends on the arguments alone on a CPU. Raises
     `DivergedError` when a loss, gradient or weight stops being finite, and `TrainingError` where there is
     nothing to train on or with, the rate is not positive and finite, or the weights come out unchanged.
+    With `actor.checkpoint` it goes on where one like it was stopped.
     """
     examples = [example for example in examples if example.weight and example.completion_ids]
     if not examples:
@@ -58,7 +64,8 @@ def fit(actor: Actor, examples: Sequence[Example], options: SFT, *, lr: float, s
     with _training_mode(actor, options, seed):
         loop = _Loop(actor, examples, options, lr, seed)
         done = loop.run()
-    actor.optimizer_state = loop.state() if options.optimizer == "carry" else {}
+    state = loop.optimizer_state() if options.optimizer == "carry" else {}
+    actor.optimizer_state = {name: value.to("cpu", copy=True) for name, value in state.items()}
     change = _change(before, weights)
     losses, rates, norms = [s.loss for s in done], [s.lr for s in done], [s.grad_norm for s in done]
     return TrainStats(
@@ -98,7 +105,13 @@ class _Loop:
         self.optimizer.zero_grad()  # whoever had the weights before may have left gradients
 
     def run(self) -> list[_Step]:
-        """Take every step, reporting each to `actor.progress`."""
+        """Take every step that `actor.checkpoint` does not hold, reporting each to `actor.progress`."""
+        checkpoint, recipe = self.actor.checkpoint, ""
+        done: list[_Step] = []
+        if checkpoint:
+            recipe = self.recipe()
+            place = checkpoint.load(recipe)
+            done = self.restore(place) if place else []
         lengths = [len(example) for example in self.examples]
         plan = [
             step
@@ -107,22 +120,56 @@ class _Loop:
                 lengths, self.options.batch_size, random.Random(derive_seed(self.seed, "epoch", epoch))
             )
         ]
-        done: list[_Step] = []
-        for number, indices in enumerate(plan):
+        for number, indices in list(enumerate(plan))[len(done) :]:
             rate = self.lr * self.options.multiplier(number, len(plan))
             done.append(self._step([self.examples[index] for index in indices], rate))
+            if checkpoint and checkpoint.due:
+                checkpoint.save(recipe, partial(self.keep, done))
             if self.actor.progress:
                 self.actor.progress(len(done), len(plan), done[-1].loss)
         return done
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """Return the optimizer's state, in main memory, by the weights' names."""
+    def optimizer_state(self) -> dict[str, torch.Tensor]:
+        """Return the optimizer's state by the weights' names."""
         inner = self.optimizer.optimizer
         return {
-            f"{name}/{key}": torch.as_tensor(value).detach().to("cpu", copy=True)
+            f"{name}/{key}": torch.as_tensor(value).detach()
             for name, weight in self.actor.trainable().items()
             for key, value in inner.state[weight].items()
         }
+
+    def recipe(self) -> str:
+        """Return the SHA-256 of all that the steps follow from. To be asked before the first."""
+        before = tensors_digest(self.actor.trainable()), tensors_digest(self.actor.optimizer_state)
+        return sha256(repr((self.options, self.lr, self.seed, self.examples, before)).encode()).hexdigest()
+
+    def keep(self, done: Sequence[_Step], directory: Path) -> None:
+        """Write where the loop is: weights, optimizer, random numbers, scaler, the steps taken."""
+        for part, tensors in (
+            ("weights", self.actor.trainable()),
+            ("optimizer", self.optimizer_state()),
+            ("random", {name: get() for name, (get, _) in _generators(self.actor.device).items()}),
+        ):
+            whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+            save_file(whole, directory / f"{part}.safetensors")
+        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
+        (directory / "steps.json").write_text(
+            json.dumps({"steps": list(map(astuple, done)), "scaler": scaler})
+        )
+
+    def restore(self, directory: Path) -> list[_Step]:
+        """Go to where the loop was when it wrote `directory`; return the steps taken up to there."""
+        weights = self.actor.trainable()
+        with torch.no_grad():
+            for name, value in load_file(directory / "weights.safetensors").items():
+                weights[name].copy_(value)
+        _restore(self.optimizer.optimizer, weights, load_file(directory / "optimizer.safetensors"))
+        for name, state in load_file(directory / "random.safetensors").items():
+            _generators(self.actor.device)[name][1](state)
+        rest = json.loads((directory / "steps.json").read_text())
+        if rest["scaler"]:
+            self.accelerator.scaler.load_state_dict(rest["scaler"])
+        return [_Step(*step) for step in rest["steps"]]
 
     def _step(self, examples: Sequence[Example], rate: float) -> _Step:
         total = sum(abs(example.weight) * len(example.completion_ids) for example in examples)
@@ -167,6 +214,16 @@ def _training_mode(actor: Actor, options: SFT, seed: int) -> Iterator[None]:
             model.eval()
             if options.gradient_checkpointing:
                 model.gradient_checkpointing_disable()
+
+
+def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Callable[[Any], None]]]:
+    """Return how the state of each generator that dropout may draw from is read and set."""
+    found: dict[str, Any] = {"cpu": (torch.get_rng_state, torch.set_rng_state)}
+    if device.type != "cpu":
+        module = torch.get_device_module(device)
+        where = {} if device.type == "mps" else {"device": device}
+        found["device"] = partial(module.get_rng_state, **where), partial(module.set_rng_state, **where)
+    return found
 
 
 def _restore(

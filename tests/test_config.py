@@ -42,7 +42,7 @@ def test_no_verifier_is_told_how_to_name_one() -> None:
         ({"model": {"nam": "x"}}, "model.nam", "did you mean 'name'?"),
         ({"data": {"prompt": "x"}}, "data.prompt", "did you mean 'prompts'?"),
         ({"heldout": {"samples": 3}}, "heldout.samples", "known: samples_per_prompt"),
-        ({"zzz": 1}, "zzz", "known: curriculum, cycles, data, "),
+        ({"zzz": 1}, "zzz", "known: checkpoint_seconds, curriculum, cycles, "),
     ],
 )
 def test_an_unknown_key_is_refused_at_every_depth(raw: dict[str, Any], key: str, hint: str) -> None:

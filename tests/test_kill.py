@@ -24,16 +24,17 @@ from halo_core.errors import RunError
 from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
 from halo_core.loop import run_cycles
-from halo_core.testing import FakeGenerator, fake_run
+from halo_core import checkpoint
+from halo_core.testing import FakeGenerator, FakeTrainer, fake_run
 
 disk = ctypes.CDLL(os.environ["LD_PRELOAD"])
 seed, stride, trials = map(int, sys.argv[2:5])
 root = Path(os.environ["HALO_FAULT_UNDER"])
 
 def run(directory, pause=0.0):
-    options = {"prompts": 4, "heldout": 2, "cycles": 2, "samples_per_prompt": 2}
-    generator = FakeGenerator(batch=4, seconds=pause)
-    current, hooks = fake_run(directory, generator=generator, **options)
+    options = {"prompts": 4, "heldout": 2, "cycles": 2, "samples_per_prompt": 2, "checkpoint_seconds": 0}
+    parts = {"generator": FakeGenerator(batch=4, seconds=pause), "trainer": FakeTrainer(steps=3, seconds=pause)}
+    current, hooks = fake_run(directory, **parts, **options)
     with contextlib.closing(current.ledger):
         run_cycles(current, hooks)
 
@@ -69,6 +70,7 @@ def batches(place):
     with contextlib.closing(Ledger(place)) as ledger, ledger.reading() as db:
         return db.execute("SELECT ifnull(sum(batches), 0) FROM rounds").fetchone()[0]
 
+checkpoint._SHARE = 0  # after every step
 gc.freeze()
 assert ended(child(lambda: run(root / "whole"))) == 0
 reader, writer = os.pipe()
@@ -80,8 +82,8 @@ result = {"steps": steps, "wrong": [], "met": {}, "said": [], "killed": 0}
 FAULTS = {"kill": ("k", 0), "torn": ("t", 0), "full": ("f", errno.ENOSPC), "broken": ("e", errno.EIO)}
 source = random.Random(seed)
 for name, (how, code) in FAULTS.items():
-    first = source.randrange(stride) + 1
-    for step in range(first, steps + 1, stride if name == "kill" else 2 * stride):
+    apart = stride if name == "kill" or stride == 1 else 2 * stride
+    for step in range(source.randrange(apart) + 1, steps + 1, apart):
         place = root / f"{name}-{step}"
         code_of = ended(child(lambda: (disk.halo_fault(step, ord(how), code), run(place))))
         assert code_of in ((0, -signal.SIGKILL) if how in "kt" else (0, 3)), (name, step, code_of)

@@ -510,6 +510,24 @@ def test_a_ledger_of_an_earlier_version_is_brought_up_to_date(
         assert db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
 
 
+def test_a_run_of_the_first_version_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        first = Ledger(directory)
+        first.begin({"seed": 1}, [], PROMPTS, [])
+        three(first)
+        first.close()
+    ledger = Ledger(directory)
+    assert indices(ledger) == [0, 1, 2]
+    assert ledger.seconds(1) == {}
+    ledger.spend(1, "sample", 2.0)
+    ledger.spend(1, "sample", 1.5)
+    assert ledger.seconds(1) == {"sample": 3.5}
+    ledger.write_checkpoint(1, "recipe", lambda place: None)
+    assert ledger.checkpoint(1, "recipe") == ledger.cycle_directory(1) / "checkpoint-1"
+
+
 def test_a_migration_that_fails_leaves_everything_as_it_was(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -420,6 +421,32 @@ def test_the_policy_sees_the_history(tmp_path: Path) -> None:
 def test_a_run_without_heldout_prompts_still_runs(tmp_path: Path) -> None:
     history = finished(tmp_path, heldout=0)
     assert [report.heldout for report in history] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("usual", "within"), [((700, 10, 10), 50_000), ((0, 10, 10), 0), ((90_000, 9, 9), 90_000)]
+)
+def test_garbage_is_collected_rarely_within_a_run_and_as_before_after_it(
+    tmp_path: Path, usual: tuple[int, int, int], within: int
+) -> None:
+    seen = []
+
+    class Look:
+        @hookimpl
+        def on_cycle_end(self) -> None:
+            seen.append((gc.get_threshold(), gc.get_freeze_count() > 0))
+            if len(seen) == 2:
+                raise ZeroDivisionError
+
+    before = gc.get_threshold()
+    gc.set_threshold(*usual)
+    try:
+        with pytest.raises(ZeroDivisionError):
+            run_cycles(*fake_run(tmp_path, plugins=[Look()]))
+        assert seen == [((within, *usual[1:]), True)] * 2
+        assert (gc.get_threshold(), gc.get_freeze_count()) == (usual, 0)
+    finally:
+        gc.set_threshold(*before)
 
 
 def test_batches_of_any_size_give_whole_cycles(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_a_report_sums_up(run: Run, make_sample: Make) -> None:
 def test_seconds_are_the_cycles_own_and_add_up(run: Run) -> None:
     _, hooks = fake_run(run.directory)
     for _ in range(2):
-        with run.timed("sample"):
+        with run.timed(1, "sample"):
             time.sleep(0.01)
     report = run.report(1, heldout=())
     assert 0.02 <= report.seconds["sample"] < 1
@@ -85,10 +86,20 @@ def test_seconds_are_the_cycles_own_and_add_up(run: Run) -> None:
     assert report.seconds != {}
 
 
-def test_seconds_count_when_the_stage_fails(run: Run) -> None:
-    with pytest.raises(ValueError, match="x"), run.timed("train"):
-        raise ValueError("x")
-    assert "train" in run.report(1, heldout=()).seconds
+def test_seconds_outlive_the_process(run: Run, tmp_path: Path) -> None:
+    with contextlib.suppress(ZeroDivisionError), run.timed(1, "train"):
+        time.sleep(0.02)
+        run.lap()
+        assert run.ledger.seconds(1) == {}, "not worth a transaction yet"
+        run.lap(at_least=0.01)
+        _ = 1 / 0
+    again = fake_run(tmp_path)[0]
+    assert 0.02 <= again.ledger.seconds(1)["train"] < 1
+    with again.timed(1, "train"):
+        time.sleep(0.02)
+    assert 0.04 <= again.report(1, heldout=()).seconds["train"] < 1
+    run.lap(at_least=0)  # of no stage: nothing to say
+    assert set(run.ledger.seconds(1)) == {"train"}
 
 
 def test_an_interrupt_is_raised_where_it_is_looked_for(run: Run) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from halo_core import judges
+from halo_core.checkpoint import Checkpoint
 from halo_core.discovery import Source
 from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer
 from halo_core.hooks import BUILTIN, blamed
@@ -110,23 +111,26 @@ class Dispatch:
 
     @hookimpl
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
-        """Ask the trainer, showing its steps and letting an interrupt in between them."""
+        """Ask the trainer, showing its steps, keeping how far it is and letting an interrupt in between them."""
         seed = derive_seed(run.seed, cycle, "train")
         with (
             run.progress.stage(f"cycle {cycle} train", 0, "steps") as advance,
             blamed(self._drivers.source("trainer")),
         ):
+            shown = 0
 
             def step(done: int, total: int, loss: float) -> None:
+                nonlocal shown
                 run.check_interrupt()
-                advance(1, total=total, note=f"loss {loss:.3f}")
+                advance(done - shown, total=total, note=f"loss {loss:.3f}")
+                shown = done
 
-            run.actor.progress = step
+            run.actor.progress, run.actor.checkpoint = step, Checkpoint(run, cycle)
             try:
                 trainer: Trainer = self._drivers.at("trainer", cycle)
                 return trainer.train(run.actor, samples, lr=lr, seed=seed)
             finally:
-                run.actor.progress = None
+                run.actor.progress = run.actor.checkpoint = None
 
     @hookimpl
     def on_run_end(self) -> None:

@@ -176,8 +176,9 @@ class Trainer(Driver):
     def train(self, actor: Actor, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
         """Train `actor` in place on `samples`, with `lr` as the cycle's peak learning rate.
 
-        The rate may vary within the cycle but never exceeds `lr`. Raises a `TrainingError` when the
-        weights could not have changed, or are no longer finite.
+        The rate may vary within the cycle but never exceeds `lr`. After each step, `actor.progress` is told,
+        and `actor.checkpoint` keeps where the training is, if they are there; see `halo_core.checkpoint`.
+        Raises a `TrainingError` when the weights could not have changed, or are no longer finite.
         """
 
 

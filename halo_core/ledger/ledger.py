@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 import sqlite3
 import threading
 import time
@@ -321,9 +322,52 @@ class Ledger:
                 (cycle, json.dumps(asdict(stats)), digest),
             )
 
-    def write_report(self, report: CycleReport) -> None:
-        """Close the cycle."""
+    def checkpoint(self, cycle: int, recipe: str) -> Path | None:
+        """Return where the training of `cycle` got to, if it is the one that `recipe` stands for.
+
+        Raises a `RunError` when the files are not those that were written.
+        """
+        with self.reading() as db:
+            row = db.execute(
+                "SELECT number, digest FROM checkpoints WHERE cycle = ? AND recipe = ?", (cycle, recipe)
+            ).fetchone()
+        if row is None:
+            return None
+        place = self._checkpoint(cycle, row[0])
+        with files.disk(place):
+            if files.digest_of(place) != row[1]:
+                raise files.damaged(place, "its files are not those that were written")
+        return place
+
+    def write_checkpoint(self, cycle: int, recipe: str, save: Callable[[Path], None]) -> None:
+        """Keep what `save` writes into the directory it is given, instead of what was kept before."""
+        with self.reading() as db:
+            row = db.execute("SELECT number FROM checkpoints WHERE cycle = ?", (cycle,)).fetchone()
+        number = row[0] + 1 if row else 1
+        digest = files.write_directory(self._checkpoint(cycle, number), save)
         with self.writing() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)", (cycle, number, recipe, digest)
+            )
+        self._sweep(cycle, number)
+
+    def spend(self, cycle: int, stage: str, seconds: float) -> None:
+        """Add to the wall time of a stage."""
+        with self.writing() as db:
+            db.execute(_SPEND, (cycle, stage, seconds))
+
+    def seconds(self, cycle: int) -> dict[str, float]:
+        """Return the wall time of each stage of `cycle` so far, of all processes that worked at it."""
+        with self.reading() as db:
+            return dict(
+                db.execute("SELECT stage, seconds FROM seconds WHERE cycle = ? ORDER BY rowid", (cycle,))
+            )
+
+    def write_report(self, report: CycleReport) -> None:
+        """Close the cycle. What was kept within it goes."""
+        self._sweep(report.cycle)
+        with self.writing() as db:
+            db.execute("DELETE FROM checkpoints WHERE cycle = ?", (report.cycle,))
             db.execute(
                 "INSERT OR REPLACE INTO cycles VALUES (?, ?)", (report.cycle, rows.report_text(report))
             )
@@ -429,6 +473,16 @@ class Ledger:
             self._contexts[ids] = found
         return found
 
+    def _checkpoint(self, cycle: int, number: int) -> Path:
+        return self.cycle_directory(cycle) / f"checkpoint-{number}"
+
+    def _sweep(self, cycle: int, keep: int = 0) -> None:
+        """Remove the checkpoints of `cycle` but the one that is numbered `keep`."""
+        with files.disk(self.cycle_directory(cycle)):
+            for place in self.cycle_directory(cycle).glob("checkpoint-*"):
+                if place != self._checkpoint(cycle, keep):
+                    shutil.rmtree(place)
+
     def _json(self, name: str, default: Any) -> Any:
         path = self.directory / name
         if not path.is_file():
@@ -444,6 +498,9 @@ def _tokens(db: sqlite3.Connection, context: int, known: dict[int, tuple[int, ..
     return known[context]
 
 
+_SPEND = """
+INSERT INTO seconds VALUES (?, ?, ?) ON CONFLICT (cycle, stage) DO UPDATE SET seconds = seconds + excluded.seconds
+"""
 _SELECTED = f"""
 SELECT weight, prompts.name, context, number, text, tokens, finish, logprob, {rows.VERDICT}
 FROM selections JOIN completions ON completions.id = completion JOIN rounds ON rounds.id = round

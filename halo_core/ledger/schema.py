@@ -95,7 +95,22 @@ CREATE TABLE events (         -- what happened to the run, for people
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_TABLES,)
+_WITHIN_A_CYCLE = """
+CREATE TABLE seconds (        -- wall time, over all processes that worked at it
+    cycle INTEGER NOT NULL,
+    stage TEXT NOT NULL,      -- sample, train, heldout
+    seconds REAL NOT NULL,
+    PRIMARY KEY (cycle, stage)
+);
+CREATE TABLE checkpoints (    -- a row says that cycles/NNN/checkpoint-NUMBER is whole
+    cycle INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL,  -- counted from 1
+    recipe TEXT NOT NULL,     -- of the training that it belongs to, as the trainer says
+    digest TEXT NOT NULL      -- SHA-256 of its files
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (_TABLES, _WITHIN_A_CYCLE)
 """`MIGRATIONS[n]` brings version n to n + 1. Never edited once released, only added to."""
 
 Migrations = tuple[str, ...]

@@ -64,16 +64,17 @@ class Verdicts:
 
     def flush(self) -> None:
         """Write what was remembered. Belongs into a transaction; `forget` what it wrote when that is over."""
-        known = self._find(set(self._fresh))  # by another process, or by a run that was killed
-        fresh = [(key, rest) for key, rest in self._fresh.items() if key not in known]
-        self._rows |= {key: (next(self._numbers), verdict) for key, (_, verdict) in fresh}
-        self._db.executemany(
-            _INSERT,
+        numbered = {key: (next(self._numbers), verdict) for key, (_, verdict) in self._fresh.items()}
+        added = self._db.executemany(
+            f"{_INSERT} ON CONFLICT (key) DO NOTHING",
             [
-                (self._rows[key][0], key, verifier, *verdict_row(verdict))
-                for key, (verifier, verdict) in fresh
+                (number, key, self._fresh[key][0], *verdict_row(verdict))
+                for key, (number, verdict) in numbered.items()
             ],
         )
+        self._rows |= numbered
+        if added.rowcount < len(numbered):  # a batch beside this one was faster with some of them
+            self._find(set(numbered))
 
     def forget(self) -> None:
         """Let go of what has been written."""

@@ -10,11 +10,13 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from halo_core.actor import Actor
 from halo_core.builtin.dispatch import Dispatch, Drivers
+from halo_core.checkpoint import Checkpoint
 from halo_core.config import RunConfig, read_config
 from halo_core.discovery import Source
 from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
@@ -36,11 +38,12 @@ class FakeActor:
         self.skill = skill
         self.model = self.tokenizer = self
         self.progress: Callable[[int, int, float], None] | None = None
+        self.checkpoint: Checkpoint | None = None
         self._base = skill
 
     def save(self, directory: Path) -> None:
         """Write the weight."""
-        (directory / "skill.json").write_text(json.dumps(self.skill))
+        _write(self.skill, "skill.json", directory)
 
     def load(self, directory: Path) -> None:
         """Read it back."""
@@ -106,18 +109,31 @@ class FakeVerifier(Verifier):
 
 @driver
 class FakeTrainer(Trainer):
-    """Adds the learning rate to the skill."""
+    """Adds the learning rate to the skill, a part in each step."""
+
+    steps: int = 1
+    """Steps in a cycle."""
+    seconds: float = 0.0
+    """Wait before each step, as for a GPU."""
 
     def train(self, actor: Actor, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
         """Learn."""
         fake = cast(FakeActor, actor)
         before = fake.skill
-        fake.skill = min(1.0, before + lr)
-        if fake.progress:
-            fake.progress(1, 1, 1.0 - before)
+        recipe = repr((self, before, lr, seed))
+        place = fake.checkpoint.load(recipe) if fake.checkpoint else None
+        done, fake.skill = json.loads((place / "state.json").read_text()) if place else (0, before)
+        while done < self.steps:
+            time.sleep(self.seconds)
+            done, fake.skill = done + 1, min(1.0, before + lr * (done + 1) / self.steps)
+            if fake.checkpoint and fake.checkpoint.due:
+                fake.checkpoint.save(recipe, partial(_write, (done, fake.skill), "state.json"))
+            if fake.progress:
+                fake.progress(done, self.steps, 1.0 - before)
         tokens = sum(len(sample.completion.token_ids) for sample in samples)
+        change, budget = fake.skill - before, lr * self.steps
         return TrainStats(
-            1, len(samples), tokens, 1 - before, 1 - fake.skill, lr, lr, 0.1, 0.0, fake.skill - before
+            self.steps, len(samples), tokens, 1 - before, 1 - fake.skill, lr, budget, 0.1, 0.0, change
         )
 
 
@@ -169,6 +185,10 @@ def fake_run(
         judges = drivers.judges.fingerprints()
         ledger.begin(config.model_dump(mode="json"), [], train, held, fingerprints=judges)
     return Run(config, ledger, cast(Actor, FakeActor()), train, held, progress), hooks
+
+
+def _write(value: object, name: str, directory: Path) -> None:
+    (directory / name).write_text(json.dumps(value))
 
 
 def _complete(prompt: Prompt, index: int, right: bool, source: random.Random) -> Completion:

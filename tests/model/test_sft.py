@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from halo_core.actor import Actor
+from halo_core.actor import Actor, tensors_digest
 from halo_core.drivers.sft import SFT
 from halo_core.errors import ConfigError, TrainingError
 from halo_core.options import build
@@ -261,6 +261,78 @@ def test_a_restart_is_at_the_peak_whatever_the_rounding() -> None:
 def test_one_warmup_at_most() -> None:
     with pytest.raises(ConfigError, match="warmup_steps or warmup_ratio"):
         build(SFT, {"warmup_steps": 1, "warmup_ratio": 0.1}, where="trainer 'sft'")
+
+
+# Kept within a cycle
+
+
+class Kept:
+    """Keeps every step in a directory, as `Checkpoint` does in a run."""
+
+    due = True
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.recipe = directory, ""
+
+    def load(self, recipe: str) -> Path | None:
+        return self.directory if recipe == self.recipe else None
+
+    def save(self, recipe: str, write: Callable[[Path], None]) -> None:
+        self.recipe = recipe
+        self.directory.mkdir(exist_ok=True)
+        write(self.directory)
+
+
+def stop_after(step: int) -> Callable[..., None]:
+    def progress(done: int, *_: object) -> None:
+        if done == step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+STEPS = {"batch_size": 3, "epochs": 2, "warmup_ratio": 0.2, "schedule": "cosine"}
+"""Six of them."""
+
+
+@pytest.mark.parametrize("options", [{}, {"full": True}, {"optimizer": "carry"}], ids=str)
+def test_a_training_goes_on_bit_for_bit_from_any_step(
+    make_actor: Make, samples: list[Sample], tmp_path: Path, options: dict[str, object]
+) -> None:
+    whole = make_actor()
+    wanted = [train(whole, samples, lr=1e-2, seed=seed, **STEPS, **options) for seed in (0, 1)]
+    actor = make_actor()
+    train(actor, samples, lr=1e-2, seed=0, **STEPS, **options)
+    actor.save(tmp_path / "before")
+    kept = Kept(tmp_path / "checkpoint")
+    for step in (2, 3, 6):  # stopped thrice, the last time after the last step
+        actor = make_actor()
+        actor.load(tmp_path / "before")
+        actor.checkpoint, actor.progress = kept, stop_after(step)
+        with pytest.raises(KeyboardInterrupt):
+            train(actor, samples, lr=1e-2, seed=1, **STEPS, **options)
+    actor = make_actor()
+    actor.load(tmp_path / "before")
+    actor.checkpoint, seen = kept, []
+    actor.progress = lambda *call: seen.append(call)
+    assert train(actor, samples, lr=1e-2, seed=1, **STEPS, **options) == wanted[1]
+    assert seen == [], "nothing was left to do"
+    assert actor.weights_digest() == whole.weights_digest()
+    assert tensors_digest(actor.optimizer_state) == tensors_digest(whole.optimizer_state)
+
+
+def test_a_checkpoint_belongs_to_one_training(
+    make_actor: Make, samples: list[Sample], tmp_path: Path
+) -> None:
+    kept, recipes = Kept(tmp_path / "checkpoint"), set()
+    others = [{}, {"lr": 2e-3}, {"seed": 1}, {"batch_size": 2}, {"samples": samples[1:]}]
+    for other in others:
+        actor = make_actor()
+        actor.checkpoint = kept
+        train(actor, **{"samples": samples, **PLAIN, **other})
+        recipes.add(kept.recipe)
+    train(actor, samples, **PLAIN)  # the same as the first but for the weights it begins with
+    assert len({*recipes, kept.recipe}) == len(others) + 1
 
 
 # What is reported and what is left
