@@ -1,19 +1,21 @@
-"""kill -9 a real demo run at random moments, go on each time, and compare with the run that was never killed.
+"""kill -9 a real demo run at random moments, go on, and compare with the run that was never killed.
 
     python benchmarks/kill_harness.py --kills 100
-    python benchmarks/kill_harness.py --kills 20 --verifier gcc --cycles 3 --seed 1
+    python benchmarks/kill_harness.py --kills 20 --verifier sympy --cycles 3 --seed 1 --each 5
 
 Runs are started by forking this process, which has torch imported but not used, so that the moments fall into
-the run and not into its imports. A run is killed after a random part of the time that a whole one takes, gone
-on with, killed again, until it ends by itself; then the next. At its end the ledger's content, the bytes of
-every adapter and the figures of every report must be those of the run that was never killed; only measured
-times may differ. Exits with 1 when any does.
+the run and not into its imports. Each run is killed at a moment drawn from the time that a whole one takes, then
+gone on with to its end; with `--each`, killed again on the way, so many times at most. Its ledger's content, the
+bytes of every adapter and the figures of every report must be those of the run that was never killed; only
+measured times may differ. Training keeps its checkpoints as often as it can, so that kills fall between them.
+Exits with 1 when any run differs.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -27,6 +29,7 @@ from pathlib import Path
 
 import yaml
 
+from halo_core import checkpoint
 from halo_core.config import DriverSpec
 from halo_core.judges import Judges
 from halo_core.ledger import Ledger
@@ -56,6 +59,15 @@ def ended(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+def kill_at(moment: float, pid: int) -> None:
+    """Kill a process at `moment`, if it is still there."""
+    while time.monotonic() < moment:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            return
+        time.sleep(0.005)
+    os.kill(pid, signal.SIGKILL)
+
+
 def halo(*arguments: object) -> None:
     from halo_core.cli import main
 
@@ -67,8 +79,10 @@ def stage(place: Path) -> str:
     """Say what a killed run was at, as far as its directory tells."""
     if not (place / "run.yaml").exists():
         return "beginning"
-    if list(place.glob("cycles/*/*.partial")):
-        return "saving"
+    if list(place.glob("cycles/*/adapter.partial*")):
+        return "saving an adapter"
+    if list(place.glob("cycles/*/*.partial*")):
+        return "saving a checkpoint"
     with contextlib.closing(Ledger(place)) as ledger, ledger.reading() as db:
         cycle = len(ledger.reports())
         config = ledger.config()
@@ -85,7 +99,11 @@ def stage(place: Path) -> str:
         if cycle and counts.get("train", 0) < whole:
             return "sampling and verifying"
         if cycle and ledger.trained(cycle) is None:
-            return "training"
+            return (
+                "training, "
+                + ("after" if list(place.glob("cycles/*/checkpoint-*")) else "before")
+                + " a checkpoint"
+            )
         return "measuring held-out prompts"
 
 
@@ -126,7 +144,16 @@ def small(verifier: str, cycles: int, root: Path) -> list[object]:
         "--heldout",
         root / "heldout.jsonl",
     ]
-    return [*flags, "-G", "batch_tokens=2048", "-T", "batch_size=4", "--quiet"]
+    return [
+        *flags,
+        "-G",
+        "batch_tokens=2048",
+        "-T",
+        "batch_size=4",
+        "--set",
+        "checkpoint_seconds=0",
+        "--quiet",
+    ]
 
 
 def main() -> int:
@@ -135,6 +162,7 @@ def main() -> int:
     )
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--each", type=int, default=1, help="kills of one run at most")
     parser.add_argument("--verifier", default="gcc")
     parser.add_argument("--cycles", type=int, default=2)
     args = parser.parse_args()
@@ -143,7 +171,9 @@ def main() -> int:
     import transformers  # noqa: F401
 
     torch.set_num_threads(1)
+    checkpoint._SHARE = 1  # a demo trains for seconds
     source, kills, runs, wrong = random.Random(args.seed), 0, 0, []
+    numbers = itertools.count()
     where: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -155,22 +185,18 @@ def main() -> int:
         length = time.monotonic() - begin
         print(f"a whole run takes {length:.1f} s", flush=True)
         while kills < args.kills:
-            place, runs = root / f"run-{runs}", runs + 1
+            place, met = root / f"run-{next(numbers)}", 0
             while True:
-                pid = forked(lambda place=place: halo("run", *flags, "-o", place), root / f"log-{runs}")
-                moment = time.monotonic() + source.uniform(0, length)
-                while time.monotonic() < moment and not (done := os.waitid(
-                    os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)):  # fmt: skip
-                    time.sleep(0.005)
-                if not done and kills < args.kills:
-                    os.kill(pid, signal.SIGKILL)
+                pid = forked(lambda place=place: halo("run", *flags, "-o", place), place.with_suffix(".log"))
+                if met < args.each and kills < args.kills:
+                    kill_at(time.monotonic() + source.uniform(0, length), pid)
                 code = ended(pid)
-                if code == -signal.SIGKILL:
-                    kills += 1
-                    where[stage(place)] += 1
-                    continue
-                assert code == 0, (root / f"log-{runs}").read_text()
-                break
+                if code != -signal.SIGKILL:
+                    break
+                met, kills = met + 1, kills + 1
+                where[stage(place)] += 1
+            assert code == 0, (place.with_suffix(".log")).read_text()
+            runs += met > 0  # else it was over before its moment
             if found := differences(root / "whole", place):
                 wrong.append(found)
                 print(f"run {runs} differs: {found}", flush=True)

@@ -249,7 +249,7 @@ def test_a_batch_that_failed_leaves_its_verdicts_to_the_next(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("halo_core.ledger.rows.pack_tokens", lambda ids: 1 / 0)
+        patch.setattr("halo_core.ledger.completions.pack_tokens", lambda ids: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             judged(ledger, 0, "x", WRONG)
     assert ledger.batches(1, "train", PROMPTS) == []

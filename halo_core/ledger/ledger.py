@@ -2,107 +2,40 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from halo_core.errors import RunError
 from halo_core.ledger import files, rows, schema
+from halo_core.ledger.completions import Completions
+from halo_core.ledger.directory import DATABASE, RunDirectory
 from halo_core.ledger.verdicts import Verdicts, register
 from halo_core.types import CycleReport, Prompt, Sample, Split, TrainStats, Verdict
 
-_DATABASE = "ledger.db"
-_BEGIN = (_DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm", "plugins.json", "machine.json", "run.yaml")
 
-
-class Ledger:
-    """The files of one run directory. Every method raises a `RunError` when the disk does not play along."""
+class Ledger(RunDirectory):
+    """A run directory and its database. Every method raises a `RunError` when the disk does not play along."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        super().__init__(directory)
         self._lock = threading.RLock()  # verdicts are asked for by the threads that judge
         self._open: sqlite3.Connection | None = None
         self._known: Verdicts | None = None
-        self._ids: dict[str, int] = {}
-        self._contexts: dict[tuple[int, ...], int] = {}
-
-    # The directory
-
-    @property
-    def exists(self) -> bool:
-        """Whether a run was begun here."""
-        return (self.directory / "run.yaml").is_file()
-
-    @property
-    def path(self) -> Path:
-        """The database."""
-        return self.directory / _DATABASE
-
-    def check_unused(self) -> None:
-        """Raise a `RunError` unless a run may be begun here: nothing in it but what a killed begin left."""
-        if not self.directory.exists():
-            return
-        with files.disk(self.directory):
-            names = {path.name.removesuffix(".partial") for path in self.directory.iterdir()}
-        if names - {".lock", *_BEGIN}:
-            raise RunError(
-                f"{self.directory} is not empty and holds no run", hint="choose another place with --output"
-            )
-
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the directory against a second process; the lock dies with its owner."""
-        is_new = not self.directory.exists()
-        with files.disk(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / ".lock").open("w")
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise RunError(
-                    f"{self.directory} is in use by another process", hint="wait for it, or stop it"
-                ) from error
-            try:
-                yield
-            finally:
-                self.close()
-                if is_new and not self.exists:  # nothing came of it
-                    with suppress(OSError):
-                        for name in (".lock", *_BEGIN):
-                            (self.directory / name).unlink(missing_ok=True)
-                        self.directory.rmdir()
-
-    @property
-    def in_use(self) -> bool:
-        """Whether another process holds the directory."""
-        try:
-            with (self.directory / ".lock").open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        self._rows: Completions | None = None
 
     def close(self) -> None:
         """Let go of the database; it is opened again when it is next needed."""
         with self._lock:
             if self._open is not None:
                 self._open.close()
-            self._open = self._known = None
-            self._ids.clear()
-            self._contexts.clear()
+            self._open = self._known = self._rows = None
 
     # What the run is made of
 
@@ -120,11 +53,7 @@ class Ledger:
         `fingerprints` are those of its verifiers by name, the one that judges by default first.
         """
         self.close()
-        with files.disk(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
-            for name in (name for name in _BEGIN if name.startswith(_DATABASE)):
-                (self.directory / name).unlink(missing_ok=True)
-            files.sync(self.directory.parent)
+        self._clear()
         self._open = schema.connect(self.path, create=True)
         with self.writing() as db:
             for split, given in (("train", prompts), ("heldout", heldout)):
@@ -134,31 +63,7 @@ class Ledger:
                 )
             self._use(db, fingerprints or {})
             self._note(db, "begun", "")
-        self.write_plugins(plugins)
-        files.write(self.directory / "machine.json", json.dumps(machine or {}, indent=2) + "\n")
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        files.write(self.directory / "run.yaml", text)
-
-    def config(self) -> dict[str, Any]:
-        """Return the configuration the run was begun with."""
-        path = self.directory / "run.yaml"
-        with files.reading(path):
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-            if not isinstance(loaded, dict):
-                raise ValueError("not a mapping")
-        return loaded
-
-    def machine(self) -> dict[str, Any]:
-        """Return what the run was begun on."""
-        return dict(self._json("machine.json", {}))
-
-    def plugins(self) -> list[dict[str, Any]]:
-        """Return every driver and plugin: kind, name, distribution, version, target, options."""
-        return list(self._json("plugins.json", []))
-
-    def write_plugins(self, plugins: Sequence[Any]) -> None:
-        """Record the drivers and plugins that the run goes on with."""
-        files.write(self.directory / "plugins.json", json.dumps(plugins, indent=2) + "\n")
+        self._describe(config, plugins, machine or {})
 
     def prompts(self, split: Split) -> list[Prompt]:
         """Return the prompts of `split` as they were when the run began."""
@@ -210,33 +115,26 @@ class Ledger:
             verdicts = self._verdicts()
             with self.writing() as db:
                 verdicts.flush()
-                self._append(db, self._round(db, cycle, split), batch, verdicts.ids(batch))
+                self._completions().append(*self._round(db, cycle, split), batch, verdicts.ids(batch))
             verdicts.forget()
 
     def batches(self, cycle: int, split: Split, prompts: Iterable[Prompt]) -> list[list[Sample]]:
         """Return the batches on disk in order. `prompts` are those of the round."""
         by_id = {prompt.id: prompt for prompt in prompts}
-        contexts: dict[int, tuple[int, ...]] = {}
-        with self.reading() as db, files.reading(self.path):
+        with self._lock, self.reading() as db, files.reading(self.path):
             row = db.execute(
                 "SELECT id, batches FROM rounds WHERE cycle = ? AND split = ?", (cycle, split)
             ).fetchone()
-            found: list[list[Sample]] = [[] for _ in range(row[1] if row else 0)]
-            for batch, name, context, *rest in db.execute(_SAMPLES, (row[0] if row else 0,)):
-                sample = rows.read_sample(rest, by_id[name], _tokens(db, context, contexts))
-                found[batch].append(sample)
-        return found
+            if row is None:
+                return []
+            number, batches = row
+            return self._completions().batches(number, batches, by_id)
 
     def selected(self, before: int, prompts: Iterable[Prompt]) -> list[Sample]:
         """Return what the cycles before `before` chose, oldest first, with weights and without rewards."""
         by_id = {prompt.id: prompt for prompt in prompts}
-        contexts: dict[int, tuple[int, ...]] = {}
-        found = []
-        with self.reading() as db, files.reading(self.path):
-            for weight, name, context, *rest in db.execute(_SELECTED, (before,)):
-                sample = rows.read_sample(rest, by_id[name], _tokens(db, context, contexts))
-                found.append(replace(sample, weight=weight))
-        return found
+        with self._lock, self.reading(), files.reading(self.path):
+            return self._completions().selected(before, by_id)
 
     def passes(self, split: Split, first: int, last: int) -> dict[str, tuple[int, int]]:
         """Return (passes, verdicts of pass or fail) by prompt id, over the cycles `first` .. `last`."""
@@ -283,14 +181,6 @@ class Ledger:
             )
 
     # Training and cycles
-
-    def cycle_directory(self, cycle: int) -> Path:
-        """Where cycle `cycle` keeps its files."""
-        return self.directory / "cycles" / f"{cycle:03d}"
-
-    def adapter(self, cycle: int) -> Path:
-        """Where the weights after cycle `cycle` are kept."""
-        return self.cycle_directory(cycle) / "adapter"
 
     def digest(self, cycle: int) -> str:
         """Return the SHA-256 of the weights after `cycle`; empty for the model as it was given."""
@@ -395,7 +285,7 @@ class Ledger:
             try:
                 yield self._connection()
             except BaseException:
-                self._contexts.clear()  # rows that will not be there
+                self._completions().forget()
                 raise
 
     def _connection(self) -> sqlite3.Connection:
@@ -403,7 +293,7 @@ class Ledger:
             if self._open is None:
                 if not self.path.exists() and (self.directory / "prompts.jsonl").exists():
                     raise RunError(
-                        f"{self.directory} was written by an early halo, in JSON Lines; this one reads {_DATABASE}",
+                        f"{self.directory} was written by an early halo, in JSON Lines; this one reads {DATABASE}",
                         hint="begin the run anew with another --output",
                     )
                 self._open = schema.connect(self.path)
@@ -413,6 +303,11 @@ class Ledger:
         if self._known is None:
             self._known = Verdicts(self._connection(), self._judges())
         return self._known
+
+    def _completions(self) -> Completions:
+        if self._rows is None:
+            self._rows = Completions(self._connection())
+        return self._rows
 
     def _judges(self) -> dict[str, tuple[int, str]]:
         with self.reading() as db:
@@ -437,86 +332,15 @@ class Ledger:
         number, batches = row.fetchone()
         return number, batches
 
-    def _append(
-        self, db: sqlite3.Connection, round: tuple[int, int], batch: Sequence[Sample], verdicts: Sequence[int]
-    ) -> None:
-        db.executemany(
-            "INSERT INTO completions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                (
-                    *round,
-                    self._prompt(db, c.prompt_id),
-                    c.index,
-                    rows.pack_text(c.text),
-                    self._context(db, c.prompt_token_ids),
-                    rows.pack_tokens(c.token_ids),
-                    c.finish_reason,
-                    c.logprob,
-                    verdict,
-                )
-                for c, verdict in zip((sample.completion for sample in batch), verdicts, strict=True)
-            ],
-        )
-        db.execute("UPDATE rounds SET batches = batches + 1 WHERE id = ?", (round[0],))
-
-    def _prompt(self, db: sqlite3.Connection, name: str) -> int:
-        if not self._ids:
-            self._ids.update(db.execute("SELECT name, id FROM prompts"))
-        return self._ids[name]
-
-    def _context(self, db: sqlite3.Connection, ids: tuple[int, ...]) -> int:
-        found = self._contexts.get(ids)
-        if found is None:
-            blob = rows.pack_tokens(ids)
-            db.execute("INSERT OR IGNORE INTO contexts (tokens) VALUES (?)", (blob,))
-            found = int(db.execute("SELECT id FROM contexts WHERE tokens = ?", (blob,)).fetchone()[0])
-            self._contexts[ids] = found
-        return found
-
-    def _checkpoint(self, cycle: int, number: int) -> Path:
-        return self.cycle_directory(cycle) / f"checkpoint-{number}"
-
-    def _sweep(self, cycle: int, keep: int = 0) -> None:
-        """Remove the checkpoints of `cycle` but the one that is numbered `keep`."""
-        with files.disk(self.cycle_directory(cycle)):
-            for place in self.cycle_directory(cycle).glob("checkpoint-*"):
-                if place != self._checkpoint(cycle, keep):
-                    shutil.rmtree(place)
-
-    def _json(self, name: str, default: Any) -> Any:
-        path = self.directory / name
-        if not path.is_file():
-            return default
-        with files.reading(path):
-            return json.loads(path.read_bytes())
-
-
-def _tokens(db: sqlite3.Connection, context: int, known: dict[int, tuple[int, ...]]) -> tuple[int, ...]:
-    if context not in known:
-        blob = db.execute("SELECT tokens FROM contexts WHERE id = ?", (context,)).fetchone()[0]
-        known[context] = rows.unpack_tokens(blob)
-    return known[context]
-
 
 _SPEND = """
 INSERT INTO seconds VALUES (?, ?, ?) ON CONFLICT (cycle, stage) DO UPDATE SET seconds = seconds + excluded.seconds
-"""
-_SELECTED = f"""
-SELECT weight, prompts.name, context, number, text, tokens, finish, logprob, {rows.VERDICT}
-FROM selections JOIN completions ON completions.id = completion JOIN rounds ON rounds.id = round
-JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
-WHERE cycle < ? ORDER BY completions.id
 """
 _PASSES = """
 SELECT prompts.name, SUM(status = 'pass'), COUNT(*)
 FROM completions JOIN rounds ON rounds.id = round
 JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
 WHERE rounds.split = ? AND cycle BETWEEN ? AND ? AND status IN ('pass', 'fail') GROUP BY prompts.name
-"""
-_SAMPLES = f"""
-SELECT batch, prompts.name, context, number, text, tokens, finish, logprob, {rows.VERDICT}
-FROM completions JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
-WHERE round = ? ORDER BY completions.id
 """
 _PLACES = """
 SELECT completions.id, prompts.name, number FROM completions JOIN prompts ON prompts.id = prompt WHERE round = ?
