@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from halo_core.ledger import Ledger
     from halo_core.ledger.summary import Summary
 
 _HEIGHT = 14
@@ -19,40 +20,63 @@ def compare(
     directories: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
     plot: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw the held-out rates as text.")] = True,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Also write a .csv, .json, .svg or .png.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Also write a .csv, .json, .svg or .png."),
     ] = None,
 ) -> None:
-    """Compare runs: held-out pass rates with 95% intervals, rates by cycle, and what they cost."""
+    """Compare runs: held-out pass rates with 95% intervals, rates by cycle, and what they cost.
+
+    The other runs are compared with the first, prompt by prompt, where they were measured on the same prompts.
+    """
     from halo_core.ledger import open_run
     from halo_core.ledger.summary import summarise
     from halo_core.lr.output import table
 
-    found = [summarise(open_run(directory)) for directory in directories]
+    write = _writer(output) if output else None
+    ledgers = [open_run(directory) for directory in directories]
+    found = [summarise(ledger) for ledger in ledgers]
     letters = "abcdefghijklmnopqrstuvwxyz"
     marks = [letters[place % len(letters)] for place in range(len(found))]
-    head = (
-        "",
-        "run",
-        "lr policy",
-        "seed",
-        "cycles",
-        "before",
-        "after",
-        "95% interval",
-        "points",
-        "95% interval",
-    )
-    cost = ("best cycle", "samples", "tokens trained", "minutes")
-    typer.echo(
-        table([(*head, *cost), *((mark, *_row(run)) for mark, run in zip(marks, found, strict=True))], left=3)
-    )
+    typer.echo(table([_HEAD, *((mark, *_row(run)) for mark, run in zip(marks, found, strict=True))], left=3))
+    against = [
+        f"{mark} against {marks[0]}: {_against(ledgers[0], found[0], ledger, run)}"
+        for mark, ledger, run in list(zip(marks, ledgers, found, strict=True))[1:]
+    ]
+    typer.echo("\n".join(["", *against] if against else []), nl=bool(against))
     typer.echo("\nheld-out pass rate by cycle\n")
     typer.echo(table(_by_cycle(marks, found), left=1))
-    if plot and any(_rates(run) for run in found):
+    if plot and any(rate is not None for run in found for rate in _rates(run)):
         typer.echo("\n" + chart(marks, [_rates(run) for run in found]))
-    if output:
-        _write(output, found)
+    if output and write:
+        _write(output, write, found)
         typer.echo(f"wrote {output}")
+
+
+_HEAD = (
+    *("", "run", "lr policy", "seed", "cycles", "before", "after", "95% interval", "points", "95% interval"),
+    *("best cycle", "samples", "tokens trained", "minutes"),
+)
+
+
+def _against(one: Ledger, first: Summary, other: Ledger, second: Summary) -> str:
+    """Say how the last held-out rate of `second` differs from that of `first`, or why that means nothing."""
+    from halo_core.metrics import compare as paired
+
+    if one.prompts("heldout") != other.prompts("heldout"):
+        return "other held-out prompts; the rates cannot be compared"
+    if not (first.reports and second.reports):
+        return "nothing was measured yet"
+    last = [
+        ledger.passes("heldout", run.reports[-1].cycle, run.reports[-1].cycle)
+        for ledger, run in ((one, first), (other, second))
+    ]
+    if not all(last):
+        return "nothing was measured"
+    change = paired(*last, seed=first.seed)
+    said = f"{100 * change.difference:+.1f} points after the last cycle"
+    said += f" (95% interval {_interval(change.interval, '+')}"
+    said += ")" if change.significant else "; not significant)"
+    return said if one.fingerprints() == other.fingerprints() else f"{said}, judged by another verifier"
 
 
 def chart(marks: Sequence[str], series: Sequence[Sequence[float | None]]) -> str:
@@ -117,7 +141,12 @@ def _by_cycle(marks: Sequence[str], found: Sequence[Summary]) -> list[tuple[str,
     return rows
 
 
-def _write(output: Path, found: Sequence[Summary]) -> None:
+_Writer = Callable[[Path, Sequence["Summary"]], None]
+
+
+def _writer(output: Path) -> _Writer:
+    """Return what writes such a file. Raises a `ConfigError` for one that nothing writes."""
+    from halo_core.cli.output import check_output
     from halo_core.errors import ConfigError, did_you_mean
 
     writers = {".csv": _csv, ".json": _json, ".svg": _picture, ".png": _picture}
@@ -127,10 +156,15 @@ def _write(output: Path, found: Sequence[Summary]) -> None:
             f"{output}: what kind of file to write is told by its suffix",
             hint=did_you_mean(output.suffix, writers),
         )
-    try:
-        write(output, found)
-    except OSError as error:
-        raise ConfigError(f"cannot write {output}: {error.strerror}") from error
+    check_output(output)
+    return write
+
+
+def _write(output: Path, write: _Writer, found: Sequence[Summary]) -> None:
+    from halo_core.cli.output import replacing
+
+    with replacing(output) as path:
+        write(path, found)
 
 
 def _plain(found: Sequence[Summary]) -> list[dict[str, Any]]:

@@ -7,6 +7,14 @@ from typing import Annotated
 
 import typer
 
+from halo_core.errors import HaloError
+
+
+class _Trouble(HaloError):
+    """They cannot be compared: not the same as being different."""
+
+    exit_code = 2
+
 
 def diff(
     one: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run directory.")],
@@ -14,12 +22,15 @@ def diff(
 ) -> None:
     """Say whether two runs are identical, and where they part. Measured times are left out.
 
-    Exits with 1 when they are not.
+    Exits with 0 when they are identical, with 1 when they are not, with 2 when one cannot be read.
     """
     from halo_core.ledger import open_run
     from halo_core.ledger.compare import compare
 
-    parts = compare(open_run(one), open_run(other))
+    try:
+        parts = compare(open_run(one), open_run(other))
+    except HaloError as error:
+        raise _Trouble(str(error), hint=error.hint) from error
     for part in parts:
         state = "same" if part.same else f"{part.differing} differ"
         typer.echo(f"{part.name:<14}{part.rows:>9}  {state:<16}{part.first}".rstrip())

@@ -4,34 +4,45 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from halo_core.cli.filters import takes_filter
+from halo_core.cli.filters import Directory, takes_filter
+from halo_core.cli.output import check_output, replacing
 
 _FORMATS = ("jsonl", "parquet", "sft", "dpo")
 _ROWS = 10_000
 """Rows of a Parquet row group."""
+_Rows = Iterator[dict[str, Any]]
 
 
 @takes_filter
 def export(
-    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    directory: Directory,
     filter: Any,
     to: Annotated[
         str,
         typer.Option(
+            metavar="|".join(_FORMATS),
             help="jsonl: every sample with all that is known of it; parquet: the same; "
             "sft: prompt and completion of what passed (--chosen: of what was trained on), each once; "
-            "dpo: prompt, chosen, rejected."
+            "dpo: prompt, chosen, rejected. The last two leave held-out prompts out, but for --split heldout.",
         ),
     ] = "jsonl",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write here, not to stdout.")] = None,
-    pairs: Annotated[int, typer.Option(min=1, help="dpo: pairs of one prompt in one cycle, at most.")] = 1,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here, not to stdout.")
+    ] = None,
+    pairs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="dpo: pairs of one prompt in one cycle, at most.")
+    ] = 1,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="sft, dpo: text as chats, for a model with a chat template.")
+    ] = False,
 ) -> None:
     """Write samples as JSON Lines or Parquet, for `datasets`, `halo sft` or another trainer."""
     from halo_core.errors import ConfigError, did_you_mean
@@ -39,37 +50,55 @@ def export(
     from halo_core.ledger import open_run
 
     if to not in _FORMATS:
-        raise ConfigError(f"--to {to!r} is none", hint=did_you_mean(to, _FORMATS))
+        raise ConfigError(f"--to {to!r}: there is no such format", hint=did_you_mean(to, _FORMATS))
+    if output:
+        check_output(output)
     ledger = open_run(directory)
-    if to == "parquet":
-        count = _parquet(output, rows.sample_rows(ledger, filter))
-    else:
-        made = {
-            "jsonl": lambda: rows.sample_rows(ledger, filter),
-            "sft": lambda: rows.sft_rows(ledger, filter),
-            "dpo": lambda: rows.dpo_rows(ledger, filter, pairs=pairs),
-        }[to]()
-        count = _lines(output, made)
+    made = {
+        "jsonl": partial(rows.sample_rows, ledger, filter),
+        "parquet": partial(rows.sample_rows, ledger, filter),
+        "sft": partial(rows.sft_rows, ledger, filter, chat=chat),
+        "dpo": partial(rows.dpo_rows, ledger, filter, pairs=pairs, chat=chat),
+    }[to]()
+    found = _some(made, to, ledger, filter)
+    count = _parquet(output, found) if to == "parquet" else _lines(output, found)
     print(f"{count} rows" + (f" in {output}" if output else ""), file=sys.stderr)
 
 
-def _lines(output: Path | None, rows: Iterable[dict[str, Any]]) -> int:
-    from contextlib import nullcontext
+def _some(rows: _Rows, to: str, ledger: Any, filter: Any) -> _Rows:
+    """Return `rows`, or raise a `DataError` that says why there are none: no loader takes an empty file."""
+    from halo_core.cli.filters import nothing_found
+    from halo_core.errors import DataError
+    from halo_core.ledger.browse import find
 
-    from halo_core.errors import ConfigError
+    first = next(rows, None)
+    if first is not None:
+        return chain([first], rows)
+    if next(find(ledger, filter, limit=1), None) is None:
+        raise nothing_found(ledger, filter)
+    hints = {
+        "sft": "sft takes what passed: name a --status or --stage; held-out prompts only with --split heldout",
+        "dpo": "dpo needs two samples of one prompt in one cycle, one of them paid more; held-out prompts only"
+        " with --split heldout",
+    }
+    raise DataError(f"{ledger.directory}: none of these samples makes a row of {to}", hint=hints.get(to, ""))
 
+
+def _lines(output: Path | None, rows: _Rows) -> int:
+    if output is None:
+        return _write_lines(sys.stdout, rows)
+    with replacing(output) as path, path.open("w", encoding="utf-8") as file:
+        return _write_lines(file, rows)
+
+
+def _write_lines(file: Any, rows: _Rows) -> int:
     count = 0
-    try:
-        with nullcontext(sys.stdout) if output is None else output.open("w", encoding="utf-8") as file:
-            for row in rows:
-                file.write(json.dumps(row) + "\n")
-                count += 1
-    except OSError as error:
-        raise ConfigError(f"cannot write {output or 'to standard output'}: {error.strerror}") from error
+    for count, row in enumerate(rows, 1):  # noqa: B007
+        file.write(json.dumps(row) + "\n")
     return count
 
 
-def _parquet(output: Path | None, rows: Iterator[dict[str, Any]]) -> int:
+def _parquet(output: Path | None, rows: _Rows) -> int:
     from halo_core.errors import ConfigError
 
     try:
@@ -80,35 +109,37 @@ def _parquet(output: Path | None, rows: Iterator[dict[str, Any]]) -> int:
     if output is None:
         raise ConfigError("Parquet is no text for a terminal", hint="say where to: --output samples.parquet")
     count = 0
-    schema = pyarrow.schema(
-        [
-            ("cycle", pyarrow.int64()),
-            *((name, pyarrow.string()) for name in ("split", "prompt_id")),
-            ("index", pyarrow.int64()),
-            ("messages", pyarrow.list_(pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())]))),
-            *((name, pyarrow.string()) for name in ("completion", "status", "stage")),
-            ("score", pyarrow.float64()),
-            ("warnings", pyarrow.int64()),
-            ("detail", pyarrow.string()),
-            *((name, pyarrow.float64()) for name in ("reward", "weight")),
-            ("finish_reason", pyarrow.string()),
-            ("logprob", pyarrow.float64()),
-            *((name, pyarrow.list_(pyarrow.int64())) for name in ("prompt_token_ids", "token_ids")),
-        ]
-    )  # fmt: skip
-    try:
-        with pyarrow.parquet.ParquetWriter(output, schema) as writer:
-            while chunk := [_unicode(row) for row in islice(rows, _ROWS)]:
-                writer.write_table(pyarrow.Table.from_pylist(chunk, schema=schema))
-                count += len(chunk)
-    except OSError as error:
-        raise ConfigError(f"cannot write {output}: {error.strerror or error}") from error
+    schema = _schema()
+    with (
+        replacing(output) as path,
+        path.open("wb") as file,
+        pyarrow.parquet.ParquetWriter(file, schema) as writer,
+    ):
+        while chunk := list(islice(rows, _ROWS)):
+            writer.write_table(pyarrow.Table.from_pylist(chunk, schema=schema))
+            count += len(chunk)
     return count
 
 
-def _unicode(row: dict[str, Any]) -> dict[str, Any]:
-    """Replace what is not Unicode (lone surrogates), which Parquet cannot hold."""
-    return {
-        key: value.encode(errors="replace").decode() if isinstance(value, str) else value
-        for key, value in row.items()
-    }
+def _schema() -> Any:
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    return pa.schema(
+        [
+            ("cycle", pa.int64()),
+            *((name, pa.string()) for name in ("split", "prompt_id")),
+            ("index", pa.int64()),
+            ("messages", pa.list_(message)),
+            *((name, pa.string()) for name in ("completion", "status", "stage")),
+            ("score", pa.float64()),
+            ("warnings", pa.int64()),
+            ("detail", pa.string()),
+            *((name, pa.float64()) for name in ("cpu_seconds", "wall_seconds")),
+            *((name, pa.string()) for name in ("sandbox", "integrity")),
+            *((name, pa.float64()) for name in ("reward", "weight")),
+            ("finish_reason", pa.string()),
+            ("logprob", pa.float64()),
+            *((name, pa.list_(pa.int64())) for name in ("prompt_token_ids", "token_ids")),
+        ]
+    )

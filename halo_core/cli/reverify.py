@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-Directory = Annotated[Path, typer.Argument(help="A run directory.")]
+from halo_core.cli.filters import Directory
+
 Options = list[str] | None
 
 
@@ -15,13 +15,16 @@ def reverify(
     directory: Directory,
     verifier: Annotated[
         Options,
-        typer.Option("--verifier", "-v", help="What judges; default: the run's own, as they are now."),
+        typer.Option(
+            "--verifier", "-v", metavar="NAME", help="What judges; default: the run's own, as they are now."
+        ),
     ] = None,
     verifier_opt: Annotated[
         Options, typer.Option("--verifier-opt", "-V", help="Option of the verifier.", metavar="KEY=VALUE")
     ] = None,
     sandbox: Annotated[
-        str | None, typer.Option(help="auto, strong, standard, weak or none; default: as the run's.")
+        str | None,
+        typer.Option(metavar="TIER", help="auto, strong, standard, weak or none; default: as the run's."),
     ] = None,
 ) -> None:
     """Judge a run's completions again where the verifier, its options or its tools have changed.
@@ -32,6 +35,7 @@ def reverify(
     from halo_core import judges as judging
     from halo_core.builtin.console import ConsoleReport
     from halo_core.config import assign, normalise, read_config
+    from halo_core.errors import VerifierError
     from halo_core.judges import Judges
     from halo_core.ledger import open_run
     from halo_core.ledger.again import rejudge
@@ -50,22 +54,29 @@ def reverify(
         judges.preflight(config.sandbox)
         return judging.pool(config.workers)
 
-    with ledger.locked():
-        done = rejudge(ledger, judges, pool, ConsoleReport())
+    done = rejudge(ledger, judges, pool, ConsoleReport())
     typer.echo(f"{done.kept} completions judged alike before, {done.known} known from an earlier reverify")
     typer.echo(f"{done.judged} judged now; the verifier was asked {done.asked} times, equal texts once")
     for (before, after), count in done.changes.most_common():
         typer.echo(f"  {before:>12} > {after:<12} {count}")
     if done.judged + done.known and not done.changes:
         typer.echo("no verdict changed")
+    elif done.changes:
+        total, (was, now) = done.kept + done.known + done.judged, done.passed
+        typer.echo(f"passed: {was} before, {now} now, of {total}")
+    if done.errors > config.max_error_rate * (done.known + done.judged):
+        raise VerifierError(
+            f"{done.errors} verdicts are errors, which say nothing of the completions: {done.error}",
+            hint="mend what is wrong and reverify again; errors are not kept",
+        )
 
 
 def reselect(
     directory: Directory,
     selector: Annotated[
-        str | None, typer.Option(help="What chooses the samples; default: the run's.")
+        str | None, typer.Option(metavar="NAME", help="What chooses the samples; default: the run's.")
     ] = None,
-    reward: Annotated[str | None, typer.Option(help="What pays; default: the run's.")] = None,
+    reward: Annotated[str | None, typer.Option(metavar="NAME", help="What pays; default: the run's.")] = None,
     selector_opt: Annotated[
         Options, typer.Option("--selector-opt", "-S", help="Option of the selector.", metavar="KEY=VALUE")
     ] = None,
@@ -109,7 +120,7 @@ def reselect(
         "shared",
         "overlap",
         "prompts then",
-        "now",
+        "prompts now",
     )
     rows = [
         (

@@ -13,18 +13,27 @@ if TYPE_CHECKING:
 
 
 def runs(
-    root: Annotated[Path, typer.Argument(help="Directory that holds run directories.")] = Path("runs"),
+    root: Annotated[
+        Path, typer.Argument(metavar="DIRECTORY", help="Directory that holds run directories.")
+    ] = Path("runs"),
 ) -> None:
-    """List runs, the newest last: status, what they are made of, and the held-out pass rate."""
+    """List runs, the newest last: status, what they are made of, and the held-out pass rate.
+
+    Points are followed by n.s. where the 95% interval of the change includes 0.
+    """
     from halo_core.errors import RunError
     from halo_core.ledger.summary import summaries
     from halo_core.lr.output import table
 
     found = summaries(root)
     if not found:
-        raise RunError(f"no runs in {root}", hint="halo run begins one; or name another directory")
+        where = f"no runs in {root}" if root.is_dir() else f"{root} is not a directory"
+        raise RunError(where, hint="halo run begins one; or name another directory")
     head = ("run", "began", "status", "cycles", "verifier", "lr policy", "model", "held-out pass", "points")
     typer.echo(table([head, *map(_row, found)], left=7))
+    for summary in found:
+        if summary.trouble:
+            typer.echo(f"halo: {summary.directory}: {summary.trouble}", err=True)
 
 
 def _row(summary: Summary) -> tuple[str, ...]:

@@ -2,65 +2,59 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halo_core.cli.filters import takes_filter
+from halo_core.cli.filters import Directory, takes_filter
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
 
-    from halo_core.ledger.browse import Filter, Found
+    from halo_core.ledger.browse import Found
 
 _NARROW = 100
 """Below so many columns a sample's parts are shown one below the other."""
+_MOST = 1_000_000
+"""Samples that are shown at once, whatever is asked for: nobody reads more."""
 
 
 @takes_filter
 def samples(
-    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    directory: Directory,
     filter: Any,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Show at most so many.")] = 10,
-    lines: Annotated[int, typer.Option(min=1, help="Lines shown of each text.")] = 24,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show at most so many.")
+    ] = 10,
+    lines: Annotated[int, typer.Option(min=1, metavar="N", help="Lines shown of each text.")] = 24,
 ) -> None:
     """Show samples of a run: prompt, completion and diagnostics side by side."""
     from rich.console import Console
 
+    from halo_core.cli.filters import nothing_found
     from halo_core.ledger import open_run
     from halo_core.ledger.browse import find
 
     ledger = open_run(directory)
     console = Console(highlight=False)
-    found = list(islice(find(ledger, filter, limit=limit + 1), limit + 1))
-    _check_some(found, ledger, filter)
-    for each in found[:limit]:
+    limit, shown = min(limit, _MOST), 0
+    for each in find(ledger, filter, limit=limit + 1):
+        if shown == limit:
+            typer.echo(f"and more: --limit {10 * limit}, or narrow it down (halo samples --help)")
+            return
         console.print(_title(each), style="bold", markup=False)
-        console.print(_body(each, console.width, lines))
-    if len(found) > limit:
-        typer.echo(f"and more: --limit {10 * limit}, or narrow it down (halo samples --help)")
-
-
-def _check_some(found: list[Found], ledger: Any, filter: Filter) -> None:
-    from halo_core.errors import DataError, did_you_mean
-
-    if found:
-        return
-    names = [prompt.id for split in ("train", "heldout") for prompt in ledger.prompts(split)]
-    if filter.prompt is not None and filter.prompt not in names:
-        raise DataError(
-            f"{ledger.directory} has no prompt {filter.prompt!r}", hint=did_you_mean(filter.prompt, names)
-        )
-    raise DataError(
-        f"{ledger.directory} has no such samples", hint="leave a filter out; --cycle counts from 0"
-    )
+        console.print(_body(each, console, lines))
+        shown += 1
+    if not shown:
+        raise nothing_found(ledger, filter)
 
 
 def _title(found: Found) -> str:
     sample, verdict = found.sample, found.sample.verdict
-    parts = [f"cycle {found.cycle} {found.split}", f"{sample.prompt.id} #{sample.completion.index}"]
+    parts = [
+        f"cycle {found.cycle} {found.split}",
+        f"{_printable(sample.prompt.id)} #{sample.completion.index}",
+    ]
     parts += [f"{verdict.status}, {verdict.stage}"]
     parts += [f"score {verdict.score:.3g}"] if 0 < verdict.score < 1 else []
     parts += [f"reward {sample.reward:g}"] if sample.reward is not None else []
@@ -69,11 +63,10 @@ def _title(found: Found) -> str:
     return "  |  ".join(parts)
 
 
-def _body(found: Found, width: int, lines: int) -> RenderableType:
+def _body(found: Found, console: Console, lines: int) -> RenderableType:
     from rich.columns import Columns
     from rich.console import Group
     from rich.panel import Panel
-    from rich.text import Text
 
     from halo_core.ledger.browse import prompt_text
 
@@ -83,17 +76,28 @@ def _body(found: Found, width: int, lines: int) -> RenderableType:
         "completion": sample.completion.text,
         "diagnostics": sample.verdict.detail or "none",
     }
-    wide = width >= _NARROW
+    wide = console.width >= _NARROW
+    width = (console.width - 2) // 3 if wide else console.width
     panels = [
-        Panel(Text(_cut(text, lines)), title=title, width=(width - 2) // 3 if wide else None)
+        Panel(_cut(text, console, width - 4, lines), title=title, width=width)
         for title, text in shown.items()
     ]
     return Columns(panels, padding=(0, 1)) if wide else Group(*panels)
 
 
-def _cut(text: str, lines: int) -> str:
-    """Shorten `text`, and take out what would move the terminal's cursor."""
-    kept = text.expandtabs(4).splitlines()
-    more = [f"... {len(kept) - lines} lines more"] if len(kept) > lines else []
-    shown = "\n".join([*kept[:lines], *more])
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in shown)
+def _cut(text: str, console: Console, width: int, lines: int) -> RenderableType:
+    """Fold `text` to `width` columns, shorten it, and take out what would move the terminal's cursor."""
+    from rich.text import Text
+
+    rows = Text(_printable(text), overflow="fold").wrap(console, max(1, width))
+    more = [Text(f"... {len(rows) - lines} lines more", style="dim")] if len(rows) > lines else []
+    return Text("\n").join([*rows[:lines], *more])
+
+
+def _printable(text: str) -> str:
+    kept = "\n".join(text.expandtabs(4).splitlines())
+    return "".join(letter if letter.isprintable() or letter in _HARMLESS else "\ufffd" for letter in kept)
+
+
+_HARMLESS = "\n\u200c\u200d"
+"""What Python calls unprintable and texts need: line ends, and what parts or joins letters and emoji."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 
 from halo_core.drivers import Reward, Selector
+from halo_core.errors import PluginError
 from halo_core.judges import Judges
+from halo_core.ledger import files
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import VERDICT, read_verdict, unpack_text
 from halo_core.ledger.verdicts import Verdicts, register
@@ -26,13 +29,19 @@ class Rejudged:
     """What judging again came to, in completions but for `asked`."""
 
     kept: int = 0
-    """The verdict is by the same verifier under the same fingerprint."""
+    """The verdict is by the verifier that judges the prompt now, under the same fingerprint."""
     known: int = 0
     """The verdict was found: an earlier time judged the same text alike."""
     judged: int = 0
     """The verdict is new."""
+    errors: int = 0
+    """Of those judged, how many got a verdict of error: it says nothing and will be asked for again."""
+    error: str = ""
+    """What the first of them said."""
     asked: int = 0
     """How often a verifier was asked: equal texts are judged once."""
+    passed: tuple[int, int] = (0, 0)
+    """Completions that passed, before and now."""
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Completions by what was said of them (status, or stage of a fail) before and is now, where that differs."""
 
@@ -45,32 +54,31 @@ def rejudge(
 ) -> Rejudged:
     """Judge every completion of a run whose verdict is not by `judges` as they are; keep the new verdicts.
 
-    The run's own record is not changed: rewards and selections followed from the verdicts that it had.
+    The run's own record is not changed: rewards and selections followed from the verdicts that it had. The
+    directory is locked, and the sandbox started by `pool`, only when there is something to judge.
     """
     fingerprints = judges.fingerprints()
-    done = Rejudged()
-    stale = _stale(ledger, fingerprints)
+    stale = _stale(ledger, judges, fingerprints)
     with ledger.reading() as db:
-        done.kept = int(db.execute("SELECT count(*) FROM completions").fetchone()[0]) - sum(
-            n for *_, n in stale
-        )
+        total, passed = db.execute(_TOTALS).fetchone()
+    done = Rejudged(kept=total - sum(count for _, count, _ in stale), passed=(passed or 0, passed or 0))
     if not stale:
         return done
-    judges.check_prompts(list({prompt.id: prompt for prompt, *_ in stale}.values()))
-    with ledger.writing() as db:
-        verdicts = Verdicts(
-            db, {name: (register(db, name, text), text) for name, text in fingerprints.items()}
-        )
-    with pool() as threads, progress.stage("verify again", len(stale), "texts") as advance:
-        for start in range(0, len(stale), _BATCH):
-            batch = stale[start : start + _BATCH]
-            _judge(ledger, verdicts, judges, threads, batch, done)
-            advance(len(batch))
+    judges.check_prompts(list({prompt.id: prompt for *_, prompt in stale}.values()))
+    with ledger.locked(), pool() as threads:
+        with ledger.writing() as db:
+            rows = {name: (register(db, name, text), text) for name, text in fingerprints.items()}
+            verdicts = Verdicts(db, rows)
+        with progress.stage("verify again", len(stale), "texts") as advance:
+            for start in range(0, len(stale), _BATCH):
+                batch = stale[start : start + _BATCH]
+                _judge(ledger, verdicts, judges, threads, batch, done)
+                advance(len(batch))
     return done
 
 
-_Stale = list[tuple[Prompt, str, Verdict, int]]
-"""Prompt, text, the verdict that the run had, and how many completions have it."""
+_Stale = list[tuple[int, int, Prompt]]
+"""The first completion with a text and a verdict that are judged again, how many have them, and the prompt."""
 
 
 def _judge(
@@ -81,25 +89,49 @@ def _judge(
     batch: _Stale,
     done: Rejudged,
 ) -> None:
-    known = verdicts.recall([row[0] for row in batch], [row[1] for row in batch])
-    new = [row for row, verdict in zip(batch, known, strict=True) if verdict is None]
-    tasks, texts = [row[0] for row in new], [row[1] for row in new]
-    completions = [Completion(prompt.id, 0, text) for prompt, text in zip(tasks, texts, strict=True)]
+    texts, before = _read(ledger, [row for row, *_ in batch])
+    known = verdicts.recall([prompt for *_, prompt in batch], texts)
+    new = [place for place, verdict in enumerate(known) if verdict is None]
+    tasks, asked = [batch[place][2] for place in new], [texts[place] for place in new]
+    completions = [Completion(prompt.id, 0, text) for prompt, text in zip(tasks, asked, strict=True)]
     judged = judges.check_all(tasks, completions, pool)
+    for prompt, said_now in zip(tasks, judged, strict=True):
+        if not isinstance(said_now, Verdict):  # what a plugin does, whatever it promised
+            name = judges.name_for(prompt)
+            raise PluginError(f"verifier {name!r} returned {type(said_now).__name__}, not a Verdict")
     with ledger.writing():
-        verdicts.remember(tasks, texts, judged)
+        verdicts.remember(tasks, asked, judged)
         verdicts.flush()
     verdicts.forget()
-    done.asked += len(new)
+    done.asked += len({(prompt.id, text) for prompt, text in zip(tasks, asked, strict=True)})
     fresh = iter(judged)
-    for (_, _, before, count), verdict in zip(batch, known, strict=True):
-        if verdict is None:
-            done.judged += count
-        else:
-            done.known += count
-        now = verdict or next(fresh)
-        if said(before) != said(now):
-            done.changes[said(before), said(now)] += count
+    for (_, count, _), was, verdict in zip(batch, before, known, strict=True):
+        _count(done, was, verdict or next(fresh), count, is_new=verdict is None)
+
+
+def _read(ledger: Ledger, wanted: list[int]) -> tuple[list[str], list[Verdict]]:
+    """Return texts and verdicts of completions, in the order that they are asked for."""
+    with ledger.reading() as db, files.reading(ledger.path):
+        query = _TEXTS.format(marks=",".join("?" * len(wanted)))
+        found = {
+            row: (unpack_text(text), read_verdict(rest)) for row, text, *rest in db.execute(query, wanted)
+        }
+    return [found[row][0] for row in wanted], [found[row][1] for row in wanted]
+
+
+def _count(done: Rejudged, before: Verdict, now: Verdict, count: int, *, is_new: bool) -> None:
+    if is_new:
+        done.judged += count
+    else:
+        done.known += count
+    if now.status is Status.ERROR:
+        done.errors += count
+        done.error = done.error or now.detail
+    was, passed = done.passed
+    change = (now.status is Status.PASS) - (before.status is Status.PASS)
+    done.passed = was, passed + count * change
+    if said(before) != said(now):
+        done.changes[said(before), said(now)] += count
 
 
 def said(verdict: Verdict) -> str:
@@ -107,24 +139,30 @@ def said(verdict: Verdict) -> str:
     return str(verdict.stage if verdict.status in (Status.PASS, Status.FAIL) else verdict.status)
 
 
-def _stale(ledger: Ledger, fingerprints: Mapping[str, str]) -> _Stale:
+def _stale(ledger: Ledger, judges: Judges, fingerprints: Mapping[str, str]) -> _Stale:
     prompts = {prompt.id: prompt for prompt in [*ledger.prompts("train"), *ledger.prompts("heldout")]}
     with ledger.reading() as db:
-        current = [
-            row
-            for row, name, text in db.execute("SELECT id, name, fingerprint FROM verifiers")
-            if fingerprints.get(name) == text
-        ]
-        found = db.execute(_STALE.format(marks=",".join("?" * len(current))), current).fetchall()
-        return [
-            (prompts[name], unpack_text(text), read_verdict(row), count) for name, count, text, *row in found
-        ]
+        known = {
+            (name, text): row for row, name, text in db.execute("SELECT id, name, fingerprint FROM verifiers")
+        }
+        current = {name: known.get((name, text)) for name, text in fingerprints.items()}
+        by_row = {row: prompts[name] for row, name in db.execute("SELECT id, name FROM prompts")}
+        wanted = [(row, current.get(judges.name_for(prompt))) for row, prompt in by_row.items()]
+        found = db.execute(_STALE, (json.dumps(wanted),))
+        return [(first, count, by_row[prompt]) for first, count, prompt in found]
 
 
-_STALE = f"""
-SELECT prompts.name, count(*), text, {VERDICT}
-FROM completions JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
-WHERE verifier IS NULL OR verifier NOT IN ({{marks}}) GROUP BY prompt, text
+_TOTALS = "SELECT count(*), sum(status = 'pass') FROM completions JOIN verdicts ON verdicts.id = verdict"
+_STALE = """
+WITH wanted AS MATERIALIZED (SELECT value ->> 0 AS prompt, value ->> 1 AS verifier FROM json_each(?))
+SELECT min(completions.id), count(*), completions.prompt
+FROM completions JOIN verdicts ON verdicts.id = verdict JOIN wanted ON wanted.prompt = completions.prompt
+WHERE verdicts.verifier IS NULL OR verdicts.verifier IS NOT wanted.verifier
+GROUP BY completions.prompt, text, verdict
+"""
+_TEXTS = f"""
+SELECT completions.id, text, {VERDICT} FROM completions JOIN verdicts ON verdicts.id = verdict
+WHERE completions.id IN ({{marks}})
 """
 
 

@@ -64,12 +64,6 @@ def find(ledger: Ledger, filter: Filter, *, limit: int | None = None) -> Iterato
             yield Found(cycle, split, sample)
 
 
-def count(ledger: Ledger) -> int:
-    """Return the number of samples in the ledger."""
-    with ledger.reading() as db:
-        return int(db.execute("SELECT count(*) FROM completions").fetchone()[0])
-
-
 @dataclass(frozen=True, slots=True)
 class Fared:
     """How a held-out prompt fared before training and after a cycle, in passes and verdicts of pass or fail."""
@@ -113,7 +107,9 @@ def _rounds(db: sqlite3.Connection, filter: Filter) -> list[int]:
 def _conditions(filter: Filter) -> tuple[str, list[Any]]:
     said: list[tuple[str, list[Any]]] = []
     if filter.prompt is not None:
-        said.append(("completions.prompt = (SELECT id FROM prompts WHERE name = ?)", [filter.prompt]))
+        said.append(
+            ("completions.prompt = (SELECT id FROM prompts WHERE name = ?)", [rows.pack_text(filter.prompt)])
+        )
     if filter.status is not None:
         said.append(("status = ?", [filter.status]))
     if filter.stage is not None:
@@ -123,8 +119,9 @@ def _conditions(filter: Filter) -> tuple[str, list[Any]]:
     if filter.high is not None:
         said.append(("reward <= ?", [filter.high]))
     if filter.text is not None:
-        pattern = "".join(f"\\{letter}" if letter in "%_\\" else letter for letter in filter.text)
-        said.append(("(text LIKE ? ESCAPE '\\' OR detail LIKE ? ESCAPE '\\')", [f"%{pattern}%"] * 2))
+        found = "instr(lower(CAST({} AS TEXT)), lower(CAST(? AS TEXT)))"  # LIKE stops at NUL, skips blobs
+        both = f"({found.format('text')} OR {found.format('detail')})"
+        said.append((both, [rows.pack_text(filter.text)] * 2))
     if filter.chosen:
         said.append(("weight IS NOT NULL", []))
     return "".join(f" AND {text}" for text, _ in said), [value for _, values in said for value in values]

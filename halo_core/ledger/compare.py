@@ -1,4 +1,4 @@
-"""Whether two runs are identical, and where they part. Times that were measured are left out."""
+"""Whether two runs, called A and B, are identical, and where they part. Times that were measured are left out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
+from halo_core.ledger import files
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import unpack_text, unpack_tokens
 
@@ -52,13 +53,18 @@ def _part(name: str, there: _Rows, here: _Rows) -> Part:
 
 def _say(place: str, left: Sequence[Any], second: str, right: Sequence[Any]) -> str:
     if place != second:
-        return f"{place or 'nothing more'} there, {second or 'nothing more'} here"
+        return f"A has {place or 'nothing more'}, B has {second or 'nothing more'}"
     was, now = next((a, b) for a, b in zip_longest(left, right) if a != b)
-    return f"{place}: {_short(was)} there, {_short(now)} here"
+    at = next((n for n, (a, b) in enumerate(zip(str(was), str(now), strict=False)) if a != b), 0)
+    return f"{place}: A {_short(was, at)}, B {_short(now, at)}"
 
 
-def _short(value: Any, width: int = 60) -> str:
-    text = value if isinstance(value, str) and value.isprintable() else repr(value)
+def _short(value: Any, at: int, width: int = 60) -> str:
+    """Write what can be printed of `value` in `width` letters, so that what stands at `at` is seen."""
+    text = value if isinstance(value, str) else repr(value)
+    if at > width - 10 and len(text) > width:
+        text = f"...{text[at - 20 :]}"
+    text = text if text and text.isprintable() else repr(text)
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
@@ -79,8 +85,9 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
 
 
 def _plugins(ledger: Ledger) -> _Rows:
-    for row in ledger.plugins():
-        yield f"{row['kind']} {row['name']!r}", (row["distribution"], row["version"])
+    with files.reading(ledger.directory / "plugins.json"):
+        for row in ledger.plugins():
+            yield f"{row['kind']} {row['name']!r}", (row["distribution"], row["version"])
     for name, text in ledger.fingerprints().items():
         yield f"what {name!r} judges by", (text,)
 
@@ -113,9 +120,13 @@ def _selections(ledger: Ledger) -> _Rows:
 
 
 def _adapters(ledger: Ledger) -> _Rows:
+    """Weights as they are on the disk now, and what the trainings that made them said."""
     with ledger.reading() as db:
-        for cycle, stats, digest in db.execute("SELECT cycle, stats, adapter FROM trainings ORDER BY cycle"):
-            yield f"cycle {cycle}", (f"adapter {digest[:12]}", stats)
+        for cycle, stats in db.execute("SELECT cycle, stats FROM trainings ORDER BY cycle"):
+            place = ledger.adapter(cycle)
+            with files.disk(place):
+                digest = files.digest_of(place)[:12] if place.is_dir() else "missing"
+            yield f"cycle {cycle}", (f"adapter {digest}", stats)
 
 
 def _figures(ledger: Ledger) -> _Rows:

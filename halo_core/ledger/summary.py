@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from halo_core.config import short_name
 from halo_core.errors import HaloError
+from halo_core.ledger import files
 from halo_core.ledger.ledger import Ledger
 from halo_core.metrics import compare
 from halo_core.types import Change, CycleReport
@@ -19,7 +21,9 @@ class Summary:
 
     directory: Path
     status: str
-    """finished, running, stopped, begun; or what is wrong with it."""
+    """finished, running, stopped, begun or unreadable."""
+    trouble: str = ""
+    """Why it is unreadable."""
     began: float = 0.0
     """Seconds since 1970."""
     verifier: str = ""
@@ -57,34 +61,40 @@ class Summary:
 
 def summarise(ledger: Ledger) -> Summary:
     """Sum up a run. Raises a `RunError` for one that cannot be read."""
-    config, reports = ledger.config(), ledger.reports()
-    events = ledger.events()
-    cycles = int(config.get("cycles", 0))
+    with files.reading(ledger.directory / "run.yaml"):
+        made_of = _made_of(ledger.config())
+    reports, events = ledger.reports(), ledger.events()
     status = "begun" if not reports else "stopped"
-    status = "finished" if len(reports) > cycles else "running" if ledger.in_use else status
+    status = "finished" if len(reports) > made_of["cycles"] else "running" if ledger.in_use else status
     return Summary(
         directory=ledger.directory,
         status=status,
         began=events[0][0] if events else 0.0,
-        verifier=", ".join(short_name(entry["name"]) for entry in config.get("verifier", ())),
-        lr_policy=short_name(config.get("lr_policy", {}).get("name", "")),
-        model=Path(config.get("model", {}).get("name", "")).name,
-        seed=config.get("seed", 0),
-        cycles=cycles,
         reports=tuple(reports),
-        change=_change(ledger, reports, config.get("seed", 0)),
+        change=_change(ledger, reports, made_of["seed"]),
+        **made_of,
     )
 
 
+def _made_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "verifier": ", ".join(short_name(entry["name"]) for entry in config["verifier"]),
+        "lr_policy": short_name(config["lr_policy"]["name"]),
+        "model": Path(config["model"]["name"] or "").name,
+        "seed": int(config["seed"]),
+        "cycles": int(config["cycles"]),
+    }
+
+
 def summaries(root: Path) -> list[Summary]:
-    """Sum up every run below `root`, the newest last. One that cannot be read says why."""
+    """Sum up `root` if it is a run, and every run in it, the newest last. One that cannot be read says why."""
     found = []
-    for path in sorted(root.glob("*/run.yaml")):
+    for path in sorted([*root.glob("run.yaml"), *root.glob("*/run.yaml")]):
         ledger = Ledger(path.parent)
         try:
             found.append(summarise(ledger))
         except HaloError as error:
-            found.append(Summary(path.parent, f"unreadable: {error}"))
+            found.append(Summary(path.parent, "unreadable", trouble=str(error)))
         finally:
             ledger.close()
     return sorted(found, key=lambda summary: summary.began)

@@ -46,13 +46,47 @@ def test_two_runs_with_one_seed_are_identical_and_with_another_are_not(run: Halo
     other = halo("diff", "a", "c")
     assert other.code == 1
     assert other.out.splitlines()[-1] == "not identical: they part in configuration"
-    assert "seed: 0 there, 1 here" in other.out
+    assert "seed: A 0, B 1" in other.out
     assert "cycle 0 heldout, prompt 'd8', completion 0: " in other.out
 
 
 def test_diff_of_what_is_no_run(run: Halo, halo: Halo) -> None:
     run()
-    assert "nowhere holds no run" in halo("diff", "run", "nowhere").complaint()
+    answer = halo("diff", "run", "nowhere")
+    assert "nowhere holds no run" in answer.complaint()
+    assert answer.code == 2, "1 would say that they differ"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda place: shutil.rmtree(place), "B adapter missing"),
+        (lambda place: next(place.iterdir()).write_text("other"), "cycle 2: A adapter "),
+    ],
+    ids=["gone", "edited"],
+)
+def test_diff_looks_at_the_adapters_that_are_there(
+    run: Halo, halo: Halo, change: Callable[[Path], Any], says: str
+) -> None:
+    run()
+    shutil.copytree("run", "copy")
+    change(Path("copy/cycles/002/adapter"))
+    answer = halo("diff", "run", "copy")
+    assert answer.code == 1
+    assert says in answer.out
+    assert answer.out.splitlines()[-1] == "not identical: they part in adapters"
+
+
+def test_diff_shows_where_long_texts_part(run: Halo, halo: Halo) -> None:
+    run()
+    for name, last in (("a", "x"), ("b", "y")):
+        shutil.copytree("run", name)
+        with Ledger(Path(name)).writing() as db:
+            db.execute("UPDATE completions SET text = ? WHERE id = 1", ("same " * 100 + last,))
+            db.execute("UPDATE completions SET text = ? WHERE id = 2", ("" if name == "a" else "\x1b[2J",))
+    shown = halo("diff", "a", "b").out
+    assert "same x, B ..." in shown
+    assert "\x1b" not in shown
 
 
 # halo samples
@@ -110,20 +144,79 @@ def test_there_may_be_more(run: Halo, halo: Halo) -> None:
 @pytest.mark.parametrize(
     ("flags", "says", "remedy"),
     [
-        (["--stage", "rong"], "--stage 'rong' is none", "did you mean 'wrong'?"),
-        (["--status", "passed"], "--status 'passed' is none", "did you mean 'pass'?"),
-        (["--split", "test"], "--split 'test' is none", "known: heldout, train"),
+        (["--stage", "rong"], "--stage 'rong': there is no such stage", "did you mean 'wrong'?"),
+        (["--status", "passed"], "--status 'passed': there is no such status", "did you mean 'pass'?"),
+        (["--split", "test"], "--split 'test': there is no such split", "known: heldout, train"),
         (["--prompt", "d33"], "has no prompt 'd33'", "did you mean"),
-        (["--cycle", "9"], "has no such samples", "leave a filter out"),
+        (["--prompt", "zzz"], "has no prompt 'zzz'", "prompts are d0, d1, d2, d3, d4, ..."),
+        (["--prompt", "\udcff"], "has no prompt", "prompts are"),
+        (["--cycle", "9"], "no samples of cycle 9", "its last is 2"),
+        (["--cycle", "0", "--chosen"], "has no such samples", "cycle 0 measures"),
+        (["--split", "heldout", "--min-reward", "0"], "has no such samples", "get no reward"),
+        (["--text", "\udcff"], "has no such samples", "leave a filter out"),
+        (["--text", "zzz", "-n", "9" * 30], "has no such samples", "leave a filter out"),
     ],
 )
 def test_samples_that_cannot_be_meant(
     run: Halo, halo: Halo, flags: list[str], says: str, remedy: str
 ) -> None:
     run()
-    answer = halo("samples", "run", *flags)
-    assert says in answer.complaint()
-    assert remedy in answer.remedy()
+    for command in ("samples", "export"):
+        answer = halo(command, "run", *(flags if command == "samples" else flags[:4]))
+        if "-n" not in flags or command == "samples":
+            assert says in answer.complaint()
+            assert remedy in answer.remedy()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--min-reward", "nan"], "must be a number"),
+        (["--min-reward", "1", "--max-reward", "0"], "--min-reward 1 is above --max-reward 0"),
+    ],
+)
+def test_rewards_that_cannot_be_meant(run: Halo, halo: Halo, flags: list[str], says: str) -> None:
+    run()
+    assert says in halo("samples", "run", *flags).complaint()
+
+
+def test_a_run_without_samples(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("DELETE FROM rewards")
+        db.execute("DELETE FROM selections")
+        db.execute("DELETE FROM completions")
+        db.execute("UPDATE rounds SET batches = 0")
+    assert "run has no samples yet" in halo("samples", "run").complaint()
+
+
+def test_text_is_found_whatever_surrounds_it(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        for row, text in ((1, b"right \xed\xa0\x80 Lone%Some"), (2, "a\0lone%some"), (3, "lone-some")):
+            db.execute("UPDATE completions SET text = ? WHERE id = ?", (text, row))
+    found = rows(halo("export", "run", "--text", "lone%some"))
+    assert [row["completion"] for row in found] == ["right \ufffd Lone%Some", "a\0lone%some"]
+
+
+def test_long_lines_and_wide_letters_are_folded(
+    run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.cells import cell_len
+
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET text = ? WHERE id = 1", ("x" * 5000,))
+        db.execute("UPDATE completions SET text = ? WHERE id = 2", ("right \u6f22\u5b57" * 30,))
+        db.execute("UPDATE completions SET text = ? WHERE id = 3", ("[/red] [bold]kept[/bold]",))
+    for columns in (40, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        long, wide, markup = halo("samples", "run", "-n", 3, "--lines", 5).out.split("cycle 0")[1:]
+        assert len(long.splitlines()) < 15 + 5
+        assert "lines more" in long
+        assert "\u2026" not in wide, "nothing is cut out of a line"
+        assert max(cell_len(line) for line in wide.splitlines()[1:]) <= columns
+        assert "[/red] [bold]kept[/bold]" in markup
 
 
 def test_what_would_move_the_cursor_is_not_printed(run: Halo, halo: Halo) -> None:
@@ -141,7 +234,7 @@ def test_what_would_move_the_cursor_is_not_printed(run: Halo, halo: Halo) -> Non
 def test_pairs_for_fine_tuning_can_be_trained_on(run: Halo, halo: Halo) -> None:
     run()
     pairs = rows(halo("export", "run", "--to", "sft"))
-    passed = rows(halo("export", "run", "--status", "pass"))
+    passed = rows(halo("export", "run", "--status", "pass", "--split", "train"))
     assert {pair["completion"] for pair in pairs} == {row["completion"] for row in passed}
     assert len({(pair["prompt"], pair["completion"]) for pair in pairs}) == len(pairs)
     assert (
@@ -149,7 +242,36 @@ def test_pairs_for_fine_tuning_can_be_trained_on(run: Halo, halo: Halo) -> None:
     )
     assert len(read_pairs(Path("pairs.jsonl"))) == len(pairs)
     chosen = rows(halo("export", "run", "--to", "sft", "--chosen"))
-    assert 0 < len(chosen) < len(pairs)
+    trained = rows(halo("export", "run", "--chosen"))
+    assert {pair["completion"] for pair in chosen} == {row["completion"] for row in trained}
+
+
+def test_held_out_prompts_are_not_trained_on_by_accident(run: Halo, halo: Halo) -> None:
+    run()
+    held = {f"demo task {n}" for n in range(8, 12)}
+    for to in ("sft", "dpo"):
+        assert not held & {row["prompt"] for row in rows(halo("export", "run", "--to", to))}
+        asked = {row["prompt"] for row in rows(halo("export", "run", "--to", to, "--split", "heldout"))}
+        assert asked
+        assert asked <= held
+
+
+def test_text_as_the_chats_that_a_template_makes_of_it(run: Halo, halo: Halo) -> None:
+    run()
+    config = Path("run/run.yaml")
+    (plain, *_) = rows(halo("export", "run", "--to", "sft"))
+    config.write_text(config.read_text().replace(":Skilled", ":Skilled\n  system: be brief"))
+    (told, *_) = rows(halo("export", "run", "--to", "sft"))
+    assert told["prompt"] == f"be brief\n\n{plain['prompt']}"
+    (chat, *_) = rows(halo("export", "run", "--to", "sft", "--chat"))
+    assert chat["prompt"] == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": plain["prompt"]},
+    ]
+    assert chat["completion"] == [{"role": "assistant", "content": plain["completion"]}]
+    (preference, *_) = rows(halo("export", "run", "--to", "dpo", "--chat"))
+    assert preference["prompt"][0]["content"] == "be brief"
+    assert preference["rejected"][0]["role"] == "assistant"
 
 
 def test_preferences_are_between_a_better_and_a_worse_answer_to_one_prompt(run: Halo, halo: Halo) -> None:
@@ -161,6 +283,7 @@ def test_preferences_are_between_a_better_and_a_worse_answer_to_one_prompt(run: 
         assert all(row["rejected"].startswith("wrong") for row in found)
         per_prompt = [sum(row["prompt"] == f"demo task {n}" for row in found) for n in range(8)]
         assert max(per_prompt) <= pairs * 2, "of two cycles"
+        assert len({tuple(row.values()) for row in found}) == len(found)
     assert all(row["chosen"].startswith("right") for row in rows(halo("export", "run", "--to", "dpo")))
 
 
@@ -170,6 +293,8 @@ def test_chats_are_exported_as_chats(run: Halo, halo: Halo, tmp_path: Path) -> N
     path.write_text("".join(json.dumps({"id": n, "messages": chat, "n": n}) + "\n" for n in range(1, 3)))
     (tmp_path / "held.jsonl").write_text('{"prompt": "other"}\n')
     run("run", "--data", path, "--heldout", tmp_path / "held.jsonl", "--model", "m", "--samples", "12")
+    (text, *_) = rows(halo("export", "run", "--to", "sft", "--split", "heldout"))
+    assert text["prompt"] == [{"role": "user", "content": "other"}], "a column has one type"
     (pair, *_) = rows(halo("export", "run", "--to", "sft", "--split", "train"))
     assert pair["prompt"] == chat
     assert pair["completion"][0]["role"] == "assistant"
@@ -210,7 +335,67 @@ def test_parquet_without_pyarrow_and_without_a_file(
 def test_exports_that_cannot_be(run: Halo, halo: Halo) -> None:
     run()
     assert halo("export", "run", "--to", "jsnl").remedy() == "did you mean 'jsonl'?"
-    assert "No such file" in halo("export", "run", "-o", "no/where.jsonl").complaint()
+    for to in ("jsonl", "parquet"):
+        assert "No such file" in halo("export", "run", "--to", to, "-o", "no/where").complaint()
+    assert "run is a directory" in halo("export", "run", "-o", "run").complaint()
+    assert "makes a row of dpo" in halo("export", "run", "--to", "dpo", "--status", "pass").complaint()
+    assert "--split heldout" in halo("export", "run", "--to", "sft", "--cycle", "0").remedy()
+    assert "No space left" in halo("export", "run", "-o", "/dev/full").complaint()
+    assert halo("export", "run", "-o", "/dev/null").code == 0
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal", "run.yaml", "plugins.json", "cycles/001/x"])
+def test_what_a_run_is_made_of_is_not_written_over(run: Halo, halo: Halo, name: str) -> None:
+    run()
+    before = Path("run/ledger.db").read_bytes()
+    Path("link").symlink_to("run")
+    for directory in ("run", "link"):
+        assert "is part of the run" in halo("export", "run", "-o", f"{directory}/{name}").complaint()
+    assert Path("run/ledger.db").read_bytes() == before
+    assert "is part of the run" in halo("compare", "run", "-o", "run/machine.json").complaint()
+    assert halo("export", "run", "-o", "run/samples.jsonl").code == 0
+
+
+def test_an_export_that_fails_leaves_what_was_there(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET tokens = x'09' WHERE id = (SELECT max(id) FROM completions)")
+    for to, name in (("jsonl", "s.jsonl"), ("parquet", "s.parquet")):
+        Path(name).write_text("before")
+        assert "is damaged" in halo("export", "run", "--to", to, "-o", name).complaint()
+        assert Path(name).read_text() == "before"
+    assert not [path for path in Path().iterdir() if path.name.startswith("partial")]
+
+
+def test_what_is_no_unicode_is_exported_so_that_it_can_be_loaded(
+    run: Halo, halo: Halo, tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET text = ?", ("right \ud800".encode(errors="surrogatepass"),))
+        db.execute("UPDATE prompts SET body = replace(body, 'demo task', 'demo \\ud800 task')")
+        db.execute("UPDATE verdicts SET detail = ?", ("\udfff \0".encode(errors="surrogatepass"),))
+    for to in ("jsonl", "parquet", "sft", "dpo"):
+        name = f"x.{to}"
+        assert halo("export", "run", "--to", to, "--split", "train", "-o", name).code in (
+            0,
+            2 * (to == "dpo"),
+        )
+        if to != "dpo":  # all texts are equal now
+            kind = "parquet" if to == "parquet" else "json"
+            table = datasets.load_dataset(kind, data_files=name, split="train", cache_dir=str(tmp_path / "c"))
+            assert table[0]["completion"] == "right \ufffd"
+            if to != "sft":
+                assert table[0]["messages"][0]["content"].startswith("demo \ufffd task")
+
+
+def test_samples_with_rewards_come_first_so_that_loaders_take_the_right_type(run: Halo, halo: Halo) -> None:
+    run()
+    splits = [row["split"] for row in rows(halo("export", "run"))]
+    assert splits == sorted(splits, reverse=True)
+    assert set(splits) == {"train", "heldout"}
 
 
 # halo reverify
@@ -249,6 +434,36 @@ def test_what_another_verifier_says_is_counted(run: Halo, halo: Halo) -> None:
         "correct > invalid": passed,
         "wrong > invalid": 160 - passed,
     }
+    assert shown.splitlines()[-1] == f"passed: {passed} before, 0 now, of 160"
+
+
+def test_another_verifier_in_front_judges_what_names_none(run: Halo, halo: Halo) -> None:
+    run()
+    others = ["--verifier", f"{DRIVERS}:Hopeless", "--verifier", f"{DRIVERS}:Words"]
+    assert halo("reverify", "run", *others).out.startswith("0 completions judged alike before")
+    assert halo("reverify", "run", *others[2:], *others[:2]).out.startswith("160 completions judged alike")
+
+
+def test_a_verifier_that_breaks_is_an_error(run: Halo, halo: Halo) -> None:
+    run()
+    answer = halo("reverify", "run", "--verifier", f"{DRIVERS}:Broken")
+    assert "160 verdicts are errors" in answer.complaint()
+    assert "the judge fell over" in answer.err
+    assert "asked" in answer.out
+    again = halo("reverify", "run", "--verifier", f"{DRIVERS}:Broken")
+    assert again.out.startswith("0 completions judged alike before, 0 known"), "errors are not kept"
+    said = halo("reverify", "run", "--verifier", f"{DRIVERS}:Speechless").complaint()
+    assert "verifier 'Speechless' returned NoneType, not a Verdict" in said
+
+
+def test_a_run_is_locked_only_to_judge(run: Halo, halo: Halo) -> None:
+    import fcntl
+
+    run()
+    with Path("run/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert halo("reverify", "run").code == 0
+        assert "in use by another process" in halo("reverify", "run", "-V", "mode=strict").complaint()
 
 
 def test_only_the_prompts_of_the_verifier_that_changed_are_judged(
@@ -349,7 +564,15 @@ def test_runs_are_listed_with_what_came_of_them(run: Halo, halo: Halo, tmp_path:
     assert "finished" in listed["runs/a"]
     assert "2/2" in listed["runs/a"]
     assert "stopped" in listed["runs/b"]
-    assert "unreadable: runs/c/run.yaml is damaged" in listed["runs/c"]
+    assert "unreadable" in listed["runs/c"]
+    assert "halo: runs/c: runs/c/run.yaml is damaged" in halo("runs").err
+    assert halo("runs", "runs/a").out.splitlines()[1].startswith("runs/a "), "a run by itself"
+    for text in ("cycles: x", "a: 1", "{verifier: 3, lr_policy: 4, model: 5, seed: [], cycles: 1}"):
+        Path("runs/c/run.yaml").write_text(text)
+        answer = halo("runs")
+        assert answer.code == 0
+        assert "runs/c/run.yaml is damaged" in answer.err
+        assert "finished" in answer.out
 
 
 def test_a_run_that_somebody_holds_is_running(run: Halo, halo: Halo, tmp_path: Path) -> None:
@@ -365,6 +588,8 @@ def test_a_run_that_somebody_holds_is_running(run: Halo, halo: Halo, tmp_path: P
 
 
 def test_no_runs(halo: Halo) -> None:
+    assert "runs is not a directory" in halo("runs").complaint()
+    Path("runs").mkdir()
     assert "no runs in runs" in halo("runs").complaint()
 
 
@@ -384,13 +609,37 @@ def test_runs_side_by_side(run: Halo, halo: Halo) -> None:
     assert "cycle |" not in halo("compare", "one", "two", "--no-plot").out
 
 
+def test_runs_are_compared_prompt_by_prompt_where_that_can_be(run: Halo, halo: Halo, tmp_path: Path) -> None:
+    from halo_core.metrics import compare
+
+    run("one", "--seed", 0)
+    run("two", "--seed", 1, "-n", 1)
+    (tmp_path / "held.jsonl").write_text('{"prompt": "other"}\n')
+    run("three", "--heldout", tmp_path / "held.jsonl")
+    lines = halo("compare", "one", "two", "three").out.splitlines()
+    last = [Ledger(Path(name)).passes("heldout", n, n) for name, n in (("one", 2), ("two", 1))]
+    change = compare(*last, seed=0)
+    (second,) = [line for line in lines if line.startswith("b against a: ")]
+    low, high = (f"{100 * bound:+.1f}" for bound in change.interval)
+    assert second.startswith(f"b against a: {100 * change.difference:+.1f} points after the last cycle")
+    assert f"(95% interval {low} to {high}" in second
+    assert ("not significant" in second) == (not change.significant)
+    assert "c against a: other held-out prompts; the rates cannot be compared" in lines
+    with Ledger(Path("two")).writing() as db:
+        db.execute("UPDATE verifiers SET fingerprint = 'other'")
+    assert "judged by another verifier" in halo("compare", "one", "two").out
+    assert "against" not in halo("compare", "one").out
+
+
 @pytest.mark.parametrize("suffix", ["json", "svg", "png"])
 def test_a_comparison_as_a_file(run: Halo, halo: Halo, suffix: str) -> None:
     run("one")
     assert halo("compare", "one", "-o", f"x.{suffix}").code == 0
     content = Path(f"x.{suffix}").read_bytes()
     assert content.startswith({"json": b"[", "svg": b"<?xml", "png": b"\x89PNG"}[suffix])
-    assert halo("compare", "one", "-o", "x.gif").remedy().startswith(("known", "did you mean"))
+    unknown = halo("compare", "one", "-o", "x.gif")
+    assert unknown.remedy().startswith(("known", "did you mean"))
+    assert unknown.out == "", "said before the work, not after it"
     assert "No such file" in halo("compare", "one", "-o", f"no/x.{suffix}").complaint()
 
 
