@@ -1,71 +1,85 @@
-"""The report's charts, drawn by matplotlib as SVG whose colours are CSS variables, so that one file is light and dark.
+"""Plots drawn by matplotlib as SVG whose colours are CSS variables, so that one drawing is light, dark and printed.
 
-Text stays text. Figures are narrow enough to be read on a phone without zooming.
+Titles, units and legends are the page's: there they wrap, and are read at any width. Figures are as wide as a
+phone, so that their text is as large there as the rest.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
-from halo_core.types import CycleReport, Rates, Stage
+from halo_core.report.figures import Plot, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from halo_core.ledger.summary import Summary
 
-_SIZE = (4.6, 2.9)
-"""Inches at 72 points: 331 by 209 pixels, scaled to the width that there is."""
-_INK, _FAINT = "#111111", "#dddddd"
-_SERIES = ("#1f6fb4", "#c2571a", "#2e8b57", "#8a4fa3", "#b03a48", "#6b6b6b")
-_STAGES: Mapping[Stage, str] = {
-    Stage.INVALID: "#a63d41",
-    Stage.FLAWED: "#dd8d43",
-    Stage.UNTESTED: "#c7b356",
-    Stage.CRASHED: "#8b8b9a",
-    Stage.WRONG: "#69a0c6",
-    Stage.CORRECT: "#2f7e5c",
+_SIZE = (4.6, 2.75)
+"""Inches at 72 points: 331 by 198 pixels, scaled to the width that there is."""
+_PLACE = (0.135, 0.2, 0.85, 0.76)
+"""Of the axes within the figure: left, bottom, width, height. Laying that out anew for each would double the time."""
+_STAND_INS: Mapping[str, str] = {
+    "ink": "#010101",
+    "line": "#020202",
+    "card": "#030303",
+    **{f"series-{number}": f"#10000{number}" for number in range(1, 5)},
+    **{
+        f"stage-{stage}": f"#20000{number}"
+        for number, stage in enumerate(("invalid", "flawed", "untested", "crashed", "wrong", "correct"))
+    },
 }
-VARIABLES: Mapping[str, str] = {
-    _INK: "ink",
-    _FAINT: "line",
-    **{colour: f"series-{place}" for place, colour in enumerate(_SERIES, 1)},
-    **{colour: f"stage-{stage}" for stage, colour in _STAGES.items()},
-}
-"""The CSS variable that stands for each colour in the drawings."""
+"""The colour that stands for each of the page's CSS variables while matplotlib draws."""
+_MARKS = (("o", "-"), ("s", (0, (4, 2))), ("^", (0, (1, 1.5))), ("D", (0, (6, 2, 1, 2))))
+"""Marker and dashes of each line: two are told apart without colour."""
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "halo",
-    "font.size": 9,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "text.parse_math": False,
+    "font.size": 11,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.edgecolor": _STAND_INS["ink"],
+    "axes.labelcolor": _STAND_INS["ink"],
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.spines.left": False,
     "axes.grid": True,
+    "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": _FAINT,
-    "grid.linewidth": 0.7,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "text.color": _INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "savefig.transparent": True,
+    "grid.color": _STAND_INS["line"],
+    "grid.linewidth": 0.8,
+    "xtick.color": _STAND_INS["ink"],
+    "ytick.color": _STAND_INS["ink"],
+    "ytick.major.size": 0,
+    "text.color": _STAND_INS["ink"],
 }
-Draw = Callable[["Axes", Sequence[CycleReport]], bool]
+_ON_ITS_OWN = {
+    "figure.facecolor": "#ffffff",
+    **dict.fromkeys(
+        ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color"), "#1d2126"
+    ),
+    "grid.color": "#dde1e4",
+    "legend.frameon": False,
+}
+"""What differs in a drawing that is on no page."""
+_DIGITS = re.compile(r"(\.\d\d)\d+")
+"""A hundredth of a pixel is enough; thousands of optimizer steps would weigh twice as much."""
+_SVG = "{http://www.w3.org/2000/svg}"
+_LINK = "{http://www.w3.org/1999/xlink}href"
 
 
-def charts(reports: Sequence[CycleReport]) -> list[tuple[str, str]]:
-    """Return (title, SVG) for each chart that the reports have something for."""
-    drawn = []
-    for number, (title, draw) in enumerate(_CHARTS.items()):
-        svg = _svg(draw, reports, title=title, prefix=f"c{number}-")
-        if svg:
-            drawn.append((title, svg))
-    return drawn
+def draw(plots: Sequence[Plot]) -> list[str]:
+    """Return an SVG element for each plot, to be put into one page."""
+    from matplotlib import rc_context
+
+    ElementTree.register_namespace("", _SVG.strip("{}"))
+    with rc_context(_STYLE):
+        return [_svg(plot, prefix=f"c{number}-") for number, plot in enumerate(plots)]
 
 
 def comparison(runs: Sequence[Summary], kind: str) -> bytes:
@@ -73,170 +87,161 @@ def comparison(runs: Sequence[Summary], kind: str) -> bytes:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE | {"savefig.transparent": False}):
+    with rc_context(_STYLE | _ON_ITS_OWN):
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
         for place, run in enumerate(runs):
             found = [(report.cycle, report.heldout) for report in run.reports if report.heldout]
-            _rate(axes, found, "passed", str(run.directory), f"C{place}")
-        _shares(axes, "held-out pass rate")
+            series = Series(
+                str(run.directory),
+                f"C{place}",
+                tuple((cycle, rates.passed) for cycle, rates in found),
+                tuple(rates.passed_interval for _, rates in found),
+            )
+            _line(axes, series, series.colour, place)
+        _percents(axes)
+        _cycles(axes)
+        axes.set_ylabel("held-out pass rate")
         axes.legend()
         image = io.BytesIO()
         figure.savefig(image, format=kind)
     return image.getvalue()
 
 
-def _svg(draw: Draw, reports: Sequence[CycleReport], *, title: str, prefix: str) -> str:
-    from matplotlib import rc_context
+def _svg(plot: Plot, *, prefix: str) -> str:
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
-        figure = Figure(figsize=_SIZE, layout="constrained")
-        axes = figure.subplots()
-        if not draw(axes, reports):
-            return ""
-        image = io.StringIO()
-        figure.savefig(image, format="svg", metadata={"Date": None, "Creator": None})
-    return _inlined(image.getvalue(), title, prefix)
+    figure = Figure(figsize=_SIZE)
+    axes = figure.add_axes(_PLACE)
+    if plot.form == "bars":
+        _bars(axes, plot)
+    else:
+        _lines(axes, plot)
+    image = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(image, metadata={"Date": None, "Creator": None})  # savefig draws twice
+    return _inlined(image.getvalue(), plot, prefix)
 
 
-def _inlined(text: str, title: str, prefix: str) -> str:
-    """Make a drawing part of a page: colours as variables, names of its own, the page's font."""
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(
-        r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{title}">', text
-    )
-    text = re.sub(r"(font: [0-9.]+px)[^;\"]*", r"\1 system-ui, sans-serif", text)
-    text = re.sub(r"\b(id=\"|url\(#|xlink:href=\"#)", rf"\g<1>{prefix}", text).replace("xlink:href", "href")
-    for colour, name in VARIABLES.items():
-        text = text.replace(colour, f"var(--{name})")
-    return text.strip()
+def _lines(axes: Axes, plot: Plot) -> None:
+    for number, series in enumerate(plot.series):
+        if plot.form == "steps":
+            axes.plot(*_columns(series), color=_STAND_INS[series.colour], linewidth=1, gid=f"s{number}")
+        else:
+            _line(axes, series, _STAND_INS[series.colour], number)
+    top = max(high for series in plot.series for high in _highs(series))
+    _heights(axes, plot, 1.08 * top)
+    _cycles(axes, plot)
 
 
-def _heldout(axes: Axes, reports: Sequence[CycleReport]) -> bool:
-    found = [(report.cycle, report.heldout) for report in reports if report.heldout]
-    _rate(axes, found, "valid", "past the first rung", _SERIES[1])
-    _rate(axes, found, "passed", "pass", _SERIES[0])
-    _shares(axes, "share of completions")
-    axes.legend(loc="best")
-    return bool(found)
+def _line(axes: Axes, series: Series, colour: str, number: int) -> None:
+    """Draw values with a marker each, and their intervals as a band and as bars: a lone cycle has no band."""
+    cycles, values = _columns(series)
+    marker, dashes = _MARKS[number % len(_MARKS)]
+    size = 4.5 if len(cycles) < 30 else 2
+    axes.plot(
+        cycles, values, color=colour, marker=marker, markersize=size, linestyle=dashes, linewidth=1.5,
+        label=series.label, gid=f"s{number}",
+    )  # fmt: skip
+    if series.bounds:
+        low, high = zip(*series.bounds, strict=True)
+        axes.fill_between(cycles, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.vlines(cycles, low, high, color=colour, linewidth=1)
 
 
-def _rate(axes: Axes, found: Sequence[tuple[int, Rates]], name: str, label: str, colour: str) -> None:
-    cycles = [cycle for cycle, _ in found]
-    values = [getattr(rates, name) for _, rates in found]
-    bounds = [getattr(rates, f"{name}_interval") for _, rates in found]
-    axes.fill_between(
-        cycles,
-        [low for low, _ in bounds],
-        [high for _, high in bounds],
-        color=colour,
-        alpha=0.18,
-        linewidth=0,
-    )
-    axes.plot(cycles, values, marker="o", markersize=3.5, color=colour, label=label)
-
-
-def _lr(axes: Axes, reports: Sequence[CycleReport]) -> bool:
-    found = [(report.cycle, report.lr) for report in reports if report.train]
-    axes.plot(*_columns(found), marker="o", markersize=3.5, color=_SERIES[0])
-    axes.set_ylim(bottom=0)
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    _cycles(axes, "peak learning rate")
-    return bool(found)
-
-
-def _ladder(axes: Axes, reports: Sequence[CycleReport]) -> bool:
-    found = [(report.cycle, report.rates.stages) for report in reports if report.rates]
-    shares = {
-        stage: [stages.get(stage.value, 0) / max(1, sum(stages.values())) for _, stages in found]
-        for stage in Stage
-    }
-    _stack(axes, [cycle for cycle, _ in found], {str(s): v for s, v in shares.items() if any(v)}, _STAGES)
-    _shares(axes, "share of training samples")
-    return bool(found)
-
-
-def _diversity(axes: Axes, reports: Sequence[CycleReport]) -> bool:
-    found = [(report.cycle, report.rates) for report in reports if report.rates]
-    for (name, label), colour in zip(
-        (("distinct", "distinct"), ("distinct_correct", "distinct among the right")), _SERIES, strict=False
-    ):
-        axes.plot(*_columns([(c, getattr(r, name)) for c, r in found]), marker="o", markersize=3.5,
-                  color=colour, label=label)  # fmt: skip
-    _shares(axes, "share of completions")
-    axes.legend(loc="best")
-    return bool(found)
-
-
-def _loss(axes: Axes, reports: Sequence[CycleReport]) -> bool:
-    trained = [(report.cycle, report.train) for report in reports if report.train]
-    last = 0.0
-    for cycle, stats in trained:
-        losses = stats.losses if len(stats.losses) > 1 else (stats.loss_first, stats.loss_last)
-        steps = [cycle - 1 + (place + 0.5) / len(losses) for place in range(len(losses))]
-        axes.plot(steps, losses, color=_SERIES[0], linewidth=1)
-        last = max(last, *losses)
-    axes.set_ylim(0, 1.05 * last or 1)
-    axes.set_ylabel("nats per token")
-    _cycles(axes, "nats per token", label="cycle (each cycle's steps spread over it)")
-    return bool(trained)
-
-
-def _gradient(axes: Axes, reports: Sequence[CycleReport]) -> bool:
-    found = [(report.cycle, report.train.grad_norm_median) for report in reports if report.train]
-    axes.plot(*_columns(found), marker="o", markersize=3.5, color=_SERIES[3])
-    axes.set_ylim(bottom=0)
-    _cycles(axes, "median before clipping")
-    return bool(found)
-
-
-def _seconds(axes: Axes, reports: Sequence[CycleReport]) -> bool:
-    stages = list(dict.fromkeys(stage for report in reports for stage in report.seconds))
-    colours = dict(zip(stages, _SERIES, strict=False))
-    values = {stage: [report.seconds.get(stage, 0.0) for report in reports] for stage in stages}
-    _stack(axes, [report.cycle for report in reports], values, colours)
-    _cycles(axes, "seconds")
-    return bool(stages)
-
-
-def _stack(
-    axes: Axes, cycles: Sequence[int], values: Mapping[str, Sequence[float]], colours: Mapping[Any, str]
-) -> None:
-    """Draw bars on bars, with a legend above."""
-    bottom = [0.0] * len(cycles)
-    for name, heights in values.items():
-        axes.bar(cycles, heights, bottom=bottom, color=colours[name], width=0.75, label=name)
+def _bars(axes: Axes, plot: Plot) -> None:
+    bottom = [0.0] * len(plot.series[0].points)
+    for number, series in enumerate(plot.series):
+        cycles, heights = _columns(series)
+        bars = axes.bar(
+            cycles, heights, bottom=bottom, width=0.8, color=_STAND_INS[series.colour],
+            edgecolor=_STAND_INS["card"], linewidth=0.7,
+        )  # fmt: skip
+        for place, bar in enumerate(bars):
+            bar.set_gid(f"s{number}-{place}")
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
-    if values:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1, columnspacing=1)
+    _heights(axes, plot, 1.04 * max(bottom))
+    _cycles(axes, plot)
 
 
-def _shares(axes: Axes, label: str) -> None:
-    axes.set_ylim(0, 1.02)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
-    _cycles(axes, label)
-
-
-def _cycles(axes: Axes, ylabel: str, *, label: str = "cycle") -> None:
+def _heights(axes: Axes, plot: Plot, top: float) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_xlabel(label)
-    axes.set_ylabel(ylabel)
+    if plot.share:
+        _percents(axes)
+        return
+    axes.set_ylim(0, top or 1)
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.yaxis.set_major_formatter(lambda value, _: _short(value, top))
 
 
-def _columns(rows: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
-    return [cycle for cycle, _ in rows], [value for _, value in rows]
+def _percents(axes: Axes) -> None:
+    axes.set_ylim(0, 1.02)
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
 
 
-_CHARTS: Mapping[str, Draw] = {
-    "Held-out rates, with 95% intervals": _heldout,
-    "What training samples reached": _ladder,
-    "Learning rate": _lr,
-    "Diversity of training samples": _diversity,
-    "Training loss": _loss,
-    "Gradient norm": _gradient,
-    "Seconds by stage": _seconds,
-}
+def _cycles(axes: Axes, plot: Plot | None = None) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("cycle")
+    if plot:
+        cycles = [cycle for series in plot.series for cycle, _ in series.points]
+        beside = 0.3 if plot.form == "lines" else 0.6
+        axes.set_xlim(round(min(cycles)) - beside, round(max(cycles)) + beside)
+
+
+def _short(value: float, top: float) -> str:
+    """Write a number in the few letters that there is room for; all of an axis alike."""
+    if value == 0 or 0.01 <= top < 100_000:
+        return f"{value:.6g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def _columns(series: Series) -> tuple[list[float], list[float]]:
+    return [cycle for cycle, _ in series.points], [value for _, value in series.points]
+
+
+def _highs(series: Series) -> list[float]:
+    values = [high for _, high in series.bounds] or [value for _, value in series.points]
+    return [value for value in values if abs(value) < float("inf")] or [0.0]
+
+
+def _inlined(drawing: str, plot: Plot, prefix: str) -> str:
+    """Make a drawing part of a page: a name, ids of its own, the page's colours and font, values to point at."""
+    root = ElementTree.fromstring(drawing)
+    root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": plot.text}
+    for parent in list(root.iter()):
+        for child in [each for each in parent if each.tag in (f"{_SVG}metadata", f"{_SVG}style")]:
+            parent.remove(child)
+    _point_out(root, plot)
+    for each in root.iter():
+        if name := each.attrib.pop("id", None):
+            each.set("id", prefix + name)
+        if link := each.attrib.pop(_LINK, None):
+            each.set("href", f"#{prefix}{link[1:]}")
+        if path := each.get("d"):
+            each.set("d", _DIGITS.sub(r"\1", path))
+        if each.tag == f"{_SVG}text":
+            each.set("style", "; ".join(re.findall(r"text-anchor: \w+", each.get("style", ""))))
+    text = ElementTree.tostring(root, encoding="unicode").replace("url(#", f"url(#{prefix}")
+    for name, colour in _STAND_INS.items():
+        text = text.replace(colour, f"var(--{name})")
+    return re.sub(r"\s*\n\s*", "\n", text).strip()
+
+
+def _point_out(root: ElementTree.Element, plot: Plot) -> None:
+    """Give each marker and bar its value as a title, which browsers show beside the pointer."""
+    named = {each.get("id"): each for each in root.iter(f"{_SVG}g")}
+    for number, series in enumerate(plot.series):
+        said = [f"cycle {cycle:g}, {series.label}: {plot.value(value)}" for cycle, value in series.points]
+        line = named.get(f"s{number}")
+        marks = list(line.iter(f"{_SVG}use")) if line is not None else []
+        marks = marks or [
+            bar for place in range(len(said)) if (bar := named.get(f"s{number}-{place}")) is not None
+        ]
+        if len(marks) == len(said):  # not where steps are drawn
+            for mark, text in zip(marks, said, strict=True):
+                ElementTree.SubElement(mark, f"{_SVG}title").text = text

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import jinja2
 import yaml
+from markupsafe import Markup
 
+from halo_core.diagnosis import Finding, Thresholds, diagnose
 from halo_core.ledger import Ledger
 from halo_core.ledger.browse import Fared, Filter, Found, fared, find, prompt_text
 from halo_core.ledger.summary import Summary, summarise
-from halo_core.report.charts import charts
+from halo_core.metrics import best_cycle
+from halo_core.report.charts import draw
+from halo_core.report.figures import percent, plots, points, tables
 from halo_core.types import CycleReport, Prompt, Stage, Status
 
 _CYCLES = 6
@@ -24,6 +30,10 @@ _PROMPTS = 12
 """Prompts listed as changed, worst and best."""
 _LONGEST = 4000
 """Characters shown of a text."""
+_ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[ -/]*[0-~])")
+"""What a terminal takes for a command: colours, titles, cursor movements."""
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn a line's direction, and halves of characters: nothing that can be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +46,74 @@ class Task:
     @property
     def text(self) -> str:
         """The task in words."""
-        return _cut(prompt_text(self.prompt), 600)
+        return _cut(prompt_text(self.prompt), 400)
+
+    @property
+    def share(self) -> float:
+        """Passes after the last cycle."""
+        return self.fared.after[0] / self.fared.after[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A sample of the browser."""
+
+    found: Found
+    kind: str
+    """The stage that it reached, or what kept it from being judged."""
+    printed: bool
+    """Whether it stands for its kind on paper."""
 
 
 def render(ledger: Ledger) -> str:
     """Return the report of a run as HTML."""
+    run, machine, plugins = summarise(ledger), ledger.machine(), ledger.plugins()
+    charted = plots(run.reports)
+    samples = _samples(ledger, run.reports)
+    best = best_cycle(run.reports)
+    return _template().render(
+        name=run.directory.resolve().name,
+        run=run,
+        best=None if best is None else run.reports[best],
+        facts=_facts(run, machine),
+        findings=_findings(run.reports, plugins),
+        events=[event for event in ledger.events() if event[1] != "begun"],
+        notes=[(report.cycle, note) for report in run.reports if report.train for note in report.train.notes],
+        charts=list(zip(charted, draw(charted), strict=True)),
+        tables=tables(run.reports),
+        tasks=_tasks(ledger, run.reports),
+        longest=_PROMPTS,
+        samples=samples,
+        cycles=list(dict.fromkeys(each.found.cycle for each in samples)),
+        kinds=[kind for kind in (*Stage, *Status) if kind in {each.kind for each in samples}],
+        prompt_text=prompt_text,
+        config=yaml.safe_dump(ledger.config(), sort_keys=False, allow_unicode=True),
+        plugins=plugins,
+        fingerprints=ledger.fingerprints(),
+        machine=_flat(machine),
+    )
+
+
+def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("halo_core.report", ""),
         autoescape=True,
+        finalize=_clean,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters |= {"percent": _percent, "cut": _cut, "when": _when, "seconds": _seconds}
-    run = summarise(ledger)
-    return environment.get_template("report.html.jinja").render(
-        run=run,
-        facts=_facts(run, ledger.machine()),
-        charts=charts(run.reports),
-        samples=_samples(ledger, run.reports),
-        stages=[stage.value for stage in Stage],
-        prompt_text=prompt_text,
-        config=yaml.safe_dump(ledger.config(), sort_keys=False, allow_unicode=True),
-        plugins=ledger.plugins(),
-        fingerprints=ledger.fingerprints(),
-        machine=ledger.machine(),
-        events=[event for event in ledger.events() if event[1] != "begun"],
-        notes=[(report.cycle, note) for report in run.reports if report.train for note in report.train.notes],
-        **_tasks(ledger, run.reports),
-    )
+    environment.filters |= {
+        "percent": percent,
+        "points": points,
+        "cut": _cut,
+        "when": _when,
+        "seconds": _seconds,
+    }
+    return environment.get_template("report.html.jinja")
 
 
-def _facts(run: Summary, machine: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(run: Summary, machine: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("status", f"{run.status}, cycle {run.done} of {run.cycles}"),
         ("verifier", run.verifier),
@@ -82,48 +128,87 @@ def _facts(run: Summary, machine: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def _tasks(ledger: Ledger, reports: Sequence[CycleReport]) -> dict[str, list[Task]]:
-    last = reports[-1].cycle if reports else 0
+def _flat(machine: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+    for name, value in machine.items():
+        rows += (
+            [(key, str(each)) for key, each in value.items()]
+            if isinstance(value, dict)
+            else [(name, str(value))]
+        )
+    return rows
+
+
+def _findings(reports: Sequence[CycleReport], plugins: Sequence[Mapping[str, Any]]) -> list[Finding]:
+    """Diagnose the run, by the doctor's thresholds where it has one."""
+    known = {field.name for field in fields(Thresholds)}
+    given = [
+        row.get("options") or {}
+        for row in plugins
+        if (row.get("kind"), row.get("name")) == ("plugin", "doctor")
+    ]
+    options = {name: value for each in given for name, value in each.items() if name in known}
+    return diagnose(reports, Thresholds(**options))
+
+
+def _tasks(ledger: Ledger, reports: Sequence[CycleReport]) -> list[tuple[str, list[Task]]]:
+    """Return the held-out prompts by what became of them, under a heading each; the most telling first."""
+    if not reports:
+        return []
     prompts = {prompt.id: prompt for prompt in ledger.prompts("heldout")}
-    tasks = [Task(prompts[row.prompt], row) for row in (fared(ledger, last) if reports else ())]
-    up = sorted((t for t in tasks if t.fared.change > 0), key=lambda t: -t.fared.change)
-    down = sorted((t for t in tasks if t.fared.change < 0), key=lambda t: t.fared.change)
-    ranked = sorted(tasks, key=lambda t: t.fared.after[0] / t.fared.after[1])
-    return {
-        "up": up[:_PROMPTS],
-        "down": down[:_PROMPTS],
-        "worst": ranked[:_PROMPTS],
-        "best": ranked[::-1][:_PROMPTS],
-    }
+    tasks = [Task(prompts[row.prompt], row) for row in fared(ledger, reports[-1].cycle)]
+    groups = [
+        ("Improved", sorted((t for t in tasks if t.fared.change > 0), key=lambda t: -t.fared.change)),
+        ("Became worse", sorted((t for t in tasks if t.fared.change < 0), key=lambda t: t.fared.change)),
+        ("Worst", sorted(tasks, key=lambda t: t.share)),
+        ("Best", sorted(tasks, key=lambda t: -t.share)),
+    ]
+    return [(heading, group) for heading, group in groups if group]
 
 
-def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Found]:
+def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Shown]:
     """Choose some samples of each stage from some cycles; the first ones, so that a report repeats."""
     sampled = [report for report in reports if report.rates]
     wanted = {round(place * (len(sampled) - 1) / (_CYCLES - 1)) for place in range(_CYCLES)}
-    found: list[Found] = []
+    shown: list[Shown] = []
     for report in (sampled[place] for place in sorted(wanted) if sampled):
         assert report.rates is not None
-        for stage in report.rates.stages:
-            found += find(ledger, Filter(cycle=report.cycle, split="train", stage=stage), limit=_EACH)
-        if report.rates.errors:
-            filter = Filter(cycle=report.cycle, split="train", status=Status.ERROR.value)
-            found += find(ledger, filter, limit=_EACH)
-    return found
+        kinds = [stage for stage, number in report.rates.stages.items() if number]
+        kinds += [Status.ERROR] * (report.rates.errors > 0) + [Status.INCONCLUSIVE] * (
+            report.rates.inconclusive > 0
+        )
+        for kind in kinds:
+            found = islice(_of_kind(ledger, report.cycle, kind), _EACH)
+            shown += [Shown(each, kind, report is sampled[-1] and not n) for n, each in enumerate(found)]
+    return shown
 
 
-def _percent(value: float, digits: int = 1) -> str:
-    return f"{100 * value:.{digits}f}%"
+def _of_kind(ledger: Ledger, cycle: int, kind: str) -> Iterator[Found]:
+    if kind in (Status.ERROR, Status.INCONCLUSIVE):
+        return find(ledger, Filter(cycle, "train", status=str(kind)))
+    found = find(ledger, Filter(cycle, "train", stage=kind))
+    return (each for each in found if each.sample.verdict.status in (Status.PASS, Status.FAIL))
+
+
+def _clean(value: Any) -> Any:
+    """Take out of a text what no page can hold or show: terminal codes, control characters, lone surrogates."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    lines = value.replace("\r\n", "\n").replace("\r", "\n")
+    return _UNSEEN.sub("\ufffd", _ESCAPES.sub("", lines))
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:
-    """Shorten `text`; what no page can hold (lone surrogates) is replaced."""
-    text = text.encode(errors="replace").decode()
-    return text if len(text) <= longest else f"{text[:longest]}\n... {len(text) - longest} characters more"
+    """Shorten a text in its middle: answers tend to be at the end."""
+    if len(text) <= longest:
+        return text
+    tail = longest // 4
+    head = longest - tail
+    return f"{text[:head]}\n[... {len(text) - longest:,} characters left out ...]\n{text[-tail:]}"
 
 
 def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
 def _seconds(seconds: float) -> str:

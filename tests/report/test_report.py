@@ -1,124 +1,168 @@
+"""The page: one file, safe, complete, and written when it should be."""
+
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Sequence
-from html.parser import HTMLParser
+import sqlite3
+from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from halo_core.builtin.report import ReportFile
-from halo_core.drivers import Generator, driver
 from halo_core.errors import RunError
 from halo_core.hookspecs import hookimpl
 from halo_core.ledger import Ledger
 from halo_core.loop import run_cycles
-from halo_core.report import charts, write_report
-from halo_core.report.charts import VARIABLES
-from halo_core.testing import FakeGenerator, FakePolicy, fake_run
-from halo_core.types import Completion, CycleReport
+from halo_core.report import write_report
+from halo_core.report.page import _clean, _cut
+from halo_core.testing import fake_run
+from halo_core.types import CycleReport
 
 WRITE = ReportFile._write
-NASTY = "</pre><script>alert(1)</script>\ud800"
+Read = Callable[[str], Any]
 
 
-@driver
-class Nasty(FakeGenerator):
-    """Says things that a page must not take for its own."""
-
-    def generate(self, actor: Any, round: Any) -> Any:
-        for batch in super().generate(actor, round):
-            yield [
-                Completion(c.prompt_id, c.index, f"{c.text} {NASTY}", c.prompt_token_ids, c.token_ids)
-                for c in batch
-            ]
-
-
-def made(place: Path, generator: Generator | None = None, **options: Any) -> Ledger:
-    sizes = {"prompts": 6, "heldout": 6, "cycles": 3, "samples_per_prompt": 6, **options}
-    run, hooks = fake_run(place, generator=generator, lr_policy=FakePolicy(base_lr=0.15), **sizes)
-    run_cycles(run, hooks)
-    return run.ledger
-
-
-@pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    return made(tmp_path_factory.mktemp("report") / "run", Nasty())
-
-
-@pytest.fixture(scope="module")
-def page(ledger: Ledger) -> str:
-    return write_report(ledger).read_text(encoding="utf-8")
-
-
-class Outline(HTMLParser):
-    """Collects tags, ids and what is referred to; fails on tags that do not nest."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.ids: list[str] = []
-        self.references: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attributes: Sequence[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        given = dict(attributes)
-        self.ids += filter(None, [given.get("id")])
-        self.references += [value or "" for name, value in attributes if name in ("href", "src")]
-        if tag not in {"meta", "input"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attributes: Sequence[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attributes)
-        if tag not in {"meta", "input"}:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
-def test_it_is_one_sound_file_that_asks_for_nothing_else(page: str) -> None:
-    outline = Outline(page)
+def test_it_is_one_sound_file_that_asks_for_nothing_else(page: str, read_page: Read) -> None:
+    outline = read_page(page)
     assert outline.open == []
-    assert len(outline.ids) == len(set(outline.ids)), "ids are unique though there are many drawings"
-    assert all(reference.startswith("#") for reference in outline.references)
-    used = set(re.findall(r"url\(#([^)]*)\)", page)) | {r[1:] for r in outline.references}
-    assert used <= set(outline.ids)
-    assert not re.findall(r'(?:src|href)="(?!#)', page)
-    assert set(re.findall(r"https?://[^\s\"<]*", page)) <= {
-        "http://www.w3.org/2000/svg",
-        "http://www.w3.org/1999/xlink",
+    ids, references = outline.of("id"), outline.of("href") + outline.of("src")
+    assert len(ids) == len(set(ids)), "ids are unique though there are many drawings"
+    assert all(reference.startswith("#") for reference in references)
+    used = set(re.findall(r"url\(#([^)]*)\)", page)) | {each[1:] for each in references}
+    assert used | set(outline.of("aria-labelledby")) <= set(ids)
+    assert not {"link", "img", "iframe", "object", "embed", "form", "base"} & set(outline.tags)
+    assert not re.findall(r"@import|url\((?!#)", page)
+    assert set(re.findall(r"(?:https?:)?//[a-z][^\s\"<]*", page)) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_what_a_model_wrote_is_text_and_never_the_page(page: str, read_page: Read) -> None:
+    outline = read_page(page)
+    assert outline.tags.count("script") == 1
+    assert not [name for given in outline.given for name in given if name.startswith("on")]
+    assert "&lt;/pre&gt;&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "日本語 $x_1$ {{ 7 * 7 }}" in page
+    assert "<title>a &lt;b&gt;run · halo</title>" in page
+    assert "a &lt;warmup&gt; of half the steps" in page
+
+
+def test_nothing_in_it_moves_a_terminal_or_turns_a_line(page: str) -> None:
+    assert " red \ufffdback \ufffd " in page, "codes are gone, what was between them is there"
+    assert (
+        set(re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page))
+        == set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "clean"),
+    [
+        ("\x1b[01;31m\x1b[Kerror:\x1b[m\x1b[K no", "error: no"),
+        ("\x1b]0;title\x07done\x1b]8;;http://x\x1b\\here", "donehere"),
+        ("\x1b(B\x1bcx", "x"),
+        ("1%\r2%\r\nend\ttab", "1%\n2%\nend\ttab"),
+        ("a\x00b\x1b", "a\ufffdb\ufffd"),
+        (5, 5),
+    ],
+)
+def test_control_characters(text: object, clean: object) -> None:
+    assert _clean(text) == clean
+
+
+def test_a_long_text_keeps_its_end() -> None:
+    text = "".join(chr(33 + place % 90) for place in range(10_000))
+    short = _cut(text, 400)
+    assert short.startswith(text[:300])
+    assert short.endswith(text[-100:])
+    assert "9,600 characters left out" in short
+    assert _cut(text[:400], 400) == text[:400]
+
+
+# Colours
+
+
+def colours(style: str) -> dict[str, str]:
+    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6})\b", style))
+
+
+def schemes(page: str) -> dict[str, dict[str, str]]:
+    style = page[page.index("<style>") : page.index("</style>")]
+    light, rest = style.split("@media screen and (prefers-color-scheme: dark)")
+    dark, paper = rest.split("@media print")
+    return {
+        "light": colours(light),
+        "dark": colours(light) | colours(dark),
+        "print": colours(light) | colours(paper),
     }
 
 
-def test_what_a_model_wrote_is_text_and_never_the_page(page: str) -> None:
-    assert Outline(page).tags.count("script") == 1
-    assert "&lt;/pre&gt;&lt;script&gt;alert(1)&lt;/script&gt;?" in page
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 has it."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4))
+    ]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_colours_are_variables_in_light_and_dark(page: str) -> None:
-    drawings = "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark", "print"])
+def test_contrast_is_what_wcag_aa_asks_for(page: str, scheme: str) -> None:
+    of = schemes(page)[scheme]
+    for text in ("ink", "soft", "up", "down", "link"):
+        for ground in ("page", "card", "code"):
+            assert contrast(of[text], of[ground]) >= 4.5, (text, ground)
+    for line in ("series-1", "series-2", "series-3", "series-4", "edge"):
+        assert contrast(of[line], of["card"]) >= 3, line
+    ladder = [
+        of[f"stage-{stage}"] for stage in ("invalid", "flawed", "untested", "crashed", "wrong", "correct")
+    ]
+    for lower, upper in pairwise(ladder):
+        assert contrast(lower, upper) >= 1.2, "neighbours differ in grey as well"
+
+
+def test_one_drawing_is_light_and_dark(page: str) -> None:
+    drawings = "".join(re.findall(r"<figure>.*?</figure>", page, re.DOTALL))
     used = set(re.findall(r"var\(--([\w-]+)\)", drawings))
-    assert {"ink", "line", "series-1"} <= used <= set(VARIABLES.values())
-    assert set(re.findall(r"#[0-9a-f]{6}\b", drawings)) <= {"#000000", "#ffffff"}
-    light, dark = page.split("@media (prefers-color-scheme: dark)")
-    for name in VARIABLES.values():
-        assert f"--{name}: #" in light
-        assert f"--{name}: #" in dark.split("@media print")[0]
-        assert f"--{name}: #" in dark.split("@media print")[1]
+    assert {"ink", "line", "card", "series-1", "stage-correct"} <= used
+    for scheme, known in schemes(page).items():
+        assert used <= known.keys(), scheme
+    assert set(re.findall(r"#[0-9a-f]{6}\b", drawings)) == set(), "no colour is fixed"
+
+
+def test_it_is_made_for_paper_and_telephones(page: str) -> None:
+    paper = page[page.index("@media print") : page.index("</style>")]
+    for rule in ("color-scheme: light", "break-inside: avoid", "max-height: none", ".sample:not([open])"):
+        assert rule in paper
+    assert "@page" in page
+    assert 'name="viewport" content="width=device-width' in page
+    assert not re.search(r"animation|transition|scroll-behavior", page), "nothing moves"
+
+
+# Contents
 
 
 @pytest.mark.parametrize(
     "what",
     [
-        *("Held-out rates", "What training samples reached", "Learning rate", "Diversity", "Training loss"),
-        *("Gradient norm", "Seconds by stage", "Improved most", "Worst", "Best", "Configuration"),
+        *("Held-out rates", "Held-out pass@k", "What training samples reached", "Diversity", "Learning rate"),
+        *("How far training moved the model", "Training loss", "Gradient norm", "Seconds by stage"),
+        *(
+            "What was noticed",
+            "While it ran",
+            "Figures",
+            "Held-out prompts",
+            "Samples",
+            "What it was made of",
+        ),
+        *("Improved", "Worst", "Best", "Drivers and plugins", "Configuration", "Machine", "sandbox"),
         *("samples_per_prompt: 6", "finished, cycle 3 of 3", "Verdicts of fake depend on", "95% interval"),
     ],
 )
@@ -126,12 +170,47 @@ def test_what_is_in_it(page: str, what: str) -> None:
     assert what in page
 
 
-def test_its_figures_are_the_ledgers(ledger: Ledger, page: str) -> None:
-    for report in ledger.reports():
-        assert report.heldout is not None
-        assert f"{100 * report.heldout.passed:.1f}%" in page
-    assert len(re.findall(r'class="sample"', page)) == 3 * 2 * 3, (
-        "three of each of two stages in three cycles"
+def test_a_screen_reader_finds_its_way(page: str, read_page: Read) -> None:
+    outline = read_page(page)
+    levels = [int(tag[1]) for tag in outline.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels)), "no level is left out"
+    assert {"header", "main", "nav"} <= set(outline.tags)
+    charts = [given for tag, given in zip(outline.tags, outline.given, strict=True) if tag == "svg"]
+    for chart in charts:
+        assert chart.get("aria-hidden") == "true" or (
+            chart["role"] == "img" and re.search(r"\d", chart["aria-label"] or "")
+        )
+    for tag, given in zip(outline.tags, outline.given, strict=True):
+        if tag in ("select", "input"):
+            assert given["aria-label"]
+        if tag == "th":
+            assert given["scope"] in ("row", "col")
+        if given.get("class") == "scroll":
+            assert given["tabindex"] == "0", "a keyboard can scroll it"
+
+
+def test_samples_are_the_first_of_each_kind(ledger: Ledger, page: str, read_page: Read) -> None:
+    kinds: dict[Any, list[str]] = {}
+    db = sqlite3.connect(ledger.path)
+    for cycle, name, number, status, stage in db.execute(
+        "SELECT cycle, prompts.name, number, status, stage FROM completions JOIN rounds ON rounds.id = round "
+        "JOIN prompts ON prompts.id = prompt JOIN verdicts ON verdicts.id = verdict "
+        "WHERE rounds.split = 'train' ORDER BY completions.id"
+    ):
+        kind = stage if status in ("pass", "fail") else status
+        kinds.setdefault((str(cycle), kind), []).append(f"{name} cycle {cycle}, completion {number}")
+    outline = read_page(page)
+    shown: dict[Any, list[str]] = {}
+    said = re.findall(r"<code>(\w+)</code> <span class=\"soft\">(cycle \d+, completion \d+)", page)
+    marked = [given for given in outline.given if given.get("class") == "sample"]
+    for given, (name, place) in zip(marked, said, strict=True):
+        shown.setdefault((given["data-cycle"], given["data-kind"]), []).append(f"{name} {place}")
+    assert shown == {kind: names[:3] for kind, names in kinds.items()}
+    printed = [given["data-kind"] for given in marked if "data-printed" in given]
+    assert sorted(printed) == sorted({given["data-kind"] for given in marked}), (
+        "one of each kind, of the last cycle"
     )
 
 
@@ -142,17 +221,34 @@ def test_the_same_run_gives_the_same_file(ledger: Ledger, page: str, tmp_path: P
 
 def test_a_run_that_has_only_begun_has_a_report(tmp_path: Path) -> None:
     run, _ = fake_run(tmp_path / "run")
-    assert "begun, cycle 0 of 2" in write_report(run.ledger).read_text()
+    page = write_report(run.ledger).read_text()
+    assert "begun, cycle 0 of 2" in page
+    assert "Nothing has been measured yet" in page
+    assert "<figure>" not in page
 
 
-def test_without_heldout_prompts(tmp_path: Path) -> None:
-    page = write_report(made(tmp_path / "run", heldout=0)).read_text()
-    assert "Held-out prompts" not in page
+def test_a_run_that_was_measured_and_not_trained(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
+    ledger = make_run(tmp_path / "run", cycles=1)
+    with ledger.writing() as db:
+        db.execute("DELETE FROM cycles WHERE cycle > 0")
+    page = write_report(ledger).read_text()
+    [report] = ledger.reports()
+    assert report.heldout is not None
+    assert f"Held-out pass rate <b>{100 * report.heldout.passed:.1f}%</b> before training" in page
+    assert "No cycle of training has been finished" in page
+    assert "Training loss" not in page
+
+
+def test_a_run_of_one_cycle(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
+    page = write_report(make_run(tmp_path / "run", cycles=1)).read_text()
+    assert len(re.findall("<figure>", page)) == 8, "all but KL, which the fakes cannot tell"
+
+
+def test_without_heldout_prompts(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
+    page = write_report(make_run(tmp_path / "run", heldout=0)).read_text()
+    assert 'id="tasks"' not in page
+    assert "No held-out prompts" in page
     assert "What training samples reached" in page
-
-
-def test_a_chart_that_has_nothing_to_show_is_left_out() -> None:
-    assert [title for title, _ in charts.charts([CycleReport(0)])] == []
 
 
 def test_it_is_written_after_every_cycle_and_at_a_bad_end(tmp_path: Path) -> None:
@@ -210,48 +306,22 @@ def test_halo_run_and_halo_report_write_it(
     assert "holds no run" in halo("report", "nowhere").complaint()
 
 
-# In a browser
-
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PROBE = """
-<script>
-addEventListener("load", () => {
-  const type = (id, value) => {
-    const control = document.getElementById(id);
-    control.value = value;
-    control.dispatchEvent(new Event("input"));
-  };
-  const shown = () => [...document.querySelectorAll(".sample")].filter(each => !each.hidden).length;
-  const found = {all: shown()};
-  type("stage", "correct"); found.correct = shown();
-  type("cycle", "2"); found.both = shown();
-  type("text", "no such text"); found.none = shown();
-  found.wide = document.documentElement.scrollWidth > innerWidth;
-  const charts = [...document.querySelectorAll("figure svg")];
-  found.charts = charts.filter(each => each.getBoundingClientRect().width > 200).length;
-  found.ink = getComputedStyle(document.querySelector("figure text")).fill;
-  const answer = document.createElement("div");
-  answer.id = "answer";
-  answer.textContent = JSON.stringify(found);
-  document.body.append(answer);
-});
-</script>
-"""
+def test_the_diagnosis_is_in_it_by_the_doctors_own_thresholds(
+    make_run: Callable[..., Ledger], tmp_path: Path
+) -> None:
+    ledger = make_run(tmp_path / "run", lr=0.001)
+    assert "too-few-steps" in write_report(ledger).read_text()
+    ledger.write_plugins([{"kind": "plugin", "name": "doctor", "distribution": "halo-core", "version": "1",
+                           "options": {"min_steps": 1, "gone": 3}}])  # fmt: skip
+    page = write_report(ledger).read_text()
+    assert "too-few-steps" not in page
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium to look at the page with")
-@pytest.mark.parametrize("width", [1280, 500], ids=["desk", "phone"])
-def test_in_a_browser(page: str, tmp_path: Path, width: int) -> None:
-    file = tmp_path / "report.html"
-    file.write_text(page.replace("</body>", f"{PROBE}</body>"), encoding="utf-8")
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
-    flags += [f"--window-size={width},900", "--host-resolver-rules=MAP * ~NOTFOUND", "--dump-dom"]
-    shown = subprocess.run([BROWSER, *flags, file.as_uri()], capture_output=True, text=True, timeout=120)
-    answer = re.search(r'<div id="answer">(.*?)</div>', shown.stdout)
-    assert answer, shown.stderr
-    found = json.loads(answer[1])
-    assert found["all"] == 18
-    assert (found["correct"], found["both"], found["none"]) == (9, 3, 0)
-    assert not found["wide"], "nothing has to be scrolled sideways but tables within themselves"
-    assert found["charts"] == 7
-    assert found["ink"] != "rgb(17, 17, 17)", "the page's colour, not matplotlib's"
+def test_it_is_named_after_the_directory_however_that_is_called(
+    make_run: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = write_report(make_run(tmp_path / "mine")).read_text()
+    monkeypatch.chdir(tmp_path / "mine")
+    assert write_report(Ledger(Path())).read_text() == page
+    assert "<h1>mine</h1>" in page
+    assert str(tmp_path) not in page, "it may be sent to somebody"

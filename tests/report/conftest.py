@@ -1,0 +1,155 @@
+"""A run whose every stage, status and text can be found in its report, and the page read back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.drivers import Generator, driver
+from halo_core.ledger import Ledger
+from halo_core.loop import run_cycles
+from halo_core.report import write_report
+from halo_core.testing import FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
+from halo_core.types import Completion, FinishReason, Prompt, Stage, Status, Verdict
+
+NASTY = "</pre></script><script>alert(1)</script>\ud800 \x1b[31mred\x1b[0m \u202eback \x07 日本語 $x_1$ {{ 7 * 7 }}"
+VOID = {"meta", "input"}
+
+
+@driver
+class Varied(FakeGenerator):
+    """Answers in all the ways that there are, and says things that a page must not take for its own."""
+
+    def generate(self, actor: Any, round: Any) -> Any:
+        for batch in super().generate(actor, round):
+            yield [self._varied(c, place, round.split == "train") for place, c in enumerate(batch)]
+
+    def _varied(self, c: Completion, place: int, known: bool) -> Completion:
+        word = {0: "crash", 1: "invalid", 5: "error", 9: "late"}.get(place, c.text.split()[0])
+        text = f"{word} {sum(c.token_ids) % 5} {NASTY}"
+        finish: FinishReason = "length" if place == 1 else "stop"
+        logprob = -1.5 * place if known else None  # those of held-out samples would be checked
+        return Completion(c.prompt_id, c.index, text, c.prompt_token_ids, c.token_ids, finish, logprob)
+
+
+@driver
+class Strict(FakeVerifier):
+    """Knows one more status than the fake it is."""
+
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        if completion.text.startswith("late"):
+            return Verdict(Status.INCONCLUSIVE, Stage.WRONG, detail="the clock ran out")
+        return replace(super().check(prompt, completion), detail=f"main.c: {NASTY}")
+
+
+@driver
+class Stepping(FakeTrainer):
+    """Tells of each of its steps."""
+
+    def train(self, actor: Any, samples: Any, *, lr: float, seed: int) -> Any:
+        stats = super().train(actor, samples, lr=lr, seed=seed)
+        losses = tuple(stats.loss_first - 0.01 * step for step in range(5))
+        return replace(stats, losses=losses, clipped_fraction=0.25, notes=("a <warmup> of half the steps",))
+
+
+class Page(HTMLParser):
+    """What a browser would make of a report; fails on tags that do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.tags: list[str] = []
+        self.given: list[dict[str, str | None]] = []
+        """The attributes of each tag."""
+        self.open: list[str] = []
+        self.tables: dict[str, list[dict[str, str]]] = {}
+        """Rows as cells by heading, by the table's caption, or where it has none the heading above it."""
+        self.facts: dict[str, str] = {}
+        self._words: list[str] = []
+        self._title, self._name, self._head, self._row = "", "", [""][:0], [""][:0]
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: Sequence[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.given.append(dict(attributes))
+        if tag in {"caption", "h3", "th", "td", "dt", "dd"}:
+            self._words = []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: Sequence[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self._words.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+        said = " ".join("".join(self._words).split())
+        if tag in ("caption", "h3"):
+            self._title = said
+        elif tag == "th" and "thead" in self.open:
+            self._head.append(said)
+        elif tag in ("th", "td"):
+            self._row.append(said)
+        elif tag == "tr" and "tbody" in self.open:
+            row = dict(zip(self._head, self._row, strict=True))
+            self.tables.setdefault(self._title, []).append(row)
+            self._row = []
+        elif tag == "table":
+            self._head = []
+        elif tag == "dt":
+            self._name = said
+        elif tag == "dd":
+            self.facts[self._name] = said
+
+    def of(self, attribute: str) -> list[str]:
+        """Every value of an attribute, in the order of the page."""
+        return [value for given in self.given if (value := given.get(attribute)) is not None]
+
+
+@pytest.fixture(scope="session")
+def read_page() -> Callable[[str], Page]:
+    """Read a report back."""
+    return Page
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Ledger]:
+    """Make a run of fakes and return what it left."""
+
+    def make(place: Path, generator: Generator | None = None, **options: Any) -> Ledger:
+        sizes = {"prompts": 6, "heldout": 6, "cycles": 3, "samples_per_prompt": 6, **options}
+        policy = FakePolicy(base_lr=sizes.pop("lr", 0.15))
+        run, hooks = fake_run(place, generator=generator, lr_policy=policy, **sizes)
+        run_cycles(run, hooks)
+        return run.ledger
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ledger(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Ledger]) -> Ledger:
+    """A run with everything in it that a report can show."""
+    place = tmp_path_factory.mktemp("report") / "a <b>run"
+    run = make_run(
+        place, Varied(), verifier=Strict(), trainer=Stepping(), prompts=10, heldout=20, max_error_rate=0.9
+    )
+    for report in run.reports():
+        if report.train:  # the fakes cannot tell how far they moved
+            run.write_report(replace(report, train=replace(report.train, kl=report.cycle / 80)))
+    return run
+
+
+@pytest.fixture(scope="session")
+def page(ledger: Ledger) -> str:
+    """Its report."""
+    return write_report(ledger).read_text(encoding="utf-8")
