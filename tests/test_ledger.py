@@ -592,7 +592,7 @@ def test_where_two_runs_part_is_said_with_what_differs(tmp_path: Path) -> None:
     other.append(1, "train", [sample(PROMPTS[0], 1)])
     (part,) = [part for part in compare(one, other) if part.name == "completions"]
     assert (part.rows, part.differing) == (2, 2)
-    assert part.first == "cycle 1 train, prompt 'a', completion 0: x there, y here"
+    assert part.first == "cycle 1 train, prompt 'a', completion 0: A x, B y"
 
 
 # One at a time
