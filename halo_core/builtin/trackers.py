@@ -4,7 +4,8 @@
     halo run ... --plugin wandb --plugin-opt wandb.project=halo
     halo run ... --plugin jsonl
 
-They only observe. A run that is gone on with tells them the cycles from there on.
+They only observe. A run that is gone on with tells them its last cycle once more, since it may have been killed
+after the cycle was closed and before they were told, and then the cycles from there on.
 """
 
 from __future__ import annotations
@@ -50,18 +51,25 @@ class TensorBoard:
     """Write each cycle's figures for TensorBoard, into `tensorboard/` of the run."""
 
     @hookimpl
-    def on_run_start(self) -> None:
+    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
         """See that the package is there before anything is sampled."""
         _needed("tensorboard", "tensorboard")
+        if history:
+            _to_tensorboard(run, history[-1], again=True)
 
     @hookimpl
     def on_cycle_end(self, run: Run, report: CycleReport) -> None:
         """Write the cycle's figures, the cycle being the step."""
-        from torch.utils.tensorboard import SummaryWriter
+        _to_tensorboard(run, report)
 
-        with SummaryWriter(str(run.directory / "tensorboard")) as writer:
-            for name, value in metrics(report).items():
-                writer.add_scalar(name, value, report.cycle)
+
+def _to_tensorboard(run: Run, report: CycleReport, *, again: bool = False) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    purge = report.cycle if again else None  # what it has from that step on is void
+    with SummaryWriter(str(run.directory / "tensorboard"), purge_step=purge) as writer:
+        for name, value in metrics(report).items():
+            writer.add_scalar(name, value, report.cycle)
 
 
 @driver
@@ -76,7 +84,7 @@ class WandB:
     """`offline` writes to `wandb/` of the run and sends nothing."""
 
     @hookimpl
-    def on_run_start(self, run: Run) -> None:
+    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
         """Begin, or go on with, the run of that name there."""
         wandb = _needed("wandb", "wandb")
         place = str(run.directory.resolve())
@@ -89,7 +97,10 @@ class WandB:
             name=run.directory.name,
             config=run.config.model_dump(mode="json"),
             resume="allow",
+            settings={"console": "off", "silent": self.mode == "offline"},  # the table is halo's
         )
+        if history:
+            self.on_cycle_end(history[-1])
 
     @hookimpl
     def on_cycle_end(self, report: CycleReport) -> None:
@@ -107,6 +118,12 @@ class WandB:
 @driver
 class JSONLines:
     """Keep `metrics.jsonl` in the run: one line for each cycle, all its figures under flat names."""
+
+    @hookimpl
+    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
+        """Write what there is of a run that is gone on with."""
+        if history:
+            self.on_cycle_end(run, history)
 
     @hookimpl
     def on_cycle_end(self, run: Run, history: Sequence[CycleReport]) -> None:

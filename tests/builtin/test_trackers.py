@@ -68,6 +68,26 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     )
 
 
+def test_a_cycle_that_was_closed_untold_is_told_when_the_run_is_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    logged: list[int] = []
+    fake = SimpleNamespace(run=None, init=lambda **given: None, log=lambda figures, step: logged.append(step))
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    history = run_cycles(*fake_run(tmp_path))  # as if killed each time before its plugins were told
+    for _ in range(2):
+        run_cycles(*fake_run(tmp_path, plugins=[JSONLines(), TensorBoard(), WandB()]))
+    last = history[-1].cycle
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["cycle"] for line in lines] == list(range(last + 1))
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("heldout/passed")] == [last], "once, though told twice"
+    assert logged == [last, last]
+
+
 def test_wandb_is_told_of_each_cycle_and_of_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[str, Any]] = []
     fake = SimpleNamespace(
