@@ -25,6 +25,7 @@ addEventListener("load", () => {
   const shown = () => seen().length;
   const found = {all: shown(), said: document.getElementById("shown").textContent};
   const open = document.getElementById("open");
+  found.controls = open.getBoundingClientRect().height;
   open.click(); found.opened = seen().filter(each => each.open).length;
   found.wideOpen = document.documentElement.scrollWidth > innerWidth;
   open.click(); found.closed = seen().filter(each => each.open).length;
@@ -83,6 +84,7 @@ def test_on_a_screen(page: str, read_page: Callable[[str], Any], tmp_path: Path,
     assert answer, shown.stderr
     found = json.loads(answer[1])
     assert found["all"] == found["opened"] == len(kinds)
+    assert found["controls"] > 30, "they are there where scripts are, and large enough for a finger"
     assert found["said"] == f"{len(kinds)} samples"
     assert found["closed"] == found["left"] == found["folded"] == 0
     assert sorted(found["printed"]) == sorted(set(kinds)), "one of each kind"
