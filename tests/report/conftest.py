@@ -30,7 +30,9 @@ class Varied(FakeGenerator):
             yield [self._varied(c, place, round.split == "train") for place, c in enumerate(batch)]
 
     def _varied(self, c: Completion, place: int, known: bool) -> Completion:
-        word = {0: "crash", 1: "invalid", 5: "error", 9: "late"}.get(place, c.text.split()[0])
+        word = {0: "crash", 1: "invalid", 5: "error", 6: "error", 9: "late"}.get(place, c.text.split()[0])
+        if c.prompt_id.endswith("1"):  # what becomes worse where the others improve
+            word = {"right": "wrong", "wrong": "right"}.get(word, word)
         text = f"{word} {sum(c.token_ids) % 5} {NASTY}"
         finish: FinishReason = "length" if place == 1 else "stop"
         logprob = -1.5 * place if known else None  # those of held-out samples would be checked
@@ -48,11 +50,20 @@ class Strict(FakeVerifier):
 
 
 @driver
+class Uneven(FakePolicy):
+    """Another rate in each cycle."""
+
+    def lr(self, *, cycle: int, cycles: int, history: Any) -> float:
+        return (0.2, 0.05, 0.3)[cycle - 1]
+
+
+@driver
 class Stepping(FakeTrainer):
-    """Tells of each of its steps."""
+    """Tells of each of its steps, and makes the model worse where the rate is low."""
 
     def train(self, actor: Any, samples: Any, *, lr: float, seed: int) -> Any:
         stats = super().train(actor, samples, lr=lr, seed=seed)
+        actor.skill -= 0.3 * (lr < 0.1)
         losses = tuple(stats.loss_first - 0.01 * step for step in range(5))
         return replace(stats, losses=losses, clipped_fraction=0.25, notes=("a <warmup> of half the steps",))
 
@@ -128,8 +139,7 @@ def make_run() -> Callable[..., Ledger]:
 
     def make(place: Path, generator: Generator | None = None, **options: Any) -> Ledger:
         sizes = {"prompts": 6, "heldout": 6, "cycles": 3, "samples_per_prompt": 6, **options}
-        policy = FakePolicy(base_lr=sizes.pop("lr", 0.15))
-        run, hooks = fake_run(place, generator=generator, lr_policy=policy, **sizes)
+        run, hooks = fake_run(place, generator=generator, **{"lr_policy": FakePolicy(base_lr=0.15), **sizes})
         run_cycles(run, hooks)
         return run.ledger
 
@@ -141,7 +151,14 @@ def ledger(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Led
     """A run with everything in it that a report can show."""
     place = tmp_path_factory.mktemp("report") / "a <b>run"
     run = make_run(
-        place, Varied(), verifier=Strict(), trainer=Stepping(), prompts=10, heldout=20, max_error_rate=0.9
+        place,
+        Varied(),
+        verifier=Strict(),
+        trainer=Stepping(),
+        lr_policy=Uneven(),
+        prompts=10,
+        heldout=20,
+        max_error_rate=0.9,
     )
     for report in run.reports():
         if report.train:  # the fakes cannot tell how far they moved

@@ -120,7 +120,7 @@ def test_training(ask: Callable[..., list[Any]], shown: dict[str, list[dict[str,
     chosen = ask("SELECT count(*) FROM selections JOIN completions ON completions.id = completion "
                  "JOIN rounds ON rounds.id = round GROUP BY cycle ORDER BY cycle")  # fmt: skip
     assert column(rows, "selected") == [str(number) for number in chosen]
-    assert column(rows, "learning rate") == [f"{each['lr_peak']:.2e}" for each in stats] == ["1.50e-01"] * 3
+    assert column(rows, "learning rate") == ["2.00e-01", "5.00e-02", "3.00e-01"]
     assert column(rows, "loss") == [f"{each['loss_first']:.3f} → {each['loss_last']:.3f}" for each in stats]
     assert column(rows, "gradient norm") == [f"{each['grad_norm_median']:.3g}" for each in stats]
     assert column(rows, "clipped") == percents(each["clipped_fraction"] for each in stats)
@@ -191,7 +191,8 @@ def test_prompts_that_flipped(ask: Callable[..., list[Any]], shown: dict[str, li
     }
     order = list(of)
     assert listed["Improved"] == sorted(ups, key=lambda n: (-change[n], order.index(n)))[:12]
-    assert listed.get("Became worse", []) == sorted(downs, key=lambda n: (change[n], order.index(n)))[:12]
+    assert downs, "some did, or there is nothing to see"
+    assert listed["Became worse"] == sorted(downs, key=lambda n: (change[n], order.index(n)))[:12]
     assert listed["Worst"] == sorted(of, key=lambda n: (after[n], order.index(n)))[:12]
     assert listed["Best"] == sorted(of, key=lambda n: (-after[n], order.index(n)))[:12]
     for row in (row for title in listed for row in shown[title]):
@@ -336,7 +337,7 @@ def test_a_chart_is_said_in_words_too(plotted: dict[str, Plot]) -> None:
     text = plotted["Held-out rates"].text
     first, *_, last = plotted["Held-out rates"].series[0].points
     assert f"pass: {100 * first[1]:.1f}% in cycle 0, {100 * last[1]:.1f}% in cycle 3" in text
-    assert plotted["Learning rate"].text.endswith("learning rate: 0.15 in cycle 1, 0.15 in cycle 3.")
+    assert plotted["Learning rate"].text.endswith("learning rate: 0.2 in cycle 1, 0.3 in cycle 3.")
 
 
 def test_colours_and_marks_tell_lines_apart(plotted: dict[str, Plot]) -> None:

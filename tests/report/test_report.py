@@ -18,7 +18,7 @@ from halo_core.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.report import write_report
 from halo_core.report.page import _clean, _cut
-from halo_core.testing import fake_run
+from halo_core.testing import FakePolicy, fake_run
 from halo_core.types import CycleReport
 
 WRITE = ReportFile._write
@@ -309,7 +309,7 @@ def test_halo_run_and_halo_report_write_it(
 def test_the_diagnosis_is_in_it_by_the_doctors_own_thresholds(
     make_run: Callable[..., Ledger], tmp_path: Path
 ) -> None:
-    ledger = make_run(tmp_path / "run", lr=0.001)
+    ledger = make_run(tmp_path / "run", lr_policy=FakePolicy(base_lr=0.001))
     assert "too-few-steps" in write_report(ledger).read_text()
     ledger.write_plugins([{"kind": "plugin", "name": "doctor", "distribution": "halo-core", "version": "1",
                            "options": {"min_steps": 1, "gone": 3}}])  # fmt: skip
