@@ -87,7 +87,8 @@ def reselect(
     """Say what a run would have trained on with another selector or reward: counts, and overlap with what it did.
 
     No model and no verifier is needed. Later cycles are those that the run sampled, from the weights that its
-    own choice led to. Hook plugins are not asked.
+    own choice led to. Hook plugins are not asked. Completions that are the same tokens count once; overlap is
+    what both chose over what either did. Among equal rewards chance decides.
     """
     from halo_core.assemble import Plan
     from halo_core.config import assign, normalise

@@ -14,11 +14,11 @@ from halo_core.errors import PluginError
 from halo_core.judges import Judges
 from halo_core.ledger import files
 from halo_core.ledger.ledger import Ledger
-from halo_core.ledger.rows import VERDICT, read_verdict, unpack_text
+from halo_core.ledger.rows import VERDICT, read_verdict, unpack_text, unpack_tokens
 from halo_core.ledger.verdicts import Verdicts, register
 from halo_core.progress import Progress
 from halo_core.seeds import derive_seed
-from halo_core.types import Completion, Prompt, Sample, Status, Verdict
+from halo_core.types import Completion, Prompt, Status, Verdict
 
 _BATCH = 512
 """Completions judged before their verdicts are written: a kill loses at most so many."""
@@ -204,9 +204,12 @@ def rechoose(
         judged = [s for s in samples if s.verdict.status in (Status.PASS, Status.FAIL)]
         paid = [replace(sample, reward=float(reward.reward(sample))) for sample in judged]
         chosen = selector.select(paid, seed=derive_seed(seed, cycle, "select"))
-        now = {_place(sample) for sample in chosen}
-        with ledger.reading() as db:
-            was = set(db.execute(_CHOSEN, (cycle,)))
+        now = {_content(s.prompt.id, s.completion.token_ids, s.completion.text) for s in chosen}
+        with ledger.reading() as db, files.reading(ledger.path):
+            was = {
+                _content(name, unpack_tokens(tokens), unpack_text(text))
+                for name, tokens, text in db.execute(_CHOSEN, (cycle,))
+            }
         yield Rechosen(
             cycle,
             len(judged),
@@ -219,8 +222,9 @@ def rechoose(
         )
 
 
-def _place(sample: Sample) -> tuple[str, int]:
-    return sample.prompt.id, sample.completion.index
+def _content(prompt: str, tokens: tuple[int, ...], text: str) -> tuple[str, tuple[int, ...] | str]:
+    """Return what makes a completion one: which of several equal ones stands for them is a matter of chance."""
+    return prompt, tokens or text
 
 
 _CHOSEN_CYCLES = """
@@ -228,7 +232,7 @@ SELECT DISTINCT cycle FROM rounds JOIN completions ON round = rounds.id
 JOIN rewards ON rewards.completion = completions.id WHERE split = 'train' ORDER BY cycle
 """
 _CHOSEN = """
-SELECT prompts.name, number FROM rounds JOIN completions ON round = rounds.id
+SELECT prompts.name, tokens, text FROM rounds JOIN completions ON round = rounds.id
 JOIN prompts ON prompts.id = prompt JOIN selections ON selections.completion = completions.id
 WHERE cycle = ? AND rounds.split = 'train'
 """

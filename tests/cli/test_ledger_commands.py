@@ -540,6 +540,17 @@ def test_another_choice_is_compared(run: Halo, halo: Halo) -> None:
     assert float(binary[2]) == pytest.approx(len(right) / 32, abs=1e-3)
 
 
+def test_equal_completions_are_one_whichever_of_them_is_chosen(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:  # of each prompt all are equal now
+        db.execute("UPDATE completions SET text = 'right', tokens = x'0107'")
+        db.execute("DELETE FROM selections")
+        last = "SELECT max(completions.id), 1 FROM completions JOIN rounds ON round = rounds.id"
+        db.execute(f"INSERT INTO selections {last} WHERE split = 'train' GROUP BY cycle, prompt")
+    for line in halo("reselect", "run", "-S", "threshold=0.1").out.splitlines()[1:]:
+        assert line.split()[3:7] == ["8", "8", "8", "100%"]
+
+
 def test_a_selector_that_is_none(run: Halo, halo: Halo) -> None:
     run()
     assert "did you mean 'threshold'?" in halo("reselect", "run", "-S", "treshold=1").remedy()
