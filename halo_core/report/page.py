@@ -30,6 +30,8 @@ _PROMPTS = 12
 """Prompts listed as changed, worst and best."""
 _LONGEST = 4000
 """Characters shown of a text."""
+_LINES = 100
+"""Lines shown of a text: no more than two printed pages."""
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[ -/]*[0-~])")
 """What a terminal takes for a command: colours, titles, cursor movements."""
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -199,12 +201,21 @@ def _clean(value: Any) -> Any:
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:
-    """Shorten a text in its middle: answers tend to be at the end."""
-    if len(text) <= longest:
-        return text
-    tail = longest // 4
-    head = longest - tail
-    return f"{text[:head]}\n[... {len(text) - longest:,} characters left out ...]\n{text[-tail:]}"
+    """Shorten a text in its middle, to so many characters and `_LINES`: answers tend to be at the end."""
+    lines = text.splitlines(keepends=True)
+    if len(lines) > _LINES:
+        tail = _LINES // 4
+        head = _LINES - tail
+        first, last = "".join(lines[:head]), "".join(lines[-tail:])
+        return f"{_cut(first, longest // 2)}{_gap(len(lines) - _LINES, 'lines')}{_cut(last, longest // 2)}"
+    if len(text) > longest:
+        tail = longest // 4
+        return f"{text[: longest - tail]}\n{_gap(len(text) - longest, 'characters')}{text[-tail:]}"
+    return text
+
+
+def _gap(number: int, what: str) -> str:
+    return f"[... {number:,} {what} left out ...]\n"
 
 
 def _when(seconds: float) -> str:

@@ -350,4 +350,6 @@ def test_many_steps_stay_a_small_drawing() -> None:
     stats = TrainStats(20_000, 1, 1, 2.0, 1.0, 1e-5, 1e-5, 0.1, 0.0, 1.0, losses=losses)
     loss = [plot for plot in plots([CycleReport(1, train=stats)]) if plot.title == "Training loss"]
     assert len(loss[0].series[0].points) == 20_000, "none is left out"
-    assert len(draw(loss)[0]) < 200_000
+    [svg] = draw(loss)
+    assert len(svg) < 200_000
+    assert not re.search(r' d="[^"]*\.\d{3}', svg), "hundredths of a pixel are enough"

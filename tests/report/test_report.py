@@ -80,6 +80,14 @@ def test_a_long_text_keeps_its_end() -> None:
     assert _cut(text[:400], 400) == text[:400]
 
 
+def test_a_text_of_many_lines_keeps_its_end() -> None:
+    lines = [f"line {number}\n" for number in range(500)]
+    assert _cut("".join(lines[:100])) == "".join(lines[:100])
+    gap = "[... 400 lines left out ...]\n"
+    assert _cut("".join(lines)) == "".join([*lines[:75], gap, *lines[475:]])
+    assert len(_cut("\n".join(["x" * 1000] * 500))) < 4200, "nor is it too long"
+
+
 # Colours
 
 
