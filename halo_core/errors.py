@@ -8,6 +8,8 @@ a traceback is shown only with `--debug`.
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -67,6 +69,17 @@ class Interrupted(HaloError):
     """The user asked the run to stop and it has, at a safe point."""
 
     exit_code = 130
+
+
+def refusal(error: BaseException) -> str:
+    """Return why the system refused, for an `OSError` or what a library in Rust makes of one; else "".
+
+    Such libraries (safetensors, tokenizers) raise errors of their own that end in "(os error 28)".
+    """
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return os.strerror(int(number[1])) if number else ""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

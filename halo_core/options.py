@@ -98,7 +98,12 @@ def parse_assignments(texts: Iterable[str], *, flag: str) -> dict[str, Any]:
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
-            raise ConfigError(f"{flag} {text!r} is not of the form key=value")
+            raise ConfigError(
+                f"{flag} {text!r} is not of the form key=value",
+                hint="it sets an option; the name itself is given in full: --verifier NAME"
+                if flag[1].isupper()
+                else "",
+            )
         key = key.strip()
         if key not in found:
             found[key] = value

@@ -6,6 +6,8 @@ or torch.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import warnings
 from typing import Annotated
@@ -29,7 +31,9 @@ from halo_core.cli.runs import runs
 from halo_core.cli.samples import samples
 from halo_core.cli.sft import sft
 from halo_core.cli.verify import verify
-from halo_core.errors import HaloError
+from halo_core.errors import HaloError, refusal
+
+_OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
     name="halo",
@@ -93,13 +97,15 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        notes = _notes(error)
-        hint = (
-            "--debug shows the traceback"
-            if notes
-            else "this is a fault of halo: please report it, with the output of the same command and --debug"
-        )
-        sys.exit(_complain(f"{type(error).__name__}: {error}", hint, notes, 1))
+        sys.exit(_complain(f"{type(error).__name__}: {error}", _hint(error), _notes(error), 1))
+
+
+def _hint(error: Exception) -> str:
+    if refusal(error) in map(os.strerror, _OF_A_DISK):
+        return "see to the disk, its space and its permissions; --debug shows the traceback"
+    if _notes(error):
+        return "--debug shows the traceback"
+    return "this is a fault of halo: please report it, with the output of the same command and --debug"
 
 
 def _notes(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from halo_core.errors import RunError
+from halo_core.errors import RunError, refusal
 
 _NO_ROOM = "make room or choose another place with --output; what was written is kept"
 _DAMAGED = "restore it from a copy, or begin the run anew with another --output"
@@ -58,11 +58,13 @@ def digest_of(directory: Path) -> str:
 
 @contextmanager
 def disk(path: Path) -> Iterator[None]:
-    """Turn an `OSError` into a `RunError` that says what to do."""
+    """Turn what the system refuses into a `RunError` that says what to do."""
     try:
         yield
-    except OSError as error:
-        raise refused(path, error.strerror or str(error)) from error
+    except Exception as error:
+        if reason := refusal(error):
+            raise refused(path, reason) from error
+        raise
 
 
 @contextmanager

@@ -299,6 +299,26 @@ def test_a_fault_of_halos_own_asks_to_be_reported(run: Halo, monkeypatch: pytest
     ]
 
 
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (OSError(28, "No space left on device", "x/events"), "see to the disk"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), "see to the disk"),
+        (ConnectionRefusedError(111, "Connection refused"), "this is a fault of halo"),
+    ],
+)
+def test_a_disk_that_refuses_is_no_fault_of_halo(
+    run: Halo, monkeypatch: pytest.MonkeyPatch, error: Exception, hint: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("halo_core.loop.run_cycles", fail)
+    answer = run()
+    assert (answer.code, len(answer.err.splitlines())) == (1, 2)
+    assert hint in answer.err
+
+
 # Flags, file and --set
 
 

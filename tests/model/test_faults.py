@@ -1,0 +1,95 @@
+"""A full disk, a broken one, a torn write and a kill while weights are saved: by the libraries that write them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+HELPER = r"""
+import ctypes, errno, os, sys, traceback
+from pathlib import Path
+import torch
+from halo_core.actor import Actor, ModelConfig
+from halo_core.errors import RunError
+from halo_core.ledger import Ledger
+from halo_core.ledger.files import digest_of
+from halo_core.types import TrainStats
+
+disk = ctypes.CDLL(os.environ["LD_PRELOAD"])
+root, stride = Path(os.environ["HALO_FAULT_UNDER"]), int(sys.argv[2])
+STATS = TrainStats(1, 1, 1, 1.0, 0.5, 0.1, 0.1, 0.1, 0.0, 0.1)
+torch.set_num_threads(1)
+actor = Actor(ModelConfig(name=sys.argv[1], device="cpu"))
+actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
+actor.optimizer_state = {name: weight.detach().clone() for name, weight in actor.trainable().items()}
+
+def save(place):
+    ledger = Ledger(place)
+    if not ledger.exists:
+        ledger.begin({}, [], [], [])
+    ledger.reports()
+    disk.halo_fault(step, ord(how), code)
+    ledger.write_trained(1, STATS, actor.save)
+
+def child(place):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            save(place)
+        except RunError as error:
+            said = str(error)
+            os._exit(3 if os.strerror(code) in said and str(place) in said else print(said) or 4)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(disk.halo_steps() if counting else 0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def is_whole(place):
+    ledger = Ledger(place)
+    return ledger.trained(1) == STATS and digest_of(ledger.check_adapter(1)) == whole
+
+step, how, code, counting = 0, "k", 0, True
+steps = child(root / "whole")
+counting = False
+whole = digest_of(Ledger(root / "whole").check_adapter(1))
+wrong = []
+for how, code in (("k", 0), ("t", 0), ("f", errno.ENOSPC), ("e", errno.EIO)):
+    for step in range(1, steps + 1, stride):
+        place = root / f"{how}{step}"
+        ended = child(place)
+        step = 0
+        if ended not in (0, -9, 3) or (ended == 0 and not is_whole(place)):
+            wrong.append((place.name, ended))
+        if child(place) != 0 or not is_whole(place):
+            wrong.append((place.name, "afterwards"))
+print(steps, wrong)
+"""
+
+
+def test_weights_are_whole_or_not_there(
+    checkpoint: Callable[..., Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if shutil.which("gcc") is None:
+        pytest.skip("a C compiler is needed to make the disk fail")
+    library, under = tmp_path / "faults.so", tmp_path / "runs"
+    source = Path(__file__).parents[1] / "faults.c"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    under.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", HELPER, checkpoint(), os.environ.get("HALO_KILL_STRIDE", "5")],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        env=os.environ | {"LD_PRELOAD": str(library), "HALO_FAULT_UNDER": str(under)},
+    )
+    assert done.returncode == 0, done.stderr
+    steps, _, wrong = done.stdout.splitlines()[-1].partition(" ")
+    assert int(steps) > 20
+    assert wrong == "[]", done.stdout
