@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from halo_core.cli.output import name_of
+
 if TYPE_CHECKING:
     from halo_core.ledger import Ledger
     from halo_core.ledger.summary import Summary
@@ -117,7 +119,15 @@ def _row(run: Summary) -> tuple[str, ...]:
     points = (f"{100 * change.difference:+.1f}", _interval(change.interval, "+")) if change else ("", "")
     best = best_cycle(run.reports)
     return (
-        *(str(run.directory), run.lr_policy, str(run.seed), f"{run.done}/{run.cycles}", before, after, where),
+        *(
+            name_of(run.directory),
+            run.lr_policy,
+            str(run.seed),
+            f"{run.done}/{run.cycles}",
+            before,
+            after,
+            where,
+        ),
         *(
             *points,
             "" if best is None else str(best),

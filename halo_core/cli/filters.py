@@ -91,7 +91,8 @@ def nothing_found(ledger: Ledger, filter: Filter) -> DataError:
     with ledger.reading() as db:
         (last,) = db.execute("SELECT max(cycle) FROM rounds WHERE batches > 0").fetchone()
     if last is None:
-        return DataError(f"{run} has no samples yet", hint="halo resume goes on with it")
+        hint = "it is being worked at" if ledger.in_use else f"halo resume {run} goes on with it"
+        return DataError(f"{run} has no samples yet", hint=hint)
     if filter.cycle is not None and filter.cycle > last:
         return DataError(f"{run} has no samples of cycle {filter.cycle}", hint=f"its last is {last}")
     if filter.cycle == 0 and "train" in (filter.split, filter.chosen and "train"):

@@ -1,4 +1,4 @@
-"""Files that commands write for people: whole or not there, and never over what a run is made of."""
+"""What commands write: texts that cannot play with the terminal, files that are whole or not there."""
 
 from __future__ import annotations
 
@@ -6,8 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+_HARMLESS = "\n\u200c\u200d"
+"""What Python calls unprintable and texts need: line ends, and what parts or joins letters and emoji."""
 _OF_A_RUN = (".lock", "run.yaml", "plugins.json", "machine.json", "cycles")
 _DATABASE = "ledger.db"
+
+
+def printable(text: str) -> str:
+    """Return `text` with U+FFFD for what would move the terminal's cursor or change its colours."""
+    return "".join(letter if letter.isprintable() or letter in _HARMLESS else "\ufffd" for letter in text)
+
+
+def name_of(path: Path) -> str:
+    """Return a path for a line of a table."""
+    return printable(str(path)).replace("\n", "\ufffd")
 
 
 def check_output(output: Path) -> None:

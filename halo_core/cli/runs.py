@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from halo_core.cli.output import name_of
+
 if TYPE_CHECKING:
     from halo_core.ledger.summary import Summary
 
@@ -33,7 +35,7 @@ def runs(
     typer.echo(table([head, *map(_row, found)], left=7))
     for summary in found:
         if summary.trouble:
-            typer.echo(f"halo: {summary.directory}: {summary.trouble}", err=True)
+            typer.echo(f"halo: {name_of(summary.directory)}: {summary.trouble}", err=True)
 
 
 def _row(summary: Summary) -> tuple[str, ...]:
@@ -45,7 +47,7 @@ def _row(summary: Summary) -> tuple[str, ...]:
         "" if change is None else f"{100 * change.difference:+.1f}{'' if change.significant else ' n.s.'}"
     )
     return (
-        str(summary.directory),
+        name_of(summary.directory),
         began,
         summary.status,
         f"{summary.done}/{summary.cycles}" if summary.cycles else "",

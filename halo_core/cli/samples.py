@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halo_core.cli.filters import Directory, takes_filter
+from halo_core.cli.output import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -53,7 +54,7 @@ def _title(found: Found) -> str:
     sample, verdict = found.sample, found.sample.verdict
     parts = [
         f"cycle {found.cycle} {found.split}",
-        f"{_printable(sample.prompt.id)} #{sample.completion.index}",
+        f"{printable(sample.prompt.id)} #{sample.completion.index}",
     ]
     parts += [f"{verdict.status}, {verdict.stage}"]
     parts += [f"score {verdict.score:.3g}"] if 0 < verdict.score < 1 else []
@@ -89,15 +90,7 @@ def _cut(text: str, console: Console, width: int, lines: int) -> RenderableType:
     """Fold `text` to `width` columns, shorten it, and take out what would move the terminal's cursor."""
     from rich.text import Text
 
-    rows = Text(_printable(text), overflow="fold").wrap(console, max(1, width))
+    plain = printable("\n".join(text.expandtabs(4).splitlines()))
+    rows = Text(plain, overflow="fold").wrap(console, max(1, width))
     more = [Text(f"... {len(rows) - lines} lines more", style="dim")] if len(rows) > lines else []
     return Text("\n").join([*rows[:lines], *more])
-
-
-def _printable(text: str) -> str:
-    kept = "\n".join(text.expandtabs(4).splitlines())
-    return "".join(letter if letter.isprintable() or letter in _HARMLESS else "\ufffd" for letter in kept)
-
-
-_HARMLESS = "\n\u200c\u200d"
-"""What Python calls unprintable and texts need: line ends, and what parts or joins letters and emoji."""

@@ -36,7 +36,12 @@ class Part:
 
 def compare(one: Ledger, other: Ledger) -> list[Part]:
     """Compare two runs, from what they are made of to what came of it. Raises a `RunError` for a damaged one."""
-    return [_part(name, rows(one), rows(other)) for name, rows in _PARTS.items()]
+    return [_part(name, _read(rows, one), _read(rows, other)) for name, rows in _PARTS.items()]
+
+
+def _read(rows: Callable[[Ledger], _Rows], ledger: Ledger) -> _Rows:
+    with files.reading(ledger.path):
+        yield from rows(ledger)
 
 
 def _part(name: str, there: _Rows, here: _Rows) -> Part:

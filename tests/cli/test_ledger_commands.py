@@ -77,6 +77,21 @@ def test_diff_looks_at_the_adapters_that_are_there(
     assert answer.out.splitlines()[-1] == "not identical: they part in adapters"
 
 
+def test_diff_of_a_damaged_run(run: Halo, halo: Halo) -> None:
+    run()
+    shutil.copytree("run", "copy")
+    for damage in ("UPDATE cycles SET report = '{'", "UPDATE contexts SET tokens = x'09'"):
+        with Ledger(Path("copy")).writing() as db:
+            db.execute(damage)
+        answer = halo("diff", "run", "copy")
+        assert "copy/ledger.db is damaged" in answer.complaint()
+        assert answer.code == 2
+        shutil.rmtree("copy")
+        shutil.copytree("run", "copy")
+    Path("copy/plugins.json").write_text('{"a": 1}')
+    assert "copy/plugins.json is damaged" in halo("diff", "run", "copy").complaint()
+
+
 def test_diff_shows_where_long_texts_part(run: Halo, halo: Halo) -> None:
     run()
     for name, last in (("a", "x"), ("b", "y")):
