@@ -174,11 +174,10 @@ def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Shown]:
     wanted = {round(place * (len(sampled) - 1) / (_CYCLES - 1)) for place in range(_CYCLES)}
     shown: list[Shown] = []
     for report in (sampled[place] for place in sorted(wanted) if sampled):
-        assert report.rates is not None
-        kinds = [stage for stage, number in report.rates.stages.items() if number]
-        kinds += [Status.ERROR] * (report.rates.errors > 0) + [Status.INCONCLUSIVE] * (
-            report.rates.inconclusive > 0
-        )
+        rates = report.rates
+        assert rates is not None
+        counts = {**rates.stages, "error": rates.errors, "inconclusive": rates.inconclusive}
+        kinds = [kind for kind, number in counts.items() if number]
         for kind in kinds:
             found = islice(_of_kind(ledger, report.cycle, kind), _EACH)
             shown += [Shown(each, kind, report is sampled[-1] and not n) for n, each in enumerate(found)]
@@ -187,7 +186,7 @@ def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Shown]:
 
 def _of_kind(ledger: Ledger, cycle: int, kind: str) -> Iterator[Found]:
     if kind in (Status.ERROR, Status.INCONCLUSIVE):
-        return find(ledger, Filter(cycle, "train", status=str(kind)))
+        return find(ledger, Filter(cycle, "train", status=kind))
     found = find(ledger, Filter(cycle, "train", stage=kind))
     return (each for each in found if each.sample.verdict.status in (Status.PASS, Status.FAIL))
 

@@ -31,7 +31,7 @@ class Varied(FakeGenerator):
 
     def _varied(self, c: Completion, place: int, known: bool) -> Completion:
         word = {0: "crash", 1: "invalid", 5: "error", 6: "error", 9: "late"}.get(place, c.text.split()[0])
-        if c.prompt_id.endswith("1"):  # what becomes worse where the others improve
+        if c.prompt_id.endswith(("1", "7")):  # what becomes worse where the others improve
             word = {"right": "wrong", "wrong": "right"}.get(word, word)
         text = f"{word} {sum(c.token_ids) % 5} {NASTY}"
         finish: FinishReason = "length" if place == 1 else "stop"
