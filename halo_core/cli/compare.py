@@ -45,10 +45,11 @@ def compare(
         for mark, ledger, run in list(zip(marks, ledgers, found, strict=True))[1:]
     ]
     typer.echo("\n".join(["", *against] if against else []), nl=bool(against))
-    typer.echo("\nheld-out pass rate by cycle\n")
-    typer.echo(table(_by_cycle(marks, found), left=1))
-    if plot and any(rate is not None for run in found for rate in _rates(run)):
-        typer.echo("\n" + chart(marks, [_rates(run) for run in found]))
+    if any(rate is not None for run in found for rate in _rates(run)):
+        typer.echo("\nheld-out pass rate by cycle\n")
+        typer.echo(table(_by_cycle(marks, found), left=1))
+        if plot:
+            typer.echo("\n" + chart(marks, [_rates(run) for run in found]))
     if output and write:
         _write(output, write, found)
         typer.echo(f"wrote {output}")
@@ -85,7 +86,9 @@ def chart(marks: Sequence[str], series: Sequence[Sequence[float | None]]) -> str
     """Draw shares against cycles as text; a star is where several meet."""
     known = [value for values in series for value in values if value is not None]
     low, high = min(known), max(known)
-    span = high - low or 1.0
+    if low == high:
+        low, high = max(0.0, low - 0.05), min(1.0, high + 0.05)
+    span = high - low
     cells: dict[tuple[int, int], str] = {}
     for mark, values in zip(marks, series, strict=True):
         for cycle, value in enumerate(values):
@@ -113,7 +116,9 @@ def _row(run: Summary) -> tuple[str, ...]:
     measured = [report.heldout for report in run.reports if report.heldout]
     before, after, where = ("", "", "")
     if measured:
-        before, after = f"{measured[0].passed:.1%}", f"{measured[-1].passed:.1%}"
+        before = f"{measured[0].passed:.1%}"
+    if len(measured) > 1:
+        after = f"{measured[-1].passed:.1%}"
         where = _interval(measured[-1].passed_interval, "")
     change = run.change
     points = (f"{100 * change.difference:+.1f}", _interval(change.interval, "+")) if change else ("", "")
@@ -177,6 +182,12 @@ def _write(output: Path, write: _Writer, found: Sequence[Summary]) -> None:
         write(path, found)
 
 
+_COLUMNS = (
+    *("run", "lr_policy", "seed", "cycle", "lr", "heldout_passed", "heldout_low", "heldout_high"),
+    *("train_passed", "selected", "tokens", "seconds"),
+)
+
+
 def _plain(found: Sequence[Summary]) -> list[dict[str, Any]]:
     """Return a row for each run and cycle."""
     return [
@@ -204,7 +215,7 @@ def _csv(output: Path, found: Sequence[Summary]) -> None:
 
     rows = _plain(found)
     with output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -41,7 +41,8 @@ def runs(
 def _row(summary: Summary) -> tuple[str, ...]:
     began = datetime.fromtimestamp(summary.began).strftime("%Y-%m-%d %H:%M") if summary.began else ""
     measured = [report.heldout for report in summary.reports if report.heldout]
-    rate = f"{measured[0].passed:.1%} > {measured[-1].passed:.1%}" if measured else ""
+    ends = [measured[0], measured[-1]] if len(measured) > 1 else measured
+    rate = " > ".join(f"{rates.passed:.1%}" for rates in ends)
     change = summary.change
     points = (
         "" if change is None else f"{100 * change.difference:+.1f}{'' if change.significant else ' n.s.'}"

@@ -657,6 +657,29 @@ def test_runs_are_compared_prompt_by_prompt_where_that_can_be(run: Halo, halo: H
     assert "against" not in halo("compare", "one").out
 
 
+def test_runs_of_which_little_is_known_yet(run: Halo, halo: Halo) -> None:
+    run("some")
+    run("none")
+    for name, first in (("some", 1), ("none", 0)):
+        with Ledger(Path(name)).writing() as db:
+            db.execute("DELETE FROM cycles WHERE cycle >= ?", (first,))
+    (report,) = Ledger(Path("some")).reports()
+    rate = f"{report.heldout.passed:.1%}"
+    shown = halo("compare", "none", "some", "-o", "x.csv")
+    assert shown.code == 0
+    assert "b against a: nothing was measured yet" in shown.out
+    (row,) = [line for line in shown.out.splitlines() if line.startswith("b  some")]
+    assert row.split()[5:] == [rate, "0", str(report.heldout.samples), "0", "0.0"], "no rate after training"
+    labels = [line.split("%")[0] for line in shown.out.splitlines() if "% |" in line]
+    assert all(0 <= float(label) <= 100 for label in labels)
+    assert len(labels) == 15
+    assert "by cycle" not in halo("compare", "none", "-o", "y.csv").out
+    assert Path("y.csv").read_text() == Path("x.csv").read_text().splitlines()[0] + "\n"
+    listed = halo("runs", ".").out
+    assert rate in listed
+    assert ">" not in listed
+
+
 @pytest.mark.parametrize("suffix", ["json", "svg", "png"])
 def test_a_comparison_as_a_file(run: Halo, halo: Halo, suffix: str) -> None:
     run("one")
