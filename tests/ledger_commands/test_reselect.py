@@ -1,0 +1,54 @@
+"""`halo reselect`: what would have been trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.ledger import Ledger
+
+Halo = Callable[..., Any]
+Rows = Callable[[Any], list[dict[str, Any]]]
+
+
+def test_the_runs_own_choice_is_found_again(run: Halo, halo: Halo) -> None:
+    run()
+    head, *lines = halo("reselect", "run").out.splitlines()
+    assert head.split()[:3] == ["cycle", "samples", "reward"]
+    assert len(lines) == 2
+    for line in lines:
+        assert line.split()[6] == "100%", line
+        assert line.split()[3] == line.split()[4] == line.split()[5]
+
+
+def test_another_choice_is_compared(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    (_, first, _) = halo("reselect", "run", "-S", "keep_top=1", "-S", "threshold=0.9").out.splitlines()
+    then, now, shared = map(int, first.split()[3:6])
+    right = [
+        row for row in rows(halo("export", "run", "-c", 1, "--status", "pass")) if row["split"] == "train"
+    ]
+    assert now == len({(row["prompt_id"], tuple(row["token_ids"])) for row in right})
+    assert shared <= min(then, now)
+    assert first.split()[6] == f"{shared / (then + now - shared):.0%}"
+    binary = halo("reselect", "run", "--reward", "binary").out.splitlines()[1].split()
+    assert float(binary[2]) == pytest.approx(len(right) / 32, abs=1e-3)
+
+
+def test_equal_completions_are_one_whichever_of_them_is_chosen(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:  # of each prompt all are equal now
+        db.execute("UPDATE completions SET text = 'right', tokens = x'0107'")
+        db.execute("DELETE FROM selections")
+        last = "SELECT max(completions.id), 1 FROM completions JOIN rounds ON round = rounds.id"
+        db.execute(f"INSERT INTO selections {last} WHERE split = 'train' GROUP BY cycle, prompt")
+    for line in halo("reselect", "run", "-S", "threshold=0.1").out.splitlines()[1:]:
+        assert line.split()[3:7] == ["8", "8", "8", "100%"]
+
+
+def test_a_selector_that_is_none(run: Halo, halo: Halo) -> None:
+    run()
+    assert "did you mean 'threshold'?" in halo("reselect", "run", "-S", "treshold=1").remedy()

@@ -1,0 +1,152 @@
+"""`halo samples`, and the filters that it shares with `halo export`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.ledger import Ledger
+
+Halo = Callable[..., Any]
+Rows = Callable[[Any], list[dict[str, Any]]]
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (["--cycle", 1], lambda row: row["cycle"] == 1),
+        (["--split", "heldout"], lambda row: row["split"] == "heldout"),
+        (["--prompt", "d3"], lambda row: row["prompt_id"] == "d3"),
+        (["--stage", "wrong"], lambda row: row["stage"] == "wrong"),
+        (["--status", "pass"], lambda row: row["status"] == "pass"),
+        (["--min-reward", 0.9], lambda row: row["reward"] is not None and row["reward"] >= 0.9),
+        (["--max-reward", 0.9], lambda row: row["reward"] is not None and row["reward"] <= 0.9),
+        (["--text", "RIGHT 1"], lambda row: "right 1" in row["completion"]),
+        (["--chosen"], lambda row: row["weight"] > 0),
+        (["-c", 2, "--split", "train", "-s", "correct"],
+         lambda row: (row["cycle"], row["split"], row["stage"]) == (2, "train", "correct")),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_filters(
+    rows: Rows, run: Halo, halo: Halo, flags: list[object], wanted: Callable[[Any], bool]
+) -> None:
+    run()
+    everything = rows(halo("export", "run"))
+    assert len(everything) == 3 * 4 * 8 + 2 * 8 * 4, "held-out after cycles 0 to 2, training in 1 and 2"
+    expected = [row for row in everything if wanted(row)]
+    assert 0 < len(expected) < len(everything)
+    assert rows(halo("export", "run", *flags)) == expected
+    shown = halo("samples", "run", "--limit", 1000, *flags).out
+    assert sum(line.startswith("cycle ") for line in shown.splitlines()) == len(expected)
+
+
+def test_a_sample_is_shown_with_all_that_is_known_of_it(
+    run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    for columns, side_by_side in (("150", True), ("70", False)):
+        monkeypatch.setenv("COLUMNS", columns)
+        shown = halo("samples", "run", "--chosen", "--cycle", 1, "-n", 1).out
+        title, *body = shown.splitlines()
+        assert title.startswith("cycle 1 train  |  d0 #")
+        assert "pass, correct  |  reward 1" in title
+        assert all(any(word in line for line in body) for word in ("demo task 0", "right", "diagnostics"))
+        assert any("prompt" in line and "completion" in line for line in body) == side_by_side
+        assert max(map(len, shown.splitlines())) <= int(columns)
+
+
+def test_there_may_be_more(run: Halo, halo: Halo) -> None:
+    run()
+    assert "and more: --limit 30" in halo("samples", "run", "-n", 3).out
+    assert "and more" not in halo("samples", "run", "-n", 160).out
+
+
+@pytest.mark.parametrize(
+    ("flags", "says", "remedy"),
+    [
+        (["--stage", "rong"], "--stage 'rong': there is no such stage", "did you mean 'wrong'?"),
+        (["--status", "passed"], "--status 'passed': there is no such status", "did you mean 'pass'?"),
+        (["--split", "test"], "--split 'test': there is no such split", "known: heldout, train"),
+        (["--prompt", "d33"], "has no prompt 'd33'", "did you mean"),
+        (["--prompt", "zzz"], "has no prompt 'zzz'", "prompts are d0, d1, d2, d3, d4, ..."),
+        (["--prompt", "\udcff"], "has no prompt", "prompts are"),
+        (["--cycle", "9"], "no samples of cycle 9", "its last is 2"),
+        (["--cycle", "0", "--chosen"], "has no such samples", "cycle 0 measures"),
+        (["--split", "heldout", "--min-reward", "0"], "has no such samples", "get no reward"),
+        (["--text", "\udcff"], "has no such samples", "leave a filter out"),
+        (["--text", "zzz", "-n", "9" * 30], "has no such samples", "leave a filter out"),
+    ],
+)
+def test_samples_that_cannot_be_meant(
+    run: Halo, halo: Halo, flags: list[str], says: str, remedy: str
+) -> None:
+    run()
+    for command in ("samples", "export"):
+        answer = halo(command, "run", *(flags if command == "samples" else flags[:4]))
+        if "-n" not in flags or command == "samples":
+            assert says in answer.complaint()
+            assert remedy in answer.remedy()
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--min-reward", "nan"], "must be a number"),
+        (["--min-reward", "1", "--max-reward", "0"], "--min-reward 1 is above --max-reward 0"),
+    ],
+)
+def test_rewards_that_cannot_be_meant(run: Halo, halo: Halo, flags: list[str], says: str) -> None:
+    run()
+    assert says in halo("samples", "run", *flags).complaint()
+
+
+def test_a_run_without_samples(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("DELETE FROM rewards")
+        db.execute("DELETE FROM selections")
+        db.execute("DELETE FROM completions")
+        db.execute("UPDATE rounds SET batches = 0")
+    assert "run has no samples yet" in halo("samples", "run").complaint()
+
+
+def test_text_is_found_whatever_surrounds_it(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        for row, text in ((1, b"right \xed\xa0\x80 Lone%Some"), (2, "a\0lone%some"), (3, "lone-some")):
+            db.execute("UPDATE completions SET text = ? WHERE id = ?", (text, row))
+    found = rows(halo("export", "run", "--text", "lone%some"))
+    assert [row["completion"] for row in found] == ["right \ufffd Lone%Some", "a\0lone%some"]
+
+
+def test_long_lines_and_wide_letters_are_folded(
+    run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.cells import cell_len
+
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET text = ? WHERE id = 1", ("x" * 5000,))
+        db.execute("UPDATE completions SET text = ? WHERE id = 2", ("right \u6f22\u5b57" * 30,))
+        db.execute("UPDATE completions SET text = ? WHERE id = 3", ("[/red] [bold]kept[/bold]",))
+    for columns in (40, 120):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        long, wide, markup = halo("samples", "run", "-n", 3, "--lines", 5).out.split("cycle 0")[1:]
+        assert len(long.splitlines()) < 15 + 5
+        assert "lines more" in long
+        assert "\u2026" not in wide, "nothing is cut out of a line"
+        assert max(cell_len(line) for line in wide.splitlines()[1:]) <= columns
+        assert "[/red] [bold]kept[/bold]" in markup
+
+
+def test_what_would_move_the_cursor_is_not_printed(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET text = ?", ("right \x1b[2J\r\x07 é",))
+    shown = halo("samples", "run", "-n", 1).out
+    assert not {"\x1b", "\r", "\x07"} & set(shown)
+    assert "é" in shown
