@@ -1,42 +1,45 @@
 """From a configuration to a run that is ready to go: drivers built, data read, directory opened.
 
 plan = Plan.from_raw(raw)            nothing is written, no model is loaded
-run, hooks = plan.open(directory)    the directory is begun, or gone on with
-run_cycles(run, hooks)
+with plan.open(directory) as (run, hooks):    the directory is begun, or gone on with
+    run_cycles(run, hooks)
 """
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, is_dataclass, replace
-from importlib.metadata import version
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from halo_core import sandbox
 from halo_core.builtin.dispatch import Dispatch, Drivers
 from halo_core.config import (
     SINGLE,
     DriverSpec,
     RunConfig,
-    differences,
     normalise,
     read_config,
     short_name,
 )
+from halo_core.continuing import check_same, check_tier, check_unchanged, extend, surroundings
 from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.discovery import Loaded, Source, check_class, load
 from halo_core.drivers import Demo, Generator, LRPolicy, Reward, Selector, Trainer, Verifier
-from halo_core.errors import ConfigError, RunError, SandboxError, did_you_mean
+from halo_core.errors import ConfigError, did_you_mean
 from halo_core.hardware import under
 from halo_core.hooks import Hooks, blamed
 from halo_core.judges import Judges
 from halo_core.ledger import Ledger
+from halo_core.ledger.files import disk
 from halo_core.options import build, options_of
 from halo_core.progress import Progress
 from halo_core.run import Run
 from halo_core.types import Prompt
+
+if TYPE_CHECKING:
+    from halo_core.actor import Actor
 
 BASES: Mapping[str, type] = {
     "generator": Generator,
@@ -48,10 +51,7 @@ BASES: Mapping[str, type] = {
 }
 """The interface that each kind of driver implements."""
 
-_TIERS = ("none", "weak", "standard", "strong")
 _PER_CYCLE = ("generator", "reward", "selector", "trainer")
-_FREE = ("workers", "checkpoint_seconds")
-"""Keys that may change when a run is gone on with: they do not touch its result."""
 
 
 @dataclass(frozen=True)
@@ -104,33 +104,49 @@ class Plan:
         options = [options for _, _, options in plugins]
         return cls(_resolved(config, drivers, options), drivers, plugins, demo, demo_model)
 
+    @contextmanager
     def open(
-        self, directory: Path, progress: Progress | None = None, *, changed: bool = False
-    ) -> tuple[Run, Hooks]:
-        """Begin a run in `directory`, or go on with the one that is there.
+        self,
+        directory: Path,
+        progress: Progress | None = None,
+        *,
+        changed: bool = False,
+        extended: bool = False,
+    ) -> Iterator[tuple[Run, Hooks]]:
+        """Begin a run in `directory`, or go on with the one that is there; it is held until this is left.
 
-        Raises a `RunError` when the directory holds something else, a run of another configuration or, unless
-        `changed`, one that was begun with other versions of its plugins or tools, and a `DataError` when the
-        prompts cannot be used.
+        Raises a `RunError` when the directory is in use, or holds something else or a run of another
+        configuration (with `extended`, of fewer cycles) or, unless `changed`, one that was begun with other
+        versions of its plugins or tools, and a `DataError` when the prompts cannot be used.
         """
         from halo_core.actor import Actor
 
         ledger, hooks, actor = Ledger(directory), self._hooks(), Actor(self.config.model)
-        if ledger.exists:
-            self._check_same(ledger)
-            self.preflight()
-            _check_tier(ledger)
-            self._check_unchanged(ledger, accept=changed)
+        with ledger.locked():
+            if ledger.exists:
+                self._go_on(ledger, changed=changed, extended=extended)
+            else:
+                self._begin(ledger, actor)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
-        else:
-            ledger.check_unused()
-            prompts, heldout = self.data()
-            self.drivers.judges.check_prompts([*prompts, *heldout])
-            self.preflight()
-            _ = actor.model, actor.tokenizer  # one that cannot be loaded must not leave a run behind
-            config, judges = self.config.model_dump(mode="json"), self.drivers.judges.fingerprints()
-            ledger.begin(config, self._manifest(), prompts, heldout, _machine(), judges)
-        return Run(self.config, ledger, actor, prompts, heldout, progress), hooks
+            yield Run(self.config, ledger, actor, prompts, heldout, progress), hooks
+
+    def _begin(self, ledger: Ledger, actor: Actor) -> None:
+        ledger.check_unused()
+        prompts, heldout = self.data()
+        self.drivers.judges.check_prompts([*prompts, *heldout])
+        self.preflight()
+        _ = actor.model, actor.tokenizer  # one that cannot be loaded must not leave a run behind
+        config, judges = self.config.model_dump(mode="json"), self.drivers.judges.fingerprints()
+        ledger.begin(config, self._manifest(), prompts, heldout, surroundings(self.config), judges)
+
+    def _go_on(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
+        check_same(ledger, self.config, extend=extended)
+        self.preflight()
+        check_tier(ledger)
+        judges, here = self.drivers.judges.fingerprints(), surroundings(self.config)
+        check_unchanged(ledger, self._manifest(), judges, here, accept=changed)
+        if extended:
+            extend(ledger, self.config, self.drivers.lr_policy)
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
         """Read the training and the held-out prompts."""
@@ -161,83 +177,12 @@ class Plan:
             hooks.register(plugin, source)
         return hooks
 
-    def _check_same(self, ledger: Ledger) -> None:
-        there, here = ledger.config(), self.config.model_dump(mode="json")
-        for key in _FREE:
-            there.pop(key, None), here.pop(key, None)
-        changed = differences(there, here)
-        if changed:
-            more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
-            raise RunError(
-                f"{ledger.directory} holds a run of another configuration: {'; '.join(changed[:3])}{more}",
-                hint=f"choose another --output, or go on as it was with: halo resume {ledger.directory}",
-            )
-
-    def _check_unchanged(self, ledger: Ledger, *, accept: bool) -> None:
-        """Notice plugins and tools that are not those that the run was begun with."""
-        manifest, fingerprints = self._manifest(), self.drivers.judges.fingerprints()
-        found = _changes(ledger.plugins(), manifest)
-        found += _changed_judges(ledger.fingerprints(), fingerprints, found)
-        if not found:
-            return
-        if not accept:
-            raise RunError(
-                f"{ledger.directory} was begun with other plugins or tools: {'; '.join(found)}",
-                hint=f"put them back, or go on with what is here now: halo resume {ledger.directory} --changed",
-            )
-        ledger.note("changed", "; ".join(found))
-        ledger.use_verifiers(fingerprints)
-        ledger.write_plugins(manifest)
-
     def _manifest(self) -> list[dict[str, Any]]:
         rows = [(self.drivers.sources[kind], getattr(self.config, kind).options) for kind in SINGLE]
         judges = self.drivers.judges.sources.values()
         rows += zip(judges, [spec.options for spec in self.config.verifier], strict=True)
         rows += [(source, options) for _, source, options in self.plugins]
         return [asdict(source) | {"options": options} for source, options in rows]
-
-
-def _machine() -> dict[str, Any]:
-    """Return what a run's results may depend on besides its configuration."""
-    held = sandbox.running()
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "versions": {
-            name: version(name) for name in ("halo-core", "torch", "transformers", "peft", "accelerate")
-        },
-        "sandbox": held.tier if held else None,
-    }
-
-
-def _changes(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say which plugins have another version, or another text, than when the run was begun."""
-    before = {(row["kind"], row["name"]): row for row in there}
-    now = {(row["kind"], row["name"]): row for row in here}
-    return [
-        f"{kind} {name!r} was {before[kind, name]['version']} and is {now[kind, name]['version']}"
-        for kind, name in now
-        if (kind, name) in before and before[kind, name]["version"] != now[kind, name]["version"]
-    ]
-
-
-def _changed_judges(there: Mapping[str, str], here: Mapping[str, str], said: Sequence[str]) -> list[str]:
-    """Say which verifiers judge by something else, unless that was said already."""
-    return [
-        f"verifier {name!r} judged by {there[name]} and judges by {text}"
-        for name, text in here.items()
-        if there.get(name, text) != text and not any(f"verifier {name!r}" in line for line in said)
-    ]
-
-
-def _check_tier(ledger: Ledger) -> None:
-    """Raise a `SandboxError` when less is contained now than when the run began: the tier never drops in a run."""
-    began, held = ledger.machine().get("sandbox"), sandbox.running()
-    if began in _TIERS and held is not None and _TIERS.index(held.tier) < _TIERS.index(began):
-        raise SandboxError(
-            f"{ledger.directory} was begun in sandbox tier {began!r}, and only {held.tier!r} holds now",
-            hint="halo doctor says what keeps it from holding; or begin another run with another --output",
-        )
 
 
 def _check_per_cycle(drivers: Drivers) -> None:
@@ -331,9 +276,13 @@ def _absolute(name: Any) -> Any:
 
 
 def next_directory(root: Path, config: RunConfig) -> Path:
-    """Return the first unused `root/<verifier>-<lr policy>-<n>`."""
+    """Make the first unused `root/<verifier>-<lr policy>-<n>`, for the caller alone."""
     stem = f"{short_name(config.verifier[0].name)}-{short_name(config.lr_policy.name)}"
-    number = 1
-    while (root / f"{stem}-{number}").exists():
-        number += 1
-    return root / f"{stem}-{number}"
+    with disk(root):
+        root.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            place = root / f"{stem}-{number}"
+            with suppress(FileExistsError):
+                place.mkdir()
+                return place
+    raise AssertionError("there is always a next number")

@@ -62,11 +62,15 @@ class Judges:
         return prompt.verifier or self.first
 
     def fingerprints(self) -> dict[str, str]:
-        """Return what the verdicts of each verifier depend on besides prompt and text, by name."""
+        """Return what the verdicts of each verifier depend on besides prompt and text, by name.
+
+        That is what it says itself, and the version that it is loaded in: for a file, that of its content.
+        """
         found = {}
         for name, verifier in self.verifiers.items():
-            with blamed(self.sources.get(name, BUILTIN)):
-                found[name] = verifier.fingerprint()
+            source = self.sources.get(name, BUILTIN)
+            with blamed(source):
+                found[name] = f"{verifier.fingerprint()} {source.version}".rstrip()
         return found
 
     def check_prompts(self, prompts: Sequence[Prompt]) -> None:

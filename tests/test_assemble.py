@@ -5,21 +5,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from halo_core import assemble
 from halo_core.assemble import BASES, Plan, next_directory
 from halo_core.config import SINGLE, read_config
 from halo_core.discovery import GROUPS
-from halo_core.errors import ConfigError, DataError, PluginError, RunError, SandboxError
+from halo_core.errors import ConfigError, DataError, PluginError, RunError
 from halo_core.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.options import options_of
 from halo_core.testing import FakeActor
-from halo_core.types import Prompt
+from halo_core.types import CycleReport
 
 DRIVERS = Path(__file__).with_name("fake_drivers.py")
 Write = Callable[..., Path]
@@ -56,6 +54,17 @@ def data(tmp_path: Path) -> Write:
 
 def planned(**raw: Any) -> Plan:
     return Plan.from_raw({**FAKES, **raw})
+
+
+def begin(plan: Plan, place: Path) -> None:
+    """Begin a run, or go on with it, and leave it at that."""
+    with plan.open(place):
+        pass
+
+
+def go(plan: Plan, place: Path) -> list[CycleReport]:
+    with plan.open(place) as opened:
+        return run_cycles(*opened)
 
 
 def given(data: Write, /, **raw: Any) -> Plan:
@@ -301,7 +310,7 @@ def test_held_out_prompts_that_are_trained_on_are_refused(data: Write) -> None:
 def test_a_prompt_that_its_verifier_cannot_judge_is_refused(data: Write, tmp_path: Path) -> None:
     plan = given(data, verifier=[named("Words", needs_reference=True)])
     with pytest.raises(DataError, match=r"prompt 'prompts.jsonl\d' has no tests") as caught:
-        plan.open(tmp_path / "run")
+        begin(plan, tmp_path / "run")
     assert "reference" in caught.value.hint
     assert not (tmp_path / "run" / "run.yaml").exists()
 
@@ -328,37 +337,38 @@ def test_a_plan_writes_nothing(data: Write, tmp_path: Path) -> None:
 def test_a_run_is_begun_and_gone_on_with(data: Write, tmp_path: Path) -> None:
     plan = given(data, cycles=2)
     place = tmp_path / "deep" / "run"
-    first = run_cycles(*plan.open(place))
-    assert run_cycles(*plan.open(place)) == first
-    again = Plan.from_raw(plan.open(place)[0].ledger.config())
-    assert run_cycles(*again.open(place)) == first
+    first = go(plan, place)
+    assert go(plan, place) == first
+    again = Plan.from_raw(Ledger(place).config())
+    assert go(again, place) == first
 
 
 def test_a_run_is_gone_on_with_by_the_prompts_it_was_begun_with(data: Write, tmp_path: Path) -> None:
     plan = given(data)
-    run, _ = plan.open(tmp_path / "run")
-    Path(plan.config.data.prompts).unlink()
-    again, _ = Plan.from_raw(run.ledger.config()).open(tmp_path / "run")
+    with plan.open(tmp_path / "run") as (run, _):
+        Path(plan.config.data.prompts).unlink()
+    with Plan.from_raw(run.ledger.config()).open(tmp_path / "run") as (again, _):
+        pass
     assert (again.prompts, again.heldout) == (run.prompts, run.heldout)
 
 
 def test_a_run_of_another_configuration_is_refused_with_what_differs(data: Write, tmp_path: Path) -> None:
-    given(data).open(tmp_path / "run")
+    begin(given(data), tmp_path / "run")
     with pytest.raises(RunError, match="another configuration: seed: 0 there, 1 here") as caught:
-        given(data, seed=1).open(tmp_path / "run")
+        begin(given(data, seed=1), tmp_path / "run")
     assert "halo resume" in caught.value.hint
     with pytest.raises(RunError, match=r"lr_policy.base_lr: 0.2 there, 0.1 here"):
-        given(data, lr_policy=named("Flat", base_lr=0.1)).open(tmp_path / "run")
+        begin(given(data, lr_policy=named("Flat", base_lr=0.1)), tmp_path / "run")
     with pytest.raises(RunError, match=r"\(and \d more\)"):
-        given(data, seed=1, cycles=9, samples_per_prompt=3, max_error_rate=0.5).open(tmp_path / "run")
-    given(data, workers=1).open(tmp_path / "run")
+        begin(given(data, seed=1, cycles=9, samples_per_prompt=3, max_error_rate=0.5), tmp_path / "run")
+    begin(given(data, workers=1), tmp_path / "run")
 
 
 def test_a_directory_with_something_else_in_it_is_refused(data: Write, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("x")
     with pytest.raises(RunError, match="is not empty and holds no run"):
-        given(data).open(tmp_path / "run")
+        begin(given(data), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
@@ -367,7 +377,7 @@ def test_what_is_missing_on_the_machine_is_said_before_anything_is_written(
 ) -> None:
     plan = given(data, verifier=[named("Words", missing_tool=True)])
     with pytest.raises(PluginError, match="no C compiler") as caught:
-        plan.open(tmp_path / "run")
+        begin(plan, tmp_path / "run")
     assert "apt-get" in caught.value.hint
     assert not (tmp_path / "run").exists()
 
@@ -384,21 +394,22 @@ def test_a_model_that_cannot_be_loaded_leaves_no_run_behind(
 
     monkeypatch.setattr("halo_core.actor.Actor", Missing)
     with pytest.raises(OSError, match="no such model"):
-        given(data).open(tmp_path / "run")
+        begin(given(data), tmp_path / "run")
     assert not (tmp_path / "run" / "run.yaml").exists()
 
 
 def test_a_broken_hook_plugin_is_refused_before_anything_is_written(data: Write, tmp_path: Path) -> None:
     (tmp_path / "mod.py").write_text("from halo_core import hookimpl\n@hookimpl\ndef on_cycle_ends(): ...\n")
     with pytest.raises(PluginError, match=r"plugin 'mod' .* implements 'on_cycle_ends'"):
-        given(data, plugins=["./mod.py"]).open(tmp_path / "run")
+        begin(given(data, plugins=["./mod.py"]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_the_manifest_says_where_everything_came_from(data: Write, tmp_path: Path) -> None:
     (tmp_path / "shape.py").write_text(SHAPE)
     plan = given(data, plugins=["./shape.py:Shape"], selector={"cap": 2})
-    run, hooks = plan.open(tmp_path / "run")
+    with plan.open(tmp_path / "run") as (run, hooks):
+        pass
     rows = json.loads((run.directory / "plugins.json").read_text())
     assert {row["kind"] for row in rows} == {*SINGLE, "verifier", "plugin"}
     by_kind = {row["kind"]: row for row in rows}
@@ -413,13 +424,11 @@ def test_the_manifest_says_where_everything_came_from(data: Write, tmp_path: Pat
 
 def test_a_file_plugin_shapes_the_reward(data: Write, tmp_path: Path) -> None:
     (tmp_path / "shape.py").write_text(SHAPE)
-    plain = run_cycles(*given(data, cycles=1).open(tmp_path / "plain"))
+    plain = go(given(data, cycles=1), tmp_path / "plain")
     shaped = given(
         data, cycles=1, plugins=[{"name": "./shape.py:Shape", "factor": 0.9}], selector={"threshold": 0.1}
     )
-    assert run_cycles(*shaped.open(tmp_path / "run"))[1].reward_mean == pytest.approx(
-        0.9 * plain[1].reward_mean
-    )
+    assert go(shaped, tmp_path / "run")[1].reward_mean == pytest.approx(0.9 * plain[1].reward_mean)
 
 
 def test_plugins_wrap_in_the_order_of_the_list(data: Write, tmp_path: Path) -> None:
@@ -429,23 +438,31 @@ def test_plugins_wrap_in_the_order_of_the_list(data: Write, tmp_path: Path) -> N
     for number, order in enumerate([["shape", "add"], ["add", "shape"]]):
         plugins = [f"./{name}.py:Shape" for name in order]
         plan = given(data, cycles=1, plugins=plugins, selector={"threshold": -9})
-        means.append(run_cycles(*plan.open(tmp_path / str(number)))[1].reward_mean)
+        means.append(go(plan, tmp_path / str(number))[1].reward_mean)
     assert means[0] - means[1] == pytest.approx(0.5 - 0.25), "0.5 r + 0.5, then 0.5 (r + 0.5)"
 
 
 def test_the_next_directory_is_named_by_verifier_and_policy(tmp_path: Path) -> None:
     config = read_config({"verifier": ["halo-verifier-gcc:gcc", "sql"], "lr_policy": "exponential"})
+    (tmp_path / "gcc-exponential-2").mkdir()
+    given = [next_directory(tmp_path / "runs", config) for _ in range(2)]
+    assert given == [tmp_path / "runs" / f"gcc-exponential-{number}" for number in (1, 2)]
+    assert all(place.is_dir() for place in given), "nobody else is given them"
     assert next_directory(tmp_path, config) == tmp_path / "gcc-exponential-1"
-    (tmp_path / "gcc-exponential-1").mkdir()
-    (tmp_path / "gcc-exponential-3").mkdir()
-    assert next_directory(tmp_path, config) == tmp_path / "gcc-exponential-2"
+    assert next_directory(tmp_path, config) == tmp_path / "gcc-exponential-3"
 
 
-def test_a_run_is_not_gone_on_with_in_a_lower_tier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ledger = Ledger(tmp_path)
-    ledger.begin({}, [], [Prompt("a", "x")], [], {"sandbox": "strong"})
-    monkeypatch.setattr(assemble.sandbox, "running", lambda: SimpleNamespace(tier="standard"))
-    with pytest.raises(SandboxError, match="begun in sandbox tier 'strong', and only 'standard' holds"):
-        assemble._check_tier(ledger)
-    monkeypatch.setattr(assemble.sandbox, "running", lambda: SimpleNamespace(tier="strong"))
-    assemble._check_tier(ledger)
+def test_a_run_is_held_while_it_is_open(data: Write, tmp_path: Path) -> None:
+    plan = given(data)
+    with plan.open(tmp_path / "run"), pytest.raises(RunError, match="in use by another process"):
+        begin(plan, tmp_path / "run")
+    begin(plan, tmp_path / "run")
+
+
+def test_a_file_that_was_edited_judges_anew(data: Write, tmp_path: Path) -> None:
+    source = "from halo_core.testing import FakeVerifier\nclass Judge(FakeVerifier):\n    '''{}'''\n"
+    seen = []
+    for text in ("one", "two", "one"):
+        (tmp_path / "judge.py").write_text(source.format(text))
+        seen.append(given(data, verifier=["./judge.py:Judge"]).drivers.judges.fingerprints()["Judge"])
+    assert seen[0] == seen[2] != seen[1]

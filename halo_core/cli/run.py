@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -45,7 +45,13 @@ def run(
     plan = Plan.from_raw(raw)
     if audit:
         _audit(plan, quiet=quiet or as_json)
-    _run(plan, output or next_directory(Path("runs"), plan.config), quiet=quiet, as_json=as_json)
+    place = output or next_directory(Path("runs"), plan.config)
+    try:
+        _run(plan, place, quiet=quiet, as_json=as_json)
+    finally:
+        if output is None:
+            with suppress(OSError):  # only where nothing came of it
+                place.rmdir()
 
 
 def resume(
@@ -53,37 +59,39 @@ def resume(
     changed: Annotated[
         bool, typer.Option("--changed", help="Go on although plugins or tools are not as they were.")
     ] = False,
+    cycles: Annotated[
+        int | None,
+        typer.Option("--cycles", "-n", min=1, help="Go on up to so many cycles, more than it had."),
+    ] = None,
     quiet: Quiet = False,
     as_json: AsJSON = False,
 ) -> None:
-    """Go on with a run that was stopped or killed."""
+    """Go on with a run that was stopped or killed, or that is to have more cycles."""
     from halo_core.assemble import Plan
     from halo_core.ledger import open_run
 
-    _run(
-        Plan.from_raw(open_run(directory).config()), directory, quiet=quiet, as_json=as_json, changed=changed
-    )
+    raw = open_run(directory).config()
+    plan = Plan.from_raw(raw | {"cycles": cycles or raw["cycles"]})
+    _run(plan, directory, quiet=quiet, as_json=as_json, changed=changed, extended=cycles is not None)
 
 
-def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, changed: bool = False) -> None:
+def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted: bool) -> None:
     from halo_core import sandbox
     from halo_core.builtin.console import ConsoleReport, JSONReport
     from halo_core.builtin.report import ReportFile
-    from halo_core.ledger import Ledger
     from halo_core.loop import run_cycles
 
     judges = plan.drivers.judges
     first = judges.verifiers[judges.first]
     report = JSONReport() if as_json else ConsoleReport(valid_label=first.valid_label, quiet=quiet)
     _introduce(plan, report.note)
-    with Ledger(directory).locked():
-        run, hooks = plan.open(directory, report, changed=changed)
+    with plan.open(directory, report, **accepted) as (run, hooks):
         held = sandbox.running()
         if held:
             report.note(held.describe().replace(": ", "  ", 1))
         hooks.register(report, name="console")
         hooks.register(ReportFile(), name="report")
-        with _interruptible(run), closing(run.ledger):
+        with _interruptible(run):
             run_cycles(run, hooks)
 
 

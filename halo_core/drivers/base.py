@@ -139,8 +139,9 @@ class Verifier(Driver):
         return self
 
     def fingerprint(self) -> str:
-        """Return what a verdict depends on besides prompt and text: options, own version, tool versions.
+        """Return what a verdict depends on besides prompt and text: options, versions of tools.
 
+        The version of the verifier's package, or of its file, is added by whoever loads it (`Judges`).
         Verdicts are reused only under an equal fingerprint.
         """
         return repr(self)

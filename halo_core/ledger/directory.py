@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -18,6 +19,18 @@ from halo_core.ledger import files
 DATABASE = "ledger.db"
 _BEGIN = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "plugins.json", "machine.json", "run.yaml")
 """What beginning a run writes, in this order."""
+
+
+def _acquired(lock: IO[str]) -> bool:
+    """Whether the lock was got, at once or when those that only looked at it have gone."""
+    for _ in range(20):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.01)
+        else:
+            return True
+    return False
 
 
 class RunDirectory:
@@ -50,26 +63,26 @@ class RunDirectory:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory against a second process; the lock dies with its owner."""
-        is_new = not self.directory.exists()
         with files.disk(self.directory):
+            is_new = not self.directory.exists()
             self.directory.mkdir(parents=True, exist_ok=True)
+            before = {path.name for path in self.directory.iterdir()}
             lock = (self.directory / ".lock").open("w")
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            if not _acquired(lock):
                 raise RunError(
                     f"{self.directory} is in use by another process", hint="wait for it, or stop it"
-                ) from error
+                )
             try:
                 yield
             finally:
                 self.close()
-                if is_new and not self.exists:  # nothing came of it
+                if not self.exists:  # nothing came of it
                     with suppress(OSError):
-                        for name in (".lock", *_BEGIN):
+                        for name in {".lock", *_BEGIN} - before:
                             (self.directory / name).unlink(missing_ok=True)
-                        self.directory.rmdir()
+                        if is_new:
+                            self.directory.rmdir()
 
     @property
     def in_use(self) -> bool:
@@ -110,6 +123,15 @@ class RunDirectory:
         """Record the drivers and plugins that the run goes on with."""
         files.write(self.directory / "plugins.json", json.dumps(plugins, indent=2) + "\n")
 
+    def write_machine(self, machine: Mapping[str, Any]) -> None:
+        """Record what the run goes on on."""
+        files.write(self.directory / "machine.json", json.dumps(dict(machine), indent=2) + "\n")
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Record the configuration that the run goes on with."""
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        files.write(self.directory / "run.yaml", text)
+
     def _clear(self) -> None:
         """Make room for a database."""
         with files.disk(self.directory):
@@ -123,9 +145,8 @@ class RunDirectory:
     ) -> None:
         """Write what the run is made of; `run.yaml` last, since its presence marks a run."""
         self.write_plugins(plugins)
-        files.write(self.directory / "machine.json", json.dumps(dict(machine), indent=2) + "\n")
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        files.write(self.directory / "run.yaml", text)
+        self.write_machine(machine)
+        self.write_config(config)
 
     def _json(self, name: str, default: Any) -> Any:
         path = self.directory / name

@@ -70,7 +70,8 @@ def raw(tmp_path: Path, checkpoint: Callable[..., Path]) -> dict[str, Any]:
 
 
 def go(raw: dict[str, Any], directory: Path) -> list[CycleReport]:
-    return run_cycles(*Plan.from_raw(raw).open(directory))
+    with Plan.from_raw(raw).open(directory) as opened:
+        return run_cycles(*opened)
 
 
 def adapters_of(directory: Path) -> list[bytes]:
@@ -119,11 +120,10 @@ def test_the_tokens_that_were_sampled_are_those_that_are_trained_on(
         raise Killed
 
     monkeypatch.setattr("halo_core.training.fit", spy)
-    run, hooks = Plan.from_raw(raw).open(tmp_path / "run")
     with pytest.raises(Killed):
-        run_cycles(run, hooks)
+        go(raw, tmp_path / "run")
     ledger = Ledger(tmp_path / "run")
-    samples = [it for batch in ledger.batches(1, "train", run.prompts) for it in batch]
+    samples = [it for batch in ledger.batches(1, "train", ledger.prompts("train")) for it in batch]
     passed = {
         (it.completion.prompt_token_ids, it.completion.token_ids) for it in samples if it.verdict.score == 1
     }
