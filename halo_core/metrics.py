@@ -1,4 +1,10 @@
-"""Rates with intervals. Prompts are resampled, not completions: samples of one prompt are not independent."""
+"""Rates with intervals. Prompts are resampled, not completions: samples of one prompt are not independent.
+
+The bootstrap alone has no width for one prompt, or where all prompts did equally well. So the interval of a rate is
+never narrower than if every completion was an independent draw (`independent_error`). In a comparison that would
+be too wide: held-out rounds share their random numbers, and what two cycles have in common cancels. There the error
+of independent draws is averaged with the bootstrap's, as if it had been seen in `FEW_PROMPTS` prompts more.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 from math import comb
+from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
@@ -14,6 +21,10 @@ from halo_core.seeds import derive_seed
 from halo_core.types import Change, CycleReport, Rates, Sample, Stage, Status
 
 RESAMPLES = 2000
+Z95 = NormalDist().inv_cdf(0.975)
+"""Half the width of a 95% interval in standard errors."""
+FEW_PROMPTS = 8
+"""Held-out prompts below which an interval over them means little: their spread is guessed from a handful."""
 T = TypeVar("T")
 Counts = Mapping[str, tuple[int, int]]
 """(hits, samples) by prompt."""
@@ -97,8 +108,11 @@ def compare(first: Counts, second: Counts, *, seed: int) -> Change:
     differences = np.concatenate([_pooled(b, d) - _pooled(a, d) for d in _draws(len(shared), seed)])
     everyone = np.arange(len(shared))[None]
     share_a, share_b = float(_pooled(a, everyone)[0]), float(_pooled(b, everyone)[0])
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return Change(share_a, share_b, share_b - share_a, (float(low), float(high)))
+    (middle_a, error_a), (middle_b, error_b) = _independent(a), _independent(b)
+    weights = len(shared) - 1, FEW_PROMPTS
+    error = np.sqrt(np.average([differences.var(), error_a**2 + error_b**2], weights=weights))
+    bounds = _widened(differences, middle_b - middle_a, float(error), least=-1.0)
+    return Change(share_a, share_b, share_b - share_a, bounds)
 
 
 def best_cycle(history: Sequence[CycleReport]) -> int | None:
@@ -113,8 +127,24 @@ def interval(counts: Counts, *, seed: int) -> tuple[float, float]:
         return (0.0, 0.0)
     table = np.array([counts[key] for key in sorted(counts)], dtype=float)
     shares = np.concatenate([_pooled(table, draws) for draws in _draws(len(table), seed)])
-    low, high = np.quantile(shares, [0.025, 0.975])
-    return (float(low), float(high))
+    return _widened(shares, *_independent(table.sum(axis=0, keepdims=True)), least=0.0)
+
+
+def independent_error(hits: float, samples: float) -> float:
+    """Return the standard error of hits / samples if all samples are independent; 1 for no sample.
+
+    One hit and one miss are added before it is reckoned (Agresti and Coull 1998, in the form of Agresti and Caffo
+    2000), so that a share of 0 or 1 has an error too.
+    """
+    return _independent(np.array([[hits, samples]], dtype=float))[1] if samples > 0 else 1.0
+
+
+def caution(prompts: int) -> str:
+    """Return a line to say where so many held-out prompts are too few for intervals; empty where they are not."""
+    if not 0 < prompts < FEW_PROMPTS:
+        return ""
+    some = "1 held-out prompt is" if prompts == 1 else f"{prompts} held-out prompts are"
+    return f"{some} too few for the 95% intervals to mean much; hold out {FEW_PROMPTS} or more"
 
 
 def is_valid(sample: Sample) -> bool:
@@ -155,3 +185,21 @@ def _pooled(table: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Share of hits in each draw; `table` is (prompts, 2) of hits and samples, `draws` (draws, prompts)."""
     share: np.ndarray = table[:, 0][draws].sum(axis=1) / table[:, 1][draws].sum(axis=1)
     return share
+
+
+def _independent(table: np.ndarray) -> tuple[float, float]:
+    """Return the pooled share with one hit and one miss added, and its error if all completions are independent.
+
+    Each row of `table` (hits, samples) is drawn at a rate of its own. A row for each prompt is for comparisons, in
+    which what sets the prompts apart cancels; one row of sums is for a share by itself.
+    """
+    hits, samples = table[:, 0] + 1 / len(table), table[:, 1] + 2 / len(table)
+    total = samples.sum()
+    variance = (hits * (1 - hits / samples)).sum() / total**2
+    return float(hits.sum() / total), float(np.sqrt(variance))
+
+
+def _widened(values: np.ndarray, middle: float, error: float, *, least: float) -> tuple[float, float]:
+    """Return the 95% interval of bootstrapped `values`, widened to `middle` +- 95% of `error`, within `least` and 1."""
+    low, high = np.quantile(values, [0.025, 0.975])
+    return max(least, min(float(low), middle - Z95 * error)), min(1.0, max(float(high), middle + Z95 * error))

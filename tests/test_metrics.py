@@ -7,7 +7,19 @@ from itertools import combinations
 
 import pytest
 
-from halo_core.metrics import change, entropy, gini, interval, is_pass, is_valid, pass_at, rates
+from halo_core.metrics import (
+    caution,
+    change,
+    compare,
+    entropy,
+    gini,
+    interval,
+    is_pass,
+    is_valid,
+    pass_at,
+    rates,
+)
+from halo_core.seeds import derive_seed
 from halo_core.types import Sample, Stage, Status
 
 Make = Callable[..., Sample]
@@ -63,12 +75,76 @@ def test_samples_of_one_prompt_are_not_taken_as_independent() -> None:
     # All or nothing by prompt: 800 samples tell no more than the 100 prompts they come from.
     clustered = interval({f"p{n}": (8 * (n < 40), 8) for n in range(100)}, seed=0)
     alone = interval({f"p{n}": (int(n < 40), 1) for n in range(100)}, seed=0)
-    assert clustered == alone
+    assert clustered == pytest.approx(alone, abs=0.01)
 
 
-def test_no_variation_between_prompts_gives_a_point() -> None:
-    assert interval({f"p{n}": (3, 4) for n in range(20)}, seed=0) == (0.75, 0.75)
+@pytest.mark.parametrize("prompts", [1, 20])
+def test_prompts_that_do_equally_well_leave_the_noise_of_their_samples(prompts: int) -> None:
+    low, high = interval({f"p{n}": (3 * 80 // prompts, 4 * 80 // prompts) for n in range(prompts)}, seed=0)
+    spread = 1.96 * math.sqrt(0.75 * 0.25 / 320)
+    assert (low, high) == pytest.approx((0.75 - spread, 0.75 + spread), abs=0.003)
     assert interval({}, seed=0) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("samples", [1, 8, 400])
+def test_all_or_nothing_is_not_certain(samples: int) -> None:
+    low, high = interval({"a": (samples, samples)}, seed=0)
+    assert high == 1.0
+    assert low < 0.025 ** (1 / samples) + 0.15, "what the exact binomial interval allows, or a little less"
+    assert interval({"a": (0, samples)}, seed=0) == pytest.approx((0.0, 1 - low))
+
+
+def test_independent_draws_set_the_least_width_and_the_bootstrap_the_usual_one() -> None:
+    import numpy as np
+
+    source = np.random.default_rng(0)
+    rows = [(int(source.binomial(8, p)), 8) for p in source.beta(0.5, 0.5, 96)]
+    got = interval({f"p{n:02}": row for n, row in enumerate(rows)}, seed=0)
+    table = np.array(rows, dtype=float)
+    draws = np.random.default_rng(derive_seed(0, "bootstrap")).integers(0, 96, (2000, 96))
+    shares = table[draws].sum(axis=1)
+    assert got == tuple(np.quantile(shares[:, 0] / shares[:, 1], [0.025, 0.975])), "untouched"
+
+
+@pytest.mark.parametrize("prompts", [1, 2, 5, 30])
+def test_a_change_of_nothing_is_seldom_significant_however_few_the_prompts(prompts: int) -> None:
+    import numpy as np
+
+    source, called = np.random.default_rng(1), 0
+    for trial in range(300):
+        chances = source.beta(0.5, 0.5, prompts)
+        first, second = (
+            {str(n): (int(k), 8) for n, k in enumerate(source.binomial(8, chances))} for _ in range(2)
+        )
+        called += compare(first, second, seed=trial).significant
+    assert called / 300 < 0.08
+
+
+def test_what_cycles_have_in_common_cancels_where_there_are_prompts_enough() -> None:
+    import numpy as np
+
+    source = np.random.default_rng(2)
+    first = source.binomial(8, source.beta(0.5, 0.5, 96))
+    second = np.clip(first + source.integers(-1, 2, 96), 0, 8)
+    before, after = ({f"p{n:02}": (int(k), 8) for n, k in enumerate(hits)} for hits in (first, second))
+    low, high = compare(before, after, seed=0).interval
+    differences = (second - first) / 8
+    assert (high - low) / 2 == pytest.approx(1.96 * differences.std() / math.sqrt(96), rel=0.1)
+
+
+def test_a_change_of_one_prompt_is_that_of_two_binomials() -> None:
+    assert not compare({"a": (8, 8)}, {"a": (7, 8)}, seed=0).significant
+    got = compare({"a": (800, 1000)}, {"a": (700, 1000)}, seed=0)
+    half = 1.96 * math.sqrt((0.8 * 0.2 + 0.7 * 0.3) / 1000)
+    assert got.interval == pytest.approx((-0.1 - half, -0.1 + half), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "said"), [(0, ""), (1, "1 held-out prompt is too few"), (7, "7 held"), (8, "")]
+)
+def test_too_few_prompts_are_said(prompts: int, said: str) -> None:
+    assert caution(prompts).startswith(said)
+    assert bool(caution(prompts)) == bool(said)
 
 
 def test_prompts_with_more_samples_weigh_more() -> None:
@@ -105,7 +181,9 @@ def test_a_change_is_paired_by_prompt(make_sample: Make) -> None:
     got = change(before, after, is_pass, seed=0)
     assert got.difference == pytest.approx(0.25)
     assert got.after - got.before == pytest.approx(got.difference)
-    assert got.interval == pytest.approx((0.25, 0.25))
+    # 0.156 is the mean of p (1 - p); noise of independent draws that 29 degrees of freedom saw none of, to 8
+    half = 1.96 * math.sqrt(2 * 0.156 / 120 * 8 / (29 + 8))
+    assert got.interval == pytest.approx((0.25 - half, 0.25 + half), abs=0.005)
     assert got.significant
 
 

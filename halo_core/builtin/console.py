@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from halo_core.hookspecs import hookimpl
-from halo_core.metrics import change, is_pass, is_valid
+from halo_core.metrics import caution, change, is_pass, is_valid
 from halo_core.progress import Advance, Progress
 from halo_core.types import Change, CycleReport, Rates
 
@@ -71,6 +71,8 @@ class ConsoleReport(Progress):
     def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
         """Print the head of the table, and the rows of a run that is gone on with."""
         self.note(f"run      {run.directory}")
+        if few := caution(len(run.heldout)):
+            self.note(f"heldout  {few}")
         self.note("")
         if not self._quiet:
             self._console.print(

@@ -30,6 +30,7 @@ def show(raw: dict[str, Any]) -> None:
 def validate(raw: dict[str, Any]) -> None:
     """Check a configuration and its prompts; say what a run would do."""
     from halo_core.assemble import Plan
+    from halo_core.metrics import caution
 
     plan = Plan.from_raw(raw)
     prompts, heldout = plan.data()
@@ -39,3 +40,5 @@ def validate(raw: dict[str, Any]) -> None:
         f"ok: {config.cycles} cycles of {len(prompts)} prompts x {config.samples_per_prompt} samples, "
         f"{len(heldout)} held-out prompts x {config.heldout.samples_per_prompt}"
     )
+    if few := caution(len(heldout)):
+        typer.echo(f"note: {few}")

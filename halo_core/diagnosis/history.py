@@ -10,6 +10,7 @@ from halo_core.diagnosis import measures
 from halo_core.diagnosis.findings import Evidence
 from halo_core.diagnosis.measures import Estimate
 from halo_core.diagnosis.options import Thresholds
+from halo_core.metrics import Z95
 from halo_core.types import CycleReport, Rates, TrainStats
 
 Measure = Callable[[Rates], Estimate]
@@ -107,7 +108,7 @@ class History:
     def gain(self) -> Evidence | None:
         """That the pass rate is above its first. It is an alibi, so 95% are enough."""
         change = self.compare(self.measured, measures.passed)
-        if change is None or change.interval(measures.Z95)[0] <= 0:
+        if change is None or change.interval(Z95)[0] <= 0:
             return None
         first, rates = self.measured[0]
         return self.change("gain", "pass rate", change, rates.passed, first)
@@ -119,7 +120,7 @@ class History:
         if len(cycles) <= self.options.patience:
             return self.gain is not None
         change = self.compare(self.measured, measures.passed, since=cycles[-1 - self.options.patience])
-        return change is not None and change.interval(measures.Z95)[0] > 0
+        return change is not None and change.interval(Z95)[0] > 0
 
     def change(self, signal: str, name: str, change: Estimate, before: float, since: int) -> Evidence:
         """Put a change of a share of the measured samples into words."""

@@ -13,11 +13,9 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from halo_core.metrics import Z95, independent_error
 from halo_core.types import Change, Rates
 
-_NORMAL = statistics.NormalDist()
-Z95 = _NORMAL.inv_cdf(0.975)
-"""Half the width of a 95% interval in standard errors."""
 _BLOCKS = 60
 
 
@@ -41,23 +39,20 @@ def z_of(confidence: float, comparisons: int = 1, prompts: int = 0) -> float:
     """Return the standard errors of a two-sided interval that holds for `comparisons` at once (Bonferroni).
 
     With `prompts` known, as of Student's t with one degree of freedom less, to the first order of its expansion
-    (Abramowitz and Stegun 26.7.5): a standard error from few prompts is itself uncertain.
+    (Abramowitz and Stegun 26.7.5): a standard error from few prompts is itself uncertain. One prompt tells as
+    little of the others as two do; 0: not known.
     """
-    z = _NORMAL.inv_cdf(1 - (1 - confidence) / (2 * max(1, comparisons)))
-    return z + (z**3 + z) / (4 * (prompts - 1)) if prompts > 1 else z
+    z = statistics.NormalDist().inv_cdf(1 - (1 - confidence) / (2 * max(1, comparisons)))
+    return z + (z**3 + z) / (4 * (max(2, prompts) - 1)) if prompts else z
 
 
 def share(value: float, count: float) -> Estimate:
     """Return a share of `count` completions with the error of independent draws.
 
-    One success and one failure are added to what the error is reckoned from (Agresti and Coull 1998), so that a
-    share of 0 has one. Between two cycles that is right or too much, for they have the same prompts, whose
-    differences cancel; a share on its own is `clustered`.
+    Between two cycles that is right or too much, for they have the same prompts, whose differences cancel; a
+    share on its own is `clustered`.
     """
-    if count <= 0:
-        return Estimate(value, 1.0)
-    middle = (value * count + 1) / (count + 2)
-    return Estimate(value, math.sqrt(middle * (1 - middle) / (count + 2)))
+    return Estimate(value, independent_error(value * count, count))
 
 
 def clustered(estimate: Estimate, rates: Rates) -> Estimate:
@@ -111,9 +106,7 @@ def prompts_in(rates: Rates) -> int:
 
 def of_prompts(rates: Rates, value: float) -> Estimate:
     """Return a share of the prompts, or a mean over them of something between 0 and 1, with its error."""
-    n = prompts_in(rates)
-    middle = (value * n + 1) / (n + 2)
-    return Estimate(value, math.sqrt(middle * (1 - middle) / (n + 2)))
+    return share(value, prompts_in(rates))
 
 
 def paired(change: Change) -> Estimate:

@@ -74,6 +74,17 @@ def test_plain_lines_when_it_is_not_a_terminal(tmp_path: Path, capsys: pytest.Ca
     assert lines[-1] == f'try it   halo generate {tmp_path / "run"} "held-out task 0"'
 
 
+@pytest.mark.parametrize(("heldout", "said"), [(7, True), (8, False)])
+def test_too_few_held_out_prompts_are_said_before_anything_is_sampled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], heldout: int, said: bool
+) -> None:
+    report = ConsoleReport()
+    run, hooks = fake_run(tmp_path, progress=report, heldout=heldout)
+    hooks.register(report, name="console")
+    run_cycles(run, hooks)
+    assert (f"heldout  {heldout} held-out prompts are too few" in capsys.readouterr().out) is said
+
+
 def test_a_long_directory_is_not_broken_over_lines(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

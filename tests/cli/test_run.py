@@ -422,6 +422,7 @@ def test_what_is_shown_can_be_run(halo: Halo, fakes: list[str], prompts: Path, t
 def test_validate_says_what_a_run_would_do(halo: Halo, fakes: list[str], prompts: Path) -> None:
     answer = halo("config", "validate", *fakes, "--data", prompts, "--model", "m", "-n", 3)
     assert answer.out.startswith("ok: 3 cycles of 18 prompts x 8 samples, 2 held-out prompts x 8")
+    assert "2 held-out prompts are too few" in answer.out
     assert not list(Path.cwd().iterdir())
     prompts.write_text("nonsense\n")
     assert ":1: not JSON" in halo("config", "validate", *fakes, "--data", prompts, "--model", "m").complaint()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from halo_core.diagnosis import measures
 from halo_core.diagnosis.findings import Cause, Evidence, Finding, Severity
 from halo_core.diagnosis.history import History, points
+from halo_core.metrics import Z95
 
 _NO_CAUSE = frozenset({Cause.CEILING, Cause.PROMPTS_EXHAUSTED, Cause.WARMUP})
 """Causes that do not explain a fall."""
@@ -42,7 +43,7 @@ def plateau(h: History, found: frozenset[Cause]) -> Finding | None:
     band = h.options.plateau_points
     recent = [each.improvement for each in h.reports[-2:]]
     changes = [measures.paired(each) for each in recent if each is not None]
-    intervals = [each.interval(measures.Z95) for each in changes]
+    intervals = [each.interval(Z95) for each in changes]
     if len(intervals) < 2 or any(low < -band or high > band for low, high in intervals):
         return None
     cycles = tuple(each.cycle for each in h.reports[-2:])

@@ -10,6 +10,7 @@ from halo_core.diagnosis.findings import Cause, Evidence, Finding, Severity
 from halo_core.diagnosis.history import History, points
 from halo_core.diagnosis.rules import machinery
 from halo_core.lr import spell
+from halo_core.metrics import Z95
 from halo_core.types import TrainStats
 
 _LOOK_ELSEWHERE = frozenset(
@@ -107,7 +108,7 @@ def swings(h: History) -> Evidence | None:
     rises = [
         cycle
         for cycle, change in changes
-        if falls[0] < cycle < falls[-1] and cycle in trained_on and change.interval(measures.Z95)[0] > 0
+        if falls[0] < cycle < falls[-1] and cycle in trained_on and change.interval(Z95)[0] > 0
     ]
     if not rises:
         return None

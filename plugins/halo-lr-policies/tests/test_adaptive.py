@@ -102,14 +102,14 @@ def spent(history: Sequence[CycleReport]) -> float:
 
 def test_heldout_rates_come_before_training_rates() -> None:
     both = [CycleReport(0, heldout=shares(0.2)), CycleReport(1, heldout=shares(0.4), rates=shares(0.9))]
-    assert [m.passed for m in measurements(both)] == [0.2, 0.4]
+    assert [m.value for m in measurements(both)] == [0.2, 0.4]
     training = [CycleReport(0), CycleReport(1, rates=shares(0.3)), CycleReport(2, rates=shares(0.5))]
-    assert [m.passed for m in measurements(training)] == [0.3, 0.5]
+    assert [m.value for m in measurements(training)] == [0.3, 0.5]
 
 
 def test_what_was_not_measured_is_not_a_rate_of_zero() -> None:
     history = [*after(0.4), CycleReport(1, heldout=shares(0.0, samples=0)), CycleReport(2)]
-    assert [m.passed for m in measurements(history)] == [0.4]
+    assert [m.value for m in measurements(history)] == [0.4]
     assert next_lr(AdaptiveSeed(), history) == 5e-5
 
 

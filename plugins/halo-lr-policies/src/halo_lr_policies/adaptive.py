@@ -16,40 +16,21 @@ from typing import Annotated
 
 from pydantic import Field
 
+from halo_core.diagnosis.measures import Estimate, clustered, passed
 from halo_core.drivers import driver
 from halo_core.types import CycleReport, Rates
 from halo_lr_policies.bounds import Based, Rate, Share
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """A pass rate and how far to believe it."""
-
-    passed: float
-    error: float
-    """Standard error."""
-
-
-def measurements(history: Sequence[CycleReport]) -> list[Measurement]:
+def measurements(history: Sequence[CycleReport]) -> list[Estimate]:
     """Return the pass rates that `history` holds, oldest first; rates over no verdict at all are left out."""
     found = [report.heldout for report in history if _usable(report.heldout)]
     found = found or [report.rates for report in history if _usable(report.rates)]
-    return [Measurement(rates.passed, _standard_error(rates)) for rates in found if rates]
+    return [clustered(passed(rates), rates) for rates in found if rates]
 
 
 def _usable(rates: Rates | None) -> bool:
     return rates is not None and rates.samples > 0 and math.isfinite(rates.passed)
-
-
-def _standard_error(rates: Rates) -> float:
-    """Return that of the bootstrap interval, but not less than that of as many independent completions.
-
-    The bootstrap's width is zero where every prompt did equally well, or there is one prompt.
-    """
-    low, high = rates.passed_interval
-    share = (rates.passed * rates.samples + 1) / (rates.samples + 2)
-    independent = math.sqrt(share * (1 - share) / (rates.samples + 2))
-    return max((high - low) / (2 * NormalDist().inv_cdf(0.975)), independent)
 
 
 @driver
@@ -77,7 +58,7 @@ class AdaptiveSeed(Based):
         """Return one of the two rates."""
         if cycle == 1 or len(measured := measurements(history)) < 2:
             return self.base_lr
-        before, now = measured[-2].passed, measured[-1].passed
+        before, now = measured[-2].value, measured[-1].value
         gain = now - before
         stalled = gain / before < self.improvement_threshold if before > 0 else gain <= 0
         return self.base_lr * self.decay_factor if stalled else self.base_lr
@@ -116,14 +97,14 @@ class Plateau(Based):
         """Return the rate after all cuts so far."""
         return self.base_lr * self.factor ** self._cuts(measurements(history))
 
-    def _cuts(self, measured: Sequence[Measurement]) -> int:
+    def _cuts(self, measured: Sequence[Estimate]) -> int:
         if not measured:
             return 0
         cuts = misses = pause = 0
         z = NormalDist().inv_cdf(self.confidence)
         best, *later = measured
         for now in later:
-            gain, noise = now.passed - best.passed, z * math.hypot(best.error, now.error)
+            gain, noise = now.value - best.value, z * math.hypot(best.error, now.error)
             if gain > noise:
                 best, misses = now, 0
             elif pause == 0 and noise <= self.resolution:
@@ -199,7 +180,7 @@ class SuccessScaled(Based):
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the rate for the last pass rate; `base_lr` before there is one."""
         measured = measurements(history)
-        failing = 1.0 - min(1.0, max(0.0, measured[-1].passed)) if measured else 1.0
+        failing = 1.0 - min(1.0, max(0.0, measured[-1].value)) if measured else 1.0
         return self.base_lr * math.pow(failing, self.power)
 
 
