@@ -17,6 +17,7 @@ COMMANDS = (
     "run",
     "resume",
     "generate",
+    "merge",
     "sft",
     "audit",
     "verify",

@@ -293,6 +293,30 @@ class Actor:
             shutil.rmtree(directory)
         partial.replace(directory)
 
+    def save_merged(self, directory: Path, dtype: str = "auto") -> None:
+        """Write the model with its adapter folded in to `directory`, as plain transformers reads it.
+
+        In `dtype`, a name of torch's, or for "auto" in that of the files that the model came from. The adapter
+        is then part of the model here too. Raises `ModelError` when there is none, or for another `dtype`.
+        """
+        import torch
+        from transformers import AutoConfig
+
+        if not self.has_adapter:
+            raise ModelError("there is no adapter to fold in")
+        if dtype == "auto":
+            own = AutoConfig.from_pretrained(self._source(), **self._hub_options()).dtype
+        else:
+            own = getattr(torch, dtype, None)
+        if not isinstance(own, torch.dtype) or not own.is_floating_point:
+            raise ModelError(f"{dtype!r} is no precision for a model", hint="float32, bfloat16 or float16")
+        partial = directory.with_name(directory.name + ".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        self.model = self.model.merge_and_unload()
+        self.model.to(own).save_pretrained(partial)
+        self.tokenizer.save_pretrained(partial)
+        partial.replace(directory)
+
     def load(self, directory: Path) -> None:
         """Take over the trained weights that `save` wrote to `directory`; they can be trained further.
 

@@ -158,10 +158,20 @@ def _changed_plugins(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[
 def _changed_judges(there: Mapping[str, str], here: Mapping[str, str], said: Sequence[str]) -> list[str]:
     """Say which verifiers judge by something else, unless that was said already."""
     return [
-        f"verifier {name!r} judged by {there[name]} and judges by {text}"
+        f"verifier {name!r} {_change(there[name], text)}"
         for name, text in here.items()
         if there.get(name, text) != text and not any(f"verifier {name!r}" in line for line in said)
     ]
+
+
+def _change(before: str, after: str) -> str:
+    """Say in which words two fingerprints differ."""
+    was, now = before.split(), after.split()
+    while was and now and was[0] == now[0]:
+        del was[0], now[0]
+    while was and now and was[-1] == now[-1]:
+        del was[-1], now[-1]
+    return f"judged by {' '.join(was) or 'less'} and judges by {' '.join(now) or 'less'}"
 
 
 def _changed_surroundings(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:

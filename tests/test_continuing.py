@@ -92,6 +92,22 @@ def test_libraries_and_inputs_that_changed_are_said_or_accepted(
     return None
 
 
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ("GCC(std='c17', flags='-O0') gcc 13.1 0.1.0", "judged by 12.2 and judges by 13.1"),
+        (
+            "GCC(std='c23', flags='-O0') gcc 12.2 0.1.0",
+            "judged by GCC(std='c17', and judges by GCC(std='c23',",
+        ),
+        ("GCC(std='c17', flags='-O0') gcc 12.2 0.1.0 more", "judged by less and judges by more"),
+    ],
+)
+def test_only_what_differs_between_two_fingerprints_is_said(now: str, said: str) -> None:
+    before = {"it": "GCC(std='c17', flags='-O0') gcc 12.2 0.1.0"}
+    assert continuing._changed_judges(before, {"it": now}, []) == [f"verifier 'it' {said}"]
+
+
 def test_a_run_of_an_early_halo_recorded_less(begun: Callable[..., Ledger]) -> None:
     continuing.check_unchanged(begun({}), PLUGINS, {"it": "V()"}, HERE, accept=False)
 

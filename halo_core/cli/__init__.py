@@ -21,7 +21,6 @@ from halo_core.cli.diagnose import diagnose
 from halo_core.cli.diff import diff
 from halo_core.cli.doctor import doctor
 from halo_core.cli.export import export
-from halo_core.cli.generate import generate
 from halo_core.cli.lr import lr_app
 from halo_core.cli.plugins import plugins_app
 from halo_core.cli.report import report
@@ -31,6 +30,7 @@ from halo_core.cli.runs import runs
 from halo_core.cli.samples import samples
 from halo_core.cli.sft import sft
 from halo_core.cli.verify import verify
+from halo_core.cli.weights import generate, merge
 from halo_core.errors import HaloError, refusal
 
 _OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
@@ -46,6 +46,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(resume)
 app.command()(generate)
+app.command()(merge)
 app.command()(sft)
 app.command()(audit)
 app.command()(verify)

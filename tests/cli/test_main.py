@@ -77,20 +77,3 @@ def test_doctor_without_torch(halo: Halo) -> None:
     assert answer.code == 0
     assert f"halo-core     {version('halo-core')}" in answer.out
     assert "sandbox" in answer.out
-
-
-def test_generate_of_what_is_no_run(halo: Halo) -> None:
-    assert "nowhere holds no run" in halo("generate", "nowhere", "task").complaint()
-
-
-def test_generate_with_what_was_trained(halo: Halo, fakes: list[str]) -> None:
-    assert halo("run", *fakes, "-o", "run", "-n", 1).code == 0
-    lines = halo("generate", "run", "task", "-n", 3).out.splitlines()
-    assert [line.split()[0] in ("right", "wrong") for line in lines[::2]] == [True] * 3
-    assert halo("generate", "run", "task").out.count("\n") == 1
-    first, again, other = (halo("generate", "run", "task", "--seed", seed).out for seed in (1, 1, 2))
-    assert first == again != other
-    assert halo("generate", "run", "task", "--cycle", 0).code == 0
-    answer = halo("generate", "run", "task", "--cycle", 5)
-    assert "has no cycle 5" in answer.complaint()
-    assert answer.remedy() == "finished: 0, 1"

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 
-from halo_core.actor import Actor
+from halo_core.actor import Actor, ModelConfig
 from halo_core.canary import Canary, check_sampler
 from halo_core.drivers.sft import SFT
 from halo_core.drivers.transformers import Transformers
@@ -115,6 +116,41 @@ def _distributions(actor: Actor, samples: Sequence[Sample]) -> torch.Tensor:
             logits = actor.model(input_ids=ids).logits[0]
         rows.append(logits[len(completion.prompt_token_ids) - 1 : -1].double().log_softmax(-1))
     return torch.cat(rows)
+
+
+# Merging
+
+
+@pytest.mark.parametrize(("dtype", "own"), [("auto", torch.float32), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_merged_model_is_the_model_with_its_adapter(
+    make_actor: Make, tmp_path: Path, kind: str, dtype: str, own: torch.dtype
+) -> None:
+    actor = make_actor(kind)
+    samples = sampled(actor)
+    SFT(**PLAIN).train(actor, samples, lr=1e-2, seed=0)
+    completions = [sample.completion for sample in samples]
+    trained = actor.logprobs(completions)
+    actor.save_merged(tmp_path / "merged", dtype)
+    assert not list(tmp_path.glob("*.partial"))
+    merged = Actor(ModelConfig(name=str(tmp_path / "merged"), device="cpu", dtype="float32"))
+    assert not merged.has_adapter
+    assert transformers.AutoConfig.from_pretrained(tmp_path / "merged").dtype is own
+    tolerance = 1e-4 if own is torch.float32 else 0.2
+    for row, other in zip(trained, merged.logprobs(completions), strict=True):
+        assert row == pytest.approx(other, abs=tolerance)
+    assert merged.tokenizer.get_vocab() == actor.tokenizer.get_vocab()
+
+
+def test_what_cannot_be_merged(make_actor: Make, tmp_path: Path) -> None:
+    actor = make_actor()
+    with pytest.raises(ModelError, match="no adapter to fold in"):
+        actor.save_merged(tmp_path / "merged")
+    actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
+    for dtype in ("int8", "nonsense", "nn"):
+        with pytest.raises(ModelError, match="is no precision for a model"):
+            actor.save_merged(tmp_path / "merged", dtype)
+    assert list(tmp_path.iterdir()) == []
 
 
 # Starting points
