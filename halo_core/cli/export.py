@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from halo_core.cli.filters import Directory, takes_filter
-from halo_core.cli.output import check_output, replacing
+from halo_core.cli.output import replacing
 
 _FORMATS = ("jsonl", "parquet", "sft", "dpo")
 _ROWS = 10_000
@@ -51,8 +51,6 @@ def export(
 
     if to not in _FORMATS:
         raise ConfigError(f"--to {to!r}: there is no such format", hint=did_you_mean(to, _FORMATS))
-    if output:
-        check_output(output)
     ledger = open_run(directory)
     made = {
         "jsonl": partial(rows.sample_rows, ledger, filter),

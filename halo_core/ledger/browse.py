@@ -119,7 +119,7 @@ def _conditions(filter: Filter) -> tuple[str, list[Any]]:
     if filter.high is not None:
         said.append(("reward <= ?", [filter.high]))
     if filter.text is not None:
-        found = "instr(lower(CAST({} AS TEXT)), lower(CAST(? AS TEXT)))"  # LIKE stops at NUL, skips blobs
+        found = "instr(lower({}), lower(?))"  # LIKE stops at NUL, skips blobs
         both = f"({found.format('text')} OR {found.format('detail')})"
         said.append((both, [rows.pack_text(filter.text)] * 2))
     if filter.chosen:

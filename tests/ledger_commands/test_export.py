@@ -75,6 +75,16 @@ def test_preferences_are_between_a_better_and_a_worse_answer_to_one_prompt(
     assert all(row["chosen"].startswith("right") for row in rows(halo("export", "run", "--to", "dpo")))
 
 
+def test_what_is_preferred_to_what_is_said_once(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        passed = "SELECT id FROM verdicts WHERE status = 'pass'"
+        for text, where in (("good", "IN"), ("bad", "NOT IN")):
+            db.execute(f"UPDATE completions SET text = ? WHERE verdict {where} ({passed})", (text,))
+    found = rows(halo("export", "run", "--to", "dpo"))
+    assert len({row["prompt"] for row in found}) == len(found) > 1, "though two cycles say it"
+
+
 def test_chats_are_exported_as_chats(rows: Rows, run: Halo, halo: Halo, tmp_path: Path) -> None:
     chat = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "add"}]
     path = tmp_path / "chats.jsonl"
@@ -138,6 +148,8 @@ def test_what_a_run_is_made_of_is_not_written_over(run: Halo, halo: Halo, name: 
     run()
     before = Path("run/ledger.db").read_bytes()
     Path("link").symlink_to("run")
+    Path("alias").symlink_to(f"run/{name}")
+    assert "is part of the run" in halo("export", "run", "-o", "alias").complaint()
     for directory in ("run", "link"):
         assert "is part of the run" in halo("export", "run", "-o", f"{directory}/{name}").complaint()
     assert Path("run/ledger.db").read_bytes() == before

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from halo_core.ledger import Ledger
 
 Halo = Callable[..., Any]
@@ -26,13 +28,22 @@ def test_an_unchanged_verifier_is_not_asked(run: Halo, halo: Halo) -> None:
     assert Path("run/ledger.db").read_bytes() == before
 
 
-def test_changed_options_judge_everything_once(run: Halo, halo: Halo) -> None:
+@pytest.mark.parametrize("batch", [512, 3])
+def test_changed_options_judge_everything_once(
+    run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr("halo_core.ledger.again._BATCH", batch)
     run()
+    with Ledger(Path("run")).reading() as db:
+        (distinct,) = db.execute(
+            "SELECT count(*) FROM (SELECT DISTINCT prompt, text FROM completions)"
+        ).fetchone()
+    assert distinct < 160
     shutil.copytree("run", "before")
     first = halo("reverify", "run", "-V", "mode=strict").out.splitlines()
     assert first[0].startswith("0 completions judged alike before, 0 known")
     assert first[1].startswith("160 judged now; the verifier was asked ")
-    assert int(first[1].split("asked ")[1].split()[0]) < 160, "equal texts once"
+    assert int(first[1].split("asked ")[1].split()[0]) == distinct
     assert first[2] == "no verdict changed"
     second = halo("reverify", "run", "-V", "mode=strict").out.splitlines()
     assert second[0] == "0 completions judged alike before, 160 known from an earlier reverify"
