@@ -13,7 +13,8 @@ DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
 
 
 def test_a_plugin_that_was_edited_is_noticed(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
-    path = tmp_path / "judge.py"
+    path = tmp_path / "judges" / "judge.py"  # the demo says that its model is beside it
+    path.parent.mkdir()
     path.write_text(DRIVERS.read_text())
     flags = [*fakes[2:], "--verifier", f"{path}:Words", "-n", 1, "-o", "run"]
     assert halo("run", *flags).code == 0
