@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halo_core.cli.filters import Directory
+
+if TYPE_CHECKING:
+    from halo_core.config import RunConfig
 
 Options = list[str] | None
 
@@ -90,8 +94,7 @@ def reselect(
     own choice led to. Hook plugins are not asked. Completions that are the same tokens count once; overlap is
     what both chose over what either did. Among equal rewards chance decides.
     """
-    from halo_core.assemble import Plan
-    from halo_core.config import assign, normalise
+    from halo_core.config import assign, normalise, read_config
     from halo_core.ledger import open_run
     from halo_core.ledger.again import rechoose
     from halo_core.lr.output import table
@@ -105,13 +108,10 @@ def reselect(
         if name:
             assign(raw, key, name)
         _assign(raw, key, options, flag)
-    plan = Plan.from_raw(raw)
-    drivers = plan.drivers
-    found = rechoose(
-        ledger,
-        lambda cycle: (drivers.at("reward", cycle), drivers.at("selector", cycle)),
-        seed=plan.config.seed,
-    )
+        _hold(raw, key, name, options)
+    config = read_config(raw)
+    pay, choose = _at_cycles(config, "reward"), _at_cycles(config, "selector")
+    found = rechoose(ledger, lambda cycle: (pay(cycle), choose(cycle)), seed=config.seed)
     head = (
         "cycle",
         "samples",
@@ -131,6 +131,32 @@ def reselect(
         for row in found
     ]
     typer.echo(table([head, *rows], left=0))
+
+
+def _hold(raw: dict[str, Any], kind: str, name: str | None, options: Options) -> None:
+    """What was asked for holds in every cycle, whatever the run had in each."""
+    changing = raw.get("per_cycle", {}).get(kind, {})
+    for option in list(changing) if name else [text.partition("=")[0] for text in options or ()]:
+        changing.pop(option, None)
+
+
+def _at_cycles(config: RunConfig, kind: str) -> Callable[[int], Any]:
+    """Return what gives the driver of `kind` as it is in a cycle; no other driver of the run need be installed."""
+    from halo_core.assemble import BASES
+    from halo_core.discovery import check_class, load
+    from halo_core.options import build
+
+    spec = getattr(config, kind)
+    made = check_class(load(kind, spec.name), BASES[kind])
+
+    def at(cycle: int) -> Any:
+        changes = {
+            option: values[min(cycle, len(values)) - 1]
+            for option, values in config.per_cycle.get(kind, {}).items()
+        }
+        return build(made, {**spec.options, **changes}, where=f"{kind} {spec.name!r}")
+
+    return at
 
 
 def _assign(raw: dict[str, Any], path: str, options: Options, flag: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 from halo_core.ledger import Ledger
 
 Halo = Callable[..., Any]
+DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
 Rows = Callable[[Any], list[dict[str, Any]]]
 
 
@@ -52,3 +53,25 @@ def test_equal_completions_are_one_whichever_of_them_is_chosen(run: Halo, halo: 
 def test_a_selector_that_is_none(run: Halo, halo: Halo) -> None:
     run()
     assert "did you mean 'threshold'?" in halo("reselect", "run", "-S", "treshold=1").remedy()
+
+
+def test_what_else_the_run_had_need_not_be_installed(run: Halo, halo: Halo) -> None:
+    run()
+    config = Path("run/run.yaml")
+    before = halo("reselect", "run").out
+    config.write_text(config.read_text().replace(f"{DRIVERS}:", "gone-"))
+    assert halo("reselect", "run").out == before
+    assert "no reward named 'x' is installed" in halo("reselect", "run", "--reward", "x").complaint()
+
+
+def test_what_is_asked_for_holds_in_every_cycle(run: Halo, halo: Halo) -> None:
+    run()
+    config = Path("run/run.yaml")
+    strict = halo("reselect", "run", "-S", "threshold=0.9").out.splitlines()
+    every = halo("reselect", "run").out.splitlines()
+    changing = "per_cycle: {selector: {threshold: [0.5, 0.9]}}"
+    config.write_text(config.read_text().replace("per_cycle: {}", changing))
+    assert changing in config.read_text()
+    assert halo("reselect", "run").out.splitlines() == [*every[:2], strict[2]]
+    assert halo("reselect", "run", "-S", "threshold=0.9").out.splitlines() == strict
+    assert halo("reselect", "run", "--selector", "raft").out.splitlines()[1:] == every[1:]
