@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -270,7 +269,7 @@ class Actor:
         return torch.autocast(self.device.type, self.dtype, enabled=enabled)
 
     def save(self, directory: Path) -> None:
-        """Write the trained weights to `directory`, whole or not at all, replacing what was there.
+        """Write the trained weights into `directory`. `files.write_directory` makes that whole or nothing.
 
         An adapter is written as plain PEFT reads it, a model trained whole as plain transformers reads it,
         either with the tokenizer. Raises `ModelError` when there is nothing trained to save.
@@ -279,22 +278,16 @@ class Actor:
 
         if not self.trainable():
             raise ModelError("there are no trained weights to save")
-        partial = directory.with_name(directory.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
         for config in getattr(self.model, "peft_config", {}).values():
             if isinstance(config.target_modules, set):  # of another order in each process
                 config.target_modules = sorted(config.target_modules)
-        self.model.save_pretrained(partial)
-        self.tokenizer.save_pretrained(partial)
+        self.model.save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory)
         if self.optimizer_state:
-            save_file(self.optimizer_state, partial / _OPTIMIZER)
-        if directory.exists():
-            shutil.rmtree(directory)
-        partial.replace(directory)
+            save_file(self.optimizer_state, directory / _OPTIMIZER)
 
     def save_merged(self, directory: Path, dtype: str = "auto") -> None:
-        """Write the model with its adapter folded in to `directory`, as plain transformers reads it.
+        """Write the model with its adapter folded in into `directory`, as plain transformers reads it.
 
         In `dtype`, a name of torch's, or for "auto" in that of the files that the model came from. The adapter
         is then part of the model here too. Raises `ModelError` when there is none, or for another `dtype`.
@@ -310,12 +303,9 @@ class Actor:
             own = getattr(torch, dtype, None)
         if not isinstance(own, torch.dtype) or not own.is_floating_point:
             raise ModelError(f"{dtype!r} is no precision for a model", hint="float32, bfloat16 or float16")
-        partial = directory.with_name(directory.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
         self.model = self.model.merge_and_unload()
-        self.model.to(own).save_pretrained(partial)
-        self.tokenizer.save_pretrained(partial)
-        partial.replace(directory)
+        self.model.to(own).save_pretrained(directory)
+        self.tokenizer.save_pretrained(directory)
 
     def load(self, directory: Path) -> None:
         """Take over the trained weights that `save` wrote to `directory`; they can be trained further.

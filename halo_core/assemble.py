@@ -28,11 +28,11 @@ from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.discovery import Loaded, Source, check_class, load
 from halo_core.drivers import Demo, Generator, LRPolicy, Reward, Selector, Trainer, Verifier
 from halo_core.errors import ConfigError, did_you_mean
+from halo_core.files import disk
 from halo_core.hardware import under
 from halo_core.hooks import Hooks, blamed
 from halo_core.judges import Judges
 from halo_core.ledger import Ledger
-from halo_core.ledger.files import disk
 from halo_core.options import build, options_of
 from halo_core.progress import Progress
 from halo_core.run import Run

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from halo_core import files
 from halo_core.actor import Actor, ModelConfig, first_line
 from halo_core.drivers.sft import SFT
 from halo_core.errors import ConfigError, DataError, ModelError
@@ -120,7 +121,7 @@ def train_checkpoint(
         stats = fit(actor, examples, trainer, lr=lr, seed=seed)
         if trainer.full:
             actor.model.to(getattr(torch, save_dtype))
-        actor.save(out)
+        files.write_directory(out, actor.save)
     parameters = sum(weight.numel() for weight in actor.model.parameters())
     return Checkpoint(out, parameters, len(encoded) - len(examples), stats)
 

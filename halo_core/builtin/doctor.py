@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from halo_core import files
 from halo_core.diagnosis import Finding, Thresholds, diagnose
 from halo_core.drivers.base import driver
 from halo_core.hookspecs import hookimpl
@@ -53,9 +54,7 @@ class Doctor(Thresholds):
 
 def write(path: Path, history: Sequence[CycleReport], found: Sequence[Finding]) -> None:
     """Put the findings on disk whole or not at all."""
-    beside = path.with_name(f"{path.name}.partial")
-    beside.write_text(json.dumps(plain(history, found), indent=2) + "\n", encoding="utf-8")
-    beside.replace(path)
+    files.write(path, json.dumps(plain(history, found), indent=2) + "\n")
 
 
 def plain(history: Sequence[CycleReport], found: Sequence[Finding]) -> dict[str, Any]:

@@ -17,10 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
+from halo_core import files
 from halo_core.drivers.base import driver
 from halo_core.errors import PluginError
 from halo_core.hookspecs import hookimpl
-from halo_core.ledger import files
 from halo_core.types import CycleReport
 
 if TYPE_CHECKING:

@@ -51,6 +51,7 @@ def merge(
     ] = "auto",
 ) -> None:
     """Fold a run's adapter into its model and write that, as transformers, vLLM and llama.cpp read it."""
+    from halo_core import files
     from halo_core.errors import RunError
 
     ledger, plan = _opened(directory)
@@ -63,7 +64,8 @@ def merge(
         raise RunError(
             f"cycle {chosen} was trained whole, without an adapter", hint=f"it is in {ledger.adapter(chosen)}"
         )
-    _actor(ledger, plan, chosen).save_merged(output, dtype)
+    actor = _actor(ledger, plan, chosen)
+    files.write_directory(output, lambda place: actor.save_merged(place, dtype))
     typer.echo(f"{output}: the model with the adapter of cycle {chosen}")
 
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
+from halo_core import files
 from halo_core.drivers import Reward, Selector
-from halo_core.errors import PluginError
+from halo_core.errors import HaloError, PluginError
 from halo_core.judges import Judges
-from halo_core.ledger import files
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import VERDICT, read_verdict, unpack_text, unpack_tokens
 from halo_core.ledger.verdicts import Verdicts, register
 from halo_core.progress import Progress
 from halo_core.seeds import derive_seed
-from halo_core.types import Completion, Prompt, Status, Verdict
+from halo_core.types import Completion, Prompt, Sample, Status, Verdict
 
 _BATCH = 512
 """Completions judged before their verdicts are written: a kill loses at most so many."""
@@ -202,9 +203,11 @@ def rechoose(
         reward, selector = drivers(cycle)
         samples = [sample for batch in ledger.batches(cycle, "train", prompts) for sample in batch]
         judged = [s for s in samples if s.verdict.status in (Status.PASS, Status.FAIL)]
-        paid = [replace(sample, reward=float(reward.reward(sample))) for sample in judged]
-        chosen = selector.select(paid, seed=derive_seed(seed, cycle, "select"))
-        now = {_content(s.prompt.id, s.completion.token_ids, s.completion.text) for s in chosen}
+        paid = [replace(sample, reward=_reward(reward, sample)) for sample in judged]
+        with _blaming("selector", selector):
+            chosen = selector.select(paid, seed=derive_seed(seed, cycle, "select"))
+            keys = [(s.prompt.id, s.completion.token_ids, s.completion.text) for s in chosen]
+        now = {_content(*key) for key in keys}
         with ledger.reading() as db, files.reading(ledger.path):
             was = {
                 _content(name, unpack_tokens(tokens), unpack_text(text))
@@ -220,6 +223,25 @@ def rechoose(
             len({name for name, _ in now}),
             sum(sample.reward or 0.0 for sample in paid) / len(paid) if paid else 0.0,
         )
+
+
+def _reward(reward: Reward, sample: Sample) -> float:
+    with _blaming("reward", reward):
+        value = reward.reward(sample)
+        if not math.isfinite(value):
+            raise ValueError(f"{value} for a completion of prompt {sample.prompt.id!r}")
+        return float(value)
+
+
+@contextmanager
+def _blaming(kind: str, driver: object) -> Iterator[None]:
+    """Turn whatever a driver does wrong into a `PluginError` that names it."""
+    try:
+        yield
+    except HaloError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{kind} {type(driver).__name__}: {type(error).__name__}: {error}") from error
 
 
 def _content(prompt: str, tokens: tuple[int, ...], text: str) -> tuple[str, tuple[int, ...] | str]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from halo_core.ledger import files, rows
+from halo_core import files
+from halo_core.ledger import rows
 from halo_core.ledger.ledger import Ledger
 from halo_core.types import Prompt, Sample, Split
 

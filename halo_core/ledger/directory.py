@@ -13,8 +13,8 @@ from typing import IO, Any
 
 import yaml
 
+from halo_core import files
 from halo_core.errors import RunError
-from halo_core.ledger import files
 
 DATABASE = "ledger.db"
 _BEGIN = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "plugins.json", "machine.json", "run.yaml")

@@ -12,8 +12,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from halo_core import files
 from halo_core.errors import RunError
-from halo_core.ledger import files, rows, schema
+from halo_core.ledger import rows, schema
 from halo_core.ledger.completions import Completions
 from halo_core.ledger.directory import DATABASE, RunDirectory
 from halo_core.ledger.verdicts import Verdicts, register

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from halo_core.errors import RunError
-from halo_core.ledger.files import damaged, refused
+from halo_core.files import damaged, refused
 
 _APPLICATION = 0x68616C6F  # "halo"; `file ledger.db` shows it
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from halo_core import files
 from halo_core.config import short_name
 from halo_core.errors import HaloError
-from halo_core.ledger import files
 from halo_core.ledger.ledger import Ledger
 from halo_core.metrics import compare
 from halo_core.types import Change, CycleReport

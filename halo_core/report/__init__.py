@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from halo_core.ledger import Ledger, files
+from halo_core import files
+from halo_core.ledger import Ledger
 
 __all__ = ["write_report"]
 

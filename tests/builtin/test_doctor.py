@@ -97,7 +97,14 @@ def test_what_was_lost_is_written_again_when_the_run_is_opened(tmp_path: Path) -
 def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examined(tmp_path)
     before = kept(tmp_path)
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("killed")))
+    rename = Path.rename
+
+    def fail(path: Path, target: Path) -> Path:
+        if target.name == FILE:
+            raise OSError("killed")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(Exception, match="killed"):
         examined(tmp_path, cycles=4)
     assert kept(tmp_path) == before

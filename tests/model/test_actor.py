@@ -319,8 +319,6 @@ def test_a_model_trained_whole_is_read_by_plain_transformers(make_actor: Make, t
         for weight in actor.trainable().values():
             weight.mul_(1.1)
     actor.save(tmp_path / "model")
-    actor.save(tmp_path / "model")  # over what was there
-    assert not (tmp_path / "model.partial").exists()
     plain = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     with torch.inference_mode():
         assert torch.equal(plain(torch.arange(1, 20)[None]).logits, logits(actor))
