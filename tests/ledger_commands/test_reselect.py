@@ -75,3 +75,23 @@ def test_what_is_asked_for_holds_in_every_cycle(run: Halo, halo: Halo) -> None:
     assert halo("reselect", "run").out.splitlines() == [*every[:2], strict[2]]
     assert halo("reselect", "run", "-S", "threshold=0.9").out.splitlines() == strict
     assert halo("reselect", "run", "--selector", "raft").out.splitlines()[1:] == every[1:]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("raise RuntimeError('fell over')", "fell over"),
+        ("return None", "None"),
+        ("return float('nan')", "nan"),
+    ],
+)
+def test_a_reward_that_breaks_is_named(run: Halo, halo: Halo, tmp_path: Path, body: str, says: str) -> None:
+    run()
+    plugin = tmp_path / "odd.py"
+    plugin.write_text(
+        "from halo_core.drivers import Reward, driver\n\n@driver\nclass Odd(Reward):\n"
+        f"    def reward(self, sample):\n        {body}\n"
+    )
+    said = halo("reselect", "run", "--reward", f"{plugin}:Odd").complaint()
+    assert "reward Odd: " in said
+    assert says in said
