@@ -27,6 +27,12 @@ def test_two_runs_with_one_seed_are_identical_and_with_another_are_not(run: Halo
     assert "cycle 0 heldout, prompt 'd8', completion 0: " in other.out
 
 
+def test_settings_that_do_not_touch_the_result_may_differ(run: Halo, halo: Halo) -> None:
+    run("a", "--set", "workers=2", "--set", "checkpoint_seconds=5")
+    run("b", "--set", "workers=3", "--set", "checkpoint_seconds=6")
+    assert halo("diff", "a", "b").out.splitlines()[-1] == "identical"
+
+
 def test_diff_of_what_is_no_run(run: Halo, halo: Halo) -> None:
     run()
     answer = halo("diff", "run", "nowhere")
