@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 from halo_core.canary import Canary, check_sampler
 from halo_core.collector import collected_rarely
@@ -38,7 +37,7 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
             chosen = selected(run, hooks, cycle, samples)
             stats = trained(run, hooks, cycle, samples, chosen, lr)
             heldout = measured(run, hooks, cycle)
-            canary = check_sampler(run.actor, heldout)
+            canary = check_sampler(run.actor, heldout, stats, history)
             report = run.report(
                 cycle, lr=lr, samples=samples, chosen=chosen, train=stats, heldout=heldout, canary=canary
             )
@@ -85,7 +84,7 @@ def trained(
     with run.timed(cycle, "train"):
         canary = Canary(run.actor, samples)
         stats = fitted(run, hooks, cycle, run.mixed(cycle, chosen), lr, run.config.divergence_retries)
-        stats = replace(stats, kl=canary.kl(run.actor))
+        stats = canary.measured(run.actor, stats)
     run.end_training(cycle, stats)
     return stats
 

@@ -176,6 +176,8 @@ class TrainStats:
     kl: float | None = None
     """KL(before || after) over the tokens of the cycle's samples, nats per token; see `canary`. None when the
     actor cannot tell log-probabilities."""
+    shift: float | None = None
+    """How far training moved the log-probabilities of whole completions, absolute, in nats per token; see `canary`."""
     losses: tuple[float, ...] = ()
     """Of each optimizer step, before it."""
     grad_norms: tuple[float, ...] = ()

@@ -16,9 +16,10 @@ from halo_core.canary import Canary, check_sampler
 from halo_core.drivers.sft import SFT
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import ModelError, TrainingError
-from halo_core.types import Completion, Prompt, Round, Sample, Stage, Status, Verdict
+from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
 
 Make = Callable[..., Actor]
+STATS = TrainStats(1, 1, 1, 1.0, 0.5, 0.1, 0.1, 0.1, 0.0, 0.1)
 PLAIN = {"lora_dropout": 0.0, "batch_size": 4}
 
 
@@ -76,6 +77,25 @@ def test_a_sampler_with_stale_weights_is_caught(make_actor: Make) -> None:
         check_sampler(actor, stale)
 
 
+@pytest.mark.parametrize("lr", [5e-5, 1e-3])
+def test_weights_of_the_cycle_before_are_told_from_these_at_ordinary_rates(
+    make_actor: Make, lr: float
+) -> None:
+    actor = make_actor()
+    stale = sampled(actor, count=60)
+    before = [CycleReport(0, canary=check_sampler(actor, stale))]
+    canary = Canary(actor, sampled(actor, count=60, seed=1))
+    stats = canary.measured(actor, SFT(**PLAIN).train(actor, stale[:20], lr=lr, seed=0))
+    assert stats.shift is not None
+    off = check_sampler(actor, sampled(actor, count=60), stats, before)
+    assert off is not None
+    assert off < stats.shift / 10, "fresh ones are off by rounding alone"
+    with pytest.raises(ModelError, match="does not use the trained weights"):
+        check_sampler(actor, stale, stats, before)
+    coarse = [replace(before[0], canary=stats.shift / 10)]
+    assert check_sampler(actor, sampled(actor), stats, coarse) is not None, "what cannot be told is let pass"
+
+
 def test_a_generator_that_records_nothing_is_not_judged(make_actor: Make) -> None:
     actor = make_actor()
     silent = [replace(s, completion=replace(s.completion, logprob=None)) for s in sampled(actor)]
@@ -93,7 +113,7 @@ def test_kl_grows_with_the_rate_and_is_near_its_true_value(make_actor: Make) -> 
         SFT(**PLAIN).train(actor, samples[:8], lr=lr, seed=0)
         after = _distributions(actor, samples)
         true = (before.exp() * (before - after)).sum(-1).mean().item()
-        kl = canary.kl(actor)
+        kl = canary.measured(actor, STATS).kl
         assert kl == pytest.approx(true, rel=0.35)
         found.append(kl)
     assert found[1] > 4 * found[0] > 0
@@ -103,7 +123,7 @@ def test_training_that_changes_no_logprob_is_an_error(make_actor: Make) -> None:
     actor = make_actor()
     canary = Canary(actor, sampled(actor))
     with pytest.raises(TrainingError, match="changed no log-probability"):
-        canary.kl(actor)
+        canary.measured(actor, STATS)
 
 
 def _distributions(actor: Actor, samples: Sequence[Sample]) -> torch.Tensor:
@@ -237,7 +257,7 @@ def test_what_was_questionable_is_noted(make_actor: Make, samples: Sequence[Samp
 
 def test_a_completion_without_ids_is_no_probe(make_actor: Make) -> None:
     bare = Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT))
-    assert Canary(make_actor(), [bare]).kl(make_actor()) is None
+    assert Canary(make_actor(), [bare]).measured(make_actor(), STATS) is STATS
 
 
 def test_one_token_does_not_make_the_kl() -> None:
@@ -253,7 +273,7 @@ def test_one_token_does_not_make_the_kl() -> None:
     verdict = Verdict(Status.PASS, Stage.CORRECT)
     sample = Sample(Prompt("p"), Completion("p", 0, "x", (1,), tuple(range(100))), verdict)
     actor = Two((-1.0,) * 99 + (-12.0,), (-1.1,) * 99 + (-0.1,))
-    kl = Canary(actor, [sample]).kl(actor)  # type: ignore[arg-type]
+    kl = Canary(actor, [sample]).measured(actor, STATS).kl  # type: ignore[arg-type]
     assert kl is not None
     assert 0 < kl < 0.1
 
