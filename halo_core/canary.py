@@ -9,7 +9,8 @@ to see. Where sampling was not at temperature 1 and from all tokens, it is that 
 After training the held-out completions come with the log-probabilities that the sampler saw. Those that the
 trained weights give must be the same but for rounding, and a sampler with the weights from before is off by about as
 much as training moved the cycle's own samples. So in float32 it may be off by a quarter of that, if this is well
-above the rounding that cycle 0 measured, before any training; in 16 bits only gross staleness is seen. Both are told by whole completions: |the difference of log p|, summed, over the tokens.
+above the rounding that cycle 0 measured, before any training; in 16 bits only gross
+staleness is seen. Both are told by whole completions: the differences of their log p, absolute, over the tokens.
 """
 
 from __future__ import annotations
