@@ -54,6 +54,7 @@ def rates(samples: Sequence[Sample], *, seed: int) -> Rates:
         all_pass=_share(passes, lambda row: row[0] == row[1]),
         all_fail=_share(passes, lambda row: row[0] == 0),
         pass_at={str(k): value for k, value in pass_at(passes).items()},
+        prompts=len(passes),
     )
 
 

@@ -221,6 +221,8 @@ class Rates:
     pass_at: Mapping[str, float] = field(default_factory=dict)
     """pass@k for k = 1, 2, 4, ... up to the completions of a prompt, unbiased: mean over prompts of
     1 - C(n - c, k) / C(n, k), with c of n completions passing (Chen et al. 2021, arXiv 2107.03374)."""
+    prompts: int = 0
+    """Prompts with a completion that was judged; 0 where an earlier halo did not count them."""
 
 
 @dataclass(frozen=True, slots=True)

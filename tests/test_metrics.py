@@ -47,7 +47,7 @@ def test_rates_of_a_mixed_bag(make_sample: Make) -> None:
     assert got.valid == 3 / 4
     assert got.passed == 2 / 4
     assert got.stages == {"invalid": 1, "wrong": 1, "correct": 2}
-    assert (got.errors, got.inconclusive) == (1, 1)
+    assert (got.errors, got.inconclusive, got.prompts) == (1, 1, 2)
     assert got.truncated == 1 / 6
     assert got.distinct == 5 / 6, "the same text is another thing for another prompt"
     for low, high in (got.valid_interval, got.passed_interval):

@@ -1,10 +1,11 @@
 """Plugin `gate`: keeps the best weights, and answers when a cycle made the model worse.
 
-After each cycle the held-out pass rate is compared with that of the best cycle before, prompt by prompt, by a
-paired bootstrap (`CycleReport.versus_best`). A cycle is a regression when the 95% interval of the difference
-lies below 0: noise alone does that about once in forty cycles. A cycle that the diagnosis (`doctor`) says to go
-back before, for a spike of the loss or a number that is not finite, is answered in the same way. Everything follows
-from the reports, so a run that was killed and is gone on with is gated as it would have been.
+After each cycle the held-out pass rate is compared with that of the best cycle before, prompt by prompt. A cycle is a
+regression when the doctor would call it one (`History.fall`): the fall is beyond noise at 99% for all comparisons of
+the run together. That matters, for the best of many cycles is partly luck: against a plain 95% interval one run in two
+of ten cycles that change nothing has a "regression". A cycle that the diagnosis says to go back before, for a spike of
+the loss or a number that is not finite, is answered in the same way. Everything follows from the reports, so a run
+that was killed and is gone on with is gated as it would have been.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from halo_core.diagnosis import diagnose
+from halo_core.diagnosis import Thresholds, diagnose
+from halo_core.diagnosis.history import History, points
 from halo_core.drivers.base import driver
 from halo_core.errors import RunError
 from halo_core.hookspecs import hookimpl
@@ -109,11 +111,11 @@ def setback(history: Sequence[CycleReport]) -> str:
     cycle that gained nothing, a number that is not finite.
     """
     last = history[-1]
-    if last.versus_best is not None and is_regression(last):
-        low, high = (100 * bound for bound in last.versus_best.interval)
+    if (fall := History(history, Thresholds()).fall) and fall.interval:
+        (best, _), (before, after), (low, high) = fall.cycles, fall.values, fall.interval
         return (
-            f"cycle {last.cycle} is worse than cycle {last.best} by {-100 * last.versus_best.difference:.1f} "
-            f"points ({low:+.1f} to {high:+.1f})"
+            f"cycle {last.cycle} is worse than cycle {best} by {100 * (before - after):.1f} points "
+            f"({points(low)} to {points(high)})"
         )
     found = [each for each in diagnose(history) if each.action == "rollback" and each.cycle == last.cycle]
     return f"cycle {last.cycle} is lost: {found[0].evidence[0].text}" if found else ""
@@ -122,11 +124,6 @@ def setback(history: Sequence[CycleReport]) -> str:
 def setbacks(history: Sequence[CycleReport]) -> list[int]:
     """Return the cycles that were setbacks when they ended."""
     return [history[n].cycle for n in range(1, len(history)) if setback(history[: n + 1])]
-
-
-def is_regression(report: CycleReport) -> bool:
-    """Whether the held-out pass rate is significantly below the best before."""
-    return report.versus_best is not None and report.versus_best.interval[1] < 0
 
 
 def point(link: Path, target: Path | None) -> None:

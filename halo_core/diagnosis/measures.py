@@ -99,9 +99,9 @@ def unjudged(known: Sequence[Rates]) -> Estimate:
 
 
 def prompts_in(rates: Rates) -> int:
-    """Return about how many prompts the completions belong to, rather too few; 0 when it cannot be told."""
+    """Return how many prompts the completions belong to; where that was not counted rather too few, or 0."""
     most = max((int(k) for k in rates.pass_at), default=0)
-    return rates.samples // (2 * most - 1) if most else 0
+    return rates.prompts or (rates.samples // (2 * most - 1) if most else 0)
 
 
 def of_prompts(rates: Rates, value: float) -> Estimate:

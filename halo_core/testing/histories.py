@@ -175,6 +175,7 @@ class _Prompts:
             all_pass=float(np.mean(passes == judged)),
             all_fail=float(np.mean(passes == 0)),
             pass_at={str(k): value for k, value in pass_at(rows).items()},
+            prompts=len(rows),
         )
 
 

@@ -54,6 +54,13 @@ def test_prompts_are_never_overestimated(rates: Making) -> None:
         powers = {str(1 << n): 0.5 for n in range(5) if 1 << n <= each}
         assert measures.prompts_in(rates(samples=96 * each, pass_at=powers)) <= 96
     assert measures.prompts_in(rates()) == 0
+    assert measures.prompts_in(rates(samples=40, pass_at={"8": 0.5}, prompts=5)) == 5, (
+        "where they were counted"
+    )
+
+
+def test_one_prompt_tells_no_more_of_the_others_than_two() -> None:
+    assert measures.z_of(0.99, prompts=1) == measures.z_of(0.99, prompts=2) > measures.z_of(0.99, prompts=3)
 
 
 def test_a_trend_is_found_and_noise_is_none() -> None:
