@@ -14,6 +14,7 @@ Below `standard` nothing runs unless the user said so in so many words.
 
 from __future__ import annotations
 
+import os
 import threading
 
 from halo_core.errors import SandboxError
@@ -48,6 +49,14 @@ __all__ = [
 _lock = threading.Lock()
 _mode: Mode = "auto"
 _current: Sandbox | None = None
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.Lock()  # a thread that is not in this process may have held the other
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def start(mode: Mode = "auto") -> Sandbox:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import select
 import socket
 import struct
+import time
 from dataclasses import dataclass
 
 from halo_core.sandbox import values
 from halo_core.sandbox.types import Outcome
 
 _LENGTH = struct.Struct("<I")
+_INSTANT = 1e-6
+"""The shortest wait, in seconds; 0 would be none."""
 GONE = object()
 """Stands for the reply of a process that ended before it gave one."""
 
@@ -49,27 +52,38 @@ class Channel:
     """Our end of the socket to a confined process. Whatever comes out of it is untrusted.
 
     The process speaks when it is asked and then once, by the framing of `values` behind a length; anything
-    else raises `Tampering`. With a timeout, a reply that is late raises `TimeoutError`.
+    else raises `Tampering`.
     """
 
-    def __init__(self, sock: socket.socket, max_bytes: int, timeout: float | None = None) -> None:
+    def __init__(self, sock: socket.socket, max_bytes: int) -> None:
         self._sock = sock
         self._max_bytes = max_bytes
-        sock.settimeout(timeout)
+        self._left: float | None = None
+        self._early = select.poll()  # as against select(2), whatever the number of the descriptor
+        self._early.register(sock, select.POLLIN)
+
+    def allow(self, seconds: float | None) -> None:
+        """Let the replies from now on take so long in all; after that `ask` raises `TimeoutError`."""
+        self._left = seconds
 
     def ask(self, request: bytes) -> object:
         """Return the reply to `request`, or `GONE` when the process is."""
-        if select.select([self._sock], [], [], 0)[0] and self._sock.recv(1, socket.MSG_PEEK):
-            raise Tampering
+        begun = time.monotonic()
         try:
+            if self._early.poll(0) and self._sock.recv(1, socket.MSG_PEEK):
+                raise Tampering
+            self._wait_until(begun)
             self._sock.sendall(_LENGTH.pack(len(request)) + request)
-            head = self._exactly(_LENGTH.size)
+            head = self._exactly(_LENGTH.size, begun)
             size = _LENGTH.unpack(head)[0] if head else 0
             if size > self._max_bytes:
                 raise Tampering
-            body = self._exactly(size)
+            body = self._exactly(size, begun)
         except ConnectionError:
             return GONE
+        finally:
+            if self._left is not None:
+                self._left -= time.monotonic() - begun
         try:
             return values.decode(body) if body else GONE
         except values.NotPlainError:
@@ -88,9 +102,14 @@ class Channel:
         """Close our end, whatever the other side does."""
         self._sock.close()
 
-    def _exactly(self, size: int) -> bytes:
+    def _wait_until(self, begun: float) -> None:
+        if self._left is not None:
+            self._sock.settimeout(max(_INSTANT, begun + self._left - time.monotonic()))
+
+    def _exactly(self, size: int, begun: float) -> bytes:
         data = b""
         while len(data) < size:
+            self._wait_until(begun)
             more = self._sock.recv(size - len(data))
             if not more:
                 return b""

@@ -21,6 +21,7 @@ from typing import cast
 from halo_core.errors import SandboxError
 from halo_core.sandbox import cgroups, wire
 from halo_core.sandbox.calls import Answer, Calls, Channel, Function
+from halo_core.sandbox.sharing import Holder, Sessions, Turn
 from halo_core.sandbox.types import Limits, Mode, Outcome, Tier
 
 ENVIRONMENT = {
@@ -32,46 +33,11 @@ ENVIRONMENT = {
 }
 """What a program finds in its environment, besides HOME and TMPDIR, which are its workspace."""
 
-_MAX_WORKERS = 256
 _PREFIX = "halo-sandbox-"
 _SETTLED = 60
 """Seconds after which a sandbox's directory that nobody holds the lock of is abandoned, not just being made."""
 LANDLOCK_ABI = 7
 """The newest version of Landlock that is made use of; less only to test what an older kernel would do."""
-
-
-class _Turn:
-    """Lets runs go side by side, and one go alone when it must."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._running = 0
-        self._alone = False
-
-    @contextmanager
-    def shared(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._alone)
-            self._alone = True
-            self._changed.wait_for(lambda: not self._running)
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._alone = False
-                self._changed.notify_all()
 
 
 class Workspace:
@@ -81,9 +47,10 @@ class Workspace:
     """Where programs find the directory, which is their working directory. In tier strong nothing is there
     outside: put files in and take them out by `write` and `read`."""
 
-    def __init__(self, sandbox: Sandbox, session: socket.socket) -> None:
+    def __init__(self, sandbox: Sandbox, session: socket.socket, holder: Holder) -> None:
         self._sandbox = sandbox
         self._session = session
+        self._holder = holder
         self._directory = -1
         self._lock = threading.Lock()
 
@@ -152,6 +119,20 @@ class Workspace:
                     outcome = self._run(request, stdin)
         return outcome
 
+    def _call(
+        self, source: str, function: str, rows: list[tuple[object, ...]], limits: Limits, paths: list[str]
+    ) -> Calls:
+        answers: list[Answer] = []
+        with self._function(source, function, limits, paths) as called:
+            for row in rows:
+                answer = called(*row)
+                if answer is None:
+                    break
+                answers.append(answer)
+        return Calls(
+            called.loaded, () if called.tampered else tuple(answers), called.tampered, called.outcome
+        )
+
     @contextmanager
     def _function(self, source: str, function: str, limits: Limits, paths: list[str]) -> Iterator[Function]:
         request = guest_request("guest", limits, argv=paths, readable=paths)
@@ -163,12 +144,12 @@ class Workspace:
             called._hang_up()
             called.outcome = self._outcome("the function")
 
-    def _start(self, request: wire.Message, max_bytes: int, timeout: float | None = None) -> Channel:
+    def _start(self, request: wire.Message, max_bytes: int) -> Channel:
         """Start one of the worker's own functions in a process; return the channel to it."""
         ours, theirs = socket.socketpair()
         with theirs, suppress(ConnectionError):
             wire.send(self._session, request, [theirs.fileno()])
-        return Channel(ours, max_bytes, timeout)
+        return Channel(ours, max_bytes)
 
     def _run(self, request: wire.Message, stdin: bytes) -> Outcome:
         fds = [_memory_file(stdin)] if stdin else []
@@ -180,7 +161,9 @@ class Workspace:
                 os.close(fd)
         return self._outcome(request["argv"][0])
 
-    def _outcome(self, program: str) -> Outcome:
+    def _outcome(self, program: str, timeout: float | None = None) -> Outcome:
+        """Return how the program ended. Raises `TimeoutError` when that has not come within `timeout` seconds."""
+        self._session.settimeout(timeout)
         received = wire.receive(self._session)
         if received is None:
             raise SandboxError("a sandbox worker died", hint="the machine may be out of memory")
@@ -204,8 +187,9 @@ class Workspace:
         if self._directory >= 0:
             os.close(self._directory)
         try:
-            self._session.shutdown(socket.SHUT_WR)
-            self._session.recv(1)  # returns when the worker has wiped the directory and hung up
+            if self._sandbox.usable:  # a forked process must not hang up for the one it came from
+                self._session.shutdown(socket.SHUT_WR)
+                self._session.recv(1)  # returns when the worker has wiped the directory and hung up
         except OSError:
             pass
         self._session.close()
@@ -229,11 +213,13 @@ class Sandbox:
     """A supervisor process and the way to it. Safe to use from many threads."""
 
     def __init__(self, mode: Mode, *, landlock_abi: int = LANDLOCK_ABI) -> None:
-        self._turn = _Turn()
-        self._lock = threading.Lock()
+        self._turn = Turn()
+        self._sessions = Sessions()
+        self._lock = (
+            threading.RLock()
+        )  # a workspace that nobody refers to any more is closed wherever that is noticed
         self._open: Counter[str] = Counter()
         self._workers: Counter[str] = Counter()
-        self._slots = threading.BoundedSemaphore(_MAX_WORKERS)
         self._pid = os.getpid()
         self._control, self._jobs, self._directory, hello, close = _start_supervisor(mode, landlock_abi)
         self._finalizer = weakref.finalize(self, close)
@@ -258,8 +244,8 @@ class Sandbox:
     def _lend(self, kind: str, trade: wire.Message | None = None) -> Iterator[Workspace]:
         """Lend a session with a worker of `kind`; `trade` says what the first of its kind must learn."""
         self._check_usable()
-        with self._slots:
-            space = Workspace(self, self._session(kind, trade))
+        with self._sessions.one() as holder:
+            space = Workspace(self, self._session(kind, trade), holder)
             try:
                 space._open()
                 yield space
@@ -298,31 +284,15 @@ class Sandbox:
         Raises `NotPlainError` when an argument is not plain data, and `SandboxError` as `Workspace.run` does.
         """
         rows = [tuple(arguments) for arguments in calls]
-        with self._turn.shared():
-            result = self._call(source, function, rows, limits, paths)
-        if result.outcome.inconclusive:
-            with self._turn.alone():
-                result = self._call(source, function, rows, limits, paths)
+        with self._lend(
+            "call"
+        ) as space:  # before the turn: who has a turn must not have to wait for a session
+            with self._turn.shared():
+                result = space._call(source, function, rows, limits, [*map(str, paths)])
+            if result.outcome.inconclusive:
+                with self._turn.alone():
+                    result = space._call(source, function, rows, limits, [*map(str, paths)])
         return result
-
-    def _call(
-        self,
-        source: str,
-        function: str,
-        rows: list[tuple[object, ...]],
-        limits: Limits,
-        paths: Sequence[str | Path],
-    ) -> Calls:
-        answers: list[Answer] = []
-        with self.function(source, function, limits=limits, paths=paths) as called:
-            for row in rows:
-                answer = called(*row)
-                if answer is None:
-                    break
-                answers.append(answer)
-        return Calls(
-            called.loaded, () if called.tampered else tuple(answers), called.tampered, called.outcome
-        )
 
     @contextmanager
     def function(
@@ -346,6 +316,7 @@ class Sandbox:
 
     def close(self) -> None:
         """End the supervisor and everything under it. Idempotent."""
+        self._sessions.close()
         self._finalizer()
 
     def __enter__(self) -> Sandbox:

@@ -7,22 +7,23 @@ their modules loaded and can be killed at any moment.
     _judge = sandbox.Service("my_verifier.judge:judge", limits=sandbox.Limits(cpu_seconds=1.0))
     reply = _judge.call(answer, reference)
 
-A call costs a tenth of a millisecond: the processes stay, and each thread that calls has one to itself.
+A call costs a tenth of a millisecond: the processes stay, and each thread that calls has one to itself. A process
+that waits for a call is ended when a thread would otherwise have to wait for it.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from typing import cast
 
 from halo_core import sandbox
 from halo_core.sandbox import values
-from halo_core.sandbox.calls import GONE, Tampering
+from halo_core.sandbox.calls import GONE, Channel, Tampering
 from halo_core.sandbox.client import Sandbox, guest_request
 from halo_core.sandbox.serving import DIED, ask
 from halo_core.sandbox.types import LimitName, Limits, Tier
@@ -86,8 +87,6 @@ class Service:
         self.limits = limits
         self.fresh = fresh
         self.preload = tuple(preload)
-        self._lock = threading.Lock()
-        self._idle: list[_Process] = []
 
     def call(self, *arguments: object, answer: Callable[[object], object] | None = None) -> Reply:
         """Call the function with `arguments`; `answer` is asked what the function asks.
@@ -98,102 +97,108 @@ class Service:
         """
         request = values.encode(arguments)
         box = sandbox.get()
-        with box._turn.shared():
-            reply = self._once(box, request, answer)
+        reply = self._once(box, box._turn.shared(), request, answer)
         if reply.inconclusive:
-            with box._turn.alone():
-                reply = self._once(box, request, answer)
+            reply = self._once(box, box._turn.alone(), request, answer)
         return reply
 
     def close(self) -> None:
         """End the processes that wait for calls. The next call starts new ones."""
-        with self._lock:
-            idle, self._idle = self._idle, []
-        for process in idle:
-            process.kill()
+        box = sandbox.running()
+        if box is not None:
+            box._sessions.drop(self)
 
-    def _once(self, box: Sandbox, request: bytes, answer: Callable[[object], object] | None) -> Reply:
-        process = self._take(box)
+    def _once(
+        self,
+        box: Sandbox,
+        turn: AbstractContextManager[None],
+        request: bytes,
+        answer: Callable[[object], object] | None,
+    ) -> Reply:
+        process = cast("_Process | None", box._sessions.reuse(self)) or _Process(self, box)
         try:
-            reply = process.converse(request, answer)
+            with turn:
+                reply = process.converse(request, answer)
         except BaseException:
             process.kill()
             raise
-        if process.usable:
-            with self._lock:
-                self._idle.append(process)
-        return reply
-
-    def _take(self, box: Sandbox) -> _Process:
-        while True:
-            with self._lock:
-                process = self._idle.pop() if self._idle else None
-            if process is None:
-                return _Process(self, box)
-            if process.box is box:
-                return process
+        if process.usable and not box._sessions.keep(self, process):
             process.kill()
+        return reply
 
 
 class _Process:
     """One confined process and our way to it."""
 
     def __init__(self, service: Service, box: Sandbox) -> None:
-        self.box = box
         self.usable = True
         self._fresh = service.fresh
         self._calls = 0
+        self._limits = service.limits
+        self._channel: Channel | None = None
+        self._tier = box.tier
         path = [entry for entry in sys.path if entry]
         trade = {"target": service.target, "preload": service.preload, "path": path}
         kind = " ".join((service.target, *service.preload))
-        limits, argv, timeout = service.limits, [], None
-        if not self._fresh:
-            argv, timeout = [str(limits.cpu_seconds)], limits.wall
-            limits = replace(limits, cpu_seconds=_FOREVER, wall_seconds=_FOREVER)
+        self._readable = [entry for entry in path if entry.endswith(("site-packages", "dist-packages"))]
         self._open = ExitStack()
         self._space = self._open.enter_context(box._lend(kind, trade))
-        libraries = [entry for entry in path if entry.endswith(("site-packages", "dist-packages"))]
-        request = guest_request("serving", limits, argv=argv, readable=libraries)
-        self._channel = self._space._start(request, limits.stdout_bytes, timeout)
+        self.holder = self._space._holder
+
+    def _started(self) -> Channel:
+        """Return the way to the process. It starts with its first call, whose turn has come by then."""
+        if self._channel is None:
+            limits, argv = self._limits, []
+            if not self._fresh:
+                argv = [str(limits.cpu_seconds)]
+                limits = replace(limits, cpu_seconds=_FOREVER, wall_seconds=_FOREVER)
+            request = guest_request("serving", limits, argv=argv, readable=self._readable)
+            self._channel = self._space._start(request, limits.stdout_bytes)
+        return self._channel
 
     def converse(self, request: bytes, answer: Callable[[object], object] | None) -> Reply:
         """Return how one call went. Afterwards the process may no longer be `usable`."""
+        channel = self._started()
         self._calls += 1
         begun = time.monotonic()
         try:
-            reply = self._channel.ask(request)
+            channel.allow(None if self._fresh else self._limits.wall)
+            reply = channel.ask(request)
             while answer and isinstance(reply, tuple) and len(reply) == 2 and reply[0] == "ask":
-                reply = self._channel.ask(values.encode((answer(reply[1]),)))
+                reply = channel.ask(values.encode((answer(reply[1]),)))
         except Tampering:
             reply = None
         except TimeoutError:  # it waits for nothing but the CPU
             self.kill()
             wall = time.monotonic() - begun
-            return Reply(None, None, "ran out of wall time", "wall", True, 0.0, wall, self.box.tier)
+            return Reply(None, None, "ran out of wall time", "wall", True, 0.0, wall, self._tier)
         match reply:
             case ("done", value, None | str() as error, str(message), float(cpu)):
                 limit: LimitName | None = "memory" if error == "MemoryError" else None
                 wall = time.monotonic() - begun
-                said = Reply(value, error, message, limit, False, cpu, wall, self.box.tier)
+                said = Reply(value, error, message, limit, False, cpu, wall, self._tier)
             case _:
                 error = DIED if reply is GONE else "Tampering"
-                said = Reply(None, error, "", None, False, 0.0, time.monotonic() - begun, self.box.tier)
+                said = Reply(None, error, "", None, False, 0.0, time.monotonic() - begun, self._tier)
         if self._fresh or said.limit or said.error in (DIED, "Tampering") or self._calls == _CALLS:
-            return self._conclude(said)
+            return self._conclude(channel, said)
         return said
 
     def kill(self) -> None:
         """End the process, whatever it is doing."""
         self.usable = False
-        self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
         self._open.close()
 
-    def _conclude(self, said: Reply) -> Reply:
+    def _conclude(self, channel: Channel, said: Reply) -> Reply:
         """Let the process end, and add to what it said last what its end tells."""
         self.usable = False
-        self._channel.close()
+        channel.close()
         try:
-            outcome = self._space._outcome(said.message)
+            outcome = self._space._outcome(said.message, None if self._fresh else self._limits.wall)
+        except TimeoutError:  # it has hung up and does not end: no limit of its own would make it
+            return said
         finally:
             self._open.close()
         if self._fresh:
