@@ -28,7 +28,7 @@ from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.discovery import Loaded, Source, check_class, load
 from halo_core.drivers import Demo, Generator, LRPolicy, Reward, Selector, Trainer, Verifier
 from halo_core.errors import ConfigError, did_you_mean
-from halo_core.files import disk
+from halo_core.files import damaged, disk
 from halo_core.hardware import under
 from halo_core.hooks import Hooks, blamed
 from halo_core.judges import Judges
@@ -140,7 +140,9 @@ class Plan:
         ledger.begin(config, self._manifest(), prompts, heldout, surroundings(self.config), judges)
 
     def _go_on(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
-        check_same(ledger, self.config, extend=extended)
+        check_same(ledger.directory, Plan.from_raw(ledger.config()).config, self.config, extend=extended)
+        if not ledger.prompts("train"):
+            raise damaged(ledger.path, "it holds no prompts")
         self.preflight()
         check_tier(ledger)
         judges, here = self.drivers.judges.fingerprints(), surroundings(self.config)

@@ -206,10 +206,14 @@ def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """List what differs between two resolved configurations, a line each."""
     old, new = _flat(there), _flat(here)
     return [
-        f"{key}: {old.get(key, 'absent')!r} there, {new.get(key, 'absent')!r} here"
+        f"{key}: {_shown(old, key)} there, {_shown(new, key)} here"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "absent"
 
 
 def _choose(raw: dict[str, Any], key: str, value: Any) -> None:
@@ -265,7 +269,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
         and any(isinstance(v, Mapping) for v in value)
     ):
         return {k: v for i, sub in enumerate(value) for k, v in _flat(sub, f"{prefix}[{i}]").items()}
-    return {prefix: json.loads(json.dumps(value, default=str))}
+    return {prefix: json.loads(json.dumps(value, default=str))} if value != [] and value != () else {}
 
 
 def _complaint(error: ValidationError, where: str) -> ConfigError:

@@ -16,7 +16,7 @@ from typing import Any
 from halo_core import sandbox
 from halo_core.config import RunConfig, differences
 from halo_core.drivers import LRPolicy
-from halo_core.errors import RunError, SandboxError
+from halo_core.errors import RunError, SandboxError, command
 from halo_core.ledger import Ledger
 
 _FREE = ("workers", "checkpoint_seconds")
@@ -43,12 +43,12 @@ def surroundings(config: RunConfig) -> dict[str, Any]:
 
 
 def content_of(place: Path) -> str:
-    """Return a digest of a file or a directory: names, sizes, and the first and last MiB of each file.
+    """Return a digest of a file, or of the files in a directory: names, sizes, the first and last MiB of each.
 
     A model that was trained anew into the same place has another one; reading all of it would take minutes.
     """
     digest = hashlib.sha256()
-    found = [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+    found = [place] if place.is_file() else sorted(path for path in place.iterdir() if path.is_file())
     for path in found:
         size = path.stat().st_size
         digest.update(f"{path.relative_to(place)}\0{size}\n".encode())
@@ -59,23 +59,25 @@ def content_of(place: Path) -> str:
     return digest.hexdigest()
 
 
-def check_same(ledger: Ledger, config: RunConfig, *, extend: bool = False) -> None:
-    """Raise a `RunError` that lists what differs from the configuration that the run was begun with.
+def check_same(directory: Path, begun: RunConfig, config: RunConfig, *, extend: bool = False) -> None:
+    """Raise a `RunError` that lists what differs from the configuration that the run was `begun` with.
 
-    With `extend`, the number of cycles may have grown.
+    Both are resolved by the drivers that are here: an option that one has gained since is no difference. With
+    `extend`, the number of cycles may have grown.
     """
-    there, here = ledger.config(), config.model_dump(mode="json")
+    there, here = (each.model_dump(mode="json") for each in (begun, config))
     for key in (*_FREE, "cycles") if extend else _FREE:
         there.pop(key, None), here.pop(key, None)
     changed = differences(there, here)
     if not changed:
         return
     more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
-    hint = f"choose another --output, or go on as it was with: halo resume {ledger.directory}"
+    hint = f"choose another --output, or go on as it was with: {command('halo', 'resume', directory)}"
     if all(line.startswith("cycles: ") for line in changed):
-        hint = f"choose another --output, or add cycles with: halo resume {ledger.directory} --cycles {config.cycles}"
+        more_cycles = command("halo", "resume", directory, "--cycles", config.cycles)
+        hint = f"choose another --output, or add cycles with: {more_cycles}"
     raise RunError(
-        f"{ledger.directory} holds a run of another configuration: {'; '.join(changed[:3])}{more}", hint=hint
+        f"{directory} holds a run of another configuration: {'; '.join(changed[:3])}{more}", hint=hint
     )
 
 
@@ -92,7 +94,8 @@ def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
             f"{ledger.directory} was begun with {before} cycles, not {after}",
             hint="press Ctrl-C to end a run early; the adapter of each cycle is kept",
         )
-    anew = f"begin another run from its weights: --adapter {ledger.adapter(max(len(history) - 1, 1))}"
+    weights = ledger.adapter(max(len(history) - 1, 1))
+    anew = f"begin another run from its weights: {command('--adapter', weights)}"
     if config.curriculum.order != "none":
         raise RunError("which prompts a curriculum takes depends on the number of cycles", hint=anew)
     for cycle in range(1, len(history)):
@@ -127,7 +130,8 @@ def check_unchanged(
     if not accept:
         raise RunError(
             f"{ledger.directory} was begun with other plugins or tools: {'; '.join(found)}",
-            hint=f"put them back, or go on with what is here now: halo resume {ledger.directory} --changed",
+            hint="put them back, or go on with what is here now: "
+            + command("halo", "resume", ledger.directory, "--changed"),
         )
     ledger.note("changed", "; ".join(found))
     ledger.use_verifiers(fingerprints)

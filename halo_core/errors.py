@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -80,6 +81,11 @@ def refusal(error: BaseException) -> str:
         return error.strerror or str(error)
     number = re.search(r"\(os error (\d+)\)", str(error))
     return os.strerror(int(number[1])) if number else ""
+
+
+def command(*words: object) -> str:
+    """Return a command as it can be typed, whatever its paths are called."""
+    return shlex.join(map(str, words))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,7 +15,12 @@ import yaml
 from halo_core.errors import RunError, refusal
 
 _NO_ROOM = "make room or choose another place with --output; what was written is kept"
+_NO_RIGHT = "see to its permissions, or choose another place with --output; what was written is kept"
 _DAMAGED = "restore it from a copy, or begin the run anew with another --output"
+_HINTS = {
+    os.strerror(errno.ENOENT): _DAMAGED,
+    **{os.strerror(code): _NO_RIGHT for code in (errno.EACCES, errno.EPERM, errno.EROFS)},
+}
 
 
 def write(path: Path, text: str) -> None:
@@ -79,7 +85,7 @@ def reading(path: Path) -> Iterator[None]:
 
 def refused(path: Path, reason: str) -> RunError:
     """Return the error for a disk that does not play along."""
-    return RunError(f"{path}: {reason}", hint=_NO_ROOM)
+    return RunError(f"{path}: {reason}", hint=_HINTS.get(reason, _NO_ROOM))
 
 
 def damaged(path: Path, reason: str) -> RunError:

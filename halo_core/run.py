@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from halo_core.curriculum import prompts_for
-from halo_core.errors import Interrupted
+from halo_core.errors import Interrupted, command
 from halo_core.ledger import Ledger
 from halo_core.metrics import best_cycle, compare, gini, rates
 from halo_core.mixing import mixed, pairs_as_samples
@@ -85,7 +85,7 @@ class Run:
     def check_interrupt(self) -> None:
         """Raise `Interrupted` if that was asked for."""
         if self.interrupted:
-            raise Interrupted(f"stopped; go on with: halo resume {self.directory}")
+            raise Interrupted(f"stopped; go on with: {command('halo', 'resume', self.directory)}")
 
     def history(self) -> list[CycleReport]:
         """Return the reports of the cycles that are closed."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from halo_core.assemble import BASES, Plan, next_directory
 from halo_core.config import SINGLE, read_config
@@ -466,3 +468,22 @@ def test_a_file_that_was_edited_judges_anew(data: Write, tmp_path: Path) -> None
         (tmp_path / "judge.py").write_text(source.format(text))
         seen.append(given(data, verifier=["./judge.py:Judge"]).drivers.judges.fingerprints()["Judge"])
     assert seen[0] == seen[2] != seen[1]
+
+
+def test_an_option_that_a_driver_has_gained_since_is_no_difference(data: Write, tmp_path: Path) -> None:
+    plan, place = given(data), tmp_path / "run"
+    begin(plan, place)
+    written = yaml.safe_load((place / "run.yaml").read_text())
+    assert written["verifier"][0].pop("needs_reference") is False
+    (place / "run.yaml").write_text(yaml.safe_dump(written))
+    begin(plan, place)
+    with pytest.raises(RunError, match=r"verifier\[0\].needs_reference: False there, True here"):
+        begin(given(data, verifier=[named("Words", needs_reference=True)]), place)
+
+
+def test_a_ledger_that_lost_its_prompts_is_damaged(data: Write, tmp_path: Path) -> None:
+    begin(given(data), tmp_path / "run")
+    with contextlib.closing(Ledger(tmp_path / "run")) as ledger, ledger.writing() as db:
+        db.execute("DELETE FROM prompts")
+    with pytest.raises(RunError, match="is damaged: it holds no prompts"):
+        begin(given(data), tmp_path / "run")

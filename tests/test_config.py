@@ -303,8 +303,8 @@ def test_differences_are_a_line_each_with_both_sides() -> None:
     }
     assert differences(there, here) == [
         "cycles: 3 there, 5 here",
-        "lr_policy.decay: 0.85 there, 'absent' here",
+        "lr_policy.decay: 0.85 there, absent here",
         "lr_policy.name: 'exponential' there, 'constant' here",
-        "verifier[0].x: 'absent' there, 1 here",
+        "verifier[0].x: absent there, 1 here",
     ]
     assert differences(there, there) == []

@@ -125,6 +125,8 @@ def test_the_digest_of_an_input(tmp_path: Path) -> None:
         digests.append(continuing.content_of(model))
     (model / "weights").rename(model / "others")
     digests.append(continuing.content_of(model))
+    (model / "runs").mkdir()
+    (model / "runs" / "report.html").write_text("a run below its model")
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / "config.json").write_text("{}")
     (tmp_path / "moved" / "others").write_bytes(weights)
@@ -163,7 +165,7 @@ def finished(place: Path, **settings: Any) -> Ledger:
 
 def test_a_run_that_is_given_more_cycles_is_as_one_that_had_them_from_the_beginning(tmp_path: Path) -> None:
     ledger = finished(tmp_path / "run")
-    continuing.check_same(ledger, config(cycles=4), extend=True)
+    continuing.check_same(ledger.directory, config(cycles=2), config(cycles=4), extend=True)
     continuing.extend(ledger, config(cycles=4), FakePolicy())
     ledger.close()
     run, hooks = fake_run(tmp_path / "run", cycles=4)
@@ -194,7 +196,9 @@ def test_what_cannot_be_extended(tmp_path: Path) -> None:
     continuing.extend(ledger, config(cycles=2), Falling())  # nothing to do
     assert ledger.config()["cycles"] == 2
     with pytest.raises(RunError, match="cycles: 2 there, 4 here") as caught:
-        continuing.check_same(ledger, config(cycles=4))
-    assert "--cycles 4" in caught.value.hint
+        continuing.check_same(Path("my run"), config(), config(cycles=4))
+    assert caught.value.hint.endswith("halo resume 'my run' --cycles 4")
+    with pytest.raises(RunError, match=r"plugins\[0\].name: absent there, 'gate' here"):
+        continuing.check_same(Path("run"), config(), config(plugins=["gate"]))
     with pytest.raises(RunError, match="seed: 0 there, 1 here"):
-        continuing.check_same(ledger, config(cycles=4, seed=1), extend=True)
+        continuing.check_same(ledger.directory, config(), config(cycles=4, seed=1), extend=True)

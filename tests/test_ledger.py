@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import shutil
 import sqlite3
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halo_core.errors import RunError
+from halo_core.files import refused
 from halo_core.ledger import Ledger, schema
 from halo_core.ledger.compare import compare
 from halo_core.ledger.rows import pack_tokens, unpack_tokens
@@ -490,6 +492,39 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         assert "--output" in caught.value.hint
     with pytest.raises(RunError):
         Ledger(tmp_path / "file" / "run").begin({}, [], PROMPTS, [])
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_lost_log_takes_no_more_with_it_than_the_cycle_that_goes_on(ledger: Ledger, closed: bool) -> None:
+    three(ledger)
+    if closed:
+        ledger.write_report(CycleReport(0))
+    copy = ledger.directory.with_name("copy")
+    shutil.copytree(ledger.directory, copy, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
+    found = Ledger(copy)
+    assert found.prompts("train") == ledger.prompts("train")
+    assert indices(found) == ([0, 1, 2] if closed else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("machine.json", "[1]"), ("plugins.json", '{"a": 1}'), ("plugins.json", "{")]
+)
+def test_a_file_of_another_shape_is_damaged(ledger: Ledger, name: str, text: str) -> None:
+    (ledger.directory / name).write_text(text)
+    with pytest.raises(RunError, match=f"{name} is damaged"):
+        (ledger.machine if name == "machine.json" else ledger.plugins)()
+
+
+def test_a_prompt_that_is_garbled_is_damage(ledger: Ledger) -> None:
+    with ledger.writing() as db:
+        db.execute("UPDATE prompts SET body = '{'")
+    with pytest.raises(RunError, match=r"ledger\.db is damaged"):
+        ledger.prompts("train")
+
+
+def test_what_the_disk_refuses_has_a_hint_of_its_own(tmp_path: Path) -> None:
+    hints = [refused(tmp_path, os.strerror(code)).hint for code in (errno.ENOSPC, errno.EACCES, errno.ENOENT)]
+    assert [hint.split()[0] for hint in hints] == ["make", "see", "restore"]
 
 
 # Versions of the schema

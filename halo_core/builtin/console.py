@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from halo_core.errors import command
 from halo_core.hookspecs import hookimpl
-from halo_core.metrics import caution, change, is_pass, is_valid
+from halo_core.metrics import best_cycle, caution, change, is_pass, is_valid
 from halo_core.progress import Advance, Progress
 from halo_core.types import Change, CycleReport, Rates
 
@@ -101,9 +102,11 @@ class ConsoleReport(Progress):
         self._console.print(describe_change(f"held-out {self._valid}", before), markup=False)
         self._console.print(describe_change("held-out pass", after), markup=False)
         self._console.print(f"adapter  {run.ledger.adapter(last)}", markup=False)
-        self._console.print(
-            f"try it   halo generate {run.directory} {json.dumps(_first_task(run))}", markup=False
-        )
+        best = best_cycle(history)
+        if best and best != last:
+            self._console.print(f"best     {run.ledger.adapter(best)}", markup=False)
+        again = command("halo", "generate", run.directory, _first_task(run))
+        self._console.print(f"try it   {again}", markup=False)
 
 
 class JSONReport(Progress):

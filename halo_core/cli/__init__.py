@@ -7,6 +7,7 @@ or torch.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import warnings
@@ -89,6 +90,9 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|accelerate|torch")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding cannot say
     try:
         app(args=arguments, prog_name="halo")
     except HaloError as error:

@@ -79,7 +79,7 @@ def takes_filter(command: Callable[..., None]) -> Callable[..., None]:
 
 def nothing_found(ledger: Ledger, filter: Filter) -> DataError:
     """Return the error for a filter that no sample of the run meets; it says what there is."""
-    from halo_core.errors import DataError, did_you_mean
+    from halo_core.errors import DataError, command, did_you_mean
 
     run = ledger.directory
     names = [prompt.id for split in ("train", "heldout") for prompt in ledger.prompts(split)]
@@ -91,7 +91,9 @@ def nothing_found(ledger: Ledger, filter: Filter) -> DataError:
     with ledger.reading() as db:
         (last,) = db.execute("SELECT max(cycle) FROM rounds WHERE batches > 0").fetchone()
     if last is None:
-        hint = "it is being worked at" if ledger.in_use else f"halo resume {run} goes on with it"
+        hint = (
+            "it is being worked at" if ledger.in_use else f"{command('halo', 'resume', run)} goes on with it"
+        )
         return DataError(f"{run} has no samples yet", hint=hint)
     if filter.cycle is not None and filter.cycle > last:
         return DataError(f"{run} has no samples of cycle {filter.cycle}", hint=f"its last is {last}")

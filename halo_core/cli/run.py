@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from halo_core.cli.flags import takes_config
+from halo_core.errors import command
 
 if TYPE_CHECKING:
     from halo_core.assemble import Plan
@@ -145,5 +146,6 @@ def _leave(run: Run) -> NoReturn:
     """End the process whatever its threads are at: a verdict may take long, and nothing waits to be written."""
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), b"\x1b[?25h")  # a progress bar hides the cursor
-    os.write(sys.stderr.fileno(), f"halo: error: stopped; go on with: halo resume {run.directory}\n".encode())
+    again = command("halo", "resume", run.directory)
+    os.write(sys.stderr.fileno(), f"halo: error: stopped; go on with: {again}\n".encode(errors="replace"))
     os._exit(130)

@@ -113,11 +113,11 @@ class RunDirectory:
 
     def machine(self) -> dict[str, Any]:
         """Return what the run was begun on."""
-        return dict(self._json("machine.json", {}))
+        return dict(self._json("machine.json", dict))
 
     def plugins(self) -> list[dict[str, Any]]:
         """Return every driver and plugin: kind, name, distribution, version, target, options."""
-        return list(self._json("plugins.json", []))
+        return list(self._json("plugins.json", list))
 
     def write_plugins(self, plugins: Sequence[Any]) -> None:
         """Record the drivers and plugins that the run goes on with."""
@@ -148,12 +148,15 @@ class RunDirectory:
         self.write_machine(machine)
         self.write_config(config)
 
-    def _json(self, name: str, default: Any) -> Any:
+    def _json(self, name: str, kind: type) -> Any:
         path = self.directory / name
         if not path.is_file():
-            return default
+            return kind()
         with files.reading(path):
-            return json.loads(path.read_bytes())
+            found = json.loads(path.read_bytes())
+            if not isinstance(found, kind):
+                raise ValueError(f"not a {kind.__name__}")
+        return found
 
     # Cycles
 

@@ -64,11 +64,12 @@ class Ledger(RunDirectory):
                 )
             self._use(db, fingerprints or {})
             self._note(db, "begun", "")
+        self._settle()
         self._describe(config, plugins, machine or {})
 
     def prompts(self, split: Split) -> list[Prompt]:
         """Return the prompts of `split` as they were when the run began."""
-        with self.reading() as db:
+        with self.reading() as db, files.reading(self.path):
             found = db.execute("SELECT name, body FROM prompts WHERE split = ? ORDER BY id", (split,))
             return [rows.read_prompt(*row) for row in found]
 
@@ -262,6 +263,7 @@ class Ledger(RunDirectory):
             db.execute(
                 "INSERT OR REPLACE INTO cycles VALUES (?, ?)", (report.cycle, rows.report_text(report))
             )
+        self._settle()
 
     def reports(self) -> list[CycleReport]:
         """Return the reports of the cycles that were closed, oldest first."""
@@ -288,6 +290,11 @@ class Ledger(RunDirectory):
             except BaseException:
                 self._completions().forget()
                 raise
+
+    def _settle(self) -> None:
+        """See that a log that is lost or damaged takes no more with it than the cycle that goes on."""
+        with self._lock, self.reading() as db:
+            schema.settle(db)
 
     def _connection(self) -> sqlite3.Connection:
         with self._lock:

@@ -5,6 +5,8 @@ SQLite in WAL mode, synced at each commit. What SQLite raises becomes a `RunErro
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,7 +126,7 @@ def connect(path: Path, *, create: bool = False, migrations: Migrations | None =
     """
     migrations = MIGRATIONS if migrations is None else migrations
     if not create and not path.exists():
-        raise refused(path, "No such file or directory")
+        raise refused(path, os.strerror(errno.ENOENT))
     with sqlite(path):
         db = _open(path, create=create)
         try:
@@ -142,6 +144,8 @@ def sqlite(path: Path) -> Iterator[None]:
         yield
     except sqlite3.DatabaseError as error:
         raise _complaint(path, error) from error
+    except UnicodeDecodeError as error:  # of what SQLite took for text
+        raise damaged(path, str(error)) from error
 
 
 @contextmanager
@@ -156,6 +160,11 @@ def transaction(db: sqlite3.Connection, path: Path) -> Iterator[None]:
             if db.in_transaction:  # SQLite itself gives up after a full disk
                 db.execute("ROLLBACK")
             raise
+
+
+def settle(db: sqlite3.Connection) -> None:
+    """Bring what was committed out of the log into the database itself, unless a reader is in the way."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _open(path: Path, *, create: bool) -> sqlite3.Connection:
@@ -215,11 +224,11 @@ def _number(db: sqlite3.Connection, pragma: str) -> int:
 
 
 _REASONS: dict[int, Callable[[Path], RunError]] = {
-    sqlite3.SQLITE_FULL: lambda path: refused(path, "No space left on device"),
-    sqlite3.SQLITE_IOERR: lambda path: refused(path, "Input/output error"),
-    sqlite3.SQLITE_READONLY: lambda path: refused(path, "Read-only file system, or no permission to write"),
+    sqlite3.SQLITE_FULL: lambda path: refused(path, os.strerror(errno.ENOSPC)),
+    sqlite3.SQLITE_IOERR: lambda path: refused(path, os.strerror(errno.EIO)),
+    sqlite3.SQLITE_READONLY: lambda path: refused(path, os.strerror(errno.EROFS)),
     sqlite3.SQLITE_CANTOPEN: lambda path: refused(path, "it cannot be opened"),
-    sqlite3.SQLITE_PERM: lambda path: refused(path, "Permission denied"),
+    sqlite3.SQLITE_PERM: lambda path: refused(path, os.strerror(errno.EACCES)),
     sqlite3.SQLITE_BUSY: lambda path: RunError(
         f"{path} is in use by another process", hint="wait for it, or stop it"
     ),

@@ -71,7 +71,7 @@ def test_plain_lines_when_it_is_not_a_terminal(tmp_path: Path, capsys: pytest.Ca
     assert lines[-4].startswith("held-out compiles")
     assert lines[-3].startswith("held-out pass")
     assert lines[-2] == f"adapter  {tmp_path / 'run/cycles/002/adapter'}"
-    assert lines[-1] == f'try it   halo generate {tmp_path / "run"} "held-out task 0"'
+    assert lines[-1] == f"try it   halo generate {tmp_path / 'run'} 'held-out task 0'"
 
 
 @pytest.mark.parametrize(("heldout", "said"), [(7, True), (8, False)])

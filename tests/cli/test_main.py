@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,3 +79,15 @@ def test_doctor_without_torch(halo: Halo) -> None:
     assert answer.code == 0
     assert f"halo-core     {version('halo-core')}" in answer.out
     assert "sandbox" in answer.out
+
+
+def test_what_the_terminal_cannot_say_is_escaped(tmp_path: Path) -> None:
+    code = "import sys; from halo_core.cli import main; sys.argv = ['halo', 'report', 'h\\u00f6f']; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"halo: error: h\\xf6f holds no run")

@@ -333,3 +333,11 @@ def test_it_is_named_after_the_directory_however_that_is_called(
     assert write_report(Ledger(Path())).read_text() == page
     assert "<h1>mine</h1>" in page
     assert str(tmp_path) not in page, "it may be sent to somebody"
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "run.yaml", "cycles/001/adapter/skill.json"])
+def test_a_report_is_not_written_over_the_run(halo: Callable[..., Any], fakes: list[str], name: str) -> None:
+    assert halo("run", *fakes, "-n", 1, "-o", "run").code == 0
+    before = (Path("run") / name).read_bytes()
+    assert f"{name} is part of the run" in halo("report", "run", "-o", Path("run") / name).complaint()
+    assert (Path("run") / name).read_bytes() == before
