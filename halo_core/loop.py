@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from halo_core.canary import Canary, check_sampler
 from halo_core.collector import collected_rarely
@@ -38,6 +39,7 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
             stats = trained(run, hooks, cycle, samples, chosen, lr)
             heldout = measured(run, hooks, cycle)
             canary = check_sampler(run.actor, heldout, stats, history)
+            lr /= 10**stats.retries  # what it was trained at in the end
             report = run.report(
                 cycle, lr=lr, samples=samples, chosen=chosen, train=stats, heldout=heldout, canary=canary
             )
@@ -83,38 +85,41 @@ def trained(
         return done
     with run.timed(cycle, "train"):
         canary = Canary(run.actor, samples)
-        stats = fitted(run, hooks, cycle, run.mixed(cycle, chosen), lr, run.config.divergence_retries)
+        stats = fitted(run, hooks, cycle, run.mixed(cycle, chosen), lr)
         stats = canary.measured(run.actor, stats)
     run.end_training(cycle, stats)
     return stats
 
 
 def fitted(
-    run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample], lr: float, retries: int
+    run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample], lr: float, retries: int = 0
 ) -> TrainStats:
-    """Train; where that diverges and there are `retries`, again from the same weights at a tenth of the rate.
+    """Train after so many `retries`; where that diverges, again from the same weights at a tenth of the rate.
 
     A cycle that could not change the weights is an error.
     """
+    rate = lr / 10**retries
     run.begin_training()
     try:
-        stats = hooks.train(run=run, cycle=cycle, samples=samples, lr=lr)
+        stats = hooks.train(run=run, cycle=cycle, samples=samples, lr=rate)
         if not math.isfinite(stats.loss_first + stats.loss_last + stats.update_norm):
             moved = f"loss {stats.loss_first:g} to {stats.loss_last:g}, change {stats.update_norm:g}"
             hint = "lower the learning rate; the weights before this cycle are kept"
             raise DivergedError(f"cycle {cycle} diverged: {moved}", hint=hint)
     except DivergedError:
-        if not retries:
+        if retries == run.config.divergence_retries:
             raise
-        run.say("loop", f"cycle {cycle} diverged at {lr:.2g}; again from the same weights at {lr / 10:.2g}")
-        return fitted(run, hooks, cycle, samples, lr / 10, retries - 1)
+        run.say(
+            "loop", f"cycle {cycle} diverged at {rate:.2g}; again from the same weights at {rate / 10:.2g}"
+        )
+        return fitted(run, hooks, cycle, samples, lr, retries + 1)
     if not (stats.steps > 0 and stats.lr_sum > 0 and stats.update_norm > 0):
         raise TrainingError(
             f"cycle {cycle} did not change the weights: {stats.steps} steps, summed learning rate "
             f"{stats.lr_sum:g}, change {stats.update_norm:g}",
             hint="check the learning rate, the warmup and that something is trainable",
         )
-    return stats
+    return replace(stats, retries=retries)
 
 
 def measured(run: Run, hooks: Hooks, cycle: int) -> list[Sample]:

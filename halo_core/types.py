@@ -184,6 +184,8 @@ class TrainStats:
     """Of each optimizer step, before clipping."""
     notes: tuple[str, ...] = ()
     """What was questionable about it, in a sentence each: a warmup that takes half the steps, say."""
+    retries: int = 0
+    """How often it diverged first and was begun again at a tenth of the rate; the loop fills this in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,7 @@ class CycleReport:
     heldout: Rates | None = None
     """Of the model after the cycle, on prompts it never trained on: the run's result."""
     lr: float = 0.0
+    """The rate that it was trained at: what the policy set, over ten for each retry after a divergence."""
     rates: Rates | None = None
     """Of the completions sampled for training, by the model before the cycle's training."""
     reward_mean: float = 0.0

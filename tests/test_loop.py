@@ -304,6 +304,55 @@ def test_a_cycle_that_diverged_is_an_error_and_its_weights_are_not_kept(
     assert not (tmp_path / "cycles/001/adapter").exists()
 
 
+class Unstable:
+    """A trainer that diverges above a rate, and what it was asked to train at."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.rates: list[float] = []
+
+    @hookimpl(wrapper=True)
+    def train(self, lr: float) -> Any:
+        self.rates.append(lr)
+        stats = yield
+        return stats if lr < self.limit else replace(stats, loss_last=float("nan"))
+
+
+def test_a_cycle_that_diverged_is_tried_again_at_a_tenth_and_says_so(tmp_path: Path) -> None:
+    unstable = Unstable(limit=0.005)
+    sizes = {"cycles": 1, "lr_policy": FakePolicy(base_lr=0.1), "divergence_retries": 3}
+    (_, report) = finished(tmp_path, plugins=[unstable], **sizes)
+    assert unstable.rates == pytest.approx([0.1, 0.01, 0.001])
+    assert report.train is not None
+    assert report.train.retries == 2
+    assert report.lr == report.train.lr_peak == unstable.rates[-1], "what it was trained at"
+    assert Ledger(tmp_path).reports()[-1] == report
+
+
+def test_a_cycle_that_diverges_more_often_than_it_may_ends_the_run(tmp_path: Path) -> None:
+    unstable = Unstable(limit=0.005)
+    with pytest.raises(TrainingError, match="cycle 1 diverged: loss "):
+        finished(tmp_path, plugins=[unstable], lr_policy=FakePolicy(base_lr=0.1), divergence_retries=1)
+    assert unstable.rates == pytest.approx([0.1, 0.01])
+
+
+def test_a_run_stopped_after_a_retry_still_knows_what_it_was_trained_at(tmp_path: Path) -> None:
+    class Killed(Exception):
+        pass
+
+    class Kill:
+        @hookimpl
+        def generate(self, round: Round) -> None:
+            if (round.cycle, round.split) == (1, "heldout"):
+                raise Killed
+
+    options = {"cycles": 1, "lr_policy": FakePolicy(base_lr=0.1), "divergence_retries": 1}
+    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever blames the plugin
+        finished(tmp_path, plugins=[Unstable(limit=0.05), Kill()], **options)
+    (_, report) = finished(tmp_path, **options)
+    assert report.lr == pytest.approx(0.01)
+
+
 @pytest.mark.parametrize("rate", [0.0, -1e-5, float("nan"), float("inf")])
 def test_a_policy_without_a_rate_stops_before_anything_is_sampled(tmp_path: Path, rate: float) -> None:
     with pytest.raises(PluginError, match="hook 'lr_for_cycle' returned"):

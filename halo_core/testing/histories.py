@@ -45,6 +45,8 @@ class State:
     lr: float = 5e-5
     reached: float = 1.0
     """Share of the rate that the steps reach."""
+    retries: int = 0
+    """How often the cycle diverged first; `lr` is what it was trained at in the end."""
     steps: int = 24
     kl: float | None = 0.02
     update: float = 0.2
@@ -222,6 +224,7 @@ def _training(source: np.random.Generator, state: State) -> TrainStats:
         kl=kl,
         losses=losses if state.loss != "none" else (),
         grad_norms=tuple(norms.tolist()) if state.loss != "none" else (),
+        retries=state.retries,
     )
 
 
@@ -452,7 +455,7 @@ KINDS: Mapping[str, Kind] = {
     "too-high-late": Kind(Cause.LR_TOO_HIGH, _rise_and_fall, cycles=10),
     "divergence": Kind(Cause.LR_TOO_HIGH, _unstable("rising")),
     "oscillation": Kind(Cause.LR_TOO_HIGH, _unstable("alternating")),
-    "retried": Kind(Cause.LR_TOO_HIGH, _healthy(reached=0.1)),
+    "retried": Kind(Cause.LR_TOO_HIGH, _healthy(lr=5e-6, retries=1)),
     "repetition": Kind(Cause.LR_TOO_HIGH, _repetitive, cycles=10),
     "nan": Kind(Cause.DIVERGED, _once("nan")),
     "spike": Kind(Cause.SPIKE, _once("spike")),

@@ -60,10 +60,7 @@ def warmup(h: History, found: frozenset[Cause]) -> Finding | None:
     short = [
         (each.cycle, each.train.lr_peak / each.lr, each)
         for each in h.reports
-        if each.train
-        and each.train.lr_sum > 0
-        and 0 < each.train.lr_peak < share * each.lr
-        and not tenths(each)
+        if each.train and each.train.lr_sum > 0 and 0 < each.train.lr_peak < share * each.lr
     ]
     if not short or Cause.NO_UPDATE in found:
         return None
@@ -79,15 +76,6 @@ def warmup(h: History, found: frozenset[Cause]) -> Finding | None:
     severity = Severity.NOTICE if h.gain else Severity.WARNING
     advice = "Give the warmup fewer steps (about a tenth of a cycle's), or the cycle more, before you touch the rate."
     return Finding(Cause.WARMUP, severity, cycle, (seen,), advice)
-
-
-def tenths(report: CycleReport) -> int:
-    """Return how often the cycle diverged and was tried again at a tenth of the rate, as the loop does if told to."""
-    train = report.train
-    if train is None or not 0 < train.lr_peak < report.lr or any("warmup" in note for note in train.notes):
-        return 0
-    times = math.log10(report.lr / train.lr_peak)
-    return round(times) if abs(times - round(times)) < 1e-6 else 0
 
 
 def too_few_steps(h: History, found: frozenset[Cause]) -> Finding | None:

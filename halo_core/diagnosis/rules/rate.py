@@ -8,7 +8,6 @@ import statistics
 from halo_core.diagnosis import measures
 from halo_core.diagnosis.findings import Cause, Evidence, Finding, Severity
 from halo_core.diagnosis.history import History, points
-from halo_core.diagnosis.rules import machinery
 from halo_core.lr import spell
 from halo_core.metrics import Z95
 from halo_core.types import TrainStats
@@ -87,10 +86,10 @@ def collapse(h: History) -> Evidence | None:
 def retried(h: History) -> Evidence | None:
     """Return the last cycle that diverged and was trained again, each time at a tenth of the rate."""
     for report in reversed(h.reports):
-        if report.train is not None and machinery.tenths(report):
-            cycle, rate = report.cycle, report.train.lr_peak
-            text = f"cycle {cycle} diverged at {spell(report.lr)} and was trained at {spell(rate)}"
-            return Evidence("retried", text, (cycle,), (rate / report.lr,))
+        if report.train is not None and report.train.retries:
+            tenth = 10.0**-report.train.retries
+            text = f"cycle {report.cycle} diverged at {spell(report.lr / tenth)} and was trained at {spell(report.lr)}"
+            return Evidence("retried", text, (report.cycle,), (tenth,))
     return None
 
 

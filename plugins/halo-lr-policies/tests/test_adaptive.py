@@ -3,15 +3,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from halo_core.drivers import LRPolicy
+from halo_core.drivers import LRPolicy, driver
+from halo_core.errors import DivergedError
+from halo_core.loop import run_cycles
 from halo_core.options import build
-from halo_core.testing import LRPolicyContract
-from halo_core.types import CycleReport, Rates, TrainStats
+from halo_core.testing import FakeTrainer, LRPolicyContract, fake_run
+from halo_core.types import CycleReport, Rates, Sample, TrainStats
 from halo_lr_policies.adaptive import AdaptiveSeed, Budget, KLTarget, Plateau, SuccessScaled, measurements
 from halo_lr_policies.policies import Exponential
 
@@ -390,3 +394,30 @@ def test_the_history_is_left_alone(policy: LRPolicy) -> None:
     before = list(history)
     next_lr(policy, history)
     assert history == before
+
+
+@driver
+class DivergesOnce(FakeTrainer):
+    """Diverges at the second call."""
+
+    calls: ClassVar[list[float]] = []
+
+    def train(self, actor: Any, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
+        self.calls.append(lr)
+        if len(self.calls) == 2:
+            raise DivergedError("too far")
+        return super().train(actor, samples, lr=lr, seed=seed)
+
+
+def test_a_cycle_retried_at_a_tenth_of_the_rate_does_not_lead_a_budget_astray(tmp_path: Path) -> None:
+    made, hooks = fake_run(
+        tmp_path,
+        cycles=5,
+        trainer=DivergesOnce(steps=10),
+        lr_policy=Budget(base_lr=1e-3),
+        divergence_retries=1,
+    )
+    history = run_cycles(made, hooks)
+    assert history[2].lr == pytest.approx(1e-4)
+    assert spent(history) == pytest.approx(5 * 1e-2), "what cycle 2 did not spend is spread over the rest"
+    assert [report.lr for report in history[3:]] == pytest.approx([1.3e-3] * 3)
