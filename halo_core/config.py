@@ -204,7 +204,7 @@ def assign(raw: dict[str, Any], path: str, value: Any) -> None:
 
 def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
     """List what differs between two resolved configurations, a line each."""
-    old, new = _flat(there), _flat(here)
+    old, new = flat(there), flat(here)
     return [
         f"{key}: {_shown(old, key)} there, {_shown(new, key)} here"
         for key in sorted(old.keys() | new.keys())
@@ -258,17 +258,18 @@ def short_name(name: str) -> str:
     return attribute or Path(path).stem if path.endswith(".py") else name.rpartition(":")[2]
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the values below `value` by their paths ("verifier[0].flags"), as JSON has them; empty lists have none."""
     if isinstance(value, Mapping):
         return {
-            k: v for key, sub in value.items() for k, v in _flat(sub, f"{prefix}.{key}".lstrip(".")).items()
+            k: v for key, sub in value.items() for k, v in flat(sub, f"{prefix}.{key}".lstrip(".")).items()
         }
     if (
         isinstance(value, Sequence)
         and not isinstance(value, str)
         and any(isinstance(v, Mapping) for v in value)
     ):
-        return {k: v for i, sub in enumerate(value) for k, v in _flat(sub, f"{prefix}[{i}]").items()}
+        return {k: v for i, sub in enumerate(value) for k, v in flat(sub, f"{prefix}[{i}]").items()}
     return {prefix: json.loads(json.dumps(value, default=str))} if value != [] and value != () else {}
 
 

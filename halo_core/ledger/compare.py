@@ -9,6 +9,7 @@ from itertools import zip_longest
 from typing import Any
 
 from halo_core import files
+from halo_core.config import flat
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import unpack_text, unpack_tokens
 
@@ -77,18 +78,12 @@ def _short(value: Any, at: int, width: int = 60) -> str:
 
 def _configuration(ledger: Ledger) -> _Rows:
     config = {key: value for key, value in ledger.config().items() if key not in _FREE}
-    return ((key, (value,)) for key, value in sorted(_flat(config).items()))
+    return ((key, (value,)) for key, value in _flat(config))
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Write a configuration as keys with their values, so that what differs is named."""
-    if isinstance(value, Mapping):
-        return {
-            k: v for key, sub in value.items() for k, v in _flat(sub, f"{prefix}.{key}".lstrip(".")).items()
-        }
-    if isinstance(value, list) and any(isinstance(entry, Mapping) for entry in value):
-        return {k: v for place, sub in enumerate(value) for k, v in _flat(sub, f"{prefix}[{place}]").items()}
-    return {prefix: json.dumps(value, default=str)}
+def _flat(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a row for each value however deep, as text: NaN is equal to itself."""
+    return sorted((key, json.dumps(value)) for key, value in flat(values).items())
 
 
 def _plugins(ledger: Ledger) -> _Rows:
@@ -140,7 +135,7 @@ def _figures(ledger: Ledger) -> _Rows:
     with ledger.reading() as db:
         for cycle, text in db.execute("SELECT cycle, report FROM cycles ORDER BY cycle"):
             figures = {key: value for key, value in json.loads(text).items() if key != "seconds"}
-            for key, value in sorted(_flat(figures).items()):
+            for key, value in _flat(figures):
                 yield f"cycle {cycle}: {key}", (value,)
 
 
