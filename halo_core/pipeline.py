@@ -21,6 +21,8 @@ IN_FLIGHT = 4
 """Batches that may wait for their verdicts before sampling pauses."""
 _JUDGES = 2
 """Batches judged at once, so that the stragglers of one do not idle the cores."""
+_UNDECIDED = 0.05
+"""Share of inconclusive verdicts past which the rates are said to be of some of the completions only."""
 _ENOUGH = 16
 """Errors before their share is believed while the round goes on."""
 
@@ -71,7 +73,19 @@ def verified(run: Run, hooks: Hooks, round: Round) -> list[Sample]:
     run.check_interrupt()
     errors.check(last=True)
     _check_complete(samples, round)
+    _say_undecided(run, round, samples)
     return samples
+
+
+def _say_undecided(run: Run, round: Round, samples: Sequence[Sample]) -> None:
+    """Say when the verifier could not tell of too many completions: what is slow to judge is none at random."""
+    late = sum(sample.verdict.status is Status.INCONCLUSIVE for sample in samples)
+    if late > _UNDECIDED * len(samples):
+        run.say(
+            "verify",
+            f"{_name(round)}: {late} of {len(samples)} verdicts are inconclusive; the rates are of the rest, which "
+            "is no fair sample: lower workers or raise the verifier's timeout",
+        )
 
 
 def _name(round: Round) -> str:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,16 @@ class Script(Generator):
                 for at, (prompt, index) in enumerate(jobs[number * self.size : (number + 1) * self.size])
             ]
             yield self.change(number, batch) if self.change else batch
+
+
+class Told(Progress):
+    """Keeps what is told."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
 
 
 def sample(run: Run, hooks: Hooks) -> list[Sample]:
@@ -372,3 +383,34 @@ def test_progress_counts_what_is_done_and_what_was_there(tmp_path: Path) -> None
     sample(run, hooks)
     assert stages == [("cycle 1 sample", 32, "samples")]
     assert counts == [8, 8, 8, 8]
+
+
+# Completions that could not be judged
+
+
+@driver
+class Undecided(FakeVerifier):
+    """Cannot tell of the completions with these indices."""
+
+    late: Any = ()
+
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        verdict = super().check(prompt, completion)
+        return replace(verdict, status=Status.INCONCLUSIVE) if completion.index in self.late else verdict
+
+
+@pytest.mark.parametrize(("late", "said"), [(range(1), False), (range(2), True), (range(20), True)])
+def test_rates_of_those_that_were_quick_to_judge_are_said_to_be_that(
+    tmp_path: Path, late: range, said: bool
+) -> None:
+    told = Told()
+    run, hooks = fake_run(
+        tmp_path, verifier=Undecided(late=late), prompts=2, samples_per_prompt=20, progress=told
+    )
+    sample(run, hooks)
+    lines = [line for line in told.lines if "inconclusive" in line]
+    assert len(lines) == said, "a twentieth is what a busy machine may come to"
+    if said:
+        assert f"cycle 1 sample: {2 * len(late)} of 40 verdicts are inconclusive" in lines[0]
+    sample(run, hooks)
+    assert len(told.lines) == said, "once"

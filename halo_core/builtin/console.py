@@ -148,7 +148,9 @@ def row(report: CycleReport) -> str:
     """Write a cycle as a row of the table."""
     r, t = report.rates, report.train
     heldout = (
-        f"  {_rate(report.heldout, 'valid')}  {_rate(report.heldout, 'passed')}" if report.heldout else ""
+        f"  {_rate(report.heldout, 'valid')}  {_rate(report.heldout, 'passed')}{_judged(report.heldout)}"
+        if report.heldout
+        else ""
     )
     seconds = "+".join(
         f"{report.seconds[key]:.0f}" for key in ("sample", "train", "heldout") if key in report.seconds
@@ -174,6 +176,12 @@ def describe_change(name: str, value: Change) -> str:
 def _rate(rates: Rates, name: str) -> str:
     low, high = getattr(rates, f"{name}_interval")
     return f"{getattr(rates, name):6.1%} [{100 * low:4.1f}, {100 * high:4.1f}]"
+
+
+def _judged(rates: Rates) -> str:
+    """Say how many completions the rates are of, where that is not all of them."""
+    unjudged = rates.errors + rates.inconclusive
+    return f"  {rates.samples} of {rates.samples + unjudged} judged" if unjudged else ""
 
 
 def _first_task(run: Run) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,13 @@ def test_a_row_holds_every_figure_of_the_cycle() -> None:
     assert words[:10] == ["2", "4.25e-05", "512", "62.5%", "25.0%", "96", "0.88", "1.250", ">", "0.500"]
     assert words[10] == "12+4+6", "seconds by stage"
     assert " ".join(words[11:]) == "62.5% [50.0, 75.0] 25.0% [20.0, 30.0]"
+
+
+def test_a_row_says_how_many_were_judged_where_not_all_were() -> None:
+    rates = replace(RATES, samples=180, errors=5, inconclusive=15)
+    assert row(replace(REPORT, heldout=rates)).endswith("25.0% [20.0, 30.0]  180 of 200 judged")
+    assert row(CycleReport(0, rates)).endswith("  180 of 200 judged")
+    assert "judged" not in row(REPORT)
 
 
 def test_the_row_of_the_untrained_model() -> None:

@@ -19,7 +19,10 @@ def errors(h: History, found: frozenset[Cause]) -> Finding | None:
     seen = Evidence("verifier-errors", text, (cycle,), (share.value,), share.interval(h.z), limit)
     advice = "Mend the verifier or its tools (halo plugins check, halo verify) before you read anything else."
     if late > faults:
-        advice = "The wall clock ran out on a busy machine: lower workers or raise the verifier's timeout."
+        advice = (
+            "The wall clock ran out on a busy machine: lower workers or raise the verifier's timeout, for until then "
+            "the rates are of those completions only that were quick to judge."
+        )
     severity = Severity.CRITICAL if share.value >= 5 * limit else Severity.WARNING
     return Finding(Cause.VERIFIER_ERRORS, severity, cycle, (seen,), advice)
 
