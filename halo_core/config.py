@@ -27,6 +27,8 @@ SINGLE = ("generator", "reward", "selector", "trainer", "lr_policy")
 """Sections that hold one driver."""
 LISTS = ("verifier", "plugins")
 """Sections that hold any number."""
+FREE = ("workers", "checkpoint_seconds")
+"""Keys that do not touch a run's result."""
 _NAMELESS = "a driver needs a name"
 
 

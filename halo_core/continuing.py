@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from halo_core import sandbox
-from halo_core.config import RunConfig, differences
+from halo_core.config import FREE, RunConfig, differences
 from halo_core.drivers import LRPolicy
 from halo_core.errors import RunError, SandboxError, command
 from halo_core.ledger import Ledger
 
-_FREE = ("workers", "checkpoint_seconds")
-"""Keys that may change: they do not touch the result."""
 _TIERS = ("none", "weak", "standard", "strong")
 _LIBRARIES = ("halo-core", "torch", "transformers", "peft", "accelerate")
 _ENDS = 1 << 20
@@ -66,7 +64,7 @@ def check_same(directory: Path, begun: RunConfig, config: RunConfig, *, extend: 
     `extend`, the number of cycles may have grown.
     """
     there, here = (each.model_dump(mode="json") for each in (begun, config))
-    for key in (*_FREE, "cycles") if extend else _FREE:
+    for key in (*FREE, "cycles") if extend else FREE:
         there.pop(key, None), here.pop(key, None)
     changed = differences(there, here)
     if not changed:

@@ -59,7 +59,7 @@ def _pair(line: str, where: str) -> Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Pretrained:
     """What `train_checkpoint` made."""
 
     path: Path
@@ -82,7 +82,7 @@ def train_checkpoint(
     seed: int = 0,
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     progress: Callable[[int, int, float], None] | None = None,
-) -> Checkpoint:
+) -> Pretrained:
     """Train a model on `pairs` and write it to the directory `out`, as plain transformers reads it.
 
     With `architecture`, fields of a transformers configuration (`model_type` and sizes), the model starts
@@ -123,7 +123,7 @@ def train_checkpoint(
             actor.model.to(getattr(torch, save_dtype))
         files.write_directory(out, actor.save)
     parameters = sum(weight.numel() for weight in actor.model.parameters())
-    return Checkpoint(out, parameters, len(encoded) - len(examples), stats)
+    return Pretrained(out, parameters, len(encoded) - len(examples), stats)
 
 
 def encode_pair(actor: Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:

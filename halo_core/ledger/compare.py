@@ -9,15 +9,13 @@ from itertools import zip_longest
 from typing import Any
 
 from halo_core import files
-from halo_core.config import flat
+from halo_core.config import FREE, flat
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import unpack_text, unpack_tokens
 
 _Rows = Iterator[tuple[str, tuple[Any, ...]]]
 """Where a row belongs ("cycle 1 train, prompt 'a', completion 3"), and what it holds."""
 _NOTHING = ("", ())
-_FREE = ("workers", "checkpoint_seconds")
-"""Keys of a configuration that do not touch the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ def _short(value: Any, at: int, width: int = 60) -> str:
 
 
 def _configuration(ledger: Ledger) -> _Rows:
-    config = {key: value for key, value in ledger.config().items() if key not in _FREE}
+    config = {key: value for key, value in ledger.config().items() if key not in FREE}
     return ((key, (value,)) for key, value in _flat(config))
 
 

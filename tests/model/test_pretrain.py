@@ -16,7 +16,7 @@ from halo_core.actor import Actor, ModelConfig
 from halo_core.drivers.sft import SFT
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import ConfigError, DataError, ModelError
-from halo_core.pretrain import Checkpoint, Pair, encode_pair, new_tokenizer, read_pairs, train_checkpoint
+from halo_core.pretrain import Pair, Pretrained, encode_pair, new_tokenizer, read_pairs, train_checkpoint
 from halo_core.types import Prompt, Round
 
 PAIRS = [Pair(f"What is {n}?", f"It is {n * n}.") for n in range(8)]
@@ -28,7 +28,7 @@ TINY = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_
 WHOLE = SFT(full=True, batch_size=8)
 
 
-def scratch(out: Path, pairs: list[Pair] = PAIRS, **options: Any) -> Checkpoint:
+def scratch(out: Path, pairs: list[Pair] = PAIRS, **options: Any) -> Pretrained:
     options = {"trainer": WHOLE, "lr": 3e-3, "architecture": TINY, "vocab_size": 300} | options
     return train_checkpoint(pairs, out, **{"model": ModelConfig(device="cpu")} | options)
 
