@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_serial
 
 from halo_core.actor import ModelConfig
 from halo_core.curriculum import Curriculum
-from halo_core.errors import ConfigError, did_you_mean
+from halo_core.errors import ConfigError, did_you_mean, first_line
 from halo_core.mixing import Mix
 from halo_core.options import explain
 
@@ -33,7 +33,7 @@ _NAMELESS = "a driver needs a name"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 class DriverSpec(_Section):
@@ -161,7 +161,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         raise ConfigError(f"{place}: {error.problem or 'not YAML'}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from error
+        raise ConfigError(f"{path}: not YAML: {first_line(error)}") from error
     if loaded is None:
         raise ConfigError(f"{path} is empty", hint="it needs at least: verifier: NAME")
     if not isinstance(loaded, dict):

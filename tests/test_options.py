@@ -128,6 +128,8 @@ def test_the_annotation_decides_how_a_value_is_read(name: str, text: Any, value:
     ("name", "value", "says"),
     [
         ("rate", "fast", ["it: rate: ", "number", "'fast'"]),
+        ("rate", "nan", ["it: rate: ", "finite"]),
+        ("rates", ["1", "inf"], ["it: rates.1: ", "finite"]),
         ("count", "0", ["it: count: ", "greater than or equal to 1", "'0'"]),
         ("count", "2.5", ["it: count: ", "integer"]),
         ("flag", "perhaps", ["it: flag: ", "boolean"]),

@@ -42,7 +42,9 @@ def driver(cls: type[T]) -> type[T]:
     make = pydantic.dataclasses.dataclass(
         frozen=True,
         kw_only=True,
-        config=ConfigDict(use_attribute_docstrings=True, extra="forbid", arbitrary_types_allowed=True),
+        config=ConfigDict(
+            use_attribute_docstrings=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
+        ),
     )
     return cast(type[T], make(cls))
 
