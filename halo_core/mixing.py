@@ -7,6 +7,7 @@ arXiv 2404.01413). The cap of 10 completions of a prompt is that of ReST-EM (arX
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -30,7 +31,7 @@ class Mix:
     """`replace`: nothing. `accumulate`: everything that earlier cycles chose. `replay`: a share of it, or of
     `pairs`."""
     cap: Annotated[int, Field(ge=1)] = 10
-    """`accumulate`: distinct completions of one prompt at most, the newest ones."""
+    """`accumulate`: earlier completions are added, the newest first, up to so many distinct ones of a prompt."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.25
     """`replay`: share of the sequences trained on that are replayed, as far as there are enough."""
     pairs: str | None = None
@@ -46,21 +47,26 @@ class Mix:
 def mixed(chosen: Sequence[Sample], earlier: Sequence[Sample], mix: Mix, *, seed: int) -> list[Sample]:
     """Return what to train on: `chosen`, and of `earlier` (oldest first) what `mix` says.
 
-    A completion that is in both counts as it was chosen last.
+    A completion that was chosen several times counts as it was chosen last. `chosen` is kept whole: what is too
+    much of it is for the selector to cut, which knows the rewards.
     """
-    newest = {_key(sample): sample for sample in chosen}
-    old = {_key(sample): sample for sample in earlier if _key(sample) not in newest}
+    own = {_key(sample) for sample in chosen}
+    old: dict[Key, Sample] = {}  # newest first
+    for sample in reversed(earlier):
+        if _key(sample) not in own:
+            old.setdefault(_key(sample), sample)
     if mix.mode == "accumulate":
-        room: dict[str, int] = {}
-        kept: list[Sample] = []
-        for sample in [*newest.values(), *reversed(old.values())]:
-            if room.setdefault(sample.prompt.id, mix.cap) > 0:
-                room[sample.prompt.id] -= 1
+        taken = Counter(prompt for prompt, _ in own)
+        kept = []
+        for sample in old.values():
+            if taken[sample.prompt.id] < mix.cap:
+                taken[sample.prompt.id] += 1
                 kept.append(sample)
-        return kept
+        return [*chosen, *kept]
     if mix.mode == "replay":
         wanted = min(len(old), round(len(chosen) * mix.share / (1 - mix.share)))
-        return [*chosen, *random.Random(derive_seed(seed, "replay")).sample(list(old.values()), wanted)]
+        oldest_first = list(reversed(old.values()))
+        return [*chosen, *random.Random(derive_seed(seed, "replay")).sample(oldest_first, wanted)]
     return list(chosen)
 
 

@@ -43,6 +43,22 @@ def test_what_was_chosen_again_counts_as_it_was_chosen_last(make_sample: Make, p
     assert len(kept) == 12
 
 
+@pytest.mark.parametrize("again", [0, 2])
+def test_what_was_chosen_again_is_as_new_as_its_last_choice(make_sample: Make, again: int) -> None:
+    past = [make_sample("a", n) for n in range(4)] + [make_sample("a", again)]
+    kept = mixed([make_sample("a", 9)], past, Mix(mode="accumulate", cap=2), seed=0)
+    assert names(kept) == {"a/9", f"a/{again}"}
+    kept = mixed([make_sample("a", 9)], past, Mix(mode="accumulate", cap=3), seed=0)
+    assert names(kept) == {"a/9", f"a/{again}", "a/3"}
+
+
+def test_a_cycle_s_own_choice_is_not_cut(make_sample: Make, past: list[Sample]) -> None:
+    chosen = [make_sample("a", n) for n in range(10, 22)]
+    kept = mixed(chosen, past, Mix(mode="accumulate", cap=10), seed=0)
+    assert kept[:12] == chosen
+    assert {sample.prompt.id for sample in kept[12:]} == {"b"}, "no room for older ones of the same prompt"
+
+
 def test_a_share_is_replayed(make_sample: Make, past: list[Sample]) -> None:
     chosen = [make_sample("c", n) for n in range(12)]
     kept = mixed(chosen, past, Mix(mode="replay", share=0.25), seed=0)
