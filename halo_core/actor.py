@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.drivers.base import driver
-from halo_core.errors import DataError, ModelError
+from halo_core.errors import DataError, ModelError, first_line
 from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
@@ -455,9 +455,3 @@ def _load_error(what: str, name: str, error: Exception) -> ModelError:
     else:
         hint = f"{name!r} is no local directory; on the hub, check its name, the network, and `hf auth login`"
     return ModelError(f"cannot load the {what} of {name!r}: {first_line(error)}", hint=hint)
-
-
-def first_line(error: BaseException) -> str:
-    """Return what an error of a library says first, as one line; some announce more after a colon."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])

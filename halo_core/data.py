@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import DataError
+from halo_core.errors import DataError, first_line
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt
 
@@ -111,7 +111,7 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
         else:
             table = datasets.load_dataset(Path(source).suffix[1:], data_files=source, split="train")
     except Exception as error:
-        raise DataError(f"{source}: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{source}: {first_line(error)}") from error
     for number, row in enumerate(table, 1):
         yield f"{source} row {number}", row
 

@@ -88,6 +88,12 @@ def command(*words: object) -> str:
     return shlex.join(map(str, words))
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error of a library says first, as one line, or else its type; some announce more after a colon."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "did you mean 'x'?" for the nearest of `known`, else the list of them."""
     names = sorted(known)

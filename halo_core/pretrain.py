@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from halo_core import files
-from halo_core.actor import Actor, ModelConfig, first_line
+from halo_core.actor import Actor, ModelConfig
 from halo_core.drivers.sft import SFT
-from halo_core.errors import ConfigError, DataError, ModelError
+from halo_core.errors import ConfigError, DataError, ModelError, first_line
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt, TrainStats
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -171,8 +173,18 @@ def test_a_table_is_read_through_datasets(tmp_path: Path, monkeypatch: pytest.Mo
         load_prompts(path)
 
 
+def test_a_table_that_fails_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    datasets = types.SimpleNamespace(load_dataset=fails)
+    monkeypatch.setitem(sys.modules, "datasets", datasets)
+    with pytest.raises(DataError, match="^hf:owner/name: AssertionError$"):
+        load_prompts("hf:owner/name")
+
+
 def test_a_table_without_the_datasets_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match="needs the datasets package") as caught:
         load_prompts("hf:owner/name:train")
     assert caught.value.hint == "pip install datasets"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from halo_core import errors
-from halo_core.errors import ConfigError, HaloError, did_you_mean
+from halo_core.errors import ConfigError, HaloError, did_you_mean, first_line
 
 ALL = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HaloError)]
 
@@ -32,3 +32,17 @@ def test_what_the_user_typed_wrong_exits_like_a_usage_error() -> None:
 )
 def test_did_you_mean(word: str, known: list[str], said: str) -> None:
     assert did_you_mean(word, known) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "OSError"),
+        (" \n", "OSError"),
+        ("one\ntwo", "one"),
+        ("these are missing:\n  a.bin\nand more", "these are missing: a.bin"),
+        ("alone:", "alone:"),
+    ],
+)
+def test_what_a_library_says_first_is_one_line_and_never_nothing(text: str, said: str) -> None:
+    assert first_line(OSError(text)) == said
