@@ -17,6 +17,7 @@ from halo_core.errors import DataError, first_line
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt
 
+Task = tuple[tuple[str, str], ...]
 _KNOWN = frozenset({"id", "prompt", "text", "messages", "verifier", "reference"})
 
 
@@ -42,23 +43,36 @@ def load_prompts(source: str | Path) -> list[Prompt]:
 
 
 def split_heldout(prompts: Sequence[Prompt], share: float, seed: int) -> tuple[list[Prompt], list[Prompt]]:
-    """Split off a random `share` of the prompts (at least one) for measuring; return (train, heldout)."""
-    if len(prompts) < 2:
-        raise DataError("a single prompt cannot be split into training and held-out prompts",
+    """Split off a random `share` of the prompts (at least one) for measuring; return (train, heldout).
+
+    Prompts that are the same `task` stay together: as many tasks are held out as fit into the share.
+    """
+    tasks: dict[Task, list[int]] = {}
+    for index, prompt in enumerate(prompts):
+        tasks.setdefault(task(prompt), []).append(index)
+    if len(tasks) < 2:
+        what = "a single prompt" if len(prompts) < 2 else f"{len(prompts)} prompts of one and the same task"
+        raise DataError(f"{what} cannot be split into training and held-out prompts",
                         hint="give more prompts, or a file of held-out prompts with --heldout")  # fmt: skip
-    order = list(range(len(prompts)))
-    random.Random(derive_seed(seed, "heldout")).shuffle(order)
-    held = set(order[: min(max(1, round(share * len(prompts))), len(prompts) - 1)])
+    groups = list(tasks.values())
+    random.Random(derive_seed(seed, "heldout")).shuffle(groups)
+    room = min(max(1, round(share * len(prompts))), len(prompts) - 1)
+    held: set[int] = set()
+    for group in groups:
+        if len(held) + len(group) <= room:
+            held.update(group)
+    if not held:
+        held.update(min(groups, key=len))
     train = [prompt for index, prompt in enumerate(prompts) if index not in held]
     return train, [prompts[index] for index in sorted(held)]
 
 
 def check_disjoint(prompts: Iterable[Prompt], heldout: Iterable[Prompt]) -> None:
-    """Raise a `DataError` when a held-out prompt is also trained on."""
-    trained = {_content(prompt): prompt.id for prompt in prompts}
-    ids = set(trained.values())
+    """Raise a `DataError` when a held-out prompt is also trained on: by its id, or as the same `task`."""
+    trained = list(prompts)
+    tasks, ids = {task(prompt): prompt.id for prompt in trained}, {prompt.id for prompt in trained}
     for prompt in heldout:
-        twin = trained.get(_content(prompt)) or (prompt.id if prompt.id in ids else None)
+        twin = tasks.get(task(prompt)) or (prompt.id if prompt.id in ids else None)
         if twin is not None:
             raise DataError(
                 f"held-out prompt {prompt.id!r} is also a training prompt ({twin!r})",
@@ -66,8 +80,13 @@ def check_disjoint(prompts: Iterable[Prompt], heldout: Iterable[Prompt]) -> None
             )
 
 
-def _content(prompt: Prompt) -> str:
-    return prompt.text or json.dumps([dict(m) for m in prompt.messages], sort_keys=True)
+def task(prompt: Prompt) -> Task:
+    """Return what the model is asked, as (role, text) pairs in which white space does not matter.
+
+    A text is the same task as a chat of that one message from the user. What it is judged by is no part of it.
+    """
+    messages = prompt.messages or ({"role": "user", "content": prompt.text},)
+    return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
 
 
 def _rows(source: str) -> Iterator[tuple[str, Any]]:

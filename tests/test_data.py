@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sys
 import types
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.errors import DataError
+from halo_core.seeds import derive_seed
 from halo_core.types import Prompt
 
 GOOD = json.dumps({"id": "a", "prompt": "Add two numbers."})
@@ -179,7 +181,7 @@ def test_a_table_that_fails_without_a_word(monkeypatch: pytest.MonkeyPatch) -> N
 
     datasets = types.SimpleNamespace(load_dataset=fails)
     monkeypatch.setitem(sys.modules, "datasets", datasets)
-    with pytest.raises(DataError, match="^hf:owner/name: AssertionError$"):
+    with pytest.raises(DataError, match=r"^hf:owner/name: AssertionError$"):
         load_prompts("hf:owner/name")
 
 
@@ -209,6 +211,30 @@ def test_the_split_parts_the_prompts_and_depends_on_the_seed_alone(
         assert part == [p for p in prompts(count) if p in part], "the file's order is kept"
 
 
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_task_that_is_there_under_several_ids_is_on_one_side(times: int, seed: int) -> None:
+    some = [Prompt(f"p{n}", f"task {n // times}", reference={"n": n}) for n in range(42)]
+    train, heldout = split_heldout(some, 0.1, seed)
+    check_disjoint(train, heldout)
+    assert len(heldout) == 4 // times * times
+    assert len(train) + len(heldout) == 42
+
+
+def test_the_smallest_task_is_held_out_where_none_fits() -> None:
+    some = [Prompt(f"p{n}", "abbccc"[n]) for n in (1, 2, 3, 4, 5)]
+    train, heldout = split_heldout(some, 0.1, 0)
+    assert ({p.text for p in train}, {p.text for p in heldout}) == ({"c"}, {"b"})
+    with pytest.raises(DataError, match="2 prompts of one and the same task cannot be split"):
+        split_heldout([Prompt("a", "x"), Prompt("b", "x ")], 0.5, 0)
+
+
+def test_prompts_that_differ_are_split_as_they_always_were() -> None:
+    order = list(range(50))
+    random.Random(derive_seed(3, "heldout")).shuffle(order)
+    assert [p.id for p in split_heldout(prompts(50), 0.1, 3)[1]] == [f"p{n}" for n in sorted(order[:5])]
+
+
 def test_another_seed_holds_out_others() -> None:
     held = {tuple(p.id for p in split_heldout(prompts(100), 0.1, seed)[1]) for seed in range(20)}
     assert len(held) == 20
@@ -231,6 +257,8 @@ def test_too_few_to_split(count: int) -> None:
             Prompt("a", messages=({"role": "user", "content": "x"},)),
             Prompt("b", messages=({"content": "x", "role": "user"},)),
         ),
+        (Prompt("a", "x y"), Prompt("b", messages=({"role": "user", "content": "x y"},))),
+        (Prompt("a", "x y"), Prompt("b", " x  y\n")),
     ],
 )
 def test_what_is_measured_on_must_not_be_trained_on(train: Prompt, heldout: Prompt) -> None:
@@ -244,3 +272,6 @@ def test_what_is_measured_on_must_not_be_trained_on(train: Prompt, heldout: Prom
 def test_disjoint_prompts_pass() -> None:
     check_disjoint([Prompt("a", "x")], [Prompt("b", "y")])
     check_disjoint([], [Prompt("b", "y")])
+    system = ({"role": "system", "content": "be brief"}, {"role": "user", "content": "x"})
+    check_disjoint([Prompt("a", "x")], [Prompt("b", messages=system)])
+    check_disjoint([Prompt("a", "xy")], [Prompt("b", "x y")])
