@@ -62,7 +62,8 @@ def split_heldout(prompts: Sequence[Prompt], share: float, seed: int) -> tuple[l
         if len(held) + len(group) <= room:
             held.update(group)
     if not held:
-        held.update(min(groups, key=len))
+        smallest: list[int] = min(groups, key=len)
+        held.update(smallest)
     train = [prompt for index, prompt in enumerate(prompts) if index not in held]
     return train, [prompts[index] for index in sorted(held)]
 
