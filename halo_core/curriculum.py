@@ -12,6 +12,7 @@ from pydantic import Field
 from halo_core.drivers.base import driver
 from halo_core.errors import DataError
 from halo_core.seeds import derive_seed
+from halo_core.shares import share_of
 from halo_core.types import Prompt
 
 
@@ -54,12 +55,12 @@ def prompts_for(
     tie = {prompt.id: rng.random() for prompt in prompts}
     estimated = {prompt.id: _estimated(*passes.get(prompt.id, (0, 0))) for prompt in prompts}
     if curriculum.order == "frontier":
-        count = math.ceil(curriculum.start * len(prompts))
+        count = share_of(len(prompts), curriculum.start, up=True)
         # Efraimidis and Spirakis (2006): the largest u^(1/w) are a weighted sample without replacement
         rank = {name: -(tie[name] ** (1 / (p * (1 - p)))) for name, p in estimated.items()}
     else:
         share = curriculum.start + (1 - curriculum.start) * (cycle - 1) / max(1, cycles - 1)
-        count = math.ceil(share * len(prompts) - 1e-9)
+        count = share_of(len(prompts), share, up=True)
         given = {p.id: _given(p, curriculum.key) for p in prompts} if curriculum.key else estimated
         sign = 1 if curriculum.order == "easy_first" else -1
         rank = {name: sign * value for name, value in given.items()}

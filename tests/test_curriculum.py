@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,14 @@ def test_the_frontier_prefers_what_is_solved_sometimes() -> None:
     assert counts["p10"] > 2 * counts["p0"]
     assert counts["p9"] > 2 * counts["p19"]
     assert sum(counts.values()) == 400 * 5
+
+
+@pytest.mark.parametrize("order", ["frontier", "easy_first", "hard_first"])
+def test_seven_hundredths_of_a_hundred_are_seven(order: Any) -> None:
+    many = [Prompt(f"p{n}", "?") for n in range(100)]
+    assert 0.07 * 100 > 7
+    taken = prompts_for(Curriculum(order=order, start=0.07), many, {}, cycle=1, cycles=3, seed=0)
+    assert len(taken) == 7
 
 
 def test_the_draw_is_the_seeds_and_the_cycles() -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from halo_core.drivers.base import Selector, driver
+from halo_core.shares import share_of
 from halo_core.types import Sample
 
 
@@ -42,14 +43,12 @@ class RAFT(Selector):
         eligible = [s for s in samples if _reward(s) >= self.threshold and (self.truncated or _finished(s))]
         ranked = _ranked(eligible, seed)
         groups = _by_prompt(ranked) if self.per == "prompt" else [ranked]
-        best = [sample for group in groups for sample in group[: self._kept(len(group))]]
+        best = [
+            sample for group in groups for sample in group[: share_of(len(group), self.keep_top, up=True)]
+        ]
         merged = [_merged(group)[: self.cap] for group in _by_prompt(best)]
         chosen = [sample for group in merged for sample in group]
         return sorted(chosen, key=lambda s: (s.prompt.id, s.completion.index))
-
-    def _kept(self, count: int) -> int:
-        """Round up, but not for the last binary digit of the product: 0.07 of 100 is 7, not 8."""
-        return math.ceil(self.keep_top * count - 1e-9)
 
 
 def _reward(sample: Sample) -> float:

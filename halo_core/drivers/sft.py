@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from halo_core.drivers.base import Trainer, driver
 from halo_core.errors import TrainingError
 from halo_core.seeds import derive_seed
+from halo_core.shares import share_of
 from halo_core.types import Sample, TrainStats
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class SFT(Trainer):
 
     def warmup(self, steps: int) -> int:
         """Return how many of `steps` optimizer steps are warmup."""
-        return self.warmup_steps or int(self.warmup_ratio * steps)
+        return self.warmup_steps or share_of(steps, self.warmup_ratio)
 
     def multiplier(self, step: int, steps: int) -> float:
         """Return the rate of optimizer step `step` (0 .. `steps` - 1) as a share of the peak, in (0, 1].

@@ -236,6 +236,11 @@ def test_the_rate_within_a_cycle(
     assert stats.lr_sum == sum(steps.rates)
 
 
+def test_a_share_of_the_steps_is_what_it_is_on_paper() -> None:
+    assert 0.29 * 100 < 29
+    assert SFT(warmup_ratio=0.29).warmup(100) == 29
+
+
 @given(
     steps=st.integers(1, 300),
     schedule=st.sampled_from(["constant", "linear", "cosine", "cosine_with_restarts"]),

@@ -14,6 +14,7 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.drivers import driver
+from halo_core.shares import share_of
 from halo_core.types import CycleReport
 from halo_lr_policies.bounds import Based, Bounded, Rate, Share
 
@@ -187,7 +188,7 @@ class WSD(Based):
 
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the rate of the phase that `cycle` is in."""
-        decay = math.floor(self.decay_share * cycles + 1e-9)  # 0.29 * 100 is 28.999...
+        decay = share_of(cycles, self.decay_share)
         warmup = min(self.warmup, cycles - decay - 1)
         into_decay = min(cycle, cycles) - (cycles - decay)
         share = 1.0
