@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from halo_core import hookspecs
+from halo_core.answers import NUMBER, flaw_of_completion, flaw_of_verdict
 from halo_core.discovery import Source
 from halo_core.errors import HaloError, PluginError, did_you_mean
-from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
+from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, TrainStats, Verdict
 
 if TYPE_CHECKING:
     from halo_core.run import Run
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 BUILTIN = Source("plugin", "builtin", "halo-core", "", "halo_core.builtin")
 _BLAME = "raised by "
 _END = object()
-_NUMBER = (int, float)
 
 
 class Hooks:
@@ -94,11 +94,15 @@ class Hooks:
             if batch is _END:
                 return
             completions: Sequence[Completion] = self._each("generate", batch, Completion, None, "")
+            earlier = None
             for completion in completions:
+                if flaw := flaw_of_completion(completion, earlier):
+                    raise self._unusable("generate", f"a completion with {flaw}")
                 if completion.prompt_id not in known:
                     raise self._unusable(
                         "generate", f"a completion for {completion.prompt_id!r}, which was not asked for"
                     )
+                earlier = completion
             yield completions
 
     def verify(
@@ -108,18 +112,14 @@ class Hooks:
         verdicts = self._call("verify", run=run, prompts=prompts, completions=completions)
         checked: Sequence[Verdict] = self._each("verify", verdicts, Verdict, len(completions), "completions")
         for verdict in checked:
-            known = isinstance(verdict.status, Status) and isinstance(verdict.stage, Stage)
-            if not known or not 0 <= verdict.score <= 1:
-                raise self._unusable(
-                    "verify",
-                    f"{verdict!r}; status and stage are of those types, and score is between 0 and 1",
-                )
+            if flaw := flaw_of_verdict(verdict):
+                raise self._unusable("verify", f"a verdict with {flaw}")
         return checked
 
     def reward(self, *, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[float]:
         """See `hookspecs.reward`."""
         rewards = self._call("reward", run=run, cycle=cycle, samples=samples)
-        rewards = self._each("reward", rewards, _NUMBER, len(samples), "samples")
+        rewards = self._each("reward", rewards, NUMBER, len(samples), "samples")
         for sample, value in zip(samples, rewards, strict=True):
             if not math.isfinite(value):
                 raise self._unusable("reward", f"{value} for a completion of prompt {sample.prompt.id!r}")
@@ -259,7 +259,7 @@ def blamed(source: Source) -> Iterator[None]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, _NUMBER) and not isinstance(value, bool)
+    return isinstance(value, NUMBER) and not isinstance(value, bool)
 
 
 def _is_async(function: Any) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -25,6 +26,36 @@ VERDICT = Verdict(Status.PASS, Stage.CORRECT, 1.0)
 SAMPLE = Sample(PROMPT, COMPLETION, VERDICT, 1.0)
 ROUND = Round(1, "train", (PROMPT,), 1, 0)
 STATS = TrainStats(1, 1, 1, 1.0, 0.5, 0.1, 0.1, 0.1, 0.0, 0.1)
+
+BAD_VERDICTS: list[tuple[dict[str, Any], str]] = [
+    ({"score": None}, "score None; it must be a number from 0 to 1"),
+    ({"score": -0.1}, "score -0.1"),
+    ({"warnings": None}, "warnings None; it must be a count"),
+    ({"warnings": -1}, "warnings -1"),
+    ({"warnings": 1 << 63}, "warnings 9223372036854775808"),
+    ({"detail": None}, "detail None; it must be a str"),
+    ({"detail": b"x\ny"}, "detail b'x\\ny'"),
+    ({"cpu_seconds": float("nan")}, "cpu_seconds nan; it must be a finite number"),
+    ({"cpu_seconds": "1"}, "cpu_seconds '1'"),
+    ({"wall_seconds": float("inf")}, "wall_seconds inf"),
+    ({"sandbox": None}, "sandbox None"),
+    ({"integrity": 1}, "integrity 1"),
+]
+BAD_COMPLETIONS: list[tuple[dict[str, Any], str]] = [
+    ({"prompt_id": ["p"]}, "prompt_id ['p']; it must be a str"),
+    ({"index": "0"}, "index '0'; it must be an int, from 0"),
+    ({"index": -1}, "index -1"),
+    ({"text": None}, "text None"),
+    ({"text": b"bytes"}, "text b'bytes'"),
+    ({"token_ids": (1, -1)}, "token_ids (1, -1); it must be a tuple of ints, from 0"),
+    ({"token_ids": (0.5,)}, "token_ids (0.5,)"),
+    ({"token_ids": [1]}, "token_ids [1]"),
+    ({"token_ids": (1 << 32,)}, "token_ids (4294967296,)"),
+    ({"prompt_token_ids": [1]}, "prompt_token_ids [1]"),
+    ({"prompt_token_ids": (None,)}, "prompt_token_ids (None,)"),
+    ({"finish_reason": "eos"}, "finish_reason 'eos'; it must be 'stop' or 'length'"),
+    ({"logprob": float("-inf")}, "logprob -inf; it must be a finite number or None"),
+]
 
 ASK: dict[str, Callable[[Hooks], Any]] = {
     "lr_for_cycle": lambda hooks: hooks.lr_for_cycle(run=RUN, cycle=3, history=()),
@@ -85,6 +116,12 @@ def test_a_usable_answer_comes_back(hook: str) -> None:
     assert ASK[hook](with_plugin(answering(hook, USABLE[hook]))) == USABLE[hook]
 
 
+def test_the_second_context_of_a_batch_is_looked_at_too() -> None:
+    batch = [replace(COMPLETION, prompt_token_ids=ids) for ids in ((1,), (1,), (-1,))]
+    with pytest.raises(PluginError, match=r"prompt_token_ids \(-1,\)"):
+        ASK["generate"](with_plugin(answering("generate", [batch])))
+
+
 @pytest.mark.parametrize("hook", ["on_run_start", "on_cycle_end", "on_run_end"])
 def test_what_an_observer_returns_is_ignored(hook: str) -> None:
     hooks = with_plugin(answering(hook, "anything"))
@@ -127,6 +164,8 @@ def test_every_observer_is_called() -> None:
         ("verify", [Verdict(Status.PASS, "correct")], "stage"),
         ("verify", [Verdict(Status.PASS, Stage.CORRECT, float("nan"))], "score"),
         ("verify", [Verdict(Status.PASS, Stage.CORRECT, 1.5)], "score"),
+        *[("verify", [replace(VERDICT, **field)], says) for field, says in BAD_VERDICTS],
+        *[("generate", [[replace(COMPLETION, **field)]], says) for field, says in BAD_COMPLETIONS],
         ("reward", [], "0 results for 1 samples"),
         ("reward", [0.1, 0.2], "2 results for 1 samples"),
         ("reward", [None], "None at position 0"),

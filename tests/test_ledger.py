@@ -392,6 +392,16 @@ def test_a_damaged_ledger_is_one_line(ledger: Ledger, content: bytes | str) -> N
     assert "restore it from a copy" in caught.value.hint
 
 
+def test_a_value_that_no_ledger_holds_is_no_damage(ledger: Ledger) -> None:
+    with (
+        pytest.raises(RunError, match="SQLite refuses: NOT NULL constraint failed") as caught,
+        ledger.writing() as db,
+    ):
+        db.execute("INSERT INTO trainings VALUES (1, NULL, '')")
+    assert "halo's own" in caught.value.hint
+    assert ledger.prompts("train")
+
+
 def test_a_database_of_somebody_else_is_left_alone(ledger: Ledger) -> None:
     ledger.close()
     with sqlite3.connect(ledger.path) as db:

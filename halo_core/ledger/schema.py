@@ -235,7 +235,16 @@ _REASONS: dict[int, Callable[[Path], RunError]] = {
 }
 
 
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def _complaint(path: Path, error: sqlite3.DatabaseError) -> RunError:
-    code = getattr(error, "sqlite_errorcode", None)
-    reason = _REASONS.get(code & 0xFF) if code is not None else None
-    return reason(path) if reason else damaged(path, str(error))
+    code = getattr(error, "sqlite_errorcode", -1) & 0xFF
+    if code in _REASONS:
+        return _REASONS[code](path)
+    if code in _DAMAGE:
+        return damaged(path, str(error))
+    return RunError(
+        f"halo asked {path} for something that SQLite refuses: {error}",
+        hint="the file can be read: this is a fault of halo's own, or of a plugin; --debug shows where",
+    )

@@ -1,0 +1,81 @@
+"""What is wrong with a value that a plugin handed over, in words; empty when nothing is.
+
+What is not found here reaches the ledger and every figure. Millions pass through, at less than a microsecond each.
+"""
+
+from __future__ import annotations
+
+from array import array
+from math import isfinite
+
+from halo_core.types import Completion, Stage, Status, Verdict
+
+NUMBER = (int, float)
+_MOST = 1 << 63
+"""What the ledger can count to."""
+_WANTED = {
+    "status": "a Status",
+    "stage": "a Stage",
+    "score": "a number from 0 to 1",
+    "warnings": "a count",
+    "detail": "a str",
+    "cpu_seconds": "a finite number",
+    "wall_seconds": "a finite number",
+    "sandbox": "a str",
+    "integrity": "a str",
+    "prompt_id": "a str",
+    "index": "an int, from 0",
+    "text": "a str",
+    "prompt_token_ids": "a tuple of ints, from 0 and below 2**32",
+    "token_ids": "a tuple of ints, from 0 and below 2**32",
+    "finish_reason": "'stop' or 'length'",
+    "logprob": "a finite number or None",
+}
+
+
+def flaw_of_verdict(verdict: Verdict) -> str:
+    """Say which field of `verdict` cannot be used."""
+    v = verdict
+    return _said(
+        v,
+        "status" if not isinstance(v.status, Status)
+        else "stage" if not isinstance(v.stage, Stage)
+        else "score" if not (isinstance(v.score, NUMBER) and 0 <= v.score <= 1)
+        else "warnings" if not (isinstance(v.warnings, int) and 0 <= v.warnings < _MOST)
+        else "detail" if not isinstance(v.detail, str)
+        else "cpu_seconds" if not (isinstance(v.cpu_seconds, NUMBER) and isfinite(v.cpu_seconds))
+        else "wall_seconds" if not (isinstance(v.wall_seconds, NUMBER) and isfinite(v.wall_seconds))
+        else "sandbox" if not isinstance(v.sandbox, str)
+        else "integrity" if not isinstance(v.integrity, str)
+        else "",
+    )  # fmt: skip
+
+
+def flaw_of_completion(completion: Completion, earlier: Completion | None = None) -> str:
+    """Say which field of `completion` cannot be used; `earlier` is one that can, often with the same context."""
+    c, known = completion, earlier and earlier.prompt_token_ids
+    return _said(
+        c,
+        "prompt_id" if not isinstance(c.prompt_id, str)
+        else "index" if not (isinstance(c.index, int) and 0 <= c.index < _MOST)
+        else "text" if not isinstance(c.text, str)
+        else "prompt_token_ids" if c.prompt_token_ids is not known and not _are_ids(c.prompt_token_ids)
+        else "token_ids" if not _are_ids(c.token_ids)
+        else "finish_reason" if c.finish_reason not in ("stop", "length")
+        else "logprob" if not (c.logprob is None or (isinstance(c.logprob, NUMBER) and isfinite(c.logprob)))
+        else "",
+    )  # fmt: skip
+
+
+def _are_ids(ids: object) -> bool:
+    try:
+        return isinstance(ids, tuple) and array("I", ids) is not None  # converts, and complains if it cannot
+    except (TypeError, OverflowError):
+        return False
+
+
+def _said(value: object, field: str) -> str:
+    if not field:
+        return ""
+    found = " ".join(repr(getattr(value, field)).split())
+    return f"{field} {found:.80}; it must be {_WANTED[field]}"
