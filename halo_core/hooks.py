@@ -129,9 +129,20 @@ class Hooks:
         """See `hookspecs.select`."""
         answer = self._call("select", run=run, cycle=cycle, samples=samples)
         chosen: Sequence[Sample] = self._each("select", answer, Sample, None, "")
+        asked = {(sample.prompt.id, sample.completion.index): sample.completion for sample in samples}
         for sample in chosen:
-            if not math.isfinite(sample.weight):
-                raise self._unusable("select", f"a weight of {sample.weight} for prompt {sample.prompt.id!r}")
+            c = sample.completion
+            if not _is_number(sample.weight) or not math.isfinite(sample.weight):
+                raise self._unusable(
+                    "select", f"a weight of {sample.weight!r} for prompt {sample.prompt.id!r}"
+                )
+            found = asked.pop((sample.prompt.id, c.index), None)
+            if found is not c and found != c:  # the ledger would not say what was trained on
+                raise self._unusable(
+                    "select",
+                    f"completion {c.index} of prompt {sample.prompt.id!r}, which is not among those to choose "
+                    "from, or was changed, or is there twice",
+                )
         return chosen
 
     def train(self, *, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:

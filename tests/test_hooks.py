@@ -116,6 +116,11 @@ def test_a_usable_answer_comes_back(hook: str) -> None:
     assert ASK[hook](with_plugin(answering(hook, USABLE[hook]))) == USABLE[hook]
 
 
+def test_a_selector_may_weigh_and_copy_what_it_chooses() -> None:
+    copied = replace(SAMPLE, completion=replace(COMPLETION), weight=-0.5)
+    assert ASK["select"](with_plugin(answering("select", (copied,)))) == (copied,)
+
+
 def test_the_second_context_of_a_batch_is_looked_at_too() -> None:
     batch = [replace(COMPLETION, prompt_token_ids=ids) for ids in ((1,), (1,), (-1,))]
     with pytest.raises(PluginError, match=r"prompt_token_ids \(-1,\)"):
@@ -181,6 +186,12 @@ def test_every_observer_is_called() -> None:
             [Sample(PROMPT, COMPLETION, VERDICT, 1.0, float("nan"))],
             "a weight of nan for prompt 'p'",
         ),
+        ("select", [replace(SAMPLE, weight=None)], "a weight of None for prompt 'p'"),
+        ("select", [SAMPLE, SAMPLE], "completion 0 of prompt 'p', which is not among those"),
+        ("select", [SAMPLE, replace(SAMPLE, weight=2.0)], "or is there twice"),
+        ("select", [replace(SAMPLE, prompt=Prompt("q"))], "completion 0 of prompt 'q'"),
+        ("select", [replace(SAMPLE, completion=replace(COMPLETION, index=1))], "completion 1 of prompt 'p'"),
+        ("select", [replace(SAMPLE, completion=replace(COMPLETION, text="other"))], "or was changed"),
         ("select", {}, "dict instead of a list"),
         ("train", {}, "dict instead of TrainStats"),
         *[(hook, None, "None") for hook in USABLE],
