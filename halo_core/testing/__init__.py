@@ -11,9 +11,11 @@ Needs pytest; not imported by halo itself.
 """
 
 from halo_core.testing.contracts import LRPolicyContract, VerifierContract
+from halo_core.testing.demos import DemoContract
 from halo_core.testing.fakes import FakeActor, FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
 
 __all__ = [
+    "DemoContract",
     "FakeActor",
     "FakeGenerator",
     "FakePolicy",
