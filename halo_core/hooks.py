@@ -19,6 +19,7 @@ from halo_core import hookspecs
 from halo_core.answers import NUMBER, flaw_of_completion, flaw_of_verdict
 from halo_core.discovery import Source
 from halo_core.errors import HaloError, PluginError, did_you_mean
+from halo_core.observers import Observers
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, TrainStats, Verdict
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Hooks:
         self._manager.add_hookspecs(hookspecs)
         self._sources: dict[str, Source] = {}
         self._drivers: Mapping[str, Sequence[Source]] = {}
+        self._observers = Observers(self._manager, self._blame)
+        self.register(self._observers, name="observers")
 
     def register(
         self,
@@ -63,6 +66,8 @@ class Hooks:
         self._sources[name] = source
         self._drivers = drivers or self._drivers
         self._check_hooks(plugin, name, source)
+        if plugin is not self._observers:
+            self._observers.add(plugin, name)
 
     def sources(self) -> list[Source]:
         """Return where the plugins that are not built in come from, in order."""
@@ -166,7 +171,14 @@ class Hooks:
 
     def _notify(self, hook: str, **arguments: Any) -> None:
         with self._blamed(hook):
-            getattr(self._manager.hook, hook)(**arguments)
+            self._observers.tell(hook, **arguments)
+
+    def _blame(self, error: Exception, plugin: str, hook: str) -> str:
+        """Blame `plugin` for an error of its observer; return who it is."""
+        who = self._describe(plugin, hook)
+        if self._sources[plugin] is not BUILTIN:
+            add_blame(error, f"{who} in hook {hook!r}")
+        return who
 
     def _call(self, hook: str, **arguments: Any) -> Any:
         with self._blamed(hook):
@@ -207,7 +219,7 @@ class Hooks:
     def _culprit(self, hook: str, error: BaseException) -> str:
         """Name the plugin that was running furthest in when `error` was raised."""
         impls = [impl for impl in self._impls(hook) if hasattr(impl.function, "__code__")]
-        codes = {impl.function.__code__: impl.plugin_name for impl in impls}
+        codes = {inspect.unwrap(impl.function).__code__: impl.plugin_name for impl in impls}
         files = {code.co_filename: plugin for code, plugin in codes.items()}  # of what a hook returned lazily
         plugin, traceback = "", error.__traceback__
         while traceback is not None:

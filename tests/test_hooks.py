@@ -68,6 +68,7 @@ ASK: dict[str, Callable[[Hooks], Any]] = {
     "on_cycle_end": lambda hooks: hooks.on_cycle_end(run=RUN, report=CycleReport(1), history=()),
     "on_run_end": lambda hooks: hooks.on_run_end(run=RUN, history=(), error=None),
 }
+OBSERVERS = ["on_run_start", "on_cycle_end", "on_run_end"]
 USABLE: dict[str, Any] = {
     "lr_for_cycle": 5e-5,
     "generate": [[COMPLETION]],
@@ -127,7 +128,7 @@ def test_the_second_context_of_a_batch_is_looked_at_too() -> None:
         ASK["generate"](with_plugin(answering("generate", [batch])))
 
 
-@pytest.mark.parametrize("hook", ["on_run_start", "on_cycle_end", "on_run_end"])
+@pytest.mark.parametrize("hook", OBSERVERS)
 def test_what_an_observer_returns_is_ignored(hook: str) -> None:
     hooks = with_plugin(answering(hook, "anything"))
     hooks.register(answering(hook, None), OTHER)
@@ -143,6 +144,89 @@ def test_every_observer_is_called() -> None:
         )
     ASK["on_cycle_end"](hooks)
     assert sorted(seen) == ["acme", "other"]
+
+
+def noting(hook: str, seen: list[str], name: str, **options: bool) -> object:
+    """A plugin whose `hook` says that it was called."""
+    return SimpleNamespace(**{hook: hookimpl(**options)(lambda: seen.append(name))})
+
+
+@pytest.mark.parametrize("hook", OBSERVERS)
+def test_every_observer_is_called_though_others_raise(hook: str) -> None:
+    seen: list[str] = []
+    hooks = Hooks()
+    hooks.register(noting(hook, seen, "builtin"), name="console")
+    hooks.register(raising(hook, KeyError("early")), Source("plugin", "early", "early-tools", "1", "early:x"))
+    hooks.register(noting(hook, seen, "very last", trylast=True), OTHER)
+    hooks.register(raising(hook, ZeroDivisionError("late\nmore")), ACME)
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError) as caught:
+            ASK[hook](hooks)
+        assert caught.value.__notes__ == [
+            f"raised by plugin 'acme' (acme-tools 1.2) in hook {hook!r}",
+            "plugin 'early' (early-tools 1) then raised KeyError: 'early'",
+        ]
+        caught.value.__notes__.clear()
+    assert sorted(seen) == ["builtin", "builtin", "very last", "very last"]
+
+
+@pytest.mark.parametrize("hook", OBSERVERS)
+def test_a_wrapper_meets_what_the_observers_raise_and_may_forgive_it(hook: str) -> None:
+    seen: list[str] = []
+
+    @hookimpl(wrapper=True)
+    def forgiving():
+        try:
+            return (yield)
+        except ZeroDivisionError as error:
+            seen.append(f"forgave {error}")
+
+    hooks = with_plugin(raising(hook, ZeroDivisionError("it")))
+    hooks.register(noting(hook, seen, "told"), name="console")
+    hooks.register(SimpleNamespace(**{hook: forgiving}), OTHER)
+    ASK[hook](hooks)
+    assert seen == ["told", "forgave it"]
+
+
+@pytest.mark.parametrize("hook", OBSERVERS)
+@pytest.mark.parametrize("before", [True, False])
+def test_observers_are_called_though_a_wrapper_raises(hook: str, before: bool) -> None:
+    seen: list[str] = []
+
+    @hookimpl(wrapper=True)
+    def failing():
+        if before:
+            raise LookupError("before")
+        yield
+        raise LookupError("after")
+
+    hooks = Hooks()
+    hooks.register(noting(hook, seen, "first"), name="console")
+    hooks.register(SimpleNamespace(**{hook: failing}), OTHER)
+    hooks.register(noting(hook, seen, "second"), ACME)
+    with pytest.raises(LookupError, match="before" if before else "after") as caught:
+        ASK[hook](hooks)
+    assert "other-tools 3.4" in blame_of(caught.value)
+    assert seen == ["second", "first"]
+
+
+def test_an_observer_that_fails_beside_a_wrapper_that_fails_is_in_its_notes() -> None:
+    @hookimpl(wrapper=True)
+    def on_run_end():
+        raise LookupError
+        yield  # what makes it a wrapper
+
+    hooks = with_plugin(raising("on_run_end", ZeroDivisionError("oops")))
+    hooks.register(SimpleNamespace(on_run_end=on_run_end), OTHER)
+    with pytest.raises(LookupError) as caught:
+        ASK["on_run_end"](hooks)
+    assert "plugin 'acme' (acme-tools 1.2) then raised ZeroDivisionError: oops" in caught.value.__notes__
+
+
+def test_ctrl_c_in_an_observer_is_not_kept_waiting() -> None:
+    hooks = with_plugin(raising("on_cycle_end", KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        ASK["on_cycle_end"](hooks)
 
 
 @pytest.mark.parametrize(
