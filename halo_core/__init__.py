@@ -24,13 +24,26 @@ if TYPE_CHECKING:
         Verifier,
         driver,
     )
-    from halo_core.errors import HaloError
+    from halo_core.errors import (
+        ConfigError,
+        DataError,
+        DivergedError,
+        HaloError,
+        Interrupted,
+        ModelError,
+        PluginError,
+        RunError,
+        SandboxError,
+        TrainingError,
+        VerifierError,
+    )
     from halo_core.hooks import Hooks
     from halo_core.hookspecs import hookimpl
     from halo_core.loop import run_cycles
     from halo_core.run import Run
     from halo_core.seeds import derive_seed
     from halo_core.types import (
+        Change,
         Completion,
         CycleReport,
         Prompt,
@@ -48,42 +61,57 @@ _HOME = {
     "halo_core.drivers": (
         "Attack", "Demo", "Driver", "Generator", "LRPolicy", "Reward", "Selector", "Trainer", "Verifier", "driver",
     ),
-    "halo_core.errors": ("HaloError",),
+    "halo_core.errors": (
+        "ConfigError", "DataError", "DivergedError", "HaloError", "Interrupted", "ModelError", "PluginError",
+        "RunError", "SandboxError", "TrainingError", "VerifierError",
+    ),
     "halo_core.hooks": ("Hooks",),
     "halo_core.hookspecs": ("hookimpl",),
     "halo_core.loop": ("run_cycles",),
     "halo_core.run": ("Run",),
     "halo_core.seeds": ("derive_seed",),
     "halo_core.types": (
-        "Completion", "CycleReport", "Prompt", "Rates", "Round", "Sample", "Stage", "Status", "TrainStats", "Verdict",
+        "Change", "Completion", "CycleReport", "Prompt", "Rates", "Round", "Sample", "Stage", "Status", "TrainStats",
+        "Verdict",
     ),
 }  # fmt: skip
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "Attack",
+    "Change",
     "Completion",
+    "ConfigError",
     "CycleReport",
+    "DataError",
     "Demo",
+    "DivergedError",
     "Driver",
     "Generator",
     "HaloError",
     "Hooks",
+    "Interrupted",
     "LRPolicy",
+    "ModelError",
     "Plan",
+    "PluginError",
     "Prompt",
     "Rates",
     "Reward",
     "Round",
     "Run",
+    "RunError",
     "Sample",
+    "SandboxError",
     "Selector",
     "Stage",
     "Status",
     "TrainStats",
     "Trainer",
+    "TrainingError",
     "Verdict",
     "Verifier",
+    "VerifierError",
     "derive_seed",
     "driver",
     "hookimpl",

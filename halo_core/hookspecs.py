@@ -5,8 +5,24 @@ a plugin that wraps (`@hookimpl(wrapper=True)`) runs around all of them. The thr
 on every plugin and their results are ignored. An implementation names only the arguments it wants; all
 are passed by keyword, none has a default.
 
-`run` is the `Run` in progress: its `config`, `directory`, `seed`, `actor`, `prompts` and `heldout`. Do not
-change it, but for `run.stop(reason)`, which ends the run after the current cycle.
+`run` is the `Run` in progress. This is all of it that plugins may rely on. To be read:
+
+    config, directory, seed, prompts, heldout   what was asked for, and where it is
+    actor                                       the model, and the tokenizer; only `train` changes it
+    stop_reason                                 why the run is to end, "" while it is not
+    history()                                   the reports of the closed cycles, oldest first
+    compare(before, after)                      `Change` of the held-out pass rate between two closed cycles
+    ledger.adapter(cycle)                       the directory of what a closed cycle trained
+    ledger.batches(cycle, split, prompts)       its samples, as they were verified, in batches
+
+To be called, but not in `verify`, which runs in other threads:
+
+    say(who, text)                              tell the user a line, and keep it for the report
+    stop(reason)                                end the run after the current cycle
+    roll_back(cycle)                            in `on_cycle_end` and `on_run_start`: have the next cycle go on from
+                                                the weights of that one, whatever `start_from` says; 0: untrained
+
+A run that is killed forgets what `roll_back` was asked for: `on_run_start` works it out again, from `history`.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """What hooks see of a run in progress. Only `stop` and `say` are theirs to call; the rest is to be read."""
+    """A run in progress. What plugins may read of it, and call, is listed in `hookspecs`; the rest is the loop's."""
 
     def __init__(
         self,

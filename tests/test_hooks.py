@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from halo_core.discovery import Source, load
 from halo_core.errors import PluginError, TrainingError
 from halo_core.hooks import Hooks, add_blame, blame_of, blamed
 from halo_core.hookspecs import hookimpl
+from halo_core.testing import fake_run
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
 
 ACME = Source("plugin", "acme", "acme-tools", "1.2", "acme:plugin")
@@ -110,6 +113,20 @@ def test_the_facade_has_one_method_for_each_hook_with_its_arguments() -> None:
         assert list(facade)[1:] == list(wanted), name
         assert all(p.kind is p.KEYWORD_ONLY for p in list(facade.values())[1:]), name
         assert all(p.default is p.empty for p in wanted.values()), f"{name}: an argument with a default"
+
+
+def test_what_hooks_may_do_with_a_run_is_there_and_in_the_documentation(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "hooks.md").read_text(encoding="utf-8")
+    run, _ = fake_run(tmp_path)
+    heads = re.findall(r"^    (\S.*?)(?:  |$)", hookspecs.__doc__ or "", re.MULTILINE)
+    listed = [name for head in heads for name in re.split(r", (?![^(]*\))", head)]
+    assert {"config", "stop(reason)", "compare(before, after)", "ledger.adapter(cycle)"} <= set(listed)
+    for name in listed:
+        assert f"`{name}`" in page
+        value = attrgetter(name.partition("(")[0])(run)
+        if "(" in name:
+            arguments = name.partition("(")[2].removesuffix(")")
+            assert ", ".join(inspect.signature(value).parameters) == arguments
 
 
 @pytest.mark.parametrize("hook", USABLE)

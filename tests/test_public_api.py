@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import halo_core
+from halo_core import errors
 
 
 def test_every_public_name_resolves_and_nothing_else_is_promised() -> None:
@@ -11,6 +12,13 @@ def test_every_public_name_resolves_and_nothing_else_is_promised() -> None:
     for name in halo_core.__all__:
         value = getattr(halo_core, name)
         assert value.__module__.startswith("halo_core") or name == "hookimpl"
+
+
+def test_every_error_is_public() -> None:
+    raised = [
+        each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, Exception)
+    ]
+    assert {each.__name__ for each in raised} <= set(halo_core.__all__)
 
 
 def test_importing_everything_public_leaves_torch_out() -> None:
