@@ -353,10 +353,20 @@ def test_a_run_stopped_after_a_retry_still_knows_what_it_was_trained_at(tmp_path
     assert report.lr == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize("rate", [0.0, -1e-5, float("nan"), float("inf")])
-def test_a_policy_without_a_rate_stops_before_anything_is_sampled(tmp_path: Path, rate: float) -> None:
+@driver
+class Lost(FakePolicy):
+    """Comes to a rate that is none."""
+
+    comes_to: str = "0"
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        return float(self.comes_to)
+
+
+@pytest.mark.parametrize("rate", ["0", "-1e-5", "nan", "inf"])
+def test_a_policy_without_a_rate_stops_before_anything_is_sampled(tmp_path: Path, rate: str) -> None:
     with pytest.raises(PluginError, match="hook 'lr_for_cycle' returned"):
-        finished(tmp_path, lr_policy=FakePolicy(base_lr=rate))
+        finished(tmp_path, lr_policy=Lost(comes_to=rate))
     assert not (tmp_path / "cycles/001").exists()
 
 
