@@ -51,7 +51,7 @@ class DemoContract(ABC):
     for luck: 32 completions are sampled, so two standard errors are up to 0.18."""
     judged: ClassVar[int] = 24
     """Prompts, spread over all of them, whose references and mutants are judged."""
-    mutants: ClassVar[int] = 1
+    fewest_mutants: ClassVar[int] = 1
     """The fewest mutants that one of these has."""
     lucky: ClassVar[float] = 0.0
     """Share of the mutants that may pass, being right after all."""
@@ -113,7 +113,7 @@ class DemoContract(ABC):
             assert (verdict.status, verdict.warnings) == (Status.PASS, 0), _shown(sample)
         wrong = [(prompt, self.verifier.mutants(prompt)) for prompt in prompts]
         for prompt, texts in wrong:
-            assert len(texts) >= self.mutants, f"{prompt.id!r} has {len(texts)} mutants"
+            assert len(texts) >= self.fewest_mutants, f"{prompt.id!r} has {len(texts)} mutants"
         tried = _judge(self.verifier, [(prompt, text) for prompt, texts in wrong for text in texts])
         passed = [sample for sample in tried if sample.verdict.status is not Status.FAIL]
         assert len(passed) <= self.lucky * len(tried), "\n".join(map(_shown, passed))

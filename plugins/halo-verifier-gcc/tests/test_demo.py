@@ -106,7 +106,7 @@ class TestDemo(DemoContract):
     make = staticmethod(make_corpus)
     start = (0.15, 0.6)
     judged = 10
-    mutants = 3
+    fewest_mutants = 3
     lucky = 0.03
 
     def test_no_wording_of_a_held_out_task_is_taught(self, corpus: Corpus) -> None:

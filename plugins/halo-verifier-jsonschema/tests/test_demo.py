@@ -83,7 +83,7 @@ class TestDemo(DemoContract):
     make = staticmethod(make_corpus)
     start = (0.15, 0.55)
     judged = 160
-    mutants = 20
+    fewest_mutants = 20
 
     def test_no_wording_of_a_held_out_task_is_taught(self, corpus: Corpus) -> None:
         unseen = [task for task in TASKS if is_heldout(task)]

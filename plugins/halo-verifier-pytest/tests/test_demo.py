@@ -92,7 +92,7 @@ class TestDemo(DemoContract):
     make = staticmethod(make_corpus)
     start = (0.3, 0.75)
     judged = 8
-    mutants = 3
+    fewest_mutants = 3
 
     def test_no_held_out_task_is_taught_in_any_wording(self, corpus: Corpus) -> None:
         endings = tuple(f" {task.key}" for task in TASKS if is_heldout(task))

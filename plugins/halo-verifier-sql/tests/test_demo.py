@@ -80,7 +80,7 @@ class TestDemo(DemoContract):
     make = staticmethod(make_corpus)
     start = (0.25, 0.65)
     judged = 30
-    mutants = 2
+    fewest_mutants = 2
 
     def test_no_wording_of_a_held_out_task_is_taught(self, corpus: Corpus) -> None:
         unseen = [task for task in TASKS if is_heldout(task)]

@@ -72,7 +72,7 @@ class TestDemo(DemoContract):
     make = staticmethod(make_corpus)
     start = (0.45, 0.85)
     judged = 160
-    mutants = 3
+    fewest_mutants = 3
 
     def test_no_wording_of_a_held_out_task_is_taught(self, corpus: Corpus) -> None:
         drawn = tasks(60)
