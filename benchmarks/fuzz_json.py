@@ -129,7 +129,7 @@ def main() -> None:
         counts[f"{verdict.status.value} {verdict.stage.value}"] += 1
         if spent > SECONDS:
             found.append(f"{spent:.1f} s: {text[:200]!a}")
-        if verdict.status not in (Status.PASS, Status.FAIL):
+        if not verdict.judged:
             found.append(f"{verdict.status.value} ({verdict.detail}): {text[:200]!a}")
         if verdict.status is Status.PASS and unearned(prompt, text):
             found.append(f"passed: {text[:200]!a}")

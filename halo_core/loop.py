@@ -18,7 +18,7 @@ from halo_core.errors import DivergedError, TrainingError
 from halo_core.hooks import Hooks
 from halo_core.pipeline import verified
 from halo_core.run import Run
-from halo_core.types import CycleReport, Sample, Status, TrainStats
+from halo_core.types import CycleReport, Sample, TrainStats
 
 
 def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
@@ -55,7 +55,7 @@ def sampled(run: Run, hooks: Hooks, cycle: int) -> list[Sample]:
 
 def rewarded(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> list[Sample]:
     """Give a reward to each sample whose verdict is pass or fail; leave the others without."""
-    judged = [sample for sample in samples if sample.verdict.status in (Status.PASS, Status.FAIL)]
+    judged = [sample for sample in samples if sample.verdict.judged]
     rewards = hooks.reward(run=run, cycle=cycle, samples=judged)
     paid = {id(sample): reward for sample, reward in zip(judged, rewards, strict=True)}
     return [Sample(s.prompt, s.completion, s.verdict, paid.get(id(s)), s.weight) for s in samples]

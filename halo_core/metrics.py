@@ -32,7 +32,7 @@ Counts = Mapping[str, tuple[int, int]]
 
 def rates(samples: Sequence[Sample], *, seed: int) -> Rates:
     """Summarise `samples`; see `Rates`. `seed` makes the intervals repeatable."""
-    judged = [s for s in samples if s.verdict.status in (Status.PASS, Status.FAIL)]
+    judged = [s for s in samples if s.verdict.judged]
     statuses = Counter(s.verdict.status for s in samples)
     stages = Counter(s.verdict.stage for s in judged)
     texts = {(s.prompt.id, s.completion.text) for s in samples}
@@ -159,7 +159,7 @@ def is_pass(sample: Sample) -> bool:
 
 
 def _judged(samples: Sequence[Sample]) -> list[Sample]:
-    return [s for s in samples if s.verdict.status in (Status.PASS, Status.FAIL)]
+    return [s for s in samples if s.verdict.judged]
 
 
 def _share(things: Sequence[T], what: Callable[[T], bool]) -> float:

@@ -112,6 +112,11 @@ class Verdict:
     a completion could have forged the verdict."""
 
     @property
+    def judged(self) -> bool:
+        """Whether it says something of the completion: a pass or a fail, no error and nothing inconclusive."""
+        return self.status in (Status.PASS, Status.FAIL)
+
+    @property
     def valid(self) -> bool:
         """Whether the completion got past the first rung (compiles, parses)."""
         return self.stage is not Stage.INVALID

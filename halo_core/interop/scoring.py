@@ -86,7 +86,7 @@ class Scorer:
         return [(self._paid(sample), sample.verdict) for sample in samples]
 
     def _paid(self, sample: Sample) -> float | None:
-        if sample.verdict.status not in (Status.PASS, Status.FAIL):
+        if not sample.verdict.judged:
             return None
         return float(self._reward.reward(sample))
 

@@ -137,7 +137,7 @@ def _count(done: Rejudged, before: Verdict, now: Verdict, count: int, *, is_new:
 
 def said(verdict: Verdict) -> str:
     """Name a verdict in a word: the stage of a pass or fail, else the status."""
-    return str(verdict.stage if verdict.status in (Status.PASS, Status.FAIL) else verdict.status)
+    return str(verdict.stage if verdict.judged else verdict.status)
 
 
 def _stale(ledger: Ledger, judges: Judges, fingerprints: Mapping[str, str]) -> _Stale:
@@ -202,7 +202,7 @@ def rechoose(
     for cycle in cycles:
         reward, selector = drivers(cycle)
         samples = [sample for batch in ledger.batches(cycle, "train", prompts) for sample in batch]
-        judged = [s for s in samples if s.verdict.status in (Status.PASS, Status.FAIL)]
+        judged = [s for s in samples if s.verdict.judged]
         paid = [replace(sample, reward=_reward(reward, sample)) for sample in judged]
         with _blaming("selector", selector):
             chosen = selector.select(paid, seed=derive_seed(seed, cycle, "select"))

@@ -127,7 +127,7 @@ def _groups(ledger: Ledger, filter: Filter) -> Iterator[list[Sample]]:
     rounds: dict[str, list[Sample]] = {}
     at: tuple[int, str] | None = None
     for found in find(ledger, filter):
-        if found.sample.verdict.status not in (Status.PASS, Status.FAIL):
+        if not found.sample.verdict.judged:
             continue
         if at != (found.cycle, found.split):
             yield from rounds.values()

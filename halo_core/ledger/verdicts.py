@@ -20,7 +20,7 @@ from halo_core.ledger.rows import (
     verdict_key,
     verdict_row,
 )
-from halo_core.types import Prompt, Sample, Status, Verdict
+from halo_core.types import Prompt, Sample, Verdict
 
 _AT_ONCE = 500
 """Keys looked up by one statement."""
@@ -57,7 +57,7 @@ class Verdicts:
         kept = []
         for prompt, text, verdict in zip(prompts, texts, verdicts, strict=True):
             key = self._key(prompt, text)
-            if key and isinstance(verdict, Verdict) and verdict.status in _FINAL:
+            if key and isinstance(verdict, Verdict) and verdict.judged:
                 _, verdict = self._fresh.setdefault(key, (self._verifier(prompt), verdict))
             kept.append(verdict)
         return kept
@@ -119,9 +119,6 @@ class Verdicts:
         if digest is None:
             digest = self._digests[prompt.id] = prompt_digest(prompt)
         return verdict_key(digest, fingerprint, text)
-
-
-_FINAL = (Status.PASS, Status.FAIL)
 
 
 def register(db: sqlite3.Connection, name: str, fingerprint: str) -> int:

@@ -188,7 +188,7 @@ def _of_kind(ledger: Ledger, cycle: int, kind: str) -> Iterator[Found]:
     if kind in (Status.ERROR, Status.INCONCLUSIVE):
         return find(ledger, Filter(cycle, "train", status=kind))
     found = find(ledger, Filter(cycle, "train", stage=kind))
-    return (each for each in found if each.sample.verdict.status in (Status.PASS, Status.FAIL))
+    return (each for each in found if each.sample.verdict.judged)
 
 
 def _clean(value: Any) -> Any:

@@ -105,7 +105,7 @@ class GCC(Verifier):
             if not self.once:
                 return self._judge(source, task)
             key = hashlib.sha256(repr((self, task.reference, source)).encode()).digest()
-            return _VERDICTS.get(key, lambda: self._judge(source, task), keep=_is_about_the_program)
+            return _VERDICTS.get(key, lambda: self._judge(source, task), keep=lambda verdict: verdict.judged)
         except (DataError, SandboxError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
 
@@ -228,10 +228,6 @@ class GCC(Verifier):
 
     def _maker(self) -> Maker:
         return Maker(self._builder(), self._runner(), None if self.language == "auto" else self.language)
-
-
-def _is_about_the_program(verdict: Verdict) -> bool:
-    return verdict.status in (Status.PASS, Status.FAIL)
 
 
 @functools.cache
