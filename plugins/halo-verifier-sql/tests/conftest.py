@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from halo_core.types import Completion, Prompt, Verdict
+from halo_core.drivers import Attack
+from halo_core.types import Completion, Prompt, Status, Verdict
 from halo_verifier_sql import SQL
 
 Check = Callable[..., Verdict]
@@ -43,5 +45,33 @@ def check() -> Check:
         if "result" in data:
             del data["query"]
         return SQL(**options).check(Prompt("p", "task", reference=data), Completion("p", 0, text))
+
+    return run
+
+
+@pytest.fixture
+def attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[SQL, Attack], Verdict]:
+    """Judge an attack, which gets no further than its rung and leaves nothing in the working directory."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(verifier: SQL, attack: Attack) -> Verdict:
+        verdict = verifier.check(attack.prompt, Completion(attack.prompt.id, 0, attack.text))
+        assert verdict.stage.rank <= attack.stage.rank, verdict
+        assert list(tmp_path.iterdir()) == []
+        return verdict
+
+    return run
+
+
+@pytest.fixture
+def tells_right_from_wrong() -> Callable[[SQL], None]:
+    """See that references of the attacked prompts pass and that mutants do not, in the verifier's dialect."""
+
+    def run(verifier: SQL) -> None:
+        for prompt in {attack.prompt.id: attack.prompt for attack in verifier.attacks()}.values():
+            for text in verifier.references(prompt):
+                assert verifier.check(prompt, Completion("p", 0, text)).status is Status.PASS, text
+            for text in verifier.mutants(prompt):
+                assert verifier.check(prompt, Completion("p", 0, text)).status is Status.FAIL, text
 
     return run

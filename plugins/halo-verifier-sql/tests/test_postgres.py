@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -95,19 +95,18 @@ def test_there_are_enough_attacks() -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_attack_is_not_paid(attack: Attack, verifier: SQL) -> None:
-    verdict = verifier.check(attack.prompt, Completion(attack.prompt.id, 0, attack.text))
+def test_attack_is_not_paid(
+    attack: Attack, attacked: Callable[[SQL, Attack], Verdict], verifier: SQL
+) -> None:
+    verdict = attacked(verifier, attack)
     assert verdict.status is Status.FAIL, verdict
-    assert verdict.stage.rank <= attack.stage.rank, verdict
 
 
-def test_references_pass_mutants_do_not_and_nothing_is_left(verifier: SQL, url: str) -> None:
+def test_references_pass_mutants_do_not_and_nothing_is_left(
+    tells_right_from_wrong: Callable[[SQL], None], verifier: SQL, url: str
+) -> None:
     verifier.preflight()
-    for prompt in {attack.prompt.id: attack.prompt for attack in ATTACKS}.values():
-        for text in verifier.references(prompt):
-            assert verifier.check(prompt, Completion("p", 0, text)).status is Status.PASS, text
-        for text in verifier.mutants(prompt):
-            assert verifier.check(prompt, Completion("p", 0, text)).status is Status.FAIL, text
+    tells_right_from_wrong(verifier)
     assert shown(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'halo%'") == []
     assert shown(url, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'halo%'") == []
 
