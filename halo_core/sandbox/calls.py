@@ -95,7 +95,7 @@ class Channel:
             self._sock.shutdown(socket.SHUT_WR)
             if self._sock.recv(1):
                 raise Tampering
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):
             return
 
     def close(self) -> None:
@@ -150,6 +150,8 @@ class Function:
             return answer(self._channel.ask(request))
         except Tampering:
             self.tampered = True
+            return None
+        except TimeoutError:  # how it ended, or that it did not, its worker has to say
             return None
 
     def _hang_up(self) -> None:

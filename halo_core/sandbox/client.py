@@ -33,11 +33,21 @@ ENVIRONMENT = {
 }
 """What a program finds in its environment, besides HOME and TMPDIR, which are its workspace."""
 
+GRACE = 300.0
+"""Seconds that a worker may take for its own work, beyond what the program it runs may take."""
+_START = 120.0
+"""Seconds that the supervisor may take to find out which tier holds."""
+_END = 30.0
+"""Seconds that it may take to end everything."""
 _PREFIX = "halo-sandbox-"
 _SETTLED = 60
 """Seconds after which a sandbox's directory that nobody holds the lock of is abandoned, not just being made."""
 LANDLOCK_ABI = 7
 """The newest version of Landlock that is made use of; less only to test what an older kernel would do."""
+
+
+class StuckError(SandboxError):
+    """A worker did not answer in time."""
 
 
 class Workspace:
@@ -50,8 +60,10 @@ class Workspace:
     def __init__(self, sandbox: Sandbox, session: socket.socket, holder: Holder) -> None:
         self._sandbox = sandbox
         self._session = session
+        self._session.settimeout(GRACE)
         self._holder = holder
         self._directory = -1
+        self._stuck = False  # its worker takes no session any more
         self._lock = threading.Lock()
 
     def write(self, name: str, data: bytes, *, executable: bool = False) -> None:
@@ -136,13 +148,15 @@ class Workspace:
     @contextmanager
     def _function(self, source: str, function: str, limits: Limits, paths: list[str]) -> Iterator[Function]:
         request = guest_request("guest", limits, argv=paths, readable=paths)
-        called = Function(self._start(request, limits.stdout_bytes))
+        channel = self._start(request, limits.stdout_bytes)
+        channel.allow(limits.wall + GRACE)  # by then the worker has ended it
+        called = Function(channel)
         try:
             called._load(source, function)
             yield called
         finally:
             called._hang_up()
-            called.outcome = self._outcome("the function")
+            called.outcome = self._outcome("the function", limits.wall + GRACE)
 
     def _start(self, request: wire.Message, max_bytes: int) -> Channel:
         """Start one of the worker's own functions in a process; return the channel to it."""
@@ -159,12 +173,27 @@ class Workspace:
         finally:
             for fd in fds:
                 os.close(fd)
-        return self._outcome(request["argv"][0])
+        return self._outcome(request["argv"][0], request["wall_seconds"] + GRACE)
 
-    def _outcome(self, program: str, timeout: float | None = None) -> Outcome:
-        """Return how the program ended. Raises `TimeoutError` when that has not come within `timeout` seconds."""
-        self._session.settimeout(timeout)
-        received = wire.receive(self._session)
+    def _receive(self, seconds: float) -> tuple[wire.Message, list[int]] | None:
+        """Return what the worker says within `seconds`; None when it is gone. Otherwise it is not heard any more."""
+        try:
+            self._session.settimeout(seconds)
+            return wire.receive(self._session)
+        except BaseException as error:  # Ctrl-C too: what comes late must not be taken for the next answer
+            with suppress(OSError):
+                self._session.shutdown(socket.SHUT_RDWR)
+            if isinstance(error, TimeoutError):
+                self._stuck = True
+                raise StuckError(
+                    f"a sandbox worker has not answered for {seconds:.0f} seconds",
+                    hint="the machine may be out of memory, or the worker was stopped",
+                ) from None
+            raise
+
+    def _outcome(self, program: str, seconds: float) -> Outcome:
+        """Return how the program ended. Raises a `StuckError` when that is not heard of within `seconds`."""
+        received = self._receive(seconds)
         if received is None:
             raise SandboxError("a sandbox worker died", hint="the machine may be out of memory")
         reply, _ = received
@@ -174,7 +203,7 @@ class Workspace:
         return Outcome(**reply, stdout=stdout, stderr=stderr)
 
     def _open(self) -> None:
-        received = wire.receive(self._session)
+        received = self._receive(GRACE)
         if received is None:
             raise SandboxError("the sandbox supervisor is gone")
         reply, fds = received
@@ -253,6 +282,7 @@ class Sandbox:
                 space._close()
                 with self._lock:
                     self._open[kind] -= 1
+                    self._workers[kind] -= space._stuck
 
     def run(
         self,
@@ -415,7 +445,15 @@ def _start_supervisor(
     )
     end.close()
     close = _Closer(process, control, jobs, directory, lock)
-    received = wire.receive(control)
+    try:
+        control.settimeout(_START)
+        received = wire.receive(control)
+        control.settimeout(None)
+    except BaseException as error:
+        close()
+        if isinstance(error, TimeoutError):
+            raise SandboxError(f"the sandbox did not start within {_START:.0f} seconds") from None
+        raise
     if received is None:
         close()
         raise SandboxError("the sandbox supervisor did not start")
@@ -444,10 +482,19 @@ class _Closer:
         import shutil
         import subprocess
 
+        mine = os.getpid() == self._pid
         for sock in (self._control, *self._jobs.values()):
+            if mine:  # a process that was forked from this one may have it open too
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
             sock.close()
-        if os.getpid() == self._pid:
-            cast("subprocess.Popen[bytes]", self._process).wait()
+        if mine:
+            process = cast("subprocess.Popen[bytes]", self._process)
+            try:
+                process.wait(_END)
+            except subprocess.TimeoutExpired:
+                process.kill()  # its workers follow
+                process.wait()
             shutil.rmtree(self._directory, ignore_errors=True)  # only where the supervisor could not
         os.close(self._lock)
 

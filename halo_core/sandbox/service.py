@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from halo_core import sandbox
-from halo_core.sandbox import values
+from halo_core.sandbox import client, values
 from halo_core.sandbox.calls import GONE, Channel, Tampering
 from halo_core.sandbox.client import Sandbox, guest_request
 from halo_core.sandbox.serving import DIED, ask
@@ -162,7 +162,7 @@ class _Process:
         self._calls += 1
         begun = time.monotonic()
         try:
-            channel.allow(None if self._fresh else self._limits.wall)
+            channel.allow(self._limits.wall + (client.GRACE if self._fresh else 0.0))
             reply = channel.ask(request)
             while answer and isinstance(reply, tuple) and len(reply) == 2 and reply[0] == "ask":
                 reply = channel.ask(values.encode((answer(reply[1]),)))
@@ -196,9 +196,12 @@ class _Process:
         self.usable = False
         channel.close()
         try:
-            outcome = self._space._outcome(said.message, None if self._fresh else self._limits.wall)
-        except TimeoutError:  # it has hung up and does not end: no limit of its own would make it
-            return said
+            grace = client.GRACE if self._fresh else 0.0
+            outcome = self._space._outcome(said.message, self._limits.wall + grace)
+        except client.StuckError:
+            if self._fresh:
+                raise
+            return said  # it spoke and does not end, and has no limit of its own that would make it
         finally:
             self._open.close()
         if self._fresh:

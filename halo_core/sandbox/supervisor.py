@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import mmap
 import os
 import select
 import signal
@@ -29,6 +30,8 @@ from halo_core.sandbox import cgroups, guest, landlock, linux, namespaces, servi
 from halo_core.sandbox.box import Box
 from halo_core.sandbox.confine import Confinement
 
+_MOST_BOXES = 1 << 16
+
 
 class Supervisor:
     """The workers, each with a box of its own to put samples in."""
@@ -43,6 +46,9 @@ class Supervisor:
         self.boxes: dict[int, Box] = {}
         self._kind: dict[int, str] = {}
         self._end: dict[int, int] = {}
+        self._ready = mmap.mmap(
+            -1, _MOST_BOXES
+        )  # by number of the box, whether its worker got to take sessions
         self.groups: cgroups.Tree | None = None
         self.parent = os.getppid()
         self.trainer = os.pidfd_open(self.parent)
@@ -50,13 +56,17 @@ class Supervisor:
         signal.set_wakeup_fd(self.dying, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def fork(self, home: Box, tier: str, kind: str, jobs: socket.socket) -> None:
-        """Fork a worker that takes its sessions from `jobs`; for calls and trades, with modules preloaded."""
+    def fork(self, home: Box, tier: str, kind: str, jobs: socket.socket, refusal: str = "") -> None:
+        """Fork a worker that takes its sessions from `jobs`; for calls and trades, with modules preloaded.
+
+        With a `refusal` it answers the next session with that and ends.
+        """
         end = signal.SIGTERM  # lets the worker sweep; in a pid namespace the kernel does that
-        if tier == "strong":
+        if tier == "strong" or refusal:
             end = signal.SIGKILL
         group = self.groups.group(home.index) if self.groups else None
-        pid = namespaces.clone(home.uid) if tier == "strong" else os.fork()
+        self._ready[home.index] = bool(refusal)
+        pid = namespaces.clone(home.uid) if tier == "strong" and not refusal else os.fork()
         if pid:
             self.boxes[pid], self._kind[pid], self._end[pid] = home, kind, end
             if group:
@@ -69,15 +79,22 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for fd in (self.control.fileno(), self.trainer, self.died, self.dying):
                 os.close(fd)
+            if refusal:
+                worker.refuse(jobs, refusal)
+                return
             walls = Confinement(tier, home, abi=self.abi, group=group)
             walls.furnish()
             if kind == "call":
                 guest.preload()
             if kind in self.trades:
                 serving.learn(self.trades[kind])
+            self._ready[home.index] = True
+            self._ready.close()  # before there is anything that could write to it
             worker.serve(jobs, walls)
             status = 0
         except Exception as error:
+            if not self._ready.closed:
+                self._ready[home.index] = True
             worker.refuse(jobs, f"{type(error).__name__}: {error}")
         finally:
             os._exit(status)
@@ -123,7 +140,7 @@ class Supervisor:
         """Replace workers that died, and sweep what they left behind."""
         while True:
             try:
-                pid, _ = os.waitpid(-1, os.WNOHANG)
+                pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if not pid:
@@ -133,7 +150,14 @@ class Supervisor:
                 linux.kill_children(keep=self.boxes)
                 home.wipe()
                 kind = self._kind.pop(pid)
-                self.fork(home, self.tier, kind, self.jobs[kind])
+                refusal = "" if self._ready[home.index] else self._why(kind, status)
+                self.fork(home, self.tier, kind, self.jobs[kind], refusal)
+
+    def _why(self, kind: str, status: int) -> str:
+        """Say how a worker ended that never got to take a session: whoever waits for it must be told."""
+        code = os.waitstatus_to_exitcode(status)
+        doing = f"loaded {self.trades[kind]['target']}" if kind in self.trades else "was made ready"
+        return f"a worker ended by {f'signal {-code}' if code < 0 else f'exit code {code}'} while it {doing}"
 
     def watch(self) -> None:
         """Return when the trainer hangs up or dies."""
@@ -163,6 +187,7 @@ class Supervisor:
         """End all workers and remove their boxes."""
         for pid in self.boxes:
             os.kill(pid, self._end[pid])
+            os.kill(pid, signal.SIGCONT)  # one that was stopped would not see to the other
         for pid in self.boxes:
             os.waitpid(pid, 0)
         linux.kill_children()
