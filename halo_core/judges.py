@@ -124,7 +124,12 @@ class Judges:
         size = max(1, len(tasks) // _TURNS)
         turns = [tasks[start : start + size] for start in range(0, len(tasks), size)]
         judged = [pool.submit(lambda some: [self.check(*task) for task in some], turn) for turn in turns]
-        verdicts = dict(zip(first, (verdict for turn in judged for verdict in turn.result()), strict=True))
+        try:
+            answers = [verdict for turn in judged for verdict in turn.result()]
+        finally:  # Ctrl-C is not to wait for what has not begun
+            for turn in judged:
+                turn.cancel()
+        verdicts = dict(zip(first, answers, strict=True))
         return [
             verdicts[prompt.id, completion.text]
             for prompt, completion in zip(prompts, completions, strict=True)
