@@ -2,6 +2,7 @@
 
     halo run ... --plugin tensorboard
     halo run ... --plugin wandb --plugin-opt wandb.project=halo
+    halo run ... --plugin trackio
     halo run ... --plugin jsonl
 
 They only observe. A run that is gone on with tells them its last cycle once more, since it may have been killed
@@ -13,9 +14,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Literal
+from io import StringIO
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from halo_core import files
 from halo_core.drivers.base import driver
@@ -72,10 +76,42 @@ def _to_tensorboard(run: Run, report: CycleReport, *, again: bool = False) -> No
             writer.add_scalar(name, value, report.cycle)
 
 
+class _SpeaksWandB:
+    """What has init, log and finish as wandb has them."""
+
+    package: ClassVar[str]
+
+    @hookimpl
+    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
+        """Begin, or go on with, the run there; tell again what a kill may have kept from it."""
+        self._begin(_needed(self.package, self.package), run)
+        if history:
+            self.on_cycle_end(history[-1])
+
+    @hookimpl
+    def on_cycle_end(self, report: CycleReport) -> None:
+        """Log the cycle's figures, the cycle being the step."""
+        _needed(self.package, self.package).log(metrics(report), step=report.cycle)
+
+    @hookimpl
+    def on_run_end(self, error: BaseException | None) -> None:
+        """Finish, saying whether the run did where that can be said."""
+        module = _needed(self.package, self.package)
+        if module.run is not None:
+            self._end(module, error)
+
+    @abstractmethod
+    def _begin(self, module: Any, run: Run) -> None: ...
+
+    def _end(self, module: Any, error: BaseException | None) -> None:
+        module.finish()
+
+
 @driver
-class WandB:
+class WandB(_SpeaksWandB):
     """Log each cycle's figures to Weights & Biases; `wandb sync` sends what was logged offline."""
 
+    package: ClassVar[str] = "wandb"
     project: str = "halo"
     """Project that the run is listed under."""
     entity: str | None = None
@@ -83,36 +119,47 @@ class WandB:
     mode: Literal["offline", "online"] = "offline"
     """`offline` writes to `wandb/` of the run and sends nothing."""
 
-    @hookimpl
-    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
-        """Begin, or go on with, the run of that name there."""
-        wandb = _needed("wandb", "wandb")
-        place = str(run.directory.resolve())
-        wandb.init(
+    def _begin(self, module: Any, run: Run) -> None:
+        module.init(
             project=self.project,
             entity=self.entity,
             mode=self.mode,
-            dir=place,
-            id=hashlib.sha256(f"{place} {run.seed}".encode()).hexdigest()[:16],
+            dir=str(run.directory.resolve()),
+            id=_identity(run),
             name=run.directory.name,
             config=run.config.model_dump(mode="json"),
             resume="allow",
             settings={"console": "off", "silent": self.mode == "offline"},  # the table is halo's
         )
-        if history:
-            self.on_cycle_end(history[-1])
 
-    @hookimpl
-    def on_cycle_end(self, report: CycleReport) -> None:
-        """Log the cycle's figures, the cycle being the step."""
-        _needed("wandb", "wandb").log(metrics(report), step=report.cycle)
+    def _end(self, module: Any, error: BaseException | None) -> None:
+        module.finish(exit_code=int(error is not None))
 
-    @hookimpl
-    def on_run_end(self, error: BaseException | None) -> None:
-        """Finish, saying whether the run did."""
-        wandb = _needed("wandb", "wandb")
-        if wandb.run is not None:
-            wandb.finish(exit_code=int(error is not None))
+
+@driver
+class Trackio(_SpeaksWandB):
+    """Log each cycle's figures to Trackio, on this machine; `trackio show` opens its dashboard."""
+
+    package: ClassVar[str] = "trackio"
+    project: str = "halo"
+    """Project that the run is listed under."""
+    space_id: str | None = None
+    """A Space on the Hugging Face hub to log to instead, as owner/name."""
+
+    def _begin(self, module: Any, run: Run) -> None:
+        with redirect_stdout(StringIO()):  # the table is halo's
+            module.init(
+                project=self.project,
+                name=f"{run.directory.name}-{_identity(run)[:6]}",
+                space_id=self.space_id,
+                config=run.config.model_dump(mode="json"),
+                resume="allow",
+                embed=False,
+            )
+
+    def _end(self, module: Any, error: BaseException | None) -> None:
+        with redirect_stdout(StringIO()), suppress(RuntimeError):  # which it raises where nothing was begun
+            module.finish()
 
 
 @driver
@@ -130,6 +177,11 @@ class JSONLines:
         """Write the file anew, so that a run that was killed and gone on with has each cycle once."""
         text = "".join(json.dumps(metrics(report)) + "\n" for report in history)
         files.write(run.directory / "metrics.jsonl", text)
+
+
+def _identity(run: Run) -> str:
+    """Return what a run is known by elsewhere: the same each time that it is gone on with, in its place."""
+    return hashlib.sha256(f"{run.directory.resolve()} {run.seed}".encode()).hexdigest()[:16]
 
 
 def _needed(module: str, package: str) -> Any:

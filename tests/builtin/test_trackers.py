@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
+import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from halo_core.builtin.trackers import JSONLines, TensorBoard, WandB, metrics
+from halo_core.builtin.trackers import JSONLines, TensorBoard, Trackio, WandB, metrics
 from halo_core.errors import PluginError
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
@@ -113,7 +117,53 @@ def test_wandb_itself_takes_it_offline(tmp_path: Path, monkeypatch: pytest.Monke
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
 
 
-@pytest.mark.parametrize(("plugin", "package"), [(TensorBoard(), "tensorboard"), (WandB(), "wandb")])
+def test_trackio_is_told_of_each_cycle_and_of_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[tuple[str, Any]] = []
+
+    def init(**given: Any) -> None:
+        print("* Trackio project initialized")
+        calls.append(("init", given))
+
+    fake = SimpleNamespace(
+        run=SimpleNamespace(),
+        init=init,
+        log=lambda figures, step: calls.append(("log", (step, figures["heldout/passed"]))),
+        finish=lambda: calls.append(("finish", None)),
+    )
+    monkeypatch.setitem(sys.modules, "trackio", fake)
+    history = run_cycles(*fake_run(tmp_path / "one", plugins=[Trackio(project="mine")]))
+    run_cycles(*fake_run(tmp_path / "one", plugins=[Trackio()]))
+    run_cycles(*fake_run(tmp_path / "two" / "one", cycles=1, plugins=[Trackio()]))
+    (_, first), *logged, end = calls[:5]
+    assert (first["project"], first["resume"], first["config"]["cycles"]) == ("mine", "allow", 2)
+    assert logged == [("log", (r.cycle, r.heldout.passed)) for r in history if r.heldout]
+    assert end == ("finish", None)
+    names = [given["name"] for call, given in calls if call == "init"]
+    assert names[0] == names[1] != names[2], "a run is known by its place, not by its name alone"
+    assert capsys.readouterr().out == "", "the table is halo's"
+
+
+@pytest.mark.slow
+def test_trackio_itself_takes_it(tmp_path: Path) -> None:
+    pytest.importorskip("trackio")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from halo_core.builtin.trackers import Trackio; from halo_core.loop import run_cycles\n"
+        "from halo_core.testing import fake_run\n"
+        "run_cycles(*fake_run(Path(sys.argv[1]), plugins=[Trackio()]))"
+    )
+    place = tmp_path / "trackio"
+    command = [sys.executable, "-c", code, tmp_path / "run"]
+    subprocess.run(command, env=os.environ | {"TRACKIO_DIR": str(place)}, check=True)
+    with closing(sqlite3.connect(place / "halo.db")) as db:
+        assert db.execute("SELECT step FROM metrics ORDER BY step").fetchall() == [(0,), (1,), (2,)]
+
+
+@pytest.mark.parametrize(
+    ("plugin", "package"), [(TensorBoard(), "tensorboard"), (WandB(), "wandb"), (Trackio(), "trackio")]
+)
 def test_what_has_to_be_installed_is_said_before_anything_is_sampled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: Any, package: str
 ) -> None:
