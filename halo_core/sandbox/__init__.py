@@ -19,10 +19,12 @@ import threading
 
 from halo_core.errors import SandboxError
 from halo_core.sandbox.calls import Answer, Calls, Function
-from halo_core.sandbox.client import Sandbox, Workspace, inspect
+from halo_core.sandbox.client import Sandbox
 from halo_core.sandbox.service import Reply, Service
+from halo_core.sandbox.starting import inspect
 from halo_core.sandbox.types import Finding, LimitName, Limits, Mode, Outcome, Tier
 from halo_core.sandbox.values import NotPlainError
+from halo_core.sandbox.workspace import Workspace
 
 __all__ = [
     "Answer",

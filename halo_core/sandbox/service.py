@@ -22,11 +22,12 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from halo_core import sandbox
-from halo_core.sandbox import client, values
+from halo_core.sandbox import values, workspace
 from halo_core.sandbox.calls import GONE, Channel, Tampering
-from halo_core.sandbox.client import Sandbox, guest_request
+from halo_core.sandbox.client import Sandbox
 from halo_core.sandbox.serving import DIED, ask
 from halo_core.sandbox.types import LimitName, Limits, Tier
+from halo_core.sandbox.workspace import guest_request
 
 __all__ = ["Reply", "Service", "ask"]
 
@@ -162,7 +163,7 @@ class _Process:
         self._calls += 1
         begun = time.monotonic()
         try:
-            channel.allow(self._limits.wall + (client.GRACE if self._fresh else 0.0))
+            channel.allow(self._limits.wall + (workspace.GRACE if self._fresh else 0.0))
             reply = channel.ask(request)
             while answer and isinstance(reply, tuple) and len(reply) == 2 and reply[0] == "ask":
                 reply = channel.ask(values.encode((answer(reply[1]),)))
@@ -196,9 +197,9 @@ class _Process:
         self.usable = False
         channel.close()
         try:
-            grace = client.GRACE if self._fresh else 0.0
+            grace = workspace.GRACE if self._fresh else 0.0
             outcome = self._space._outcome(said.message, self._limits.wall + grace)
-        except client.StuckError:
+        except workspace.StuckError:
             if self._fresh:
                 raise
             return said  # it spoke and does not end, and has no limit of its own that would make it

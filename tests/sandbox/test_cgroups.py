@@ -295,7 +295,7 @@ def test_a_limit_that_cannot_be_set_keeps_the_program_out(kernel: Kernel, broken
 
 PROGRAM = """
 import os, socket, sys
-from halo_core.sandbox import box, cgroups, client, confine, launch, tiers, worker
+from halo_core.sandbox import box, cgroups, confine, launch, tiers, worker, workspace
 
 def run(*argv):
     request = {**tiers._PROBE, "main": "", "argv": argv, "memory_bytes": 1 << 29, "processes": 9}
@@ -314,7 +314,7 @@ assert (reply["exit_code"], reply["limit"]) == (0, "memory"), reply
 os.close(group._fds["cgroup.procs"])
 reply, _ = run("/bin/touch", folder + "/started")
 assert reply == {"failure": cgroups.LOST}, reply
-assert "control group" in str(client._launch_error("touch", reply["failure"]))
+assert "control group" in str(workspace._launch_error("touch", reply["failure"]))
 """
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from halo_core import sandbox
 from halo_core.errors import SandboxError
-from halo_core.sandbox import Limits, Sandbox, Service, client
+from halo_core.sandbox import Limits, Sandbox, Service, starting, workspace
 
 SOON = 10.0
 """Seconds within which whatever ends has ended."""
@@ -149,7 +149,7 @@ def test_a_worker_that_is_stopped(own: Sandbox, monkeypatch: pytest.MonkeyPatch,
     }[way]
     use()
     workers = children(supervisor_of(own))
-    monkeypatch.setattr(client, "GRACE", 0.5)
+    monkeypatch.setattr(workspace, "GRACE", 0.5)
 
     def stop() -> None:
         time.sleep(0.1)
@@ -161,14 +161,14 @@ def test_a_worker_that_is_stopped(own: Sandbox, monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(SandboxError, match="has not answered"):
         use()
     thread.join()
-    monkeypatch.setattr(client, "GRACE", SOON)
+    monkeypatch.setattr(workspace, "GRACE", SOON)
     use()  # by another worker
     own.close()
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
 def test_a_supervisor_that_is_stopped_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_END", 0.3)
+    monkeypatch.setattr(starting, "_END", 0.3)
     box = sandbox.start()
     assert box.run(["/bin/true"]).ok
     supervisor = supervisor_of(box)
@@ -179,7 +179,7 @@ def test_a_supervisor_that_is_stopped_is_ended_all_the_same(monkeypatch: pytest.
 
 
 def test_a_start_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_START", 0.001)
+    monkeypatch.setattr(starting, "_START", 0.001)
     before = children(os.getpid())
     with pytest.raises(SandboxError, match="did not start within"):
         sandbox.start()
