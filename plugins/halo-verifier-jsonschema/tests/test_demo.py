@@ -81,7 +81,7 @@ def test_no_misspelling_is_strict_json() -> None:
 class TestDemo(DemoContract):
     verifier = JSONSchema()
     make = staticmethod(make_corpus)
-    start = (0.15, 0.55)
+    start = (0.15, 0.65)
     judged = 160
     fewest_mutants = 20
 
