@@ -90,7 +90,7 @@ def test_mistakes_are_made_at_their_rates() -> None:
 class TestDemo(DemoContract):
     verifier = Pytest()
     make = staticmethod(make_corpus)
-    start = (0.3, 0.75)
+    start = (0.2, 0.75)
     judged = 8
     fewest_mutants = 3
 
