@@ -78,7 +78,7 @@ def test_mistakes_are_made_at_their_rates() -> None:
 class TestDemo(DemoContract):
     verifier = VERIFIER
     make = staticmethod(make_corpus)
-    start = (0.25, 0.65)
+    start = (0.2, 0.65)
     judged = 30
     fewest_mutants = 2
 
