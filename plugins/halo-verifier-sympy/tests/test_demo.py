@@ -70,7 +70,7 @@ def test_mistakes_are_made_at_their_rates() -> None:
 class TestDemo(DemoContract):
     verifier = Sympy()
     make = staticmethod(make_corpus)
-    start = (0.45, 0.85)
+    start = (0.35, 0.85)
     judged = 160
     fewest_mutants = 3
 
@@ -86,4 +86,4 @@ class TestDemo(DemoContract):
 
     def test_the_model_boxes_its_answers(self, sampled: Sequence[Sample]) -> None:
         boxed = sum(r"\boxed{" in sample.completion.text for sample in sampled)
-        assert boxed >= 0.9 * len(sampled)
+        assert boxed >= 0.7 * len(sampled)  # some forget it: one of the mistakes that are taught
