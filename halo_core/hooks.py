@@ -135,19 +135,25 @@ class Hooks:
         answer = self._call("select", run=run, cycle=cycle, samples=samples)
         chosen: Sequence[Sample] = self._each("select", answer, Sample, None, "")
         asked = {(sample.prompt.id, sample.completion.index): sample.completion for sample in samples}
+        left = dict(asked)
         for sample in chosen:
-            c = sample.completion
             if not _is_number(sample.weight) or not math.isfinite(sample.weight):
                 raise self._unusable(
                     "select", f"a weight of {sample.weight!r} for prompt {sample.prompt.id!r}"
                 )
-            found = asked.pop((sample.prompt.id, c.index), None)
-            if found is not c and found != c:  # the ledger would not say what was trained on
-                raise self._unusable(
-                    "select",
-                    f"completion {c.index} of prompt {sample.prompt.id!r}, which is not among those to choose "
-                    "from, or was changed, or is there twice",
+            key, completion = (sample.prompt.id, sample.completion.index), sample.completion
+            found = left.pop(key, None)
+            if (
+                found is not completion and found != completion
+            ):  # the ledger would not say what was trained on
+                why = (
+                    "changed"
+                    if found
+                    else "twice"
+                    if key in asked
+                    else "which is not among those to choose from"
                 )
+                raise self._unusable("select", f"completion {key[1]} of prompt {key[0]!r}, {why}")
         return chosen
 
     def train(self, *, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:

@@ -125,7 +125,7 @@ def test_nothing_is_counted_twice_or_forgotten_however_threads_meet() -> None:
                 with lock:
                     inside[0] -= 1
 
-    assert ended(*[lambda number=number: work(number) for number in range(8)])  # type: ignore[misc]
+    assert ended(*[lambda number=number: work(number) for number in range(8)])
     assert 1 < max(most) <= 3
     del owners[:]
     held = [Warm(sessions) for _ in range(3)]
