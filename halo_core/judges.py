@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import extract_tb
+from typing import Any
 
 from halo_core import sandbox
+from halo_core.answers import flaw_of_verdict
 from halo_core.config import DriverSpec, short_name
 from halo_core.discovery import Source, check_class, load
 from halo_core.drivers import Demo, Verifier
@@ -102,16 +104,26 @@ class Judges:
         )
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-        """Judge one completion. What a verifier raises is a verdict of error, so that the others still count."""
+        """Judge one completion.
+
+        What a verifier raises, or says that cannot be used, is a verdict of error: the others still count.
+        """
         name = self.name_for(prompt)
         try:
-            return self.verifiers[name].check(prompt, completion)
+            verdict: Any = self.verifiers[name].check(prompt, completion)
         except Exception as error:
-            source = self.sources.get(name, f"verifier {name!r}")
             place = extract_tb(error.__traceback__)[-1]
             line = f"{Path(place.filename).name}:{place.lineno}"
-            detail = f"{source} raised {type(error).__name__}: {error} (at {line})"
-            return Verdict(Status.ERROR, Stage.INVALID, detail=detail)
+            trouble = f"raised {type(error).__name__}: {error} (at {line})"
+        else:
+            flaw = f"{type(verdict).__name__}, not a Verdict"
+            if isinstance(verdict, Verdict):
+                flaw = flaw_of_verdict(verdict)
+                if not flaw:
+                    return verdict
+            trouble = f"returned {flaw}"
+        source = self.sources.get(name, f"verifier {name!r}")
+        return Verdict(Status.ERROR, Stage.INVALID, detail=f"{source} {trouble}")
 
     def check_all(
         self, prompts: Sequence[Prompt], completions: Sequence[Completion], pool: ThreadPoolExecutor

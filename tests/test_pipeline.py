@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -331,7 +332,14 @@ def test_errors_within_the_limit_stay_when_a_round_is_gone_on_with(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "answer", [None, "pass", Verdict("pass", Stage.CORRECT)], ids=["none", "text", "status"]
+    "answer",
+    [
+        None,
+        "pass",
+        Verdict("pass", Stage.CORRECT),
+        Verdict(Status.PASS, Stage.CORRECT, 1.0, cpu_seconds=math.nan),
+    ],
+    ids=["none", "text", "status", "nan"],
 )
 def test_a_verifier_that_answers_with_something_else_stops_the_round(tmp_path: Path, answer: Any) -> None:
     @driver
@@ -340,7 +348,7 @@ def test_a_verifier_that_answers_with_something_else_stops_the_round(tmp_path: P
             return answer
 
     run, hooks = fake_run(tmp_path, verifier=Odd())
-    with pytest.raises(PluginError, match="hook 'verify' returned"):
+    with pytest.raises(VerifierError, match=r"verifier 'fake' returned .*(not a Verdict|must be)"):
         sample(run, hooks)
 
 

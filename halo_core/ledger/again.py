@@ -96,10 +96,6 @@ def _judge(
     tasks, asked = [batch[place][2] for place in new], [texts[place] for place in new]
     completions = [Completion(prompt.id, 0, text) for prompt, text in zip(tasks, asked, strict=True)]
     judged = judges.check_all(tasks, completions, pool)
-    for prompt, said_now in zip(tasks, judged, strict=True):
-        if not isinstance(said_now, Verdict):  # what a plugin does, whatever it promised
-            name = judges.name_for(prompt)
-            raise PluginError(f"verifier {name!r} returned {type(said_now).__name__}, not a Verdict")
     with ledger.writing():
         verdicts.remember(tasks, asked, judged)
         verdicts.flush()

@@ -123,8 +123,10 @@ def test_what_a_driver_answers_wrongly_names_it_too(
 
 def test_a_verifier_that_answers_wrongly_is_named(run: Run) -> None:
     _, hooks = built(bad="pass")
-    with pytest.raises(PluginError, match=r"answered by verifier 'bad' \(bad-drivers 6.6\)"):
-        hooks.verify(run=run, prompts=[Prompt("p")], completions=[Completion("p", 0, "x")])
+    (verdict,) = hooks.verify(run=run, prompts=[Prompt("p")], completions=[Completion("p", 0, "x")])
+    assert verdict.status is Status.ERROR
+    assert verdict.detail == "verifier 'bad' (bad-drivers 6.6) returned str, not a Verdict"
+    assert run.ledger.recall([Prompt("p")], ["x"]) == [None], "an error is not remembered"
 
 
 def test_a_verifier_that_raises_is_named_in_the_verdict_with_the_line(run: Run) -> None:
