@@ -7,6 +7,7 @@ its figures would say so. So what differs is an error that lists it; `--changed`
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -32,6 +33,7 @@ def surroundings(config: RunConfig) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
+        "threads": os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0))),
         "versions": {name: version(name) for name in _LIBRARIES},
         "inputs": {
             key: content_of(Path(name)) for key, name in inputs.items() if name and Path(name).exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,13 +136,19 @@ def test_the_digest_of_an_input(tmp_path: Path) -> None:
     assert continuing.content_of(model / "config.json") != continuing.content_of(model / "others")
 
 
-def test_what_is_recorded_of_the_inputs(tmp_path: Path) -> None:
+def test_what_is_recorded_of_what_a_run_is_begun_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     (tmp_path / "pairs.jsonl").write_text("{}")
     settings = {"model": {"name": str(tmp_path), "adapter": "org/on-the-hub"}}
     recorded = continuing.surroundings(
         config(**settings, mix={"mode": "replay", "pairs": str(tmp_path / "pairs.jsonl")})
     )
     assert set(recorded["inputs"]) == {"model", "mix.pairs"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert recorded["threads"] == str(len(os.sched_getaffinity(0)))
+    assert continuing.surroundings(config())["threads"] == "3"
     assert set(recorded["versions"]) == {"halo-core", "torch", "transformers", "peft", "accelerate"}
 
 
