@@ -120,8 +120,8 @@ def test_the_first_line_says_when_the_demo_is_used(halo: Halo, fakes: list[str])
         (["--lr-policy", driver("Words")], "is not a LRPolicy", "subclass"),
         (
             ["--verifier", driver("Speechless")],
-            "hook 'verify' returned None at position 0",
-            "what it returns",
+            "returned NoneType, not a Verdict",
+            "mend the verifier",
         ),
         (["--verifier", driver("Broken")], "raised RuntimeError: the judge fell over", "mend the verifier"),
         (["--verifier", driver("Hopeless")], "none of 72 completions was selected", "lower the threshold"),
