@@ -32,7 +32,7 @@ Counts = Mapping[str, tuple[int, int]]
 
 def rates(samples: Sequence[Sample], *, seed: int) -> Rates:
     """Summarise `samples`; see `Rates`. `seed` makes the intervals repeatable."""
-    judged = [s for s in samples if s.verdict.judged]
+    judged = _judged(samples)
     statuses = Counter(s.verdict.status for s in samples)
     stages = Counter(s.verdict.stage for s in judged)
     texts = {(s.prompt.id, s.completion.text) for s in samples}

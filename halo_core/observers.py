@@ -43,9 +43,8 @@ class Observers:
         try:
             caller(**arguments)
         except Exception as error:
-            for impl in reversed(
-                caller.get_hookimpls()
-            ):  # a wrapper failed first, or some are called after this one
+            # A wrapper failed first, or some are called after this one.
+            for impl in reversed(caller.get_hookimpls()):
                 if impl.plugin_name not in self._called and impl.plugin is not self and not _wraps(impl):
                     impl.function(*[arguments[name] for name in impl.argnames])
             self._note(error)

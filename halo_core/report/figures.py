@@ -248,6 +248,11 @@ def _some(number: int) -> str:
     return f"{number:,}" if number else ""
 
 
+_AT_THE_END: Mapping[str, Column] = {
+    "cut short": lambda _, rates: percent(rates.truncated),
+    "errors": lambda _, rates: _some(rates.errors),
+    "inconclusive": lambda _, rates: _some(rates.inconclusive),
+}
 _HELDOUT: Mapping[str, Column] = {
     "judged": lambda _, rates: f"{rates.samples:,}",
     "pass": lambda _, rates: percent(rates.passed),
@@ -256,9 +261,7 @@ _HELDOUT: Mapping[str, Column] = {
     "on the best before": lambda report, _: _change(report.versus_best),
     "valid": lambda _, rates: percent(rates.valid),
     "its interval": lambda _, rates: _range(rates.valid_interval),
-    "cut short": lambda _, rates: percent(rates.truncated),
-    "errors": lambda _, rates: _some(rates.errors),
-    "inconclusive": lambda _, rates: _some(rates.inconclusive),
+    **_AT_THE_END,
 }
 _SAMPLES: Mapping[str, Column] = {
     "judged": lambda _, rates: f"{rates.samples:,}",
@@ -268,9 +271,7 @@ _SAMPLES: Mapping[str, Column] = {
     "distinct": lambda _, rates: percent(rates.distinct),
     "distinct right": lambda _, rates: percent(rates.distinct_correct),
     "entropy": lambda _, rates: "" if rates.entropy is None else f"{rates.entropy:.3f}",
-    "cut short": lambda _, rates: percent(rates.truncated),
-    "errors": lambda _, rates: _some(rates.errors),
-    "inconclusive": lambda _, rates: _some(rates.inconclusive),
+    **_AT_THE_END,
 }
 _TRAINING: Mapping[str, Column] = {
     "learning rate": lambda report, _: f"{report.lr:.2e}",

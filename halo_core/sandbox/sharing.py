@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 from weakref import WeakKeyDictionary
@@ -166,33 +166,26 @@ class Turn:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._running = 0
+        self._threads: set[int] = set()
         self._alone = False
         self._here = threading.local()
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Run beside others, but not beside one that runs alone."""
-        if self._held:
+        me = threading.get_ident()
+        with self._taken(lambda: self._threads.add(me), lambda: self._threads.discard(me)):
             yield
-            return
-        begun = False
-        try:
-            with self._changed:
-                self._changed.wait_for(lambda: not self._alone)
-                self._running += 1
-                self._here.held = begun = True
-            yield
-        finally:
-            if begun:
-                with self._changed:
-                    self._running -= 1
-                    self._here.held = False
-                    self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Let nobody begin, and run when the others have ended; after `FOR_QUIET`, beside those that have not."""
+        with self._taken(self._hush, self._unhush):
+            yield
+
+    @contextmanager
+    def _taken(self, begin: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
+        """Enclose a turn, unless this thread has one; `end` follows `begin`, also when Ctrl-C came in the midst."""
         if self._held:
             yield
             return
@@ -200,14 +193,26 @@ class Turn:
         try:
             with self._changed:
                 self._changed.wait_for(lambda: not self._alone)
-                self._alone = self._here.held = begun = True
-                self._changed.wait_for(lambda: not self._running, FOR_QUIET)
+                begun = self._here.held = True
+                begin()
             yield
         finally:
-            if begun:  # also when Ctrl-C came while it waited
+            if begun:
                 with self._changed:
-                    self._alone = self._here.held = False
+                    self._here.held = False
+                    end()
                     self._changed.notify_all()
+
+    def _hush(self) -> None:
+        self._alone = True
+        self._changed.wait_for(lambda: not self._running, FOR_QUIET)
+
+    def _unhush(self) -> None:
+        self._alone = False
+
+    @property
+    def _running(self) -> int:
+        return len(self._threads)
 
     @property
     def _held(self) -> bool:
