@@ -23,9 +23,10 @@ from pathlib import Path
 
 import transformers
 
-from halo_core.actor import Actor, ModelConfig
-from halo_core.decoding import Sampling, decode
-from halo_core.pretrain import Pair, new_checkpoint, new_tokenizer
+from halo_core.config.model import ModelConfig
+from halo_core.model.actor import Actor
+from halo_core.model.decoding import Sampling, decode
+from halo_core.model.pretraining import Pair, new_checkpoint, new_tokenizer
 
 VOCABULARY, MEAN, LIMIT, ROWS, PROMPTS, SAMPLES = 1024, 100, 256, 128, 64, 8
 ENDS = range(VOCABULARY // MEAN)

@@ -24,17 +24,17 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import cast
 
-from halo_core.actor import Actor
 from halo_core.drivers import Generator, driver
-from halo_core.judges import Judges
 from halo_core.ledger import Ledger
-from halo_core.ledger.again import rejudge
 from halo_core.loop import run_cycles
+from halo_core.model.actor import Actor
 from halo_core.progress import Progress
-from halo_core.run import Run
+from halo_core.run.state import Run
 from halo_core.seeds import derive_seed
 from halo_core.testing import FakeActor, FakePolicy, FakeVerifier, fake_run
 from halo_core.types import Completion, Round
+from halo_core.verification.reverify import rejudge
+from halo_core.verification.verifiers import Judges
 
 BATCH, CYCLES, PER_PROMPT = 1000, 20, 50
 CONTEXT = tuple(range(100, 164))

@@ -27,11 +27,12 @@ from pathlib import Path
 
 import transformers
 
-from halo_core.actor import Actor, ModelConfig
+from halo_core.config.model import ModelConfig
 from halo_core.drivers.sft import SFT
-from halo_core.pretrain import Pair, new_checkpoint, new_tokenizer
-from halo_core.scoring import Example
-from halo_core.training import fit
+from halo_core.model.actor import Actor
+from halo_core.model.logprobs import Example
+from halo_core.model.pretraining import Pair, new_checkpoint, new_tokenizer
+from halo_core.model.training import fit
 
 VOCABULARY, LR, STEP, MICRO = 4096, 1e-4, 32, 8
 ARCHITECTURE = {

@@ -29,11 +29,11 @@ from pathlib import Path
 
 import yaml
 
-from halo_core import checkpoint
-from halo_core.config import DriverSpec
-from halo_core.judges import Judges
+from halo_core.config.schema import DriverSpec
 from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
+from halo_core.run import checkpoint
+from halo_core.verification.verifiers import Judges
 
 
 def forked(work: Callable[[], None], log: Path) -> int:

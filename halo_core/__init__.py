@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from halo_core.assemble import Plan
     from halo_core.drivers import (
         Attack,
         Demo,
@@ -37,10 +36,11 @@ if TYPE_CHECKING:
         TrainingError,
         VerifierError,
     )
-    from halo_core.hooks import Hooks
     from halo_core.hookspecs import hookimpl
     from halo_core.loop import run_cycles
-    from halo_core.run import Run
+    from halo_core.plugin.manager import Hooks
+    from halo_core.run.plan import Plan
+    from halo_core.run.state import Run
     from halo_core.seeds import derive_seed
     from halo_core.types import (
         Change,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
-    "halo_core.assemble": ("Plan",),
+    "halo_core.run.plan": ("Plan",),
     "halo_core.drivers": (
         "Attack", "Demo", "Driver", "Generator", "LRPolicy", "Reward", "Selector", "Trainer", "Verifier", "driver",
     ),
@@ -65,10 +65,10 @@ _HOME = {
         "ConfigError", "DataError", "DivergedError", "HaloError", "Interrupted", "ModelError", "PluginError",
         "RunError", "SandboxError", "TrainingError", "VerifierError",
     ),
-    "halo_core.hooks": ("Hooks",),
+    "halo_core.plugin.manager": ("Hooks",),
     "halo_core.hookspecs": ("hookimpl",),
     "halo_core.loop": ("run_cycles",),
-    "halo_core.run": ("Run",),
+    "halo_core.run.state": ("Run",),
     "halo_core.seeds": ("derive_seed",),
     "halo_core.types": (
         "Change", "Completion", "CycleReport", "Prompt", "Rates", "Round", "Sample", "Stage", "Status", "TrainStats",

@@ -35,7 +35,7 @@ import pluggy
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, TrainStats, Verdict
 
 if TYPE_CHECKING:
-    from halo_core.run import Run
+    from halo_core.run.state import Run
 
 hookspec = pluggy.HookspecMarker("halo")
 hookimpl = pluggy.HookimplMarker("halo")

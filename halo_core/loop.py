@@ -12,12 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from halo_core.canary import Canary, check_sampler
-from halo_core.collector import collected_rarely
 from halo_core.errors import DivergedError, TrainingError
-from halo_core.hooks import Hooks
-from halo_core.pipeline import verified
-from halo_core.run import Run
+from halo_core.plugin.manager import Hooks
+from halo_core.run.garbage import collected_rarely
+from halo_core.run.pipeline import verified
+from halo_core.run.sampler_check import Canary, check_sampler
+from halo_core.run.state import Run
 from halo_core.types import CycleReport, Sample, TrainStats
 
 

@@ -29,7 +29,7 @@ def no_sync() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def one_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that what halo says of one of its own packages can be seen, whatever the machine has."""
-    from halo_core.discovery import PACKAGES
+    from halo_core.config.kinds import PACKAGES
 
     monkeypatch.setitem(PACKAGES, ("verifier", "lean"), "halo-verifier-lean")
 
@@ -126,7 +126,7 @@ def halo(
     from halo_core.testing import FakeActor
 
     monkeypatch.setattr(ReportFile, "_write", lambda self, run: None)
-    monkeypatch.setattr("halo_core.actor.Actor", lambda config: FakeActor())
+    monkeypatch.setattr("halo_core.model.actor.Actor", lambda config: FakeActor())
     here = tmp_path / "here"
     here.mkdir(exist_ok=True)
     monkeypatch.chdir(here)

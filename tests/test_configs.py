@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from halo_core.assemble import Plan
-from halo_core.config import load_yaml
+from halo_core.config.layers import load_yaml
 from halo_core.errors import HaloError
+from halo_core.run.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 TOP = ROOT / "configs"

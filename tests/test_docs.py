@@ -33,12 +33,13 @@ import pytest
 import yaml
 
 from halo_core import hookspecs
-from halo_core.assemble import Plan
-from halo_core.config import DriverSpec, RunConfig, normalise
+from halo_core.config.layers import normalise
+from halo_core.config.options import options_of
+from halo_core.config.schema import DriverSpec, RunConfig
 from halo_core.data import load_prompts
-from halo_core.discovery import load
-from halo_core.options import options_of
-from halo_core.pretrain import read_pairs
+from halo_core.model.pretraining import read_pairs
+from halo_core.plugin.discovery import load
+from halo_core.run.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -14,7 +14,7 @@ import halo_core
 from halo_core import drivers, testing
 
 ROOT = Path(__file__).parents[1]
-WITH_TORCH = {"halo_core.decoding", "halo_core.scoring", "halo_core.training"}
+WITH_TORCH = {"halo_core.model.decoding", "halo_core.model.logprobs", "halo_core.model.training"}
 """Imported by the generator and the trainer when they begin; nothing else may pull torch in."""
 MODULES = {m.name for m in pkgutil.walk_packages(halo_core.__path__, "halo_core.")} - {"halo_core.__main__"}
 

@@ -24,7 +24,7 @@ from halo_core.errors import RunError
 from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
 from halo_core.loop import run_cycles
-from halo_core import checkpoint
+from halo_core.run import checkpoint
 from halo_core.testing import FakeGenerator, FakeTrainer, fake_run
 
 disk = ctypes.CDLL(os.environ["LD_PRELOAD"])

@@ -13,12 +13,12 @@ import pytest
 
 from halo_core.drivers import Trainer, driver
 from halo_core.errors import Interrupted, PluginError, TrainingError, VerifierError
-from halo_core.hooks import blame_of
 from halo_core.hookspecs import hookimpl
 from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
 from halo_core.loop import run_cycles
-from halo_core.run import Run
+from halo_core.plugin.blame import blame_of
+from halo_core.run.state import Run
 from halo_core.testing import FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
 

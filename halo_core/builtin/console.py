@@ -21,7 +21,7 @@ from halo_core.progress import Advance, Progress
 from halo_core.types import Change, CycleReport, Rates
 
 if TYPE_CHECKING:
-    from halo_core.run import Run
+    from halo_core.run.state import Run
 
 _HEADER = (
     "cycle        lr  samples  {valid:>8}    pass  selected  distinct           loss      seconds"

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo_core import files
+from halo_core.config.options import driver
 from halo_core.diagnosis import Finding, Thresholds, diagnose
-from halo_core.drivers.base import driver
 from halo_core.hookspecs import hookimpl
 from halo_core.types import CycleReport
 
 if TYPE_CHECKING:
-    from halo_core.run import Run
+    from halo_core.run.state import Run
 
 FILE = "doctor.json"
 """Where in the run directory the findings are."""

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from halo_core.config.options import driver
 from halo_core.diagnosis import Thresholds, diagnose
 from halo_core.diagnosis.history import History, points
-from halo_core.drivers.base import driver
 from halo_core.errors import RunError
 from halo_core.hookspecs import hookimpl
 from halo_core.metrics import best_cycle
 from halo_core.types import CycleReport
 
 if TYPE_CHECKING:
-    from halo_core.run import Run
+    from halo_core.run.state import Run
 
 CHAMPION = "champion"
 

@@ -11,7 +11,7 @@ from halo_core.hookspecs import hookimpl
 from halo_core.types import CycleReport
 
 if TYPE_CHECKING:
-    from halo_core.run import Run
+    from halo_core.run.state import Run
 
 
 class ReportFile:

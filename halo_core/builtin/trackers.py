@@ -22,13 +22,13 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from halo_core import files
-from halo_core.drivers.base import driver
+from halo_core.config.options import driver
 from halo_core.errors import PluginError
 from halo_core.hookspecs import hookimpl
 from halo_core.types import CycleReport
 
 if TYPE_CHECKING:
-    from halo_core.run import Run
+    from halo_core.run.state import Run
 
 
 def metrics(report: CycleReport) -> dict[str, float]:

@@ -10,10 +10,10 @@ import typer
 from halo_core.cli.flags import takes_verifiers
 
 if TYPE_CHECKING:
-    from halo_core.audit import Audit, Bounds, Finding
-    from halo_core.judges import Judges
     from halo_core.progress import Progress
     from halo_core.types import Prompt
+    from halo_core.verification.audit import Audit, Bounds, Finding
+    from halo_core.verification.verifiers import Judges
 
 LIMIT = 50
 MUTANTS = 3
@@ -41,10 +41,11 @@ def audit(
     own collection of attacks get further than an honest wrong answer would. The second time everything is
     judged under load, and the verdicts must be the same. Without --data, the verifier's demo is tried.
     """
-    from halo_core.audit import Bounds
     from halo_core.builtin.console import ConsoleReport
     from halo_core.cli.verify import judges_of, prompts_of
-    from halo_core.config import normalise, read_config
+    from halo_core.config.layers import normalise
+    from halo_core.config.schema import read_config
+    from halo_core.verification.audit import Bounds
 
     bounds = Bounds(max_false_accepts, max_mutants, max_false_rejects, max_flaky, max_no_verdict)
     config = read_config(normalise(raw))
@@ -72,7 +73,7 @@ def conduct(
     workers: int | None = None,
 ) -> Audit:
     """Audit `judges` on at most `limit` of the prompts."""
-    from halo_core.audit import audit
+    from halo_core.verification.audit import audit
 
     count = min(limit, len(prompts)) if limit else len(prompts)
     chosen = [prompts[number * len(prompts) // count] for number in range(count)]
@@ -84,7 +85,7 @@ def conduct(
 
 def table(found: Audit, show: int) -> str:
     """Return the counts, and the first `show` offending cases, for people."""
-    from halo_core.audit import KINDS
+    from halo_core.verification.audit import KINDS
 
     lines = [
         f"{'':<10}{'cases':>6}  {'false accepts':>13}  {'false rejects':>13}  {'flaky':>5}  {'no verdict':>10}"
@@ -118,7 +119,7 @@ def _told(finding: Finding) -> list[str]:
 def _plain(found: Audit, bounds: Bounds) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from halo_core.audit import KINDS, PROBLEMS
+    from halo_core.verification.audit import KINDS, PROBLEMS
 
     return {
         "passed": not found.failures(bounds),

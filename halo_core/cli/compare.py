@@ -32,7 +32,7 @@ def compare(
     """
     from halo_core.ledger import open_run
     from halo_core.ledger.summary import summarise
-    from halo_core.lr.output import table
+    from halo_core.tables import table
 
     write = _writer(output) if output else None
     ledgers = [open_run(directory) for directory in directories]

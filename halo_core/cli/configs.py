@@ -19,7 +19,7 @@ def show(raw: dict[str, Any]) -> None:
     """Print the resolved configuration, with every option of every driver, as YAML."""
     import yaml
 
-    from halo_core.assemble import Plan
+    from halo_core.run.plan import Plan
 
     config = Plan.from_raw(raw).config
     typer.echo(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
@@ -29,8 +29,8 @@ def show(raw: dict[str, Any]) -> None:
 @takes_config
 def validate(raw: dict[str, Any]) -> None:
     """Check a configuration and its prompts; say what a run would do."""
-    from halo_core.assemble import Plan
     from halo_core.metrics import caution
+    from halo_core.run.plan import Plan
 
     plan = Plan.from_raw(raw)
     prompts, heldout = plan.data()

@@ -30,10 +30,10 @@ def diagnose(
     halo plugins show doctor lists their thresholds.
     """
     from halo_core.builtin.doctor import Doctor, plain
+    from halo_core.config.options import build, parse_assignments
     from halo_core.diagnosis import diagnose as findings
     from halo_core.errors import RunError
     from halo_core.ledger import Ledger
-    from halo_core.options import build, parse_assignments
 
     options = build(Doctor, parse_assignments(opt or [], flag="--opt"), where="halo diagnose")
     ledger = Ledger(directory)

@@ -31,7 +31,7 @@ def doctor(
 
 def _hardware() -> list[str]:
     """Say what hardware was recognised, and what configurations are laid over because of it."""
-    from halo_core.hardware import detect, targets
+    from halo_core.config.hardware import detect, targets
 
     found = detect()
     if found is None:

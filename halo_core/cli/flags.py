@@ -76,8 +76,8 @@ def _with_flags(command: Callable[..., None], flags: dict[str, inspect.Parameter
 
 def _merge(given: dict[str, Any]) -> dict[str, Any]:
     """Lay the flags over the settings over the file."""
-    from halo_core.config import assign, load_yaml
-    from halo_core.options import parse_assignments
+    from halo_core.config.layers import assign, load_yaml
+    from halo_core.config.options import parse_assignments
 
     raw = load_yaml(given["config"]) if given["config"] else {}
     if given["verifier"]:  # before the settings, which may address one, and after them, to go over them
@@ -98,7 +98,7 @@ def _merge(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plugins(listed: list[Any], added: list[str], dropped: list[str]) -> list[Any]:
-    from halo_core.config import names_of
+    from halo_core.config.layers import names_of
     from halo_core.errors import ConfigError, did_you_mean
 
     plugins = [*listed, *({"name": name} for name in added)]

@@ -114,8 +114,8 @@ def compare(
     difference between two policies may be one of budget. All are shown the same measurements, assumed ones;
     those of a run are for simulate.
     """
+    from halo_core.config.options import parse_assignments
     from halo_core.lr.dryrun import DEFAULT_LR, constant
-    from halo_core.options import parse_assignments
 
     shared = parse_assignments(lr_opt or [], flag="-L")
     course = _course(cycles, passed, steps, heldout_samples)
@@ -144,8 +144,8 @@ def simulate(
     that has `base_lr`, and is not told another, begins with the run's own rate of cycle 1. What would have
     become of the run at other rates is not known.
     """
+    from halo_core.config.options import parse_assignments
     from halo_core.lr.dryrun import as_trained, recorded
-    from halo_core.options import parse_assignments
 
     course = recorded(run)
     shared = parse_assignments(lr_opt or [], flag="-L")
@@ -160,8 +160,9 @@ def simulate(
 
 def _configured(config: Path | None, name: str | None, options: Sequence[str]) -> tuple[str, Any, int | None]:
     """Return the policy's name and options and the number of cycles, the flags laid over the file."""
-    from halo_core.config import assign, load_yaml, read_config
-    from halo_core.options import parse_assignments
+    from halo_core.config.layers import assign, load_yaml
+    from halo_core.config.options import parse_assignments
+    from halo_core.config.schema import read_config
 
     raw = load_yaml(config) if config else {}
     if name:
@@ -170,7 +171,8 @@ def _configured(config: Path | None, name: str | None, options: Sequence[str]) -
         assign(raw, f"lr_policy.{key}", value)
     ours: dict[str, Any] = {key: raw[key] for key in ("lr_policy", "cycles") if key in raw}
     read = read_config({"verifier": ["any"]} | ours, where=str(config or "configuration"))
-    return read.lr_policy.name, read.lr_policy.options, read.cycles if config else None
+    policy = read.spec("lr_policy")
+    return policy.name, policy.options, read.cycles if config else None
 
 
 def _course(cycles: int | None, passed: str | None, steps: str | None, heldout: int | None) -> Course:
@@ -209,9 +211,9 @@ def _schedules(
 
     Those that have one of the options in `shared` get it, and failing that those in `assumed`.
     """
-    from halo_core.discovery import available
     from halo_core.errors import ConfigError, HaloError
     from halo_core.lr.dryrun import dry_run, read_policy, takes
+    from halo_core.plugin.discovery import available
 
     sources = [] if texts else sorted(available("lr_policy"), key=lambda source: source.name != "constant")
     names = [source.name for source in sources]

@@ -76,7 +76,7 @@ def steps(
     In halo `batch_size` is all sequences of an optimizer step, however memory makes it split them: --batch alone.
     """
     from halo_core.lr.output import listed
-    from halo_core.lr.steps import effective_steps, warmup_advice, warnings_for
+    from halo_core.model.schedule import effective_steps, warmup_advice, warnings_for
 
     found = effective_steps(samples, batch, epochs=epochs, world=world, accumulation=accumulation)
     advised = warmup_advice(found, carried)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from halo_core.discovery import Source
+    from halo_core.plugin.discovery import Source
 
 plugins_app = typer.Typer(
     help="List, describe and check plugins.", invoke_without_command=True, rich_markup_mode=None
@@ -41,8 +41,8 @@ def show(
     """Show what a plugin does and its options, with types and defaults."""
     from inspect import getdoc
 
-    from halo_core.discovery import load
-    from halo_core.options import options_of
+    from halo_core.config.options import options_of
+    from halo_core.plugin.discovery import load
 
     source = _find(name, kind)
     loaded = load(source.kind, source.address)
@@ -73,20 +73,21 @@ def check(
 
 def _check(source: Source) -> str:
     """Return what is wrong with a plugin, or an empty string."""
-    from halo_core.assemble import BASES
-    from halo_core.discovery import check_class, load
+    from halo_core.config.kinds import KINDS
+    from halo_core.config.options import build, options_of
     from halo_core.errors import HaloError
-    from halo_core.hooks import Hooks
-    from halo_core.options import build, options_of
+    from halo_core.plugin.discovery import check_class, load
+    from halo_core.plugin.manager import Hooks
 
     try:
         loaded = load(source.kind, source.address)
-        value = check_class(loaded, BASES[source.kind]) if source.kind in BASES else loaded.value
+        interface = KINDS[source.kind].load_interface() if KINDS[source.kind].interface else None
+        value = loaded.value if interface is None else check_class(loaded, interface)
         if isinstance(value, type):
             if any(option.default is ... for option in options_of(value)):
                 return ""  # cannot be constructed without being told what for
             value = build(value, {}, where=str(source))
-        if source.kind in BASES:
+        if interface is not None:
             value.preflight()
         else:
             Hooks().register(value, loaded.source)
@@ -99,7 +100,7 @@ def _check(source: Source) -> str:
 
 def _find(name: str, kind: str | None) -> Source:
     """Find the one plugin of any kind that `name` means."""
-    from halo_core.discovery import PACKAGES
+    from halo_core.config.kinds import PACKAGES
     from halo_core.errors import PluginError, did_you_mean
 
     everything = _installed(kind)
@@ -124,22 +125,27 @@ def _in_file(name: str, kind: str | None) -> Source:
     """Find a plugin in a file, taking its kind from its class unless told."""
     from dataclasses import replace
 
-    from halo_core.assemble import BASES
-    from halo_core.discovery import load
+    from halo_core.config.kinds import KINDS
+    from halo_core.plugin.discovery import load
 
     loaded = load(kind or "plugin", name)
     is_class = isinstance(loaded.value, type)
-    kinds = [each for each, base in BASES.items() if is_class and issubclass(loaded.value, base)]
+    kinds = [
+        each.name
+        for each in KINDS.values()
+        if each.interface and is_class and issubclass(loaded.value, each.load_interface())
+    ]
     return replace(loaded.source, kind=kind or (kinds or ["plugin"])[0])
 
 
 def _installed(kind: str | None) -> list[Source]:
-    from halo_core.discovery import GROUPS, available
+    from halo_core.config.kinds import KINDS
     from halo_core.errors import ConfigError, did_you_mean
+    from halo_core.plugin.discovery import available
 
-    if kind is not None and kind not in GROUPS:
-        raise ConfigError(f"no such kind: {kind!r}", hint=did_you_mean(kind, GROUPS))
-    return [source for each in GROUPS if kind in (None, each) for source in available(each)]
+    if kind is not None and kind not in KINDS:
+        raise ConfigError(f"no such kind: {kind!r}", hint=did_you_mean(kind, KINDS))
+    return [source for each in KINDS if kind in (None, each) for source in available(each)]
 
 
 def _plain(source: Source) -> dict[str, Any]:

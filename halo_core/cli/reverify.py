@@ -10,7 +10,7 @@ import typer
 from halo_core.cli.filters import Directory
 
 if TYPE_CHECKING:
-    from halo_core.config import RunConfig
+    from halo_core.config.schema import RunConfig
 
 Options = list[str] | None
 
@@ -36,13 +36,14 @@ def reverify(
     No model is needed. Verdicts are kept by text, prompt and the verifier's fingerprint: what is known is not
     judged again, and the verdicts that the run trained by stay as they were.
     """
-    from halo_core import judges as judging
     from halo_core.builtin.console import ConsoleReport
-    from halo_core.config import assign, normalise, read_config
+    from halo_core.config.layers import assign, normalise
+    from halo_core.config.schema import read_config
     from halo_core.errors import VerifierError
-    from halo_core.judges import Judges
     from halo_core.ledger import open_run
-    from halo_core.ledger.again import rejudge
+    from halo_core.verification import verifiers as judging
+    from halo_core.verification.reverify import rejudge
+    from halo_core.verification.verifiers import Judges
 
     ledger = open_run(directory)
     raw = normalise(ledger.config())
@@ -52,7 +53,7 @@ def reverify(
     if sandbox:
         raw["sandbox"] = sandbox
     config = read_config(raw)
-    judges = Judges.load(config.verifier)
+    judges = Judges.load(config.specs("verifier"))
 
     def pool() -> Any:  # only when there is something to judge is the sandbox started
         judges.preflight(config.sandbox)
@@ -94,10 +95,11 @@ def reselect(
     own choice led to. Hook plugins are not asked. Completions that are the same tokens count once; overlap is
     what both chose over what either did. Among equal rewards chance decides.
     """
-    from halo_core.config import assign, normalise, read_config
+    from halo_core.config.layers import assign, normalise
+    from halo_core.config.schema import read_config
     from halo_core.ledger import open_run
-    from halo_core.ledger.again import rechoose
-    from halo_core.lr.output import table
+    from halo_core.run.reselect import rechoose
+    from halo_core.tables import table
 
     ledger = open_run(directory)
     raw = normalise(ledger.config())
@@ -142,12 +144,12 @@ def _hold(raw: dict[str, Any], kind: str, name: str | None, options: Options) ->
 
 def _at_cycles(config: RunConfig, kind: str) -> Callable[[int], Any]:
     """Return what gives the driver of `kind` as it is in a cycle; no other driver of the run need be installed."""
-    from halo_core.assemble import BASES
-    from halo_core.discovery import check_class, load
-    from halo_core.options import build
+    from halo_core.config.kinds import KINDS
+    from halo_core.config.options import build
+    from halo_core.plugin.discovery import check_class, load
 
     spec = getattr(config, kind)
-    made = check_class(load(kind, spec.name), BASES[kind])
+    made = check_class(load(kind, spec.name), KINDS[kind].load_interface())
 
     def at(cycle: int) -> Any:
         changes = {
@@ -160,8 +162,8 @@ def _at_cycles(config: RunConfig, kind: str) -> Callable[[int], Any]:
 
 
 def _assign(raw: dict[str, Any], path: str, options: Options, flag: str) -> None:
-    from halo_core.config import assign
-    from halo_core.options import parse_assignments
+    from halo_core.config.layers import assign
+    from halo_core.config.options import parse_assignments
 
     for key, value in parse_assignments(options or (), flag=flag).items():
         assign(raw, f"{path}.{key}", value)

@@ -17,8 +17,8 @@ from halo_core.cli.flags import takes_config
 from halo_core.errors import command
 
 if TYPE_CHECKING:
-    from halo_core.assemble import Plan
-    from halo_core.run import Run
+    from halo_core.run.plan import Plan
+    from halo_core.run.state import Run
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")]
 AsJSON = Annotated[bool, typer.Option("--json", help="One JSON object a line instead of the table.")]
@@ -41,7 +41,7 @@ def run(
     With no model and no prompts, the verifier's own demo is used. A directory that holds an unfinished run
     of the same configuration is gone on with.
     """
-    from halo_core.assemble import Plan, next_directory
+    from halo_core.run.plan import Plan, next_directory
 
     plan = Plan.from_raw(raw)
     if audit:
@@ -68,8 +68,8 @@ def resume(
     as_json: AsJSON = False,
 ) -> None:
     """Go on with a run that was stopped or killed, or that is to have more cycles."""
-    from halo_core.assemble import Plan
     from halo_core.ledger import open_run
+    from halo_core.run.plan import Plan
 
     raw = open_run(directory).config()
     plan = Plan.from_raw(raw | {"cycles": cycles or raw["cycles"]})
@@ -98,9 +98,9 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
 
 def _audit(plan: Plan, *, quiet: bool) -> None:
     """Raise a `VerifierError`, having shown why, unless the plan's verifiers pass the audit of `halo audit`."""
-    from halo_core.audit import Bounds
     from halo_core.builtin.console import ConsoleReport
     from halo_core.cli.audit import conduct, table
+    from halo_core.verification.audit import Bounds
 
     prompts, heldout = plan.data()
     judges = plan.drivers.judges

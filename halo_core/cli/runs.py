@@ -25,7 +25,7 @@ def runs(
     """
     from halo_core.errors import RunError
     from halo_core.ledger.summary import summaries
-    from halo_core.lr.output import table
+    from halo_core.tables import table
 
     found = summaries(root)
     if not found:

@@ -45,10 +45,10 @@ def sft(
     Give --model for a pretrained one (LoRA, or the whole with -T full=true), or --scratch for a new one,
     which is trained whole. The schedule is cosine unless -T schedule= says otherwise.
     """
-    from halo_core.actor import ModelConfig
+    from halo_core.config.model import ModelConfig
+    from halo_core.config.options import build, parse_assignments
     from halo_core.drivers.sft import SFT
     from halo_core.errors import ConfigError
-    from halo_core.options import build, parse_assignments
 
     if not model and scratch is None:
         raise ConfigError(
@@ -74,7 +74,7 @@ def sft(
 
 def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -> None:
     from halo_core.builtin.console import ConsoleReport
-    from halo_core.pretrain import read_pairs, train_checkpoint
+    from halo_core.model.pretraining import read_pairs, train_checkpoint
 
     pairs = read_pairs(data)
     report = ConsoleReport(quiet=quiet)

@@ -15,9 +15,9 @@ import typer
 from halo_core.cli.flags import takes_verifiers
 
 if TYPE_CHECKING:
-    from halo_core.config import RunConfig
-    from halo_core.judges import Judges
+    from halo_core.config.schema import RunConfig
     from halo_core.types import Completion, Prompt, Verdict
+    from halo_core.verification.verifiers import Judges
 
 _BATCH = 256
 """Completions judged before their verdicts are written: an interrupt loses at most so many."""
@@ -37,9 +37,10 @@ def verify(
 
     Without --data, the completions are taken to answer the verifier's demo prompts.
     """
-    from halo_core import judges as judging
-    from halo_core.config import normalise, read_config
+    from halo_core.config.layers import normalise
+    from halo_core.config.schema import read_config
     from halo_core.errors import VerifierError
+    from halo_core.verification import verifiers as judging
 
     config = read_config(normalise(raw))
     judges = judges_of(config)
@@ -64,9 +65,9 @@ def verify(
 
 def judges_of(config: RunConfig) -> Judges:
     """Return the verifiers of `config`, ready to judge."""
-    from halo_core.judges import Judges
+    from halo_core.verification.verifiers import Judges
 
-    judges = Judges.load(config.verifier)
+    judges = Judges.load(config.specs("verifier"))
     judges.preflight(config.sandbox)
     return judges
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from halo_core.actor import Actor
-    from halo_core.assemble import Plan
     from halo_core.ledger import Ledger
+    from halo_core.model.actor import Actor
+    from halo_core.run.plan import Plan
 
 Directory = Annotated[Path, typer.Argument(help="A run directory.")]
 Cycle = Annotated[
@@ -86,15 +86,15 @@ def cycle_of(ledger: Ledger, text: str) -> int:
 
 
 def _opened(directory: Path) -> tuple[Ledger, Plan]:
-    from halo_core.assemble import Plan
     from halo_core.ledger import open_run
+    from halo_core.run.plan import Plan
 
     ledger = open_run(directory)
     return ledger, Plan.from_raw(ledger.config())
 
 
 def _actor(ledger: Ledger, plan: Plan, cycle: int) -> Actor:
-    from halo_core.actor import Actor
+    from halo_core.model.actor import Actor
 
     actor = Actor(plan.config.model)
     if cycle:

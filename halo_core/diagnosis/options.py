@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from halo_core.drivers.base import driver
+from halo_core.config.options import driver
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]

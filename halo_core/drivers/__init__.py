@@ -1,5 +1,6 @@
 """What a run chooses by name. `base` has the interfaces; the other modules are what the core ships."""
 
+from halo_core.config.options import driver
 from halo_core.drivers.base import (
     Attack,
     Demo,
@@ -10,7 +11,6 @@ from halo_core.drivers.base import (
     Selector,
     Trainer,
     Verifier,
-    driver,
 )
 
 __all__ = [

@@ -22,31 +22,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast, dataclass_transform
-
-import pydantic.dataclasses
-from pydantic import ConfigDict, Field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, TrainStats, Verdict
 
 if TYPE_CHECKING:
-    from halo_core.actor import Actor
-
-
-T = TypeVar("T")
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, field))
-def driver(cls: type[T]) -> type[T]:
-    """Make `cls` a frozen, keyword-only pydantic dataclass whose field docstrings are its help."""
-    make = pydantic.dataclasses.dataclass(
-        frozen=True,
-        kw_only=True,
-        config=ConfigDict(
-            use_attribute_docstrings=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
-        ),
-    )
-    return cast(type[T], make(cls))
+    from halo_core.model.actor import Actor
 
 
 class Driver(ABC):  # noqa: B024 (what it has is optional)
@@ -180,7 +161,7 @@ class Trainer(Driver):
         """Train `actor` in place on `samples`, with `lr` as the cycle's peak learning rate.
 
         The rate may vary within the cycle but never exceeds `lr`. After each step, `actor.progress` is told,
-        and `actor.checkpoint` keeps where the training is, if they are there; see `halo_core.checkpoint`.
+        and `actor.checkpoint` keeps where the training is, if they are there; see `halo_core.run.checkpoint`.
         Raises a `TrainingError` when the weights could not have changed, or are no longer finite.
         """
 

@@ -14,7 +14,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from halo_core.drivers.base import Selector, driver
+from halo_core.config.options import driver
+from halo_core.drivers.base import Selector
 from halo_core.shares import share_of
 from halo_core.types import Sample
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from halo_core.drivers.base import Reward, driver
+from halo_core.config.options import driver
+from halo_core.drivers.base import Reward
 from halo_core.types import Sample, Stage, Status
 
 LADDER: Mapping[Stage, float] = {

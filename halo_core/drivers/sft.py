@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from halo_core.drivers.base import Trainer, driver
+from halo_core.config.options import driver
+from halo_core.drivers.base import Trainer
 from halo_core.errors import TrainingError
 from halo_core.seeds import derive_seed
 from halo_core.shares import share_of
 from halo_core.types import Sample, TrainStats
 
 if TYPE_CHECKING:
-    from halo_core.actor import Actor
+    from halo_core.model.actor import Actor
 
 
 @driver
@@ -75,8 +76,8 @@ class SFT(Trainer):
 
     def train(self, actor: Actor, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
         """Train `actor` in place; see `Trainer.train`."""
-        from halo_core.scoring import Example
-        from halo_core.training import fit
+        from halo_core.model.logprobs import Example
+        from halo_core.model.training import fit
 
         weights: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
         for sample in samples:

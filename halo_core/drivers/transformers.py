@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from halo_core.batching import token_batches
-from halo_core.drivers.base import Generator, driver
+from halo_core.config.options import driver
+from halo_core.drivers.base import Generator
 from halo_core.errors import DataError
+from halo_core.model.batching import token_batches
 from halo_core.seeds import derive_seed
 from halo_core.types import Completion, Round
 
 if TYPE_CHECKING:
-    from halo_core.actor import Actor
+    from halo_core.model.actor import Actor
 
 
 @driver
@@ -43,7 +44,7 @@ class Transformers(Generator):
         """Yield the round's completions, batches with the longest prompts first; see `Generator`."""
         import torch
 
-        from halo_core.decoding import Sampling, decode
+        from halo_core.model.decoding import Sampling, decode
 
         contexts = [actor.encode(prompt, system=self.system) for prompt in round.prompts]
         limit = actor.context_length or float("inf")

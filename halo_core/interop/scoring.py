@@ -11,14 +11,15 @@ from functools import cached_property
 from threading import Lock
 from typing import Any
 
-from halo_core import judges as judging
 from halo_core import sandbox
-from halo_core.config import DriverSpec, short_name
-from halo_core.discovery import check_class, load
+from halo_core.config.layers import short_name
+from halo_core.config.options import build
+from halo_core.config.schema import DriverSpec
 from halo_core.drivers import Reward
 from halo_core.errors import DataError, VerifierError
-from halo_core.options import build
+from halo_core.plugin.discovery import check_class, load
 from halo_core.types import Completion, Prompt, Sample, Status, Verdict
+from halo_core.verification import verifiers as judging
 
 Named = str | Mapping[str, Any]
 """A driver by its name, or as in YAML: its name with options beside it."""

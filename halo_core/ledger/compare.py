@@ -9,7 +9,8 @@ from itertools import zip_longest
 from typing import Any
 
 from halo_core import files
-from halo_core.config import FREE, flat
+from halo_core.config.layers import flat
+from halo_core.config.schema import NON_RESULT_KEYS
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import unpack_text, unpack_tokens
 
@@ -75,7 +76,7 @@ def _short(value: Any, at: int, width: int = 60) -> str:
 
 
 def _configuration(ledger: Ledger) -> _Rows:
-    config = {key: value for key, value in ledger.config().items() if key not in FREE}
+    config = {key: value for key, value in ledger.config().items() if key not in NON_RESULT_KEYS}
     return ((key, (value,)) for key, value in _flat(config))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core import files
-from halo_core.config import short_name
+from halo_core.config.layers import short_name
 from halo_core.errors import HaloError
 from halo_core.ledger.ledger import Ledger
 from halo_core.metrics import compare

@@ -7,9 +7,3 @@ recommend.py   where to start, by method and size, with sources
 It works with any policy by name, so it belongs to the core and not to the package of policies. So do the
 recommendations: they are about methods of training, and every policy takes its base rate from them.
 """
-
-
-def spell(lr: float) -> str:
-    """Write a rate as people do, to three digits: 5e-5, 2.5e-5, 1.71e-5."""
-    mantissa, exponent = f"{lr:.2e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"

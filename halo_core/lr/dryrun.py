@@ -15,12 +15,12 @@ from dataclasses import asdict, dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from halo_core.discovery import check_class, load
+from halo_core.config.options import build, options_of, parse_assignments
 from halo_core.drivers import LRPolicy
 from halo_core.errors import ConfigError, PluginError, RunError
 from halo_core.ledger import Ledger
-from halo_core.lr import spell
-from halo_core.options import build, options_of, parse_assignments
+from halo_core.plugin.discovery import check_class, load
+from halo_core.tables import spell
 from halo_core.types import CycleReport, Rates, TrainStats
 
 DEFAULT_LR = 5e-5

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import ConfigError, did_you_mean
-from halo_core.lr import spell
 from halo_core.lr.dryrun import Course, Schedule
 from halo_core.lr.recommend import Recommendation
+from halo_core.tables import spell, table
 
 _HEIGHT = 12
 """Lines of a text chart."""
@@ -24,19 +24,6 @@ def marks(schedules: Sequence[Schedule]) -> list[str]:
     """Return a letter for each schedule, the same in tables and charts."""
     letters = string.ascii_lowercase + string.ascii_uppercase
     return [letters[place] if place < len(letters) else "?" for place in range(len(schedules))]
-
-
-def table(rows: Sequence[Sequence[str]], *, left: int) -> str:
-    """Lay `rows` out in columns: the first `left` flush left, the others flush right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = (
-        "  ".join(
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    )
-    return "\n".join(line.rstrip() for line in lines)
 
 
 def one(schedule: Schedule, course: Course) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from halo_core.errors import ConfigError, did_you_mean
-from halo_core.lr import spell
-from halo_core.lr.steps import effective_steps, warmup_advice, warnings_for
+from halo_core.model.schedule import effective_steps, warmup_advice, warnings_for
+from halo_core.tables import spell
 
 Method = Literal["sft", "raft", "dpo", "grpo", "ppo"]
 METHODS: tuple[Method, ...] = get_args(Method)

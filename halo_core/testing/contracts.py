@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from halo_core.config.options import build
 from halo_core.drivers import LRPolicy, Verifier
 from halo_core.errors import DataError
-from halo_core.options import build
 from halo_core.types import Completion, CycleReport, Prompt, Rates, Stage, Status, Verdict
 
 _HOSTILE = (

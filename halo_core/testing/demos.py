@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 
 import pytest
 
-from halo_core.actor import Actor
-from halo_core.config import SINGLE, RunConfig, read_config
+from halo_core.config.kinds import driver_sections
+from halo_core.config.options import build
+from halo_core.config.schema import RunConfig, read_config
 from halo_core.data import load_prompts
-from halo_core.demos import Corpus
-from halo_core.discovery import load
+from halo_core.demo.build import Corpus
 from halo_core.drivers import Demo, Verifier
-from halo_core.options import build
+from halo_core.model.actor import Actor
+from halo_core.plugin.discovery import load
 from halo_core.types import Completion, Prompt, Round, Sample, Status
 
 _PARAMETERS = 1_000_000
@@ -60,7 +61,7 @@ class DemoContract(ABC):
     @staticmethod
     @abstractmethod
     def make(args: Namespace) -> Corpus:
-        """Return the corpus, as for `halo_core.demos.main`. `args`: `prompts`, `heldout`, `pairs` and `seed`."""
+        """Return the corpus, as for `halo_core.demo.build.main`. `args`: `prompts`, `heldout`, `pairs` and `seed`."""
 
     @pytest.fixture
     def demo(self) -> Demo:
@@ -130,7 +131,7 @@ class DemoContract(ABC):
     def test_settings_are_options_that_there_are(self, demo: Demo) -> None:
         """Of the run, and of the drivers that they are for."""
         config = _config(demo)
-        for kind in SINGLE:
+        for kind in driver_sections():
             _driver(config, kind)
 
     def test_prompts_and_answers_fit_into_the_context(self, demo: Demo, actor: Actor) -> None:

@@ -14,21 +14,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from halo_core.actor import Actor
-from halo_core.builtin.dispatch import Dispatch, Drivers
-from halo_core.checkpoint import Checkpoint
-from halo_core.config import RunConfig, read_config
-from halo_core.discovery import Source
+from halo_core.config.schema import RunConfig, read_config
 from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
-from halo_core.hooks import Hooks
-from halo_core.judges import Judges
 from halo_core.ledger import Ledger
+from halo_core.model.actor import Actor
+from halo_core.plugin.discovery import Source
+from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
-from halo_core.run import Run
+from halo_core.run.checkpoint import Checkpoint
+from halo_core.run.dispatch import Dispatch, Drivers
+from halo_core.run.state import Run
 from halo_core.seeds import derive_seed
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
+from halo_core.verification.verifiers import Judges
 
 
 class FakeActor:

@@ -16,7 +16,7 @@ from halo_core.errors import RunError
 from halo_core.hookspecs import hookimpl
 from halo_core.loop import run_cycles
 from halo_core.progress import Progress
-from halo_core.run import Run
+from halo_core.run.state import Run
 from halo_core.seeds import derive_seed
 from halo_core.testing import fake_run
 from halo_core.testing.histories import simulate

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from halo_core.discovery import available
 from halo_core.ledger import Ledger
 from halo_core.loop import run_cycles
+from halo_core.plugin.discovery import available
 from halo_core.testing import fake_run
 
 Halo = Callable[..., Any]
@@ -299,7 +299,7 @@ def test_a_policy_that_falls_over_is_blamed(halo: Halo, mine: str) -> None:
 
 
 def test_no_policy_installed(halo: Halo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("halo_core.discovery.entry_points", lambda group: [])
+    monkeypatch.setattr("halo_core.plugin.discovery.entry_points", lambda group: [])
     assert halo("lr", "compare").remedy() == "pip install halo-lr-policies"
 
 

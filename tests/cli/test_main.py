@@ -61,7 +61,7 @@ def test_messages_of_many_lines_become_one(halo: Halo, monkeypatch: pytest.Monke
     def fail(path: Any) -> None:
         raise RunError("one\n  two\n\nthree", hint="four")
 
-    monkeypatch.setattr("halo_core.config.load_yaml", fail)
+    monkeypatch.setattr("halo_core.config.layers.load_yaml", fail)
     answer = halo("run", "--config", "x")
     assert answer.err == "halo: error: one two three\nhalo: hint: four\n"
     assert answer.code == 1

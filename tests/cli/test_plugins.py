@@ -96,7 +96,7 @@ def test_help_imports_nothing_heavy() -> None:
         "from halo_core.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
-        "heavy = {'torch', 'transformers', 'pydantic', 'numpy', 'yaml', 'pluggy', 'stevedore', 'halo_core.config'}\n"
+        "heavy = {'torch', 'transformers', 'pydantic', 'numpy', 'yaml', 'pluggy', 'stevedore'}\n"
         "sys.exit(repr(sorted(heavy & set(sys.modules))) if heavy & set(sys.modules) else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -119,7 +119,7 @@ def test_show_gives_docstring_and_options(halo: Halo) -> None:
 def test_show_names_the_package_to_install(
     halo: Halo, monkeypatch: pytest.MonkeyPatch, installed: str
 ) -> None:
-    monkeypatch.setattr("halo_core.discovery.entry_points", lambda group: [])
+    monkeypatch.setattr("halo_core.plugin.discovery.entry_points", lambda group: [])
     assert halo("plugins", "show", installed).remedy().startswith("pip install halo-")
 
 

@@ -472,9 +472,9 @@ def test_a_run_in_use_is_left_alone(run: Halo, halo: Halo) -> None:
 
 PROCESS = """
 import sys
-import halo_core.actor
+import halo_core.model.actor
 from halo_core.testing import FakeActor
-halo_core.actor.Actor = lambda config: FakeActor()
+halo_core.model.actor.Actor = lambda config: FakeActor()
 from halo_core.cli import main
 main()
 """
@@ -543,7 +543,7 @@ def test_ctrl_c_before_the_run_has_begun(run: Halo, monkeypatch: pytest.MonkeyPa
     def load(config: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("halo_core.actor.Actor", load)
+    monkeypatch.setattr("halo_core.model.actor.Actor", load)
     answer = run()
     assert answer.code == 130
     assert "Traceback" not in answer.err

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import halo_core.diagnosis
+from halo_core.config.options import options_of
 from halo_core.diagnosis import Cause, Thresholds
-from halo_core.options import options_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
 CODE = "".join(path.read_text() for path in Path(halo_core.diagnosis.__file__).parent.rglob("*.py"))

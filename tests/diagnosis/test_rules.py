@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from halo_core.diagnosis import Cause, Finding, Severity, Thresholds, diagnose
-from halo_core.lr import spell
+from halo_core.tables import spell
 from halo_core.testing.histories import simulate
 from halo_core.types import Change, CycleReport
 

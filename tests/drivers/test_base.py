@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from halo_core import drivers
+from halo_core.config.options import options_of
 from halo_core.drivers import Demo, Driver, Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
-from halo_core.options import options_of
 from halo_core.types import Prompt, Stage, Status, Verdict
 
 KINDS = [Generator, LRPolicy, Reward, Selector, Trainer, Verifier]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from halo_core.discovery import load
 from halo_core.errors import ConfigError, HaloError, PluginError, RunError
 from halo_core.loop import run_cycles
-from halo_core.lr import spell
 from halo_core.lr.dryrun import PASSED, as_trained, assumed, constant, dry_run, read_policy, recorded, takes
+from halo_core.plugin.discovery import load
+from halo_core.tables import spell
 from halo_core.testing import fake_run
 
 SPY = """

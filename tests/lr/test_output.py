@@ -11,8 +11,9 @@ import yaml
 
 from halo_core.errors import ConfigError
 from halo_core.lr.dryrun import Course, Schedule, assumed, constant, dry_run
-from halo_core.lr.output import advice, chart, draw, one, overview, plain, save, side_by_side, table
+from halo_core.lr.output import advice, chart, draw, one, overview, plain, save, side_by_side
 from halo_core.lr.recommend import METHODS, recommend
+from halo_core.tables import table
 from halo_core.types import CycleReport
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import ConfigError
-from halo_core.lr import spell
 from halo_core.lr.recommend import BASES, METHODS, read_size, recommend
+from halo_core.tables import spell
 
 LORA = {method: recommend(method).lr for method in METHODS}
 FULL = {method: recommend(method, full=True).lr for method in METHODS}

@@ -12,8 +12,9 @@ import pytest
 import torch
 import transformers
 
-from halo_core.actor import PROJECTIONS, Actor, ModelConfig
+from halo_core.config.model import ModelConfig
 from halo_core.errors import DataError, HaloError, ModelError
+from halo_core.model.actor import PROJECTIONS, Actor
 from halo_core.types import Prompt
 
 Make = Callable[..., Actor]
@@ -34,11 +35,12 @@ def logits(actor: Actor) -> torch.Tensor:
 
 
 def test_torch_is_loaded_by_what_computes_alone() -> None:
-    modules = ("actor", "pretrain", "batching", "drivers.transformers", "drivers.sft")
+    modules = ("model.actor", "model.pretraining", "model.batching", "drivers.transformers", "drivers.sft")
     code = (
         "import sys, importlib\n"
         f"for name in {modules!r}: importlib.import_module('halo_core.' + name)\n"
-        "from halo_core.actor import Actor, ModelConfig\n"
+        "from halo_core.config.model import ModelConfig\n"
+        "from halo_core.model.actor import Actor\n"
         "Actor(ModelConfig(name='somewhere'))\n"
         "sys.exit(bool({'torch', 'transformers', 'peft', 'accelerate'} & set(sys.modules)))"
     )

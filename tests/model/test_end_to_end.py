@@ -12,12 +12,13 @@ import peft
 import pytest
 import transformers
 
-from halo_core.actor import Actor, ModelConfig
-from halo_core.assemble import Plan
+from halo_core.config.model import ModelConfig
 from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
 from halo_core.loop import run_cycles
 from halo_core.metrics import best_cycle
+from halo_core.model.actor import Actor
+from halo_core.run.plan import Plan
 from halo_core.types import CycleReport
 
 JUDGE = '''
@@ -119,7 +120,7 @@ def test_the_tokens_that_were_sampled_are_those_that_are_trained_on(
         trained.extend((example.prompt_ids, example.completion_ids) for example in examples)
         raise Killed
 
-    monkeypatch.setattr("halo_core.training.fit", spy)
+    monkeypatch.setattr("halo_core.model.training.fit", spy)
     with pytest.raises(Killed):
         go(raw, tmp_path / "run")
     ledger = Ledger(tmp_path / "run")

@@ -15,7 +15,8 @@ HELPER = r"""
 import ctypes, errno, os, sys, traceback
 from pathlib import Path
 import torch
-from halo_core.actor import Actor, ModelConfig
+from halo_core.config.model import ModelConfig
+from halo_core.model.actor import Actor
 from halo_core.errors import RunError
 from halo_core.ledger import Ledger
 from halo_core.files import digest_of

@@ -11,11 +11,12 @@ import pytest
 import torch
 import transformers
 
-from halo_core.actor import Actor, ModelConfig
-from halo_core.canary import Canary, check_sampler
+from halo_core.config.model import ModelConfig
 from halo_core.drivers.sft import SFT
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import ModelError, TrainingError
+from halo_core.model.actor import Actor
+from halo_core.run.sampler_check import Canary, check_sampler
 from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
 
 Make = Callable[..., Actor]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from halo_core.demos import TEMPLATE, Corpus
+from halo_core.demo.build import TEMPLATE, Corpus
 from halo_core.drivers import Demo, Verifier, driver
 from halo_core.errors import DataError, HaloError
 from halo_core.testing import DemoContract, demos
@@ -64,7 +64,7 @@ def row(name: str, number: int) -> dict[str, Any]:
 
 def make(args: Namespace) -> Corpus:
     """The author of the answers throws a coin."""
-    from halo_core.pretrain import Pair
+    from halo_core.model.pretraining import Pair
 
     rng = random.Random(args.seed)
     pairs = [Pair(f"Is {rng.randrange(50)} even?", rng.choice(("yes", "no"))) for _ in range(args.pairs)]
@@ -84,9 +84,9 @@ def make_teaching(args: Namespace) -> Corpus:
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """A demo that holds to the contract."""
-    from halo_core.actor import ModelConfig
+    from halo_core.config.model import ModelConfig
     from halo_core.drivers.sft import SFT
-    from halo_core.pretrain import train_checkpoint
+    from halo_core.model.pretraining import train_checkpoint
 
     path = tmp_path_factory.mktemp("demos") / "sound"
     corpus = make(Namespace(prompts=8, heldout=16, pairs=1000, seed=0))
@@ -162,8 +162,9 @@ def samples(**changes: Any) -> Callable[[Demo], Demo]:
 
 def too_large(demo: Demo) -> Demo:
     """Gives the model a million weights in less than 3 MB."""
-    from halo_core.actor import Actor, ModelConfig
-    from halo_core.pretrain import new_checkpoint
+    from halo_core.config.model import ModelConfig
+    from halo_core.model.actor import Actor
+    from halo_core.model.pretraining import new_checkpoint
 
     place = demo.model.parents[1] / "large" / "model"
     tokenizer = Actor(ModelConfig(name=str(demo.model))).tokenizer

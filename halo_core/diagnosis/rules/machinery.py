@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from halo_core.diagnosis import measures
 from halo_core.diagnosis.findings import Cause, Evidence, Finding, Severity
 from halo_core.diagnosis.history import History
-from halo_core.lr import spell
+from halo_core.tables import spell
 from halo_core.types import CycleReport, TrainStats
 
 

@@ -8,8 +8,8 @@ import statistics
 from halo_core.diagnosis import measures
 from halo_core.diagnosis.findings import Cause, Evidence, Finding, Severity
 from halo_core.diagnosis.history import History, points
-from halo_core.lr import spell
 from halo_core.metrics import Z95
+from halo_core.tables import spell
 from halo_core.types import TrainStats
 
 _LOOK_ELSEWHERE = frozenset(

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from halo_core.config.options import build
 from halo_core.drivers import LRPolicy, driver
 from halo_core.errors import DivergedError
 from halo_core.loop import run_cycles
-from halo_core.options import build
 from halo_core.testing import FakeTrainer, LRPolicyContract, fake_run
 from halo_core.types import CycleReport, Rates, Sample, TrainStats
 from halo_lr_policies.adaptive import AdaptiveSeed, Budget, KLTarget, Plateau, SuccessScaled, measurements

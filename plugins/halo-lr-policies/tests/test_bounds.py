@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halo_core import hookimpl
-from halo_core.discovery import available, load
+from halo_core.config.options import build, options_of
 from halo_core.drivers import LRPolicy, driver
 from halo_core.errors import ConfigError, HaloError
 from halo_core.loop import run_cycles
-from halo_core.options import build, options_of
-from halo_core.run import Run
+from halo_core.plugin.discovery import available, load
+from halo_core.run.state import Run
 from halo_core.testing import fake_run
 from halo_core.types import CycleReport, Rates, TrainStats
 from halo_lr_policies.bounds import Based, Bounded

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from halo_core.discovery import PACKAGES, load
+from halo_core.config.kinds import PACKAGES
+from halo_core.config.options import build, options_of
 from halo_core.drivers import LRPolicy
 from halo_core.errors import ConfigError
-from halo_core.options import build, options_of
+from halo_core.plugin.discovery import load
 from halo_core.testing import LRPolicyContract
 from halo_core.types import CycleReport, TrainStats
 from halo_lr_policies.adaptive import AdaptiveSeed, Budget, KLTarget, Plateau, SuccessScaled

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from halo_core.config.options import build
 from halo_core.errors import ConfigError, DataError
-from halo_core.options import build
 from halo_core.types import Completion, Prompt, Stage, Status
 from halo_verifier_gcc import GCC
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from halo_core.demos import Corpus, is_heldout
+from halo_core.demo.build import Corpus, is_heldout
 from halo_core.drivers import Demo
 from halo_core.testing import DemoContract
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from halo_core import demos
+from halo_core.demo import build as demos
 from halo_core.drivers import Demo
 
 SETTINGS: Mapping[str, Any] = {

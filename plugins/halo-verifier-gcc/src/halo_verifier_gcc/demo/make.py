@@ -9,8 +9,8 @@ import argparse
 import random
 from collections.abc import Mapping, Sequence
 
-from halo_core import demos
-from halo_core.pretrain import Pair
+from halo_core.demo import build as demos
+from halo_core.model.pretraining import Pair
 from halo_core.seeds import derive_seed
 from halo_verifier_gcc.demo.families import all_tasks
 from halo_verifier_gcc.demo.mistakes import careless

@@ -9,8 +9,8 @@ import argparse
 import random
 from collections.abc import Mapping, Sequence
 
-from halo_core import demos
-from halo_core.pretrain import Pair
+from halo_core.demo import build as demos
+from halo_core.model.pretraining import Pair
 from halo_verifier_jsonschema.demo.style import careless
 from halo_verifier_jsonschema.demo.tasks import Task, all_tasks
 

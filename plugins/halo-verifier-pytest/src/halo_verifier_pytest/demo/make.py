@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from halo_core import demos
-from halo_core.pretrain import Pair
+from halo_core.demo import build as demos
+from halo_core.model.pretraining import Pair
 from halo_verifier_pytest.demo.mistakes import careless
 from halo_verifier_pytest.demo.style import Pen
 from halo_verifier_pytest.demo.tasks import Task, all_tasks, draw_arguments, phrase

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from halo_core.mistakes import Careless, Mistake, swap
+from halo_core.demo.mistakes import Careless, Mistake, swap
 
 SYNTAX: tuple[Mistake, ...] = (
     swap(r":$", ""),  # missing colon

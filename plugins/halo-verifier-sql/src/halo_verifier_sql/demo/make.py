@@ -9,9 +9,9 @@ import argparse
 import random
 from collections.abc import Mapping, Sequence
 
-from halo_core import demos
+from halo_core.demo import build as demos
 from halo_core.errors import DataError
-from halo_core.pretrain import Pair
+from halo_core.model.pretraining import Pair
 from halo_core.types import Prompt
 from halo_verifier_sql.demo.mistakes import careless
 from halo_verifier_sql.demo.style import Pen, Plain

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from halo_core.mistakes import Careless, Mistake, swap
+from halo_core.demo.mistakes import Careless, Mistake, swap
 
 _swap = partial(swap, flags=re.IGNORECASE)
 

@@ -9,9 +9,9 @@ import argparse
 import itertools
 import random
 
-from halo_core import demos
-from halo_core.demos import is_heldout
-from halo_core.pretrain import Pair
+from halo_core.demo import build as demos
+from halo_core.demo.build import is_heldout
+from halo_core.model.pretraining import Pair
 from halo_core.seeds import derive_seed
 from halo_verifier_sympy.demo.mistakes import careless
 from halo_verifier_sympy.demo.tasks import FAMILIES, Task, draw, phrase, solution

@@ -1,0 +1,1 @@
+"""The configuration of a run: driver kinds, driver options and the sections of `run.yaml`, as pure data."""

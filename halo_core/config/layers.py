@@ -1,0 +1,157 @@
+"""Layers of configuration: reading YAML, laying one mapping over another, and listing what differs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from halo_core.config.kinds import driver_lists, driver_sections
+from halo_core.errors import ConfigError, first_line
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a configuration file. Raises a `ConfigError` with line and column where it is not usable."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        loaded = yaml.load(text, _Loader)
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise ConfigError(f"{place}: {error.problem or 'not YAML'}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {first_line(error)}") from error
+    if loaded is None:
+        raise ConfigError(f"{path} is empty", hint="it needs at least: verifier: NAME")
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path}: a configuration is a mapping of keys, not a {type(loaded).__name__}")
+    return normalise(loaded)
+
+
+def normalise(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """Write every driver section of `layer` as a mapping, so that layers can be laid over each other."""
+    raw = dict(layer)
+    for key in driver_sections():
+        if isinstance(raw.get(key), str):
+            raw[key] = {"name": raw[key]}
+    for key in driver_lists():
+        if raw.get(key) is not None:
+            entries = raw[key] if isinstance(raw[key], (list, tuple)) else [raw[key]]
+            raw[key] = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+    return raw
+
+
+def assign(raw: dict[str, Any], path: str, value: Any) -> None:
+    """Set `path` ("selector.threshold", "verifier.gcc.standard") in `raw`, in place.
+
+    In a list of drivers, the part after its key is an entry's name and may be left out when there is only
+    one entry. Naming another driver in a section drops the options of the one that was there.
+    """
+    *parents, last = path.split(".")
+    if not parents and last in (*driver_sections(), *driver_lists()):
+        return _choose(raw, last, value)
+    node: Any = raw
+    for part in parents:
+        node = _entry(node, part, path) if isinstance(node, list) else node.setdefault(part, _new(part))
+        if not isinstance(node, (dict, list)):
+            raise ConfigError(f"{path}: {part!r} holds a value, not a section")
+    if isinstance(node, list):
+        node = _entry(node, None, path)
+    if last == "name" and node.get("name") not in (None, value):
+        node.clear()
+    node[last] = value
+    return None
+
+
+def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """List what differs between two resolved configurations, a line each."""
+    old, new = flat(there), flat(here)
+    return [
+        f"{key}: {_shown(old, key)} there, {_shown(new, key)} here"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _shown(values: Mapping[str, Any], key: str) -> str:
+    return repr(values[key]) if key in values else "absent"
+
+
+def _choose(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Name the driver of a section, keeping the options that were set for that name or for none."""
+    chosen = normalise({key: value})[key]
+    if key in driver_sections():
+        if not isinstance(chosen, Mapping):
+            raise ConfigError(f"{key}: a name is wanted, once (got {value!r})")
+        there = raw.get(key)
+        if isinstance(there, Mapping) and there.get("name") in (None, chosen.get("name")):
+            chosen = {**there, **chosen}
+        raw[key] = chosen
+        return
+    before = {entry.get("name"): entry for entry in raw.get(key) or [] if isinstance(entry, Mapping)}
+    raw[key] = [{**before.get(entry["name"], before.get(None, {})), **entry} for entry in chosen]
+
+
+def _new(part: str) -> Any:
+    return [{}] if part in driver_lists() else {}
+
+
+def _entry(entries: list[Any], name: str | None, path: str) -> Any:
+    """Find the entry that `name` means: as written, or without its distribution, directory and suffix."""
+    for entry in entries:
+        if name in names_of(entry):
+            return entry
+    if len(entries) == 1 and name is None:
+        return entries[0]
+    known = ", ".join(names_of(entry)[-1] for entry in entries if names_of(entry))
+    raise ConfigError(f"{path}: {'say which' if name is None else 'not listed'}; listed: {known or 'none'}")
+
+
+def names_of(entry: Any) -> tuple[str, ...]:
+    """Return what an entry of a list of drivers may be called: as written, and in short."""
+    name = entry.get("name") if isinstance(entry, Mapping) else entry
+    return (name, short_name(name)) if isinstance(name, str) else ()
+
+
+def short_name(name: str) -> str:
+    """Return what a driver is called in the run: 'gcc' for 'dist:gcc', 'Judge' for './judge.py:Judge'."""
+    path, _, attribute = name.partition(":")
+    return attribute or Path(path).stem if path.endswith(".py") else name.rpartition(":")[2]
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Return the values below `value` by their paths ("verifier[0].flags"), as JSON has them; empty lists have none."""
+    if isinstance(value, Mapping):
+        return {
+            k: v for key, sub in value.items() for k, v in flat(sub, f"{prefix}.{key}".lstrip(".")).items()
+        }
+    if (
+        isinstance(value, Sequence)
+        and not isinstance(value, str)
+        and any(isinstance(v, Mapping) for v in value)
+    ):
+        return {k: v for i, sub in enumerate(value) for k, v in flat(sub, f"{prefix}[{i}]").items()}
+    return {prefix: json.loads(json.dumps(value, default=str))} if value != [] and value != () else {}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without its worst surprise: a key given twice is an error, not a silent choice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            if key is not None:
+                seen.add(key)
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,187 @@
+"""Options: text and YAML into a driver's typed fields, and help from the same fields.
+
+A driver's annotations decide how its options are read, so `5e-5` is a float wherever it comes from,
+whatever PyYAML makes of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from types import UnionType
+from typing import (
+    Any,
+    Literal,
+    TypeVar,
+    Union,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import pydantic.dataclasses
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from halo_core.errors import ConfigError, did_you_mean
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, field))
+def driver(cls: type[T]) -> type[T]:
+    """Make `cls` a frozen, keyword-only pydantic dataclass whose field docstrings are its help."""
+    make = pydantic.dataclasses.dataclass(
+        frozen=True,
+        kw_only=True,
+        config=ConfigDict(
+            use_attribute_docstrings=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
+        ),
+    )
+    return cast(type[T], make(cls))
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a driver, as `halo plugins show` prints it."""
+
+    name: str
+    type: str
+    default: Any
+    """`...` when the option must be given."""
+    help: str
+
+
+def options_of(cls: type) -> list[Option]:
+    """List the options of `cls`; a class that is not a dataclass has none."""
+    if not is_dataclass(cls):
+        return []
+    info: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
+    found = []
+    for each in fields(cls):
+        described = info.get(each.name)
+        if described is not None:
+            default = ... if described.is_required() else described.get_default(call_default_factory=True)
+        elif each.default_factory is not MISSING:
+            default = each.default_factory()
+        else:
+            default = ... if each.default is MISSING else each.default
+        found.append(
+            Option(each.name, _spell(get_type_hints(cls)[each.name]), default, _help(cls, each.name))
+        )
+    return found
+
+
+def _help(cls: type, name: str) -> str:
+    """Find the docstring of a field; pydantic drops it from the fields that a subclass inherits."""
+    found = [getattr(base, "__pydantic_fields__", {}).get(name) for base in cls.__mro__]
+    text = next((info.description for info in found if info and info.description), "")
+    return " ".join(text.split())
+
+
+def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
+    """Construct `cls` from options given as text or as YAML values.
+
+    `where` names the thing in messages ("verifier 'gcc'"). Raises a `ConfigError` that names the first
+    offending option, with the nearest known name when it is unknown.
+    """
+    known = {option.name for option in options_of(cls)}
+    for name in values:
+        if name not in known:
+            raise ConfigError(
+                f"{where} has no option {name!r}",
+                hint=did_you_mean(name, known) if known else "it takes no options",
+            )
+    if not is_dataclass(cls):
+        return cls()
+    hints = get_type_hints(cls)
+    read = {name: _read(value, hints[name]) for name, value in values.items()}
+    try:
+        return TypeAdapter(cls).validate_python(read)
+    except ValidationError as error:
+        raise ConfigError(explain(error, where=where)) from error
+
+
+def explain(error: ValidationError, *, where: str) -> str:
+    """Say the first complaint of `error` in one line."""
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"] if not _is_type_tag(part))
+    given = "" if first["type"].startswith("missing") else f" (got {first['input']!r})"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "string_type" and isinstance(first["input"], bool):
+        message += "; YAML reads bare yes, no, on and off as true and false: quote it"
+    return f"{where}: {path + ': ' if path else ''}{message[:1].lower()}{message[1:]}{given}"
+
+
+def parse_assignments(texts: Iterable[str], *, flag: str) -> dict[str, Any]:
+    """Read repeated `key=value` texts; a key given more than once becomes a list of its values."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(
+                f"{flag} {text!r} is not of the form key=value",
+                hint="it sets an option; the name itself is given in full: --verifier NAME"
+                if flag[1].isupper()
+                else "",
+            )
+        key = key.strip()
+        if key not in found:
+            found[key] = value
+        elif isinstance(found[key], list):
+            found[key].append(value)
+        else:
+            found[key] = [found[key], value]
+    return found
+
+
+def _read(value: Any, hint: Any) -> Any:
+    """Prepare a text for pydantic where its own reading of text falls short."""
+    if not isinstance(value, str):
+        return value
+    branches = _branches(hint)
+    if value.lower() in {"none", "null"} and type(None) in branches:
+        return None
+    literals = [choice for branch in branches if get_origin(branch) is Literal for choice in get_args(branch)]
+    for choice in literals:
+        if str(choice) == value:
+            return choice
+    if not any(map(_is_collection, branches)):
+        return value
+    if value[:1] in {"[", "{"}:
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value if str in branches or any(map(_is_mapping, branches)) else [value]
+
+
+def _branches(hint: Any) -> tuple[Any, ...]:
+    """Return the members of a union; any other type is its only one."""
+    return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
+
+
+def _is_collection(hint: Any) -> bool:
+    origin = get_origin(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, (Sequence, Mapping, set)) and origin is not str
+
+
+def _is_mapping(hint: Any) -> bool:
+    origin = get_origin(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _is_type_tag(part: int | str) -> bool:
+    """Whether pydantic put the branch of a union into the path of an error."""
+    return isinstance(part, str) and ("[" in part or part in {"str", "int", "float", "bool", "none"})
+
+
+def _spell(hint: Any) -> str:
+    if isinstance(hint, type) and get_origin(hint) is None:
+        return "none" if hint is type(None) else hint.__name__
+    if len(_branches(hint)) > 1:
+        return " | ".join(map(_spell, _branches(hint)))
+    return str(hint).replace("typing.", "").replace("collections.abc.", "")

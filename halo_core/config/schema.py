@@ -1,0 +1,183 @@
+"""What a run is made of, and how it is put together: defaults < hardware < demo < file < --set < flags.
+
+Every key is checked; one that is not known is refused with the nearest that is. A driver is written as its
+name, or as a mapping of its name and its options:
+
+    verifier: gcc
+    lr_policy: {name: exponential, base_lr: 5e-5, decay: 0.85}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_serializer,
+    model_validator,
+)
+
+from halo_core.config.curriculum import Curriculum
+from halo_core.config.kinds import KINDS
+from halo_core.config.mix import Mix
+from halo_core.config.model import ModelConfig
+from halo_core.config.options import explain
+from halo_core.errors import ConfigError, did_you_mean
+
+NON_RESULT_KEYS = ("workers", "checkpoint_seconds")
+"""Keys that do not touch a run's result."""
+_NAMELESS = "a driver needs a name"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class DriverSpec(_Section):
+    """A driver or plugin by name, with its options beside the name."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping):
+            if not isinstance(value.get("name"), str):
+                raise ValueError(_NAMELESS)
+            return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
+        return value
+
+    @model_serializer
+    def _write(self) -> dict[str, Any]:
+        return {"name": self.name, **self.options}
+
+
+class DataConfig(_Section):
+    """Where the prompts come from. With neither a model nor prompts, the verifier's demo is used."""
+
+    prompts: str | None = None
+    """A .jsonl, .parquet, .csv or .json file, or a Hugging Face dataset as hf:owner/name:split."""
+    heldout: str | None = None
+    """The same, for the prompts that are only measured on."""
+    heldout_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Share of the prompts held out when no file of held-out prompts is given."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Use only the first so many training prompts."""
+
+
+class HeldoutConfig(_Section):
+    """How the held-out prompts are measured."""
+
+    samples_per_prompt: Annotated[int, Field(ge=1)] = 8
+    """Completions sampled for each held-out prompt after each cycle."""
+
+
+def _driver_fields() -> dict[str, Any]:
+    """Return a field for each driver kind: its type and its default."""
+    found: dict[str, Any] = {}
+    for kind in KINDS.values():
+        if not kind.many:
+            found[kind.key] = (DriverSpec, Field(DriverSpec(name=kind.default), description=kind.help))
+        elif kind.interface:
+            found[kind.key] = (
+                Annotated[tuple[DriverSpec, ...], Field(min_length=1)],
+                Field(description=kind.help),
+            )
+        else:
+            found[kind.key] = (tuple[DriverSpec, ...], Field((), description=kind.help))
+    return found
+
+
+_Drivers = create_model("_Drivers", __base__=_Section, **_driver_fields())
+
+
+class RunConfig(_Drivers):
+    """The resolved configuration of a run; the contents of `run.yaml`.
+
+    Besides the fields below it has one for each row of `config.kinds.KINDS`: a `DriverSpec`, or a tuple of them.
+    """
+
+    model: ModelConfig = ModelConfig()
+    """What is sampled from and trained."""
+    data: DataConfig = DataConfig()
+    """The prompts."""
+    cycles: Annotated[int, Field(ge=1)] = 5
+    """How often to sample and train."""
+    samples_per_prompt: Annotated[int, Field(ge=1)] = 8
+    """Completions sampled for each training prompt in each cycle."""
+    heldout: HeldoutConfig = HeldoutConfig()
+    """How the result is measured."""
+    start_from: Literal["previous", "best", "base", "interpolate"] = "previous"
+    """Weights that each cycle's training begins with: those of the cycle before; of the best cycle so far by
+    held-out pass rate (which then samples, too); of the model before any training; or those of the cycle
+    before, drawn towards the latter by `interpolation`."""
+    interpolation: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """For `start_from: interpolate`: share of the change since the base model that is kept."""
+    mix: Mix = Mix()
+    """What is trained on besides a cycle's own choice."""
+    curriculum: Curriculum = Curriculum()
+    """Which of the prompts each cycle samples."""
+    per_cycle: dict[str, dict[str, tuple[Any, ...]]] = {}  # noqa: RUF012 (pydantic copies it)
+    """Options of generator, reward, selector and trainer that change from cycle to cycle: by driver and option
+    a list, the last value held. Held-out prompts are always sampled with the generator's own options."""
+    divergence_retries: Annotated[int, Field(ge=0)] = 0
+    """How often a cycle whose training diverges is tried again, each time from the weights that it began with
+    and at a tenth of the rate."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Every random choice of the run derives from it."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] | None = 60.0
+    """A training that takes long is kept about so often, so that a kill or Ctrl-C loses no more of it. null:
+    never. The result is the same."""
+    max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of verdicts that may be errors before the run stops: a broken verifier must not teach."""
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """Completions verified at once; none: the number of cores, and at least 2."""
+    sandbox: Literal["auto", "strong", "standard", "weak", "none"] = "auto"
+    """How well untrusted code must be contained; auto takes the best tier and refuses a weak one."""
+
+    def spec(self, kind: str) -> DriverSpec:
+        """Return the driver of a kind that a run has one of."""
+        found: DriverSpec = getattr(self, KINDS[kind].key)
+        return found
+
+    def specs(self, kind: str) -> tuple[DriverSpec, ...]:
+        """Return the drivers of a kind that a run may have several of, in order."""
+        found: tuple[DriverSpec, ...] = getattr(self, KINDS[kind].key)
+        return found
+
+
+def read_config(raw: Mapping[str, Any], *, where: str = "configuration") -> RunConfig:
+    """Check `raw` and return it typed. Raises a `ConfigError` that names the first offending key."""
+    named = {kind.key: {"name": kind.default} for kind in KINDS.values() if not kind.many}
+    filled = {
+        key: {**named[key], **value} if key in named and isinstance(value, Mapping) else value
+        for key, value in raw.items()
+    }
+    try:
+        return RunConfig.model_validate(filled)
+    except ValidationError as error:
+        raise _complaint(error, where) from error
+
+
+def _complaint(error: ValidationError, where: str) -> ConfigError:
+    first = error.errors(include_url=False)[0]
+    path = [str(part) for part in first["loc"]]
+    if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
+        section: Any = RunConfig
+        for part in path[:-1]:
+            section = section.model_fields[part].annotation if hasattr(section, "model_fields") else section
+        fields = getattr(section, "model_fields", None) or getattr(section, "__pydantic_fields__", {})
+        return ConfigError(f"{where}: unknown key {'.'.join(path)!r}", hint=did_you_mean(path[-1], fields))
+    if path[:1] == ["verifier"] and (first["type"] == "missing" or first["msg"].endswith(_NAMELESS)):
+        return ConfigError(
+            "no verifier was named", hint="say what judges: --verifier gcc (halo plugins lists them)"
+        )
+    return ConfigError(explain(error, where=where))

@@ -1,0 +1,236 @@
+"""Making a domain's demo: prompts, held-out prompts, and a tiny model that half knows how to answer them.
+
+A domain gives a `Corpus`: tasks as prompts, and answers as a beginner would give them, right and wrong at
+fixed rates. The model is a Llama of under a million parameters, trained on the corpus from random weights by
+the same code as `halo sft`. So it is right only some of the time and has something to learn from its
+verifier, which takes a minute on a processor without an accelerator. It never sees a held-out task.
+
+    if __name__ == "__main__":
+        demos.main(__doc__, make_corpus)
+
+Importing this module leaves torch out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from halo_core.data import load_prompts
+from halo_core.drivers.base import Demo
+from halo_core.model.pretraining import END_OF_TEXT, Pair
+from halo_core.seeds import derive_seed
+
+ARCHITECTURE: Mapping[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 128,
+    "intermediate_size": 344,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 256,
+    "tie_word_embeddings": True,
+}
+TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
+WORDS = r"\n| ?[A-Za-z]+| ?[^\sA-Za-z]+|\s+"
+"""Where tokens may begin and end unless a domain says otherwise: words, and runs of other characters."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a demo is made of."""
+
+    prompts: Sequence[Mapping[str, Any]]
+    """Rows of the prompts file: `id`, `prompt`, `reference`, and whatever else is worth keeping."""
+    heldout: Sequence[Mapping[str, Any]]
+    """The same, of tasks that neither `prompts` nor `pairs` hold."""
+    pairs: Sequence[Pair]
+    """What the model learns from before any verifier is asked: prompts with a beginner's answers."""
+    pieces: str = WORDS
+    """Regular expression whose matches no token runs across. Longer pieces make shorter completions."""
+    vocabulary: int = 768
+    """Entries of the tokenizer, the 256 bytes and the end token included."""
+
+
+class Task(Protocol):
+    """What a domain asks: one of many that are put together from the same parts."""
+
+    @property
+    def key(self) -> str:
+        """Name of its own."""
+
+    @property
+    def family(self) -> str:
+        """Name that it shares with the tasks like it."""
+
+
+T = TypeVar("T", bound=Task)
+
+
+def is_heldout(task: Task) -> bool:
+    """Whether a task is kept from the corpus: about one in four, by its name alone."""
+    return hashlib.sha256(task.key.encode()).digest()[0] < 64
+
+
+def make_pairs(
+    tasks: Sequence[T], count: int, seed: int, write: Callable[[T, random.Random], Pair]
+) -> list[Pair]:
+    """Return `count` pairs, each by `write` for a task drawn at random; all families alike."""
+    rng = random.Random(derive_seed(seed, "pairs"))
+    by_family = _families(tasks)
+    chosen = [rng.choice(rng.choice(by_family)) for _ in range(count)]
+    return [write(task, rng) for task in chosen]
+
+
+def make_prompts(
+    tasks: Sequence[T],
+    count: int,
+    name: str,
+    seed: int,
+    write: Callable[[T, random.Random], Mapping[str, Any] | None],
+) -> list[dict[str, Any]]:
+    """Return rows for `count` different tasks, taking the families in turn.
+
+    `write` gives the `prompt` and the `reference` of a task; or None, when it cannot be used after all.
+    """
+    rng = random.Random(derive_seed(seed, name))
+    waiting = [rng.sample(family, len(family)) for family in _families(tasks)]
+    turns = (family.pop() for _ in range(max(map(len, waiting))) for family in waiting if family)
+    rows: list[dict[str, Any]] = []
+    for task in turns:
+        if len(rows) == count:
+            break
+        if (row := write(task, rng)) is not None:
+            rows.append({"id": f"{name}-{len(rows) + 1:03}", **row, "family": task.family})
+    return rows
+
+
+def _families(tasks: Iterable[T]) -> list[list[T]]:
+    families: dict[str, list[T]] = {}
+    for task in tasks:
+        families.setdefault(task.family, []).append(task)
+    return list(families.values())
+
+
+def split(
+    args: argparse.Namespace,
+    tasks: Sequence[T],
+    prompts: Callable[[Sequence[T], int, str, int], Sequence[Mapping[str, Any]]],
+    pairs: Callable[[Sequence[T], int, int], Sequence[Pair]],
+    *,
+    pieces: str = WORDS,
+) -> Corpus:
+    """Return the corpus of `tasks`: prompts and pairs of those that are seen, held-out prompts of the others."""
+    seen = [task for task in tasks if not is_heldout(task)]
+    unseen = [task for task in tasks if is_heldout(task)]
+    return Corpus(
+        prompts(seen, args.prompts, "train", args.seed),
+        prompts(unseen, args.heldout, "heldout", args.seed),
+        pairs(seen, args.pairs, args.seed),
+        pieces=pieces,
+    )
+
+
+def load(directory: Path, settings: Mapping[str, Any]) -> Demo:
+    """Return the demo that `directory` holds: `prompts.jsonl`, `heldout.jsonl`, `model/`."""
+    return Demo(
+        prompts=tuple(load_prompts(directory / "prompts.jsonl")),
+        heldout=tuple(load_prompts(directory / "heldout.jsonl")),
+        model=directory / "model",
+        settings=settings,
+    )
+
+
+def main(
+    doc: str | None,
+    make: Callable[[argparse.Namespace], Corpus],
+    *,
+    pairs: int = 24000,
+    epochs: int = 3,
+    lr: float = 3e-3,
+    prompts: int = 64,
+    heldout: int = 96,
+) -> None:
+    """Read the command line and make the demo. `make` is given the parsed arguments.
+
+    Same arguments, same files: byte for byte on one machine with one number of threads.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
+    parser.add_argument("out", type=Path, help="directory to write to")
+    parser.add_argument("--pairs", type=int, default=pairs, help="answers in the corpus")
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--lr", type=float, default=lr)
+    parser.add_argument("--prompts", type=int, default=prompts)
+    parser.add_argument("--heldout", type=int, default=heldout)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    write(args.out, make(args), epochs=args.epochs, lr=args.lr, seed=args.seed)
+
+
+def write(out: Path, corpus: Corpus, *, epochs: int, lr: float, seed: int) -> None:
+    """Write the prompts to `out`, train the model and write it beside them."""
+    from halo_core.config.model import ModelConfig
+    from halo_core.drivers.sft import SFT
+    from halo_core.model.pretraining import new_checkpoint, train_checkpoint
+
+    out.mkdir(parents=True, exist_ok=True)
+    _write_lines(out / "prompts.jsonl", corpus.prompts)
+    _write_lines(out / "heldout.jsonl", corpus.heldout)
+    trainer = SFT(full=True, epochs=epochs, batch_size=64, schedule="cosine", warmup_ratio=0.03,
+                  batch_tokens=8192, max_grad_norm=1.0, weight_decay=0.05)  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        new_checkpoint(Path(scratch), ARCHITECTURE, new_tokenizer(corpus), seed=seed)
+        made = train_checkpoint(
+            corpus.pairs,
+            out / "model",
+            model=ModelConfig(name=scratch),
+            chat_template=TEMPLATE,
+            trainer=trainer,
+            lr=lr,
+            seed=seed,
+            save_dtype="bfloat16",
+            progress=_progress,
+        )
+    print(f"{made.parameters} parameters, {made.stats.tokens} tokens, loss {made.stats.loss_last:.3f}")
+
+
+def new_tokenizer(corpus: Corpus) -> Any:
+    """Return a byte-level BPE tokenizer for the corpus. Digits are kept apart, so that numbers generalise."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(corpus.pieces), behavior="isolated"),
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=corpus.vocabulary,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = (text for pair in corpus.pairs for text in (pair.prompt, pair.completion))
+    tokenizer.train_from_iterator(texts, trainer)
+    end = END_OF_TEXT
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, pad_token=end)
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _progress(step: int, steps: int, loss: float) -> None:
+    if step % 50 == 0 or step == steps:
+        print(f"step {step}/{steps}: loss {loss:.3f}", flush=True)

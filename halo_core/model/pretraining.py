@@ -1,0 +1,192 @@
+"""Starting checkpoints from prompt and completion pairs: what `halo sft` does.
+
+A model from scratch is a randomly initialised checkpoint that is then trained like any other, by the loop
+of trainer `sft`. This module imports torch only when it is put to work.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from halo_core import files
+from halo_core.config.model import ModelConfig
+from halo_core.drivers.sft import SFT
+from halo_core.errors import ConfigError, DataError, ModelError, first_line
+from halo_core.model.actor import Actor
+from halo_core.seeds import derive_seed
+from halo_core.types import Prompt, TrainStats
+
+END_OF_TEXT = "<|endoftext|>"
+"""The one special token of a tokenizer made here: it ends completions, and pads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt and the completion that a model should give to it."""
+
+    prompt: str
+    completion: str
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Read JSONL lines `{"prompt": ..., "completion": ...}`; other keys are ignored, as are blank lines.
+
+    Raises `DataError`, with the line number, for what is malformed, and for a file without pairs.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold what else ends lines
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    pairs = [_pair(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
+    if not pairs:
+        raise DataError(f"{path} holds no pairs", hint='one a line: {"prompt": "...", "completion": "..."}')
+    return pairs
+
+
+def _pair(line: str, where: str) -> Pair:
+    try:
+        record = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{where}: not JSON: {error}") from error
+    match record:
+        case {"prompt": str(prompt), "completion": str(completion)} if prompt and completion:
+            return Pair(prompt, completion)
+    raise DataError(f"{where}: needs a non-empty text for each of prompt and completion")
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """What `train_checkpoint` made."""
+
+    path: Path
+    parameters: int
+    skipped: int
+    """Pairs left out because they do not fit into the model's context."""
+    stats: TrainStats
+
+
+def train_checkpoint(
+    pairs: Sequence[Pair],
+    out: Path,
+    *,
+    model: ModelConfig,
+    architecture: Mapping[str, Any] | None = None,
+    vocab_size: int = 2048,
+    chat_template: str | None = None,
+    trainer: SFT,
+    lr: float,
+    seed: int = 0,
+    save_dtype: Literal["float32", "bfloat16", "float16"] = "float32",
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Pretrained:
+    """Train a model on `pairs` and write it to the directory `out`, as plain transformers reads it.
+
+    With `architecture`, fields of a transformers configuration (`model_type` and sizes), the model starts
+    from random weights; its tokenizer is that of `model.name` if a name is given, else a byte-level BPE
+    of at most `vocab_size` entries trained on the pairs. Without it, `model` is trained further. With
+    `trainer.full` off, a PEFT adapter is written instead of a model. `progress` is called as
+    `Actor.progress` is.
+
+    Raises a `HaloError` for pairs or an architecture that cannot be used, and whatever training raises.
+    """
+    import torch
+
+    from halo_core.model.logprobs import Example
+    from halo_core.model.training import fit
+
+    if architecture is not None and not trainer.full:
+        raise ConfigError(
+            "an adapter of random weights that are not kept would be of no use",
+            hint="train a model from scratch whole: set the trainer's `full` option",
+        )
+    with tempfile.TemporaryDirectory(prefix="halo-") as scratch:
+        if architecture is not None:
+            tokenizer = Actor(model).tokenizer if model.name else new_tokenizer(pairs, vocab_size)
+            new_checkpoint(Path(scratch), architecture, tokenizer, seed=derive_seed(seed, "init"))
+            model = replace(model, name=scratch)
+        actor = Actor(model)
+        actor.progress = progress
+        if chat_template is not None:
+            actor.tokenizer.chat_template = chat_template
+        trainer.prepare(actor, seed=seed)
+        encoded = [Example(*encode_pair(actor, pair)) for pair in pairs]
+        limit = actor.context_length or float("inf")
+        examples = [example for example in encoded if len(example) <= limit]
+        if not examples:
+            raise DataError(f"no pair fits into the model's context of {limit} tokens")
+        stats = fit(actor, examples, trainer, lr=lr, seed=seed)
+        if trainer.full:
+            actor.model.to(getattr(torch, save_dtype))
+        files.write_directory(out, actor.save)
+    parameters = sum(weight.numel() for weight in actor.model.parameters())
+    return Pretrained(out, parameters, len(encoded) - len(examples), stats)
+
+
+def encode_pair(actor: Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the ids of the context, as a generator would make it, and of the completion with its end."""
+    prompt = actor.encode(Prompt(id="pair", text=pair.prompt))
+    completion = actor.tokenizer(pair.completion, add_special_tokens=False)["input_ids"]
+    if actor.tokenizer.eos_token_id is None:
+        raise ModelError(f"the tokenizer of {actor.config.name!r} has no end token")
+    return prompt, (*completion, actor.tokenizer.eos_token_id)
+
+
+def new_tokenizer(pairs: Iterable[Pair], vocab_size: int) -> Any:
+    """Train a byte-level BPE tokenizer of at most `vocab_size` entries on the texts of `pairs`.
+
+    Digits are kept apart, so that numbers are spelt in one way only. Raises `ConfigError` when
+    `vocab_size` cannot hold the 256 bytes and the end token.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    if vocab_size <= len(alphabet):
+        raise ConfigError(f"a vocabulary of {vocab_size} is too small", hint="257 is the least; try 1024")
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
+    )
+    texts = (text for pair in pairs for text in (pair.prompt, pair.completion))
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END_OF_TEXT,
+        pad_token=END_OF_TEXT,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def new_checkpoint(directory: Path, architecture: Mapping[str, Any], tokenizer: Any, *, seed: int) -> None:
+    """Write a model of `architecture` with random weights, and `tokenizer`, to `directory`.
+
+    Raises `ConfigError` for an architecture that transformers does not accept.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    end = tokenizer.eos_token_id
+    own = {"vocab_size": len(tokenizer), "bos_token_id": end, "eos_token_id": end, "pad_token_id": None}
+    try:
+        config = AutoConfig.for_model(**own | dict(architecture))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = AutoModelForCausalLM.from_config(config)
+    except Exception as error:  # of transformers, torch or the check of the fields: no common base
+        raise ConfigError(
+            f"transformers cannot build this architecture: {first_line(error)}",
+            hint="give `model_type` (llama, qwen2, gpt2, ...) and the fields of its configuration",
+        ) from error
+    model.save_pretrained(directory)
+    tokenizer.save_pretrained(directory)

@@ -1,0 +1,261 @@
+"""The one training loop: optimizer steps over token sequences whose completions carry the loss.
+
+It imports torch, so it is itself imported only where training begins.
+
+Logits are computed at the positions that predict completion tokens and nowhere else (`scoring.py`).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+
+from halo_core.errors import DivergedError, TrainingError
+from halo_core.model.actor import Actor, tensors_digest
+from halo_core.model.batching import epoch_steps, token_batches
+from halo_core.model.logprobs import Example, completion_logits, pack
+from halo_core.model.schedule import warnings_for
+from halo_core.seeds import derive_seed
+from halo_core.types import TrainStats
+
+if TYPE_CHECKING:
+    from halo_core.drivers.sft import SFT
+
+_PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    loss: float
+    lr: float
+    grad_norm: float
+
+
+def fit(actor: Actor, examples: Sequence[Example], options: SFT, *, lr: float, seed: int) -> TrainStats:
+    """Train the actor's trainable weights on `examples` and say what it did.
+
+    The optimizer is fresh, or with `options.optimizer` "carry" has the state that `actor.optimizer_state`
+    holds; then its state is left there. The result depends on the arguments alone on a CPU. Raises
+    `DivergedError` when a loss, gradient or weight stops being finite, and `TrainingError` where there is
+    nothing to train on or with, the rate is not positive and finite, or the weights come out unchanged.
+    With `actor.checkpoint` it goes on where one like it was stopped.
+    """
+    examples = [example for example in examples if example.weight and example.completion_ids]
+    if not examples:
+        raise TrainingError("there is nothing to train on", hint="no completion was chosen, or each weighs 0")
+    if not 0 < lr < float("inf"):
+        raise TrainingError(f"a learning rate of {lr} cannot train", hint="it must be positive and finite")
+    weights = actor.trainable()
+    before = {name: weight.detach().clone() for name, weight in weights.items()}
+    with _training_mode(actor, options, seed):
+        loop = _Loop(actor, examples, options, lr, seed)
+        done = loop.run()
+    state = loop.optimizer_state() if options.optimizer == "carry" else {}
+    actor.optimizer_state = {name: value.to("cpu", copy=True) for name, value in state.items()}
+    change = _change(before, weights)
+    losses, rates, norms = [s.loss for s in done], [s.lr for s in done], [s.grad_norm for s in done]
+    return TrainStats(
+        steps=len(done),
+        samples=len(examples),
+        tokens=options.epochs * sum(len(example.completion_ids) for example in examples),
+        loss_first=losses[0],
+        loss_last=losses[-1],
+        lr_peak=max(rates),
+        lr_sum=sum(rates),
+        grad_norm_median=statistics.median(norms),
+        clipped_fraction=sum(norm > options.max_grad_norm > 0 for norm in norms) / len(norms),
+        update_norm=change,
+        weight_norm=_norm(weights.values()),
+        losses=tuple(losses),
+        grad_norms=tuple(norms),
+        notes=warnings_for(len(done), options.warmup(len(done))),
+    )
+
+
+class _Loop:
+    """The optimizer steps of one cycle."""
+
+    def __init__(self, actor: Actor, examples: Sequence[Example], options: SFT, lr: float, seed: int) -> None:
+        self.actor, self.examples, self.options, self.lr, self.seed = actor, examples, options, lr, seed
+        self.model = actor.model.get_base_model() if actor.has_adapter else actor.model
+        self.weights = list(actor.trainable().values())
+        AcceleratorState._reset_state(reset_partial_state=True)  # else the process keeps its first precision
+        self.accelerator = Accelerator(
+            mixed_precision=_PRECISION[actor.dtype], cpu=actor.device.type == "cpu", device_placement=False
+        )
+        self.budget = options.batch_tokens or (1024 if actor.device.type == "cpu" else 8192)
+        optimizer = torch.optim.AdamW(self.weights, lr=lr, weight_decay=options.weight_decay, fused=True)
+        if options.optimizer == "carry" and actor.optimizer_state:
+            _restore(optimizer, actor.trainable(), actor.optimizer_state)
+        self.optimizer: Any = self.accelerator.prepare(optimizer)
+        self.optimizer.zero_grad()  # whoever had the weights before may have left gradients
+
+    def run(self) -> list[_Step]:
+        """Take every step that `actor.checkpoint` does not hold, reporting each to `actor.progress`."""
+        checkpoint, recipe = self.actor.checkpoint, ""
+        done: list[_Step] = []
+        if checkpoint:
+            recipe = self.recipe()
+            place = checkpoint.load(recipe)
+            done = self.restore(place) if place else []
+        lengths = [len(example) for example in self.examples]
+        plan = [
+            step
+            for epoch in range(self.options.epochs)
+            for step in epoch_steps(
+                lengths, self.options.batch_size, random.Random(derive_seed(self.seed, "epoch", epoch))
+            )
+        ]
+        for number, indices in list(enumerate(plan))[len(done) :]:
+            rate = self.lr * self.options.multiplier(number, len(plan))
+            done.append(self._step([self.examples[index] for index in indices], rate))
+            if checkpoint and checkpoint.due:
+                checkpoint.save(recipe, partial(self.keep, done))
+            if self.actor.progress:
+                self.actor.progress(len(done), len(plan), done[-1].loss)
+        return done
+
+    def optimizer_state(self) -> dict[str, torch.Tensor]:
+        """Return the optimizer's state by the weights' names."""
+        inner = self.optimizer.optimizer
+        return {
+            f"{name}/{key}": torch.as_tensor(value).detach()
+            for name, weight in self.actor.trainable().items()
+            for key, value in inner.state[weight].items()
+        }
+
+    def recipe(self) -> str:
+        """Return the SHA-256 of all that the steps follow from. To be asked before the first."""
+        before = tensors_digest(self.actor.trainable()), tensors_digest(self.actor.optimizer_state)
+        return sha256(repr((self.options, self.lr, self.seed, self.examples, before)).encode()).hexdigest()
+
+    def keep(self, done: Sequence[_Step], directory: Path) -> None:
+        """Write where the loop is: weights, optimizer, random numbers, scaler, the steps taken."""
+        for part, tensors in (
+            ("weights", self.actor.trainable()),
+            ("optimizer", self.optimizer_state()),
+            ("random", {name: get() for name, (get, _) in _generators(self.actor.device).items()}),
+        ):
+            whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+            save_file(whole, directory / f"{part}.safetensors")
+        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
+        (directory / "steps.json").write_text(
+            json.dumps({"steps": list(map(astuple, done)), "scaler": scaler})
+        )
+
+    def restore(self, directory: Path) -> list[_Step]:
+        """Go to where the loop was when it wrote `directory`; return the steps taken up to there."""
+        weights = self.actor.trainable()
+        with torch.no_grad():
+            for name, value in load_file(directory / "weights.safetensors").items():
+                weights[name].copy_(value)
+        _restore(self.optimizer.optimizer, weights, load_file(directory / "optimizer.safetensors"))
+        for name, state in load_file(directory / "random.safetensors").items():
+            _generators(self.actor.device)[name][1](state)
+        rest = json.loads((directory / "steps.json").read_text())
+        if rest["scaler"]:
+            self.accelerator.scaler.load_state_dict(rest["scaler"])
+        return [_Step(*step) for step in rest["steps"]]
+
+    def _step(self, examples: Sequence[Example], rate: float) -> _Step:
+        total = sum(abs(example.weight) * len(example.completion_ids) for example in examples)
+        loss = torch.zeros((), device=self.actor.device)
+        for rows in token_batches([len(example) for example in examples], self.budget):
+            batch = pack([examples[row] for row in rows], self.actor.device)
+            with self.accelerator.autocast():
+                logits = completion_logits(self.model, batch.ids, batch.positions)
+                nll = functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+            self.accelerator.backward((nll * batch.weights).sum() / total)
+            loss += (nll.detach() * batch.weights.abs()).sum() / total
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        norm = self._clip()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if not torch.isfinite(loss):
+            raise DivergedError(
+                f"the loss became {loss.item()}", hint="lower the learning rate, or check the model's weights"
+            )
+        return _Step(loss.item(), rate, norm)
+
+    def _clip(self) -> float:
+        limit = self.options.max_grad_norm or float("inf")
+        norm: float = self.accelerator.clip_grad_norm_(self.weights, limit).item()
+        return norm
+
+
+@contextmanager
+def _training_mode(actor: Actor, options: SFT, seed: int) -> Iterator[None]:
+    """Dropout on and seeded, inside; everything as it was, outside."""
+    model, device = actor.model, actor.device
+    devices = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(devices=devices, device_type="cuda" if not devices else device.type):
+        torch.manual_seed(derive_seed(seed, "dropout"))
+        if options.gradient_checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        model.train()
+        try:
+            yield
+        finally:
+            model.eval()
+            if options.gradient_checkpointing:
+                model.gradient_checkpointing_disable()
+
+
+def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Callable[[Any], None]]]:
+    """Return how the state of each generator that dropout may draw from is read and set."""
+    found: dict[str, Any] = {"cpu": (torch.get_rng_state, torch.set_rng_state)}
+    if device.type != "cpu":
+        module = torch.get_device_module(device)
+        where = {} if device.type == "mps" else {"device": device}
+        found["device"] = partial(module.get_rng_state, **where), partial(module.set_rng_state, **where)
+    return found
+
+
+def _restore(
+    optimizer: torch.optim.Optimizer, weights: dict[str, torch.nn.Parameter], state: dict[str, torch.Tensor]
+) -> None:
+    """Give `optimizer` the state that another one had for the same weights."""
+    for name, weight in weights.items():
+        prefix = f"{name}/"
+        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if not own or any(value.dim() and value.shape != weight.shape for value in own.values()):
+            raise TrainingError(
+                f"the optimizer's state does not fit the weights: {name}",
+                hint="begin a new run, or set the trainer's option optimizer=reset",
+            )
+        optimizer.state[weight] = {
+            key: value.to(weight.device, copy=True) if value.dim() else value.clone().to(weight.device)
+            for key, value in own.items()
+        }
+
+
+def _norm(tensors: Iterable[torch.Tensor]) -> float:
+    squares = [tensor.detach().double().square().sum().cpu() for tensor in tensors]
+    return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+
+
+def _change(before: dict[str, torch.Tensor], after: dict[str, torch.nn.Parameter]) -> float:
+    change = _norm(after[name].detach() - old for name, old in before.items())
+    if change == 0.0:
+        raise TrainingError(
+            "training left the weights unchanged",
+            hint="the learning rate may be too small for their precision, or the gradients are all zero",
+        )
+    if not change < float("inf"):
+        raise DivergedError("the weights are no longer finite", hint="lower the learning rate")
+    return change

@@ -1,0 +1,1 @@
+"""The plugin seam: entry points in, checked hook calls out. Knows nothing of runs."""

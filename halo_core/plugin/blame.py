@@ -1,0 +1,34 @@
+"""Blame: notes on an exception that name the plugin which raised it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from halo_core.errors import HaloError
+from halo_core.plugin.discovery import Source
+
+_BLAME = "raised by "
+
+
+def add_blame(error: BaseException, who: str) -> None:
+    """Note on `error` who raised it, unless somebody further in was blamed already."""
+    if not any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ())):
+        error.add_note(f"{_BLAME}{who}")
+
+
+def blame_of(error: BaseException) -> str:
+    """Return the note that `add_blame` left, or an empty string."""
+    return next((note for note in getattr(error, "__notes__", ()) if note.startswith(_BLAME)), "")
+
+
+@contextmanager
+def blamed(source: Source) -> Iterator[None]:
+    """Blame a driver for whatever it raises, other than the errors that halo means for users."""
+    try:
+        yield
+    except HaloError:
+        raise
+    except Exception as error:
+        add_blame(error, str(source))
+        raise

@@ -1,0 +1,193 @@
+"""Where plugins come from: entry points, listed without importing anything, loaded one at a time by name.
+
+stevedore loads; the list is taken fresh from `importlib.metadata`, because stevedore's on-disk cache can
+serve a stale one and drops the distribution, and because a name that two distributions claim must be an
+error that names both, not a matter of luck. A single file works too: `./my_verifier.py:MyVerifier`.
+
+    verifier 'gcc'             by name
+    'halo-verifier-gcc:gcc'    by distribution and name, when two distributions claim the name
+    './judge.py:Judge'         a class in a file; for a hook plugin, './shape.py' is the whole module
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import sys
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from stevedore import DriverManager
+
+from halo_core.config.kinds import KINDS, PACKAGES
+from halo_core.errors import PluginError, did_you_mean
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A plugin that can be loaded, and where it comes from."""
+
+    kind: str
+    name: str
+    distribution: str
+    """Distribution name; for a file plugin, the path as given."""
+    version: str
+    """Distribution version; for a file plugin, `sha256:` and the first 12 digits."""
+    target: str
+    """`module:attribute` or the file."""
+
+    @property
+    def address(self) -> str:
+        """What `load` finds this one by, whoever else claims its name."""
+        return self.target if self.version.startswith("sha256:") else f"{self.distribution}:{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"
+
+
+BUILTIN = Source("plugin", "builtin", "halo-core", "", "halo_core.run.dispatch")
+"""The source of everything that halo itself registers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A plugin's code, with its source."""
+
+    source: Source
+    value: Any
+    """The class for a driver; a class, module or object for a hook plugin."""
+
+
+def available(kind: str) -> list[Source]:
+    """List the installed plugins of `kind`, sorted by name, importing none of them."""
+    return sorted((_source(kind, entry) for entry in _entries(kind)), key=lambda s: (s.name, s.distribution))
+
+
+def load(kind: str, name: str) -> Loaded:
+    """Load the one plugin of `kind` that `name` means.
+
+    Raises a `PluginError` when there is none (naming the package to install, or the nearest name), when
+    two distributions claim the name, or when its code cannot be imported.
+    """
+    path, _, attribute = name.partition(":")
+    if path.endswith(".py"):
+        return _load_file(kind, Path(path), attribute)
+    entry = _find(kind, name)
+    source = _source(kind, entry)
+    try:
+        return Loaded(source, _EntryPointManager(entry).driver)
+    except Exception as error:
+        raise PluginError(
+            f"{source} cannot be imported: {type(error).__name__}: {error}",
+            hint=f"reinstall {source.distribution}, or run with --debug for the traceback",
+        ) from error
+
+
+def check_class(loaded: Loaded, base: type) -> type[Any]:
+    """Return the loaded driver class, or raise a `PluginError` when it is not a `base`."""
+    value = loaded.value
+    if not (isinstance(value, type) and issubclass(value, base)):
+        raise PluginError(
+            f"{loaded.source} is not a {base.__name__}: {loaded.source.target} is {value!r}",
+            hint=f"its entry point must name a subclass of halo_core.drivers.{base.__name__}",
+        )
+    return value
+
+
+def _entries(kind: str) -> list[EntryPoint]:
+    return list(entry_points(group=KINDS[kind].group))
+
+
+def _source(kind: str, entry: EntryPoint) -> Source:
+    dist = entry.dist
+    return Source(kind, entry.name, dist.name if dist else "?", dist.version if dist else "?", entry.value)
+
+
+def _find(kind: str, name: str) -> EntryPoint:
+    dist, _, short = name.rpartition(":")
+    entries = _entries(kind)
+    matches = [
+        e for e in entries if e.name == short and (not dist or _is_same(dist, _source(kind, e).distribution))
+    ]
+    if len(matches) > 1:
+        owners = sorted(_source(kind, entry).distribution for entry in matches)
+        raise PluginError(
+            f"{kind} {name!r} is provided by {' and '.join(owners)}",
+            hint=f"say which: {' or '.join(f'{owner}:{short}' for owner in owners)}",
+        )
+    if not matches:
+        package = PACKAGES.get((kind, short))
+        hint = f"pip install {package}" if package else did_you_mean(short, {e.name for e in entries})
+        hint = hint or "install the package that provides it, or name a file as ./file.py:Class"
+        raise PluginError(f"no {kind} named {name!r} is installed", hint=hint)
+    return matches[0]
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Compare distribution names as pip does (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()
+
+
+class _EntryPointManager(DriverManager):  # type: ignore[misc]
+    """stevedore's driver manager over exactly one, freshly listed entry point."""
+
+    def __init__(self, entry: EntryPoint) -> None:
+        self._entry = entry
+        super().__init__(namespace=entry.group, name=entry.name, on_load_failure_callback=self._fail)
+
+    def list_entry_points(self) -> list[EntryPoint]:
+        return [self._entry]
+
+    def _fail(self, _manager: object, _entry: EntryPoint, error: BaseException) -> None:
+        raise error
+
+
+def _load_file(kind: str, path: Path, attribute: str) -> Loaded:
+    try:
+        code = path.read_bytes()
+    except OSError as error:
+        raise PluginError(f"{kind} file {str(path)!r} cannot be read: {error.strerror}") from error
+    digest = hashlib.sha256(code).hexdigest()
+    name = hashlib.sha256(f"{path.resolve()} {digest}".encode()).hexdigest()
+    module = _import_file(kind, path, f"halo_file_{path.stem}_{name[:12]}")
+    if attribute and not hasattr(module, attribute):
+        names = [name for name, value in vars(module).items() if isinstance(value, type)]
+        raise PluginError(f"{path} has no {attribute!r}", hint=did_you_mean(attribute, names))
+    if not attribute and kind != "plugin":
+        raise PluginError(f"{kind} {str(path)!r} names no class", hint=f"write {path}:ClassName")
+    source = Source(
+        kind, attribute or path.stem, str(path), f"sha256:{digest[:12]}", f"{path}:{attribute}".rstrip(":")
+    )
+    return Loaded(source, getattr(module, attribute) if attribute else module)
+
+
+def _import_file(kind: str, path: Path, module_name: str) -> ModuleType:
+    if module_name in sys.modules:
+        return sys.modules[module_name]
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError(f"{kind} file {str(path)!r} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # pydantic resolves a dataclass' annotations through it
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[module_name]
+        line = getattr(error, "lineno", None) or _line_in(path, error)
+        place = f"{path}:{line}" if line else str(path)
+        raise PluginError(f"{kind} file {place}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _line_in(path: Path, error: BaseException) -> int | None:
+    """Line of `path` that was running when `error` was raised."""
+    line, traceback = None, error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == str(path):
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line

@@ -1,0 +1,1 @@
+"""One run: planning, resuming, state, the sampling pipeline and the default hooks."""

@@ -1,0 +1,66 @@
+"""What a cycle trains on besides what it selected: earlier cycles' choices, or pairs from fine-tuning.
+
+Training on new data alone narrows a model; keeping the old does not (Gerstgrasser et al. 2024,
+arXiv 2404.01413). The cap of 10 completions of a prompt is that of ReST-EM (arXiv 2312.06585).
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from halo_core.config.mix import Mix
+from halo_core.seeds import derive_seed
+from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
+
+if TYPE_CHECKING:
+    from halo_core.model.actor import Actor
+
+Key = tuple[str, tuple[int, ...]]
+
+
+def mixed(chosen: Sequence[Sample], earlier: Sequence[Sample], mix: Mix, *, seed: int) -> list[Sample]:
+    """Return what to train on: `chosen`, and of `earlier` (oldest first) what `mix` says.
+
+    A completion that was chosen several times counts as it was chosen last. `chosen` is kept whole: what is too
+    much of it is for the selector to cut, which knows the rewards.
+    """
+    own = {_key(sample) for sample in chosen}
+    old: dict[Key, Sample] = {}  # newest first
+    for sample in reversed(earlier):
+        if _key(sample) not in own:
+            old.setdefault(_key(sample), sample)
+    if mix.mode == "accumulate":
+        taken = Counter(prompt for prompt, _ in own)
+        kept = []
+        for sample in old.values():
+            if taken[sample.prompt.id] < mix.cap:
+                taken[sample.prompt.id] += 1
+                kept.append(sample)
+        return [*chosen, *kept]
+    if mix.mode == "replay":
+        wanted = min(len(old), round(len(chosen) * mix.share / (1 - mix.share)))
+        oldest_first = list(reversed(old.values()))
+        return [*chosen, *random.Random(derive_seed(seed, "replay")).sample(oldest_first, wanted)]
+    return list(chosen)
+
+
+def pairs_as_samples(actor: Actor, path: str) -> list[Sample]:
+    """Read fine-tuning pairs and encode them as a generator would have; see `pretrain.read_pairs`."""
+    from pathlib import Path
+
+    from halo_core.model.pretraining import encode_pair, read_pairs
+
+    verdict = Verdict(Status.PASS, Stage.CORRECT, 1.0)
+    made = []
+    for number, pair in enumerate(read_pairs(Path(path))):
+        context, ids = encode_pair(actor, pair)
+        completion = Completion(f"pair-{number}", 0, pair.completion, context, ids)
+        made.append(Sample(Prompt(completion.prompt_id, pair.prompt), completion, verdict))
+    return made
+
+
+def _key(sample: Sample) -> Key:
+    return sample.prompt.id, sample.completion.token_ids

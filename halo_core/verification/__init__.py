@@ -1,0 +1,1 @@
+"""Verifiers at work: routing, auditing and verifying again. Usable without a run."""

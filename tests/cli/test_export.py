@@ -1,0 +1,200 @@
+"""`halo export`: what others load."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.ledger import Ledger
+from halo_core.model.pretraining import read_pairs
+
+Halo = Callable[..., Any]
+Rows = Callable[[Any], list[dict[str, Any]]]
+
+
+def test_pairs_for_fine_tuning_can_be_trained_on(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    pairs = rows(halo("export", "run", "--to", "sft"))
+    passed = rows(halo("export", "run", "--status", "pass", "--split", "train"))
+    assert {pair["completion"] for pair in pairs} == {row["completion"] for row in passed}
+    assert len({(pair["prompt"], pair["completion"]) for pair in pairs}) == len(pairs)
+    assert (
+        halo("export", "run", "--to", "sft", "-o", "pairs.jsonl").err == f"{len(pairs)} rows in pairs.jsonl\n"
+    )
+    assert len(read_pairs(Path("pairs.jsonl"))) == len(pairs)
+    chosen = rows(halo("export", "run", "--to", "sft", "--chosen"))
+    trained = rows(halo("export", "run", "--chosen"))
+    assert {pair["completion"] for pair in chosen} == {row["completion"] for row in trained}
+
+
+def test_held_out_prompts_are_not_trained_on_by_accident(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    held = {f"demo task {n}" for n in range(8, 12)}
+    for to in ("sft", "dpo"):
+        assert not held & {row["prompt"] for row in rows(halo("export", "run", "--to", to))}
+        asked = {row["prompt"] for row in rows(halo("export", "run", "--to", to, "--split", "heldout"))}
+        assert asked
+        assert asked <= held
+
+
+def test_text_as_the_chats_that_a_template_makes_of_it(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    config = Path("run/run.yaml")
+    (plain, *_) = rows(halo("export", "run", "--to", "sft"))
+    config.write_text(config.read_text().replace(":Skilled", ":Skilled\n  system: be brief"))
+    (told, *_) = rows(halo("export", "run", "--to", "sft"))
+    assert told["prompt"] == f"be brief\n\n{plain['prompt']}"
+    (chat, *_) = rows(halo("export", "run", "--to", "sft", "--chat"))
+    assert chat["prompt"] == [
+        {"role": "system", "content": "be brief"},
+        {"role": "user", "content": plain["prompt"]},
+    ]
+    assert chat["completion"] == [{"role": "assistant", "content": plain["completion"]}]
+    (preference, *_) = rows(halo("export", "run", "--to", "dpo", "--chat"))
+    assert preference["prompt"][0]["content"] == "be brief"
+    assert preference["rejected"][0]["role"] == "assistant"
+
+
+def test_preferences_are_between_a_better_and_a_worse_answer_to_one_prompt(
+    rows: Rows, run: Halo, halo: Halo
+) -> None:
+    run()
+    for pairs in (1, 3):
+        found = rows(halo("export", "run", "--to", "dpo", "--split", "train", "--pairs", pairs))
+        assert found
+        assert all(row["chosen"].startswith("right") for row in found)
+        assert all(row["rejected"].startswith("wrong") for row in found)
+        per_prompt = [sum(row["prompt"] == f"demo task {n}" for row in found) for n in range(8)]
+        assert max(per_prompt) <= pairs * 2, "of two cycles"
+        assert len({tuple(row.values()) for row in found}) == len(found)
+    assert all(row["chosen"].startswith("right") for row in rows(halo("export", "run", "--to", "dpo")))
+
+
+def test_what_is_preferred_to_what_is_said_once(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        passed = "SELECT id FROM verdicts WHERE status = 'pass'"
+        for text, where in (("good", "IN"), ("bad", "NOT IN")):
+            db.execute(f"UPDATE completions SET text = ? WHERE verdict {where} ({passed})", (text,))
+    found = rows(halo("export", "run", "--to", "dpo"))
+    assert len({row["prompt"] for row in found}) == len(found) > 1, "though two cycles say it"
+
+
+def test_chats_are_exported_as_chats(rows: Rows, run: Halo, halo: Halo, tmp_path: Path) -> None:
+    chat = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "add"}]
+    path = tmp_path / "chats.jsonl"
+    path.write_text("".join(json.dumps({"id": n, "messages": chat, "n": n}) + "\n" for n in range(1, 3)))
+    (tmp_path / "held.jsonl").write_text('{"prompt": "other"}\n')
+    run("run", "--data", path, "--heldout", tmp_path / "held.jsonl", "--model", "m", "--samples", "12")
+    (text, *_) = rows(halo("export", "run", "--to", "sft", "--split", "heldout"))
+    assert text["prompt"] == [{"role": "user", "content": "other"}], "a column has one type"
+    (pair, *_) = rows(halo("export", "run", "--to", "sft", "--split", "train"))
+    assert pair["prompt"] == chat
+    assert pair["completion"][0]["role"] == "assistant"
+    (preference, *_) = rows(halo("export", "run", "--to", "dpo", "--split", "train"))
+    assert [each[0]["role"] for each in (preference["chosen"], preference["rejected"])] == ["assistant"] * 2
+
+
+def test_what_datasets_makes_of_it(rows: Rows, run: Halo, halo: Halo, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    run()
+    everything = rows(halo("export", "run"))
+    for to, name in (
+        ("jsonl", "all.jsonl"),
+        ("parquet", "all.parquet"),
+        ("sft", "s.jsonl"),
+        ("dpo", "d.jsonl"),
+    ):
+        assert halo("export", "run", "--to", to, "-o", name).code == 0
+        kind = "parquet" if to == "parquet" else "json"
+        table = datasets.load_dataset(kind, data_files=name, split="train", cache_dir=str(tmp_path / "cache"))
+        assert len(table) > 0
+        if to in ("jsonl", "parquet"):
+            assert [row["token_ids"] for row in table] == [row["token_ids"] for row in everything]
+            assert table[0]["messages"] == everything[0]["messages"]
+
+
+def test_parquet_without_pyarrow_and_without_a_file(
+    run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    assert "--output" in halo("export", "run", "--to", "parquet").remedy()
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    answer = halo("export", "run", "--to", "parquet", "-o", "x.parquet")
+    assert "writing Parquet needs pyarrow" in answer.complaint()
+    assert "halo-core[data]" in answer.remedy()
+
+
+def test_exports_that_cannot_be(run: Halo, halo: Halo) -> None:
+    run()
+    assert halo("export", "run", "--to", "jsnl").remedy() == "did you mean 'jsonl'?"
+    for to in ("jsonl", "parquet"):
+        assert "No such file" in halo("export", "run", "--to", to, "-o", "no/where").complaint()
+    assert "run is a directory" in halo("export", "run", "-o", "run").complaint()
+    assert "makes a row of dpo" in halo("export", "run", "--to", "dpo", "--status", "pass").complaint()
+    assert "--split heldout" in halo("export", "run", "--to", "sft", "--cycle", "0").remedy()
+    assert "No space left" in halo("export", "run", "-o", "/dev/full").complaint()
+    assert halo("export", "run", "-o", "/dev/null").code == 0
+    assert not Path("/dev/null").is_file()
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal", "run.yaml", "plugins.json", "cycles/001/x"])
+def test_what_a_run_is_made_of_is_not_written_over(run: Halo, halo: Halo, name: str) -> None:
+    run()
+    before = Path("run/ledger.db").read_bytes()
+    Path("link").symlink_to("run")
+    Path("alias").symlink_to(f"run/{name}")
+    assert "is part of the run" in halo("export", "run", "-o", "alias").complaint()
+    for directory in ("run", "link"):
+        assert "is part of the run" in halo("export", "run", "-o", f"{directory}/{name}").complaint()
+    assert Path("run/ledger.db").read_bytes() == before
+    assert "is part of the run" in halo("compare", "run", "-o", "run/machine.json").complaint()
+    assert halo("export", "run", "-o", "run/samples.jsonl").code == 0
+
+
+def test_an_export_that_fails_leaves_what_was_there(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET tokens = x'09' WHERE id = (SELECT max(id) FROM completions)")
+    for to, name in (("jsonl", "s.jsonl"), ("parquet", "s.parquet")):
+        Path(name).write_text("before")
+        assert "is damaged" in halo("export", "run", "--to", to, "-o", name).complaint()
+        assert Path(name).read_text() == "before"
+    assert not [path for path in Path().iterdir() if path.name.startswith("partial")]
+
+
+def test_what_is_no_unicode_is_exported_so_that_it_can_be_loaded(
+    run: Halo, halo: Halo, tmp_path: Path
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET text = ?", ("right \ud800".encode(errors="surrogatepass"),))
+        db.execute("UPDATE prompts SET body = replace(body, 'demo task', 'demo \\ud800 task')")
+        db.execute("UPDATE verdicts SET detail = ?", ("\udfff \0".encode(errors="surrogatepass"),))
+    for to in ("jsonl", "parquet", "sft", "dpo"):
+        name = f"x.{to}"
+        assert halo("export", "run", "--to", to, "--split", "train", "-o", name).code in (
+            0,
+            2 * (to == "dpo"),
+        )
+        if to != "dpo":  # all texts are equal now
+            kind = "parquet" if to == "parquet" else "json"
+            table = datasets.load_dataset(kind, data_files=name, split="train", cache_dir=str(tmp_path / "c"))
+            assert table[0]["completion"] == "right \ufffd"
+            if to != "sft":
+                assert table[0]["messages"][0]["content"].startswith("demo \ufffd task")
+
+
+def test_samples_with_rewards_come_first_so_that_loaders_take_the_right_type(
+    rows: Rows, run: Halo, halo: Halo
+) -> None:
+    run()
+    splits = [row["split"] for row in rows(halo("export", "run"))]
+    assert splits == sorted(splits, reverse=True)
+    assert set(splits) == {"train", "heldout"}

@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from halo_core.config.layers import assign, differences, load_yaml, normalise, short_name
+from halo_core.config.schema import read_config
+from halo_core.errors import ConfigError
+
+MINIMAL = {"verifier": ["gcc"]}
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_verifier_is_all_that_must_be_said() -> None:
+    config = read_config(MINIMAL)
+    assert [spec.name for spec in config.verifier] == ["gcc"]
+    assert (config.selector.name, config.trainer.name, config.reward.name) == ("raft", "sft", "graduated")
+    assert config.lr_policy.name == "constant"
+    assert (config.cycles, config.seed, config.sandbox) == (5, 0, "auto")
+
+
+def test_no_verifier_is_told_how_to_name_one() -> None:
+    with pytest.raises(ConfigError, match="no verifier was named") as caught:
+        read_config({})
+    assert "--verifier gcc" in caught.value.hint
+    with pytest.raises(ConfigError):
+        read_config({"verifier": []})
+
+
+@pytest.mark.parametrize(
+    ("raw", "key", "hint"),
+    [
+        ({"cylces": 3}, "cylces", "did you mean 'cycles'?"),
+        ({"model": {"nam": "x"}}, "model.nam", "did you mean 'name'?"),
+        ({"data": {"prompt": "x"}}, "data.prompt", "did you mean 'prompts'?"),
+        ({"heldout": {"samples": 3}}, "heldout.samples", "known: samples_per_prompt"),
+        ({"zzz": 1}, "zzz", "known: checkpoint_seconds, curriculum, cycles, "),
+    ],
+)
+def test_an_unknown_key_is_refused_at_every_depth(raw: dict[str, Any], key: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=f"^configuration: unknown key '{key}'$") as caught:
+        read_config({**MINIMAL, **raw})
+    assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        ({"cycles": 0}, "configuration: cycles: "),
+        ({"cycles": "many"}, "configuration: cycles: "),
+        ({"samples_per_prompt": 0}, "samples_per_prompt: "),
+        ({"seed": -1}, "seed: "),
+        ({"max_error_rate": 1.5}, "max_error_rate: "),
+        ({"workers": 0}, "workers: "),
+        ({"checkpoint_seconds": float("inf")}, "checkpoint_seconds: input should be a finite number"),
+        ({"sandbox": "strongest"}, "sandbox: input should be 'auto', 'strong', 'standard', 'weak' or 'none'"),
+        ({"data": {"heldout_share": 1}}, "data.heldout_share: "),
+        ({"data": {"limit": 0}}, "data.limit: "),
+        ({"heldout": {"samples_per_prompt": 0}}, "heldout.samples_per_prompt: "),
+        ({"model": {"dtype": "float8"}}, "model.dtype: "),
+        ({"model": None}, "model: "),
+        ({"selector": None}, "selector: "),
+        ({"selector": 3}, "selector: "),
+        ({"selector": ["raft"]}, "selector: "),
+        ({"plugins": [{"a": 1}]}, "plugins.0: a driver needs a name"),
+        ({"plugins": [3]}, "plugins.0: "),
+        ({"plugins": None}, "plugins: "),
+        ({"verifier": [{"name": 3}]}, "no verifier was named"),
+        ({1: 2}, "configuration: "),
+    ],
+)
+def test_a_value_that_does_not_fit_is_named_in_one_line(raw: dict[Any, Any], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(normalise({**MINIMAL, **raw}))
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
+def test_a_driver_is_a_name_or_a_mapping_with_its_options() -> None:
+    config = read_config({**MINIMAL, "selector": {"name": "raft", "threshold": 0.7}, "reward": "binary"})
+    assert config.selector.options == {"threshold": 0.7}
+    assert (config.reward.name, config.reward.options) == ("binary", {})
+
+
+@pytest.mark.parametrize("key", ["generator", "reward", "selector", "trainer", "lr_policy"])
+def test_options_without_a_name_are_the_default_drivers(key: str) -> None:
+    spec = getattr(read_config({**MINIMAL, key: {"x": 1}}), key)
+    assert spec.name == getattr(read_config(MINIMAL), key).name
+    assert spec.options == {"x": 1}
+
+
+def test_the_resolved_form_reads_back_as_itself() -> None:
+    raw = {
+        "verifier": [{"name": "gcc", "standard": "c11"}, "sql"],
+        "plugins": ["./shape.py"],
+        "model": {"name": "m"},
+    }
+    dumped = read_config(raw).model_dump(mode="json")
+    assert read_config(yaml.safe_load(yaml.safe_dump(dumped))).model_dump(mode="json") == dumped
+    assert dumped["verifier"] == [{"name": "gcc", "standard": "c11"}, {"name": "sql"}]
+
+
+# Files
+
+
+def test_a_file_is_read_and_its_sections_written_out(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "verifier: gcc\nlr_policy: {name: exponential, base_lr: 5e-5}\nplugins: [a, {name: b, k: 1}]\n",
+    )
+    raw = load_yaml(path)
+    assert raw["verifier"] == [{"name": "gcc"}]
+    assert raw["lr_policy"] == {"name": "exponential", "base_lr": "5e-5"}, (
+        "a text for YAML; the driver makes it a float"
+    )
+    assert raw["plugins"] == [{"name": "a"}, {"name": "b", "k": 1}]
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("verifier: gcc\n  cycles: 3\n", ":2:9"),
+        ("verifier: [gcc\ncycles: 3\n", ":2:7"),
+        ("a: 'b\n", ":2:1"),
+        ("a: {b\n", ":"),
+        ("\tx: 1\n", ":1:1"),
+        ("a: *nobody\n", ":1:4"),
+        ("a: !!python/object:os.system x\n", ":1:4"),
+        ("a: 1\n---\nb: 2\n", ":2:1"),
+    ],
+)
+def test_what_is_not_yaml_is_named_with_line_and_column(tmp_path: Path, text: str, place: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(path)
+    assert str(caught.value).startswith(f"{path}{place}")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("cycles: 1\nseed: 2\ncycles: 3\n", ":3:1"),
+        ("selector:\n  cap: 1\n  cap: 2\n", ":3:3"),
+        ("x: {a: 1, a: 2}\n", ":1:11"),
+    ],
+)
+def test_a_key_given_twice_is_an_error_at_any_depth(tmp_path: Path, text: str, place: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(path)
+    assert str(caught.value).startswith(f"{path}{place}: key ")
+    assert "is given twice" in str(caught.value)
+
+
+def test_anchors_and_merges_are_plain_yaml(tmp_path: Path) -> None:
+    path = written(tmp_path, "selector: &s {threshold: 0.7, cap: 2}\nreward:\n  <<: *s\n  cap: 3\n")
+    assert load_yaml(path)["reward"] == {"threshold": 0.7, "cap": 3}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"# nothing\n", "is empty"),
+        (b"- a\n", "not a list"),
+        (b"text\n", "not a str"),
+        (b"a: \xff\n", "not UTF-8"),
+        (b"a: \x00\n", "not YAML"),
+        (b"? [a]\n: b\n", "unhashable"),
+    ],
+)
+def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(path)
+    assert str(path) in str(caught.value)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file or directory"):
+        load_yaml(tmp_path / "run.yaml")
+    with pytest.raises(ConfigError, match="Is a directory"):
+        load_yaml(tmp_path)
+
+
+# Layers
+
+
+def assigned(raw: dict[str, Any], *settings: tuple[str, Any]) -> dict[str, Any]:
+    raw = normalise(deepcopy(raw))
+    for path, value in settings:
+        assign(raw, path, value)
+    return raw
+
+
+def test_an_assignment_reaches_any_depth() -> None:
+    assert assigned({}, ("cycles", "3"), ("model.name", "m"), ("lr_policy.rates.cycle_1", "5e-5")) == {
+        "cycles": "3",
+        "model": {"name": "m"},
+        "lr_policy": {"rates": {"cycle_1": "5e-5"}},
+    }
+
+
+def test_an_assignment_goes_over_what_is_there_and_leaves_the_rest() -> None:
+    raw = {"selector": {"name": "raft", "threshold": 0.7, "cap": 2}}
+    assert assigned(raw, ("selector.threshold", "0.9"))["selector"] == {
+        "name": "raft",
+        "threshold": "0.9",
+        "cap": 2,
+    }
+
+
+@pytest.mark.parametrize("path", ["lr_policy", "lr_policy.name"])
+def test_another_driver_drops_the_options_of_the_one_before(path: str) -> None:
+    raw = {"lr_policy": {"name": "exponential", "decay": 0.7}}
+    assert assigned(raw, (path, "constant"))["lr_policy"] == {"name": "constant"}
+    assert assigned(raw, (path, "exponential"))["lr_policy"] == {"name": "exponential", "decay": 0.7}
+
+
+def test_options_may_be_set_before_the_driver_is_named() -> None:
+    assert assigned({}, ("lr_policy.decay", "0.7"), ("lr_policy", "exponential"))["lr_policy"] == {
+        "name": "exponential",
+        "decay": "0.7",
+    }
+    assert assigned({}, ("verifier.standard", "c11"), ("verifier", ["gcc"]))["verifier"] == [
+        {"name": "gcc", "standard": "c11"}
+    ]
+
+
+def test_one_of_several_verifiers_is_addressed_by_its_name() -> None:
+    raw = {"verifier": ["halo-verifier-gcc:gcc", {"name": "./judge.py:Judge", "level": 1}]}
+    got = assigned(raw, ("verifier.gcc.standard", "c11"), ("verifier.Judge.level", "2"))
+    assert got["verifier"] == [
+        {"name": "halo-verifier-gcc:gcc", "standard": "c11"},
+        {"name": "./judge.py:Judge", "level": "2"},
+    ]
+    with pytest.raises(ConfigError, match=r"verifier.standard: say which; listed: gcc, Judge"):
+        assigned(raw, ("verifier.standard", "c11"))
+    with pytest.raises(ConfigError, match=r"verifier.sql.x: not listed; listed: gcc, Judge"):
+        assigned(raw, ("verifier.sql.x", "1"))
+
+
+def test_the_verifiers_that_are_named_replace_the_files_but_keep_their_options() -> None:
+    raw = {"verifier": [{"name": "gcc", "standard": "c11"}, "sql"]}
+    assert assigned(raw, ("verifier", ["gcc"]))["verifier"] == [{"name": "gcc", "standard": "c11"}]
+
+
+@pytest.mark.parametrize(
+    ("raw", "path", "value"),
+    [
+        ({"cycles": 3}, "cycles.x", "1"),
+        ({"model": None}, "model.name", "m"),
+        ({"selector": {"name": "raft", "cap": 1}}, "selector.cap.x", "1"),
+        ({}, "selector", ["a", "b"]),
+        ({"plugins": [3]}, "plugins.shape.k", "1"),
+        ({"verifier": [None]}, "verifier.gcc.k", "1"),
+    ],
+)
+def test_an_assignment_that_leads_nowhere(raw: dict[str, Any], path: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        assigned(raw, (path, value))
+    assert path.split(".")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [
+        ("gcc", "gcc"),
+        ("halo-verifier-gcc:gcc", "gcc"),
+        ("./judge.py:Judge", "Judge"),
+        ("/a/b/shape.py", "shape"),
+        ("", ""),
+    ],
+)
+def test_short_names(name: str, short: str) -> None:
+    assert short_name(name) == short
+
+
+def test_differences_are_a_line_each_with_both_sides() -> None:
+    there = {
+        "cycles": 3,
+        "lr_policy": {"name": "exponential", "decay": 0.85},
+        "verifier": [{"name": "gcc"}],
+        "rates": [1, 2],
+    }
+    here = {
+        "cycles": 5,
+        "lr_policy": {"name": "constant"},
+        "verifier": [{"name": "gcc", "x": 1}],
+        "rates": (1, 2),
+    }
+    assert differences(there, here) == [
+        "cycles: 3 there, 5 here",
+        "lr_policy.decay: 0.85 there, absent here",
+        "lr_policy.name: 'exponential' there, 'constant' here",
+        "verifier[0].x: absent there, 1 here",
+    ]
+    assert differences(there, there) == []

@@ -1,0 +1,486 @@
+"""Trainer `sft`: the loss and its gradient, what a step does, what is reported, and what is refused."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from halo_core.config.options import build
+from halo_core.drivers.sft import SFT
+from halo_core.errors import ConfigError, TrainingError
+from halo_core.model.actor import Actor, tensors_digest
+from halo_core.types import Sample, TrainStats
+
+Make = Callable[..., Actor]
+Disturb = Callable[..., Actor]
+PLAIN = {"lora_dropout": 0.0, "max_grad_norm": 0.0}
+"""Options under which a step's gradient is that of the loss."""
+
+
+class Steps:
+    """What the optimizer was given at each step."""
+
+    def __init__(self) -> None:
+        self.gradients: list[list[torch.Tensor]] = []
+        self.rates: list[float] = []
+
+    def __call__(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        (group,) = optimizer.param_groups
+        self.gradients.append([weight.grad.clone() for weight in group["params"]])
+        self.rates.append(group["lr"])
+
+    @property
+    def norms(self) -> list[float]:
+        return [norm(gradients) for gradients in self.gradients]
+
+
+@pytest.fixture
+def steps() -> Iterator[Steps]:
+    found = Steps()
+    handle = register_optimizer_step_pre_hook(found)
+    yield found
+    handle.remove()
+
+
+def norm(tensors: Sequence[torch.Tensor]) -> float:
+    return math.sqrt(sum(tensor.double().square().sum().item() for tensor in tensors))
+
+
+def train(actor: Actor, samples: Sequence[Sample], lr: float = 1e-3, seed: int = 0, **options) -> TrainStats:
+    return SFT(**options).train(actor, samples, lr=lr, seed=seed)
+
+
+def prepared(actor: Actor, disturb: Disturb, full: bool) -> Actor:
+    """Make trainable what `full` says; an adapter gets weights whose gradients are not zero."""
+    if full:
+        actor.train_all()
+        return actor
+    return disturb(actor)
+
+
+def reference(actor: Actor, samples: Sequence[Sample]) -> tuple[float, list[torch.Tensor]]:
+    """Loss and gradients as plain transformers computes them, a sequence at a time, without padding."""
+    total = sum(abs(sample.weight) * len(sample.completion.token_ids) for sample in samples)
+    loss = 0.0
+    for sample in samples:
+        prompt, answer = sample.completion.prompt_token_ids, sample.completion.token_ids
+        ids = torch.tensor([prompt + answer])
+        labels = ids.clone()
+        labels[:, : len(prompt)] = -100
+        mean = actor.model(input_ids=ids, labels=labels).loss
+        part = mean * len(answer) * sample.weight / total
+        part.backward()
+        loss += part.item()
+    return loss, [weight.grad for weight in actor.trainable().values()]
+
+
+def assert_close(got: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor]) -> None:
+    assert len(got) == len(wanted)
+    assert norm(wanted) > 0
+    assert norm([a - b for a, b in zip(got, wanted, strict=True)]) <= 1e-5 * max(1.0, norm(wanted))
+
+
+# The loss and its gradient
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "qwen2"])
+def test_loss_and_gradient_are_those_of_a_plain_reference(
+    kind: str, full: bool, make_actor: Make, disturb: Disturb, samples: list[Sample], steps: Steps
+) -> None:
+    samples = [replace(sample, weight=[1.0, 3.0, -0.5][n % 3]) for n, sample in enumerate(samples)]
+    _, gradients = reference(prepared(make_actor(kind), disturb, full), samples)
+    stats = train(prepared(make_actor(kind), disturb, full), samples, full=full, **PLAIN)
+    assert stats.steps == len(steps.gradients) == 1
+    assert_close(steps.gradients[0], gradients)
+    assert stats.grad_norm_median == pytest.approx(norm(gradients), rel=1e-5)
+
+
+def test_the_loss_reported_is_the_mean_over_completion_tokens(
+    make_actor: Make, disturb: Disturb, samples: list[Sample]
+) -> None:
+    samples = [replace(sample, weight=1.0 + n % 2) for n, sample in enumerate(samples)]
+    loss, _ = reference(disturb(make_actor()), samples)
+    stats = train(disturb(make_actor()), samples, **PLAIN)
+    assert stats.loss_first == stats.loss_last == pytest.approx(loss, abs=1e-5)
+    assert stats.tokens == sum(len(sample.completion.token_ids) for sample in samples)
+
+
+def test_each_completion_token_carries_loss_the_end_token_too_and_no_prompt_token(
+    make_actor: Make, monkeypatch: pytest.MonkeyPatch, samples: list[Sample]
+) -> None:
+    seen: list[int] = []
+    real = torch.nn.functional.cross_entropy
+
+    def spy(logits: torch.Tensor, targets: torch.Tensor, **options: object) -> torch.Tensor:
+        assert len(logits) == len(targets), "no logit is computed that carries no loss"
+        seen.extend(targets.tolist())
+        return real(logits, targets, **options)
+
+    monkeypatch.setattr("torch.nn.functional.cross_entropy", spy)
+    train(make_actor(), samples)
+    assert sorted(seen) == sorted(token for sample in samples for token in sample.completion.token_ids)
+    assert seen.count(0) == len(samples), "the end tokens"
+
+
+def test_only_the_ids_matter(make_actor: Make, samples: list[Sample]) -> None:
+    one, other = make_actor(), make_actor()
+    train(one, samples)
+    renamed = [replace(s, completion=replace(s.completion, text="int main() {}")) for s in samples]
+    train(other, renamed)
+    assert one.weights_digest() == other.weights_digest()
+    assert "tokenizer" not in vars(one), "nothing is tokenised"
+
+
+def test_a_weight_of_three_is_the_sample_three_times(
+    make_actor: Make, disturb: Disturb, samples: list[Sample], steps: Steps
+) -> None:
+    first, *rest = samples
+    _, gradients = reference(disturb(make_actor()), [first, first, first, *rest])
+    heavy = train(disturb(make_actor()), [replace(first, weight=3.0), *rest], **PLAIN)
+    thrice = train(disturb(make_actor()), [first, *rest, first, first], **PLAIN)
+    assert heavy.samples == thrice.samples == len(samples), "computed once"
+    assert_close(steps.gradients[0], gradients)
+    assert_close(steps.gradients[1], gradients)
+
+
+def test_a_negative_weight_pushes_away(make_actor: Make, disturb: Disturb, samples: list[Sample]) -> None:
+    def likelihood(actor: Actor) -> float:
+        return -reference(actor, samples[:1])[0]  # which leaves gradients that training must not take up
+
+    for weight, grows in ((1.0, True), (-1.0, False)):
+        actor = disturb(make_actor())
+        before = likelihood(actor)
+        train(actor, [replace(samples[0], weight=weight)], lr=1e-3)
+        assert (likelihood(actor) > before) == grows
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
+def test_splitting_a_step_does_not_change_it(
+    full: bool, make_actor: Make, disturb: Disturb, samples: list[Sample], steps: Steps
+) -> None:
+    whole = train(prepared(make_actor(), disturb, full), samples, full=full, **PLAIN)
+    for budget in (1, 30):
+        split = train(prepared(make_actor(), disturb, full), samples, full=full, batch_tokens=budget, **PLAIN)
+        assert_close(steps.gradients[-1], steps.gradients[0])
+        assert (split.steps, split.tokens) == (whole.steps, whole.tokens)
+        assert split.loss_first == pytest.approx(whole.loss_first, abs=1e-5)
+
+
+def test_recomputing_activations_does_not_change_the_gradient(
+    make_actor: Make, disturb: Disturb, samples: list[Sample], steps: Steps
+) -> None:
+    train(disturb(make_actor()), samples, **PLAIN)
+    actor = disturb(make_actor())
+    train(actor, samples, gradient_checkpointing=True, **PLAIN)
+    assert_close(steps.gradients[1], steps.gradients[0])
+    assert not actor.model.get_base_model().is_gradient_checkpointing
+
+
+# The steps
+
+
+def test_gradients_are_clipped_to_the_norm(make_actor: Make, disturb: Disturb, samples: list[Sample]) -> None:
+    free, tight = Steps(), Steps()
+    for found, limit in ((free, 0.0), (tight, 0.01)):
+        handle = register_optimizer_step_pre_hook(found)
+        stats = train(disturb(make_actor()), samples, max_grad_norm=limit, lora_dropout=0.0)
+        handle.remove()
+        assert stats.clipped_fraction == (1.0 if limit else 0.0)
+        assert stats.grad_norm_median == pytest.approx(free.norms[0], rel=1e-5), "as it was before"
+    assert tight.norms == [pytest.approx(0.01, rel=1e-3)]
+
+
+def test_the_share_that_was_clipped(
+    make_actor: Make, disturb: Disturb, samples: list[Sample], steps: Steps
+) -> None:
+    tiny = {"lr": 1e-6, "batch_size": 2, "lora_dropout": 0.0}
+    free = train(disturb(make_actor()), samples, max_grad_norm=0.0, **tiny)
+    norms = sorted(steps.norms)
+    assert free.steps == len(norms) == 4
+    assert free.grad_norm_median == pytest.approx((norms[1] + norms[2]) / 2, rel=1e-5)
+    assert free.clipped_fraction == 0.0
+    limited = train(disturb(make_actor()), samples, max_grad_norm=(norms[0] + norms[1]) / 2, **tiny)
+    assert limited.clipped_fraction == 0.75
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, [1, 1, 1, 1]),
+        ({"schedule": "linear"}, [1, 3 / 4, 2 / 4, 1 / 4]),
+        ({"schedule": "cosine"}, [(1 + math.cos(math.pi * p / 4)) / 2 for p in range(4)]),
+        ({"schedule": "cosine_with_restarts"}, [1, 0.5, 1, 0.5]),
+        ({"schedule": "cosine_with_restarts", "restarts": 3}, [1, 1, 1, 1]),
+        ({"warmup_steps": 1}, [1 / 2, 1, 1, 1]),
+        ({"warmup_ratio": 0.5}, [1 / 3, 2 / 3, 1, 1]),
+        ({"warmup_ratio": 0.2}, [1, 1, 1, 1]),
+        ({"warmup_steps": 2, "schedule": "linear"}, [1 / 3, 2 / 3, 1, 1 / 2]),
+        ({"warmup_steps": 9}, [0.1, 0.2, 0.3, 0.4]),
+    ],
+)
+def test_the_rate_within_a_cycle(
+    options: dict[str, object], wanted: list[float], make_actor: Make, samples: list[Sample], steps: Steps
+) -> None:
+    stats = train(make_actor(), samples, lr=2e-3, batch_size=2, **options)
+    assert steps.rates == [pytest.approx(2e-3 * share, rel=1e-12) for share in wanted]
+    assert stats.lr_peak == max(steps.rates)
+    assert stats.lr_sum == sum(steps.rates)
+
+
+def test_a_share_of_the_steps_is_what_it_is_on_paper() -> None:
+    assert 0.29 * 100 < 29
+    assert SFT(warmup_ratio=0.29).warmup(100) == 29
+
+
+@given(
+    steps=st.integers(1, 300),
+    schedule=st.sampled_from(["constant", "linear", "cosine", "cosine_with_restarts"]),
+    restarts=st.integers(1, 60),
+    warmup=st.one_of(
+        st.fixed_dictionaries({"warmup_steps": st.integers(0, 40)}),
+        st.fixed_dictionaries({"warmup_ratio": st.floats(0, 0.99)}),
+    ),
+)
+def test_every_step_has_a_positive_rate_and_none_exceeds_the_peak(
+    steps: int, schedule: str, restarts: int, warmup: dict[str, float]
+) -> None:
+    trainer = SFT(schedule=schedule, restarts=restarts, **warmup)
+    shares = [trainer.multiplier(step, steps) for step in range(steps)]
+    assert all(1e-6 < share <= 1.0 for share in shares)
+
+
+def test_a_restart_is_at_the_peak_whatever_the_rounding() -> None:
+    trainer = SFT(schedule="cosine_with_restarts", restarts=48)  # 1 / 49 * 49 is below 1 in floating point
+    assert [trainer.multiplier(step, 49) for step in range(49)] == [1.0] * 49
+
+
+def test_one_warmup_at_most() -> None:
+    with pytest.raises(ConfigError, match="warmup_steps or warmup_ratio"):
+        build(SFT, {"warmup_steps": 1, "warmup_ratio": 0.1}, where="trainer 'sft'")
+
+
+# Kept within a cycle
+
+
+class Kept:
+    """Keeps every step in a directory, as `Checkpoint` does in a run."""
+
+    due = True
+
+    def __init__(self, directory: Path) -> None:
+        self.directory, self.recipe = directory, ""
+
+    def load(self, recipe: str) -> Path | None:
+        return self.directory if recipe == self.recipe else None
+
+    def save(self, recipe: str, write: Callable[[Path], None]) -> None:
+        self.recipe = recipe
+        self.directory.mkdir(exist_ok=True)
+        write(self.directory)
+
+
+def stop_after(step: int) -> Callable[..., None]:
+    def progress(done: int, *_: object) -> None:
+        if done == step:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+STEPS = {"batch_size": 3, "epochs": 2, "warmup_ratio": 0.2, "schedule": "cosine"}
+"""Six of them."""
+
+
+@pytest.mark.parametrize("options", [{}, {"full": True}, {"optimizer": "carry"}], ids=str)
+def test_a_training_goes_on_bit_for_bit_from_any_step(
+    make_actor: Make, samples: list[Sample], tmp_path: Path, options: dict[str, object]
+) -> None:
+    whole = make_actor()
+    wanted = [train(whole, samples, lr=1e-2, seed=seed, **STEPS, **options) for seed in (0, 1)]
+    actor = make_actor()
+    train(actor, samples, lr=1e-2, seed=0, **STEPS, **options)
+    actor.save(tmp_path / "before")
+    kept = Kept(tmp_path / "checkpoint")
+    for step in (2, 3, 6):  # stopped thrice, the last time after the last step
+        actor = make_actor()
+        actor.load(tmp_path / "before")
+        actor.checkpoint, actor.progress = kept, stop_after(step)
+        with pytest.raises(KeyboardInterrupt):
+            train(actor, samples, lr=1e-2, seed=1, **STEPS, **options)
+    actor = make_actor()
+    actor.load(tmp_path / "before")
+    actor.checkpoint, seen = kept, []
+    actor.progress = lambda *call: seen.append(call)
+    assert train(actor, samples, lr=1e-2, seed=1, **STEPS, **options) == wanted[1]
+    assert seen == [], "nothing was left to do"
+    assert actor.weights_digest() == whole.weights_digest()
+    assert tensors_digest(actor.optimizer_state) == tensors_digest(whole.optimizer_state)
+
+
+def test_a_checkpoint_belongs_to_one_training(
+    make_actor: Make, samples: list[Sample], tmp_path: Path
+) -> None:
+    kept, recipes = Kept(tmp_path / "checkpoint"), set()
+    others = [{}, {"lr": 2e-3}, {"seed": 1}, {"batch_size": 2}, {"samples": samples[1:]}]
+    for other in others:
+        actor = make_actor()
+        actor.checkpoint = kept
+        train(actor, **{"samples": samples, **PLAIN, **other})
+        recipes.add(kept.recipe)
+    train(actor, samples, **PLAIN)  # the same as the first but for the weights it begins with
+    assert len({*recipes, kept.recipe}) == len(others) + 1
+
+
+# What is reported and what is left
+
+
+def test_what_is_reported(make_actor: Make, disturb: Disturb, samples: list[Sample], steps: Steps) -> None:
+    actor = disturb(make_actor())
+    before = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
+    calls: list[tuple[int, int, float]] = []
+    actor.progress = lambda *call: calls.append(call)
+    stats = train(actor, samples, batch_size=3, epochs=2, **PLAIN)
+    assert (stats.steps, stats.samples) == (6, 7)
+    assert stats.tokens == 2 * sum(len(sample.completion.token_ids) for sample in samples)
+    assert [call[:2] for call in calls] == [(n, 6) for n in range(1, 7)]
+    assert (stats.loss_first, stats.loss_last) == (calls[0][2], calls[-1][2])
+    trained = actor.trainable()
+    changes = [weight.detach() - before[name] for name, weight in trained.items()]
+    assert stats.update_norm == pytest.approx(norm(changes), rel=1e-6)
+    untouched = {name for name in before if name not in trained}
+    assert untouched
+    assert all(torch.equal(dict(actor.model.named_parameters())[name], before[name]) for name in untouched)
+    assert not any(module.training for module in actor.model.modules()), "fit to be sampled from"
+
+
+def test_it_learns(make_actor: Make, samples: list[Sample]) -> None:
+    for kind, full in (("llama", False), ("gpt2", False), ("qwen2", True)):
+        stats = train(make_actor(kind), samples, lr=1e-2, epochs=15, full=full)
+        assert stats.loss_last < 0.7 * stats.loss_first, (kind, full)
+
+
+def test_training_whole_changes_every_weight(make_actor: Make, samples: list[Sample]) -> None:
+    actor = make_actor()
+    before = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
+    train(actor, samples, full=True)
+    assert not actor.has_adapter
+    assert not any(torch.equal(weight, before[name]) for name, weight in actor.trainable().items())
+
+
+def test_the_result_depends_on_the_seed_alone(make_actor: Make, samples: list[Sample]) -> None:
+    def digest(noise: int, seed: int) -> str:
+        torch.manual_seed(noise)
+        state = torch.get_rng_state()
+        actor = make_actor()
+        train(actor, samples, seed=seed, batch_size=3, lora_dropout=0.3)
+        assert torch.equal(torch.get_rng_state(), state)
+        return actor.weights_digest()
+
+    assert digest(1, seed=0) == digest(2, seed=0) != digest(1, seed=1)
+
+
+def test_dropout_is_on_while_training(make_actor: Make, disturb: Disturb, samples: list[Sample]) -> None:
+    def loss(dropout: float) -> float:
+        actor = make_actor()
+        actor.add_lora(rank=4, alpha=8.0, dropout=dropout, seed=0)
+        for name, weight in actor.trainable().items():
+            if "lora_B" in name:
+                torch.nn.init.ones_(weight)
+        return train(actor, samples).loss_first
+
+    assert loss(0.5) != pytest.approx(loss(0.0), abs=1e-3)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
+def test_going_on_from_disk_is_going_on(
+    full: bool, make_actor: Make, samples: list[Sample], tmp_path: Path
+) -> None:
+    actor = make_actor()
+    train(actor, samples, seed=1, full=full)
+    actor.save(tmp_path / "cycle-1")
+    again = make_actor()
+    again.load(tmp_path / "cycle-1")
+    assert again.weights_digest() == actor.weights_digest()
+    stats = [train(it, samples, seed=2, full=full, batch_size=3) for it in (actor, again)]
+    assert stats[0] == stats[1]
+    assert again.weights_digest() == actor.weights_digest()
+
+
+def test_an_adapter_that_the_run_begins_with_is_trained_on(
+    make_actor: Make, samples: list[Sample], tmp_path: Path
+) -> None:
+    first = make_actor()
+    train(first, samples, lora_rank=3)
+    first.save(tmp_path / "adapter")
+    second = make_actor(adapter=tmp_path / "adapter")
+    before = second.weights_digest()
+    assert before == first.weights_digest()
+    train(second, samples, lora_rank=5)
+    assert second.weights_digest() != before
+    assert {min(weight.shape) for weight in second.trainable().values()} == {3}, "its own rank"
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
+def test_half_precision_keeps_what_is_trained_in_float32(
+    full: bool, make_actor: Make, samples: list[Sample]
+) -> None:
+    exact = train(make_actor(), samples, full=full, **PLAIN)
+    half = Actor(replace(make_actor().config, dtype="bfloat16"))
+    stats = train(half, samples, full=full, **PLAIN)
+    assert {weight.dtype for weight in half.trainable().values()} == {torch.float32}
+    assert stats.loss_first == pytest.approx(exact.loss_first, rel=0.02)
+    assert stats.loss_first != exact.loss_first, "the forward pass was in half precision"
+    assert train(make_actor(), samples, full=full, **PLAIN) == exact, "and this one is not"
+
+
+# What is refused
+
+
+def test_nothing_to_train_on(make_actor: Make, samples: list[Sample]) -> None:
+    weightless = [replace(sample, weight=0.0) for sample in samples]
+    cancelled = [samples[0], replace(samples[0], weight=-1.0)]
+    for none in ([], weightless, cancelled):
+        with pytest.raises(TrainingError, match="nothing to train on") as caught:
+            train(make_actor(), none)
+        assert caught.value.hint
+
+
+@pytest.mark.parametrize("lr", [0.0, -1e-4, math.nan, math.inf])
+def test_a_rate_that_cannot_train(lr: float, make_actor: Make, samples: list[Sample]) -> None:
+    with pytest.raises(TrainingError, match="learning rate"):
+        train(make_actor(), samples, lr=lr)
+
+
+@pytest.mark.parametrize("full", [False, True], ids=["lora", "full"])
+def test_weights_that_come_out_unchanged(full: bool, make_actor: Make, samples: list[Sample]) -> None:
+    with pytest.raises(TrainingError, match="unchanged"):
+        train(make_actor(), samples, lr=1e-45 if not full else 1e-30, full=full)
+
+
+def test_weights_that_diverge(make_actor: Make, samples: list[Sample]) -> None:
+    for count in (1, 2):
+        with pytest.raises(TrainingError, match=r"the loss became|no longer finite"):
+            train(make_actor(), samples, lr=1e38, full=True, batch_size=7 // count)
+
+
+def test_weights_that_are_not_finite_to_begin_with(make_actor: Make, samples: list[Sample]) -> None:
+    actor = make_actor()
+    next(actor.model.parameters()).data.fill_(math.nan)
+    with pytest.raises(TrainingError, match="the loss became nan"):
+        train(actor, samples)
+    assert not any(module.training for module in actor.model.modules())
+
+
+def test_completions_without_token_ids(make_actor: Make, sample_of: Callable[..., Sample]) -> None:
+    for sample in (sample_of((), (1, 0)), sample_of((1,), ())):
+        with pytest.raises(TrainingError, match="carries no token ids"):
+            train(make_actor(), [sample])

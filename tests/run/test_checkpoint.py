@@ -1,0 +1,149 @@
+"""What a training keeps within a cycle: when, of whom, and what is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from halo_core.errors import Interrupted
+from halo_core.loop import run_cycles
+from halo_core.progress import Progress
+from halo_core.run.checkpoint import Checkpoint
+from halo_core.run.state import Run
+from halo_core.testing import FakeTrainer, fake_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return fake_run(tmp_path, checkpoint_seconds=0)[0]
+
+
+def write(text: str) -> Callable[[Path], None]:
+    def into(place: Path) -> None:
+        (place / "state").write_text(text)
+
+    return into
+
+
+def kept(run: Run) -> list[str]:
+    return sorted(path.name for path in run.directory.glob("cycles/*/checkpoint-*"))
+
+
+def test_what_was_saved_last_is_found_by_another_process(run: Run) -> None:
+    checkpoint = Checkpoint(run, 1)
+    assert checkpoint.load("recipe") is None
+    for step in ("one", "two", "three"):
+        checkpoint.save("recipe", write(step))
+    assert kept(run) == ["checkpoint-3"], "one at a time"
+    again = Checkpoint(fake_run(run.directory)[0], 1)
+    place = again.load("recipe")
+    assert place is not None
+    assert (place / "state").read_text() == "three"
+
+
+def test_a_checkpoint_of_another_training_is_not_taken(run: Run) -> None:
+    Checkpoint(run, 1).save("recipe", write("x"))
+    assert Checkpoint(run, 1).load("another rate") is None
+    assert Checkpoint(run, 2).load("recipe") is None
+
+
+def test_a_damaged_checkpoint_is_said_and_not_taken(run: Run) -> None:
+    Checkpoint(run, 1).save("recipe", write("x"))
+    place = Checkpoint(run, 1).load("recipe")
+    assert place is not None
+    (place / "state").write_text("y")
+    assert Checkpoint(run, 1).load("recipe") is None
+    (_, who, said) = run.ledger.events()[-1]
+    assert who == "loop"
+    assert "checkpoint-1 is damaged" in said
+    assert "cycle 1 is trained from its beginning" in said
+
+
+def test_one_that_fails_leaves_the_one_before(run: Run) -> None:
+    checkpoint = Checkpoint(run, 1)
+    checkpoint.save("recipe", write("whole"))
+
+    def half(place: Path) -> None:
+        (place / "state").write_text("half")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        checkpoint.save("recipe", half)
+    place = Checkpoint(run, 1).load("recipe")
+    assert place is not None
+    assert (place / "state").read_text() == "whole"
+
+
+def test_saving_is_due_by_time_but_takes_a_small_share_of_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("halo_core.run.checkpoint.time.monotonic", lambda: now[0])
+    run.config = run.config.model_copy(update={"checkpoint_seconds": 60.0})
+    checkpoint = Checkpoint(run, 1)
+
+    def due_after(seconds: float) -> bool:
+        now[0] += seconds
+        return checkpoint.due
+
+    assert not due_after(59)
+    assert due_after(1)
+
+    def slow(place: Path) -> None:
+        now[0] += 10
+
+    checkpoint.save("recipe", slow)
+    assert not due_after(199), "10 s of every 200 at most"
+    assert due_after(1)
+
+
+def test_it_is_due_before_an_interrupt_and_never_where_it_is_turned_off(run: Run) -> None:
+    run.config = run.config.model_copy(update={"checkpoint_seconds": 3600.0})
+    assert not Checkpoint(run, 1).due
+    run.interrupt()
+    assert Checkpoint(run, 1).due
+    run.config = run.config.model_copy(update={"checkpoint_seconds": None})
+    assert not Checkpoint(run, 1).due
+
+
+class Impatient(Progress):
+    """Presses Ctrl-C after the second step that it is shown."""
+
+    run: Run | None = None
+
+    def __init__(self) -> None:
+        self.shown: list[int] = []
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Callable[..., None]]:
+        """Count the steps of training."""
+
+        def advance(count: int = 1, **_: object) -> None:
+            if unit == "steps":
+                self.shown.append(count)
+            if self.run and len(self.shown) == 2:
+                self.run.interrupt()
+
+        yield advance
+
+
+def test_an_interrupted_training_goes_on_at_the_next_step(tmp_path: Path) -> None:
+    options = {"trainer": FakeTrainer(steps=5), "checkpoint_seconds": 3600}
+    whole = run_cycles(*fake_run(tmp_path / "whole", **options))
+    impatient = Impatient()
+    run, hooks = fake_run(tmp_path / "run", progress=impatient, **options)
+    impatient.run = run
+    with pytest.raises(Interrupted):
+        run_cycles(run, hooks)
+    run.ledger.close()
+    assert impatient.shown == [1, 1]
+    assert kept(run)
+    again, hooks = fake_run(tmp_path / "run", progress=impatient, **options)
+    impatient.run = None
+    history = run_cycles(again, hooks)
+    assert impatient.shown[2:5] == [4, 1, 1], "the third step was taken, and kept, before the interrupt"
+    assert [report.train for report in history] == [report.train for report in whole]
+    assert kept(run) == []

@@ -1,0 +1,211 @@
+"""Whether a run may be gone on with, and being given more cycles."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from halo_core.config.schema import RunConfig, read_config
+from halo_core.drivers import LRPolicy, driver
+from halo_core.errors import RunError, SandboxError
+from halo_core.ledger import Ledger
+from halo_core.loop import run_cycles
+from halo_core.run import resume as continuing
+from halo_core.testing import FakePolicy, fake_run
+from halo_core.types import CycleReport, Prompt
+
+PLUGINS: list[dict[str, Any]] = [{"kind": "verifier", "name": "it", "version": "1"}]
+
+
+def config(**settings: Any) -> RunConfig:
+    return read_config({"verifier": ["fake"], "cycles": 2, "samples_per_prompt": 4, **settings})
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> Callable[..., Ledger]:
+    """Begin a run, given what it is begun on."""
+
+    def begin(machine: dict[str, Any], **settings: Any) -> Ledger:
+        ledger = Ledger(tmp_path / "run")
+        ledger.begin(
+            config(**settings).model_dump(mode="json"),
+            PLUGINS,
+            [Prompt("a", "x")],
+            [],
+            machine,
+            {"it": "V()"},
+        )
+        return ledger
+
+    return begin
+
+
+def test_a_run_is_not_gone_on_with_in_a_lower_tier(
+    begun: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = begun({"sandbox": "strong"})
+    monkeypatch.setattr(continuing.sandbox, "running", lambda: SimpleNamespace(tier="standard"))
+    with pytest.raises(SandboxError, match="begun in sandbox tier 'strong', and only 'standard' holds"):
+        continuing.check_tier(ledger)
+    monkeypatch.setattr(continuing.sandbox, "running", lambda: SimpleNamespace(tier="strong"))
+    continuing.check_tier(ledger)
+
+
+# What changed
+
+HERE = {"python": "3.11.7", "versions": {"halo-core": "0.1", "torch": "2.13"}, "inputs": {"model": "abc"}}
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (HERE, ""),
+        (HERE | {"python": "3.12.1"}, "python was 3.11.7 and is 3.12.1"),
+        (HERE | {"versions": {"torch": "2.14"}}, "torch was 2.13 and is 2.14"),
+        (HERE | {"versions": {"halo-core": "0.2"}}, ""),
+        (HERE | {"inputs": {"model": "abd"}}, "the files of model are not those that they were"),
+        (HERE | {"inputs": {}}, ""),
+        (HERE | {"inputs": {"model": "abc", "adapter": "x"}}, ""),
+    ],
+)
+def test_libraries_and_inputs_that_changed_are_said_or_accepted(
+    begun: Callable[..., Ledger], now: dict[str, Any], said: str
+) -> None:
+    ledger = begun(HERE | {"sandbox": "strong"})
+
+    def check(accept: bool) -> None:
+        continuing.check_unchanged(ledger, PLUGINS, {"it": "V()"}, now, accept=accept)
+
+    if not said:
+        return check(accept=False)
+    with pytest.raises(RunError, match=f"begun with other plugins or tools: {said}") as caught:
+        check(accept=False)
+    assert "--changed" in caught.value.hint
+    check(accept=True)
+    check(accept=False)  # from now on that is how it is
+    assert ledger.machine()["sandbox"] == "strong", "that one holds for the whole run"
+    assert ledger.events()[-1][1:] == ("changed", said)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ("GCC(std='c17', flags='-O0') gcc 13.1 0.1.0", "judged by 12.2 and judges by 13.1"),
+        (
+            "GCC(std='c23', flags='-O0') gcc 12.2 0.1.0",
+            "judged by GCC(std='c17', and judges by GCC(std='c23',",
+        ),
+        ("GCC(std='c17', flags='-O0') gcc 12.2 0.1.0 more", "judged by less and judges by more"),
+    ],
+)
+def test_only_what_differs_between_two_fingerprints_is_said(now: str, said: str) -> None:
+    before = {"it": "GCC(std='c17', flags='-O0') gcc 12.2 0.1.0"}
+    assert continuing._changed_judges(before, {"it": now}, []) == [f"verifier 'it' {said}"]
+
+
+def test_a_run_of_an_early_halo_recorded_less(begun: Callable[..., Ledger]) -> None:
+    continuing.check_unchanged(begun({}), PLUGINS, {"it": "V()"}, HERE, accept=False)
+
+
+def test_the_digest_of_an_input(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    weights = bytearray(3 << 20)
+    (model / "weights").write_bytes(weights)
+    digests = [continuing.content_of(model)]
+    for place in (0, len(weights) - 1):
+        weights[place] = 1
+        (model / "weights").write_bytes(weights)
+        digests.append(continuing.content_of(model))
+    (model / "weights").rename(model / "others")
+    digests.append(continuing.content_of(model))
+    (model / "runs").mkdir()
+    (model / "runs" / "report.html").write_text("a run below its model")
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "config.json").write_text("{}")
+    (tmp_path / "moved" / "others").write_bytes(weights)
+    assert len(set(digests)) == len(digests)
+    assert continuing.content_of(tmp_path / "moved") == digests[-1], "wherever it is, whenever it was made"
+    assert continuing.content_of(model / "config.json") != continuing.content_of(model / "others")
+
+
+def test_what_is_recorded_of_what_a_run_is_begun_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    (tmp_path / "pairs.jsonl").write_text("{}")
+    settings = {"model": {"name": str(tmp_path), "adapter": "org/on-the-hub"}}
+    recorded = continuing.surroundings(
+        config(**settings, mix={"mode": "replay", "pairs": str(tmp_path / "pairs.jsonl")})
+    )
+    assert set(recorded["inputs"]) == {"model", "mix.pairs"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert recorded["threads"] == str(len(os.sched_getaffinity(0)))
+    assert continuing.surroundings(config())["threads"] == "3"
+    assert set(recorded["versions"]) == {"halo-core", "torch", "transformers", "peft", "accelerate"}
+
+
+# More cycles
+
+
+@driver
+class Falling(LRPolicy):
+    """Zero at the end of the run, wherever that is."""
+
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Fall."""
+        return 0.1 * (1 - cycle / (cycles + 1))
+
+
+def finished(place: Path, **settings: Any) -> Ledger:
+    run, hooks = fake_run(place, cycles=2, **settings)
+    run_cycles(run, hooks)
+    return run.ledger
+
+
+def test_a_run_that_is_given_more_cycles_is_as_one_that_had_them_from_the_beginning(tmp_path: Path) -> None:
+    ledger = finished(tmp_path / "run")
+    continuing.check_same(ledger.directory, config(cycles=2), config(cycles=4), extend=True)
+    continuing.extend(ledger, config(cycles=4), FakePolicy())
+    ledger.close()
+    run, hooks = fake_run(tmp_path / "run", cycles=4)
+    assert list(run.remaining_cycles()) == [3, 4]
+    longer = run_cycles(run, hooks)
+    whole = run_cycles(*fake_run(tmp_path / "whole", cycles=4))
+    assert [report.heldout for report in longer] == [report.heldout for report in whole]
+    assert ledger.config()["cycles"] == 4
+    assert ("extended", "from 2 to 4 cycles") in [event[1:] for event in ledger.events()]
+
+
+def test_rates_that_depend_on_how_many_cycles_there_are_refuse_more(tmp_path: Path) -> None:
+    ledger = finished(tmp_path / "run")
+    with pytest.raises(
+        RunError, match=r"cycle 1 was 0.0667 and would have been 0.08 with 4 cycles"
+    ) as caught:
+        continuing.extend(ledger, config(cycles=4), Falling())
+    assert f"--adapter {ledger.adapter(2)}" in caught.value.hint
+    assert ledger.config()["cycles"] == 2
+
+
+def test_what_cannot_be_extended(tmp_path: Path) -> None:
+    ledger = finished(tmp_path / "run")
+    with pytest.raises(RunError, match="begun with 2 cycles, not 1"):
+        continuing.extend(ledger, config(cycles=1), FakePolicy())
+    with pytest.raises(RunError, match="a curriculum takes depends on the number of cycles"):
+        continuing.extend(ledger, config(cycles=3, curriculum={"order": "easy_first"}), FakePolicy())
+    continuing.extend(ledger, config(cycles=2), Falling())  # nothing to do
+    assert ledger.config()["cycles"] == 2
+    with pytest.raises(RunError, match="cycles: 2 there, 4 here") as caught:
+        continuing.check_same(Path("my run"), config(), config(cycles=4))
+    assert caught.value.hint.endswith("halo resume 'my run' --cycles 4")
+    with pytest.raises(RunError, match=r"plugins\[0\].name: absent there, 'gate' here"):
+        continuing.check_same(Path("run"), config(), config(plugins=["gate"]))
+    with pytest.raises(RunError, match="seed: 0 there, 1 here"):
+        continuing.check_same(ledger.directory, config(), config(cycles=4, seed=1), extend=True)

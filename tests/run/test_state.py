@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from halo_core.config.schema import read_config
+from halo_core.errors import Interrupted
+from halo_core.ledger import Ledger
+from halo_core.progress import Progress
+from halo_core.run.state import Run
+from halo_core.testing import FakeActor, fake_run
+from halo_core.types import CycleReport, Prompt, Sample, TrainStats
+
+Make = Callable[..., Sample]
+STATS = TrainStats(1, 1, 1, 1.0, 0.5, 0.1, 0.1, 0.1, 0.0, 0.1)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return fake_run(tmp_path, cycles=4, samples_per_prompt=3, seed=7)[0]
+
+
+def test_what_hooks_may_read(run: Run, tmp_path: Path) -> None:
+    assert (run.directory, run.seed, run.config.cycles) == (tmp_path, 7, 4)
+    assert [prompt.id for prompt in run.prompts] == [f"t{n}" for n in range(8)]
+    assert [prompt.id for prompt in run.heldout] == [f"h{n}" for n in range(4)]
+    assert isinstance(run.prompts, tuple)
+    assert isinstance(run.heldout, tuple)
+
+
+def test_rounds_ask_for_the_right_prompts(run: Run) -> None:
+    train, heldout = run.round(2, "train"), run.round(2, "heldout")
+    assert (train.prompts, train.samples_per_prompt, train.cycle, train.done) == (run.prompts, 3, 2, 0)
+    assert (heldout.prompts, heldout.samples_per_prompt) == (run.heldout, 8)
+
+
+def test_training_rounds_have_a_seed_each_and_held_out_rounds_share_one(run: Run) -> None:
+    train = {run.round(cycle, "train").seed for cycle in range(1, 50)}
+    heldout = {run.round(cycle, "heldout").seed for cycle in range(50)}
+    assert len(train) == 49
+    assert len(heldout) == 1
+    assert not train & heldout
+
+
+def test_another_seed_gives_other_rounds(tmp_path: Path) -> None:
+    rounds = [
+        fake_run(tmp_path / str(seed), seed=seed)[0].round(1, split).seed
+        for seed in (0, 1)
+        for split in ("train", "heldout")
+    ]
+    assert len(set(rounds)) == 4
+
+
+@pytest.mark.parametrize(
+    ("closed", "remaining"), [(0, [1, 2, 3, 4]), (1, [1, 2, 3, 4]), (3, [3, 4]), (5, [])]
+)
+def test_remaining_cycles(run: Run, closed: int, remaining: list[int]) -> None:
+    for cycle in range(closed):
+        run.ledger.write_report(CycleReport(cycle))
+    assert list(run.remaining_cycles()) == remaining
+
+
+def test_a_report_sums_up(run: Run, make_sample: Make) -> None:
+    samples = [make_sample("a", n, reward=reward) for n, reward in enumerate([1.0, 0.5, None])]
+    report = run.report(2, lr=0.1, samples=samples, chosen=samples[:1], heldout=samples, train=STATS)
+    assert (report.cycle, report.lr, report.selected, report.train) == (2, 0.1, 1, STATS)
+    assert report.reward_mean == 0.75, "over those that have one"
+    assert report.rates == report.heldout
+    empty = run.report(0, heldout=())
+    assert (empty.heldout, empty.rates, empty.reward_mean) == (None, None, 0.0)
+
+
+def test_seconds_are_the_cycles_own_and_add_up(run: Run) -> None:
+    _, hooks = fake_run(run.directory)
+    for _ in range(2):
+        with run.timed(1, "sample"):
+            time.sleep(0.01)
+    report = run.report(1, heldout=())
+    assert 0.02 <= report.seconds["sample"] < 1
+    run.close_cycle(hooks, [], report)
+    assert run.report(2, heldout=()).seconds == {}
+    assert report.seconds != {}
+
+
+def test_seconds_outlive_the_process(run: Run, tmp_path: Path) -> None:
+    with contextlib.suppress(ZeroDivisionError), run.timed(1, "train"):
+        time.sleep(0.02)
+        run.lap()
+        assert run.ledger.seconds(1) == {}, "not worth a transaction yet"
+        run.lap(at_least=0.01)
+        _ = 1 / 0
+    again = fake_run(tmp_path)[0]
+    assert 0.02 <= again.ledger.seconds(1)["train"] < 1
+    with again.timed(1, "train"):
+        time.sleep(0.02)
+    assert 0.04 <= again.report(1, heldout=()).seconds["train"] < 1
+    run.lap(at_least=0)  # of no stage: nothing to say
+    assert set(run.ledger.seconds(1)) == {"train"}
+
+
+def test_an_interrupt_is_raised_where_it_is_looked_for(run: Run) -> None:
+    run.check_interrupt()
+    run.interrupt()
+    with pytest.raises(Interrupted, match=f"halo resume {run.directory}") as caught:
+        run.check_interrupt()
+    assert caught.value.exit_code == 130
+
+
+def test_a_run_without_progress_is_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = read_config({"verifier": ["fake"]})
+    run = Run(config, Ledger(tmp_path), FakeActor(), [Prompt("p", "x")], [])
+    assert isinstance(run.progress, Progress)
+    with run.progress.stage("x", 3, "y") as advance:
+        advance()
+        advance(2, total=3, note="z")
+    run.progress.note("x")
+    assert capsys.readouterr() == ("", "")

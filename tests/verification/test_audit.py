@@ -1,0 +1,165 @@
+"""An audit finds each way in which a verifier can be talked into paying, and leaves a sound one alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from halo_core.drivers import Attack, Verifier, driver
+from halo_core.errors import VerifierError
+from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+from halo_core.verification.audit import Audit, Bounds, audit
+from halo_core.verification.verifiers import Judges
+
+PROMPTS = [Prompt(f"p{n}", f"what is {n}?", reference={"answer": str(n)}) for n in range(6)]
+PASS = Verdict(Status.PASS, Stage.CORRECT, 1.0)
+WRONG = Verdict(Status.FAIL, Stage.WRONG)
+
+
+@driver
+class Sound(Verifier):
+    """Compares with the answer."""
+
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        return PASS if completion.text.strip() == prompt.reference["answer"] else WRONG
+
+    def references(self, prompt: Prompt) -> Sequence[str]:
+        return [prompt.reference["answer"]]
+
+    def mutants(self, prompt: Prompt) -> Sequence[str]:
+        return [str(int(prompt.reference["answer"]) + step) for step in range(1, 9)]
+
+    def attacks(self) -> Sequence[Attack]:
+        return [Attack("blank", PROMPTS[0], "\x00", Stage.INVALID)] if self.careful else []
+
+    careful: bool = False
+
+
+class Leaky(Sound):
+    """Pays for one kind of answer more."""
+
+    pays = ""
+
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        text = completion.text
+        paid = {
+            "empty": not text.strip(),
+            "constant": text == "xyzzy",
+            "copied": text == prompt.text,
+            "mutant": text == str(int(prompt.reference["answer"]) + 3),
+            "neighbour": text.isdigit(),
+        }
+        return PASS if paid[self.pays] else super().check(prompt, completion)
+
+
+def tried(verifier: Verifier, **options: Any) -> Audit:
+    return audit(Judges({"it": verifier}), PROMPTS, workers=2, **options)
+
+
+def test_a_sound_verifier_passes() -> None:
+    found = tried(Sound())
+    assert found.findings == ()
+    assert (found.of("reference"), found.of("mutant"), found.unreferenced) == (6, 18, 0)
+    found.require(Bounds())
+
+
+@pytest.mark.parametrize("kind", ["empty", "constant", "copied", "mutant"])
+def test_what_is_paid_by_mistake_is_found(kind: str) -> None:
+    verifier = Leaky()
+    object.__setattr__(verifier, "pays", kind)
+    found = tried(verifier)
+    assert {finding.problem for finding in found.findings} == {"false accept"}
+    assert {finding.case.kind for finding in found.findings} == {kind}
+    assert found.count("false accept", kind) >= 6  # type: ignore[arg-type]
+    with pytest.raises(VerifierError, match=r"of .* (paid|passed)"):
+        found.require(Bounds())
+
+
+def test_prompts_that_take_each_others_references_ask_for_the_same() -> None:
+    verifier = Leaky()
+    object.__setattr__(verifier, "pays", "neighbour")
+    found = tried(verifier)
+    assert found.count("false accept", "mutant") == 18
+    assert found.count("false accept", "copied") == 0
+
+
+def test_a_reference_of_the_neighbour_that_passes_is_found() -> None:
+    @driver
+    class Lenient(Sound):
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            lenient = prompt.id == "p0" and completion.text == "1"
+            return PASS if lenient else super().check(prompt, completion)
+
+    assert tried(Lenient(), mutants=0).count("false accept", "copied") == 1
+
+
+def test_a_reference_that_is_refused_is_found() -> None:
+    @driver
+    class Strict(Sound):
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            return WRONG if completion.text == "3" else super().check(prompt, completion)
+
+    found = tried(Strict())
+    assert [(finding.problem, finding.case.name) for finding in found.findings] == [("false reject", "p3")]
+    with pytest.raises(VerifierError, match="1 of 6 references were refused"):
+        found.require(Bounds())
+    found.require(Bounds(false_rejects=0.2))
+
+
+def test_an_attack_must_not_get_further_than_an_honest_answer() -> None:
+    found = tried(Sound(careful=True))
+    assert [(finding.problem, finding.case.name) for finding in found.findings] == [("false accept", "blank")]
+
+
+def test_a_verdict_that_does_not_repeat_is_found() -> None:
+    calls = itertools.count()
+
+    @driver
+    class Moody(Sound):
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            verdict = super().check(prompt, completion)
+            return verdict if verdict is PASS else Verdict(Status.FAIL, Stage.WRONG, 0.1 * (next(calls) % 10))
+
+    assert tried(Moody()).count("flaky") > 0
+
+
+def test_errors_and_exceptions_are_no_verdicts() -> None:
+    @driver
+    class Broken(Sound):
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            if completion.text == "3":
+                raise ZeroDivisionError
+            return super().check(prompt, completion)
+
+    found = tried(Broken(), mutants=0)
+    assert {finding.case.text for finding in found.findings if finding.problem == "no verdict"} == {"3"}
+    with pytest.raises(VerifierError, match="no verdict"):
+        found.require(Bounds())
+
+
+def test_prompts_without_a_reference_are_counted() -> None:
+    @driver
+    class Silent(Sound):
+        def references(self, prompt: Prompt) -> Sequence[str]:
+            return []
+
+    assert tried(Silent()).unreferenced == 6
+
+
+def test_a_verifier_is_asked_without_its_memory() -> None:
+    @driver
+    class Forgetful(Sound):
+        remembers: bool = True
+
+        def afresh(self) -> Forgetful:
+            return replace(self, remembers=False)
+
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            assert not self.remembers
+            return super().check(prompt, completion)
+
+    assert tried(Forgetful()).findings == ()
