@@ -1,14 +1,14 @@
-"""What the sandbox costs, what it leaves behind, and whether its verdicts are steady.
+"""Measure the cost of the sandbox, its leaks, and the stability of its outcomes.
 
-    python benchmarks/bench_sandbox.py                    everything, about ten minutes on two cores
-    python benchmarks/bench_sandbox.py overhead rate      some of it
+    python benchmarks/bench_sandbox.py                    all benchmarks, about ten minutes on two cores
+    python benchmarks/bench_sandbox.py overhead rate      selected benchmarks
     python benchmarks/bench_sandbox.py --quick            a tenth of the runs
 
-overhead   milliseconds a run of /bin/true takes, beside a bare subprocess in alternation
+overhead   milliseconds per run of /bin/true, alternating with a bare subprocess
 large      the same while this process holds 8 GB
-rate       runs of /bin/true a second, 8 in flight
+rate       runs of /bin/true per second, 8 in flight
 calls      milliseconds for three calls of a Python function
-leaks      mixed runs, a tenth of them hostile: processes, descriptors, files and memory left behind
+leaks      mixed runs, a tenth of them hostile: remaining processes, descriptors, files and memory
 steady     programs run alone and with four times as many in flight as there are cores, twice each
 """
 
@@ -49,18 +49,18 @@ def percentile(times: list[float], share: float) -> float:
 
 
 def overhead(box: Sandbox, runs: int) -> float:
-    """Alternate, so that whatever else the machine does hits both alike; return the median difference."""
+    """Alternate both kinds of runs, so that other load affects both; return the sandboxed median in ms."""
     box.run([TRUE])
-    walled, plain = [], []
+    sandboxed, plain = [], []
     for _ in range(runs):
-        walled.append(seconds(lambda: box.run([TRUE])))
+        sandboxed.append(seconds(lambda: box.run([TRUE])))
         plain.append(seconds(bare))
-    extra = percentile(walled, 0.5) - percentile(plain, 0.5)
+    extra = percentile(sandboxed, 0.5) - percentile(plain, 0.5)
     print(
-        f"  {box.tier:9} p50 {percentile(walled, 0.5):5.2f} ms  p99 {percentile(walled, 0.99):5.2f} ms   "
+        f"  {box.tier:9} p50 {percentile(sandboxed, 0.5):5.2f} ms  p99 {percentile(sandboxed, 0.99):5.2f} ms   "
         f"bare p50 {percentile(plain, 0.5):5.2f} ms   over bare {extra:+5.2f} ms"
     )
-    return percentile(walled, 0.5)
+    return percentile(sandboxed, 0.5)
 
 
 def bench_overhead(boxes: list[Sandbox], scale: float) -> None:
@@ -86,8 +86,8 @@ def bench_rate(boxes: list[Sandbox], scale: float) -> None:
     with ThreadPoolExecutor(8) as pool:
         for box in boxes:
             list(pool.map(lambda _: box.run([TRUE]), range(50)))  # noqa: B023 - consumed at once
-            took = seconds(lambda: list(pool.map(lambda _: box.run([TRUE]), range(runs))))  # noqa: B023
-            print(f"  {box.tier:9} {runs / took:6.0f} runs/s, 8 in flight, {CORES} cores")
+            elapsed = seconds(lambda: list(pool.map(lambda _: box.run([TRUE]), range(runs))))  # noqa: B023
+            print(f"  {box.tier:9} {runs / elapsed:6.0f} runs/s, 8 in flight, {CORES} cores")
 
 
 def bench_calls(boxes: list[Sandbox], scale: float) -> None:
@@ -121,7 +121,7 @@ HOSTILE = {
 
 
 def tree(root: int) -> list[int]:
-    """Return `root` and all beneath it, zombies included."""
+    """Return `root` and its descendants, zombies included."""
     found = [root]
     for pid in found:
         try:
@@ -132,10 +132,8 @@ def tree(root: int) -> list[int]:
 
 
 def footprint(box: Sandbox) -> dict[str, int]:
-    """Count what the sandbox's own processes hold."""
-    pids = [pid for pid in tree(os.getpid()) if pid != os.getpid()]
-    supervisor = next(p for p in pids if box._directory.encode() in Path(f"/proc/{p}/cmdline").read_bytes())
-    pids = tree(supervisor)
+    """Count the resources that the sandbox's own processes hold."""
+    pids = tree(box.supervisor_pid)
     status = [Path(f"/proc/{pid}/status").read_text() for pid in pids]
     resident = [int(line.split()[1]) for s in status for line in s.splitlines() if line.startswith("VmRSS")]
     return {
@@ -143,7 +141,7 @@ def footprint(box: Sandbox) -> dict[str, int]:
         "zombies": sum("State:\tZ" in s for s in status),
         "descriptors": sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in pids),  # noqa: PTH208 - not paths
         "ours": len(os.listdir("/proc/self/fd")),  # noqa: PTH208
-        "files": sum(1 for _ in Path(box._directory).rglob("*")),
+        "files": sum(1 for _ in Path(box.directory).rglob("*")),
         "resident KB": sum(resident),
         "supervisor KB": resident[0],
     }
@@ -153,38 +151,36 @@ def bench_leaks(boxes: list[Sandbox], scale: float) -> None:
     runs = int(10_000 * scale)
     limits = Limits(cpu_seconds=0.3, memory_bytes=64 * MB, processes=16, file_bytes=MB)
     for box in boxes:
-        chance = random.Random(0)
-        plan = [
-            chance.choice(list((HOSTILE if chance.random() < 0.1 else MIXED).values())) for _ in range(runs)
-        ]
+        rng = random.Random(0)
+        plan = [rng.choice(list((HOSTILE if rng.random() < 0.1 else MIXED).values())) for _ in range(runs)]
 
-        def one(source: str) -> str | None:
-            with box.workspace() as space:  # noqa: B023 - all done within the iteration
+        def run_one(source: str) -> str | None:
+            with box.workspace() as space:  # noqa: B023 - all calls end within the iteration
                 space.write("main.py", source.encode())
                 argv = [sys.executable, "-I", "-S", "main.py"]
                 return space.run(argv, limits=limits, writable=True).limit
 
         with ThreadPoolExecutor(2 * CORES) as pool:
-            list(pool.map(one, plan[:50] + list(HOSTILE.values())))
+            list(pool.map(run_one, plan[:50] + list(HOSTILE.values())))
             before = footprint(box)
-            took = seconds(lambda: list(pool.map(one, plan)))  # noqa: B023
+            elapsed = seconds(lambda: list(pool.map(run_one, plan)))  # noqa: B023
         after = footprint(box)
         grown = ", ".join(f"{key} {after[key] - before[key]:+d}" for key in after)
-        print(f"  {box.tier:9} {runs} runs in {took:.0f} s: {grown}")
+        print(f"  {box.tier:9} {runs} runs in {elapsed:.0f} s: {grown}")
 
 
 def bench_steady(boxes: list[Sandbox], scale: float) -> None:
-    """Programs of all sorts; some within a fifth of a limit of their own."""
+    """Compare the outcomes of many kinds of programs; some come close to a limit."""
     programs = []
-    chance = random.Random(1)
+    rng = random.Random(1)
     for n in range(int(1000 * scale)):
         kind = n % 5
         if kind == 0:
-            programs.append(f"print(sum(i * {n} for i in range({chance.randrange(1000, 200_000)})))")
+            programs.append(f"print(sum(i * {n} for i in range({rng.randrange(1000, 200_000)})))")
         elif kind == 1:
             programs.append(f"raise SystemExit({n % 7})")
         elif kind == 2:
-            programs.append(f"x = [{n}] * {chance.randrange(1, 4_000_000)}; print(len(x))")
+            programs.append(f"x = [{n}] * {rng.randrange(1, 4_000_000)}; print(len(x))")
         elif kind == 3:
             programs.append(
                 "while True: pass" if n % 25 == 3 else "import time; time.sleep(0.05); print('slept')"
@@ -194,7 +190,7 @@ def bench_steady(boxes: list[Sandbox], scale: float) -> None:
     limits = Limits(cpu_seconds=0.3)
     for box in boxes:
 
-        def verdict(source: str) -> tuple[object, ...] | None:
+        def outcome(source: str) -> tuple[object, ...] | None:
             argv = [sys.executable, "-I", "-S", "-c", source]
             found = box.run(argv, limits=limits)  # noqa: B023
             if found.inconclusive:
@@ -205,7 +201,7 @@ def bench_steady(boxes: list[Sandbox], scale: float) -> None:
         rounds = []
         for width in (1, 4 * CORES, 1, 4 * CORES):
             with ThreadPoolExecutor(width) as pool:
-                rounds.append(list(pool.map(verdict, programs)))
+                rounds.append(list(pool.map(outcome, programs)))
         counts = Counter(
             "inconclusive" if None in seen else "same" if len(set(seen)) == 1 else "different"
             for seen in zip(*rounds, strict=True)
@@ -236,15 +232,15 @@ def main() -> None:
     parser.add_argument("benchmarks", nargs="*", metavar="BENCHMARK", help=", ".join(BENCHMARKS))
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
     parser.add_argument("--tiers", default="standard,strong", help="default: %(default)s")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     print(
         f"{CORES} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}, {os.uname().release}"
     )
-    for name in asked.benchmarks or BENCHMARKS:
+    for name in arguments.benchmarks or BENCHMARKS:
         print(name)
-        for tier in asked.tiers.split(","):
+        for tier in arguments.tiers.split(","):
             with sandbox.start(tier) as box:
-                BENCHMARKS[name]([box], 0.1 if asked.quick else 1.0)
+                BENCHMARKS[name]([box], 0.1 if arguments.quick else 1.0)
 
 
 if __name__ == "__main__":

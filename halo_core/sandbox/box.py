@@ -1,4 +1,4 @@
-"""A worker's private directory, where one sample at a time lives."""
+"""A worker's private directory, which holds one sample at a time."""
 
 from __future__ import annotations
 
@@ -8,83 +8,85 @@ import stat
 from contextlib import suppress
 
 UNPRIVILEGED_UIDS = range(64000, 65534)
-"""With root's help each box has a user and group of its own, one of these."""
+"""When halo runs as root, each box has one of these as its user and group."""
 
-UNCOUNTABLE = 1 << 62
+TOO_MANY_FILES = 1 << 62
+"""Returned as the usage of a box with more files or directory levels than are counted."""
 _MAX_FILES = 10_000
 _MAX_DEPTH = 100
 
 
 class User:
-    """A user for one box, which no other box has, in this sandbox or in one beside it.
+    """A user for one box, distinct from those of all other boxes on the machine.
 
-    The kernel counts processes by user: boxes that shared one would have each other's count against their
-    limits. A socket's abstract name is the claim, for it ends with whoever holds it, however that happens.
+    The kernel counts processes by user: with a shared user, the processes in one box would count against the
+    limit of another. An abstract socket name reserves the user, because the kernel frees it when its process ends.
     """
 
     def __init__(self) -> None:
-        self._claim = socket.socket(socket.AF_UNIX)
+        self._reservation = socket.socket(socket.AF_UNIX)
         self.uid = next(filter(self._is_free, UNPRIVILEGED_UIDS), UNPRIVILEGED_UIDS[-1])
 
     def _is_free(self, uid: int) -> bool:
         try:
-            self._claim.bind(f"\0halo-sandbox-user-{uid}")
+            self._reservation.bind(f"\0halo-sandbox-user-{uid}")
         except OSError:
             return False
         return True
 
     def release(self) -> None:
-        """Let others have it."""
-        self._claim.close()
+        """Make the user available to other boxes."""
+        self._reservation.close()
 
 
 class Box:
-    """The directory `<directory>/<index>`: made once, emptied after each session."""
+    """The directory `<directory>/<index>`: created once, emptied after each session."""
 
     def __init__(self, directory: str, index: int, user: User | None) -> None:
         self.index = index
         self._user = user
         self.uid = uid = user.uid if user else None
-        """User and group that programs in this box run as; None: the trainer's."""
-        self.place = f"{directory}/{index}"
+        """User and group of the programs in this box; None for the trainer's."""
+        self.directory = f"{directory}/{index}"
+        """The directory on the machine, as the supervisor sees it."""
         self.root = ""
-        """What programs see as `/`; empty where that is the machine's own."""
-        self.path = self.place
-        """Where programs see the box."""
-        os.mkdir(self.place, 0o700)
+        """The directory that programs see as `/`; empty for the machine's own."""
+        self.path = self.directory
+        """The path of the box as programs see it."""
+        os.mkdir(self.directory, 0o700)
         if uid is not None:
-            os.chown(self.place, uid, uid)
-        self.fd = os.open(self.place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            os.chown(self.directory, uid, uid)
+        self.fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     @property
-    def inside(self) -> str:
-        """Where the worker itself finds the box."""
+    def worker_path(self) -> str:
+        """The path of the box as its worker sees it."""
         return self.root + self.path
 
     def move(self, root: str, path: str) -> None:
-        """From now on the box is what `root + path` names, seen by programs as `path`."""
+        """Use the directory `root + path` as the box from now on; programs see it as `path`."""
         os.close(self.fd)
         self.root, self.path = root, path
-        self.fd = os.open(self.inside, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.fd = os.open(self.worker_path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def wipe(self) -> None:
-        """Delete everything inside. However deep a tree is, this neither recurses nor follows a link."""
+        """Delete all contents, at any depth, without recursion and without following links."""
         lifted = 0
         while names := os.listdir(self.fd):
             for name in names:
                 lifted = _delete(self.fd, name, lifted)
 
     def remove(self) -> None:
-        """Delete the directory itself, and let its user go."""
+        """Delete the directory and release its user."""
         self.wipe()
         os.close(self.fd)
-        os.rmdir(self.place)
+        os.rmdir(self.directory)
         if self._user:
             self._user.release()
 
     def usage(self) -> int:
-        """Bytes on disk beneath the box; more than any limit if there are too many files to count."""
-        total, seen, pending = 0, 0, [(self.inside, 0)]
+        """Return the bytes on disk below the box, `TOO_MANY_FILES` if there are too many files to count."""
+        total, seen, pending = 0, 0, [(self.worker_path, 0)]
         while pending:
             folder, depth = pending.pop()
             with suppress(OSError), os.scandir(folder) as entries:
@@ -94,12 +96,12 @@ class Box:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append((entry.path, depth + 1))
                     if seen > _MAX_FILES or depth > _MAX_DEPTH:
-                        return UNCOUNTABLE
+                        return TOO_MANY_FILES
         return total
 
 
 def _delete(top: int, name: str, lifted: int) -> int:
-    """Delete `name` in `top`, having moved its subdirectories up into `top`; return the count of moves."""
+    """Delete `name` in `top`, moving its subdirectories up into `top` first; return the updated count of moves."""
     if not stat.S_ISDIR(os.stat(name, dir_fd=top, follow_symlinks=False).st_mode):
         os.unlink(name, dir_fd=top)
         return lifted

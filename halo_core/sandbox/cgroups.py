@@ -1,13 +1,13 @@
-"""cgroup v2: limits for all processes of a run together, where a part of the hierarchy is ours to shape.
+"""cgroup v2: limits for all processes of a run together, where a part of the hierarchy is delegated to halo.
 
-    <the trainer's group>           memory and pids enabled for what is below it; holds no process any more
-    ├── halo-trainer                where the trainer waits meanwhile
+    <the trainer's group>           memory and pids enabled for its children; no longer holds any process
+    ├── halo-trainer                holds the trainer meanwhile
     └── halo-<supervisor's pid>
         ├── supervisor              the supervisor and its workers
-        └── worker-<n>              one program after another
+        └── worker-<n>              one program at a time
 
-A group whose controllers are enabled for its children may hold no process itself, hence the two leaves for
-those who were there before (https://docs.kernel.org/admin-guide/cgroup-v2.html, "No Internal Process Constraint").
+A group that enables controllers for its children may hold no process itself, so the trainer and the supervisor move
+to leaves (https://docs.kernel.org/admin-guide/cgroup-v2.html, "No Internal Process Constraint").
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import os
 from contextlib import suppress
 
 LOST = -2
-"""In place of an errno: the program could not be put into its group, and was not started."""
+"""Reported instead of an errno: the program could not join its group and was not started."""
 _CONTROLLERS = ("memory", "pids")
 _ENABLE, _DISABLE = "+memory +pids", "-memory -pids"
 _TRAINER = "halo-trainer"
@@ -26,20 +26,20 @@ _TRIES = 10
 
 
 class NotDelegatedError(Exception):
-    """No part of the hierarchy is ours; the message says why."""
+    """No part of the hierarchy is delegated; the message holds the reason."""
 
 
 def find(cgroup: str, mountinfo: str) -> str:
     """Return the directory of this process's group, from the text of the two files in /proc/self.
 
-    Raises `NotDelegatedError` where cgroup v2 is not mounted, or not so that the group can be seen.
+    Raises `NotDelegatedError` if cgroup v2 is not mounted, or the mount does not show the group.
     """
     paths = [line.removeprefix("0::") for line in cgroup.splitlines() if line.startswith("0::")]
     for line in mountinfo.splitlines():
-        place, _, kind = line.partition(" - ")
+        location, _, kind = line.partition(" - ")
         if not paths or not kind.startswith("cgroup2 "):
             continue
-        root, mount = place.split()[3:5]
+        root, mount = location.split()[3:5]
         root = root.rstrip("/")
         if f"{paths[0]}/".startswith(f"{root}/") and ".." not in paths[0].split("/"):
             return (mount + paths[0][len(root) :]).rstrip("/")
@@ -47,7 +47,7 @@ def find(cgroup: str, mountinfo: str) -> str:
 
 
 def delegated(trainer: int) -> Tree:
-    """Take over the group that this process and `trainer` are in, or raise `NotDelegatedError`."""
+    """Take over the group of this process and `trainer`, or raise `NotDelegatedError`."""
     try:
         texts = [_read(f"/proc/self/{name}") for name in ("cgroup", "mountinfo")]
     except OSError as error:
@@ -56,12 +56,12 @@ def delegated(trainer: int) -> Tree:
 
 
 class Tree:
-    """The groups of one supervisor, beneath the directory `own` of the group that it was started in."""
+    """The groups of one supervisor, below the directory `own` of the group that it was started in."""
 
     def __init__(self, own: str, trainer: int) -> None:
-        """Prepare `own` and move this process into a leaf; the process `trainer` too if it stands in the way.
+        """Prepare `own` and move this process into a leaf, and the process `trainer` too if `own` holds it.
 
-        Raises `NotDelegatedError`, with all as it was, where that is not to be had.
+        Raises `NotDelegatedError` if that is not possible, with all processes back in their groups.
         """
         self._own = os.path.dirname(own) if os.path.basename(own) == _TRAINER else own
         self._top = f"{self._own}/{_PREFIX}{os.getpid()}"
@@ -100,11 +100,11 @@ class Tree:
         _write(f"{self._top}/cgroup.subtree_control", _ENABLE)
 
     def group(self, index: int) -> Group:
-        """Return the group of worker `index`, made if it was not there. The caller closes it."""
+        """Return the group of worker `index`, created if it does not exist. The caller closes it."""
         return Group(f"{self._top}/worker-{index}")
 
     def remove(self) -> None:
-        """Put everybody back and remove the groups, of which those for workers must be empty."""
+        """Move all processes back and remove the groups. The groups of workers must be empty."""
         leaf, own = f"{self._own}/{_TRAINER}", self._own
         with suppress(OSError):
             _write(f"{leaf if os.path.isdir(leaf) else own}/cgroup.procs", "0")
@@ -113,7 +113,7 @@ class Tree:
             return
         with suppress(OSError):
             _write(f"{own}/cgroup.subtree_control", _DISABLE)
-            for _ in range(_TRIES):  # what is moved may fork at the same time
+            for _ in range(_TRIES):  # the processes may fork while they are moved
                 for pid in _processes(leaf):
                     with suppress(ProcessLookupError):
                         _write(f"{own}/cgroup.procs", str(pid))
@@ -121,7 +121,7 @@ class Tree:
 
 
 class Group:
-    """A worker's group. Failures come to light in `join`, in the program's process: it is then not started."""
+    """A worker's group. Failures surface in `join`, in the program's process, which is then not started."""
 
     def __init__(self, path: str) -> None:
         self._fds: dict[str, int] = {}
@@ -140,7 +140,7 @@ class Group:
         self._kills = self._oom_kills()
 
     def limit(self, memory: int, processes: int) -> None:
-        """Allow the next program and all it starts `memory` bytes and `processes` processes and threads."""
+        """Limit the next program and its descendants to `memory` bytes and `processes` processes and threads."""
         for name, value in (("memory.max", memory), ("pids.max", processes)):
             if self._limits.get(name) != value:
                 self._limits.pop(name, None)
@@ -149,7 +149,7 @@ class Group:
                     self._limits[name] = value
 
     def join(self) -> None:
-        """Move this process in. Raises an `OSError` with the number `LOST` unless all limits are in force."""
+        """Move this process into the group. Raises `OSError` with errno `LOST` unless all limits are in force."""
         try:
             if len(self._limits) < 2:
                 raise OSError
@@ -158,12 +158,12 @@ class Group:
             raise OSError(LOST, "cannot enter the control group") from error
 
     def kill(self) -> None:
-        """Kill all that is inside, where the kernel can do that at one stroke (since 5.14)."""
+        """Kill all processes in the group, if the kernel has `cgroup.kill` (since 5.14)."""
         with suppress(OSError):
             os.write(self._fds.get("cgroup.kill", -1), b"1")
 
     def out_of_memory(self) -> bool:
-        """Whether the kernel has killed for want of memory since this was last asked."""
+        """Return whether the kernel has killed a process for lack of memory since the last call."""
         before, self._kills = self._kills, self._oom_kills()
         return self._kills > before
 

@@ -1,4 +1,4 @@
-"""The trainer's side: a `Sandbox` is a supervisor process and the way to its workers."""
+"""The trainer's side of a supervisor process and its workers."""
 
 from __future__ import annotations
 
@@ -14,58 +14,61 @@ from types import TracebackType
 
 from halo_core.errors import SandboxError
 from halo_core.sandbox import wire
-from halo_core.sandbox.calls import Calls, Function
-from halo_core.sandbox.sharing import Sessions, Turn
+from halo_core.sandbox.calls import Calls, Function, call_each, lend_function
+from halo_core.sandbox.session import Session
+from halo_core.sandbox.sharing import ReadersWriterLock, SessionPool
 from halo_core.sandbox.starting import LANDLOCK_ABI, refusal, start_supervisor
 from halo_core.sandbox.types import Limits, Mode, Outcome, Tier
 from halo_core.sandbox.workspace import Workspace
 
 
 class Sandbox:
-    """A supervisor process and the way to it. Safe to use from many threads."""
+    """A supervisor process and the connection to it. Thread-safe."""
 
     def __init__(self, mode: Mode, *, landlock_abi: int = LANDLOCK_ABI) -> None:
-        self._turn = Turn()
-        self._sessions = Sessions()
-        self._lock = (
-            threading.RLock()
-        )  # a workspace that nobody refers to any more is closed wherever that is noticed
+        self.run_lock = ReadersWriterLock()
+        """For `Service`: shared by runs, exclusive for a run that is repeated alone."""
+        self.sessions = SessionPool()
+        """For `Service`: the open sessions, idle ones included."""
+        # Reentrant: garbage collection may close an unreferenced workspace in a thread that holds the lock.
+        self._lock = threading.RLock()
         self._open: Counter[str] = Counter()
         self._workers: Counter[str] = Counter()
         self._pid = os.getpid()
-        self._control, self._jobs, self._directory, hello, close = start_supervisor(mode, landlock_abi)
+        self._control, self._jobs, self.directory, hello, close = start_supervisor(mode, landlock_abi)
         self._finalizer = weakref.finalize(self, close)
+        self.supervisor_pid = close.pid
         if not hello["tier"]:
             self.close()
             raise refusal(mode, hello["reasons"])
         self.tier: Tier = hello["tier"]
-        """The protection that holds, for this sandbox's whole life."""
-        self._line: str = hello["line"]
+        """The level of isolation; it never changes."""
+        self._summary: str = hello["summary"]
 
     def describe(self) -> str:
-        """Return one line: which tier holds, by what, and why not the next."""
-        return self._line
+        """Return one line: the tier, its mechanisms, and why the next tier is not available."""
+        return self._summary
 
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
         """Lend a private, empty directory to run programs in."""
-        with self._lend("run") as space:
-            yield space
+        with self.session("run") as session:
+            yield Workspace(session, self.run_lock)
 
     @contextmanager
-    def _lend(self, kind: str, trade: wire.Message | None = None) -> Iterator[Workspace]:
-        """Lend a session with a worker of `kind`; `trade` says what the first of its kind must learn."""
+    def session(self, kind: str, service_spec: wire.Message | None = None) -> Iterator[Session]:
+        """Lend a session with a worker of `kind`; workers of that kind load `service_spec` when they start."""
         self._check_usable()
-        with self._sessions.one() as holder:
-            space = Workspace(self, self._session(kind, trade), holder)
+        with self.sessions.acquire() as owner:
+            session = Session(self._connect(kind, service_spec), owner)
             try:
-                space._open()
-                yield space
+                session.open()
+                yield session
             finally:
-                space._close()
+                session.close(hang_up=self.usable)
                 with self._lock:
                     self._open[kind] -= 1
-                    self._workers[kind] -= space._stuck
+                    self._workers[kind] -= session.is_stuck
 
     def run(
         self,
@@ -75,7 +78,7 @@ class Sandbox:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         readable: Sequence[str | Path] = (),
     ) -> Outcome:
-        """Run a program that needs no files of its own; see `Workspace.run`."""
+        """Run a program in an empty workspace; see `Workspace.run`."""
         with self.workspace() as space:
             return space.run(argv, stdin=stdin, limits=limits, readable=readable)
 
@@ -88,23 +91,23 @@ class Sandbox:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         paths: Sequence[str | Path] = (),
     ) -> Calls:
-        """Execute Python `source` in a process of its own and call `function` in it once for each of `calls`.
+        """Execute Python `source` in a separate process and call `function` in it once for each of `calls`.
 
-        Arguments and results cross by value and by exact type; what the results are compared with never
-        leaves this process. `limits` are for all the calls together; `stdout_bytes` bounds each result, and
-        what the function prints is dropped. `paths` are directories from which the source may import.
+        Arguments and results cross by value and by exact type; the expected results never leave the trainer's
+        process. `limits` apply to all the calls together; `stdout_bytes` bounds each result, and everything
+        that the function prints is dropped. `paths` are directories from which the source may import.
 
         Raises `NotPlainError` when an argument is not plain data, and `SandboxError` as `Workspace.run` does.
         """
         rows = [tuple(arguments) for arguments in calls]
-        with self._lend(
-            "call"
-        ) as space:  # before the turn: who has a turn must not have to wait for a session
-            with self._turn.shared():
-                result = space._call(source, function, rows, limits, [*map(str, paths)])
+        folders = [*map(str, paths)]
+        # The session comes before the lock: a thread that holds the lock must not wait for a session.
+        with self.session("call") as session:
+            with self.run_lock.shared():
+                result = call_each(session, source, function, rows, limits, folders)
             if result.outcome.inconclusive:
-                with self._turn.alone():
-                    result = space._call(source, function, rows, limits, [*map(str, paths)])
+                with self.run_lock.exclusive():
+                    result = call_each(session, source, function, rows, limits, folders)
         return result
 
     @contextmanager
@@ -116,20 +119,20 @@ class Sandbox:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         paths: Sequence[str | Path] = (),
     ) -> Iterator[Function]:
-        """Execute Python `source` in a process of its own and lend `function` in it, to be called one by one.
+        """Execute Python `source` in a separate process and lend `function` in it for individual calls.
 
-        As `call`, which to prefer where all arguments are known beforehand: it tries again, alone, what the
-        wall clock ended on a busy machine. The time between the calls counts as wall time.
+        Prefer `call` where all arguments are known in advance: it repeats, alone, a run that the wall clock
+        ended on a busy machine. The time between the calls counts as wall time.
         """
         with (
-            self._lend("call") as space,
-            space._function(source, function, limits, [*map(str, paths)]) as called,
+            self.session("call") as session,
+            lend_function(session, source, function, limits, [*map(str, paths)]) as lent,
         ):
-            yield called
+            yield lent
 
     def close(self) -> None:
-        """End the supervisor and everything under it. Idempotent."""
-        self._sessions.close()
+        """End the supervisor and all its processes. Idempotent."""
+        self.sessions.close()
         self._finalizer()
 
     def __enter__(self) -> Sandbox:
@@ -140,14 +143,16 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _session(self, kind: str, trade: wire.Message | None) -> socket.socket:
+    def _connect(self, kind: str, service_spec: wire.Message | None) -> socket.socket:
+        """Send one end of a new socket to the workers of `kind`, adding a worker if all are busy; return the other."""
         ours, theirs = socket.socketpair()
         with self._lock, theirs:
             try:
                 if kind not in self._jobs:
                     self._jobs[kind], end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
                     with end:
-                        wire.send(self._control, {"kind": kind, "trade": trade}, [end.fileno()])
+                        message = {"kind": kind, "service_spec": service_spec}
+                        wire.send(self._control, message, [end.fileno()])
                     self._workers[kind] += 1
                 elif self._open[kind] == self._workers[kind]:
                     wire.send(self._control, {"kind": kind})
@@ -161,7 +166,7 @@ class Sandbox:
 
     @property
     def usable(self) -> bool:
-        """Whether it is open, and was started by this process rather than by one it was forked from."""
+        """True if the sandbox is open and was started by this process, not by a parent that forked it."""
         return self._finalizer.alive and os.getpid() == self._pid
 
     def _check_usable(self) -> None:

@@ -1,9 +1,9 @@
-"""What stands around a program in each tier, made ready by the worker and entered by the child.
+"""The confinement of a program in each tier: prepared by the worker, entered by the child process.
 
-none      its own session, the fixed environment, closed descriptors, the deadlines
-weak      with them resource limits, no new privileges, and as root a user of its own
-standard  with them Landlock and seccomp
-strong    with them namespaces, a root directory of its own and a tmpfs
+none      a new session, the fixed environment, closed descriptors, the deadlines
+weak      also resource limits, no new privileges, and under root a separate user
+standard  also Landlock and seccomp
+strong    also namespaces, a separate root directory and a tmpfs
 """
 
 from __future__ import annotations
@@ -25,55 +25,55 @@ if TYPE_CHECKING:
     from halo_core.sandbox.wire import Message
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
-"""Trees of programs and libraries, the same for every user of the machine."""
+"""Trees of programs and libraries that every user of the machine may read."""
 FILES = ("/etc/ld.so.cache", "/etc/alternatives")
 DEVICES = (("/dev/null", landlock.READ_FILE | landlock.WRITE_FILE), ("/dev/urandom", landlock.READ_FILE))
 PYTHON = os.path.realpath(sys.base_prefix)
 _LOADERS = ("/lib", "/lib64", "/usr/lib", f"/lib/{os.uname().machine}-linux-gnu")
 _STACK = 64 << 20
 _TOOLCHAIN_PROCESSES = 64
-_CACHED = 64
+_MAX_RULESETS = 64
 
 
 class Confinement:
-    """The walls of one box."""
+    """The confinement of one box."""
 
-    def __init__(self, tier: str, home: Box, *, abi: int, group: Group | None = None) -> None:
+    def __init__(self, tier: str, box: Box, *, abi: int, group: Group | None = None) -> None:
         self.tier = tier
-        self.home = home
+        self.box = box
         self.group = group
         self.abi = abi
-        self.walled = tier in ("standard", "strong")
+        self.restricted = tier in ("standard", "strong")
         self._rulesets: dict[object, landlock.Ruleset] = {}
         self._filters: dict[object, seccomp.Filter] = {}
         self._loaders = _loaders()
         self._exposed: list[str] = []
-        self._keep = _needed_capabilities() if home.uid is not None and tier == "standard" else 0
+        self.kept_capabilities = _needed_capabilities() if box.uid is not None and tier == "standard" else 0
 
-    def furnish(self) -> None:
-        """Do what is done once: in tier strong, build the root directory."""
+    def set_up(self) -> None:
+        """Do the one-time setup: in tier strong, build the root directory."""
         if self.tier == "strong":
-            namespaces.furnish(self.home, (*SYSTEM, *FILES, *(path for path, _ in DEVICES), PYTHON))
+            namespaces.build_root(self.box, (*SYSTEM, *FILES, *(path for path, _ in DEVICES), PYTHON))
 
     def prepare(self, request: Message) -> Entry:
-        """Get everything ready that a child will need for `request`."""
+        """Prepare the confinement of a child process for `request`."""
         program, trees, files = self._program(request)
         if self.group:
             self.group.limit(request["memory_bytes"], _processes(request))
         readable = tuple(request["readable"])
         if self.tier == "strong":
             for path in (*trees, *files, *readable):
-                if namespaces.expose(self.home.root, path):
+                if namespaces.expose(self.box.root, path):
                     self._exposed.append(path)
             if request["writable"]:
-                namespaces.resize(self.home, 4 * request["file_bytes"])
+                namespaces.resize(self.box, 4 * request["file_bytes"])
         spawn = request["toolchain"] or request["processes"] > 1
         kind = (request["writable"], request["toolchain"], spawn)
-        if not self.walled:
+        if not self.restricted:
             return Entry(self, program, None, None)
         key = (kind, trees, files, readable, *map(_identity, (*trees, *files, *readable)))
         if key not in self._rulesets:
-            if len(self._rulesets) >= _CACHED:
+            if len(self._rulesets) >= _MAX_RULESETS:
                 self._rulesets.pop(next(iter(self._rulesets))).close()
             self._rulesets[key] = landlock.Ruleset(self.abi, self._rules(kind, trees, files, readable))
         if kind not in self._filters:
@@ -83,20 +83,20 @@ class Confinement:
         return Entry(self, program, self._rulesets[key], self._filters[kind])
 
     def _program(self, request: Message) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-        """Return what to execute, and the trees and files outside the box that it needs for that."""
-        if request["main"]:  # a function of the worker's own
+        """Return the program to execute, and the trees and files outside the box that it needs to start."""
+        if request["main"]:  # one of the worker's own functions
             return "", (PYTHON,), ()
         name: str = request["argv"][0]
         if not name.startswith("/"):
-            return name, (), _interpreter(f"{self.home.inside}/{name}", self.home.fd)
+            return name, (), _shebang_interpreter(f"{self.box.worker_path}/{name}", self.box.fd)
         real = os.path.realpath(name)
         folder = os.path.dirname(real)
         prefix = os.path.dirname(folder) if os.path.basename(folder) == "bin" else folder
         settings = f"{os.path.dirname(os.path.dirname(name))}/pyvenv.cfg"
         wanted = request["toolchain"] or prefix == PYTHON
-        if wanted and not _beneath(real, *SYSTEM) and not _precious(prefix):
+        if wanted and not _is_below(real, *SYSTEM) and not _exposes_home(prefix):
             return real, (prefix,), (name, settings)
-        return real, (), (real, *_interpreter(real))
+        return real, (), (real, *_shebang_interpreter(real))
 
     def _rules(
         self,
@@ -108,25 +108,25 @@ class Confinement:
         writable, toolchain, spawn = kind
         run = landlock.EXECUTE
         system = landlock.READ | (run if spawn else 0)
-        box = landlock.READ | (landlock.WRITE if writable else 0) | (0 if toolchain else run)
-        root = self.home.root
+        box_rights = landlock.READ | (landlock.WRITE if writable else 0) | (0 if toolchain else run)
+        root = self.box.root
         return [
             *((root + tree, system) for tree in (*SYSTEM, *FILES)),
             *((root + path, rights) for path, rights in DEVICES),
             *((root + path, landlock.READ_FILE | run) for path in (*self._loaders, *files)),
             *((root + tree, landlock.READ | run) for tree in trees),
             *((root + path, landlock.READ) for path in readable),
-            (self.home.inside, box),
+            (self.box.worker_path, box_rights),
         ]
 
     def clear(self) -> None:
-        """Make the box as good as new for the next session."""
+        """Restore the box to its initial state for the next session."""
         while self._exposed:
-            namespaces.hide(self.home.root, self._exposed.pop())
-        self.home.wipe()
+            namespaces.hide(self.box.root, self._exposed.pop())
+        self.box.wipe()
 
     def sweep(self) -> None:
-        """Kill and reap everything that this worker's programs left behind."""
+        """Kill and reap all processes that this worker's programs left."""
         if self.tier == "strong":
             namespaces.kill_everything()
         elif linux.has_children():
@@ -136,35 +136,35 @@ class Confinement:
 
 
 class Entry:
-    """The way in for one child: steps that each give something up, in an order that lets the next succeed."""
+    """The confinement steps of one child process. Each drops privileges that the later steps do not need."""
 
     def __init__(
         self,
-        walls: Confinement,
+        confinement: Confinement,
         program: str,
         ruleset: landlock.Ruleset | None,
         filter: seccomp.Filter | None,
     ) -> None:
         self.program = program
-        """What to execute, as seen from inside."""
-        self.owned = not program.startswith("/")
-        """Whether it lies in the box, so that its being no program is the sample's fault."""
-        self._walls = walls
+        """Path of the executable as seen by the child; empty for one of the worker's own functions."""
+        self.in_box = not program.startswith("/")
+        """The executable lies in the box, so the sample is at fault if it cannot be executed."""
+        self._confinement = confinement
         self._ruleset = ruleset
         self._filter = filter
 
     def enter(self, request: Message) -> None:
         """Confine this process. Descriptors from 3 up are still open afterwards."""
-        walls, home = self._walls, self._walls.home
-        if walls.group:
-            walls.group.join()
-        _volunteer_for_the_oom_killer()
-        os.fchdir(home.fd)
-        if home.root:
-            os.chroot(home.root)
-        if walls.tier != "none":
-            _become(home.uid, walls._keep)
-            set_limits(request, walls)
+        confinement, box = self._confinement, self._confinement.box
+        if confinement.group:
+            confinement.group.join()
+        _prefer_for_oom_kill()
+        os.fchdir(box.fd)
+        if box.root:
+            os.chroot(box.root)
+        if confinement.tier != "none":
+            _switch_user(box.uid, confinement.kept_capabilities)
+            set_limits(request, confinement)
             linux.no_new_privileges()
         linux.die_with_parent(signal.SIGKILL)
         linux.fix_address_space()
@@ -172,13 +172,13 @@ class Entry:
             self._ruleset.restrict_self()
 
     def seal(self) -> None:
-        """Take away all system calls but those that a program needs: the last step."""
+        """Block all system calls that a program does not need. This is the last step."""
         if self._filter:
             self._filter.load()
 
 
-def _volunteer_for_the_oom_killer() -> None:
-    """If memory runs out, let the kernel end this program rather than the trainer."""
+def _prefer_for_oom_kill() -> None:
+    """Make the kernel kill this process rather than the trainer when memory runs out."""
     try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
@@ -187,8 +187,8 @@ def _volunteer_for_the_oom_killer() -> None:
     os.close(fd)
 
 
-def _become(uid: int | None, keep: int) -> None:
-    """Change to the box's own user and give up every capability but `keep`."""
+def _switch_user(uid: int | None, keep: int) -> None:
+    """Change to the box's user and drop every capability except `keep`."""
     if uid is not None:
         linux.prctl(linux.PR_SET_KEEPCAPS, 1)
         os.setgroups([])
@@ -197,8 +197,8 @@ def _become(uid: int | None, keep: int) -> None:
     linux.set_capabilities(keep)
 
 
-def set_limits(request: Message, walls: Confinement) -> None:
-    """Set this process's resource limits, soft and hard alike."""
+def set_limits(request: Message, confinement: Confinement) -> None:
+    """Set this process's resource limits, soft and hard."""
     seconds = math.ceil(request["cpu_seconds"]) + 1
     for what, soft, hard in (
         (resource.RLIMIT_CPU, seconds, seconds + 1),
@@ -212,33 +212,33 @@ def set_limits(request: Message, walls: Confinement) -> None:
         (resource.RLIMIT_SIGPENDING, 64, 64),
     ):
         resource.setrlimit(what, (soft, hard))
-    processes = _process_limit(request, walls)
+    processes = _process_limit(request, confinement)
     if processes:
         resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
 
 
 def _processes(request: Message) -> int:
-    """Return how many processes and threads a run may have at once."""
+    """Return the maximum number of processes and threads that a run may have at once."""
     return max(int(request["processes"]), _TOOLCHAIN_PROCESSES if request["toolchain"] else 0)
 
 
-def _process_limit(request: Message, walls: Confinement) -> int:
-    """Return what RLIMIT_NPROC must be, 0 for unlimited. It counts all threads that the user has."""
+def _process_limit(request: Message, confinement: Confinement) -> int:
+    """Return the value of RLIMIT_NPROC, 0 for unlimited. The kernel counts all threads of the user."""
     wanted = _processes(request)
-    if walls.home.uid is not None:
+    if confinement.box.uid is not None:
         return wanted
-    if walls.tier == "strong":  # counted within the user namespace, where the worker is too
+    if confinement.tier == "strong":  # counted within the user namespace, which includes the worker
         return wanted + 1
-    if request["processes"] == 1:  # otherwise seccomp sees to it
-        return 0 if walls.walled else 1
+    if request["processes"] == 1:  # seccomp blocks forking in the restricted tiers
+        return 0 if confinement.restricted else 1
     return wanted + _threads_of_user(os.getuid())
 
 
-def _interpreter(path: str, box: int | None = None) -> tuple[str, ...]:
-    """Return the interpreter that the first line of the program at `path` names, if it does.
+def _shebang_interpreter(path: str, box: int | None = None) -> tuple[str, ...]:
+    """Return the interpreter named in the first line of the program at `path`, if there is one.
 
-    The program may be a model's: what it names is of no account unless it is one of the system's. A program
-    directly in the box is made executable on the way: the filter lets linkers only pretend to.
+    The program may be a model's, so an interpreter that is not part of the system is ignored. A program directly
+    in `box` is also made executable, because the filter makes a linker's chmod a no-op.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -255,11 +255,11 @@ def _interpreter(path: str, box: int | None = None) -> tuple[str, ...]:
         os.close(fd)
     words = line[2:].split() if line.startswith(b"#!") else []
     named = os.path.realpath(os.fsdecode(words[0])) if words else ""
-    return (named,) if _beneath(named, *SYSTEM, PYTHON) else ()
+    return (named,) if _is_below(named, *SYSTEM, PYTHON) else ()
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Return what a path stands for at present: a ruleset holds on to that, not to the name."""
+    """Return the device and inode of `path`: a ruleset refers to them, not to the name."""
     try:
         found = os.stat(path)
     except OSError:
@@ -280,7 +280,7 @@ def _threads_of_user(uid: int) -> int:
 
 
 def _loaders() -> tuple[str, ...]:
-    """Return the dynamic loaders, which the kernel executes along with every dynamic program."""
+    """Return the dynamic loaders, which the kernel executes for every dynamically linked program."""
     found = set()
     for folder in _LOADERS:
         try:
@@ -292,9 +292,9 @@ def _loaders() -> tuple[str, ...]:
 
 
 def _needed_capabilities() -> int:
-    """Return CAP_DAC_READ_SEARCH if Python lies where only root may go (as beneath /root).
+    """Return CAP_DAC_READ_SEARCH if only root can reach Python (for example below /root), else 0.
 
-    Landlock still confines what can be read.
+    Landlock still limits which files can be read.
     """
     path = PYTHON
     while path != "/":
@@ -304,14 +304,14 @@ def _needed_capabilities() -> int:
     return 0
 
 
-def _beneath(path: str, *trees: str) -> bool:
+def _is_below(path: str, *trees: str) -> bool:
     return any(path.startswith(tree + "/") for tree in trees)
 
 
-def _precious(prefix: str) -> bool:
-    """Whether `prefix` is, or holds, somebody's home, and so must not be opened as a whole."""
+def _exposes_home(prefix: str) -> bool:
+    """Return whether `prefix` is or contains a home directory, and so must not be readable as a whole."""
     try:
         home = pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
         home = "/root"
-    return prefix in ("/", "/home", "/root", home) or _beneath(home, prefix)
+    return prefix in ("/", "/home", "/root", home) or _is_below(home, prefix)

@@ -1,7 +1,7 @@
 """The sample's half of a call by value: runs in the confined process, holds the sample's code and no answers.
 
-Over one socket come the source, then one tuple of arguments at a time, and back goes one reply to each. The
-sample shares this process and may forge replies; that gains it nothing that returning them would not.
+One socket carries the source, then one tuple of arguments at a time, and one reply to each message. The sample shares
+this process and may forge replies; a forged reply can contain nothing that the sample could not have returned.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ PRELOADED = (
     "bisect collections contextlib copy dataclasses datetime decimal enum fractions functools heapq itertools "
     "math operator random re statistics string typing"
 ).split()
-"""Modules that samples import often: loaded once, by the worker."""
+"""Modules that samples import often; the worker loads them once."""
 
 _CHANNEL = 3
 _LENGTH = struct.Struct("<I")
-_MESSAGE = 200
+_MAX_MESSAGE = 200
 
 
 def preload() -> None:
-    """Import what most samples will ask for, before there are any."""
+    """Import the modules that most samples use, before any sample arrives."""
     for name in PRELOADED:
         __import__(name)
 
 
 def main(argv: list[str]) -> None:
     """Serve calls to one function until the other side hangs up. `argv` holds further import paths."""
-    take_channel()
+    move_channel()
     sys.path += argv
     gc.enable()
     source, name = receive()
-    function = _answer(lambda: _load(source, name))
+    function = _reply(lambda: _load(source, name))
     while (arguments := receive()) is not None:
-        _answer(lambda: function(*arguments), reply_value=True)
+        _reply(lambda: function(*arguments), with_value=True)
 
 
-def take_channel() -> None:
-    """Move the socket that came as stdin out of the way of whatever reads or prints."""
+def move_channel() -> None:
+    """Move the socket from stdin to another descriptor, so that code that reads or prints does not touch it."""
     os.dup2(0, _CHANNEL)
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
@@ -63,12 +63,12 @@ def _load(source: str, name: str) -> Callable[..., object]:
     return found
 
 
-def _answer(work: Callable[[], Any], reply_value: bool = False) -> Any:
-    """Do `work`, and send what it returned or the name of what it raised."""
+def _reply(work: Callable[[], Any], with_value: bool = False) -> Any:
+    """Call `work` and send its result, or the name of the exception that it raised."""
     result = None
     try:
         result = work()
-        body = values.encode((None, result if reply_value else None))
+        body = values.encode((None, result if with_value else None))
     except BaseException as error:
         body = values.encode((type(error).__name__, describe(error)))
     send(body)
@@ -76,9 +76,9 @@ def _answer(work: Callable[[], Any], reply_value: bool = False) -> Any:
 
 
 def describe(error: BaseException) -> str:
-    """Return the beginning of an exception's text, whatever its `__str__` does."""
+    """Return the beginning of an exception's text, or "" if its `__str__` fails."""
     try:
-        return str(error)[:_MESSAGE]
+        return str(error)[:_MAX_MESSAGE]
     except BaseException:
         return ""
 
@@ -92,11 +92,11 @@ def send(body: bytes) -> None:
 
 def receive() -> Any:
     """Return the next message, or None when the other side has hung up."""
-    head = _exactly(_LENGTH.size)
-    return values.decode(_exactly(_LENGTH.unpack(head)[0])) if head else None
+    head = _receive_exactly(_LENGTH.size)
+    return values.decode(_receive_exactly(_LENGTH.unpack(head)[0])) if head else None
 
 
-def _exactly(size: int) -> bytes:
+def _receive_exactly(size: int) -> bytes:
     data = b""
     while len(data) < size:
         more = os.read(_CHANNEL, size - len(data))

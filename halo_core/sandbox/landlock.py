@@ -1,7 +1,7 @@
-"""Landlock: which files a process and its descendants may reach, whatever their owner and mode.
+"""Landlock: restricts the files that a process and its descendants can access, whatever their owner and mode.
 
-See https://docs.kernel.org/userspace-api/landlock.html. Everything that the kernel's version of Landlock
-can handle is handled, hence denied unless a rule allows it: the file system from version 1 (Linux 5.13) on,
+See https://docs.kernel.org/userspace-api/landlock.html. Each access type that the kernel's version of Landlock
+supports is handled, hence denied unless a rule allows it: the file system from version 1 (Linux 5.13) on,
 TCP from 4, device ioctls from 5, signals and abstract sockets to processes outside from 6.
 """
 
@@ -44,16 +44,16 @@ NEWEST = 7
 
 
 def version() -> int:
-    """Return the version of Landlock in force, 0 where the kernel has none or it is switched off."""
+    """Return the active version of Landlock, 0 if the kernel lacks it or has it switched off."""
     found = linux.syscall(_CREATE_RULESET, 0, 0, _CREATE_RULESET_VERSION)
     return max(found, 0)
 
 
 class Ruleset:
-    """Paths and the rights to what lies beneath them. May restrict any number of processes."""
+    """Paths and the access rights below them. May restrict any number of processes."""
 
     def __init__(self, abi: int, rules: Iterable[tuple[str, int]]) -> None:
-        fs, net, scoped = (_upto(abi, table) for table in (_HANDLED_FS, _HANDLED_NET, _SCOPED))
+        fs, net, scoped = (_newest_up_to(abi, table) for table in (_HANDLED_FS, _HANDLED_NET, _SCOPED))
         attributes = ctypes.create_string_buffer(struct.pack("<QQQ", fs, net, scoped), 24)
         size = 8 if abi < 4 else 16 if abi < 6 else 24
         self.fd = linux.check(
@@ -64,7 +64,7 @@ class Ruleset:
             self._allow(path, rights & fs)
 
     def _allow(self, path: str, rights: int) -> None:
-        """Grant `rights` beneath `path`; a path that does not exist grants nothing."""
+        """Grant `rights` below `path`; a path that does not exist grants nothing."""
         try:
             fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
@@ -81,7 +81,7 @@ class Ruleset:
             os.close(fd)
 
     def restrict_self(self) -> None:
-        """Confine the calling thread for ever. It must have no_new_privs set."""
+        """Confine the calling thread permanently. It must have no_new_privs set."""
         linux.check(linux.syscall(_RESTRICT_SELF, self.fd, 0), "landlock_restrict_self")
 
     def close(self) -> None:
@@ -89,5 +89,5 @@ class Ruleset:
         os.close(self.fd)
 
 
-def _upto(abi: int, table: dict[int, int]) -> int:
+def _newest_up_to(abi: int, table: dict[int, int]) -> int:
     return table[max(since for since in table if since <= abi)]

@@ -1,4 +1,4 @@
-"""From a worker to a confined program: fork, give everything up, exec."""
+"""Start of a confined program by a worker: fork, drop privileges, exec."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from halo_core.sandbox.confine import Entry
     from halo_core.sandbox.wire import Message
 
-_NOTE = struct.Struct("<dii")
+_REPORT = struct.Struct("<dii")
 """CPU seconds used before exec, whether exec was reached, the errno that prevented it."""
 _FAILED = 126
 
 
 class Launcher:
-    """Starts programs. The child reports through a page of memory that exec takes from it."""
+    """Starts programs. The child reports through a page of shared memory, which it loses at exec."""
 
     def __init__(self) -> None:
-        self._note = mmap.mmap(-1, mmap.PAGESIZE)
+        self._report = mmap.mmap(-1, mmap.PAGESIZE)
 
     def start(
         self,
@@ -34,33 +34,30 @@ class Launcher:
         stdio: tuple[int, int, int],
         main: Callable[[list[str]], None] | None,
     ) -> int:
-        """Fork a child that becomes the program, or in which `main` is called with argv; return its pid."""
-        _NOTE.pack_into(self._note, 0, 0.0, 0, 0)
+        """Fork a child that executes the program, or calls `main` with argv; return its pid."""
+        _REPORT.pack_into(self._report, 0, 0.0, 0, 0)
         pid = os.fork()
         if pid:
             return pid
         try:
-            self._become(entry, request, stdio, main)
+            self._execute(entry, request, stdio, main)
         except BaseException as error:
             code = (error.errno or -1) if isinstance(error, OSError) else -1
-            _, reached, _ = _NOTE.unpack_from(self._note)
-            _NOTE.pack_into(self._note, 0, time.process_time(), reached, code)
+            _, reached, _ = _REPORT.unpack_from(self._report)
+            _REPORT.pack_into(self._report, 0, time.process_time(), reached, code)
         finally:
             os._exit(_FAILED)
 
     def failure(self) -> tuple[int, bool]:
-        """Return 0 if the program was executed, otherwise the errno (or -1) that kept it from that.
-
-        And whether it was exec that failed, rather than a step before it.
-        """
-        _, reached, code = _NOTE.unpack_from(self._note)
+        """Return 0 if the program was executed, else the errno of the failure (or -1), and whether exec was reached."""
+        _, reached, code = _REPORT.unpack_from(self._report)
         return code, bool(reached)
 
     def setup_seconds(self) -> float:
-        """CPU time the child used before the program was executed."""
-        return float(_NOTE.unpack_from(self._note)[0])
+        """Return the CPU time that the child used before exec."""
+        return float(_REPORT.unpack_from(self._report)[0])
 
-    def _become(
+    def _execute(
         self,
         entry: Entry,
         request: Message,
@@ -74,17 +71,17 @@ class Launcher:
         entry.enter(request)
         os.closerange(3, 1 << 30)
         entry.seal()
-        _NOTE.pack_into(self._note, 0, time.process_time(), 1, 0)
+        _REPORT.pack_into(self._report, 0, time.process_time(), 1, 0)
         argv = request["argv"]
         if main is None:
             os.execve(entry.program, argv, request["env"])
-        self._note.close()
+        self._report.close()
         main(argv)
         os._exit(0)
 
 
-def forget_signals() -> None:
-    """In a worker, undo what whoever started the trainer did with signals; programs would inherit it."""
+def reset_signals() -> None:
+    """Reset ignored and blocked signals that the worker inherited; programs would inherit them too."""
     for signum in signal.valid_signals():
         if signal.getsignal(signum) is signal.SIG_IGN and signum != signal.SIGPIPE:
             signal.signal(signum, signal.SIG_DFL)

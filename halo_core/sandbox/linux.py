@@ -1,4 +1,4 @@
-"""The system calls that Python's `os` has no name for."""
+"""System calls that are missing from Python's `os`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container
     from typing import Any
 
-_libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL: keeps the GIL, so that `clone` may fork Python
+_libc = ctypes.PyDLL(None, use_errno=True)  # PyDLL keeps the GIL, so that `clone` may fork Python
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
@@ -41,7 +41,7 @@ _CLONE = {"x86_64": 56, "aarch64": 220}
 
 
 def check(result: int, what: str) -> int:
-    """Return `result`, or raise the `OSError` that a negative one stands for."""
+    """Return `result`; raise `OSError` with the current errno if it is negative."""
     if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, f"{what}: {os.strerror(code)}")
@@ -49,34 +49,34 @@ def check(result: int, what: str) -> int:
 
 
 def syscall(number: int, *args: int) -> int:
-    """Make a system call with integers or addresses for arguments; negative on failure."""
+    """Make a system call with integers or addresses as arguments; return a negative number on failure."""
     result: int = _libc.syscall(ctypes.c_long(number), *(ctypes.c_long(a) for a in args))
     return result
 
 
 def prctl(option: int, *args: int) -> int:
-    """Wrap the system call of that name."""
+    """Make the system call of that name."""
     words = [ctypes.c_ulong(a) for a in (*args, 0, 0, 0, 0)[:4]]
     return check(_libc.prctl(option, *words), f"prctl({option})")
 
 
 def become_subreaper() -> None:
-    """Adopt descendants whose parent dies, so that none can get away."""
+    """Adopt descendants whose parent dies, so that all of them can be found."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(signum: int) -> None:
-    """Have the kernel send `signum` to this process when its parent dies."""
+    """Make the kernel send `signum` to this process when its parent dies."""
     prctl(PR_SET_PDEATHSIG, signum)
 
 
 def no_new_privileges() -> None:
-    """Make set-user-id bits and file capabilities void for this process and its descendants."""
+    """Disable set-user-id bits and file capabilities for this process and its descendants."""
     prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 
 def fix_address_space() -> None:
-    """Switch address space randomisation off from the next exec on."""
+    """Disable address space randomisation from the next exec on."""
     check(_libc.personality(ctypes.c_ulong(ADDR_NO_RANDOMIZE)), "personality")
 
 
@@ -87,7 +87,7 @@ def children() -> list[int]:
 
 
 def has_children() -> bool:
-    """Whether this process has any child, dead or alive, adopted ones included. Reaps at most one."""
+    """Return whether this process has a child, dead or alive, adopted ones included. Reaps at most one."""
     try:
         os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
@@ -95,8 +95,8 @@ def has_children() -> bool:
     return True
 
 
-def descendants(pid: int, but: int = 0) -> list[int]:
-    """Return the pids beneath `pid`, as far as they stand still, without `but`."""
+def descendants(pid: int, exclude: int = 0) -> list[int]:
+    """Return the pids of the descendants of `pid` except `exclude`; misses processes that fork meanwhile."""
     found: list[int] = []
     pending = [pid]
     while pending:
@@ -105,17 +105,17 @@ def descendants(pid: int, but: int = 0) -> list[int]:
             for task in os.listdir(f"/proc/{parent}/task"):
                 with open(f"/proc/{parent}/task/{task}/children", "rb") as file:
                     pending += (new := [int(p) for p in file.read().split()])
-                    found += [p for p in new if p != but]
+                    found += [p for p in new if p != exclude]
         except OSError:
             continue
     return found
 
 
 def kill_descendants() -> None:
-    """Kill and reap everything beneath this process.
+    """Kill and reap all descendants of this process.
 
-    All is stopped before anything is killed: what is stopped cannot fork and still counts against the limit
-    on processes, so a fork bomb has no room to outrun the sweep.
+    All are stopped before any is killed: a stopped process cannot fork and still counts against the limit on
+    processes, so a fork bomb cannot outrun this.
     """
     stopped: set[int] = set()
     while running := set(descendants(os.getpid())) - stopped:
@@ -127,7 +127,7 @@ def kill_descendants() -> None:
 
 
 def kill_children(keep: Container[int] = ()) -> None:
-    """Kill and reap every child but those in `keep`, and theirs as they are adopted."""
+    """Kill and reap every child except those in `keep`, and their children as they are adopted."""
     while doomed := [pid for pid in children() if pid not in keep]:
         for pid in doomed:
             os.kill(pid, signal.SIGKILL)
@@ -143,7 +143,7 @@ def capabilities() -> int:
 
 
 def set_capabilities(keep: int = 0) -> None:
-    """Give up all capabilities but the bit set `keep`, which execve(2) then preserves."""
+    """Drop all capabilities except the bit set `keep`, which execve(2) then preserves."""
     header = ctypes.create_string_buffer(struct.pack("<Ii", _CAPABILITY_VERSION_3, 0), 8)
     low, high = keep & 0xFFFFFFFF, keep >> 32
     data = ctypes.create_string_buffer(struct.pack("<6I", low, low, low, high, high, high), 24)
@@ -154,19 +154,19 @@ def set_capabilities(keep: int = 0) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
-    """Wrap the system call of that name."""
+    """Make the system call of that name."""
     texts = [text.encode() or None for text in (source, target, kind)]
     result = _libc.mount(*texts, ctypes.c_ulong(flags), options.encode() or None)
     check(result, f"mount {target}")
 
 
 def unmount(target: str) -> None:
-    """Detach what is mounted at `target`, in use or not."""
+    """Detach the mount at `target`, even if it is in use."""
     check(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
 
 
 def make_readonly(target: str) -> None:
-    """Make a mount and all beneath it read-only, and set-user-id programs in it void."""
+    """Make a mount and all mounts below it read-only, and disable set-user-id programs in them."""
     attributes = ctypes.create_string_buffer(
         struct.pack("<QQQQ", _MOUNT_ATTR_RDONLY | _MOUNT_ATTR_NOSUID, 0, 0, 0), 32
     )

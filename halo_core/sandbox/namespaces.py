@@ -1,8 +1,8 @@
-"""Namespaces: a worker, and all that runs in it, on a machine of its own.
+"""Namespaces: an isolated view of the system for a worker and its programs.
 
-The worker is the first process of a pid namespace, so that nothing it started can outlive it and one signal
-ends all of it; and it lives in user, mount, network, ipc and uts namespaces that hold nothing but it.
-Programs see a root directory with the system's own trees, read-only, and the box, a tmpfs of bounded size.
+The worker is the first process of a pid namespace: no process that it started can outlive it, and one signal ends
+all of them. It also has separate user, mount, network, ipc and uts namespaces, which hold nothing else. Programs
+see a root directory with the system's trees, read-only, and the box, a tmpfs of bounded size.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BOX_INODES = 1 << 14
 
 
 def clone(uid: int | None) -> int:
-    """Fork into new namespaces where root (if we are) and `uid`, or just our own user, exist."""
+    """Fork into new namespaces that contain this process's user and, if given, `uid`."""
     ready, go = os.pipe2(os.O_CLOEXEC)
     pid = linux.clone(ALL)
     if pid == 0:
@@ -72,24 +72,24 @@ def _write(path: str, text: str) -> None:
         os.close(fd)
 
 
-def furnish(home: Box, trees: Iterable[str]) -> None:
-    """In a fresh mount namespace, build the root directory that programs in `home` will see."""
+def build_root(box: Box, trees: Iterable[str]) -> None:
+    """In a new mount namespace, build the root directory that programs in `box` will see."""
     linux.mount("", "/", "", linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
-    root = home.place
+    root = box.directory
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
     for tree in trees:
         expose(root, tree)
     os.mkdir(root + _BOX)
-    owner = os.geteuid() if home.uid is None else home.uid
-    group = os.getegid() if home.uid is None else home.uid
+    owner = os.geteuid() if box.uid is None else box.uid
+    group = os.getegid() if box.uid is None else box.uid
     options = f"mode=700,uid={owner},gid={group},size={_BOX_SIZE},nr_inodes={_BOX_INODES}"
     linux.mount("tmpfs", root + _BOX, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, options)
-    home.move(root, _BOX)
+    box.move(root, _BOX)
 
 
 def expose(root: str, path: str) -> bool:
-    """Make `path` of the machine readable at the same place under `root`; return whether that was news."""
+    """Make `path` readable at the same path below `root`; return False if it already was."""
     if not os.path.lexists(path) or os.path.lexists(root + path):
         return False
     os.makedirs(os.path.dirname(root + path), mode=0o755, exist_ok=True)
@@ -118,16 +118,15 @@ def hide(root: str, path: str) -> None:
         os.unlink(root + path)
 
 
-def resize(home: Box, room: int) -> None:
-    """Let files in the box take `room` bytes more than they do."""
-    size = min(home.usage() + room, _BOX_SIZE)
-    linux.mount(
-        "tmpfs", home.inside, "tmpfs", linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV, f"size={size}"
-    )
+def resize(box: Box, room: int) -> None:
+    """Resize the tmpfs of the box to its current usage plus `room` bytes."""
+    size = min(box.usage() + room, _BOX_SIZE)
+    flags = linux.MS_REMOUNT | linux.MS_NOSUID | linux.MS_NODEV
+    linux.mount("tmpfs", box.worker_path, "tmpfs", flags, f"size={size}")
 
 
 def kill_everything() -> None:
-    """Kill and reap all other processes of the pid namespace whose first process this is."""
+    """Kill and reap all other processes of this pid namespace. Only its first process may call this."""
     while True:
         with suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)

@@ -1,6 +1,7 @@
-"""The attempts at escape that the supervisor makes against itself before it takes any work.
+"""The escape attempts that the supervisor makes from a confined worker before it accepts work.
 
-Run inside the same walls as a sample. What version numbers promise does not count; what succeeds here does.
+They run under the same confinement as a sample. A tier holds only if every attempt fails, whatever the kernel's
+version number promises.
 """
 
 from __future__ import annotations
@@ -26,17 +27,19 @@ _CALLS = (
 
 
 def attempts(canary: str, outsider: int) -> dict[str, Callable[[], object]]:
-    """Return what is tried, by name. Each must raise `OSError`.
+    """Return the attempts by name. Each must raise `OSError`.
 
-    `canary` is a file that belongs to the supervisor, `outsider` the pid of a process that does.
+    `canary` is a file of the supervisor, `outsider` the pid of a process outside the sandbox.
     """
     proc = f"/proc/{outsider}"
     tries: dict[str, Callable[[], object]] = {
-        "use an inherited descriptor": _inherited,
+        "use an inherited descriptor": _use_inherited,
         "read a file of the trainer's": lambda: os.open(canary, os.O_RDONLY),
         "write a file of the trainer's": lambda: os.open(canary, os.O_WRONLY),
         "empty a file of the trainer's": lambda: os.truncate(canary, 0),
-        "empty it while opening it to read": lambda: os.open(canary, os.O_RDONLY | os.O_TRUNC),
+        "empty a file of the trainer's while opening it to read": lambda: os.open(
+            canary, os.O_RDONLY | os.O_TRUNC
+        ),
         "change the mode of a file of the trainer's": lambda: os.chmod(canary, 0o777),
         "delete a file of the trainer's": lambda: os.unlink(canary),
         "read /etc/passwd": lambda: os.open("/etc/passwd", os.O_RDONLY),
@@ -53,11 +56,11 @@ def attempts(canary: str, outsider: int) -> dict[str, Callable[[], object]]:
         "open a unix socket": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
         "open a netlink socket": lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW),
     }
-    return tries | {f"call {name}": _raw(name) for name in _CALLS}
+    return tries | {f"call {name}": _call(name) for name in _CALLS}
 
 
 def escapes(canary: str, outsider: int) -> list[str]:
-    """Try everything; return the names of what succeeded."""
+    """Make every attempt; return the names of those that succeeded."""
     succeeded = []
     for name, attempt in attempts(canary, outsider).items():
         try:
@@ -69,7 +72,7 @@ def escapes(canary: str, outsider: int) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
-    """Write the names of what succeeded to stdout, then one line to show that all was tried."""
+    """Write the names of the successful attempts to stdout, then "done" to show that all were made."""
     lines = [*escapes(argv[0], int(argv[1])), "done"]
     os.write(1, "\n".join(lines).encode())
 
@@ -81,7 +84,7 @@ def _fork() -> None:
     os.waitpid(pid, 0)
 
 
-def _inherited() -> None:
+def _use_inherited() -> None:
     for fd in range(3, 1024):
         try:
             os.fstat(fd)
@@ -91,8 +94,8 @@ def _inherited() -> None:
     raise OSError(errno.EBADF, "none")
 
 
-def _raw(name: str) -> Callable[[], object]:
-    """Return a call that is blocked only if the kernel refuses it, not if it dislikes the arguments."""
+def _call(name: str) -> Callable[[], object]:
+    """Return an attempt that fails only if the system call is blocked, not if its arguments are invalid."""
 
     def attempt() -> None:
         number = NUMBERS[name]["x86_64 aarch64".split().index(os.uname().machine)]

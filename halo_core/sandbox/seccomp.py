@@ -1,8 +1,8 @@
-"""seccomp: which system calls a process and its descendants may make, with which arguments.
+"""seccomp: restricts the system calls, and their arguments, of a process and its descendants.
 
-An allow-list, compiled to classic BPF. What is not on it fails with ENOSYS, as on a kernel that never had
-it, so that programs fall back instead of dying; a call by a foreign ABI (i386, x32) kills the process.
-The filter is a binary search over the call's number, since it runs on every call.
+An allow-list, compiled to classic BPF. A call that is not on it fails with ENOSYS, as on a kernel without that call,
+so that programs fall back instead of dying; a call by a foreign ABI (i386, x32) kills the process. The filter is a
+binary search over the number of the call, since it runs on every call.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Code = list[tuple[int, int, int, int]]
 """BPF instructions: operation, jump if true, jump if false, operand."""
 
 _PID = 0x5049442E
-"""Stands for the pid of the process that will be filtered, which is known only after the fork."""
+"""Placeholder for the pid of the filtered process, which is known only after the fork."""
 
 _PLAIN = """
 read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 close close_range lseek
@@ -44,7 +44,7 @@ sched_get_priority_min getcpu getrandom membarrier exit exit_group execve wait4 
 """.split()
 _OPEN = "open openat creat".split()
 _CHANGE = "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2".split()
-_PRETEND = "chmod fchmod fchmodat utimensat utime utimes futimesat".split()
+_NO_OP_FOR_TOOLCHAINS = "chmod fchmod fchmodat utimensat utime utimes futimesat".split()
 _SPAWN = "clone fork vfork".split()
 _ATTRIBUTES = "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr".split()
 _REFUSED = {
@@ -53,12 +53,12 @@ _REFUSED = {
     "socketpair": errno.EPERM,
     "ptrace": errno.EPERM,
     "truncate": errno.EPERM,
-    **dict.fromkeys(_PRETEND, errno.EPERM),
+    **dict.fromkeys(_NO_OP_FOR_TOOLCHAINS, errno.EPERM),
 }
 
 _F_SETLK64, _F_DUPFD_CLOEXEC, _F_GET_SEALS = 7, 1030, 1034
 _FCNTL = (0, 1, 2, 3, 4, 5, 6, _F_SETLK64, _F_DUPFD_CLOEXEC, _F_GET_SEALS)
-"""Duplicate, flags, locks; not F_SETOWN, F_SETSIG and F_NOTIFY, which signal others, nor F_SETPIPE_SZ."""
+"""Duplicate, flags, locks; not F_SETOWN, F_SETSIG and F_NOTIFY, which signal other processes, nor F_SETPIPE_SZ."""
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI, which types into the terminal."""
 _PRCTL = (15, 16)
@@ -82,8 +82,8 @@ class Filter:
             actions |= {name: [_ret(_ALLOW)] for name in _CHANGE}
             if landlock_abi >= 3:
                 actions["truncate"] = [_ret(_ALLOW)]
-        if toolchain:  # linkers mark their output executable; running it does not depend on that here
-            actions |= {name: [_ret(_ERRNO | 0)] for name in _PRETEND}
+        if toolchain:  # linkers mark their output executable; confine.py does that instead
+            actions |= {name: [_ret(_ERRNO | 0)] for name in _NO_OP_FOR_TOOLCHAINS}
         table = [(NUMBERS[name][column], code) for name, code in actions.items()]
         code = [
             (_LOAD, 0, 0, _AT_ARCHITECTURE),
@@ -99,7 +99,7 @@ class Filter:
         self._length = len(code)
 
     def load(self) -> None:
-        """Filter the calling thread for ever. It must have no_new_privs set."""
+        """Filter the calling thread permanently. It must have no_new_privs set."""
         code = bytearray(self._code)
         for at in self._pids:
             struct.pack_into("<I", code, at, os.getpid())
@@ -111,7 +111,7 @@ class Filter:
 
 
 def supported() -> bool:
-    """Whether there is a table for this machine's architecture."""
+    """Return whether this machine's architecture has a table of system calls."""
     return os.uname().machine in _ARCHITECTURES
 
 
@@ -120,12 +120,12 @@ def _ret(value: int) -> tuple[int, int, int, int]:
 
 
 def _argument(index: int) -> tuple[int, int, int, int]:
-    """Load the low half of an argument: all that the kernel looks at where it takes an int."""
+    """Load the low half of an argument: the kernel ignores the rest of an int."""
     return (_LOAD, 0, 0, _AT_ARGUMENTS + 8 * index)
 
 
 def _only(index: int, values: tuple[int, ...], otherwise: int) -> Code:
-    """Allow when an argument is one of `values`."""
+    """Allow the call if an argument is one of `values`; else fail with errno `otherwise`."""
     tests = [(_JEQ, len(values) - at, 0, value) for at, value in enumerate(values)]
     return [_argument(index), *tests, _ret(_ERRNO | otherwise), _ret(_ALLOW)]
 
@@ -139,7 +139,7 @@ def _by_argument(*, spawn: bool, landlock_abi: int) -> dict[str, Code]:
         "kill": _only(0, (_PID,), errno.EPERM),
         "tgkill": _only(0, (_PID,), errno.EPERM),
     }
-    if spawn and landlock_abi >= 6:  # then Landlock keeps signals within the run
+    if spawn and landlock_abi >= 6:  # Landlock keeps signals within the run
         actions |= {"kill": [_ret(_ALLOW)], "tgkill": [_ret(_ALLOW)]}
     if spawn:
         refuse = [(_JSET, 0, 1, _NAMESPACES | _CLONE_PARENT), _ret(_ERRNO | errno.EPERM), _ret(_ALLOW)]
@@ -150,7 +150,7 @@ def _by_argument(*, spawn: bool, landlock_abi: int) -> dict[str, Code]:
 
 
 def _open(name: str, landlock_abi: int) -> Code:
-    """Before version 3 Landlock let O_RDONLY | O_TRUNC through: refuse to truncate what is not written."""
+    """Refuse O_RDONLY | O_TRUNC, which Landlock does not block before version 3."""
     if landlock_abi >= 3 or name == "creat":
         return [_ret(_ALLOW)]
     flags = _argument(1 if name == "open" else 2)
@@ -164,7 +164,7 @@ def _open(name: str, landlock_abi: int) -> Code:
 
 
 def _segments(table: list[tuple[int, Code]]) -> list[tuple[int, Code]]:
-    """Turn calls into ranges: the first number of each, and what happens from there on."""
+    """Turn calls into ranges: the first number of each range, and the code for it."""
     refuse = [_ret(_ERRNO | errno.ENOSYS)]
     segments: list[tuple[int, Code]] = [(0, refuse)]
     for number, code in table:

@@ -1,7 +1,7 @@
-"""The confined half of a `Service`: trusted code that works on data a model wrote.
+"""The confined half of a `Service`: trusted code that processes data written by a model.
 
-The worker learns its trade once, before there is any untrusted data: it imports the modules and finds the
-function. The processes forked from it enter the walls and answer calls, over one socket, by value.
+The worker loads the service once, before any untrusted data arrives: it imports the modules and finds the function.
+The processes forked from it are confined and answer calls, over one socket, by value.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from halo_core.sandbox.wire import Message
 
 DIED = "ProcessDied"
-"""Named as the error of a call whose process ended though no limit was reached."""
+"""The error name of a call whose process ended without reaching a limit."""
 _function: Callable[..., object] | None = None
 
 
-def learn(trade: Message) -> None:
-    """Import what `trade` names. Raises what importing raises."""
+def load(spec: Message) -> None:
+    """Import the function and modules of the service `spec`. Import errors propagate."""
     global _function
-    for name in ("halo_core.sandbox", "halo_core"):  # what stands in for them in the supervisor
+    for name in ("halo_core.sandbox", "halo_core"):  # the supervisor's stubs of these packages
         sys.modules.pop(name, None)
-    sys.path[:] = trade["path"]
-    for folder in trade["path"]:
+    sys.path[:] = spec["path"]
+    for folder in spec["path"]:
         if os.path.basename(folder) in ("site-packages", "dist-packages"):
             site.addsitedir(folder)
-    for name in trade["preload"]:
+    for name in spec["preload"]:
         importlib.import_module(name)
-    module, _, name = trade["target"].partition(":")
+    module, _, name = spec["target"].partition(":")
     _function = getattr(importlib.import_module(module), name)
     gc.collect()
     gc.freeze()
@@ -47,29 +47,29 @@ def learn(trade: Message) -> None:
 
 def main(argv: list[str]) -> None:
     """Answer calls until the other side hangs up. `argv` holds the CPU seconds for each call, or nothing."""
-    guest.take_channel()
+    guest.move_channel()
     gc.enable()
     budget = float(argv[0]) if argv else 0.0
     while (arguments := guest.receive()) is not None:
-        if budget:  # by default SIGPROF ends the process, in the middle of C code too
+        if budget:  # SIGPROF's default action ends the process even in the middle of C code
             signal.setitimer(signal.ITIMER_PROF, budget)
-        begun = time.process_time()
-        reply = _serve(arguments)
+        started = time.process_time()
+        reply = _call(arguments)
         if budget:
             signal.setitimer(signal.ITIMER_PROF, 0)
-        guest.send(values.encode(("done", *reply, time.process_time() - begun)))
+        guest.send(values.encode(("done", *reply, time.process_time() - started)))
 
 
 def ask(question: object) -> object:
-    """Within a call, put `question` to the one who called and return the answer; plain data both ways."""
+    """Within a call, send `question` to the caller and return the answer; both are plain data."""
     guest.send(values.encode(("ask", question)))
     answer = guest.receive()
     if answer is None:
-        os._exit(1)  # nobody is there to work for
+        os._exit(1)  # the caller is gone
     return answer[0]
 
 
-def _serve(arguments: Any) -> tuple[object, str | None, str]:
+def _call(arguments: Any) -> tuple[object, str | None, str]:
     assert _function is not None
     try:
         result = _function(*arguments)

@@ -1,8 +1,8 @@
-"""What the threads that use a sandbox share: the sessions there may be at once, and the quiet to run alone.
+"""Synchronization between the threads that use a sandbox: a pool of sessions, and a readers-writer lock for runs.
 
-No wait for either is without an end. A thread takes a session first and a turn after it; who has a session does
-not wait for another, who has a turn does not wait for another: whoever is waited for can go on. What a callback
-does in other threads cannot be known, so time bounds the waits as well.
+Every wait ends. A thread acquires a session first and the lock second; a thread that has a session does not wait
+for another session, and a thread that holds the lock does not wait for it again, so the thread waited for can always
+proceed. Callbacks may depend on other threads in unknown ways, so each wait has a timeout as well.
 """
 
 from __future__ import annotations
@@ -17,125 +17,135 @@ from weakref import WeakKeyDictionary
 
 from halo_core.errors import SandboxError
 
-SESSIONS = 256
-"""Sessions that a sandbox has at once, but for those of threads that have one already."""
-FOR_A_SESSION = 1800.0
-"""Seconds after which a thread that has waited for a session is told that there is none."""
-FOR_QUIET = 300.0
-"""Seconds after which a run that should be alone begins beside those that have not ended."""
+MAX_SESSIONS = 256
+"""Maximum number of open sessions of a sandbox, not counting further sessions of a thread that has one."""
+SESSION_TIMEOUT = 1800.0
+"""Seconds that a thread waits for a session before it gets an error."""
+EXCLUSIVE_TIMEOUT = 300.0
+"""Seconds that an exclusive run waits; then it starts beside the runs that have not ended."""
 
 
-class Holder:
-    """Who uses a session: a thread, or nobody while it is kept."""
+class SessionOwner:
+    """The thread that uses a session; 0 while the session is idle."""
 
     def __init__(self, thread: int) -> None:
         self.thread = thread
 
 
-class Kept(Protocol):
-    """A session that is kept open for later and may be ended until then."""
+class IdleSession(Protocol):
+    """A session that stays open for reuse and may be ended at any time until then."""
 
-    holder: Holder
+    owner: SessionOwner
 
     def kill(self) -> None:
-        """End it."""
+        """End the session."""
 
 
-class Sessions:
-    """Counts the sessions of a sandbox, and has those that their owners keep open for later.
+class SessionPool:
+    """Counts the sessions of a sandbox, and keeps idle ones open for reuse.
 
-    Nobody waits for a session that is only kept: it is ended for the one who needs it. Who waits is served in
-    order. A thread that has a session gets more at once, whatever the count: those it would wait for could be
-    waiting for it.
+    No thread waits for an idle session: it is ended for the thread that needs it. Waiting threads are served in
+    order. A thread that has a session gets more at once, whatever the count: the threads that it would wait for
+    could be waiting for it.
     """
 
     def __init__(self, limit: int | None = None) -> None:
         self._changed = threading.Condition()
-        self._limit = limit or SESSIONS
+        self._limit = limit or MAX_SESSIONS
         self._open = 0
         self._closed = False
         self._used: Counter[int] = Counter()
         self._queue: deque[int] = deque()
-        self._kept: WeakKeyDictionary[object, list[Kept]] = WeakKeyDictionary()
+        self._idle: WeakKeyDictionary[object, list[IdleSession]] = WeakKeyDictionary()
+
+    @property
+    def open_count(self) -> int:
+        """Number of open sessions, idle ones included."""
+        return self._open
+
+    @property
+    def used_by_thread(self) -> dict[int, int]:
+        """Number of sessions in use by each thread that has any."""
+        return dict(self._used)
 
     @contextmanager
-    def one(self) -> Iterator[Holder]:
-        """Count a session for as long as this lasts.
+    def acquire(self) -> Iterator[SessionOwner]:
+        """Count one session until exit.
 
-        Raises a `SandboxError` when the sandbox is closed meanwhile, or after half an hour of waiting.
+        Raises `SandboxError` when the sandbox is closed meanwhile, or after half an hour of waiting.
         """
-        holder = self._take(threading.get_ident())
+        owner = self._acquire(threading.get_ident())
         try:
-            yield holder
+            yield owner
         finally:
             with self._changed:
                 self._open -= 1
-                self._set_down(holder)
+                self._release(owner)
                 self._changed.notify_all()
 
-    def keep(self, owner: object, session: Kept) -> bool:
-        """Keep `session`, unused from now on, while `owner` lives; return False where there is no room for it."""
+    def keep(self, service: object, session: IdleSession) -> bool:
+        """Keep `session` idle while `service` lives; return False if another thread needs its place."""
         with self._changed:
             if self._closed or self._queue or self._open > self._limit:
                 return False
-            self._set_down(session.holder)
-            self._kept.setdefault(owner, []).append(session)
+            self._release(session.owner)
+            self._idle.setdefault(service, []).append(session)
             return True
 
-    def reuse(self, owner: object) -> Kept | None:
-        """Return a session that was kept for `owner`, for this thread to use; None if there is none."""
+    def reuse(self, service: object) -> IdleSession | None:
+        """Return an idle session of `service`, now owned by this thread; None if there is none."""
         with self._changed:
-            kept = self._kept.get(owner)
-            if not kept:
+            idle = self._idle.get(service)
+            if not idle:
                 return None
-            session = kept.pop()
-            session.holder.thread = threading.get_ident()
-            self._used[session.holder.thread] += 1
+            session = idle.pop()
+            session.owner.thread = threading.get_ident()
+            self._used[session.owner.thread] += 1
             return session
 
-    def drop(self, owner: object) -> None:
-        """End what is kept for `owner`."""
+    def drop(self, service: object) -> None:
+        """End the idle sessions of `service`."""
         with self._changed:
-            kept = self._kept.pop(owner, [])
-        for session in kept:
+            idle = self._idle.pop(service, [])
+        for session in idle:
             session.kill()
 
     def close(self) -> None:
-        """End what is kept; nobody gets a session any more."""
+        """End all idle sessions and refuse new ones."""
         with self._changed:
             self._closed = True
-            owners = list(self._kept)
+            services = list(self._idle)
             self._changed.notify_all()
-        for owner in owners:
-            self.drop(owner)
+        for service in services:
+            self.drop(service)
 
-    def _take(self, me: int) -> Holder:
-        deadline = time.monotonic() + FOR_A_SESSION
+    def _acquire(self, me: int) -> SessionOwner:
+        deadline = time.monotonic() + SESSION_TIMEOUT
         with self._changed:
             if not self._queue and self._open < self._limit and not self._closed:
-                return self._pick_up(me)
+                return self._assign(me)
             self._queue.append(me)
         try:
             while True:
                 with self._changed:
                     spare = self._wait(me, deadline)
                     if spare is None:
-                        return self._pick_up(me)
-                spare.kill()  # takes milliseconds, and a session becomes free by it
+                        return self._assign(me)
+                spare.kill()  # takes milliseconds and frees a session
         finally:
             with self._changed:
                 self._queue.remove(me)
                 self._changed.notify_all()
 
-    def _wait(self, me: int, deadline: float) -> Kept | None:
-        """Return when thread `me` may have a session, with what it must end first, if anything."""
+    def _wait(self, me: int, deadline: float) -> IdleSession | None:
+        """Wait until thread `me` may have a session; return the idle session that it must end first, or None."""
         while not self._closed:
             extra, first = self._used[me] > 0, self._queue[0] == me
             if first and self._open < self._limit:
                 return None
-            kept = next(filter(None, self._kept.values()), None)
-            if kept and (first or extra):
-                return kept.pop(0)
+            idle = next(filter(None, self._idle.values()), None)
+            if idle and (first or extra):
+                return idle.pop(0)
             if extra:
                 return None
             if not self._changed.wait(deadline - time.monotonic()):
@@ -145,75 +155,76 @@ class Sessions:
                 )
         raise SandboxError("this sandbox is closed")
 
-    def _pick_up(self, me: int) -> Holder:
+    def _assign(self, me: int) -> SessionOwner:
         self._open += 1
         self._used[me] += 1
-        return Holder(me)
+        return SessionOwner(me)
 
-    def _set_down(self, holder: Holder) -> None:
-        if holder.thread:
-            self._used[holder.thread] -= 1
-            if not self._used[holder.thread]:
-                del self._used[holder.thread]
-            holder.thread = 0
+    def _release(self, owner: SessionOwner) -> None:
+        if owner.thread:
+            self._used[owner.thread] -= 1
+            if not self._used[owner.thread]:
+                del self._used[owner.thread]
+            owner.thread = 0
 
 
-class Turn:
-    """Lets runs go side by side, and one go alone when it must.
+class ReadersWriterLock:
+    """A lock that many threads share or one holds exclusively.
 
-    A thread that has a turn, because what it runs asked for a run in turn, does that within the one it has.
+    Reentrant: a thread that holds it, in either mode, enters again at once and keeps the mode it has.
     """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._threads: set[int] = set()
-        self._alone = False
-        self._here = threading.local()
+        self._readers: set[int] = set()
+        self._exclusive = False
+        self._local = threading.local()
+
+    @property
+    def readers(self) -> int:
+        """Number of threads that share the lock."""
+        return len(self._readers)
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Run beside others, but not beside one that runs alone."""
+        """Hold the lock together with other readers, but not during an exclusive run."""
         me = threading.get_ident()
-        with self._taken(lambda: self._threads.add(me), lambda: self._threads.discard(me)):
+        with self._hold(lambda: self._readers.add(me), lambda: self._readers.discard(me)):
             yield
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Let nobody begin, and run when the others have ended; after `FOR_QUIET`, beside those that have not."""
-        with self._taken(self._hush, self._unhush):
+    def exclusive(self) -> Iterator[None]:
+        """Block new readers and wait until the current ones end, at most `EXCLUSIVE_TIMEOUT`."""
+        with self._hold(self._block_readers, self._unblock_readers):
             yield
 
     @contextmanager
-    def _taken(self, begin: Callable[[], None], end: Callable[[], None]) -> Iterator[None]:
-        """Enclose a turn, unless this thread has one; `end` follows `begin`, also when Ctrl-C came in the midst."""
+    def _hold(self, acquire: Callable[[], None], release: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock unless this thread already does; call `release` even if Ctrl-C interrupts `acquire`."""
         if self._held:
             yield
             return
-        begun = False
+        entered = False
         try:
             with self._changed:
-                self._changed.wait_for(lambda: not self._alone)
-                begun = self._here.held = True
-                begin()
+                self._changed.wait_for(lambda: not self._exclusive)
+                entered = self._local.held = True
+                acquire()
             yield
         finally:
-            if begun:
+            if entered:
                 with self._changed:
-                    self._here.held = False
-                    end()
+                    self._local.held = False
+                    release()
                     self._changed.notify_all()
 
-    def _hush(self) -> None:
-        self._alone = True
-        self._changed.wait_for(lambda: not self._running, FOR_QUIET)
+    def _block_readers(self) -> None:
+        self._exclusive = True
+        self._changed.wait_for(lambda: not self._readers, EXCLUSIVE_TIMEOUT)
 
-    def _unhush(self) -> None:
-        self._alone = False
-
-    @property
-    def _running(self) -> int:
-        return len(self._threads)
+    def _unblock_readers(self) -> None:
+        self._exclusive = False
 
     @property
     def _held(self) -> bool:
-        return getattr(self._here, "held", False)
+        return getattr(self._local, "held", False)

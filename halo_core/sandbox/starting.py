@@ -1,4 +1,4 @@
-"""Starting the supervisor, and ending it."""
+"""Start and end of the supervisor."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING
 
 from halo_core.errors import SandboxError
 from halo_core.sandbox import wire
 
-_START = 120.0
-"""Seconds that the supervisor may take to find out which tier holds."""
-_END = 30.0
-"""Seconds that it may take to end everything."""
+if TYPE_CHECKING:
+    import subprocess
+
+_START_TIMEOUT = 120.0
+"""Seconds that the supervisor may take to determine the tier."""
+_END_TIMEOUT = 30.0
+"""Seconds that the supervisor may take to end all its processes."""
 _PREFIX = "halo-sandbox-"
-_SETTLED = 60
-"""Seconds after which a sandbox's directory that nobody holds the lock of is abandoned, not just being made."""
+_MIN_AGE = 60
+"""Age in seconds below which an unlocked sandbox directory may be one that is just being created."""
 LANDLOCK_ABI = 7
-"""The newest version of Landlock that is made use of; less only to test what an older kernel would do."""
+"""The newest version of Landlock that is used; tests pass a lower one to emulate older kernels."""
 
 
 def refusal(mode: str, reasons: dict[str, str]) -> SandboxError:
-    """Return the error that says why `mode` is not to be had here, and what to do."""
+    """Return the error for an unavailable `mode`, with the reason and the remedy."""
     tier = "standard" if mode == "auto" else mode
     lower = "standard" if tier == "strong" else "weak"
     return SandboxError(
@@ -36,8 +39,8 @@ def refusal(mode: str, reasons: dict[str, str]) -> SandboxError:
     )
 
 
-def inspect() -> list[tuple[str, bool, str]]:
-    """Try every tier and return what was found."""
+def check_tiers() -> list[tuple[str, bool, str]]:
+    """Try every tier; return for each check its name, whether it holds, and the details."""
     *_, hello, close = start_supervisor("doctor", LANDLOCK_ABI)
     close()
     return [(check, bool(holds), detail) for check, holds, detail in hello["rows"]]
@@ -46,13 +49,13 @@ def inspect() -> list[tuple[str, bool, str]]:
 def start_supervisor(
     mode: str, landlock_abi: int
 ) -> tuple[socket.socket, dict[str, socket.socket], str, wire.Message, Closer]:
-    """Start a supervisor; return the way to it, a place for those to its workers, its directory, hello and end."""
+    """Start a supervisor; return control socket, job sockets by kind (none yet), directory, first message, closer."""
     import subprocess
     import tempfile
 
     if not sys.platform.startswith("linux"):
         raise SandboxError(
-            f"programs can be contained on Linux only, not on {sys.platform}",
+            f"programs can be confined on Linux only, not on {sys.platform}",
             hint="run halo in a Linux virtual machine or container",
         )
     _remove_abandoned(Path(tempfile.gettempdir()))
@@ -83,13 +86,13 @@ def start_supervisor(
     end.close()
     close = Closer(process, control, jobs, directory, lock)
     try:
-        control.settimeout(_START)
+        control.settimeout(_START_TIMEOUT)
         received = wire.receive(control)
         control.settimeout(None)
     except BaseException as error:
         close()
         if isinstance(error, TimeoutError):
-            raise SandboxError(f"the sandbox did not start within {_START:.0f} seconds") from None
+            raise SandboxError(f"the sandbox did not start within {_START_TIMEOUT:.0f} seconds") from None
         raise
     if received is None:
         close()
@@ -102,43 +105,44 @@ class Closer:
 
     def __init__(
         self,
-        process: object,
+        process: subprocess.Popen[bytes],
         control: socket.socket,
         jobs: Mapping[str, socket.socket],
         directory: str,
         lock: int,
     ) -> None:
+        self.pid = process.pid
+        """Process id of the supervisor."""
         self._process = process
         self._control = control
         self._jobs = jobs
         self._directory = directory
         self._lock = lock
-        self._pid = os.getpid()
+        self._trainer = os.getpid()
 
     def __call__(self) -> None:
-        """End the supervisor with all its processes; in a forked process only let go of it."""
+        """End the supervisor with all its processes; in a forked process only close the descriptors."""
         import shutil
         import subprocess
 
-        mine = os.getpid() == self._pid
+        mine = os.getpid() == self._trainer
         for sock in (self._control, *self._jobs.values()):
-            if mine:  # a process that was forked from this one may have it open too
+            if mine:  # a forked process may hold the socket open, so closing it is not enough
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
             sock.close()
         if mine:
-            process = cast("subprocess.Popen[bytes]", self._process)
             try:
-                process.wait(_END)
+                self._process.wait(_END_TIMEOUT)
             except subprocess.TimeoutExpired:
-                process.kill()  # its workers follow
-                process.wait()
-            shutil.rmtree(self._directory, ignore_errors=True)  # only where the supervisor could not
+                self._process.kill()  # its workers follow
+                self._process.wait()
+            shutil.rmtree(self._directory, ignore_errors=True)  # in case the supervisor did not
         os.close(self._lock)
 
 
 def _remove_abandoned(temporary: Path) -> None:
-    """Remove what sandboxes left behind whose trainer and supervisor were killed both."""
+    """Remove the directories of sandboxes whose trainer and supervisor were both killed."""
     import shutil
 
     for directory in temporary.glob(_PREFIX + "*"):
@@ -146,7 +150,7 @@ def _remove_abandoned(temporary: Path) -> None:
             fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 found = os.fstat(fd)
-                if found.st_uid == os.geteuid() and time.time() - found.st_mtime > _SETTLED:
+                if found.st_uid == os.geteuid() and time.time() - found.st_mtime > _MIN_AGE:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     shutil.rmtree(directory, ignore_errors=True)
             finally:

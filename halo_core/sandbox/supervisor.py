@@ -1,11 +1,11 @@
-"""The small process that stands between the trainer and everything untrusted.
+"""The small process between the trainer and all untrusted code.
 
 Started as a script, `python -s -P -S supervisor.py CONTROL DIRECTORY MODE ABI`, so that its size, and with it the
-cost of a fork, has nothing to do with the trainer's. When CONTROL asks for it, it forks a worker: of a kind that
-runs programs, of one that calls samples, or of one that serves a trade, with the modules for it loaded. The
-workers of a kind take their sessions by themselves, from the socket that came with the first request for it, and
-the supervisor only watches: a worker that dies is replaced and what it left is swept; when the trainer dies or
-hangs up, everything ends and DIRECTORY is removed.
+cost of a fork, does not depend on the trainer's. On a request from CONTROL it forks a worker of one kind: one that
+runs programs, one that calls samples, or one that serves a `Service`, with its modules loaded. The workers of a kind
+take their sessions directly from the socket that came with the first request for that kind; the supervisor only
+watches. A worker that dies is replaced and its remaining processes are killed; when the trainer dies or hangs up,
+everything ends and DIRECTORY is removed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import signal
 import socket
 import sys
 
-if __name__ == "__main__":  # make the siblings importable without running the packages' own __init__
+if __name__ == "__main__":  # make the sibling modules importable without running the packages' __init__
     _here = os.path.dirname(os.path.abspath(__file__))
     for _name, _path in (("halo_core", os.path.dirname(_here)), ("halo_core.sandbox", _here)):
         _package = type(sys)(_name)
@@ -30,25 +30,24 @@ from halo_core.sandbox import cgroups, guest, landlock, linux, namespaces, servi
 from halo_core.sandbox.box import Box
 from halo_core.sandbox.confine import Confinement
 
-_MOST_BOXES = 1 << 16
+_MAX_BOXES = 1 << 16
 
 
 class Supervisor:
-    """The workers, each with a box of its own to put samples in."""
+    """The workers, each with its own box."""
 
     def __init__(self, control: socket.socket, directory: str, abi: int) -> None:
         self.control = control
         self.jobs: dict[str, socket.socket] = {}
-        self.trades: dict[str, wire.Message] = {}
+        self.service_specs: dict[str, wire.Message] = {}
         self.directory = directory
         self.abi = abi
         self.tier = ""
         self.boxes: dict[int, Box] = {}
         self._kind: dict[int, str] = {}
         self._end: dict[int, int] = {}
-        self._ready = mmap.mmap(
-            -1, _MOST_BOXES
-        )  # by number of the box, whether its worker got to take sessions
+        # By index of the box: 1 once its worker takes sessions. Shared with the workers.
+        self._ready = mmap.mmap(-1, _MAX_BOXES)
         self.groups: cgroups.Tree | None = None
         self.parent = os.getppid()
         self.trainer = os.pidfd_open(self.parent)
@@ -56,19 +55,19 @@ class Supervisor:
         signal.set_wakeup_fd(self.dying, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    def fork(self, home: Box, tier: str, kind: str, jobs: socket.socket, refusal: str = "") -> None:
-        """Fork a worker that takes its sessions from `jobs`; for calls and trades, with modules preloaded.
+    def fork_worker(self, box: Box, tier: str, kind: str, jobs: socket.socket, failure: str = "") -> None:
+        """Fork a worker that takes its sessions from `jobs`, with modules preloaded for calls and services.
 
-        With a `refusal` it answers the next session with that and ends.
+        With a `failure` it answers the next session with that and ends.
         """
-        end = signal.SIGTERM  # lets the worker sweep; in a pid namespace the kernel does that
-        if tier == "strong" or refusal:
+        end = signal.SIGTERM  # lets the worker kill its processes; in a pid namespace the kernel does that
+        if tier == "strong" or failure:
             end = signal.SIGKILL
-        group = self.groups.group(home.index) if self.groups else None
-        self._ready[home.index] = bool(refusal)
-        pid = namespaces.clone(home.uid) if tier == "strong" and not refusal else os.fork()
+        group = self.groups.group(box.index) if self.groups else None
+        self._ready[box.index] = bool(failure)
+        pid = namespaces.clone(box.uid) if tier == "strong" and not failure else os.fork()
         if pid:
-            self.boxes[pid], self._kind[pid], self._end[pid] = home, kind, end
+            self.boxes[pid], self._kind[pid], self._end[pid] = box, kind, end
             if group:
                 group.close()
             return
@@ -79,65 +78,65 @@ class Supervisor:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for fd in (self.control.fileno(), self.trainer, self.died, self.dying):
                 os.close(fd)
-            if refusal:
-                worker.refuse(jobs, refusal)
+            if failure:
+                worker.report_failure(jobs, failure)
                 return
-            walls = Confinement(tier, home, abi=self.abi, group=group)
-            walls.furnish()
+            confinement = Confinement(tier, box, abi=self.abi, group=group)
+            confinement.set_up()
             if kind == "call":
                 guest.preload()
-            if kind in self.trades:
-                serving.learn(self.trades[kind])
-            self._ready[home.index] = True
-            self._ready.close()  # before there is anything that could write to it
-            worker.serve(jobs, walls)
+            if kind in self.service_specs:
+                serving.load(self.service_specs[kind])
+            self._ready[box.index] = True
+            self._ready.close()  # before any untrusted code that could write to it
+            worker.serve(jobs, confinement)
             status = 0
         except Exception as error:
             if not self._ready.closed:
-                self._ready[home.index] = True
-            worker.refuse(jobs, f"{type(error).__name__}: {error}")
+                self._ready[box.index] = True
+            worker.report_failure(jobs, f"{type(error).__name__}: {error}")
         finally:
             os._exit(status)
 
-    def grow(self, kind: str) -> None:
+    def add_worker(self, kind: str) -> None:
         """Fork one more worker."""
-        taken = {home.index for home in self.boxes.values()}
+        taken = {box.index for box in self.boxes.values()}
         index = next(n for n in itertools.count() if n not in taken)
-        home = Box(self.directory, index, tiers.box_user())
-        self.fork(home, self.tier, kind, self.jobs[kind])
+        box = Box(self.directory, index, tiers.box_user())
+        self.fork_worker(box, self.tier, kind, self.jobs[kind])
 
     def trial(self, tier: str) -> socket.socket:
-        """Start a worker for one session only; return our end of it."""
+        """Start a worker for one session only; return this process's end of the session."""
         ours, theirs = socket.socketpair()
         sender, jobs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with sender, jobs, theirs:
             socket.send_fds(sender, [b"s"], [theirs.fileno()])
-            home = Box(self.directory, len(self.boxes), tiers.box_user())
+            box = Box(self.directory, len(self.boxes), tiers.box_user())
             try:
-                self.fork(home, tier, "run", jobs)
+                self.fork_worker(box, tier, "run", jobs)
             except OSError as error:
-                home.remove()
+                box.remove()
                 wire.send(theirs, {"failure": tiers.explain(error)})
         return ours
 
-    def divide(self, choice: tiers.Choice) -> None:
-        """Use control groups from now on if they are ours to make and the walls of the chosen tier permit it."""
+    def use_cgroups(self, choice: tiers.Choice) -> None:
+        """Use control groups from now on if they are delegated and the chosen tier still holds with them."""
         if choice.tier not in ("strong", "standard"):
             return
         try:
             self.groups = cgroups.delegated(self.parent)
         except cgroups.NotDelegatedError as error:
-            choice.found_groups(str(error))
+            choice.record_cgroups(str(error))
             return
-        reason = tiers.attempt(choice.tier, self.directory, self.trial)
+        reason = tiers.attempt_escape(choice.tier, self.directory, self.trial)
         self.clear()
-        choice.found_groups(reason)
+        choice.record_cgroups(reason)
         if reason:
             self.groups.remove()
             self.groups = None
 
     def reap(self) -> None:
-        """Replace workers that died, and sweep what they left behind."""
+        """Replace workers that died, and kill the processes that they left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -145,18 +144,19 @@ class Supervisor:
                 return
             if not pid:
                 return
-            home = self.boxes.pop(pid, None)
-            if home is not None:
+            box = self.boxes.pop(pid, None)
+            if box is not None:
                 linux.kill_children(keep=self.boxes)
-                home.wipe()
+                box.wipe()
                 kind = self._kind.pop(pid)
-                refusal = "" if self._ready[home.index] else self._why(kind, status)
-                self.fork(home, self.tier, kind, self.jobs[kind], refusal)
+                failure = "" if self._ready[box.index] else self._startup_failure(kind, status)
+                self.fork_worker(box, self.tier, kind, self.jobs[kind], failure)
 
-    def _why(self, kind: str, status: int) -> str:
-        """Say how a worker ended that never got to take a session: whoever waits for it must be told."""
+    def _startup_failure(self, kind: str, status: int) -> str:
+        """Describe, for the thread that waits for its session, how a worker ended during its start."""
         code = os.waitstatus_to_exitcode(status)
-        doing = f"loaded {self.trades[kind]['target']}" if kind in self.trades else "was made ready"
+        spec = self.service_specs.get(kind)
+        doing = f"loaded {spec['target']}" if spec else "started"
         return f"a worker ended by {f'signal {-code}' if code < 0 else f'exit code {code}'} while it {doing}"
 
     def watch(self) -> None:
@@ -179,20 +179,20 @@ class Supervisor:
                     kind = request["kind"]
                     if fds:
                         self.jobs[kind] = socket.socket(fileno=fds[0])
-                    if request.get("trade"):
-                        self.trades[kind] = request["trade"]
-                    self.grow(kind)
+                    if request.get("service_spec"):
+                        self.service_specs[kind] = request["service_spec"]
+                    self.add_worker(kind)
 
     def clear(self) -> None:
         """End all workers and remove their boxes."""
         for pid in self.boxes:
             os.kill(pid, self._end[pid])
-            os.kill(pid, signal.SIGCONT)  # one that was stopped would not see to the other
+            os.kill(pid, signal.SIGCONT)  # a stopped worker would not handle SIGTERM
         for pid in self.boxes:
             os.waitpid(pid, 0)
         linux.kill_children()
-        for home in self.boxes.values():
-            home.remove()
+        for box in self.boxes.values():
+            box.remove()
         self.boxes.clear()
 
 
@@ -207,11 +207,11 @@ def main(argv: list[str]) -> None:
     try:
         choice = tiers.choose(mode, directory, abi, supervisor.trial)
         supervisor.clear()
-        supervisor.divide(choice)
+        supervisor.use_cgroups(choice)
         supervisor.tier = choice.tier
-        line = choice.line() if choice.tier else ""
+        summary = choice.summary() if choice.tier else ""
         wire.send(
-            control, {"tier": choice.tier, "line": line, "rows": choice.rows, "reasons": choice.reasons}
+            control, {"tier": choice.tier, "summary": summary, "rows": choice.rows, "reasons": choice.reasons}
         )
         gc.collect()
         gc.freeze()

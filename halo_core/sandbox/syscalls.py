@@ -1,8 +1,6 @@
-"""Numbers of the system calls that the filter and the probe speak of: (x86_64, aarch64).
+"""Numbers of the system calls that the filter and the probe use: (x86_64, aarch64).
 
-None where an architecture has no such call.
-
-None where an architecture has no such call.
+None where an architecture lacks the call.
 
 From the kernel's arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h.
 """

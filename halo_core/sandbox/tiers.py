@@ -1,4 +1,4 @@
-"""Which tier holds on this machine: settled at each start by trying, never by version numbers alone."""
+"""Choice of the tier: tested at each start by escape attempts, never by version numbers alone."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Row = tuple[str, bool, str]
-"""What was looked at, whether it holds, and the detail or the remedy."""
+"""Name of the check, whether it holds, and the details or the remedy."""
 
-_PROBE = {
+PROBE_REQUEST = {
     "cpu_seconds": 5.0,
     "wall_seconds": 10.0,
     "memory_bytes": 1 << 30,
@@ -34,39 +34,45 @@ _PROBE = {
 
 
 class Choice:
-    """The tier that will be used, and everything that was found on the way to it."""
+    """The chosen tier, and the results of all checks."""
 
     def __init__(self, mode: str, abi: int) -> None:
         self.abi = abi
         self.tier = mode if mode in ("weak", "none") else ""
-        """Empty: nothing that the mode accepts is to be had."""
+        """Empty if no tier that the mode accepts is available."""
         self.rows: list[Row] = []
         self.reasons: dict[str, str] = {}
-        """Why a tier does not hold."""
-        self.grouped = False
-        """Whether control groups limit what all processes of a run use together."""
+        """Why a tier does not hold, by tier."""
+        self.has_cgroups = False
+        """Control groups limit the total use of all processes of a run."""
 
-    def found_groups(self, reason: str) -> None:
-        """Note that control groups are in force or, with a `reason`, that they cannot be."""
-        self.grouped = not reason
-        detail = f"memory is limited for each process by itself: {reason}"
-        self.rows.append(("cgroup v2", self.grouped, detail if reason else "memory is limited for each run"))
+    def record_cgroups(self, reason: str) -> None:
+        """Record that control groups are used or, with a `reason`, that they cannot be."""
+        self.has_cgroups = not reason
+        detail = (
+            f"memory is limited for each process separately: {reason}"
+            if reason
+            else "memory is limited for each run"
+        )
+        self.rows.append(("cgroup v2", self.has_cgroups, detail))
 
-    def line(self) -> str:
-        """Return the one line that a run prints."""
-        limits = "limits, cgroup" if self.grouped else "limits; memory per process, no cgroup is delegated"
+    def summary(self) -> str:
+        """Return the line that a run prints at its start."""
+        limits = (
+            "limits, cgroup" if self.has_cgroups else "limits; memory per process, no cgroup is delegated"
+        )
         parts = {
             "strong": f"landlock {self.abi}, seccomp, namespaces, {limits}",
             "standard": f"landlock {self.abi}, seccomp, {limits}",
             "weak": "limits only; programs can read your files and use the network",
-            "none": "nothing between the programs and you",
+            "none": "no isolation",
         }
         better = self.reasons.get("strong") if self.tier == "standard" else ""
         return f"sandbox: {self.tier} ({parts[self.tier]})" + (f"; not strong: {better}" if better else "")
 
 
 def choose(mode: str, directory: str, abi: int, trial: Callable[[str], socket.socket]) -> Choice:
-    """Find the best tier that `mode` accepts; with mode `doctor`, look at all of them.
+    """Return the best tier that `mode` accepts; with mode `doctor`, try all tiers.
 
     `trial` starts a worker in a given tier and returns a session with it.
     """
@@ -77,7 +83,7 @@ def choose(mode: str, directory: str, abi: int, trial: Callable[[str], socket.so
     for tier in ("strong", "standard"):
         if mode not in ("auto", "doctor", tier) or (mode == "auto" and choice.tier):
             continue
-        reason = missing or attempt(tier, directory, trial)
+        reason = missing or attempt_escape(tier, directory, trial)
         choice.rows.append((f"tier {tier}", not reason, reason or "every attempt to escape failed"))
         if reason:
             choice.reasons[tier] = reason
@@ -87,7 +93,7 @@ def choose(mode: str, directory: str, abi: int, trial: Callable[[str], socket.so
 
 
 def _missing(choice: Choice) -> str:
-    """Look at what both tiers need; return what is missing."""
+    """Check the requirements of both tiers; return what is missing, "" if nothing is."""
     machine = os.uname().machine
     found = seccomp.supported() and sys.maxsize > 2**32
     choice.rows.append(("architecture", found, machine if found else f"{machine}: no table of system calls"))
@@ -105,8 +111,8 @@ def _missing(choice: Choice) -> str:
     return "" if choice.abi else "the kernel has no Landlock (needs Linux 5.13 or later, `landlock` in lsm=)"
 
 
-def attempt(tier: str, directory: str, trial: Callable[[str], socket.socket]) -> str:
-    """Start a worker in `tier` and have it attempt to escape; return what succeeded, if anything."""
+def attempt_escape(tier: str, directory: str, trial: Callable[[str], socket.socket]) -> str:
+    """Start a worker in `tier` that attempts to escape; return why the tier does not hold, "" if it does."""
     canary = f"{directory}/canary"
     fd = os.open(canary, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     os.fchmod(fd, 0o666)
@@ -119,7 +125,7 @@ def attempt(tier: str, directory: str, trial: Callable[[str], socket.socket]) ->
                 return hello[0]["failure"] if hello else "its first process died"
             for fd in hello[1]:
                 os.close(fd)
-            wire.send(session, {**_PROBE, "argv": [canary, str(os.getpid())]})
+            wire.send(session, {**PROBE_REQUEST, "argv": [canary, str(os.getpid())]})
             received = wire.receive(session)
         with open(canary, "rb") as file:
             unharmed = file.read() == b"canary"
@@ -128,7 +134,7 @@ def attempt(tier: str, directory: str, trial: Callable[[str], socket.socket]) ->
     finally:
         os.unlink(canary)
     if received is None or "failure" in received[0]:
-        return f"its walls could not be put up: {received and os.strerror(received[0]['failure'])}"
+        return f"its confinement could not be set up: {received and os.strerror(received[0]['failure'])}"
     *escaped, last = received[0]["blobs"][0].decode().split("\n")
     if last != "done":
         return f"the probe did not end: {received[0]['stderr'].decode()[-200:] or received[0]['signal']}"
@@ -136,7 +142,7 @@ def attempt(tier: str, directory: str, trial: Callable[[str], socket.socket]) ->
 
 
 def explain(error: OSError) -> str:
-    """Say why namespaces were refused, in a user's terms."""
+    """Return a message for users on why the kernel refused namespaces."""
     return (
         f"namespaces are not permitted here ({error.strerror or error}); a container's seccomp profile or "
         "kernel.apparmor_restrict_unprivileged_userns may be the cause"
@@ -144,7 +150,7 @@ def explain(error: OSError) -> str:
 
 
 def box_user() -> User | None:
-    """Return a user for the programs of one box: their own, if we may become it."""
+    """Return a separate user for the programs of one box, None if this process may not change user."""
     if os.geteuid() != 0:
         return None
     needed = (linux.CAP_CHOWN, linux.CAP_SETUID, linux.CAP_SETGID)

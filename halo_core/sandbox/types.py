@@ -1,4 +1,4 @@
-"""What a run is given and what comes back."""
+"""Limits and outcome of a run."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ LimitName = Literal["cpu", "wall", "memory", "file", "output", "processes"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one run may use. The defaults suit small programs."""
+    """Resource limits of one run. The defaults suit small programs."""
 
     cpu_seconds: float = 2.0
-    """CPU time in seconds, all threads and processes of the run together. This is what decides."""
+    """CPU time in seconds, summed over all threads and processes of the run. This is the primary limit."""
     wall_seconds: float | None = None
-    """Elapsed time in seconds, the backstop for a run that waits. None: 3 × `cpu_seconds` + 1."""
+    """Elapsed time in seconds, for runs that wait. None: 3 × `cpu_seconds` + 1."""
     memory_bytes: int = 512 << 20
-    """Address space of each process in bytes; where cgroups are delegated, the memory of all of them."""
+    """Address space of each process in bytes; with delegated cgroups, also the total memory of all processes."""
     file_bytes: int = 16 << 20
-    """Largest file that may be written, in bytes; all files together may have four times that."""
+    """Maximum size of a written file in bytes; all files together may have four times that."""
     processes: int = 1
-    """Processes and threads alive at once. 1: the program may neither fork nor start a thread."""
+    """Maximum number of processes and threads at once. 1: the program may neither fork nor start a thread."""
     stdout_bytes: int = 1 << 20
-    """Bytes of stdout that are kept; a program that writes more is ended."""
+    """Maximum bytes of stdout; a program that writes more is ended."""
     stderr_bytes: int = 64 << 10
-    """Bytes of stderr that are kept; what is written beyond is dropped, up to `file_bytes` in all."""
+    """Bytes of stderr that are kept; the rest is dropped, and a program that writes over `file_bytes` is ended."""
     open_files: int = 64
-    """Descriptors open at once in each process."""
+    """Maximum number of open descriptors in each process."""
 
     def __post_init__(self) -> None:
         for each in fields(self):
@@ -39,38 +39,38 @@ class Limits:
 
     @property
     def wall(self) -> float:
-        """The wall clock limit in force, in seconds."""
+        """The effective wall clock limit in seconds."""
         return 3 * self.cpu_seconds + 1 if self.wall_seconds is None else self.wall_seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """The result of a run."""
 
     exit_code: int | None
-    """None when ended by a signal."""
+    """None if a signal ended the program."""
     signal: int | None
-    """Number of the signal that ended it; None when it exited."""
+    """Number of the signal that ended the program; None if it exited."""
     stdout: bytes
     stderr: bytes
     stdout_truncated: bool
     stderr_truncated: bool
     cpu_seconds: float
-    """User and system time of the run's processes that were waited for."""
+    """User and system time of those processes of the run that were waited for."""
     wall_seconds: float
     peak_memory: int
-    """Largest resident set of any one process, in bytes; about 10 MB of it may be the launcher's own."""
+    """Largest resident set of any process in bytes, including up to about 10 MB of the launcher's memory."""
     limit: LimitName | None
-    """Which limit ended it."""
+    """The limit that ended the run."""
     inconclusive: bool
-    """The wall clock ran out while the machine kept the run waiting for a CPU, even when it was tried again
-    alone. Says nothing about the program."""
+    """The wall clock ran out while the run waited for a CPU, even when it was repeated alone. The outcome is no
+    evidence about the program."""
     tier: Tier
-    """The protection under which it ran."""
+    """The level of isolation."""
 
     @property
     def ok(self) -> bool:
-        """Whether it exited with 0 within its limits."""
+        """True if the program exited with 0 within its limits."""
         return self.exit_code == 0 and self.limit is None
 
 
@@ -79,7 +79,7 @@ class Finding:
     """One row of `doctor`."""
 
     check: str
-    """What was looked at."""
+    """Name of the check."""
     holds: bool
     detail: str
-    """What was found, or what to do where it does not hold."""
+    """The finding, or the remedy if the check does not hold."""

@@ -1,9 +1,9 @@
-"""Python values as bytes and back, by exact type.
+"""Conversion of Python values to bytes and back, by exact type.
 
-Only plain data crosses between a sample and what judges it: None, bool, int, float, complex, str, bytes, list,
-tuple, dict, set and frozenset, of exactly these types. A subclass could lie about equality, so it is refused
-where it is encoded, and what a sample forges can only decode to plain data. The form is JSON with the types
-that JSON lacks as one-key objects.
+Only plain data crosses between a sample and its verifier: None, bool, int, float, complex, str, bytes, list, tuple,
+dict, set and frozenset, of exactly these types. A subclass could lie about equality, so encoding rejects it, and bytes
+that a sample forges can only decode to plain data. The format is JSON, with one-key objects for the types that JSON
+lacks.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-_DEPTH = 100
+_MAX_DEPTH = 100
 _SAFE_INTEGER = 1 << 53
-_CROWD = 64
-"""More keys of one hash than this are an attack: each lookup would cost as many comparisons."""
+_MAX_COLLISIONS = 64
+"""Maximum number of keys with one hash. More are an attack: each lookup would compare with all of them."""
 
 
 class NotPlainError(Exception):
-    """A value is not plain data, or bytes do not stand for one."""
+    """A value is not plain data, or bytes do not encode plain data."""
 
 
 def encode(value: object) -> bytes:
-    """Return the bytes that stand for `value`; raise `NotPlainError` unless it is plain data."""
+    """Return the encoding of `value`; raise `NotPlainError` unless it is plain data."""
     return json.dumps(_pack(value, 0), separators=(",", ":")).encode()
 
 
 def decode(data: bytes) -> object:
-    """Return the value that `data` stands for; raise `NotPlainError` if there is none. Safe on any bytes."""
+    """Return the value that `data` encodes; raise `NotPlainError` if it encodes none. Safe on any bytes."""
     try:
         return _unpack(json.loads(data))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
@@ -41,7 +41,7 @@ def decode(data: bytes) -> object:
 
 def _pack(value: Any, depth: int) -> Any:
     kind = type(value)
-    if depth > _DEPTH:
+    if depth > _MAX_DEPTH:
         raise NotPlainError("nested too deeply")
     if value is None or kind is bool or kind is str:
         return value
@@ -78,16 +78,16 @@ def _unpack(form: Any) -> Any:
         return bytes.fromhex(body)
     if kind == "dict":
         keys = [_unpack(key) for key, _ in body]
-        _check_spread(keys)
+        _check_collisions(keys)
         return dict(zip(keys, (_unpack(item) for _, item in body), strict=True))
     items = [_unpack(item) for item in body]
     if kind == "tuple":
         return tuple(items)
-    _check_spread(items)
+    _check_collisions(items)
     return {"set": set, "frozenset": frozenset}[kind](items)
 
 
-def _check_spread(keys: Iterable[object]) -> None:
+def _check_collisions(keys: Iterable[object]) -> None:
     hashes = sorted(map(hash, keys))
-    if any(a == b for a, b in zip(hashes, hashes[_CROWD:], strict=False)):
-        raise NotPlainError("too many keys of one hash")
+    if any(a == b for a, b in zip(hashes, hashes[_MAX_COLLISIONS:], strict=False)):
+        raise NotPlainError("too many keys with the same hash")

@@ -1,4 +1,4 @@
-"""Watching a run: its output, its clocks, its end."""
+"""Supervision of a run: its output, its limits, its end."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 _CPUS = os.cpu_count() or 1
 _TICKS = os.sysconf("SC_CLK_TCK")
-_TICK = 0.01
-"""Shortest pause between two looks at the clocks, in seconds."""
-_DISK_TICK = 0.05
-"""Pause between two looks at the disk usage of a run that may write, in seconds."""
+_CLOCK_INTERVAL = 0.01
+"""Shortest time between two checks of the clocks, in seconds."""
+_DISK_INTERVAL = 0.05
+"""Time between two checks of the disk usage of a run that may write, in seconds."""
 _DISK_FACTOR = 4
-"""All files together may have this many times the bytes of the largest one."""
+"""All files together may have this many times the maximum size of one file."""
 
 
 class Stream:
-    """The first `cap` bytes of what comes out of a pipe; the rest is read, counted and dropped."""
+    """The first `cap` bytes from a pipe; the rest is read, counted and dropped."""
 
     def __init__(self, fd: int, cap: int) -> None:
         self.fd = fd
@@ -40,7 +40,7 @@ class Stream:
         self.open = True
 
     def read(self) -> None:
-        """Take what is there now; blocks when nothing is."""
+        """Read the available bytes; block until there are some."""
         data = os.read(self.fd, _CHUNK)
         if not data:
             self.open = False
@@ -51,7 +51,7 @@ class Stream:
 
 
 class Watch:
-    """One run under watch, from its start until nothing can come from it any more."""
+    """Supervision of one run, from its start until its pipes are drained."""
 
     def __init__(
         self,
@@ -61,14 +61,14 @@ class Watch:
         session: socket.socket,
         request: Message,
         started: float,
-        home: Box,
+        box: Box,
         setup_seconds: Callable[[], float],
     ) -> None:
         self.pid = pid
         self.stdout = Stream(out, request["stdout_bytes"])
         self.stderr = Stream(err, request["stderr_bytes"])
         self.limit: str | None = None
-        """Which limit this watch ended the run for."""
+        """The limit for which this watch ended the run."""
         self.starved = False
         """The wall clock ran out because the machine was busy, not because the run waited."""
         self._pidfd = os.pidfd_open(pid)
@@ -77,30 +77,30 @@ class Watch:
         self._cpu_limit: float = request["cpu_seconds"]
         self._deadline: float = started + request["wall_seconds"]
         self._started = started
-        self._alone: bool = request["processes"] == 1
+        self._single_process: bool = request["processes"] == 1
         self._disk_limit: int = _DISK_FACTOR * request["file_bytes"] if request["writable"] else 0
-        self._home = home
+        self._box = box
         self._setup_seconds = setup_seconds
         self._poll = select.poll()
         for fd in (self._pidfd, out, err):
             self._poll.register(fd, select.POLLIN)
         self._poll.register(self._session, select.POLLRDHUP)
 
-    def until_exit(self) -> None:
-        """Return when the run's first process has ended, by itself or because a limit was passed."""
-        pause = 0.0
+    def wait_for_exit(self) -> None:
+        """Return when the run's first process has ended, by itself or because it exceeded a limit."""
+        interval = 0.0
         while True:
-            for fd, _ in self._poll.poll(1000 * pause):
+            for fd, _ in self._poll.poll(1000 * interval):
                 if fd == self._pidfd:
                     return
                 if fd == self._session:
                     self._kill(None)
-                self._take(fd)
+                self._read(fd)
             if self.stdout.truncated or self.stderr.total > self._stderr_limit:
                 self._kill("output")
-            pause = self._check_clocks()
+            interval = self._check_clocks()
 
-    def _take(self, fd: int) -> None:
+    def _read(self, fd: int) -> None:
         for stream in (self.stdout, self.stderr):
             if fd == stream.fd:
                 stream.read()
@@ -108,26 +108,26 @@ class Watch:
                     self._poll.unregister(fd)
 
     def _check_clocks(self) -> float:
-        """End the run if a clock has run out; return for how many seconds none can."""
+        """End the run if it exceeded a limit; return the seconds until the next check."""
         now = time.monotonic()
         if now >= self._deadline and self.limit is None:
             self.starved = starved(now - self._started)
             self._kill("wall")
-        spent = cpu_seconds(self.pid, self._alone) - self._setup_seconds()
+        spent = cpu_seconds(self.pid, self._single_process) - self._setup_seconds()
         if spent >= self._cpu_limit:
             self._kill("cpu")
-        if self._disk_limit and self._home.usage() > self._disk_limit:
+        if self._disk_limit and self._box.usage() > self._disk_limit:
             self._kill("file")
-        left = (self._cpu_limit - spent) / (1 if self._alone else _CPUS)
-        pause = max(_TICK, min(left, self._deadline - now))
-        return min(pause, _DISK_TICK) if self._disk_limit else pause
+        left = (self._cpu_limit - spent) / (1 if self._single_process else _CPUS)
+        interval = max(_CLOCK_INTERVAL, min(left, self._deadline - now))
+        return min(interval, _DISK_INTERVAL) if self._disk_limit else interval
 
     def _kill(self, limit: str | None) -> None:
         self.limit = self.limit or limit
         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def drain(self) -> None:
-        """Take what is left in the pipes, once nobody can write to them any more."""
+        """Read the rest of the pipes, once no process can write to them."""
         for stream in (self.stdout, self.stderr):
             while stream.open:
                 stream.read()
@@ -138,13 +138,15 @@ class Watch:
             os.close(fd)
 
 
-def cpu_seconds(pid: int, alone: bool) -> float:
-    """CPU time used so far by process `pid`, and unless it is `alone` by all others that this worker has."""
+def cpu_seconds(pid: int, single_process: bool) -> float:
+    """Return the CPU seconds of process `pid` and, unless `single_process`, of this worker's other descendants."""
     try:
         own = time.clock_gettime(~pid << 3 | 2)  # the clock id that clock_getcpuclockid(3) computes
     except OSError:
         return 0.0
-    return own if alone else own + sum(map(_cpu_ticks, linux.descendants(os.getpid(), but=pid))) / _TICKS
+    if single_process:
+        return own
+    return own + sum(map(_cpu_ticks, linux.descendants(os.getpid(), exclude=pid))) / _TICKS
 
 
 def _cpu_ticks(pid: int) -> int:
@@ -157,9 +159,9 @@ def _cpu_ticks(pid: int) -> int:
 
 
 def starved(wall: float) -> bool:
-    """Whether this worker's run that lasted `wall` seconds was, for most of them, running or waiting for a CPU.
+    """Return whether this worker's run spent at least half of its `wall` seconds on a CPU or waiting for one.
 
-    A run that slept or waited of its own accord has only itself to blame.
+    If not, the run slept or waited by its own choice, and the busy machine is not the cause of the timeout.
     """
     busy = 0.0
     for process in linux.descendants(os.getpid()):

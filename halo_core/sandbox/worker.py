@@ -1,4 +1,4 @@
-"""A worker: takes one session at a time, and in it runs one program at a time."""
+"""A worker: serves one session at a time, and runs one program at a time in it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 _MAINS = {"": None, "probe": probe.main, "guest": guest.main, "serving": serving.main}
 _NOT_A_PROGRAM = 126
-"""The exit code that a shell gives for a file that cannot be executed."""
+"""The exit code of a shell for a file that cannot be executed."""
 
 
-def serve(jobs: socket.socket, walls: Confinement) -> None:
+def serve(jobs: socket.socket, confinement: Confinement) -> None:
     """Take sessions from `jobs` until the other end is closed or SIGTERM comes."""
     linux.become_subreaper()
-    launch.forget_signals()
+    launch.reset_signals()
     signal.signal(signal.SIGTERM, _stop)
     launcher = launch.Launcher()
     try:
@@ -32,15 +32,15 @@ def serve(jobs: socket.socket, walls: Confinement) -> None:
                 return
             with socket.socket(fileno=fds[0]) as session:
                 try:
-                    _session(session, launcher, walls)
+                    _session(session, launcher, confinement)
                 finally:
-                    walls.clear()
+                    confinement.clear()
     finally:
-        walls.sweep()
+        confinement.sweep()
 
 
-def refuse(jobs: socket.socket, reason: str) -> None:
-    """Answer the next session with the reason why this worker cannot serve it."""
+def report_failure(jobs: socket.socket, reason: str) -> None:
+    """Answer the next session with the `reason` why this worker cannot serve it."""
     _, fds, _, _ = socket.recv_fds(jobs, 1, 1, socket.MSG_CMSG_CLOEXEC)
     if fds:
         with socket.socket(fileno=fds[0]) as session:
@@ -52,22 +52,26 @@ def _stop(signum: int, frame: object) -> None:
     raise SystemExit
 
 
-def _session(session: socket.socket, launcher: launch.Launcher, walls: Confinement) -> None:
+def _session(session: socket.socket, launcher: launch.Launcher, confinement: Confinement) -> None:
     try:
-        wire.send(session, {"path": walls.home.path}, [walls.home.fd])
+        wire.send(session, {"path": confinement.box.path}, [confinement.box.fd])
         while received := wire.receive(session):
             request, fds = received
-            reply, blobs = run(request, fds, session, launcher, walls)
+            reply, blobs = run(request, fds, session, launcher, confinement)
             wire.send(session, reply, blobs=blobs)
     except ConnectionError:
         return
 
 
 def run(
-    request: Message, fds: list[int], session: socket.socket, launcher: launch.Launcher, walls: Confinement
+    request: Message,
+    fds: list[int],
+    session: socket.socket,
+    launcher: launch.Launcher,
+    confinement: Confinement,
 ) -> tuple[Message, tuple[bytearray, ...]]:
-    """Run one program to its end, leave nothing of it alive, and say how it went: then stdout and stderr."""
-    entry = walls.prepare(request)
+    """Run one program to its end and kill all its processes; return the outcome, and stdout and stderr."""
+    entry = confinement.prepare(request)
     out, out_end = os.pipe2(os.O_CLOEXEC)
     err, err_end = os.pipe2(os.O_CLOEXEC)
     stdin = _stdin(request["main"], fds)
@@ -77,18 +81,19 @@ def run(
     finally:
         for fd in (stdin, out_end, err_end, *fds):
             os.close(fd)
-    watcher = watch.Watch(pid, out, err, session, request, started, walls.home, launcher.setup_seconds)
+    watcher = watch.Watch(pid, out, err, session, request, started, confinement.box, launcher.setup_seconds)
     try:
-        watcher.until_exit()
+        watcher.wait_for_exit()
         _, status, usage = os.wait4(pid, 0)
         wall = time.monotonic() - started
-        walls.sweep()
+        confinement.sweep()
         watcher.drain()
     finally:
         watcher.close()
     failure, at_exec = launcher.failure()
     stderr = watcher.stderr.kept
-    if failure and at_exec and entry.owned and os.path.lexists(f"{walls.home.inside}/{entry.program}"):
+    program = f"{confinement.box.worker_path}/{entry.program}"
+    if failure and at_exec and entry.in_box and os.path.lexists(program):
         status = _NOT_A_PROGRAM << 8
         stderr = bytearray(f"{entry.program}: {os.strerror(failure)}\n".encode())
     elif failure:
@@ -96,7 +101,7 @@ def run(
     cpu = max(0.0, usage.ru_utime + usage.ru_stime - launcher.setup_seconds())
     peak = usage.ru_maxrss * 1024
     limit = watcher.limit or _limit(status, cpu, peak, request)
-    if walls.group and walls.group.out_of_memory():
+    if confinement.group and confinement.group.out_of_memory():
         limit = "memory"
     reply = {
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
@@ -108,7 +113,7 @@ def run(
         "peak_memory": peak,
         "limit": limit,
         "inconclusive": watcher.starved,
-        "tier": walls.tier,
+        "tier": confinement.tier,
     }
     return reply, (watcher.stdout.kept, stderr)
 
@@ -118,15 +123,15 @@ def _stdin(main: str, fds: list[int]) -> int:
         return os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     if main:  # the socket of a call
         return os.dup(fds[0])
-    return os.open(f"/proc/self/fd/{fds[0]}", os.O_RDONLY | os.O_CLOEXEC)  # read-only, from its beginning
+    return os.open(f"/proc/self/fd/{fds[0]}", os.O_RDONLY | os.O_CLOEXEC)  # read-only, from its start
 
 
 def _limit(status: int, cpu: float, peak: int, request: Message) -> str | None:
-    """Name the limit that the kernel enforced, as far as the way it ended tells."""
-    by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    if cpu >= request["cpu_seconds"] or by == signal.SIGXCPU:
+    """Return the limit that the kernel enforced, as far as exit status, CPU time and peak memory show it."""
+    signum = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if cpu >= request["cpu_seconds"] or signum == signal.SIGXCPU:
         return "cpu"
-    if by == signal.SIGXFSZ:
+    if signum == signal.SIGXFSZ:
         return "file"
     if status and peak >= 0.9 * request["memory_bytes"]:
         return "memory"

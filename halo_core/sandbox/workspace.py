@@ -1,25 +1,19 @@
-"""A session with a worker of the sandbox: a private directory, and programs that are run in it."""
+"""A private directory, and the programs that run in it."""
 
 from __future__ import annotations
 
 import os
-import socket
 import stat
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from halo_core.errors import SandboxError
-from halo_core.sandbox import cgroups, wire
-from halo_core.sandbox.calls import Answer, Calls, Channel, Function
-from halo_core.sandbox.sharing import Holder
+from halo_core.sandbox.session import Session
+from halo_core.sandbox.sharing import ReadersWriterLock
 from halo_core.sandbox.types import Limits, Outcome
-
-if TYPE_CHECKING:
-    from halo_core.sandbox.client import Sandbox
 
 ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -28,35 +22,26 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
     "OMP_NUM_THREADS": "1",
 }
-"""What a program finds in its environment, besides HOME and TMPDIR, which are its workspace."""
-
-GRACE = 300.0
-"""Seconds that a worker may take for its own work, beyond what the program it runs may take."""
-
-
-class StuckError(SandboxError):
-    """A worker did not answer in time."""
+"""The environment of every program, besides HOME and TMPDIR, which are its workspace."""
 
 
 class Workspace:
-    """A private directory in which programs run. Gone, with all they left, when the `with` block ends."""
+    """A private directory in which programs run. The end of the `with` block deletes it with all files in it."""
 
     path: Path
-    """Where programs find the directory, which is their working directory. In tier strong nothing is there
-    outside: put files in and take them out by `write` and `read`."""
+    """The directory as programs see it; it is their working directory. In tier strong this path does not exist
+    outside: use `write` and `read` to exchange files."""
 
-    def __init__(self, sandbox: Sandbox, session: socket.socket, holder: Holder) -> None:
-        self._sandbox = sandbox
+    def __init__(self, session: Session, run_lock: ReadersWriterLock) -> None:
+        self.path = Path(session.path)
         self._session = session
-        self._session.settimeout(GRACE)
-        self._holder = holder
-        self._directory = -1
-        self._stuck = False  # its worker takes no session any more
+        self._directory = session.directory
+        self._run_lock = run_lock
         self._lock = threading.Lock()
 
     def write(self, name: str, data: bytes, *, executable: bool = False) -> None:
-        """Put a file into the workspace. `name` is a plain file name; an existing file is replaced."""
-        _plain(name)
+        """Write a file into the workspace. `name` is a plain file name; an existing file is replaced."""
+        _check_name(name)
         mode = 0o755 if executable else 0o644
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         with suppress(FileNotFoundError):
@@ -65,12 +50,12 @@ class Workspace:
             file.write(data)
 
     def read(self, name: str, *, max_bytes: int) -> bytes:
-        """Return the first `max_bytes` of a file that a program left.
+        """Return the first `max_bytes` of a file in the workspace.
 
-        Raises `FileNotFoundError` when there is none, and `SandboxError` for anything but a regular file
-        with no other name: a link is never followed.
+        Raises `FileNotFoundError` if the file does not exist, and `SandboxError` unless it is a regular file
+        with one hard link. Symbolic links are never followed.
         """
-        _plain(name)
+        _check_name(name)
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         if not stat.S_ISREG(os.stat(name, dir_fd=self._directory, follow_symlinks=False).st_mode):
             raise SandboxError(f"{name!r} in the workspace is not a regular file")
@@ -90,16 +75,16 @@ class Workspace:
         toolchain: bool = False,
         readable: Sequence[str | Path] = (),
     ) -> Outcome:
-        """Run a program with the workspace as its working directory, and wait for its end.
+        """Run a program with the workspace as its working directory, and wait until it ends.
 
-        `argv[0]` is absolute or relative to the workspace; it is not searched for in PATH. `stdin` is a
-        file to the program. With `writable` it may write in the workspace, otherwise nowhere. With
-        `toolchain` it may start the compiler's own programs. `readable` names further files and
+        `argv[0]` is absolute or relative to the workspace; PATH is not searched. The program's stdin is a file
+        that holds `stdin`. With `writable` the program may write in the workspace, otherwise nowhere. With
+        `toolchain` it may start the system's programs, as compilers must. `readable` names further files and
         directories that it may read.
 
-        Raises `SandboxError` when the program could not be started or the sandbox itself failed; whatever
-        the program does is in the `Outcome`. A file of the workspace that turns out to be no program ends
-        with exit code 126, as from a shell.
+        Raises `SandboxError` when the program could not be started or the sandbox itself failed; everything
+        that the program does is in the `Outcome`. A workspace file that cannot be executed ends with exit code
+        126, as in a shell.
         """
         request = {
             **asdict(limits),
@@ -112,137 +97,14 @@ class Workspace:
             "readable": [str(path) for path in readable],
         }
         with self._lock:
-            with self._sandbox._turn.shared():
-                outcome = self._run(request, stdin)
+            with self._run_lock.shared():
+                outcome = self._session.run(request, stdin)
             if outcome.inconclusive:
-                with self._sandbox._turn.alone():
-                    outcome = self._run(request, stdin)
+                with self._run_lock.exclusive():
+                    outcome = self._session.run(request, stdin)
         return outcome
 
-    def _call(
-        self, source: str, function: str, rows: list[tuple[object, ...]], limits: Limits, paths: list[str]
-    ) -> Calls:
-        answers: list[Answer] = []
-        with self._function(source, function, limits, paths) as called:
-            for row in rows:
-                answer = called(*row)
-                if answer is None:
-                    break
-                answers.append(answer)
-        return Calls(
-            called.loaded, () if called.tampered else tuple(answers), called.tampered, called.outcome
-        )
 
-    @contextmanager
-    def _function(self, source: str, function: str, limits: Limits, paths: list[str]) -> Iterator[Function]:
-        request = guest_request("guest", limits, argv=paths, readable=paths)
-        channel = self._start(request, limits.stdout_bytes)
-        channel.allow(limits.wall + GRACE)  # by then the worker has ended it
-        called = Function(channel)
-        try:
-            called._load(source, function)
-            yield called
-        finally:
-            called._hang_up()
-            called.outcome = self._outcome("the function", limits.wall + GRACE)
-
-    def _start(self, request: wire.Message, max_bytes: int) -> Channel:
-        """Start one of the worker's own functions in a process; return the channel to it."""
-        ours, theirs = socket.socketpair()
-        with theirs, suppress(ConnectionError):
-            wire.send(self._session, request, [theirs.fileno()])
-        return Channel(ours, max_bytes)
-
-    def _run(self, request: wire.Message, stdin: bytes) -> Outcome:
-        fds = [_memory_file(stdin)] if stdin else []
-        try:
-            with suppress(ConnectionError):
-                wire.send(self._session, request, fds)
-        finally:
-            for fd in fds:
-                os.close(fd)
-        return self._outcome(request["argv"][0], request["wall_seconds"] + GRACE)
-
-    def _receive(self, seconds: float) -> tuple[wire.Message, list[int]] | None:
-        """Return what the worker says within `seconds`; None when it is gone. Otherwise it is not heard any more."""
-        try:
-            self._session.settimeout(seconds)
-            return wire.receive(self._session)
-        except BaseException as error:  # Ctrl-C too: what comes late must not be taken for the next answer
-            with suppress(OSError):
-                self._session.shutdown(socket.SHUT_RDWR)
-            if isinstance(error, TimeoutError):
-                self._stuck = True
-                raise StuckError(
-                    f"a sandbox worker has not answered for {seconds:.0f} seconds",
-                    hint="the machine may be out of memory, or the worker was stopped",
-                ) from None
-            raise
-
-    def _outcome(self, program: str, seconds: float) -> Outcome:
-        """Return how the program ended. Raises a `StuckError` when that is not heard of within `seconds`."""
-        received = self._receive(seconds)
-        if received is None:
-            raise SandboxError("a sandbox worker died", hint="the machine may be out of memory")
-        reply, _ = received
-        if "failure" in reply:
-            raise _launch_error(program, reply["failure"])
-        stdout, stderr = reply.pop("blobs")
-        return Outcome(**reply, stdout=stdout, stderr=stderr)
-
-    def _open(self) -> None:
-        received = self._receive(GRACE)
-        if received is None:
-            raise SandboxError("the sandbox supervisor is gone")
-        reply, fds = received
-        if "failure" in reply:
-            raise SandboxError(f"the sandbox failed: {reply['failure']}")
-        (self._directory,) = fds
-        self.path = Path(reply["path"])
-
-    def _close(self) -> None:
-        if self._directory >= 0:
-            os.close(self._directory)
-        try:
-            if self._sandbox.usable:  # a forked process must not hang up for the one it came from
-                self._session.shutdown(socket.SHUT_WR)
-                self._session.recv(1)  # returns when the worker has wiped the directory and hung up
-        except OSError:
-            pass
-        self._session.close()
-
-
-def guest_request(main: str, limits: Limits, *, argv: Sequence[str], readable: Sequence[str]) -> wire.Message:
-    """Return the request that starts `main`, one of the worker's own functions, in a confined process."""
-    return {
-        **asdict(limits),
-        "wall_seconds": limits.wall,
-        "main": main,
-        "argv": list(argv),
-        "env": {},
-        "writable": False,
-        "toolchain": False,
-        "readable": list(readable),
-    }
-
-
-def _plain(name: str) -> None:
+def _check_name(name: str) -> None:
     if not name or "/" in name or "\0" in name or name in (".", ".."):
         raise ValueError(f"not a plain file name: {name!r}")
-
-
-def _memory_file(data: bytes) -> int:
-    fd = os.memfd_create("stdin")
-    with open(fd, "wb", closefd=False) as file:
-        file.write(data)
-    return fd
-
-
-def _launch_error(program: str, code: int) -> SandboxError:
-    if code == cgroups.LOST:
-        return SandboxError(
-            f"cannot run {program!r} within its limits: its control group is gone or cannot be entered",
-            hint="`halo doctor` says whether cgroup v2 is still delegated; start halo again",
-        )
-    reason = os.strerror(code) if code > 0 else "internal error"
-    return SandboxError(f"cannot run {program!r}: {reason}", hint="check that it exists and is executable")

@@ -1,9 +1,13 @@
-"""Sandboxes for the tests. `box` is one of each tier in turn, `walled` one of each that holds
-programs in; a tier that this machine lacks is skipped."""
+"""Sandboxes for the tests, shared by all tests of a session.
+
+`box` is a sandbox of each tier in turn, `confined` of each tier that isolates programs; tiers that this machine
+lacks are skipped.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Literal, cast
 
 import pytest
@@ -12,9 +16,10 @@ from halo_core import sandbox
 from halo_core.errors import SandboxError
 
 Mode = Literal["weak", "standard", "strong"]
+WaitUntil = Callable[[Callable[[], bool]], None]
 
 
-def started(mode: Mode) -> sandbox.Sandbox:
+def start_or_skip(mode: Mode) -> sandbox.Sandbox:
     try:
         return sandbox.start(mode)
     except SandboxError as error:
@@ -23,13 +28,13 @@ def started(mode: Mode) -> sandbox.Sandbox:
 
 @pytest.fixture(scope="session", params=["weak", "standard", "strong"])
 def box(request: pytest.FixtureRequest) -> Iterator[sandbox.Sandbox]:
-    with started(cast(Mode, request.param)) as each:
+    with start_or_skip(cast(Mode, request.param)) as each:
         yield each
 
 
 @pytest.fixture(scope="session", params=["standard", "strong"])
-def walled(request: pytest.FixtureRequest) -> Iterator[sandbox.Sandbox]:
-    with started(cast(Mode, request.param)) as each:
+def confined(request: pytest.FixtureRequest) -> Iterator[sandbox.Sandbox]:
+    with start_or_skip(cast(Mode, request.param)) as each:
         yield each
 
 
@@ -46,3 +51,16 @@ def best() -> Iterator[sandbox.Sandbox]:
 def weak() -> Iterator[sandbox.Sandbox]:
     with sandbox.start("weak") as each:
         yield each
+
+
+@pytest.fixture
+def wait_until() -> WaitUntil:
+    """Return a function that waits until a condition holds and fails after ten seconds."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < deadline, "the condition never held"
+            time.sleep(0.01)
+
+    return wait

@@ -1,4 +1,4 @@
-"""Programs, and sources, that try to exhaust the machine: each ends within its limits and leaves nothing."""
+"""Programs and sources that try to exhaust the machine: each ends within its limits and leaves no process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN_LIMITS = Limits(
 )
 RUN_BOMBS = {
     "spin": ("while True: pass", "cpu"),
-    "spin without ever returning to Python": ("9**9**9", "cpu"),
+    "spin in C code": ("9**9**9", "cpu"),
     "backtrack": ("import re; re.match('(a+)+$', 'a' * 40 + 'b')", "cpu"),
     "sleep": ("import time; time.sleep(999)", "wall"),
     "stop itself": ("import os; os.kill(os.getpid(), 19)", "wall"),
@@ -30,7 +30,7 @@ RUN_BOMBS = {
         "cpu",
     ),
     "fork": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: pass", "cpu"),
-    "fork and run away": (
+    "leave daemons": (
         "import os, time\nfor _ in range(9):\n    try:\n        if os.fork() == 0:\n            os.setsid()\n"
         "            if os.fork(): os._exit(0)\n            time.sleep(99)\n    except OSError: pass",
         None,
@@ -41,11 +41,11 @@ RUN_BOMBS = {
         "cpu",
     ),
     "memory": ("x = []\nwhile True: x.append(bytearray(1 << 20))", "memory"),
-    "memory in one piece": ("bytearray(1 << 40)", None),
+    "memory in one allocation": ("bytearray(1 << 40)", None),
     "memory by mapping": ("import mmap\nx = []\nwhile True: x.append(mmap.mmap(-1, 1 << 20))", None),
     "recursion": ("import sys\nsys.setrecursionlimit(10**9)\ndef f(n): return f(n + 1) + 1\nf(0)", None),
     "one large file": ("f = open('x', 'wb')\nwhile True: f.write(bytes(1 << 16))", None),
-    "a file with a hole": ("import os\nos.ftruncate(os.open('x', 66, 420), 1 << 40)", None),
+    "a sparse file": ("import os\nos.ftruncate(os.open('x', 66, 420), 1 << 40)", None),
     "many files": (
         "n = 0\nwhile True:\n    n += 1\n    open(f'x{n}', 'wb').write(bytes(1 << 19))",
         None,
@@ -54,12 +54,12 @@ RUN_BOMBS = {
     "stdout": ("import os\nwhile True: os.write(1, bytes(1 << 16))", "output"),
     "stderr": ("import os\nwhile True: os.write(2, bytes(1 << 16))", "output"),
     "descriptors": ("import os\nwhile True: os.dup(0)", None),
-    "pipes that are full": (
+    "full pipes": (
         "import os, fcntl\nwhile True:\n    r, w = os.pipe()\n    fcntl.fcntl(w, 1031, 1 << 20)\n"
         "    os.write(w, bytes(1 << 20))",
         None,
     ),
-    "exec itself for ever": (
+    "exec itself repeatedly": (
         "import os, sys\nos.execv(sys.executable, [sys.executable, '-I', '-S', 'bomb.py'])",
         None,
     ),
@@ -68,24 +68,23 @@ RUN_BOMBS = {
 
 
 def leftovers(box: Sandbox) -> list[Path]:
-    """Processes beneath the supervisor that are not its workers."""
-    supervisor = box._finalizer.peek()[1]._process.pid  # type: ignore[index]
-    found, pending = [], [(supervisor, 0)]
+    """Return the descendants of the supervisor that are not its workers."""
+    found, pending = [], [(box.supervisor_pid, 0)]
     while pending:
         pid, depth = pending.pop()
         try:
             children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         except OSError:
             continue
-        pending += [(child, depth + 1) for child in children]
+        pending += [(int(child), depth + 1) for child in children]
         found += [Path(f"/proc/{child}") for child in children if depth >= 1]
     return found
 
 
 @pytest.mark.parametrize("bomb", RUN_BOMBS)
-def test_a_program_that_would_exhaust_the_machine(walled: Sandbox, bomb: str) -> None:
+def test_a_hostile_program_ends_within_its_limits(confined: Sandbox, bomb: str) -> None:
     source, limit = RUN_BOMBS[bomb]
-    with walled.workspace() as space:
+    with confined.workspace() as space:
         space.write("bomb.py", source.encode())
         started = time.monotonic()
         outcome = space.run(
@@ -94,13 +93,13 @@ def test_a_program_that_would_exhaust_the_machine(walled: Sandbox, bomb: str) ->
             limits=RUN_LIMITS,
         )
         elapsed = time.monotonic() - started
-    assert elapsed < 15  # the wall clock limit, once more if the machine was busy, and patience with that
+    assert elapsed < 15  # the wall clock limit, twice if the machine was busy, and some tolerance
     assert outcome.cpu_seconds < 1.5
     assert len(outcome.stdout) <= MB
     if limit is not None and not outcome.inconclusive:
         assert outcome.limit == limit
-    assert outcome.limit or not outcome.ok or bomb in ("fork and run away", "a deep directory")
-    assert leftovers(walled) == []
+    assert outcome.limit or not outcome.ok or bomb in ("leave daemons", "a deep directory")
+    assert leftovers(confined) == []
 
 
 COMPILE_LIMITS = Limits(cpu_seconds=1, memory_bytes=512 * MB, file_bytes=16 * MB, stderr_bytes=64 << 10)
@@ -158,18 +157,18 @@ def compile_bomb(box: Sandbox, compiler: str, name: str, source: str) -> tuple[O
             toolchain=True,
         )
         try:
-            made = b"root:" in space.read("a.out", max_bytes=64 * MB)
+            leaked = b"root:" in space.read("a.out", max_bytes=64 * MB)
         except FileNotFoundError:
-            made = False
-    return outcome, made
+            leaked = False
+    return outcome, leaked
 
 
-@pytest.mark.skipif(GCC is None, reason="there is no gcc here")
+@pytest.mark.skipif(GCC is None, reason="needs gcc")
 @pytest.mark.parametrize("bomb", [*C_BOMBS, *CXX_BOMBS])
-def test_a_source_that_would_exhaust_the_machine(best: Sandbox, bomb: str) -> None:
+def test_a_hostile_source_ends_within_its_limits(best: Sandbox, bomb: str) -> None:
     compiler, name = (GCC, "bomb.c") if bomb in C_BOMBS else (GXX, "bomb.cc")
     if compiler is None:
-        pytest.skip("there is no g++ here")
+        pytest.skip("needs g++")
     started = time.monotonic()
     outcome, _ = compile_bomb(best, compiler, name, (C_BOMBS | CXX_BOMBS)[bomb])
     assert time.monotonic() - started < 12
@@ -178,7 +177,7 @@ def test_a_source_that_would_exhaust_the_machine(best: Sandbox, bomb: str) -> No
     assert leftovers(best) == []
 
 
-@pytest.mark.skipif(GCC is None, reason="there is no gcc here")
+@pytest.mark.skipif(GCC is None, reason="needs gcc")
 @pytest.mark.parametrize(
     "source",
     [
@@ -188,16 +187,16 @@ def test_a_source_that_would_exhaust_the_machine(best: Sandbox, bomb: str) -> No
         "#if __has_include(</etc/passwd>)\n#include </etc/passwd>\n#endif",
     ],
 )
-def test_a_compiler_does_not_leak_files(walled: Sandbox, source: str) -> None:
+def test_a_compiler_does_not_leak_files(confined: Sandbox, source: str) -> None:
     assert GCC is not None
-    outcome, made = compile_bomb(walled, GCC, "bomb.c", source + "\nint main(void){return 0;}")
+    outcome, leaked = compile_bomb(confined, GCC, "bomb.c", source + "\nint main(void){return 0;}")
     assert b"root:" not in outcome.stderr
-    assert not made
+    assert not leaked
 
 
 def memory_of(box: Sandbox, field: str) -> int:
-    """Sum over supervisor and workers of a line of /proc/PID/status, in bytes."""
-    supervisor = box._finalizer.peek()[1]._process.pid  # type: ignore[index]
+    """Return the sum of a field of /proc/PID/status over the supervisor and its workers, in bytes."""
+    supervisor = box.supervisor_pid
     pids = [supervisor, *map(int, Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split())]
     total = 0
     for pid in pids:
@@ -206,13 +205,13 @@ def memory_of(box: Sandbox, field: str) -> int:
     return total
 
 
-def test_a_400_mb_printer_costs_the_supervisor_next_to_nothing(walled: Sandbox) -> None:
+def test_400_mb_of_output_cost_the_supervisor_at_most_2_mb(confined: Sandbox) -> None:
     limits = Limits(cpu_seconds=20)
     for stream in (1, 2):
-        walled.run(["/bin/true"])
-        before = memory_of(walled, "VmHWM")
+        confined.run(["/bin/true"])
+        before = memory_of(confined, "VmHWM")
         program = f"import os\nfor _ in range(400): os.write({stream}, bytes(1 << 20))"
-        outcome = walled.run([sys.executable, "-I", "-S", "-c", program], limits=limits)
+        outcome = confined.run([sys.executable, "-I", "-S", "-c", program], limits=limits)
         assert outcome.limit == "output"
-        assert memory_of(walled, "VmHWM") - before <= 2 * MB
-    assert leftovers(walled) == []
+        assert memory_of(confined, "VmHWM") - before <= 2 * MB
+    assert leftovers(confined) == []

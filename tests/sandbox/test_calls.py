@@ -5,7 +5,7 @@ import pytest
 from halo_core.sandbox import Answer, Limits, NotPlainError, Sandbox
 
 
-def test_results_come_back_by_exact_type(box: Sandbox) -> None:
+def test_results_are_returned_by_exact_type(box: Sandbox) -> None:
     source = "def f(x, y):\n    return {x: (y, [x], {y})}"
     calls = box.call(source, "f", [(1, 2.0), ("a", None)])
     assert calls.answers == (
@@ -16,13 +16,13 @@ def test_results_come_back_by_exact_type(box: Sandbox) -> None:
     assert not calls.tampered
 
 
-def test_one_process_serves_all_calls_of_a_series_and_no_other(box: Sandbox) -> None:
+def test_each_series_of_calls_has_one_process(box: Sandbox) -> None:
     source = "n = 0\ndef f():\n    global n\n    n += 1\n    return n"
     for _ in range(2):
         assert [a.value for a in box.call(source, "f", [(), (), ()]).answers] == [1, 2, 3]
 
 
-def test_exceptions_are_named(box: Sandbox) -> None:
+def test_exceptions_are_reported_by_name(box: Sandbox) -> None:
     calls = box.call("def f(x):\n    return 1 / x", "f", [(0,), (2,), ("a",)])
     assert [a.error for a in calls.answers] == ["ZeroDivisionError", None, "TypeError"]
     assert calls.answers[1].value == 0.5
@@ -37,25 +37,25 @@ def test_exceptions_are_named(box: Sandbox) -> None:
         ("exit(0)", "NameError"),
     ],
 )
-def test_source_that_does_not_load_says_why(box: Sandbox, source: str, error: str) -> None:
+def test_the_error_of_a_source_that_does_not_load_is_reported(box: Sandbox, source: str, error: str) -> None:
     calls = box.call(source, "f", [(1,)])
     assert calls.loaded is not None
     assert (calls.loaded.error, calls.answers) == (error, ())
 
 
 def test_preloaded_modules_and_paths_can_be_imported(
-    walled: Sandbox, tmp_path_factory: pytest.TempPathFactory
+    confined: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("library")
     (folder / "helper_for_halo.py").write_text("def twice(x):\n    return 2 * x\n")
     for place in (folder, folder.parent):
         place.chmod(0o755)
     source = "import math, collections, helper_for_halo\ndef f(x):\n    return helper_for_halo.twice(x)"
-    calls = walled.call(source, "f", [(4,)], paths=[folder])
+    calls = confined.call(source, "f", [(4,)], paths=[folder])
     assert [a.value for a in calls.answers] == [8], calls
 
 
-def test_arguments_that_are_not_plain_are_the_callers_error(box: Sandbox) -> None:
+def test_arguments_that_are_not_plain_data_raise(box: Sandbox) -> None:
     with pytest.raises(NotPlainError):
         box.call("def f(x): ...", "f", [(object(),)])
 
@@ -73,14 +73,14 @@ LIAR = "class Liar(int):\n    def __eq__(self, other): return True\n    __hash__
         "True.__class__('x') or Liar(1)",
     ],
 )
-def test_a_value_that_lies_about_equality_does_not_cross(box: Sandbox, body: str) -> None:
+def test_a_value_that_lies_about_equality_is_rejected(box: Sandbox, body: str) -> None:
     (answer,) = box.call(f"{LIAR}def f():\n    return {body}", "f", [()]).answers
     assert answer.value in (None, True)
     assert answer.error == "NotPlainError" or answer.value is True
 
 
 ATTACKS = {
-    "exit at once": "import os\nos._exit(0)\ndef f(x): return x",
+    "exit on import": "import os\nos._exit(0)\ndef f(x): return x",
     "exit in the call": "import os\ndef f(x): os._exit(0)",
     "raise SystemExit": "def f(x): raise SystemExit(0)",
     "answer before being asked": (
@@ -91,22 +91,22 @@ ATTACKS = {
         "import os, struct\nbody = b'{\"tuple\":[null,7]}'\n"
         "os.write(3, (struct.pack('<I', len(body)) + body) * 9)\ndef f(x): return 7"
     ),
-    "one answer too many at the end": (
+    "one extra answer at the end": (
         "import os, atexit, struct\nn = 0\ndef f(x):\n    global n\n    n += 1\n"
         "    if n == 2:\n        os.write(3, struct.pack('<I', 4) + b'null')\n        os._exit(0)\n    return x"
     ),
     "gibberish": "import os\ndef f(x):\n    os.write(3, bytes([9, 0, 0, 0]) + b'gibberish')",
     "an endless answer": "import os\ndef f(x):\n    os.write(3, b'\\xff' * 4)\n    while 1: os.write(3, bytes(9999))",
     "close the channel": "import os\ndef f(x):\n    os.close(3)\n    return x",
-    "an answer that is huge": "def f(x): return 'x' * 10_000_000",
+    "a huge answer": "def f(x): return 'x' * 10_000_000",
 }
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_sample_that_breaks_the_protocol_is_not_believed(box: Sandbox, attack: str) -> None:
+def test_answers_of_a_sample_that_breaks_the_protocol_are_discarded(box: Sandbox, attack: str) -> None:
     calls = box.call(ATTACKS[attack], "f", [(7,), (7,)], limits=Limits(cpu_seconds=1))
-    believed = [a for a in calls.answers if a.error is None]
-    assert len(believed) < 2
+    accepted = [a for a in calls.answers if a.error is None]
+    assert len(accepted) < 2
     assert calls.tampered or len(calls.answers) < 2 or calls.answers[0].error == "SystemExit"
 
 
@@ -120,8 +120,8 @@ def test_limits_hold_within_a_call(box: Sandbox) -> None:
     assert calls.answers[0].error == "MemoryError"
 
 
-def test_nothing_of_the_harness_is_in_the_process(box: Sandbox) -> None:
-    """The sample sees the supervisor's own small modules, its arguments, and nothing else."""
+def test_the_process_holds_no_data_of_the_trainer(box: Sandbox) -> None:
+    """The sample sees only the supervisor's own small modules and its arguments."""
     source = (
         "import gc, os, sys\n"
         "def f():\n"

@@ -1,4 +1,4 @@
-"""Control groups, against a stand-in for the kernel's file system, and the real one where it is delegated."""
+"""Control groups, tested with a fake of the kernel's file system, and with the real one where it is delegated."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ TRAINER = 4242
 
 
 class Kernel:
-    """In place of `os` within the module: directories beneath `root` behave as control groups do.
+    """A replacement for `os` in the module: directories below `root` behave like control groups.
 
-    Files appear with a directory and go with it, processes move, and a group with processes of its own
-    cannot enable controllers for its children, nor the other way round.
+    Creating and removing a directory creates and removes its files, processes move, a group with processes cannot
+    enable controllers for its children, and a group with enabled controllers takes no processes.
     """
 
     def __init__(self, root: Path, controllers: str = "cpu memory pids") -> None:
@@ -105,11 +105,11 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
     return kernel
 
 
-def prepare(kernel: Kernel) -> cgroups.Tree:
+def make_tree(kernel: Kernel) -> cgroups.Tree:
     return cgroups.Tree(str(kernel.root), TRAINER)
 
 
-def numbered(name: str = "") -> str:
+def own_group(name: str = "") -> str:
     return f"halo-{os.getpid()}{name}"
 
 
@@ -117,7 +117,7 @@ V1 = "40 31 0:36 / /sys/fs/cgroup/pids rw shared:9 - cgroup cgroup rw,pids\n"
 
 
 @pytest.mark.parametrize(
-    ("cgroup", "root", "found"),
+    ("cgroup", "root", "expected"),
     [
         ("0::/user.slice/halo.scope", "/", "/fs/user.slice/halo.scope"),
         ("4:memory:/a\n0::/\n", "/", "/fs"),
@@ -128,46 +128,46 @@ V1 = "40 31 0:36 / /sys/fs/cgroup/pids rw shared:9 - cgroup cgroup rw,pids\n"
         ("4:memory:/a", "/", None),
     ],
 )
-def test_the_own_group_is_found(cgroup: str, root: str, found: str | None) -> None:
+def test_find_returns_the_directory_of_the_group(cgroup: str, root: str, expected: str | None) -> None:
     mountinfo = f"{V1}41 31 0:38 {root} /fs rw,relatime shared:2 - cgroup2 cgroup2 rw,nsdelegate\n"
-    if found is None:
+    if expected is None:
         with pytest.raises(cgroups.NotDelegatedError, match="not mounted"):
             cgroups.find(cgroup, mountinfo)
     else:
-        assert cgroups.find(cgroup, mountinfo) == found
+        assert cgroups.find(cgroup, mountinfo) == expected
     with pytest.raises(cgroups.NotDelegatedError, match="not mounted"):
         cgroups.find(cgroup, V1)
 
 
 def test_processes_move_to_leaves_and_back(kernel: Kernel) -> None:
-    tree = prepare(kernel)
+    tree = make_tree(kernel)
     tree.group(3).close()
     assert kernel.groups() == {
-        numbered(): [],
-        numbered("/supervisor"): [os.getpid()],
-        numbered("/worker-3"): [],
+        own_group(): [],
+        own_group("/supervisor"): [os.getpid()],
+        own_group("/worker-3"): [],
         "halo-trainer": [TRAINER],
     }
-    assert (kernel.root / numbered("/worker-3/memory.max")).exists()
+    assert (kernel.root / own_group("/worker-3/memory.max")).exists()
     tree.remove()
     assert kernel.groups() == {}
     assert sorted(kernel.processes(kernel.root)) == sorted([TRAINER, os.getpid()])
     assert (kernel.root / "cgroup.subtree_control").read_text() == ""
 
 
-def test_what_a_killed_trainer_left_is_put_back_too(kernel: Kernel) -> None:
-    tree = prepare(kernel)
-    (kernel.root / "halo-trainer/cgroup.procs").write_text("77\n78\n")  # its children, itself gone
+def test_the_children_of_a_killed_trainer_move_back_too(kernel: Kernel) -> None:
+    tree = make_tree(kernel)
+    (kernel.root / "halo-trainer/cgroup.procs").write_text(
+        "77\n78\n"
+    )  # its children; the trainer itself is gone
     tree.remove()
     assert kernel.groups() == {}
     assert set(kernel.processes(kernel.root)) == {77, 78, os.getpid()}
 
 
-def test_a_second_sandbox_of_the_trainer_shares_its_leaf(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = prepare(kernel)
-    monkeypatch.setattr(kernel, "getpid", lambda: 1, raising=False)  # a supervisor that lives
+def test_two_sandboxes_of_one_trainer_share_its_leaf(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = make_tree(kernel)
+    monkeypatch.setattr(kernel, "getpid", lambda: 1, raising=False)  # a live supervisor
     (kernel.root / "halo-trainer/cgroup.procs").write_text(f"{TRAINER}\n1\n")
     real = kernel._move
     monkeypatch.setattr(kernel, "_move", lambda pid, target: real(1 if pid == os.getpid() else pid, target))
@@ -186,11 +186,11 @@ def test_a_second_sandbox_of_the_trainer_shares_its_leaf(
 def _as_pid(kernel: Kernel, pid: int) -> Any:
     write = kernel.write
 
-    def written(fd: int, data: bytes) -> int:
+    def write_as_pid(fd: int, data: bytes) -> int:
         own = Path(f"/proc/self/fd/{fd}").readlink().name == "cgroup.procs" and data == b"0"
         return write(fd, b"%d" % pid if own else data)
 
-    return written
+    return write_as_pid
 
 
 def test_groups_of_a_killed_supervisor_are_removed_at_the_next_start(kernel: Kernel) -> None:
@@ -199,41 +199,41 @@ def test_groups_of_a_killed_supervisor_are_removed_at_the_next_start(kernel: Ker
     for pid in (dead.pid, 1):
         kernel.mkdir(f"{kernel.root}/halo-{pid}")
         kernel.mkdir(f"{kernel.root}/halo-{pid}/worker-0")
-    prepare(kernel)
+    make_tree(kernel)
     assert f"halo-{dead.pid}" not in kernel.groups()
     assert "halo-1/worker-0" in kernel.groups()
 
 
-@pytest.mark.parametrize(("controllers", "lacking"), [("cpu pids", "memory"), ("hugetlb", "memory or pids")])
-def test_a_group_without_the_controllers_is_left_alone(
-    kernel: Kernel, controllers: str, lacking: str
+@pytest.mark.parametrize(("controllers", "missing"), [("cpu pids", "memory"), ("hugetlb", "memory or pids")])
+def test_a_group_without_the_controllers_is_not_changed(
+    kernel: Kernel, controllers: str, missing: str
 ) -> None:
     (kernel.root / "cgroup.controllers").write_text(controllers)
-    with pytest.raises(cgroups.NotDelegatedError, match=f"control {lacking} here"):
-        prepare(kernel)
+    with pytest.raises(cgroups.NotDelegatedError, match=f"control {missing} here"):
+        make_tree(kernel)
     assert kernel.writes == []
 
 
-def test_a_group_that_is_not_writable_is_left_alone(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_group_that_is_not_writable_is_not_changed(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "access", lambda path, _: not path.endswith("subtree_control"), raising=False)
     with pytest.raises(cgroups.NotDelegatedError, match="not writable"):
-        prepare(kernel)
+        make_tree(kernel)
     assert kernel.writes == []
 
 
-def test_processes_of_others_are_not_moved(kernel: Kernel) -> None:
+def test_foreign_processes_are_not_moved(kernel: Kernel) -> None:
     with (kernel.root / "cgroup.procs").open("a") as file:
         file.write("99\n")
     with pytest.raises(cgroups.NotDelegatedError, match="other processes are in it"):
-        prepare(kernel)
+        make_tree(kernel)
     assert kernel.groups() == {}
     assert set(kernel.processes(kernel.root)) == {TRAINER, os.getpid(), 99}
 
 
 def test_limits_are_written_only_when_they_change(kernel: Kernel) -> None:
-    group = prepare(kernel).group(0)
-    place = numbered("/worker-0/")
-    folder = kernel.root / place
+    group = make_tree(kernel).group(0)
+    prefix = own_group("/worker-0/")
+    folder = kernel.root / prefix
     assert (folder / "memory.swap.max").read_text() == "0"
     assert (folder / "memory.oom.group").read_text() == "1"
     for memory, processes, written in (
@@ -245,21 +245,21 @@ def test_limits_are_written_only_when_they_change(kernel: Kernel) -> None:
         group.limit(memory, processes)
         group.join()
         assert kernel.writes[:-1] == [
-            (place + name, str({"memory.max": memory, "pids.max": processes}[name])) for name in written
+            (prefix + name, str({"memory.max": memory, "pids.max": processes}[name])) for name in written
         ]
-        assert kernel.writes[-1] == (place + "cgroup.procs", "0")
+        assert kernel.writes[-1] == (prefix + "cgroup.procs", "0")
     assert kernel.processes(folder) == [os.getpid()]
     group.kill()
-    assert kernel.writes[-1] == (place + "cgroup.kill", "1")
+    assert kernel.writes[-1] == (prefix + "cgroup.kill", "1")
     group.close()
 
 
-def test_a_growing_count_of_kills_means_out_of_memory(kernel: Kernel) -> None:
-    events = kernel.root / numbered("/worker-0/memory.events")
-    tree = prepare(kernel)
+def test_a_rising_kill_count_means_out_of_memory(kernel: Kernel) -> None:
+    events = kernel.root / own_group("/worker-0/memory.events")
+    tree = make_tree(kernel)
     tree.group(0).close()
     events.write_text(EVENTS.replace("oom_kill 0", "oom_kill 2"))
-    group = tree.group(0)  # for a worker that took the place of one that died
+    group = tree.group(0)  # for a worker that replaces a dead one
     assert not group.out_of_memory()
     events.write_text(EVENTS.replace("oom_kill 0", "oom_kill 3"))
     assert group.out_of_memory()
@@ -267,11 +267,11 @@ def test_a_growing_count_of_kills_means_out_of_memory(kernel: Kernel) -> None:
     group.close()
 
 
-def test_older_kernels_have_fewer_files(kernel: Kernel) -> None:
-    tree = prepare(kernel)
+def test_files_that_older_kernels_lack_are_optional(kernel: Kernel) -> None:
+    tree = make_tree(kernel)
     tree.group(0).close()
     for name in ("memory.swap.max", "memory.oom.group", "cgroup.kill", "memory.events"):
-        (kernel.root / numbered("/worker-0") / name).unlink()
+        (kernel.root / own_group("/worker-0") / name).unlink()
     group = tree.group(0)
     group.limit(1 << 20, 1)
     group.join()
@@ -281,10 +281,10 @@ def test_older_kernels_have_fewer_files(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize("broken", ["memory.max", "pids.max", "cgroup.procs"])
-def test_a_limit_that_cannot_be_set_keeps_the_program_out(kernel: Kernel, broken: str) -> None:
-    tree = prepare(kernel)
+def test_join_fails_if_a_limit_cannot_be_set(kernel: Kernel, broken: str) -> None:
+    tree = make_tree(kernel)
     tree.group(0).close()
-    (kernel.root / numbered("/worker-0") / broken).unlink()
+    (kernel.root / own_group("/worker-0") / broken).unlink()
     group = tree.group(0)
     group.limit(1 << 20, 1)
     with pytest.raises(OSError, match="control group") as refused:
@@ -295,41 +295,41 @@ def test_a_limit_that_cannot_be_set_keeps_the_program_out(kernel: Kernel, broken
 
 PROGRAM = """
 import os, socket, sys
-from halo_core.sandbox import box, cgroups, confine, launch, tiers, worker, workspace
+from halo_core.sandbox import box, cgroups, confine, launch, session, tiers, worker
 
 def run(*argv):
-    request = {**tiers._PROBE, "main": "", "argv": argv, "memory_bytes": 1 << 29, "processes": 9}
-    reply, blobs = worker.run(request, [], session, launcher, walls)
+    request = {**tiers.PROBE_REQUEST, "main": "", "argv": argv, "memory_bytes": 1 << 29, "processes": 9}
+    reply, blobs = worker.run(request, [], sock, launcher, confinement)
     return reply, bytes(blobs[0]) if blobs else b""
 
 folder = sys.argv[1]
 group = cgroups.Group(folder + "/group")
-walls = confine.Confinement("none", box.Box(folder, 0, None), abi=0, group=group)
+confinement = confine.Confinement("none", box.Box(folder, 0, None), abi=0, group=group)
 launcher = launch.Launcher()
-session, _other = socket.socketpair()
+sock, _other = socket.socketpair()
 reply, out = run("/bin/cat", *(f"{folder}/group/{n}" for n in ("cgroup.procs", "memory.max", "pids.max")))
 assert (out, reply["limit"]) == (b"0" b"536870912" b"9", None), (reply, out)
 reply, _ = run("/bin/sh", "-c", f"echo oom_kill 1 >{folder}/group/memory.events")
 assert (reply["exit_code"], reply["limit"]) == (0, "memory"), reply
-os.close(group._fds["cgroup.procs"])
+group.close()
 reply, _ = run("/bin/touch", folder + "/started")
 assert reply == {"failure": cgroups.LOST}, reply
-assert "control group" in str(workspace._launch_error("touch", reply["failure"]))
+assert "control group" in str(session.launch_error("touch", reply["failure"]))
 """
 
 
-def test_a_worker_lets_no_program_start_outside_its_group(tmp_path: Path) -> None:
-    """The way from a worker to a program, with plain files for a group."""
+def test_a_worker_starts_no_program_outside_its_group(tmp_path: Path) -> None:
+    """Run real programs through a worker, with plain files as the group."""
     group = tmp_path / "group"
     group.mkdir()
     for name in ("cgroup.procs", "memory.max", "pids.max", "memory.events"):
         (group / name).touch()
-    ran = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
+    process = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path)], capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
     assert not (tmp_path / "started").exists()
 
 
-def test_doctor_and_the_line_say_how_memory_is_limited() -> None:
+def test_doctor_and_describe_agree_on_cgroups() -> None:
     rows = {row.check: row for row in doctor()}
     if "cgroup v2" not in rows:
         pytest.skip("no tier that uses control groups")
@@ -337,7 +337,7 @@ def test_doctor_and_the_line_say_how_memory_is_limited() -> None:
         assert ("no cgroup" in sandbox.describe()) is not rows["cgroup v2"].holds
 
 
-def test_memory_of_all_processes_together_in_a_real_group() -> None:
+def test_a_real_group_limits_the_memory_of_all_processes_together() -> None:
     found = {row.check: row for row in doctor()}.get("cgroup v2")
     if found is None or not found.holds:
         pytest.skip(f"needs a delegated cgroup: {found and found.detail}")

@@ -1,4 +1,4 @@
-"""What is stuck, stopped or gone: whoever waits for it is told, and in time."""
+"""Processes that are stuck, stopped or dead: every thread that waits for one gets an error in time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -15,10 +15,10 @@ import pytest
 
 from halo_core import sandbox
 from halo_core.errors import SandboxError
-from halo_core.sandbox import Limits, Sandbox, Service, starting, workspace
+from halo_core.sandbox import Limits, Sandbox, Service, process_wide, session, starting
 
 SOON = 10.0
-"""Seconds within which whatever ends has ended."""
+"""Seconds within which every wait must end."""
 BRIEF = Limits(wall_seconds=0.5, memory_bytes=1 << 30)
 MODULE = """
 import os, signal, time
@@ -51,13 +51,13 @@ def stops():
 
 
 @pytest.fixture(autouse=True)
-def in_time() -> Iterator[None]:
-    """Fail where a test takes longer than it may: whatever it waits for, it hangs."""
+def time_limit() -> Iterator[None]:
+    """Fail a test that hangs."""
 
-    def late(_number: int, _frame: FrameType | None) -> None:
-        raise AssertionError("it hangs")
+    def fail(_number: int, _frame: FrameType | None) -> None:
+        raise AssertionError("the test hangs")
 
-    previous = signal.signal(signal.SIGALRM, late)
+    previous = signal.signal(signal.SIGALRM, fail)
     signal.alarm(int(2 * SOON))
     yield
     signal.alarm(0)
@@ -65,10 +65,10 @@ def in_time() -> Iterator[None]:
 
 
 @pytest.fixture
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox of the test's own, in the place of the process-wide one."""
+def fresh_box(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A new sandbox in place of the process-wide one."""
     with sandbox.start() as box:
-        monkeypatch.setattr(sandbox, "get", lambda: box)
+        monkeypatch.setattr(process_wide, "current", box)
         yield box
 
 
@@ -85,74 +85,70 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def supervisor_of(box: Sandbox) -> int:
-    mark = box._directory.encode()
-    (found,) = [
-        child for child in children(os.getpid()) if mark in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-    return found
-
-
 @pytest.mark.parametrize("end", ["os._exit(3)", "ctypes.string_at(0)"])
-def test_a_module_that_ends_the_process_that_loads_it(own: Sandbox, module: Path, end: str) -> None:
+def test_a_module_that_ends_its_worker_at_import_raises(fresh_box: Sandbox, module: Path, end: str) -> None:
     module.write_text(f"import ctypes, os\n{end}\n")
     service = Service("stuck_things:pid")
     for _ in range(2):
         with pytest.raises(SandboxError, match="while it loaded stuck_things:pid"):
             service.call()
-    assert own.run(["/bin/true"]).ok
+    assert fresh_box.run(["/bin/true"]).ok
     module.write_text(MODULE)
-    with suppress(SandboxError):  # of a worker that was made before
+    with suppress(SandboxError):  # the error of a worker that loaded the old module
         service.call()
     assert service.call().ok
 
 
 @pytest.mark.parametrize("function", ["hangs_up", "babbles", "drips", "pesters", "stops"])
-def test_a_process_that_does_not_let_go_is_let_go(own: Sandbox, module: Path, function: str) -> None:
+def test_a_process_that_does_not_reply_is_abandoned(fresh_box: Sandbox, module: Path, function: str) -> None:
     service = Service(f"stuck_things:{function}", limits=BRIEF)
-    begun = time.monotonic()
+    started = time.monotonic()
     reply = service.call(answer=lambda _: None)
     assert not reply.ok
-    assert time.monotonic() - begun < SOON
-    assert own._sessions._open == 0
+    assert time.monotonic() - started < SOON
+    assert fresh_box.sessions.open_count == 0
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_process_that_is_stopped_from_outside(own: Sandbox, fresh: bool) -> None:
+def test_a_process_that_is_stopped_from_outside_times_out(fresh_box: Sandbox, fresh: bool) -> None:
     service = Service("time:sleep", limits=Limits(wall_seconds=1.0, memory_bytes=1 << 30), fresh=fresh)
 
     def stop() -> None:
         time.sleep(0.4)
-        for worker in children(supervisor_of(own)):
+        for worker in children(fresh_box.supervisor_pid):
             for process in children(worker):
                 os.kill(process, signal.SIGSTOP)
 
     thread = threading.Thread(target=stop)
     thread.start()
-    begun = time.monotonic()
-    assert service.call(0.8).limit == (
-        "wall" if fresh else None
-    )  # it is taken to wait for the CPU, and tried again
-    assert time.monotonic() - begun < SOON
+    started = time.monotonic()
+    # Unless fresh, the process counts as waiting for the CPU and the call is repeated.
+    assert service.call(0.8).limit == ("wall" if fresh else None)
+    assert time.monotonic() - started < SOON
     thread.join()
     assert service.call(0.0).ok
 
 
 @pytest.mark.parametrize("way", ["run", "call", "service"])
-def test_a_worker_that_is_stopped(own: Sandbox, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_a_worker_that_is_stopped_raises(
+    fresh_box: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    wait_until: Callable[[Callable[[], bool]], None],
+    way: str,
+) -> None:
     service = Service("time:sleep", limits=BRIEF, fresh=True)
     source = "import time\ndef f():\n    time.sleep(0.3)\n"
     use = {
-        "run": lambda: own.run(["/bin/sleep", "0.3"], limits=BRIEF),
-        "call": lambda: own.call(source, "f", [()], limits=BRIEF),
+        "run": lambda: fresh_box.run(["/bin/sleep", "0.3"], limits=BRIEF),
+        "call": lambda: fresh_box.call(source, "f", [()], limits=BRIEF),
         "service": lambda: service.call(0.3),
     }[way]
     use()
-    workers = children(supervisor_of(own))
-    monkeypatch.setattr(workspace, "GRACE", 0.5)
+    workers = children(fresh_box.supervisor_pid)
+    monkeypatch.setattr(session, "GRACE", 0.5)
 
     def stop() -> None:
-        time.sleep(0.1)
+        wait_until(lambda: any(map(children, workers)))
         for worker in workers:
             os.kill(worker, signal.SIGSTOP)
 
@@ -161,32 +157,32 @@ def test_a_worker_that_is_stopped(own: Sandbox, monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(SandboxError, match="has not answered"):
         use()
     thread.join()
-    monkeypatch.setattr(workspace, "GRACE", SOON)
+    monkeypatch.setattr(session, "GRACE", SOON)
     use()  # by another worker
-    own.close()
+    fresh_box.close()
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
-def test_a_supervisor_that_is_stopped_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "_END", 0.3)
+def test_a_stopped_supervisor_is_killed_on_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "_END_TIMEOUT", 0.3)
     box = sandbox.start()
     assert box.run(["/bin/true"]).ok
-    supervisor = supervisor_of(box)
+    supervisor = box.supervisor_pid
     os.kill(supervisor, signal.SIGSTOP)
     box.close()
     assert supervisor not in children(os.getpid())
-    assert not Path(box._directory).exists()
+    assert not Path(box.directory).exists()
 
 
-def test_a_start_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starting, "_START", 0.001)
+def test_a_start_that_takes_too_long_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "_START_TIMEOUT", 0.001)
     before = children(os.getpid())
     with pytest.raises(SandboxError, match="did not start within"):
         sandbox.start()
     assert children(os.getpid()) == before
 
 
-def test_a_forked_process_that_lives_on_does_not_keep_a_sandbox_open() -> None:
+def test_a_forked_process_does_not_keep_a_sandbox_open() -> None:
     box = sandbox.start()
     assert box.run(["/bin/true"]).ok
     pid = os.fork()
@@ -194,19 +190,19 @@ def test_a_forked_process_that_lives_on_does_not_keep_a_sandbox_open() -> None:
         time.sleep(60)
         os._exit(0)
     try:
-        begun = time.monotonic()
+        started = time.monotonic()
         box.close()
-        assert time.monotonic() - begun < SOON
+        assert time.monotonic() - started < SOON
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
-def test_what_ctrl_c_cut_off_is_not_taken_for_the_next_answer(own: Sandbox) -> None:
+def test_a_reply_after_ctrl_c_is_not_read_as_the_next_answer(fresh_box: Sandbox) -> None:
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    with own.workspace() as space:
+    with fresh_box.workspace() as space:
         previous = signal.signal(signal.SIGUSR1, interrupt)
         timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1))
         timer.start()
@@ -219,4 +215,4 @@ def test_what_ctrl_c_cut_off_is_not_taken_for_the_next_answer(own: Sandbox) -> N
         time.sleep(0.5)
         with pytest.raises(SandboxError):
             space.run(["/bin/echo", "next"])
-    assert own.run(["/bin/echo", "next"]).stdout == b"next\n"
+    assert fresh_box.run(["/bin/echo", "next"]).stdout == b"next\n"

@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,24 @@ from halo_core.errors import SandboxError
 from halo_core.sandbox import Limits, Sandbox, doctor, start
 
 SH = "/bin/sh"
+WaitUntil = Callable[[Callable[[], bool]], None]
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(text: str) -> bool:
+    """Return whether a process has `text` in its command line."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if text.encode() in file.read_bytes():
+                return True
+    return False
 
 
 def test_exit_code_output_and_input(box: Sandbox) -> None:
-    # Room to spare: tiers without namespaces count the processes of a user, whom sandboxes beside this one share.
+    # A generous limit: without namespaces the kernel counts all processes of a user, which sandboxes may share.
     outcome = box.run(
         [SH, "-c", "cat; echo oops >&2; exit 3"], stdin=b"\0\xff\n", limits=Limits(processes=16)
     )
@@ -29,12 +44,12 @@ def test_exit_code_output_and_input(box: Sandbox) -> None:
     assert outcome.tier == box.tier
 
 
-def test_signal_is_reported(box: Sandbox) -> None:
+def test_a_signal_is_reported(box: Sandbox) -> None:
     outcome = box.run([SH, "-c", "kill -SEGV $$"])
     assert (outcome.exit_code, outcome.signal) == (None, signal.SIGSEGV)
 
 
-def test_files_come_and_go_with_the_workspace(weak: Sandbox) -> None:
+def test_a_workspace_starts_empty(weak: Sandbox) -> None:
     with weak.workspace() as space:
         space.write("in.txt", b"old")
         space.write("in.txt", b"new")
@@ -58,7 +73,7 @@ def test_a_very_deep_tree_is_wiped(weak: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "/etc/passwd", "a\0b"])
-def test_names_that_are_not_plain_are_refused(box: Sandbox, name: str) -> None:
+def test_names_that_are_not_plain_raise(box: Sandbox, name: str) -> None:
     with box.workspace() as space:
         with pytest.raises(ValueError, match="plain file name"):
             space.read(name, max_bytes=1)
@@ -67,32 +82,32 @@ def test_names_that_are_not_plain_are_refused(box: Sandbox, name: str) -> None:
 
 
 @pytest.mark.parametrize("make", ["ln -s /etc/passwd x", "mkfifo x", "mkdir x", "echo >y; ln y x"])
-def test_only_regular_files_are_read_back(weak: Sandbox, make: str) -> None:
+def test_read_accepts_only_regular_files(weak: Sandbox, make: str) -> None:
     with weak.workspace() as space:
         assert space.run([SH, "-c", make], writable=True, limits=Limits(processes=100)).ok
         with pytest.raises(SandboxError, match="regular file"):
             space.read("x", max_bytes=1)
 
 
-def test_cpu_limit_decides(box: Sandbox) -> None:
+def test_the_cpu_limit_ends_a_program(box: Sandbox) -> None:
     outcome = box.run([SH, "-c", "while :; do :; done"], limits=Limits(cpu_seconds=0.2))
     assert outcome.limit == "cpu"
     assert not outcome.inconclusive
     assert 0.2 <= outcome.cpu_seconds < 0.4
 
 
-def test_a_sleeper_meets_the_wall_clock_and_has_itself_to_blame(box: Sandbox) -> None:
+def test_a_sleeping_program_exceeds_the_wall_limit_conclusively(box: Sandbox) -> None:
     outcome = box.run(["/bin/sleep", "60"], limits=Limits(wall_seconds=0.2))
     assert (outcome.limit, outcome.inconclusive) == ("wall", False)
     assert outcome.wall_seconds < 0.5
 
 
-def test_output_is_capped_while_it_is_read(box: Sandbox) -> None:
+def test_stdout_beyond_its_limit_ends_the_program(box: Sandbox) -> None:
     outcome = box.run(["/usr/bin/yes"], limits=Limits(stdout_bytes=100_000))
     assert (outcome.limit, len(outcome.stdout), outcome.stdout_truncated) == ("output", 100_000, True)
 
 
-def test_stderr_beyond_its_cap_is_dropped_and_the_program_goes_on(weak: Sandbox) -> None:
+def test_stderr_beyond_its_limit_is_dropped_and_the_program_continues(weak: Sandbox) -> None:
     outcome = weak.run([SH, "-c", "head -c 300000 /dev/zero >&2; echo done"], limits=Limits(processes=100))
     assert outcome.ok
     assert (len(outcome.stderr), outcome.stderr_truncated, outcome.stdout) == (64 << 10, True, b"done\n")
@@ -116,11 +131,10 @@ def test_a_daemon_does_not_outlive_its_run(weak: Sandbox, tmp_path: Path) -> Non
         limits=Limits(processes=100),
     )
     assert outcome.ok
-    listed = subprocess.run(["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null"], capture_output=True)
-    assert mark.encode() not in listed.stdout
+    assert not is_running(mark)
 
 
-def test_what_cannot_be_started_is_an_error_of_the_caller(box: Sandbox) -> None:
+def test_a_missing_program_raises(box: Sandbox) -> None:
     with pytest.raises(SandboxError, match="No such file"):
         box.run(["/no/such/program"])
 
@@ -135,46 +149,48 @@ def test_the_environment_and_descriptors_are_clean(weak: Sandbox, monkeypatch: p
     assert seen.split()[-4:] == ["0", "1", "2", "3"]  # 3 is ls's own
 
 
-def test_many_threads_at_once(box: Sandbox) -> None:
-    def ask(n: int) -> bytes:
+def test_many_threads_run_programs_concurrently(box: Sandbox) -> None:
+    def echo(n: int) -> bytes:
         return box.run(["/bin/cat"], stdin=b"%d" % n).stdout
 
     with ThreadPoolExecutor(12) as pool:
-        assert list(pool.map(ask, range(100))) == [b"%d" % n for n in range(100)]
+        assert list(pool.map(echo, range(100))) == [b"%d" % n for n in range(100)]
 
 
 def open_to_all(folder: Path) -> None:
-    """Let every user enter `folder`, so that nothing but the sandbox keeps a program out."""
+    """Make `folder` accessible to every user, so that only the sandbox keeps a program out."""
     for place in (folder, *folder.parents):
         if place.stat().st_uid == os.getuid() and not place.stat().st_mode & 0o1:
             place.chmod(0o755)
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+def test_a_worker_that_dies_is_replaced_and_its_program_is_killed(
+    box: Sandbox, wait_until: WaitUntil
+) -> None:
+    mark = "86399"
 
+    def busy_workers() -> list[int]:
+        return [
+            worker
+            for worker in children(box.supervisor_pid)
+            if any(mark.encode() in Path(f"/proc/{p}/cmdline").read_bytes() for p in children(worker))
+        ]
 
-def test_a_worker_that_dies_is_replaced_and_swept(box: Sandbox) -> None:
     def kill_worker() -> None:
-        time.sleep(0.2)
-        me = os.getpid()
-        for supervisor in _children(me):
-            for worker in _children(supervisor):
-                if any(b"86399" in Path(f"/proc/{p}/cmdline").read_bytes() for p in _children(worker)):
-                    os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: bool(busy_workers()))
+        (worker,) = busy_workers()
+        os.kill(worker, signal.SIGKILL)
 
     with ThreadPoolExecutor(1) as pool, box.workspace() as space:
         killer = pool.submit(kill_worker)
         with pytest.raises(SandboxError, match="worker died"):
-            space.run(["/bin/sleep", "86399"], limits=Limits(wall_seconds=20))
+            space.run(["/bin/sleep", mark], limits=Limits(wall_seconds=20))
         killer.result()
     assert box.run(["/bin/true"]).ok
-    time.sleep(0.2)
-    listed = subprocess.run(["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null"], capture_output=True)
-    assert b"86399" not in listed.stdout
+    wait_until(lambda: not is_running(mark))
 
 
-def test_a_closed_sandbox_says_so() -> None:
+def test_using_a_closed_sandbox_raises() -> None:
     closed = start("weak")
     closed.close()
     closed.close()
@@ -182,52 +198,41 @@ def test_a_closed_sandbox_says_so() -> None:
         closed.run(["/bin/true"])
 
 
-def test_nothing_survives_a_killed_trainer(box: Sandbox) -> None:
+def test_nothing_survives_a_killed_trainer(box: Sandbox, wait_until: WaitUntil) -> None:
     mark = f"{41536000 + os.getpid()}"
     program = (
         f"from halo_core import sandbox; s = sandbox.start('{box.tier}')\n"
         "with s.workspace() as w:\n"
-        "    print(s._directory, flush=True)\n"
+        "    print(s.directory, flush=True)\n"
         f"    w.run(['/bin/sleep', '{mark}'], limits=sandbox.Limits(wall_seconds=100))\n"
     )
     trainer = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert trainer.stdout is not None
     directory = Path(trainer.stdout.readline().strip())
-    time.sleep(0.2)
+    wait_until(lambda: is_running(f"/bin/sleep\0{mark}"))
     trainer.kill()
     trainer.wait()
     trainer.stdout.close()
-    time.sleep(1)
-    listed = subprocess.run(["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null"], capture_output=True)
-    assert mark.encode() not in listed.stdout
-    assert str(directory).encode() not in listed.stdout
-    assert not directory.exists()
+    wait_until(lambda: not is_running(mark))
+    wait_until(lambda: not is_running(str(directory)))
+    wait_until(lambda: not directory.exists())
 
 
-def test_nothing_survives_a_killed_supervisor() -> None:
+def test_nothing_survives_a_killed_supervisor(wait_until: WaitUntil) -> None:
     mark = f"{51536000 + os.getpid()}"
     with start("auto") as sandbox, ThreadPoolExecutor(1) as pool:
-        (supervisor,) = [
-            child
-            for child in _children(os.getpid())
-            if sandbox._directory.encode() in Path(f"/proc/{child}/cmdline").read_bytes()
-        ]
         run = pool.submit(sandbox.run, ["/bin/sleep", mark], limits=Limits(wall_seconds=60))
-        time.sleep(0.3)
-        os.kill(supervisor, signal.SIGKILL)
+        wait_until(lambda: is_running(mark))
+        os.kill(sandbox.supervisor_pid, signal.SIGKILL)
         with pytest.raises(SandboxError):
             run.result(timeout=5)
-        time.sleep(0.2)
-        listed = subprocess.run(
-            ["/bin/sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null"], capture_output=True
-        )
-        assert mark.encode() not in listed.stdout
+        wait_until(lambda: not is_running(mark))
         with pytest.raises(SandboxError, match=r"gone|died"):
             sandbox.run(["/bin/true"])
-    assert not Path(sandbox._directory).exists()
+    assert not Path(sandbox.directory).exists()
 
 
-def test_a_directory_that_both_left_behind_is_removed_at_the_next_start(
+def test_an_abandoned_directory_is_removed_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -254,7 +259,7 @@ def test_a_forked_process_cannot_use_its_parents_sandbox(weak: Sandbox) -> None:
     assert weak.run(["/bin/true"]).ok
 
 
-def test_what_is_not_to_be_had_is_refused_with_reason_and_remedy() -> None:
+def test_an_unavailable_tier_raises_with_reason_and_remedy() -> None:
     with pytest.raises(SandboxError, match="Landlock") as refused:
         Sandbox("auto", landlock_abi=0)
     assert "--sandbox weak" in refused.value.hint
@@ -262,25 +267,25 @@ def test_what_is_not_to_be_had_is_refused_with_reason_and_remedy() -> None:
         Sandbox("strong", landlock_abi=0)
 
 
-def test_doctor_looks_at_every_tier() -> None:
+def test_doctor_checks_every_tier() -> None:
     rows = {row.check: row for row in doctor()}
     assert {"architecture", "landlock", "tier strong", "tier standard"} <= rows.keys()
     assert all(row.detail for row in rows.values())
 
 
-def test_one_line_says_which_tier_holds(box: Sandbox) -> None:
+def test_describe_returns_one_line_with_the_tier(box: Sandbox) -> None:
     line = box.describe()
     assert line.startswith(f"sandbox: {box.tier} (")
     assert "\n" not in line
 
 
-def test_importing_the_sandbox_is_light() -> None:
+def test_importing_the_sandbox_loads_neither_torch_nor_subprocess() -> None:
     program = "import halo_core.sandbox, sys; sys.exit('torch' in sys.modules or 'subprocess' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"not a program", b"\x7fELFgarbage", b"#!/no/such/interpreter\n"])
-def test_a_sample_that_is_no_program_is_at_fault_itself(box: Sandbox, content: bytes) -> None:
+def test_a_sample_that_cannot_be_executed_ends_with_exit_code_126(box: Sandbox, content: bytes) -> None:
     with box.workspace() as space:
         space.write("program", content, executable=True)
         outcome = space.run(["./program"])
@@ -289,22 +294,22 @@ def test_a_sample_that_is_no_program_is_at_fault_itself(box: Sandbox, content: b
             space.run(["./missing"])
 
 
-def test_a_sample_cannot_name_a_file_it_wants_to_read_as_its_interpreter(
-    walled: Sandbox, tmp_path: Path
+def test_a_sample_cannot_read_a_file_by_naming_it_as_its_interpreter(
+    confined: Sandbox, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("#!/bin/cat\nsecret")
     secret.chmod(0o755)
     open_to_all(tmp_path)
-    with walled.workspace() as space:
+    with confined.workspace() as space:
         space.write("program", f"#!{secret}\n".encode(), executable=True)
         outcome = space.run(["./program"])
         assert b"secret\n" not in outcome.stdout
         assert outcome.exit_code == 126
 
 
-def test_what_a_verifier_names_can_be_read_as_it_is_now(
-    walled: Sandbox, tmp_path_factory: pytest.TempPathFactory
+def test_readable_paths_are_resolved_at_each_run(
+    confined: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("data")
     for content in (b"one", b"two"):
@@ -312,8 +317,8 @@ def test_what_a_verifier_names_can_be_read_as_it_is_now(
         folder.mkdir()
         (folder / "x").write_bytes(content)
         open_to_all(folder)
-        assert walled.run(["/bin/cat", str(folder / "x")], readable=[folder]).stdout == content
-    assert walled.run(["/bin/cat", str(folder / "x")]).exit_code == 1
+        assert confined.run(["/bin/cat", str(folder / "x")], readable=[folder]).stdout == content
+    assert confined.run(["/bin/cat", str(folder / "x")]).exit_code == 1
 
 
 def test_limits_must_be_positive() -> None:

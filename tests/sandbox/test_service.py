@@ -1,4 +1,4 @@
-"""Trusted code on untrusted data: every way in which a call can end, and that the next one goes well."""
+"""`Service`: each way in which a call can end, and that the next call succeeds."""
 
 import os
 import threading
@@ -10,7 +10,7 @@ import pytest
 
 from halo_core import sandbox
 from halo_core.errors import SandboxError
-from halo_core.sandbox import Limits, NotPlainError, Service
+from halo_core.sandbox import Limits, NotPlainError, Service, process_wide
 
 TIGHT = Limits(cpu_seconds=0.2, memory_bytes=400 << 20)
 
@@ -28,7 +28,7 @@ def test_values_cross_by_exact_type(fresh: bool) -> None:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_what_the_function_raises_is_named(fresh: bool) -> None:
+def test_the_exception_of_the_function_is_reported_by_name(fresh: bool) -> None:
     service = Service("json:loads", fresh=fresh)
     reply = service.call("[1,")
     assert (reply.error, reply.ok) == ("JSONDecodeError", False)
@@ -36,21 +36,21 @@ def test_what_the_function_raises_is_named(fresh: bool) -> None:
     assert service.call("[1]").value == [1]
 
 
-def test_what_is_not_plain_is_not_returned() -> None:
+def test_a_return_value_that_is_not_plain_data_is_an_error() -> None:
     assert Service("builtins:object").call().error == "NotPlainError"
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_call_ends_in_the_middle_of_c_code_when_its_cpu_time_is_up(fresh: bool) -> None:
+def test_the_cpu_limit_ends_a_call_in_the_middle_of_c_code(fresh: bool) -> None:
     service = Service("builtins:pow", limits=TIGHT, fresh=fresh)
-    begun = time.monotonic()
+    started = time.monotonic()
     reply = service.call(3, 10**9)
     assert (reply.limit, reply.ok, reply.inconclusive) == ("cpu", False, False)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started < 5
     assert service.call(3, 2).value == 9
 
 
-def test_the_budget_is_each_calls_own() -> None:
+def test_the_cpu_limit_applies_to_each_call() -> None:
     service = Service("builtins:pow", limits=TIGHT)
     spent, calls = 0.0, 0
     while spent <= TIGHT.cpu_seconds and calls < 1000:
@@ -76,9 +76,9 @@ def test_a_process_that_dies_is_replaced(fresh: bool) -> None:
         assert str(code) in reply.message
 
 
-def test_the_same_process_serves_many_calls_unless_each_is_to_have_a_fresh_one() -> None:
-    kept, fresh = Service("os:getpid"), Service("os:getpid", fresh=True)
-    assert len({kept.call().value for _ in range(5)}) == 1
+def test_one_process_serves_many_calls_unless_fresh() -> None:
+    reused, fresh = Service("os:getpid"), Service("os:getpid", fresh=True)
+    assert len({reused.call().value for _ in range(5)}) == 1
     assert len({fresh.call().value for _ in range(5)}) == 5
 
 
@@ -96,7 +96,7 @@ def test_questions_are_answered_by_the_caller() -> None:
     assert service.call(1, answer=answer).value == [1]
 
 
-def test_an_error_of_the_one_who_answers_reaches_the_caller() -> None:
+def test_an_exception_in_answer_reaches_the_caller() -> None:
     service = Service("halo_core.sandbox.service:ask")
 
     def answer(question: object) -> object:
@@ -108,7 +108,7 @@ def test_an_error_of_the_one_who_answers_reaches_the_caller() -> None:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_the_walls_hold(tmp_path: Path, fresh: bool) -> None:
+def test_the_function_is_confined(tmp_path: Path, fresh: bool) -> None:
     (tmp_path / "secret").write_text("x")
     assert Service("os:listdir", fresh=fresh).call(str(tmp_path)).error in (
         "PermissionError",
@@ -121,7 +121,7 @@ def test_the_walls_hold(tmp_path: Path, fresh: bool) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_many_threads_call_at_once() -> None:
+def test_many_threads_call_concurrently() -> None:
     service = Service("math:factorial")
     with ThreadPoolExecutor(8) as pool:
         values = list(pool.map(lambda n: service.call(n % 50).value, range(400)))
@@ -130,30 +130,30 @@ def test_many_threads_call_at_once() -> None:
     assert values == [math.factorial(n % 50) for n in range(400)]
 
 
-def test_a_function_that_cannot_be_imported_is_an_error_of_the_caller() -> None:
+def test_a_function_that_cannot_be_imported_raises() -> None:
     for target in ("no_such_module:f", "json:no_such_function"):
         with pytest.raises(SandboxError, match="no_such"):
             Service(target).call()
 
 
-def test_nothing_is_left_when_the_sandbox_is_closed() -> None:
+def test_closing_the_sandbox_ends_all_processes() -> None:
     box = sandbox.start()
     before = _children()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sandbox, "get", lambda: box)
+        patch.setattr(process_wide, "current", box)
         service = Service("time:sleep")
         assert service.call(0.0).ok
-        thread = threading.Thread(target=_fails, args=(service, 30.0))
+        thread = threading.Thread(target=_expect_error, args=(service, 30.0))
         thread.start()
         time.sleep(0.2)
-        begun = time.monotonic()
+        started = time.monotonic()
         box.close()
         thread.join(10)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - started < 5
     assert len(_children()) < len(before)
 
 
-def _fails(service: Service, *arguments: object) -> None:
+def _expect_error(service: Service, *arguments: object) -> None:
     with pytest.raises(SandboxError):
         service.call(*arguments)
 
@@ -162,7 +162,7 @@ def _children() -> list[str]:
     return Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
 
 
-def test_hashes_are_the_same_in_every_sandbox() -> None:
+def test_hashes_are_deterministic() -> None:
     source = "def order(n):\n    return list({str(i) for i in range(n)})\n"
     answers = []
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Threads that share a sandbox: none waits for what nobody uses, and none waits for one that waits for it."""
+"""Threads that share a sandbox: no thread waits for an idle session, and no threads wait for each other."""
 
 from __future__ import annotations
 
@@ -12,38 +12,41 @@ import pytest
 
 from halo_core import sandbox
 from halo_core.errors import SandboxError
-from halo_core.sandbox import Limits, Sandbox, Service, sharing
-from halo_core.sandbox.sharing import Holder, Sessions, Turn
+from halo_core.sandbox import Limits, Sandbox, Service, process_wide, sharing
+from halo_core.sandbox.sharing import ReadersWriterLock, SessionOwner, SessionPool
 
 SOON = 10.0
-"""Seconds within which whatever ends has ended."""
+"""Seconds within which every wait must end."""
 
 
-class Warm:
-    """A session that is kept."""
+WaitUntil = Callable[[Callable[[], bool]], None]
 
-    def __init__(self, sessions: Sessions) -> None:
-        self._lent = sessions.one()
-        self.holder: Holder = self._lent.__enter__()
+
+class FakeSession:
+    """A session without a worker."""
+
+    def __init__(self, pool: SessionPool) -> None:
+        self._lent = pool.acquire()
+        self.owner: SessionOwner = self._lent.__enter__()
 
     def kill(self) -> None:
         self._lent.__exit__(None, None, None)
 
 
-class Owner:
-    """Something that keeps sessions."""
+class FakeService:
+    """An object that keeps idle sessions."""
 
 
-def use(sessions: Sessions, owner: object) -> None:
-    """Use a kept session or a new one, and keep it."""
-    session = sessions.reuse(owner) or Warm(sessions)
+def use(pool: SessionPool, service: object) -> None:
+    """Use an idle session or a new one, and keep it."""
+    session = pool.reuse(service) or FakeSession(pool)
     time.sleep(0.001)
-    if not sessions.keep(owner, session):
+    if not pool.keep(service, session):
         session.kill()
 
 
-def ended(*targets: Callable[[], object]) -> bool:
-    """Run `targets` side by side; return whether all of them end."""
+def all_end(*targets: Callable[[], object]) -> bool:
+    """Run `targets` concurrently; return whether all of them end."""
     threads = [threading.Thread(target=target, daemon=True) for target in targets]
     for thread in threads:
         thread.start()
@@ -55,114 +58,113 @@ def ended(*targets: Callable[[], object]) -> bool:
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """The process-wide sandbox, with four sessions."""
-    monkeypatch.setattr(sharing, "SESSIONS", 4)
-    monkeypatch.setattr(sharing, "FOR_A_SESSION", SOON)
+    """A process-wide sandbox with four sessions."""
+    monkeypatch.setattr(sharing, "MAX_SESSIONS", 4)
+    monkeypatch.setattr(sharing, "SESSION_TIMEOUT", SOON)
     with sandbox.start() as box:
-        monkeypatch.setattr(sandbox, "get", lambda: box)
-        monkeypatch.setattr(sandbox, "running", lambda: box)
+        monkeypatch.setattr(process_wide, "current", box)
         yield box
 
 
-def test_processes_that_wait_for_calls_make_way(narrow: Sandbox) -> None:
-    kept, wanted = Service("os:getpid"), Service("math:factorial")
+def test_idle_processes_are_ended_for_other_services(narrow: Sandbox) -> None:
+    idle, wanted = Service("os:getpid"), Service("math:factorial")
     gate = threading.Barrier(4)
 
-    def at_once(service: Service, *arguments: object) -> object:
+    def call_together(service: Service, *arguments: object) -> object:
         gate.wait(SOON)
         return service.call(*arguments, answer=lambda _: gate.wait(SOON)).value
 
     with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(lambda _: at_once(kept), range(4)))
-        assert list(pool.map(lambda n: at_once(wanted, n), range(4))) == [1, 1, 2, 6]
-    assert ended(lambda: narrow.run(["/bin/true"]))
-    assert kept.call().ok
+        assert all(pool.map(lambda _: call_together(idle), range(4)))
+        assert list(pool.map(lambda n: call_together(wanted, n), range(4))) == [1, 1, 2, 6]
+    assert all_end(lambda: narrow.run(["/bin/true"]))
+    assert idle.call().ok
 
 
-def test_a_thread_within_a_session_never_waits_for_another(narrow: Sandbox) -> None:
+def test_a_thread_with_a_session_never_waits_for_another_session(narrow: Sandbox) -> None:
     service, gate = Service("os:getpid"), threading.Barrier(6)
-    said: list[bool] = []
+    results: list[bool] = []
 
     def nested() -> None:
         with narrow.workspace() as outer:
-            said.append(service.call().ok)
+            results.append(service.call().ok)
             with narrow.workspace():
-                said.append(outer.run(["/bin/true"]).ok)
+                results.append(outer.run(["/bin/true"]).ok)
         gate.wait(SOON)
 
-    assert ended(*[nested] * 6)
-    assert said == [True] * 12
+    assert all_end(*[nested] * 6)
+    assert results == [True] * 12
 
 
-def test_who_waits_for_a_session_is_served_though_others_use_theirs_without_a_pause() -> None:
-    sessions, owner, stop = Sessions(2), Owner(), threading.Event()
+def test_a_waiting_thread_is_served_although_other_threads_are_always_busy() -> None:
+    pool, service, stop = SessionPool(2), FakeService(), threading.Event()
 
     def busy() -> None:
         while not stop.is_set():
-            use(sessions, owner)
+            use(pool, service)
 
     def once() -> None:
-        with sessions.one():
+        with pool.acquire():
             stop.set()
 
-    assert ended(busy, busy, busy, once)
+    assert all_end(busy, busy, busy, once)
 
 
-def test_nothing_is_counted_twice_or_forgotten_however_threads_meet() -> None:
-    sessions, owners, most = Sessions(3), [Owner(), Owner()], []
+def test_the_count_of_sessions_is_exact_under_contention() -> None:
+    pool, services, counts = SessionPool(3), [FakeService(), FakeService()], []
     lock, inside = threading.Lock(), [0]
 
     def work(number: int) -> None:
-        for turn in range(40):
-            if (number + turn) % 3:
-                use(sessions, owners[turn % 2])
+        for step in range(40):
+            if (number + step) % 3:
+                use(pool, services[step % 2])
                 continue
-            with sessions.one():
+            with pool.acquire():
                 with lock:
                     inside[0] += 1
-                    most.append(inside[0])
+                    counts.append(inside[0])
                 time.sleep(0.001)
                 with lock:
                     inside[0] -= 1
 
-    assert ended(*[lambda number=number: work(number) for number in range(8)])
-    assert 1 < max(most) <= 3
-    del owners[:]
-    held = [Warm(sessions) for _ in range(3)]
-    assert sessions._open == len(held)
-    assert sessions._used == {threading.get_ident(): 3}
+    assert all_end(*[lambda number=number: work(number) for number in range(8)])
+    assert 1 < max(counts) <= 3
+    del services[:]
+    held = [FakeSession(pool) for _ in range(3)]
+    assert pool.open_count == len(held)
+    assert pool.used_by_thread == {threading.get_ident(): 3}
 
 
-def test_what_an_owner_kept_ends_with_it_or_when_it_says_so() -> None:
-    sessions = Sessions(3)
-    first, second = Owner(), Owner()
-    assert sessions.keep(first, Warm(sessions))
-    assert sessions.keep(second, Warm(sessions))
-    sessions.drop(first)
-    assert sessions.reuse(first) is None
-    assert sessions._open == 1
+def test_idle_sessions_end_with_their_service_or_on_drop() -> None:
+    pool = SessionPool(3)
+    first, second = FakeService(), FakeService()
+    assert pool.keep(first, FakeSession(pool))
+    assert pool.keep(second, FakeSession(pool))
+    pool.drop(first)
+    assert pool.reuse(first) is None
+    assert pool.open_count == 1
     del second
-    assert sessions._open == 0
+    assert pool.open_count == 0
 
 
-def test_waiting_for_a_session_ends_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "FOR_A_SESSION", 0.1)
-    sessions = Sessions(1)
+def test_waiting_for_a_session_ends_with_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing, "SESSION_TIMEOUT", 0.1)
+    pool = SessionPool(1)
     failed: list[SandboxError] = []
 
     def late() -> None:
-        with pytest.raises(SandboxError, match="none of the sandbox's 1 sessions") as caught, sessions.one():
+        with pytest.raises(SandboxError, match="none of the sandbox's 1 sessions") as caught, pool.acquire():
             pass
         failed.append(caught.value)
 
-    with sessions.one():
-        assert ended(late)
+    with pool.acquire():
+        assert all_end(late)
     assert "workspace" in failed[0].hint
-    with sessions.one():
+    with pool.acquire():
         pass
 
 
-def test_a_sandbox_that_is_closed_lets_go_of_those_who_wait_for_it(narrow: Sandbox) -> None:
+def test_closing_a_sandbox_raises_in_waiting_threads(narrow: Sandbox) -> None:
     refused: list[str] = []
 
     def waits() -> None:
@@ -184,7 +186,7 @@ def test_a_sandbox_that_is_closed_lets_go_of_those_who_wait_for_it(narrow: Sandb
     assert refused == ["this sandbox is closed"] * 2
 
 
-def test_what_runs_in_turn_may_ask_for_a_run_of_its_own(narrow: Sandbox) -> None:
+def test_a_callback_may_run_programs_while_a_thread_waits_for_exclusive_access(narrow: Sandbox) -> None:
     service, other = Service("halo_core.sandbox.service:ask"), Service("os:getpid")
     asked, waiting = threading.Event(), threading.Event()
     found: list[object] = []
@@ -192,59 +194,56 @@ def test_what_runs_in_turn_may_ask_for_a_run_of_its_own(narrow: Sandbox) -> None
     def answer(_: object) -> object:
         asked.set()
         waiting.wait(SOON)
-        time.sleep(0.2)  # by now the other thread waits for this one to end
+        time.sleep(0.2)  # by now the other thread waits for this thread to end
         return narrow.run(["/bin/true"]).ok and other.call().ok
 
     def alone() -> None:
         asked.wait(SOON)
         waiting.set()
-        with narrow._turn.alone():
+        with narrow.run_lock.exclusive():
             found.append("alone")
 
-    assert ended(lambda: found.append(service.call(1, answer=answer).value), alone)
+    assert all_end(lambda: found.append(service.call(1, answer=answer).value), alone)
     assert found == [True, "alone"]
 
 
-def test_who_waits_for_a_turn_has_a_session_already(narrow: Sandbox) -> None:
-    """Were it the other way round, a call that waits for a session would be waited for by those who have them."""
-    service, begun, go = Service("os:getpid"), threading.Event(), threading.Event()
+def test_a_thread_that_waits_for_the_run_lock_has_a_session(narrow: Sandbox, wait_until: WaitUntil) -> None:
+    """In the opposite order, threads with sessions would wait for a call that waits for a session."""
+    service, started, go = Service("os:getpid"), threading.Event(), threading.Event()
 
     def alone() -> None:
-        with narrow._turn.alone():
-            begun.set()
+        with narrow.run_lock.exclusive():
+            started.set()
             go.wait(SOON)
 
     def runs() -> None:
-        begun.wait(SOON)
+        started.wait(SOON)
         assert narrow.run(["/bin/true"]).ok
 
     def calls() -> None:
-        begun.wait(SOON)
+        started.wait(SOON)
         service.call()
 
     threads = [threading.Thread(target=target, daemon=True) for target in (alone, runs, calls)]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + SOON
-    while narrow._sessions._open < 2 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert narrow._sessions._open == 2
-    assert narrow._turn._running == 0
+    wait_until(lambda: narrow.sessions.open_count == 2)
+    assert narrow.run_lock.readers == 0
     go.set()
     for thread in threads:
         thread.join(SOON)
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_the_time_that_a_run_waits_for_its_turn_is_not_the_runs(narrow: Sandbox) -> None:
+def test_waiting_for_the_run_lock_does_not_count_as_wall_time(narrow: Sandbox) -> None:
     fresh = Service("os:getpid", limits=Limits(wall_seconds=0.3), fresh=True)
     source = "def f():\n    return 1\n"
-    said: list[bool] = []
-    with narrow._turn.alone():
+    results: list[bool] = []
+    with narrow.run_lock.exclusive():
         threads = [
-            threading.Thread(target=lambda: said.append(fresh.call().ok)),
+            threading.Thread(target=lambda: results.append(fresh.call().ok)),
             threading.Thread(
-                target=lambda: said.append(
+                target=lambda: results.append(
                     narrow.call(source, "f", [()], limits=Limits(wall_seconds=0.3)).outcome.ok
                 )
             ),
@@ -254,69 +253,72 @@ def test_the_time_that_a_run_waits_for_its_turn_is_not_the_runs(narrow: Sandbox)
         time.sleep(0.8)
     for thread in threads:
         thread.join(SOON)
-    assert said == [True, True]
+    assert results == [True, True]
 
 
-def test_runs_go_side_by_side_and_one_alone() -> None:
-    turn, together = Turn(), threading.Barrier(3)
+def test_many_readers_share_the_lock_and_a_writer_excludes_them() -> None:
+    lock, together = ReadersWriterLock(), threading.Barrier(3)
 
-    def shared() -> None:
-        with turn.shared():
+    def meet() -> None:
+        with lock.shared():
             together.wait(SOON)
 
-    assert ended(shared, shared, shared)
+    assert all_end(meet, meet, meet)
     seen: list[int] = []
 
-    def alone() -> None:
-        with turn.alone():
-            seen.append(turn._running)
+    def write() -> None:
+        with lock.exclusive():
+            seen.append(lock.readers)
             time.sleep(0.01)
-            seen.append(turn._running)
+            seen.append(lock.readers)
 
-    def beside() -> None:
+    def read() -> None:
         for _ in range(20):
-            with turn.shared():
+            with lock.shared():
                 time.sleep(0.001)
 
-    assert ended(alone, beside, beside, alone)
+    assert all_end(write, read, read, write)
     assert seen == [0] * 4
 
 
-def test_a_run_that_never_ends_does_not_keep_another_from_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "FOR_QUIET", 0.1)
-    turn = Turn()
-    with turn.shared():
-        assert ended(lambda: turn.alone().__enter__())
-
-
-def test_an_interrupt_while_it_waits_to_be_alone_leaves_the_turn_to_others(
+def test_a_reader_that_never_ends_does_not_block_a_writer_permanently(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    turn = Turn()
-    waits = turn._changed.wait_for
+    monkeypatch.setattr(sharing, "EXCLUSIVE_TIMEOUT", 0.1)
+    lock = ReadersWriterLock()
+    with lock.shared():
+        assert all_end(lambda: lock.exclusive().__enter__())
+
+
+def test_an_interrupt_while_waiting_for_exclusive_access_leaves_the_lock_usable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lock = ReadersWriterLock()
+    wait_for = lock._changed.wait_for
 
     def interrupted(predicate: Callable[[], bool], timeout: float | None = None) -> bool:
         if timeout is not None:
             raise KeyboardInterrupt
-        return waits(predicate)
+        return wait_for(predicate)
 
-    monkeypatch.setattr(turn._changed, "wait_for", interrupted)
-    with pytest.raises(KeyboardInterrupt), turn.alone():
+    monkeypatch.setattr(lock._changed, "wait_for", interrupted)
+    with pytest.raises(KeyboardInterrupt), lock.exclusive():
         pass
-    with turn.shared():
+    with lock.shared():
         pass
-    with turn.shared():  # it is not believed to have a turn
-        assert turn._running == 1
+    with lock.shared():  # this thread no longer counts as a holder
+        assert lock.readers == 1
 
 
-def test_a_forked_process_leaves_the_sessions_of_the_one_it_came_from_alone() -> None:
+def test_a_forked_process_does_not_end_its_parents_sessions() -> None:
     service = Service("os:getpid")
     assert service.call().ok
-    with sandbox.get().workspace() as space:
+    lent = sandbox.get().workspace()
+    with lent as space:
         pid = os.fork()
         if not pid:
             try:
-                space._close()
+                lent.__exit__(None, None, None)
                 box = sandbox.get()
                 os._exit(0 if service.call().ok and box.run(["/bin/true"]).ok else 1)
             finally:
@@ -326,9 +328,9 @@ def test_a_forked_process_leaves_the_sessions_of_the_one_it_came_from_alone() ->
     assert service.call().ok
 
 
-def test_a_process_that_is_forked_while_a_sandbox_starts_can_start_its_own() -> None:
-    with sandbox._lock:
+def test_a_process_forked_during_the_start_of_a_sandbox_can_start_another() -> None:
+    with process_wide.lock:
         pid = os.fork()
         if not pid:
-            os._exit(0 if sandbox._lock.acquire(timeout=SOON) else 1)
+            os._exit(0 if process_wide.lock.acquire(timeout=SOON) else 1)
     assert os.waitpid(pid, 0)[1] == 0

@@ -1,9 +1,10 @@
-"""As root, each box has a user that no other box has, in this sandbox or in one beside it."""
+"""Under root, each box has a separate user, distinct from those of all other sandboxes."""
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -14,21 +15,22 @@ SH = "/bin/sh"
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
-def user(box: Sandbox) -> int:
+def user_of(box: Sandbox) -> int:
     with box.workspace() as space:
         assert space.run([SH, "-c", "echo > mine"], writable=True).ok
-        return os.stat("mine", dir_fd=space._directory).st_uid
+        (file,) = Path(box.directory).glob("*/mine")
+        return file.stat().st_uid
 
 
-def test_sandboxes_side_by_side_have_different_users() -> None:
+def test_concurrent_sandboxes_have_different_users() -> None:
     with start("weak") as first, start("standard") as second, first.workspace(), second.workspace():
-        users = [user(first), user(first), user(second), user(second)]
+        users = [user_of(first), user_of(first), user_of(second), user_of(second)]
     assert len(set(users)) == 2
     assert set(users) <= set(UNPRIVILEGED_UIDS)
 
 
-def test_processes_of_one_do_not_count_in_another() -> None:
-    """Each run keeps six processes for a while, with room for eight. Of one user they would be twelve."""
+def test_processes_in_one_sandbox_do_not_count_in_another() -> None:
+    """Each run has six processes for a while and a limit of eight; with a shared user they would count as twelve."""
     script = "for i in 1 2 3 4 5; do sleep 0.5 & done; wait; echo done"
     limits = Limits(cpu_seconds=5, processes=8)
     with start("weak") as first, start("weak") as second, ThreadPoolExecutor(2) as pool:
@@ -37,15 +39,15 @@ def test_processes_of_one_do_not_count_in_another() -> None:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> range:
-    few = range(65530, 65532)
-    monkeypatch.setattr("halo_core.sandbox.box.UNPRIVILEGED_UIDS", few)
-    return few
+def two_uids(monkeypatch: pytest.MonkeyPatch) -> range:
+    uids = range(65530, 65532)
+    monkeypatch.setattr("halo_core.sandbox.box.UNPRIVILEGED_UIDS", uids)
+    return uids
 
 
-def test_a_user_is_had_by_one_and_let_go(few: range) -> None:
+def test_a_released_user_is_assigned_again(two_uids: range) -> None:
     first, second = User(), User()
-    assert (first.uid, second.uid) == tuple(few)
+    assert (first.uid, second.uid) == tuple(two_uids)
     first.release()
     third = User()
     assert third.uid == first.uid
@@ -53,8 +55,8 @@ def test_a_user_is_had_by_one_and_let_go(few: range) -> None:
         each.release()
 
 
-def test_without_a_free_one_the_last_is_shared(few: range) -> None:
+def test_without_a_free_user_the_last_is_shared(two_uids: range) -> None:
     users = [User() for _ in range(4)]
-    assert [each.uid for each in users] == [*few, few[-1], few[-1]]
+    assert [each.uid for each in users] == [*two_uids, two_uids[-1], two_uids[-1]]
     for each in users:
         each.release()

@@ -26,7 +26,7 @@ plain = st.recursive(
 
 
 def same(a: object, b: object) -> bool:
-    """Equal in value and in every type within, the sign of zero included."""
+    """Return whether `a` and `b` are equal in value and in all nested types, including the sign of zero."""
     if type(a) is not type(b):
         return False
     if isinstance(a, (list, tuple)):
@@ -37,12 +37,12 @@ def same(a: object, b: object) -> bool:
 
 
 @given(plain)
-def test_plain_data_comes_back_as_it_was(value: object) -> None:
+def test_plain_data_survives_a_round_trip(value: object) -> None:
     assert same(decode(encode(value)), value)
 
 
 @given(st.binary() | st.text().map(str.encode) | plain.map(lambda v: repr(v).encode()))
-def test_any_bytes_decode_or_are_refused(data: bytes) -> None:
+def test_any_bytes_decode_or_raise(data: bytes) -> None:
     with suppress(NotPlainError):
         encode(decode(data))
 
@@ -55,7 +55,7 @@ class Liar(int):
 
 
 @pytest.mark.parametrize("value", [Liar(1), object(), len, [Liar(1)], {1: Liar(2)}, range(3), math])
-def test_what_is_not_plain_is_refused(value: object) -> None:
+def test_values_that_are_not_plain_data_raise(value: object) -> None:
     with pytest.raises(NotPlainError):
         encode(value)
 
@@ -72,12 +72,12 @@ def test_what_is_not_plain_is_refused(value: object) -> None:
         b'{"set":[' + b",".join(b'{"int":"%x"}' % (k * (2**61 - 1)) for k in range(1, 999)) + b"]}",
     ],
 )
-def test_attacks_on_the_decoder_are_refused(data: bytes) -> None:
+def test_attacks_on_the_decoder_raise(data: bytes) -> None:
     with pytest.raises(NotPlainError):
         decode(data)
 
 
-def test_deep_nesting_is_refused_where_it_is_encoded() -> None:
+def test_encoding_a_deeply_nested_value_raises() -> None:
     value: list[object] = []
     for _ in range(10_000):
         value = [value]

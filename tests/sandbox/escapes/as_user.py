@@ -1,6 +1,6 @@
 """Run Python as an ordinary user: `as_user.py UID SCRIPT ARGUMENTS...`. Needs root.
 
-Where this Python lies in a place that only root may enter, it is bound to another for the purpose.
+If only root can reach this Python, it is bind-mounted at another place.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def check(result: int) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def bound_elsewhere(prefix: Path) -> Path:
-    """Bind `prefix` where everybody may go, seen by this process and its descendants only."""
+def bind_elsewhere(prefix: Path) -> Path:
+    """Bind-mount `prefix` where every user may go, visible only to this process and its descendants."""
     place = next(path for path in map(Path, ("/mnt", "/srv", "/opt")) if path.is_dir())
     check(libc.unshare(0x20000))
     check(libc.mount(b"none", b"/", None, 16384 | 1 << 18, None))
@@ -35,7 +35,7 @@ def main(uid: int, command: list[str]) -> None:
     prefix = Path(os.path.realpath(sys.base_prefix))
     python = Path(os.path.realpath(sys.executable))
     if not reachable(prefix):
-        python = bound_elsewhere(prefix) / python.relative_to(prefix)
+        python = bind_elsewhere(prefix) / python.relative_to(prefix)
     packages = [path for path in sys.path if path.endswith("site-packages")]
     env = {
         "PATH": os.environ["PATH"],

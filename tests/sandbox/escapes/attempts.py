@@ -1,7 +1,7 @@
-"""Attempts at escape, one a run: `attempts.py NAME TARGETS`. Harmless, and self-contained.
+"""Escape attempts, one per run: `attempts.py NAME TARGETS`. Harmless and self-contained.
 
-An attempt that got out returns; one that was held back raises `OSError`, or the process dies. TARGETS is what
-`campaign.py` set up outside: files, sockets and processes that no sample should be able to touch.
+A successful attempt returns; a blocked attempt raises `OSError`, or the process dies. TARGETS describes the files,
+sockets and processes that `campaign.py` set up outside and that no sample may touch.
 """
 
 # ruff: noqa: PTH101, PTH104, PTH108, PTH116, PTH208, PTH211 - the system calls are the point
@@ -45,12 +45,12 @@ def call(x86: int, arm: int, *args: Any) -> int:
     return result
 
 
-def held(reason: str) -> OSError:
+def blocked(reason: str) -> OSError:
     return OSError(reason)
 
 
 def control(t: Targets) -> None:
-    """What every program may do: if this is held back, the suite is broken, not the sandbox strong."""
+    """An action that every program may take: if it is blocked, the suite itself is broken."""
     call(39, 172)
     Path(__file__).read_bytes()
 
@@ -87,7 +87,7 @@ def truncate_while_opening_to_read(t: Targets) -> None:
 def change_the_mode_of_a_file(t: Targets) -> None:
     os.chmod(t["canary"], 0o644)
     if os.stat(t["canary"]).st_mode & 0o777 != 0o644:
-        raise held("not really")
+        raise blocked("no effect")
 
 
 @attempt
@@ -99,7 +99,7 @@ def change_the_owner_of_a_file(t: Targets) -> None:
 def change_the_times_of_a_file(t: Targets) -> None:
     os.utime(t["canary"], (1, 1))
     if os.stat(t["canary"]).st_mtime != 1:
-        raise held("not really")
+        raise blocked("no effect")
 
 
 @attempt
@@ -168,7 +168,7 @@ def leave_a_set_user_id_file(t: Targets) -> None:
     os.close(os.open(name, os.O_WRONLY | os.O_CREAT, 0o755))
     os.chmod(name, 0o4755)
     if not os.stat(name).st_mode & 0o4000:
-        raise held("not really")
+        raise blocked("no effect")
 
 
 @attempt
@@ -206,13 +206,13 @@ def watch_a_directory(t: Targets) -> None:
     call(254, 27, fd, t["directory"].encode(), 0x100)
 
 
-# What the harness holds
+# The data of the harness
 
 
 @attempt
 def find_a_secret_in_the_environment(t: Targets) -> None:
     if "HALO_ESCAPE_SECRET" not in os.environ:
-        raise held("not there")
+        raise blocked("not there")
 
 
 @attempt
@@ -261,7 +261,7 @@ def signal_the_harness(t: Targets) -> None:
 @attempt
 def signal_the_parent(t: Targets) -> None:
     if not os.getppid():
-        raise held("no parent in sight")
+        raise blocked("no visible parent")
     os.kill(os.getppid(), 0)
 
 
@@ -337,7 +337,7 @@ def raise_a_limit(t: Targets) -> None:
 @attempt
 def gain_privileges_by_exec(t: Targets) -> None:
     if call(157, 167, 39, 0, 0, 0, 0):  # PR_GET_NO_NEW_PRIVS
-        raise held("no new privileges")
+        raise blocked("no new privileges")
 
 
 @attempt
@@ -462,7 +462,7 @@ def hide_memory_in_a_file(t: Targets) -> None:
     os.memfd_create("halo")
 
 
-# The kernel's rarer doors
+# Rare kernel interfaces
 
 
 @attempt
@@ -544,12 +544,12 @@ def turn_randomisation_off(t: Targets) -> None:
 @attempt
 def call_by_a_foreign_abi(t: Targets) -> None:
     if not X86:
-        raise held("x86 only")
+        raise blocked("x86 only")
     code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")  # mov eax, 20 (getpid of i386); int 0x80; ret
     run = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
     if run() != os.getpid():
-        raise held("not supported by this kernel")
+        raise blocked("not supported by this kernel")
 
 
 @attempt
@@ -571,6 +571,6 @@ if __name__ == "__main__":
     try:
         {**ATTEMPTS, "control": control}[sys.argv[1]](json.loads(sys.argv[2]))
     except (OSError, ValueError) as error:
-        print("held:", error)
+        print("blocked:", error)
         sys.exit(1)
     print("OUT")

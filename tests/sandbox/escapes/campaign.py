@@ -1,10 +1,10 @@
-"""Make every attempt at escape under each of the given tiers, and print as JSON which got out.
+"""Make every escape attempt in each of the given tiers, and print the successful ones as JSON.
 
     python campaign.py plain standard strong standard@1 strong+compiler
 
-`plain` is a bare subprocess: what most of the attempts must get out of, or they prove nothing. `@1` is a
-kernel whose Landlock has version 1. `+compiler` gives each attempt what compilers are given: a workspace that
-may be written to, and leave to fork.
+`plain` is a bare subprocess: most attempts must succeed there, otherwise they prove nothing. `@1` emulates a kernel
+whose Landlock has version 1. `+compiler` gives each attempt the rights of a compiler: a writable workspace and
+permission to fork.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from halo_core import sandbox
 
 SCRIPT = Path(__file__).with_name("attempts.py")
 WRITABLE = {"leave_a_set_user_id_file", "read_through_a_symbolic_link"}
-"""Attempts that are given a workspace they may write to."""
+"""Attempts that get a writable workspace."""
 FORKING = {"leave_a_daemon"}
-"""Attempts that are given leave to fork."""
+"""Attempts that may fork."""
 COMPILER_MAY = {"fork_a_process"}
 
 Try = Callable[[str, dict[str, Any]], bool]
@@ -46,8 +46,8 @@ def load_names() -> list[str]:
 
 
 @contextmanager
-def targets() -> Iterator[dict[str, Any]]:
-    """Set up, outside any sandbox, what must not be reached."""
+def set_up_targets() -> Iterator[dict[str, Any]]:
+    """Set up the targets of the attempts, outside any sandbox."""
     os.environ["HALO_ESCAPE_SECRET"] = "s3cret"
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="halo-escape-"))
@@ -107,67 +107,67 @@ def daemons(mark: str) -> list[int]:
     return found
 
 
-def attempt_plain(name: str, aims: dict[str, Any]) -> bool:
+def attempt_plain(name: str, targets: dict[str, Any]) -> bool:
     with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run(
-            [sys.executable, "-I", "-S", str(SCRIPT), name, json.dumps(aims)],
+        process = subprocess.run(
+            [sys.executable, "-I", "-S", str(SCRIPT), name, json.dumps(targets)],
             cwd=scratch,
             close_fds=False,
             capture_output=True,
             timeout=30,
         )
-    return done.stdout.endswith(b"OUT\n")
+    return process.stdout.endswith(b"OUT\n")
 
 
 def attempt_in(box: sandbox.Sandbox, compiler: bool) -> Try:
-    def attempt(name: str, aims: dict[str, Any]) -> bool:
-        """Whether it got out. To have been held back takes evidence: an error, or death by the filter."""
+    def attempt(name: str, targets: dict[str, Any]) -> bool:
+        """Return whether the attempt succeeded. A blocked attempt must show an error or death by the filter."""
         with box.workspace() as space:
             space.write("attempts.py", SCRIPT.read_bytes())
-            done = space.run(
-                [sys.executable, "-I", "-S", "attempts.py", name, json.dumps(aims)],
+            process = space.run(
+                [sys.executable, "-I", "-S", "attempts.py", name, json.dumps(targets)],
                 writable=compiler or name in WRITABLE,
                 toolchain=compiler,
                 limits=sandbox.Limits(processes=8 if name in FORKING else 1, cpu_seconds=10),
             )
-        if not done.stdout.startswith((b"held: ", b"OUT\n")) and done.signal != signal.SIGSYS:
-            raise RuntimeError(f"{name} broke: {done}")
-        return done.stdout.endswith(b"OUT\n")
+        if not process.stdout.startswith((b"blocked: ", b"OUT\n")) and process.signal != signal.SIGSYS:
+            raise RuntimeError(f"{name} broke: {process}")
+        return process.stdout.endswith(b"OUT\n")
 
     return attempt
 
 
-def escaped(attempt: Try, name: str, aims: dict[str, Any]) -> bool:
-    """Whether an attempt got out; with a daemon, whether it outlived the run."""
-    Path(aims["directory"], "doomed").write_bytes(b"")
-    got_out = attempt(name, {**aims, "doomed": aims["directory"] + "/doomed"})
+def escaped(attempt: Try, name: str, targets: dict[str, Any]) -> bool:
+    """Return whether an attempt succeeded; for a daemon, whether it outlived the run."""
+    Path(targets["directory"], "doomed").write_bytes(b"")
+    succeeded = attempt(name, {**targets, "doomed": targets["directory"] + "/doomed"})
     if name in FORKING:
-        left = daemons(aims["mark"])
+        left = daemons(targets["mark"])
         for pid in left:
             os.kill(pid, 9)
         return bool(left)
-    return got_out
+    return succeeded
 
 
-def campaign(attempt: Try, names: list[str], aims: dict[str, Any]) -> list[str]:
-    if not attempt("control", aims):
-        raise RuntimeError("the control was held back")
-    return [name for name in names if escaped(attempt, name, aims)]
+def campaign(attempt: Try, names: list[str], targets: dict[str, Any]) -> list[str]:
+    if not attempt("control", targets):
+        raise RuntimeError("the control was blocked")
+    return [name for name in names if escaped(attempt, name, targets)]
 
 
 def main(tiers: list[str]) -> None:
     results: dict[str, list[str]] = {}
     names = load_names()
-    with targets() as aims:
+    with set_up_targets() as targets:
         for tier in tiers:
             if tier == "plain":
-                results[tier] = campaign(attempt_plain, names, aims)
+                results[tier] = campaign(attempt_plain, names, targets)
                 continue
             wanted, _, compiler = tier.partition("+")
             mode, _, abi = wanted.partition("@")
             tried = [name for name in names if not (compiler and name in COMPILER_MAY)]
             with sandbox.Sandbox(cast(sandbox.Mode, mode), landlock_abi=int(abi or 7)) as box:
-                results[tier] = campaign(attempt_in(box, bool(compiler)), tried, aims)
+                results[tier] = campaign(attempt_in(box, bool(compiler)), tried, targets)
     print(json.dumps({"uid": os.getuid(), "attempts": len(names), "escaped": results}))
 
 
