@@ -27,14 +27,14 @@ from typing import cast
 from halo_core.drivers import Generator, driver
 from halo_core.ledger import Ledger
 from halo_core.loop import run_cycles
-from halo_core.model.actor import Actor
+from halo_core.model.contexts import SamplingContext
 from halo_core.progress import Progress
 from halo_core.run.state import Run
 from halo_core.seeds import derive_seed
 from halo_core.testing import FakeActor, FakePolicy, FakeVerifier, fake_run
-from halo_core.types import Completion, Round
+from halo_core.types import Completion, SamplingRequest
 from halo_core.verification.reverify import rejudge
-from halo_core.verification.verifiers import Judges
+from halo_core.verification.verifiers import VerifierSet
 
 BATCH, CYCLES, PER_PROMPT = 1000, 20, 50
 CONTEXT = tuple(range(100, 164))
@@ -47,12 +47,14 @@ BODY = (
 class Fast(Generator):
     """Answers right or wrong with the actor's skill as probability, in texts of some length."""
 
-    def generate(self, actor: Actor, round: Round) -> Iterator[Sequence[Completion]]:
-        """Yield batches as `Round` lays down."""
-        skill = cast(FakeActor, actor).skill
-        jobs = [(prompt.id, index) for prompt in round.prompts for index in range(round.samples_per_prompt)]
-        for number in range(round.done, -(-len(jobs) // BATCH)):
-            source = random.Random(derive_seed(round.seed, number))
+    def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
+        """Yield batches; see `SamplingRequest`."""
+        skill = cast(FakeActor, context.actor).skill
+        jobs = [
+            (prompt.id, index) for prompt in request.prompts for index in range(request.samples_per_prompt)
+        ]
+        for number in range(request.done, -(-len(jobs) // BATCH)):
+            source = random.Random(derive_seed(request.seed, number))
             yield [
                 Completion(
                     name,
@@ -132,9 +134,9 @@ def rejudged(place: Path) -> None:
     """Time what `halo reverify` does once it has started, for a verifier that did not change."""
     ledger = Ledger(place)
     begin = time.perf_counter()
-    done = rejudge(ledger, Judges({"fake": FakeVerifier()}), nullcontext, Progress())
+    done = rejudge(ledger, VerifierSet({"fake": FakeVerifier()}), nullcontext, Progress())
     spent = time.perf_counter() - begin
-    assert done.judged == done.known == 0
+    assert done.verified == done.known == 0
     print(
         f"reverify {spent:8.2f} s  for {done.kept} samples of an unchanged verifier, start of the command apart"
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from halo_core.loop import run_cycles
 from halo_core.testing import FakeGenerator, FakeVerifier, fake_run
-from halo_core.types import Prompt, Round
+from halo_core.types import Prompt, SamplingRequest
 
 PROMPTS, PER_PROMPT, BATCH = 12_500, 8, 128
 
@@ -41,7 +41,10 @@ def overhead() -> float:
         whole = time.perf_counter() - begin
         begin = time.perf_counter()
         prompts = tuple(Prompt(f"t{n}", "") for n in range(PROMPTS))
-        for _ in generator.generate(run.actor, Round(1, "train", prompts, PER_PROMPT, 0)):
+        for _ in generator.generate(
+            run.actor,
+            SamplingRequest(cycle=1, split="train", prompts=prompts, samples_per_prompt=PER_PROMPT, seed=0),
+        ):
             pass
         fakes = time.perf_counter() - begin
     return (whole - fakes) / (PROMPTS * PER_PROMPT) * 1e6

@@ -1,16 +1,19 @@
-"""How many C and C++ programs the gcc verifier judges a second, beside the bare compiler and the naive way.
+"""Verifications per second of the gcc verifier, compared with the bare compiler and naive subprocesses.
 
-    python benchmarks/bench_verify_c.py               rates, about two minutes on two cores
-    python benchmarks/bench_verify_c.py c --quick     of C only, with a fifth of the programs
-    python benchmarks/bench_verify_c.py fuzz          100,000 texts to everything that reads one before the compiler
+    python benchmarks/bench_verify_c.py               rates for C and C++, about two minutes on two cores
+    python benchmarks/bench_verify_c.py c --quick     rates for C only, with a fifth of the programs
+    python benchmarks/bench_verify_c.py fuzz          100,000 random texts through all code that reads them before
+                                                      the compiler does
 
-Each program is a different one, so that nothing is judged by memory, and has three tests. The columns:
+All programs are different, so that no result can be reused, and each has three tests. The columns:
 
-ms CPU     processor time of all processes for one program: this one, the sandbox, the compiler, the program
-/s/core    how many that makes for one core
-/s         programs a second by the clock, with one thread for each core
+ms CPU     processor time per program of all processes: this one, the sandbox, the compiler, the program
+/s/core    programs per second on one core, computed from the processor time
+/s         programs per second of wall time, with one thread per core
 
-bare       `gcc -O0 -Wall -Wextra`, nothing else, in a subprocess
+The rows:
+
+bare       `gcc -O0 -Wall -Wextra` in a subprocess, nothing else
 naive      the same, then the program on three inputs, each in a subprocess
 halo       the verifier: the same work in the sandbox, and the comparison
 """
@@ -31,7 +34,7 @@ from halo_core import sandbox
 from halo_core.types import Completion, Prompt, Status
 from halo_verifier_gcc import GCC, forbidden, lexer
 from halo_verifier_gcc.precompiled import leading_headers
-from halo_verifier_gcc.source import extract, muzzles
+from halo_verifier_gcc.source import count_silencing_directives, extract
 
 CORES = os.cpu_count() or 1
 ROUNDS = 6
@@ -84,7 +87,7 @@ FLAGS = ["-O0", "-Wall", "-Wextra"]
 
 
 def processor_seconds() -> float:
-    """Return what this process and all below it have used, those that were waited for included."""
+    """Return the processor time of this process and its descendants, including those that have ended."""
     parents, used = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -100,13 +103,13 @@ def processor_seconds() -> float:
 
 
 def measure(rows: dict[str, Callable[[str], None]], code: str, count: int) -> dict[str, float]:
-    """Print a row for each kind of work, and return its milliseconds of CPU for one program.
+    """Print a row for each kind of work, and return its milliseconds of CPU time per program.
 
-    They take turns, so that whatever else the machine does hits all alike.
+    The kinds alternate, so that other load on the machine affects all of them alike.
     """
     busy, clock = dict.fromkeys(rows, 0.0), dict.fromkeys(rows, 0.0)
     with ThreadPoolExecutor(CORES) as pool:
-        for turn in range(-1, ROUNDS):  # the first is for warming up
+        for turn in range(-1, ROUNDS):  # the first turn is a warm-up
             for name, work in rows.items():
                 number = count // ROUNDS if turn >= 0 else 2 * CORES + 2
                 codes = [code.replace("NUMBER", f"{name} {turn} {n}") for n in range(number)]
@@ -123,8 +126,8 @@ def measure(rows: dict[str, Callable[[str], None]], code: str, count: int) -> di
 
 def bare(compiler: str, suffix: str, tests: bool) -> Callable[[str], None]:
     def work(code: str) -> None:
-        with tempfile.TemporaryDirectory() as place:
-            source, program = Path(place) / f"main{suffix}", Path(place) / "main"
+        with tempfile.TemporaryDirectory() as directory:
+            source, program = Path(directory) / f"main{suffix}", Path(directory) / "main"
             source.write_text(code)
             subprocess.run([compiler, *FLAGS, "-o", program, source], check=True, capture_output=True)
             for test in TESTS if tests else []:
@@ -153,7 +156,7 @@ def bench_c(scale: float) -> None:
         "C    halo, 3 tests": halo(),
     }
     compiler, _, ours = measure(rows, C, int(300 * scale)).values()
-    print(f"  {compiler / ours:.0%} of what the bare compiler does alone")
+    print(f"  {compiler / ours:.0%} of the bare compiler's rate")
 
 
 def bench_cpp(scale: float) -> None:
@@ -164,30 +167,30 @@ def bench_cpp(scale: float) -> None:
         "C++  halo, 3 tests, precompiled": halo(),
     }
     *_, without, with_it = measure(rows, CPP, int(60 * scale)).values()
-    print(f"  {without / with_it:.1f} times as many with precompiled headers as without")
+    print(f"  precompiled headers raise the rate by a factor of {without / with_it:.1f}")
 
 
-SPELT = """``` ~~~ ```c ```cpp main( main ( ) { } ; # %: ??= ??/ \\ /* */ // " ' 1' R" R"x( )x" u8R"( a 0 3 é pragma
+TOKENS = """``` ~~~ ```c ```cpp main( main ( ) { } ; # %: ??= ??/ \\ /* */ // " ' 1' R" R"x( )x" u8R"( a 0 3 é pragma
 diagnostic system_header #include <map> <iostream> line 0x1p-3 std:: using goto ## 'a' "b" """
-PIECES = [*SPELT.split(), "\\\n", "\0", "\ud800"]
+PIECES = [*TOKENS.split(), "\\\n", "\0", "\ud800"]
 
 
 def fuzz(scale: float) -> None:
-    """Random texts to what finds and reads the program; the slowest is told."""
+    """Extract and scan random texts, and print the time of the slowest."""
     count = int(100_000 * scale)
     rng, slowest = random.Random(0), 0.0
     started = time.process_time()
     for _ in range(count):
         glue = rng.choice((" ", "", "\n"))
         text = glue.join(rng.choices(PIECES, k=rng.randrange(200)))
-        begun = time.process_time()
+        before = time.process_time()
         code = extract(text).code
         code.encode()
-        muzzles(code)
+        count_silencing_directives(code)
         leading_headers(code)
         lexer.masked(code)
         forbidden.in_source([r"\bgoto\b"], code)
-        slowest = max(slowest, time.process_time() - begun)
+        slowest = max(slowest, time.process_time() - before)
     print(
         f"{count} texts, no exception, slowest {1e3 * slowest:.1f} ms, {time.process_time() - started:.0f} s in all"
     )
@@ -199,14 +202,14 @@ BENCHES = {"c": bench_c, "c++": bench_cpp, "fuzz": fuzz}
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "what", choices=["rates", *BENCHES], nargs="?", default="rates", help="rates: c and c++"
+        "benchmark", choices=["rates", *BENCHES], nargs="?", default="rates", help="rates: c and c++"
     )
-    parser.add_argument("--quick", action="store_true", help="a fifth of it")
+    parser.add_argument("--quick", action="store_true", help="run a fifth of the programs")
     args = parser.parse_args()
-    if args.what != "fuzz":
+    if args.benchmark != "fuzz":
         print(sandbox.get().describe())
         print(f"  {'':32} {'ms CPU':>9} {'/s/core':>9} {'/s':>9}")
-    for name in ["c", "c++"] if args.what == "rates" else [args.what]:
+    for name in ["c", "c++"] if args.benchmark == "rates" else [args.benchmark]:
         BENCHES[name](0.2 if args.quick else 1.0)
 
 

@@ -1,16 +1,16 @@
-"""Verifications of Python a second on one core, in the sandbox, beside the same work done naively.
+"""Benchmark of Python verification: rates on one core in the sandbox and in plain subprocesses.
 
-    python benchmarks/bench_verify_python.py                 about a minute
-    python benchmarks/bench_verify_python.py --runs 5        fewer of each
+    python benchmarks/bench_verify_python.py                 takes about a minute
+    python benchmarks/bench_verify_python.py --runs 5        takes fewer measurements per method
 
-values          a function with 3 tests by value; naively: `python FILE`, the asserts appended to the program
-asserts         HumanEval's `check(candidate)` with 3 asserts, unchanged; naively the same
-files           a pytest file with 3 tests, against stand-ins; naively: `pytest FILE` in a process of its own
-files shared    the same file, the program imported into its process
+values          a function with 3 tests by value; plain: `python FILE` with the asserts appended to the program
+asserts         HumanEval's `check(candidate)` with 3 asserts, unchanged; plain: the same as for values
+files           a pytest file with 3 tests, against proxies; plain: `pytest FILE` in its own process
+files shared    the same file, with the program imported into its process
 
-All on one core (this process and all that it starts are pinned to it), the ways in turn, so that whatever else the
-machine does hits them alike. Rates are by wall time and by CPU time: user and system, of all processes.
-Goals: values at least 200 a second and core, files at least 12.
+This process and its children are pinned to one core. The methods alternate, so that other load on the machine affects
+them equally. Rates are per second of wall time and of CPU time (user and system, of all processes).
+Goals per second and core: at least 200 for values, at least 12 for files.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ PROMPTS: dict[str, dict[str, Any]] = {
 
 
 def halo(form: str) -> Callable[[], None]:
-    """Return what judges the program by one form of test."""
+    """Return a function that judges the program with one form of test."""
     verifier = Pytest()
     prompt = Prompt("p", "t", reference=PROMPTS[form])
     completion = Completion("p", 0, f"Here it is:\n```python\n{PROGRAM}```\n")
@@ -71,8 +71,8 @@ def halo(form: str) -> Callable[[], None]:
     return run
 
 
-def naive(folder: Path, form: str) -> Callable[[], None]:
-    """Return what does the same in a bare subprocess, believing its exit code."""
+def plain(folder: Path, form: str) -> Callable[[], None]:
+    """Return a function that does the same in a plain subprocess and trusts its exit code."""
     if form == "files":
         (folder / "solution.py").write_text(PROGRAM)
         (folder / "test_clean.py").write_text(FILE)
@@ -88,34 +88,34 @@ def naive(folder: Path, form: str) -> Callable[[], None]:
 
 
 def cpu_seconds(supervisor: int) -> float:
-    """CPU time of this process, of what it waited for, and of the sandbox with all that it waited for or runs."""
-    own = os.times()
+    """Return the CPU seconds of this process and the sandbox, including their live and their awaited children."""
+    times = os.times()
     return (
-        own.user
-        + own.system
-        + own.children_user
-        + own.children_system
-        + sum(map(_ticks, _family(supervisor)))
+        times.user
+        + times.system
+        + times.children_user
+        + times.children_system
+        + sum(map(_process_seconds, _process_tree(supervisor)))
     )
 
 
-def _family(pid: int) -> list[int]:
+def _process_tree(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(each for child in children for each in _family(int(child)))]
+    return [pid, *(each for child in children for each in _process_tree(int(child)))]
 
 
-def _ticks(pid: int) -> float:
+def _process_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def supervisor_of() -> int:
-    """Return the process id of the sandbox's supervisor: this process's one child."""
+    """Return the process id of the sandbox's supervisor, the only child of this process."""
     return int(Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()[0])
 
 
 def main() -> None:
-    """Print a row for each way."""
+    """Print one row per form of test."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -125,30 +125,30 @@ def main() -> None:
     box = sandbox.get()
     supervisor = supervisor_of()
     with tempfile.TemporaryDirectory() as folder:
-        ways: dict[str, Any] = {form: halo(form) for form in PROMPTS}
-        ways |= {f"naive {form}": naive(Path(folder), form) for form in ("values", "files")}
-        spent = {name: [0.0, 0.0, 0.0] for name in ways}
-        for way in ways.values():
-            way()
-            way()
+        methods: dict[str, Any] = {form: halo(form) for form in PROMPTS}
+        methods |= {f"plain {form}": plain(Path(folder), form) for form in ("values", "files")}
+        totals = {name: [0.0, 0.0, 0.0] for name in methods}
+        for method in methods.values():
+            method()
+            method()
         for _ in range(arguments.runs):
-            for name, way in ways.items():
-                repeats = 2 if name == "naive files" else 20
-                cpu, begun = cpu_seconds(supervisor), time.perf_counter()
+            for name, method in methods.items():
+                repeats = 2 if name == "plain files" else 20
+                cpu_before, started = cpu_seconds(supervisor), time.perf_counter()
                 for _ in range(repeats):
-                    way()
-                took = time.perf_counter() - begun
-                used = cpu_seconds(supervisor) - cpu
-                spent[name] = [a + b for a, b in zip(spent[name], (repeats, took, used), strict=True)]
+                    method()
+                wall = time.perf_counter() - started
+                cpu = cpu_seconds(supervisor) - cpu_before
+                totals[name] = [a + b for a, b in zip(totals[name], (repeats, wall, cpu), strict=True)]
     print(f"sandbox {box.tier}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-    print(f"{'':14}  {'a second':>8}  {'CPU ms':>7}  {'a CPU second':>12}  {'naively':>8}  {'ratio':>5}")
+    print(f"{'':14}  {'per s':>8}  {'CPU ms':>7}  {'per CPU s':>12}  {'plain':>8}  {'ratio':>5}")
     for form in PROMPTS:
-        count, wall, cpu = spent[form]
-        other = spent["naive files" if form.startswith("files") else "naive values"]
-        plain = other[0] / other[2]
+        count, wall, cpu = totals[form]
+        baseline = totals["plain files" if form.startswith("files") else "plain values"]
+        plain_rate = baseline[0] / baseline[2]
         print(
-            f"{form:14}  {count / wall:8.1f}  {1e3 * cpu / count:7.2f}  {count / cpu:12.1f}  {plain:8.1f}  "
-            f"{count / cpu / plain:5.1f}"
+            f"{form:14}  {count / wall:8.1f}  {1e3 * cpu / count:7.2f}  {count / cpu:12.1f}  {plain_rate:8.1f}  "
+            f"{count / cpu / plain_rate:5.1f}"
         )
 
 

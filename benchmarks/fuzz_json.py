@@ -1,10 +1,10 @@
-"""Throw generated texts at the `jsonschema` verifier: none may raise, hang, or pass without being right.
+"""Fuzz the `jsonschema` verifier: no generated text may raise, hang, or pass without being correct.
 
     python benchmarks/fuzz_json.py --inputs 1000000
 
-The texts are right answers with a few edits, pieces of JSON and of what surrounds it in any order, arbitrary
-characters, and long repetitions, for prompts of every kind. What passes a prompt with an answer is read again
-by `json` alone and compared type by type. Exits with 1 when anything is found.
+The texts are correct answers with a few edits, fragments of JSON and its surroundings in random order, arbitrary
+characters, and long repetitions, for prompts of every kind. A text that passes a prompt with an answer is parsed
+again by `json` alone and compared type by type. Exits with 1 if a text violates the rule.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from halo_core.types import Completion, Prompt, Status
 from halo_verifier_jsonschema import JSONSchema
 
 SECONDS = 3.0
-"""CPU time after which one input counts as hanging. The largest legitimate work takes about half of it."""
+"""CPU seconds after which one input counts as hanging. The slowest legitimate input takes about half of it."""
 PIECES = (
     *'{}[]:,"\\ \n\t-+.0123456789eE', "true", "false", "null", "NaN", "Infinity", "-0", "1.0", "1e999", "9" * 400,
     '"name"', '"arguments"', '"function"', '"tool_calls"', '"a"', '"\\u0061"', '"\\ud800"', "\ud800", "\u2028", "é",
@@ -33,10 +33,10 @@ TREE = {"type": "object", "properties": {"v": {"type": "integer"}, "kids": {"ite
 
 
 def prompts(verifier: JSONSchema) -> list[Prompt]:
-    """Return prompts of every kind: those of the attacks, and one whose schema is checked elsewhere."""
-    different = {json.dumps(attack.prompt.reference): attack.prompt for attack in verifier.attacks()}
+    """Return prompts of every kind: those of the attacks, and one whose schema needs the sandbox."""
+    unique = {json.dumps(attack.prompt.reference): attack.prompt for attack in verifier.attacks()}
     return [
-        *different.values(),
+        *unique.values(),
         Prompt("tree", "t", reference={"schema": TREE, "answer": {"v": 1, "kids": [{}]}}),
     ]
 
@@ -54,7 +54,7 @@ def edited(text: str, rng: random.Random) -> str:
 
 
 def jumbled(_: str, rng: random.Random) -> str:
-    """Return pieces in any order."""
+    """Return pieces in random order."""
     return "".join(rng.choices(PIECES, k=rng.randint(0, 30)))
 
 
@@ -66,7 +66,7 @@ def arbitrary(_: str, rng: random.Random) -> str:
 
 
 def repeated(text: str, rng: random.Random) -> str:
-    """Return a long repetition, around or after the text."""
+    """Return a long repetition, with the text before it, after it, both or neither."""
     piece = "".join(rng.choices(PIECES, k=rng.randint(1, 3)))
     return rng.choice((text, "")) + piece * (rng.randint(1, 70_000) // len(piece)) + rng.choice((text, ""))
 
@@ -77,7 +77,7 @@ KINDS: tuple[tuple[Callable[[str, random.Random], str], int], ...] = (
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON: an oracle that shares no code with the verifier."""
+    """Check that two values are the same JSON; an oracle that shares no code with the verifier."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
@@ -87,8 +87,8 @@ def same(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
-def unearned(prompt: Prompt, text: str) -> bool:
-    """Whether a text that passed holds another value than the answer; only told of texts that are bare JSON."""
+def passed_wrongly(prompt: Prompt, text: str) -> bool:
+    """Check if a text that passed differs from the answer; False for texts that are not bare JSON."""
     reference = prompt.reference
     if (
         "answer" not in reference
@@ -102,9 +102,9 @@ def unearned(prompt: Prompt, text: str) -> bool:
 
 
 def main() -> None:
-    """Run, and print what was found."""
+    """Run the fuzzer and print its findings."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--inputs", type=int, default=100_000)
+    parser.add_argument("--inputs", type=int, default=100_000, help="number of texts")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     rng = random.Random(arguments.seed)
@@ -113,7 +113,7 @@ def main() -> None:
     makers, weights = zip(*KINDS, strict=True)
     counts: collections.Counter[str] = collections.Counter()
     found: list[str] = []
-    slowest, begun = 0.0, time.monotonic()
+    slowest, start = 0.0, time.monotonic()
     for _ in range(arguments.inputs):
         prompt, references = rng.choice(tasks)
         text = rng.choices(makers, weights)[0](rng.choice(references), rng)
@@ -129,16 +129,16 @@ def main() -> None:
         counts[f"{verdict.status.value} {verdict.stage.value}"] += 1
         if spent > SECONDS:
             found.append(f"{spent:.1f} s: {text[:200]!a}")
-        if not verdict.judged:
+        if not verdict.conclusive:
             found.append(f"{verdict.status.value} ({verdict.detail}): {text[:200]!a}")
-        if verdict.status is Status.PASS and unearned(prompt, text):
+        if verdict.status is Status.PASS and passed_wrongly(prompt, text):
             found.append(f"passed: {text[:200]!a}")
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - start
     print(
-        f"{arguments.inputs} inputs to {len(tasks)} prompts in {seconds:.0f} s, the slowest {slowest:.3f} s CPU"
+        f"{arguments.inputs} inputs for {len(tasks)} prompts in {seconds:.0f} s, the slowest {slowest:.3f} s CPU"
     )
     print(", ".join(f"{count} {name}" for name, count in counts.most_common()))
-    print(f"{len(found)} exceptions, hangs, errors or unearned passes")
+    print(f"{len(found)} exceptions, hangs, errors or wrong passes")
     print("\n".join(found[:20]))
     sys.exit(1 if found else 0)
 

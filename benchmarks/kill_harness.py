@@ -33,7 +33,7 @@ from halo_core.config.schema import DriverSpec
 from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
 from halo_core.run import checkpoint
-from halo_core.verification.verifiers import Judges
+from halo_core.verification.verifiers import VerifierSet
 
 
 def forked(work: Callable[[], None], log: Path) -> int:
@@ -120,7 +120,7 @@ def differences(one: Path, other: Path) -> list[str]:
 
 def small(verifier: str, cycles: int, root: Path) -> list[object]:
     """Return the flags of a demo run that is over soon: a few of the demo's prompts, few samples."""
-    demo = Judges.load([DriverSpec(name=verifier)]).demo()
+    demo = VerifierSet.load([DriverSpec(name=verifier)]).demo()
     for name, prompts in (("prompts", demo.prompts[:16]), ("heldout", demo.heldout[:12])):
         rows = [
             {"id": p.id, "prompt": p.text, "verifier": p.verifier, "reference": p.reference, **p.meta}

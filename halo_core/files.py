@@ -45,14 +45,14 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> str:
         fill(beside)
         for place in [*beside.rglob("*"), beside]:
             sync(place)
-        digest = digest_of(beside)
+        digest = directory_hash(beside)
         shutil.rmtree(target, ignore_errors=True)
         beside.rename(target)
         sync(target.parent)
     return digest
 
 
-def digest_of(directory: Path) -> str:
+def directory_hash(directory: Path) -> str:
     """Return the SHA-256 over names and contents of all files below `directory`."""
     whole = hashlib.sha256()
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):

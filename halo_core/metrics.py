@@ -1,4 +1,4 @@
-"""Rates with intervals. Prompts are resampled, not completions: samples of one prompt are not independent.
+"""EvalMetrics with intervals. Prompts are resampled, not completions: samples of one prompt are not independent.
 
 The bootstrap alone has no width for one prompt, or where all prompts did equally well. So the interval of a rate is
 never narrower than if every completion was an independent draw (`independent_error`). In a comparison that would
@@ -18,7 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from halo_core.seeds import derive_seed
-from halo_core.types import Change, CycleReport, Rates, Sample, Stage, Status
+from halo_core.types import CycleReport, EvalMetrics, PairedDifference, Sample, Stage, Status
 
 RESAMPLES = 2000
 Z95 = NormalDist().inv_cdf(0.975)
@@ -30,15 +30,15 @@ Counts = Mapping[str, tuple[int, int]]
 """(hits, samples) by prompt."""
 
 
-def rates(samples: Sequence[Sample], *, seed: int) -> Rates:
-    """Summarise `samples`; see `Rates`. `seed` makes the intervals repeatable."""
-    judged = _judged(samples)
+def eval_metrics(samples: Sequence[Sample], *, seed: int) -> EvalMetrics:
+    """Summarise `samples`; see `EvalMetrics`. `seed` makes the intervals repeatable."""
+    judged = _conclusive(samples)
     statuses = Counter(s.verdict.status for s in samples)
     stages = Counter(s.verdict.stage for s in judged)
     texts = {(s.prompt.id, s.completion.text) for s in samples}
     passes = list(_counts(judged, is_pass).values())
     total = len(samples) or 1
-    return Rates(
+    return EvalMetrics(
         samples=len(judged),
         valid=_share(judged, is_valid),
         passed=_share(judged, is_pass),
@@ -66,8 +66,8 @@ def distinct_correct(samples: Sequence[Sample]) -> float:
 
 def entropy(samples: Sequence[Sample]) -> float | None:
     """Return the mean of -log p over sampled tokens, in nats; None when no log-probabilities were recorded."""
-    known = [s.completion for s in samples if s.completion.logprob is not None and s.completion.token_ids]
-    tokens = sum(len(completion.token_ids) for completion in known)
+    known = [s.completion for s in samples if s.completion.logprobs is not None and s.completion.token_ids]
+    tokens = sum(completion.written for completion in known)
     return -sum(completion.logprob or 0.0 for completion in known) / tokens if tokens else None
 
 
@@ -92,18 +92,18 @@ def gini(counts: Sequence[int]) -> float:
     return 2 * sum(i * x for i, x in enumerate(sorted(counts), 1)) / (n * total) - (n + 1) / n
 
 
-def change(
+def samples_difference(
     before: Sequence[Sample], after: Sequence[Sample], what: Callable[[Sample], bool], *, seed: int
-) -> Change:
+) -> PairedDifference:
     """Compare the share of samples for which `what` holds, pairing by prompt."""
-    return compare(_counts(_judged(before), what), _counts(_judged(after), what), seed=seed)
+    return paired_difference(_counts(_conclusive(before), what), _counts(_conclusive(after), what), seed=seed)
 
 
-def compare(first: Counts, second: Counts, *, seed: int) -> Change:
+def paired_difference(first: Counts, second: Counts, *, seed: int) -> PairedDifference:
     """Compare two shares, given as (hits, samples) by prompt; prompts that only one has are left out."""
     shared = sorted(first.keys() & second.keys())
     if not shared:
-        return Change(0.0, 0.0, 0.0, (0.0, 0.0))
+        return PairedDifference(0.0, 0.0, 0.0, (0.0, 0.0))
     a = np.array([first[key] for key in shared], dtype=float)
     b = np.array([second[key] for key in shared], dtype=float)
     differences = np.concatenate([_pooled(b, d) - _pooled(a, d) for d in _draws(len(shared), seed)])
@@ -113,7 +113,7 @@ def compare(first: Counts, second: Counts, *, seed: int) -> Change:
     weights = len(shared) - 1, FEW_PROMPTS
     error = np.sqrt(np.average([differences.var(), error_a**2 + error_b**2], weights=weights))
     bounds = _widened(differences, middle_b - middle_a, float(error), least=-1.0)
-    return Change(share_a, share_b, share_b - share_a, bounds)
+    return PairedDifference(share_a, share_b, share_b - share_a, bounds)
 
 
 def best_cycle(history: Sequence[CycleReport]) -> int | None:
@@ -158,8 +158,8 @@ def is_pass(sample: Sample) -> bool:
     return sample.verdict.status is Status.PASS
 
 
-def _judged(samples: Sequence[Sample]) -> list[Sample]:
-    return [s for s in samples if s.verdict.judged]
+def _conclusive(samples: Sequence[Sample]) -> list[Sample]:
+    return [s for s in samples if s.verdict.conclusive]
 
 
 def _share(things: Sequence[T], what: Callable[[T], bool]) -> float:

@@ -1,4 +1,4 @@
-"""The values that travel through the loop. All are frozen; a step makes new ones.
+"""The values that travel through the loop. All are frozen; each step returns new ones.
 
     Prompt -> Completion -> Verdict -> Sample (with a reward, then a weight) -> TrainStats -> CycleReport
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal
 
 Split = Literal["train", "heldout"]
@@ -17,27 +18,27 @@ FinishReason = Literal["stop", "length"]
 
 
 class Status(StrEnum):
-    """What a verifier concluded. Only `PASS` and `FAIL` ever reach a reward."""
+    """The conclusion of a verifier. Only `PASS` and `FAIL` ever reach a reward."""
 
     PASS = "pass"
-    """Everything the prompt asked to be checked was checked and holds."""
+    """Every check that the prompt asks for was run and holds."""
     FAIL = "fail"
     """The completion is at fault."""
     ERROR = "error"
-    """The verifier or the machine is at fault; says nothing about the completion."""
+    """The verifier or the machine is at fault; the completion is neither right nor wrong."""
     INCONCLUSIVE = "inconclusive"
-    """The wall clock ran out though the CPU budget was not used; says nothing about the completion."""
+    """The wall clock ran out although the CPU budget was not used; the completion is neither right nor wrong."""
 
 
 class Stage(StrEnum):
-    """The furthest rung that a completion reached, lowest first."""
+    """The furthest stage that a completion reached, lowest first."""
 
     INVALID = "invalid"
-    """Not well-formed: does not parse, compile or hold an answer."""
+    """Not well-formed: does not parse, does not compile, or contains no answer."""
     FLAWED = "flawed"
-    """Well-formed, but with warnings or a forbidden construct, and for that not taken further."""
+    """Well-formed, but stopped here for warnings or a forbidden construct."""
     UNTESTED = "untested"
-    """Well-formed and clean; the prompt gives nothing by which to tell whether it is right."""
+    """Well-formed and clean; the prompt has no tests that could tell whether it is right."""
     CRASHED = "crashed"
     """Ran, and ended by a signal, an exception, a non-zero exit or a limit."""
     WRONG = "wrong"
@@ -56,7 +57,7 @@ _LADDER = tuple(Stage)
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A task for the model, with what its verifier needs to judge an answer."""
+    """A task for the model, with the data that its verifier needs to check an answer."""
 
     id: str
     """Unique within its file; stable across runs."""
@@ -65,16 +66,16 @@ class Prompt:
     messages: tuple[Mapping[str, str], ...] = ()
     """The task as chat messages (`role`, `content`), instead of `text`."""
     verifier: str = ""
-    """Name of the verifier that judges this prompt; empty: the run's first."""
+    """Name of the verifier of this prompt; empty: the run's first."""
     reference: Mapping[str, Any] = field(default_factory=dict)
-    """What the verifier judges by, in the verifier's own form (tests, a query, an answer, a schema)."""
+    """Data for the verifier, in the verifier's own form (tests, a query, an answer, a schema)."""
     meta: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else the data file held; never shown to the model."""
+    """The other columns of the data file; never shown to the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One answer sampled from the model. The token ids are what was sampled and what is trained on."""
+    """One answer sampled from the model. Training uses the sampled token ids; nothing is tokenized again."""
 
     prompt_id: str
     index: int
@@ -84,64 +85,85 @@ class Completion:
     prompt_token_ids: tuple[int, ...] = ()
     """The context that the model saw, unpadded."""
     token_ids: tuple[int, ...] = ()
-    """The sampled ids, the end token included when there was one, unpadded."""
+    """Every id after the context, the end token included if there is one, unpadded."""
     finish_reason: FinishReason = "stop"
-    """`length` when the token limit cut the completion short."""
-    logprob: float | None = None
-    """Sum over `token_ids` of log p in nats at temperature 1 under the sampled model; None if not recorded."""
+    """`length` if the token limit cut the completion short."""
+    logprobs: tuple[float, ...] | None = None
+    """The sampler's log p of each of `token_ids`, in nats at temperature 1, without top_p and top_k; stored as
+    float32. The value of a token that the model did not write is ignored. None if not recorded."""
+    loss_mask: tuple[bool, ...] | None = None
+    """Whether the model wrote each of `token_ids`: text inserted by a tool or an environment carries no loss.
+    None: the model wrote all of them."""
+
+    @property
+    def written(self) -> int:
+        """Number of tokens that the model wrote."""
+        return len(self.token_ids) if self.loss_mask is None else sum(self.loss_mask)
+
+    @property
+    def logprob(self) -> float | None:
+        """Sum of `logprobs` over the tokens that the model wrote; None if not recorded."""
+        if self.logprobs is None:
+            return None
+        if self.loss_mask is None:
+            return sum(self.logprobs)
+        return sum(value for value, own in zip(self.logprobs, self.loss_mask, strict=True) if own)
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a verifier found, and under which sandbox."""
+    """The result of verifying a completion, and the sandbox that held meanwhile."""
 
     status: Status
     stage: Stage
     score: float = 0.0
     """Share of the prompt's checks that passed, 0 to 1."""
     warnings: int = 0
-    """Diagnostics that do not keep the completion from running (compiler warnings, say)."""
+    """Diagnostics that do not stop the completion from running, such as compiler warnings."""
     detail: str = ""
     """One to a few lines for a person: the first diagnostic, the failing test."""
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     sandbox: str = "none"
-    """The tier that held while untrusted code ran; `none` where nothing was run."""
+    """The tier that held while untrusted code ran; `none` if none ran."""
     integrity: str = "split"
-    """`split` when what judged the completion was out of its reach; `shared-process` when it was not, so that
-    a completion could have forged the verdict."""
+    """`split` if the checks ran out of the completion's reach; `shared-process` if they shared its process, so
+    that a completion could have forged the verdict."""
+    signals: Mapping[str, float] = field(default_factory=dict)
+    """Named finite numbers beside the score that a reward may weigh: format, length, another verifier's score."""
 
     @property
-    def judged(self) -> bool:
-        """Whether it says something of the completion: a pass or a fail, no error and nothing inconclusive."""
+    def conclusive(self) -> bool:
+        """Whether the status is pass or fail, the two that a reward is given for."""
         return self.status in (Status.PASS, Status.FAIL)
 
     @property
     def valid(self) -> bool:
-        """Whether the completion got past the first rung (compiles, parses)."""
+        """Whether the completion got past the first stage (compiles, parses)."""
         return self.stage is not Stage.INVALID
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A completion with its prompt, its verdict and what became of it."""
+    """A completion with its prompt, its verdict, its reward and its weight in training."""
 
     prompt: Prompt
     completion: Completion
     verdict: Verdict
     reward: float | None = None
-    """None until rewarded, and for ever when the verdict is neither pass nor fail."""
+    """None before the reward step. Afterwards None means not eligible for selection: the verdict is neither pass
+    nor fail, or the reward driver excluded it."""
     weight: float = 1.0
-    """How much it counts in training: k for k identical completions trained once; may be negative."""
+    """Weight in the loss: k for k identical completions trained once; may be negative."""
 
 
-@dataclass(frozen=True, slots=True)
-class Round:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingRequest:
     """One request to a generator.
 
-    The generator splits it into batches in a way that depends on the round alone, numbers them from 0,
-    seeds batch b with `derive_seed(seed, b)`, and begins after the first `done` batches. So a round that
-    was interrupted and is asked for again yields the same completions as one that was not.
+    The generator splits it into batches in a way that depends on the request alone, numbers them from 0, seeds batch b
+    with `derive_seed(seed, b)`, and starts after the first `done` batches. A request that was interrupted and is
+    repeated therefore yields the same completions as one that was not.
     """
 
     cycle: int
@@ -150,13 +172,20 @@ class Round:
     samples_per_prompt: int
     seed: int
     done: int = 0
-    """Batches that are on disk already."""
+    """Batches that are already stored."""
+    adapter: Path | None = None
+    """Directory of the weights to sample with, as `halo_core.model.actor.Actor.save` wrote it. None: the run's model
+    before training."""
+    weights_hash: str = ""
+    """SHA-256 of the files in `adapter`; empty without one. It changes exactly when the weights do."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainStats:
-    """What one cycle's training did. Norms are L2, losses nats per completion token."""
+    """The record of one cycle's training. Norms are L2, losses nats per completion token."""
 
+    lr: float
+    """The cycle's peak learning rate, as the trainer was given it. Warmup may keep every step below it."""
     steps: int
     """Optimizer steps."""
     samples: int
@@ -164,10 +193,11 @@ class TrainStats:
     tokens: int
     """Completion tokens that carried loss, over all epochs."""
     loss_first: float
-    """Mean over the first optimizer step's tokens, before it."""
+    """Mean over the first optimizer step's tokens, before that step."""
     loss_last: float
-    """Mean over the last optimizer step's tokens, before it."""
+    """Mean over the last optimizer step's tokens, before that step."""
     lr_peak: float
+    """Highest learning rate of any optimizer step."""
     lr_sum: float
     """Learning rate summed over the optimizer steps: the cycle's update budget."""
     grad_norm_median: float
@@ -177,30 +207,30 @@ class TrainStats:
     update_norm: float
     """Norm of the change of all trained weights over the cycle."""
     weight_norm: float = 0.0
-    """Norm of all trained weights after it."""
+    """Norm of all trained weights after the cycle."""
     kl: float | None = None
-    """KL(before || after) over the tokens of the cycle's samples, nats per token; see `canary`. None when the
-    actor cannot tell log-probabilities."""
-    shift: float | None = None
-    """How far training moved the log-probabilities of whole completions, absolute, in nats per token; see `canary`."""
+    """KL(before || after) over the tokens of the cycle's samples, nats per token; see `run.sampler_check`. None if the
+    actor cannot compute log-probabilities."""
+    logprob_shift: float | None = None
+    """Mean absolute change of the log-probability of whole completions, in nats per token; see `run.sampler_check`."""
     losses: tuple[float, ...] = ()
-    """Of each optimizer step, before it."""
+    """Of each optimizer step, before that step."""
     grad_norms: tuple[float, ...] = ()
     """Of each optimizer step, before clipping."""
     notes: tuple[str, ...] = ()
-    """What was questionable about it, in a sentence each: a warmup that takes half the steps, say."""
+    """Warnings about the training, one sentence each: a warmup that takes half the steps, for example."""
     retries: int = 0
-    """How often it diverged first and was begun again at a tenth of the rate; the loop fills this in."""
+    """Restarts after a divergence, each at a tenth of the rate before; set by the loop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Shares of the completions of one split in one cycle, errors and inconclusive verdicts left out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvalMetrics:
+    """Metrics of the completions of one split in one cycle, without verdicts of error and inconclusive ones."""
 
     samples: int
     """Completions with a verdict of pass or fail."""
     valid: float
-    """Share past the first rung (for a compiler: compiles)."""
+    """Share past the first stage (for a compiler: compiles)."""
     passed: float
     """Share with a verdict of pass."""
     valid_interval: tuple[float, float]
@@ -212,29 +242,30 @@ class Rates:
     errors: int
     """Verdicts of error."""
     inconclusive: int
+    """Verdicts that are inconclusive."""
     truncated: float
     """Share of completions cut short by the token limit."""
     distinct: float
     """Distinct (prompt, text) pairs over completions."""
     distinct_correct: float = 0.0
-    """The same among the completions that passed, up to white space: how many ways of being right are left."""
+    """The same among the completions that passed, ignoring white space: a measure of the diversity that is left."""
     entropy: float | None = None
-    """Mean of -log p over the sampled tokens, nats at temperature 1: an estimate of the token entropy where
-    sampling was at temperature 1 too. None when the generator records no log-probabilities."""
+    """Mean of -log p over the sampled tokens, nats at temperature 1: an estimate of the token entropy if
+    sampling was at temperature 1 too. None if the generator records no log-probabilities."""
     all_pass: float = 0.0
-    """Share of the prompts of which every completion passed: nothing is left to learn from them."""
+    """Share of the prompts with only passing completions: they have nothing left to teach."""
     all_fail: float = 0.0
-    """Share of the prompts of which none did: nothing can be learnt from them yet."""
+    """Share of the prompts with no passing completion: they cannot teach anything yet."""
     pass_at: Mapping[str, float] = field(default_factory=dict)
     """pass@k for k = 1, 2, 4, ... up to the completions of a prompt, unbiased: mean over prompts of
     1 - C(n - c, k) / C(n, k), with c of n completions passing (Chen et al. 2021, arXiv 2107.03374)."""
     prompts: int = 0
-    """Prompts with a completion that was judged; 0 where an earlier halo did not count them."""
+    """Prompts with a conclusive completion; 0 in reports of an early halo, which did not count them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """How much a rate changed between two sets of samples of the same prompts, in shares (0.12 = 12 points)."""
+class PairedDifference:
+    """The difference of a rate between two sets of samples of the same prompts, in shares (0.12 = 12 points)."""
 
     before: float
     after: float
@@ -248,34 +279,34 @@ class Change:
         return self.interval[0] > 0 or self.interval[1] < 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CycleReport:
-    """Everything a cycle measured. Cycle 0 has held-out rates only."""
+    """Everything measured in a cycle. Cycle 0 has held-out metrics only."""
 
     cycle: int
-    heldout: Rates | None = None
+    heldout: EvalMetrics | None = None
     """Of the model after the cycle, on prompts it never trained on: the run's result."""
     lr: float = 0.0
-    """The rate that it was trained at: what the policy set, over ten for each retry after a divergence."""
-    rates: Rates | None = None
-    """Of the completions sampled for training, by the model before the cycle's training."""
+    """Learning rate of the training: `TrainStats.lr`."""
+    sampled: EvalMetrics | None = None
+    """Of the completions sampled for training, from the model before the cycle's training."""
     reward_mean: float = 0.0
     selected: int = 0
     """Sequences handed to the trainer; duplicates merged into weights count once."""
     train: TrainStats | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
-    """Wall seconds by stage: sample (generate and verify side by side), train, heldout."""
+    """Wall seconds by stage: sample (generation and verification, which overlap), train, heldout."""
     started_from: int = 0
-    """The cycle whose weights this one's training began with; 0: the model before any."""
+    """The cycle whose weights this cycle's training started from; 0: the model before any training."""
     kept_gini: float = 0.0
-    """Gini coefficient of the completions selected for each prompt: 0 when every prompt gives as many, near
-    1 when a few give all."""
-    improvement: Change | None = None
-    """Of the held-out pass rate, on the cycle before."""
+    """Gini coefficient of the completions selected for each prompt: 0 if every prompt contributes equally, near
+    1 if a few contribute all."""
+    improvement: PairedDifference | None = None
+    """Of the held-out pass rate, against the cycle before."""
     best: int | None = None
     """The earlier cycle with the highest held-out pass rate."""
-    versus_best: Change | None = None
-    """Of the held-out pass rate, on that cycle."""
-    canary: float | None = None
-    """How far the sampler's log-probabilities are from those that the trained weights give, mean over tokens of
-    the absolute difference, in nats; see `canary`."""
+    versus_best: PairedDifference | None = None
+    """Of the held-out pass rate, against that cycle."""
+    sampler_error: float | None = None
+    """Distance of the sampler's log-probabilities from those of the trained weights: mean absolute difference of
+    whole completions, in nats per token; see `run.sampler_check`."""

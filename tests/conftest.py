@@ -103,7 +103,7 @@ class Answer:
         assert lines, "nothing was said"
         assert lines[0].startswith("halo: error: ")
         assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("halo: hint: ")), self.err
-        assert "fault of halo" not in self.err, self.err
+        assert "bug in halo" not in self.err, self.err
         return self.err
 
     def remedy(self) -> str:

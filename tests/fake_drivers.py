@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +26,8 @@ class Adder(FakeTrainer):
 class Idle(FakeTrainer):
     """Reports a change that is none."""
 
-    def train(self, actor, samples, *, lr, seed):
-        return super().train(actor, samples, lr=0.0, seed=seed)
+    def train(self, samples, context):
+        return super().train(samples, replace(context, lr=0.0))
 
 
 @driver

@@ -164,7 +164,7 @@ def test_their_twins_run_here(name: str) -> None:
     plan = Plan.from_raw(load_yaml(ROOT / f"configs/experimental/demo_{name}.yaml"))
     assert plan.demo_model
     prompts, heldout = plan.data()
-    plan.drivers.judges.check_prompts([*prompts, *heldout])
+    plan.drivers.verifiers.check_prompts([*prompts, *heldout])
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_their_twins_run_here(name: str) -> None:
 )
 def test_the_experimental_ones_train_at_the_rates_they_say(name: str, rates: list[float]) -> None:
     path = ROOT / f"configs/experimental/{name}.yaml"
-    policy = Plan.from_raw(load_yaml(path)).drivers.lr_policy
+    policy = Plan.from_raw(load_yaml(path)).drivers.get("lr_policy")
     got = [policy.lr(cycle=cycle, cycles=5, history=()) for cycle in range(1, 6)]
     assert got == pytest.approx(rates, rel=6e-3)
     if "decay" in name:

@@ -17,10 +17,21 @@ from halo_core.hookspecs import hookimpl
 from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
 from halo_core.loop import run_cycles
+from halo_core.model.contexts import TrainingContext
 from halo_core.plugin.blame import blame_of
 from halo_core.run.state import Run
 from halo_core.testing import FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
-from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
+from halo_core.types import (
+    Completion,
+    CycleReport,
+    Prompt,
+    Sample,
+    SamplingRequest,
+    Stage,
+    Status,
+    TrainStats,
+    Verdict,
+)
 
 SIZES: dict[str, Any] = {"prompts": 12, "heldout": 8, "cycles": 3, "samples_per_prompt": 6}
 
@@ -85,7 +96,7 @@ def test_the_model_learns_and_every_figure_says_so(tmp_path: Path) -> None:
     history = finished(tmp_path)
     assert [report.cycle for report in history] == [0, 1, 2, 3]
     before, *cycles = history
-    assert (before.rates, before.train, before.lr, before.selected) == (None, None, 0.0, 0)
+    assert (before.sampled, before.train, before.lr, before.selected) == (None, None, 0.0, 0)
     assert before.heldout is not None
     assert before.heldout.samples == 8 * 8
     passed = [report.heldout.passed for report in history]
@@ -93,12 +104,12 @@ def test_the_model_learns_and_every_figure_says_so(tmp_path: Path) -> None:
     assert passed[-1] > passed[0] + 0.2
     for report in cycles:
         assert report.lr == 0.1
-        assert report.rates.samples == 12 * 6
+        assert report.sampled.samples == 12 * 6
         assert report.train.samples == report.selected > 0
         assert report.train.loss_last < report.train.loss_first
         assert set(report.seconds) == {"sample", "train", "heldout"}
     assert set(before.seconds) == {"heldout"}
-    rewards = [(p, 0.7 + 0.3 * p) for p in (report.rates.passed for report in cycles)]
+    rewards = [(p, 0.7 + 0.3 * p) for p in (report.sampled.passed for report in cycles)]
     assert [report.reward_mean for report in cycles] == pytest.approx([reward for _, reward in rewards])
 
 
@@ -121,8 +132,8 @@ def test_each_cycle_samples_anew_but_measures_with_the_same_noise(tmp_path: Path
 class Nudger(FakeTrainer):
     """Changes the weights by next to nothing."""
 
-    def train(self, actor: Any, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
-        return super().train(actor, samples, lr=1e-12, seed=seed)
+    def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
+        return super().train(samples, replace(context, lr=1e-12))
 
 
 def test_observers_are_told_in_order(tmp_path: Path) -> None:
@@ -165,16 +176,15 @@ def test_a_run_that_was_interrupted_and_gone_on_with_is_the_same(
 def test_an_interrupt_while_training_leaves_no_half_trained_weights(tmp_path: Path) -> None:
     @driver
     class Slow(FakeTrainer):
-        def train(self, actor: Any, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
+        def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
             running[0].interrupt()
-            return super().train(actor, samples, lr=lr, seed=seed)
+            return super().train(samples, context)
 
     run, hooks = fake_run(tmp_path / "run", trainer=Slow(), **SIZES)
     running = [run]
     with pytest.raises(Interrupted):
         run_cycles(run, hooks)
     assert run.ledger.trained(1) is None
-    assert run.actor.progress is None
     finished(tmp_path / "run")
     finished(tmp_path / "whole")
     assert differing(tmp_path / "whole", tmp_path / "run") == []
@@ -187,9 +197,9 @@ def failing(hook: str, when: int) -> object:
         if cycle == when:
             raise ZeroDivisionError("oops")
 
-    def generate(round: Round) -> None:
-        if round.split == "train":
-            fail(round.cycle)
+    def generate(request: SamplingRequest) -> None:
+        if request.split == "train":
+            fail(request.cycle)
 
     def on_cycle_end(report: CycleReport) -> None:
         fail(report.cycle)
@@ -267,8 +277,8 @@ class Odd(Trainer):
 
     change: Any = None
 
-    def train(self, actor: Any, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
-        return replace(FakeTrainer().train(actor, samples, lr=lr, seed=seed), **self.change)
+    def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
+        return replace(FakeTrainer().train(samples, context), **self.change)
 
 
 @pytest.mark.parametrize(
@@ -342,8 +352,8 @@ def test_a_run_stopped_after_a_retry_still_knows_what_it_was_trained_at(tmp_path
 
     class Kill:
         @hookimpl
-        def generate(self, round: Round) -> None:
-            if (round.cycle, round.split) == (1, "heldout"):
+        def generate(self, request: SamplingRequest) -> None:
+            if (request.cycle, request.split) == (1, "heldout"):
                 raise Killed
 
     options = {"cycles": 1, "lr_policy": FakePolicy(base_lr=0.1), "divergence_retries": 1}
@@ -386,7 +396,11 @@ def test_errors_and_inconclusive_verdicts_never_reach_a_reward_or_training(tmp_p
     plugin = SimpleNamespace(reward=reward)
     history = finished(tmp_path, plugins=[plugin], verifier=Flaky(), max_error_rate=0.5, cycles=1)
     assert {s.completion.index for s in rewarded} == {2, 3, 4, 5}
-    assert (history[1].rates.errors, history[1].rates.inconclusive, history[1].rates.samples) == (12, 12, 48)
+    assert (history[1].sampled.errors, history[1].sampled.inconclusive, history[1].sampled.samples) == (
+        12,
+        12,
+        48,
+    )
     assert {index for index, _, _ in paid(tmp_path, 1)} == {2, 3, 4, 5}
 
 
@@ -511,7 +525,7 @@ def test_garbage_is_collected_rarely_within_a_run_and_as_before_after_it(
 def test_batches_of_any_size_give_whole_cycles(tmp_path: Path) -> None:
     for batch in (1, 7, 1000):
         history = finished(tmp_path / str(batch), generator=FakeGenerator(batch=batch), cycles=1)
-        assert history[1].rates.samples == 72
+        assert history[1].sampled.samples == 72
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ import pytest
 
 from halo_core.metrics import (
     caution,
-    change,
-    compare,
     entropy,
+    eval_metrics,
     gini,
     interval,
     is_pass,
     is_valid,
+    paired_difference,
     pass_at,
-    rates,
+    samples_difference,
 )
 from halo_core.seeds import derive_seed
 from halo_core.types import Sample, Stage, Status
@@ -42,7 +42,7 @@ def test_rates_of_a_mixed_bag(make_sample: Make) -> None:
         make_sample("b", 1, status=Status.ERROR, stage=Stage.INVALID),
         make_sample("b", 2, status=Status.INCONCLUSIVE, stage=Stage.CRASHED),
     ]
-    got = rates(samples, seed=0)
+    got = eval_metrics(samples, seed=0)
     assert got.samples == 4, "errors and inconclusive verdicts say nothing about the completions"
     assert got.valid == 3 / 4
     assert got.passed == 2 / 4
@@ -56,10 +56,10 @@ def test_rates_of_a_mixed_bag(make_sample: Make) -> None:
 
 @pytest.mark.parametrize("status", [Status.ERROR, Status.INCONCLUSIVE])
 def test_rates_of_nothing_judged(make_sample: Make, status: Status) -> None:
-    got = rates([make_sample("a", 0, status=status, stage=Stage.INVALID)], seed=0)
+    got = eval_metrics([make_sample("a", 0, status=status, stage=Stage.INVALID)], seed=0)
     assert (got.samples, got.valid, got.passed) == (0, 0.0, 0.0)
     assert got.passed_interval == (0.0, 0.0)
-    assert rates([], seed=0).distinct == 0.0
+    assert eval_metrics([], seed=0).distinct == 0.0
 
 
 def test_the_interval_of_one_sample_a_prompt_is_the_binomials() -> None:
@@ -116,7 +116,7 @@ def test_a_change_of_nothing_is_seldom_significant_however_few_the_prompts(promp
         first, second = (
             {str(n): (int(k), 8) for n, k in enumerate(source.binomial(8, chances))} for _ in range(2)
         )
-        called += compare(first, second, seed=trial).significant
+        called += paired_difference(first, second, seed=trial).significant
     assert called / 300 < 0.08
 
 
@@ -127,14 +127,14 @@ def test_what_cycles_have_in_common_cancels_where_there_are_prompts_enough() -> 
     first = source.binomial(8, source.beta(0.5, 0.5, 96))
     second = np.clip(first + source.integers(-1, 2, 96), 0, 8)
     before, after = ({f"p{n:02}": (int(k), 8) for n, k in enumerate(hits)} for hits in (first, second))
-    low, high = compare(before, after, seed=0).interval
+    low, high = paired_difference(before, after, seed=0).interval
     differences = (second - first) / 8
     assert (high - low) / 2 == pytest.approx(1.96 * differences.std() / math.sqrt(96), rel=0.1)
 
 
 def test_a_change_of_one_prompt_is_that_of_two_binomials() -> None:
-    assert not compare({"a": (8, 8)}, {"a": (7, 8)}, seed=0).significant
-    got = compare({"a": (800, 1000)}, {"a": (700, 1000)}, seed=0)
+    assert not paired_difference({"a": (8, 8)}, {"a": (7, 8)}, seed=0).significant
+    got = paired_difference({"a": (800, 1000)}, {"a": (700, 1000)}, seed=0)
     half = 1.96 * math.sqrt((0.8 * 0.2 + 0.7 * 0.3) / 1000)
     assert got.interval == pytest.approx((-0.1 - half, -0.1 + half), abs=1e-3)
 
@@ -178,7 +178,7 @@ def test_a_change_is_paired_by_prompt(make_sample: Make) -> None:
     # Every prompt gains exactly 1 of 4, from very different levels: unpaired, the interval would be wide.
     before = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 4, 4)]
     after = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 4 + 1, 4)]
-    got = change(before, after, is_pass, seed=0)
+    got = samples_difference(before, after, is_pass, seed=0)
     assert got.difference == pytest.approx(0.25)
     assert got.after - got.before == pytest.approx(got.difference)
     # 0.156 is the mean of p (1 - p); noise of independent draws that 29 degrees of freedom saw none of, to 8
@@ -189,9 +189,9 @@ def test_a_change_is_paired_by_prompt(make_sample: Make) -> None:
 
 def test_no_change_is_not_significant(make_sample: Make) -> None:
     samples = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 5, 4)]
-    assert not change(samples, samples, is_pass, seed=0).significant
+    assert not samples_difference(samples, samples, is_pass, seed=0).significant
     mixed = [s for n in range(30) for s in passes(make_sample, f"p{n}", (n + 1) % 5, 4)]
-    got = change(samples, mixed, is_pass, seed=0)
+    got = samples_difference(samples, mixed, is_pass, seed=0)
     assert got.interval[0] < 0 < got.interval[1]
     assert not got.significant
 
@@ -199,7 +199,7 @@ def test_no_change_is_not_significant(make_sample: Make) -> None:
 def test_a_loss_is_significant_too(make_sample: Make) -> None:
     before = [s for n in range(30) for s in passes(make_sample, f"p{n}", 3 + n % 2, 4)]
     after = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 2, 4)]
-    got = change(before, after, is_valid, seed=0)
+    got = samples_difference(before, after, is_valid, seed=0)
     assert got.difference == pytest.approx(-0.75)
     assert got.interval[1] < 0
     assert got.significant
@@ -209,21 +209,23 @@ def test_a_change_is_over_the_prompts_that_both_have_judged(make_sample: Make) -
     before = passes(make_sample, "a", 1, 2) + passes(make_sample, "b", 2, 2)
     broken = [make_sample("b", 0, status=Status.ERROR, stage=Stage.INVALID)]
     after = passes(make_sample, "a", 2, 2) + broken + passes(make_sample, "c", 0, 2)
-    got = change(before, after, is_pass, seed=0)
+    got = samples_difference(before, after, is_pass, seed=0)
     assert (got.before, got.after) == (0.5, 1.0)
 
 
 def test_nothing_in_common_is_no_change(make_sample: Make) -> None:
-    got = change(passes(make_sample, "a", 1, 2), passes(make_sample, "b", 1, 2), is_pass, seed=0)
+    got = samples_difference(passes(make_sample, "a", 1, 2), passes(make_sample, "b", 1, 2), is_pass, seed=0)
     assert got.interval == (0.0, 0.0)
     assert not got.significant
-    assert not change([], [], is_pass, seed=0).significant
+    assert not samples_difference([], [], is_pass, seed=0).significant
 
 
 def test_a_change_repeats(make_sample: Make) -> None:
     before = [s for n in range(20) for s in passes(make_sample, f"p{n}", n % 5, 4)]
     after = [s for n in range(20) for s in passes(make_sample, f"p{n}", (n * 3) % 5, 4)]
-    assert change(before, after, is_pass, seed=0) == change(before[::-1], after[::-1], is_pass, seed=0)
+    assert samples_difference(before, after, is_pass, seed=0) == samples_difference(
+        before[::-1], after[::-1], is_pass, seed=0
+    )
 
 
 def test_many_prompts_do_not_need_memory_for_all_draws_at_once() -> None:
@@ -259,7 +261,7 @@ def test_gini() -> None:
 
 def test_prompts_that_teach_nothing_are_counted(make_sample: Make) -> None:
     samples = passes(make_sample, "a", 2, 2) + passes(make_sample, "b", 0, 2) + passes(make_sample, "c", 1, 2)
-    got = rates(samples, seed=0)
+    got = eval_metrics(samples, seed=0)
     assert (got.all_pass, got.all_fail) == (1 / 3, 1 / 3)
     assert got.pass_at == {"1": 0.5, "2": pytest.approx(2 / 3)}
 
@@ -268,13 +270,21 @@ def test_ways_of_being_right(make_sample: Make) -> None:
     texts = ["x = 1", "x  =\n1", "y = 1", "z"]
     samples = [make_sample("a", n, text=text) for n, text in enumerate(texts)]
     samples.append(make_sample("a", 9, text="w", status=Status.FAIL, stage=Stage.WRONG))
-    assert rates(samples, seed=0).distinct_correct == 3 / 4
-    assert rates(samples[-1:], seed=0).distinct_correct == 0.0
+    assert eval_metrics(samples, seed=0).distinct_correct == 3 / 4
+    assert eval_metrics(samples[-1:], seed=0).distinct_correct == 0.0
 
 
 def test_entropy_is_in_nats_per_token(make_sample: Make) -> None:
     samples = [make_sample("a", n, ids=tuple(range(n))) for n in (1, 3)]
-    known = [replace(s, completion=replace(s.completion, logprob=-2.0)) for s in samples]
+    known = [
+        replace(
+            s,
+            completion=replace(
+                s.completion, logprobs=(-2.0 / len(s.completion.token_ids),) * len(s.completion.token_ids)
+            ),
+        )
+        for s in samples
+    ]
     assert entropy(known) == 1.0
     assert entropy(samples) is None
     assert entropy([*known, *samples]) == 1.0, "what is not known is left out"

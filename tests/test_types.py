@@ -5,7 +5,17 @@ from dataclasses import FrozenInstanceError, fields
 import pytest
 
 from halo_core import types
-from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
+from halo_core.types import (
+    Completion,
+    CycleReport,
+    Prompt,
+    Sample,
+    SamplingRequest,
+    Stage,
+    Status,
+    TrainStats,
+    Verdict,
+)
 
 
 def test_the_ladder_goes_from_invalid_to_correct() -> None:
@@ -44,9 +54,21 @@ def test_a_sample_has_no_reward_until_it_is_given_one() -> None:
         Completion("p", 0, "x"),
         Verdict(Status.PASS, Stage.CORRECT),
         Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT)),
-        Round(1, "train", (), 1, 0),
-        CycleReport(0),
-        TrainStats(1, 1, 1, 1.0, 1.0, 0.1, 0.1, 0.1, 0.0, 0.1),
+        SamplingRequest(cycle=1, split="train", prompts=(), samples_per_prompt=1, seed=0),
+        CycleReport(cycle=0),
+        TrainStats(
+            lr=0.1,
+            steps=1,
+            samples=1,
+            tokens=1,
+            loss_first=1.0,
+            loss_last=1.0,
+            lr_peak=0.1,
+            lr_sum=0.1,
+            grad_norm_median=0.1,
+            clipped_fraction=0.0,
+            update_norm=0.1,
+        ),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -11,7 +11,7 @@ import torch
 
 from halo_core.config.model import ModelConfig
 from halo_core.model.actor import Actor
-from halo_core.model.pretraining import Pair, new_checkpoint, new_tokenizer
+from halo_core.model.pretraining import new_checkpoint, new_tokenizer
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
 CONTEXT = 96
@@ -60,7 +60,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 def _tokenizer(chat: bool, bos: bool) -> Any:
     from tokenizers.processors import TemplateProcessing
 
-    tokenizer = new_tokenizer([Pair(text, text) for text in TEXTS], 300)
+    tokenizer = new_tokenizer([text for text in TEXTS for _ in range(2)], 300)
     if bos:
         tokenizer.add_special_tokens({"bos_token": "<s>"})
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(

@@ -16,9 +16,9 @@ from rich.progress import Progress as Bars
 
 from halo_core.errors import command
 from halo_core.hookspecs import hookimpl
-from halo_core.metrics import best_cycle, caution, change, is_pass, is_valid
+from halo_core.metrics import best_cycle, caution, is_pass, is_valid, samples_difference
 from halo_core.progress import Advance, Progress
-from halo_core.types import Change, CycleReport, Rates
+from halo_core.types import CycleReport, EvalMetrics, PairedDifference
 
 if TYPE_CHECKING:
     from halo_core.run.state import Run
@@ -135,18 +135,20 @@ class JSONReport(Progress):
         _emit(event)
 
 
-def heldout_changes(run: Run, cycle: int) -> tuple[Change, Change]:
+def heldout_changes(run: Run, cycle: int) -> tuple[PairedDifference, PairedDifference]:
     """Compare held-out samples of cycle 0 and `cycle`: change of the valid and of the pass rate."""
     before, after = (
         [sample for batch in run.ledger.batches(c, "heldout", run.heldout) for sample in batch]
         for c in (0, cycle)
     )
-    return change(before, after, is_valid, seed=run.seed), change(before, after, is_pass, seed=run.seed)
+    return samples_difference(before, after, is_valid, seed=run.seed), samples_difference(
+        before, after, is_pass, seed=run.seed
+    )
 
 
 def row(report: CycleReport) -> str:
     """Write a cycle as a row of the table."""
-    r, t = report.rates, report.train
+    r, t = report.sampled, report.train
     heldout = (
         f"  {_rate(report.heldout, 'valid')}  {_rate(report.heldout, 'passed')}{_judged(report.heldout)}"
         if report.heldout
@@ -163,7 +165,7 @@ def row(report: CycleReport) -> str:
     )
 
 
-def describe_change(name: str, value: Change) -> str:
+def describe_change(name: str, value: PairedDifference) -> str:
     """Say a change in points with its interval."""
     low, high = (100 * bound for bound in value.interval)
     verdict = "" if value.significant else "; not significant"
@@ -173,12 +175,12 @@ def describe_change(name: str, value: Change) -> str:
     )
 
 
-def _rate(rates: Rates, name: str) -> str:
+def _rate(rates: EvalMetrics, name: str) -> str:
     low, high = getattr(rates, f"{name}_interval")
     return f"{getattr(rates, name):6.1%} [{100 * low:4.1f}, {100 * high:4.1f}]"
 
 
-def _judged(rates: Rates) -> str:
+def _judged(rates: EvalMetrics) -> str:
     """Say how many completions the rates are of, where that is not all of them."""
     unjudged = rates.errors + rates.inconclusive
     return f"  {rates.samples} of {rates.samples + unjudged} judged" if unjudged else ""

@@ -48,7 +48,7 @@ class Doctor(Thresholds):
         known = {each.cause: each.severity.rank for each in diagnose(history[:-1], self)}
         for finding in found:
             if finding.severity.rank > known.get(finding.cause, -1):
-                run.say("doctor", str(finding))
+                run.log("doctor", str(finding))
         write(run.directory / FILE, history, found)
 
 

@@ -94,7 +94,7 @@ class Gate:
             run.stop(f"no significant improvement in {self.patience} cycles; the best is cycle {champion}")
             said.append(run.stop_reason)
         if said and not quiet:
-            run.say("gate", "; ".join(said))
+            run.log("gate", "; ".join(said))
 
     def _stagnates(self, run: Run, history: Sequence[CycleReport], champion: int) -> bool:
         earlier = history[: -self.patience]

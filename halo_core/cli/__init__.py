@@ -110,7 +110,7 @@ def _hint(error: Exception) -> str:
         return "see to the disk, its space and its permissions; --debug shows the traceback"
     if _notes(error):
         return "--debug shows the traceback"
-    return "this is a fault of halo: please report it, with the output of the same command and --debug"
+    return "this is a bug in halo: please report it, with the output of the same command and --debug"
 
 
 def _notes(error: BaseException) -> str:

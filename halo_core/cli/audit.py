@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from halo_core.progress import Progress
     from halo_core.types import Prompt
     from halo_core.verification.audit import Audit, Bounds, Finding
-    from halo_core.verification.verifiers import Judges
+    from halo_core.verification.verifiers import VerifierSet
 
 LIMIT = 50
 MUTANTS = 3
@@ -42,17 +42,17 @@ def audit(
     judged under load, and the verdicts must be the same. Without --data, the verifier's demo is tried.
     """
     from halo_core.builtin.console import ConsoleReport
-    from halo_core.cli.verify import judges_of, prompts_of
+    from halo_core.cli.verify import prompts_of, verifiers_of
     from halo_core.config.layers import normalise
     from halo_core.config.schema import read_config
     from halo_core.verification.audit import Bounds
 
     bounds = Bounds(max_false_accepts, max_mutants, max_false_rejects, max_flaky, max_no_verdict)
     config = read_config(normalise(raw))
-    judges = judges_of(config)
-    prompts = prompts_of(config, judges)
+    verifiers = verifiers_of(config)
+    prompts = prompts_of(config, verifiers)
     found = conduct(
-        judges, prompts, ConsoleReport(quiet=as_json), limit=limit, mutants=mutants, workers=config.workers
+        verifiers, prompts, ConsoleReport(quiet=as_json), limit=limit, mutants=mutants, workers=config.workers
     )
     if as_json:
         typer.echo(json.dumps(_plain(found, bounds), indent=2))
@@ -64,7 +64,7 @@ def audit(
 
 
 def conduct(
-    judges: Judges,
+    verifiers: VerifierSet,
     prompts: list[Prompt],
     progress: Progress,
     *,
@@ -72,15 +72,15 @@ def conduct(
     mutants: int = MUTANTS,
     workers: int | None = None,
 ) -> Audit:
-    """Audit `judges` on at most `limit` of the prompts."""
+    """Audit `verifiers` on at most `limit` of the prompts."""
     from halo_core.verification.audit import audit
 
     count = min(limit, len(prompts)) if limit else len(prompts)
     chosen = [prompts[number * len(prompts) // count] for number in range(count)]
     progress.note(
-        f"audit    {', '.join(judges.verifiers)}: {len(chosen)} of {len(prompts)} prompts, everything judged twice"
+        f"audit    {', '.join(verifiers.by_name)}: {len(chosen)} of {len(prompts)} prompts, everything judged twice"
     )
-    return audit(judges, chosen, mutants=mutants, workers=workers, progress=progress)
+    return audit(verifiers, chosen, mutants=mutants, workers=workers, progress=progress)
 
 
 def table(found: Audit, show: int) -> str:

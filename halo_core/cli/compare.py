@@ -63,7 +63,7 @@ _HEAD = (
 
 def _against(one: Ledger, first: Summary, other: Ledger, second: Summary) -> str:
     """Say how the last held-out rate of `second` differs from that of `first`, or why that means nothing."""
-    from halo_core.metrics import compare as paired
+    from halo_core.metrics import paired_difference as paired
 
     if one.prompts("heldout") != other.prompts("heldout"):
         return "other held-out prompts; the rates cannot be compared"
@@ -200,7 +200,7 @@ def _plain(found: Sequence[Summary]) -> list[dict[str, Any]]:
             "heldout_passed": report.heldout.passed if report.heldout else None,
             "heldout_low": report.heldout.passed_interval[0] if report.heldout else None,
             "heldout_high": report.heldout.passed_interval[1] if report.heldout else None,
-            "train_passed": report.rates.passed if report.rates else None,
+            "train_passed": report.sampled.passed if report.sampled else None,
             "selected": report.selected,
             "tokens": report.train.tokens if report.train else 0,
             "seconds": sum(report.seconds.values()),

@@ -34,7 +34,7 @@ def validate(raw: dict[str, Any]) -> None:
 
     plan = Plan.from_raw(raw)
     prompts, heldout = plan.data()
-    plan.drivers.judges.check_prompts([*prompts, *heldout])
+    plan.drivers.verifiers.check_prompts([*prompts, *heldout])
     config = plan.config
     typer.echo(
         f"ok: {config.cycles} cycles of {len(prompts)} prompts x {config.samples_per_prompt} samples, "

@@ -135,9 +135,11 @@ def _schema() -> Any:
             ("detail", pa.string()),
             *((name, pa.float64()) for name in ("cpu_seconds", "wall_seconds")),
             *((name, pa.string()) for name in ("sandbox", "integrity")),
+            ("signals", pa.string()),
             *((name, pa.float64()) for name in ("reward", "weight")),
             ("finish_reason", pa.string()),
-            ("logprob", pa.float64()),
+            ("logprobs", pa.list_(pa.float32())),
+            ("loss_mask", pa.list_(pa.bool_())),
             *((name, pa.list_(pa.int64())) for name in ("prompt_token_ids", "token_ids")),
         ]
     )

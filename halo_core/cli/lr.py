@@ -85,13 +85,11 @@ def schedule(
     name, options, planned = _configured(config, lr_policy, lr_opt or [])
     course = _course(cycles or planned, passed, steps, heldout_samples)
     found = dry_run(name, options, course, cycles=cycles)
-    yardstick = constant(DEFAULT_LR, course)
+    baseline = constant(DEFAULT_LR, course)
     typer.echo(f"{one(found, course)}\n")
-    typer.echo(
-        f"summed rate: {found.relative(yardstick):.2f} of that of a {yardstick.label} in as many steps"
-    )
-    _footer([found], course, yardstick, plot, chart, output)
-    written = plain([found], course, yardstick)["policies"][0]["options"]
+    typer.echo(f"summed rate: {found.relative(baseline):.2f} of that of a {baseline.label} in as many steps")
+    _footer([found], course, baseline, plot, chart, output)
+    written = plain([found], course, baseline)["policies"][0]["options"]
     block = {"lr_policy": {"name": name, **written}, "cycles": len(found.rates)}
     typer.echo(f"\n{yaml.safe_dump(block, sort_keys=False, allow_unicode=True)}", nl=False)
 
@@ -120,8 +118,8 @@ def compare(
     shared = parse_assignments(lr_opt or [], flag="-L")
     course = _course(cycles, passed, steps, heldout_samples)
     schedules, left_out = _schedules(policies or [], shared, course, cycles)
-    yardstick = constant(float(shared.get("base_lr", DEFAULT_LR)), course)
-    _side_by_side(schedules, course, yardstick, plot, chart, output)
+    baseline = constant(float(shared.get("base_lr", DEFAULT_LR)), course)
+    _side_by_side(schedules, course, baseline, plot, chart, output)
     for reason in left_out:
         typer.echo(f"left out: {reason}", err=True)
 
@@ -243,23 +241,23 @@ def _schedules(
 def _side_by_side(
     schedules: Sequence[Schedule],
     course: Course,
-    yardstick: Schedule,
+    baseline: Schedule,
     plot: Path | None,
     chart: bool,
     output: Path | None,
 ) -> None:
     from halo_core.lr.output import side_by_side
 
-    typer.echo(f"{side_by_side(schedules, course, yardstick)}\n")
-    what = "the rates it was trained with" if yardstick in schedules else f"a {yardstick.label}"
+    typer.echo(f"{side_by_side(schedules, course, baseline)}\n")
+    what = "the rates it was trained with" if baseline in schedules else f"a {baseline.label}"
     typer.echo(f"sum: learning rate x optimizer steps; relative: to that of {what}")
-    _footer(schedules, course, yardstick, plot, chart, output)
+    _footer(schedules, course, baseline, plot, chart, output)
 
 
 def _footer(
     schedules: Sequence[Schedule],
     course: Course,
-    yardstick: Schedule,
+    baseline: Schedule,
     plot: Path | None,
     chart: bool,
     output: Path | None,
@@ -272,5 +270,5 @@ def _footer(
     writers = ((output, out.save), (plot, out.draw))
     for path, write in writers:
         if path:
-            write(path, schedules, course, yardstick)
+            write(path, schedules, course, baseline)
             typer.echo(f"wrote {path}")

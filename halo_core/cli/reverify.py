@@ -20,7 +20,10 @@ def reverify(
     verifier: Annotated[
         Options,
         typer.Option(
-            "--verifier", "-v", metavar="NAME", help="What judges; default: the run's own, as they are now."
+            "--verifier",
+            "-v",
+            metavar="NAME",
+            help="What verifiers; default: the run's own, as they are now.",
         ),
     ] = None,
     verifier_opt: Annotated[
@@ -39,11 +42,10 @@ def reverify(
     from halo_core.builtin.console import ConsoleReport
     from halo_core.config.layers import assign, normalise
     from halo_core.config.schema import read_config
-    from halo_core.errors import VerifierError
     from halo_core.ledger import open_run
-    from halo_core.verification import verifiers as judging
+    from halo_core.verification.errors import ErrorBudget
     from halo_core.verification.reverify import rejudge
-    from halo_core.verification.verifiers import Judges
+    from halo_core.verification.verifiers import VerifierSet, verification_threads
 
     ledger = open_run(directory)
     raw = normalise(ledger.config())
@@ -53,27 +55,25 @@ def reverify(
     if sandbox:
         raw["sandbox"] = sandbox
     config = read_config(raw)
-    judges = Judges.load(config.specs("verifier"))
+    verifiers = VerifierSet.load(config.specs("verifier"))
 
     def pool() -> Any:  # only when there is something to judge is the sandbox started
-        judges.preflight(config.sandbox)
-        return judging.pool(config.workers)
+        verifiers.preflight(config.sandbox)
+        return verification_threads(config.workers)
 
-    done = rejudge(ledger, judges, pool, ConsoleReport())
+    done = rejudge(ledger, verifiers, pool, ConsoleReport())
     typer.echo(f"{done.kept} completions judged alike before, {done.known} known from an earlier reverify")
-    typer.echo(f"{done.judged} judged now; the verifier was asked {done.asked} times, equal texts once")
+    typer.echo(f"{done.verified} judged now; the verifier was asked {done.asked} times, equal texts once")
     for (before, after), count in done.changes.most_common():
         typer.echo(f"  {before:>12} > {after:<12} {count}")
-    if done.judged + done.known and not done.changes:
+    if done.verified + done.known and not done.changes:
         typer.echo("no verdict changed")
     elif done.changes:
-        total, (was, now) = done.kept + done.known + done.judged, done.passed
+        total, (was, now) = done.kept + done.known + done.verified, done.passed
         typer.echo(f"passed: {was} before, {now} now, of {total}")
-    if done.errors > config.max_error_rate * (done.known + done.judged):
-        raise VerifierError(
-            f"{done.errors} verdicts are errors, which say nothing of the completions: {done.error}",
-            hint="mend what is wrong and reverify again; errors are not kept",
-        )
+    budget = ErrorBudget(config.max_error_rate)
+    budget.count(done.known + done.verified, done.errors, done.error)
+    budget.close()
 
 
 def reselect(

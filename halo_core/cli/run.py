@@ -82,8 +82,8 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
     from halo_core.builtin.report import ReportFile
     from halo_core.loop import run_cycles
 
-    judges = plan.drivers.judges
-    first = judges.verifiers[judges.first]
+    verifiers = plan.drivers.verifiers
+    first = verifiers.by_name[verifiers.first]
     report = JSONReport() if as_json else ConsoleReport(valid_label=first.valid_label, quiet=quiet)
     _introduce(plan, report.note)
     with plan.open(directory, report, **accepted) as (run, hooks):
@@ -103,11 +103,11 @@ def _audit(plan: Plan, *, quiet: bool) -> None:
     from halo_core.verification.audit import Bounds
 
     prompts, heldout = plan.data()
-    judges = plan.drivers.judges
-    judges.check_prompts([*prompts, *heldout])
-    judges.preflight(plan.config.sandbox)
+    verifiers = plan.drivers.verifiers
+    verifiers.check_prompts([*prompts, *heldout])
+    verifiers.preflight(plan.config.sandbox)
     report = ConsoleReport(quiet=quiet)
-    found = conduct(judges, [*prompts, *heldout], report, workers=plan.config.workers)
+    found = conduct(verifiers, [*prompts, *heldout], report, workers=plan.config.workers)
     failed = found.failures(Bounds())
     if failed or not quiet:
         typer.echo(table(found, show=3), err=quiet)
@@ -117,7 +117,7 @@ def _audit(plan: Plan, *, quiet: bool) -> None:
 def _introduce(plan: Plan, note: Any) -> None:
     if plan.demo is None:
         return
-    name = plan.drivers.judges.first
+    name = plan.drivers.verifiers.first
     what = "neither model nor prompts given" if plan.demo_model else "no prompts given"
     used = f"{len(plan.demo.prompts)} prompts, {len(plan.demo.heldout)} held out"
     used += ", and a tiny model trained from scratch" if plan.demo_model else ""
@@ -147,5 +147,5 @@ def _leave(run: Run) -> NoReturn:
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), b"\x1b[?25h")  # a progress bar hides the cursor
     again = command("halo", "resume", run.directory)
-    os.write(sys.stderr.fileno(), f"halo: error: stopped; go on with: {again}\n".encode(errors="replace"))
+    os.write(sys.stderr.fileno(), f"halo: error: stopped; resume with: {again}\n".encode(errors="replace"))
     os._exit(130)

@@ -47,7 +47,7 @@ def sft(
     """
     from halo_core.config.model import ModelConfig
     from halo_core.config.options import build, parse_assignments
-    from halo_core.drivers.sft import SFT
+    from halo_core.config.training import TrainingOptions
     from halo_core.errors import ConfigError
 
     if not model and scratch is None:
@@ -64,7 +64,7 @@ def sft(
         "architecture": _architecture(scratch) if scratch else None,
         "vocab_size": vocab_size,
         "chat_template": _read(chat_template) if chat_template else None,
-        "trainer": build(SFT, options, where="trainer 'sft'"),
+        "options": build(TrainingOptions, options, where="trainer 'sft'"),
         "lr": lr,
         "seed": seed,
         "save_dtype": save_dtype,

@@ -17,7 +17,7 @@ from halo_core.cli.flags import takes_verifiers
 if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
     from halo_core.types import Completion, Prompt, Verdict
-    from halo_core.verification.verifiers import Judges
+    from halo_core.verification.verifiers import VerifierSet
 
 _BATCH = 256
 """Completions judged before their verdicts are written: an interrupt loses at most so many."""
@@ -39,17 +39,20 @@ def verify(
     """
     from halo_core.config.layers import normalise
     from halo_core.config.schema import read_config
-    from halo_core.errors import VerifierError
-    from halo_core.verification import verifiers as judging
+    from halo_core.verification.errors import ErrorBudget
+    from halo_core.verification.verifiers import verification_threads
 
     config = read_config(normalise(raw))
-    judges = judges_of(config)
-    prompts = {prompt.id: prompt for prompt in prompts_of(config, judges)}
+    verifiers = verifiers_of(config)
+    prompts = {prompt.id: prompt for prompt in prompts_of(config, verifiers)}
     seen: Counter[str] = Counter()
-    with _writer(output) as file, judging.pool(config.workers) as pool:
+    budget = ErrorBudget(config.max_error_rate)
+    with _writer(output) as file, verification_threads(config.workers) as threads:
         for batch in _batches(_completions(completions, prompts)):
             tasks = [prompts[completion.prompt_id] for completion in batch]
-            for completion, verdict in zip(batch, judges.check_all(tasks, batch, pool), strict=True):
+            verdicts = verifiers.check_all(tasks, batch, threads)
+            budget.add(verdicts)
+            for completion, verdict in zip(batch, verdicts, strict=True):
                 file.write(json.dumps(_row(completion, verdict)) + "\n")
                 seen[verdict.status] += 1
             file.flush()
@@ -57,22 +60,19 @@ def verify(
     share = seen["pass"] / total
     print(f"{total} completions: {', '.join(f'{n} {s}' for s, n in seen.most_common())}; {share:.1%} pass",
           file=sys.stderr)  # fmt: skip
-    if seen["error"] > config.max_error_rate * total:
-        raise VerifierError(
-            f"{seen['error']} of {total} verdicts are errors", hint="their `detail` says why; see halo doctor"
-        )
+    budget.close()
 
 
-def judges_of(config: RunConfig) -> Judges:
+def verifiers_of(config: RunConfig) -> VerifierSet:
     """Return the verifiers of `config`, ready to judge."""
-    from halo_core.verification.verifiers import Judges
+    from halo_core.verification.verifiers import VerifierSet
 
-    judges = Judges.load(config.specs("verifier"))
-    judges.preflight(config.sandbox)
-    return judges
+    verifiers = VerifierSet.load(config.specs("verifier"))
+    verifiers.preflight(config.sandbox)
+    return verifiers
 
 
-def prompts_of(config: RunConfig, judges: Judges) -> list[Prompt]:
+def prompts_of(config: RunConfig, verifiers: VerifierSet) -> list[Prompt]:
     """Return the prompts of `config`, else those of the demo, the held-out ones included; all checked."""
     from halo_core.data import load_prompts
 
@@ -80,10 +80,10 @@ def prompts_of(config: RunConfig, judges: Judges) -> list[Prompt]:
         prompts = load_prompts(config.data.prompts)
         prompts += load_prompts(config.data.heldout) if config.data.heldout else []
     else:
-        demo = judges.demo()
+        demo = verifiers.demo()
         prompts = [*demo.prompts, *demo.heldout]
     prompts = prompts[: config.data.limit]
-    judges.check_prompts(prompts)
+    verifiers.check_prompts(prompts)
     return prompts
 
 

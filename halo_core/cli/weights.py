@@ -30,12 +30,20 @@ def generate(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Sample completions with the weights of one of a run's cycles, and the run's own sampling options."""
-    from halo_core.types import Prompt, Round
+    from halo_core.model.contexts import SamplingContext
+    from halo_core.types import Prompt, SamplingRequest
 
     ledger, plan = _opened(directory)
     chosen = cycle_of(ledger, cycle)
-    round = Round(chosen, "heldout", (Prompt("prompt", prompt),), count, seed)
-    for batch in plan.drivers.generator.generate(_actor(ledger, plan, chosen), round):
+    request = SamplingRequest(
+        cycle=chosen,
+        split="heldout",
+        prompts=(Prompt("prompt", prompt),),
+        samples_per_prompt=count,
+        seed=seed,
+    )
+    generator = plan.drivers.get("generator")
+    for batch in generator.generate(request, SamplingContext(actor=_actor(ledger, plan, chosen))):
         for completion in batch:
             typer.echo(completion.text)
             if count > 1:

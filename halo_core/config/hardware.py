@@ -79,7 +79,7 @@ def detect() -> Found | None:
     return None
 
 
-def under(raw: Mapping[str, Any]) -> dict[str, Any]:
+def with_hardware_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
     """Lay `raw`, a configuration as `config.normalise` returns it, over the settings of this machine's hardware.
 
     They are left out when torch cannot use the GPU and when `model.device` names another device.

@@ -89,6 +89,10 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
     offending option, with the nearest known name when it is unknown.
     """
     known = {option.name for option in options_of(cls)}
+    removed = getattr(cls, "removed_options", {})
+    values = {
+        name: value for name, value in values.items() if name in known or removed.get(name, ...) != value
+    }
     for name in values:
         if name not in known:
             raise ConfigError(

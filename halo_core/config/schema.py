@@ -30,7 +30,9 @@ from halo_core.config.options import explain
 from halo_core.errors import ConfigError, did_you_mean
 
 NON_RESULT_KEYS = ("workers", "checkpoint_seconds")
-"""Keys that do not touch a run's result."""
+"""Keys that do not change a run's result."""
+RETRY_DIVISOR = 10
+"""A cycle that diverged is trained again at its learning rate divided by this."""
 _NAMELESS = "a driver needs a name"
 
 

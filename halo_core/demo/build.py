@@ -25,7 +25,7 @@ from typing import Any, Protocol, TypeVar
 
 from halo_core.data import load_prompts
 from halo_core.drivers.base import Demo
-from halo_core.model.pretraining import END_OF_TEXT, Pair
+from halo_core.model.pretraining import Pair
 from halo_core.seeds import derive_seed
 
 ARCHITECTURE: Mapping[str, Any] = {
@@ -177,54 +177,29 @@ def main(
 def write(out: Path, corpus: Corpus, *, epochs: int, lr: float, seed: int) -> None:
     """Write the prompts to `out`, train the model and write it beside them."""
     from halo_core.config.model import ModelConfig
-    from halo_core.drivers.sft import SFT
-    from halo_core.model.pretraining import new_checkpoint, train_checkpoint
+    from halo_core.config.training import TrainingOptions
+    from halo_core.model.pretraining import new_checkpoint, new_tokenizer, texts_of, train_checkpoint
 
     out.mkdir(parents=True, exist_ok=True)
     _write_lines(out / "prompts.jsonl", corpus.prompts)
     _write_lines(out / "heldout.jsonl", corpus.heldout)
-    trainer = SFT(full=True, epochs=epochs, batch_size=64, schedule="cosine", warmup_ratio=0.03,
+    options = TrainingOptions(full=True, epochs=epochs, batch_size=64, schedule="cosine", warmup_ratio=0.03,
                   batch_tokens=8192, max_grad_norm=1.0, weight_decay=0.05)  # fmt: skip
+    tokenizer = new_tokenizer(texts_of(corpus.pairs), corpus.vocabulary, pieces=corpus.pieces)
     with tempfile.TemporaryDirectory() as scratch:
-        new_checkpoint(Path(scratch), ARCHITECTURE, new_tokenizer(corpus), seed=seed)
+        new_checkpoint(Path(scratch), ARCHITECTURE, tokenizer, seed=seed)
         made = train_checkpoint(
             corpus.pairs,
             out / "model",
             model=ModelConfig(name=scratch),
             chat_template=TEMPLATE,
-            trainer=trainer,
+            options=options,
             lr=lr,
             seed=seed,
             save_dtype="bfloat16",
             progress=_progress,
         )
     print(f"{made.parameters} parameters, {made.stats.tokens} tokens, loss {made.stats.loss_last:.3f}")
-
-
-def new_tokenizer(corpus: Corpus) -> Any:
-    """Return a byte-level BPE tokenizer for the corpus. Digits are kept apart, so that numbers generalise."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(corpus.pieces), behavior="isolated"),
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=corpus.vocabulary,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    texts = (text for pair in corpus.pairs for text in (pair.prompt, pair.completion))
-    tokenizer.train_from_iterator(texts, trainer)
-    end = END_OF_TEXT
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, pad_token=end)
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

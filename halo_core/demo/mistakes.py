@@ -30,7 +30,7 @@ def swap(pattern: str, replacement: Replacement, *, flags: re.RegexFlag = re.MUL
 
 
 @dataclass(frozen=True)
-class Careless:
+class MistakeInjector:
     """An author who makes each kind of mistake at a rate of its own."""
 
     kinds: Mapping[str, tuple[tuple[Mistake, ...], float]]
@@ -40,10 +40,10 @@ class Careless:
         """Return `text` as this author would have written it."""
         for kind, (_, rate) in self.kinds.items():
             if rng.random() < rate:
-                text = self.spoil(text, kind, rng)
+                text = self.inject(text, kind, rng)
         return text
 
-    def spoil(self, text: str, kind: str, rng: random.Random) -> str:
+    def inject(self, text: str, kind: str, rng: random.Random) -> str:
         """Return `text` with one mistake of `kind`, or as it is when none of them can be made."""
         options = list(self.kinds[kind][0])
         rng.shuffle(options)

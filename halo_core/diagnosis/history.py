@@ -11,9 +11,9 @@ from halo_core.diagnosis.findings import Evidence
 from halo_core.diagnosis.measures import Estimate
 from halo_core.diagnosis.options import Thresholds
 from halo_core.metrics import Z95
-from halo_core.types import CycleReport, Rates, TrainStats
+from halo_core.types import CycleReport, EvalMetrics, TrainStats
 
-Measure = Callable[[Rates], Estimate]
+Measure = Callable[[EvalMetrics], Estimate]
 
 
 class History:
@@ -34,17 +34,19 @@ class History:
         return [(each.cycle, each.train) for each in self.reports if each.train is not None]
 
     @cached_property
-    def heldout(self) -> list[tuple[int, Rates]]:
+    def heldout(self) -> list[tuple[int, EvalMetrics]]:
         """Held-out rates by the cycle after which they were measured."""
         return [(each.cycle, each.heldout) for each in self.reports if each.heldout and each.heldout.samples]
 
     @cached_property
-    def sampled(self) -> list[tuple[int, Rates]]:
-        """Rates of the training samples by the cycle whose weights made them, as for `heldout`."""
-        return [(each.cycle - 1, each.rates) for each in self.reports if each.rates and each.rates.samples]
+    def sampled(self) -> list[tuple[int, EvalMetrics]]:
+        """EvalMetrics of the training samples by the cycle whose weights made them, as for `heldout`."""
+        return [
+            (each.cycle - 1, each.sampled) for each in self.reports if each.sampled and each.sampled.samples
+        ]
 
     @cached_property
-    def measured(self) -> list[tuple[int, Rates]]:
+    def measured(self) -> list[tuple[int, EvalMetrics]]:
         """The held-out rates, or those of the training samples where nothing is held out."""
         return self.heldout if len(self.heldout) > 1 else self.sampled
 
@@ -64,7 +66,7 @@ class History:
         return measures.z_of(self.options.confidence, comparisons, prompts)
 
     def compare(
-        self, series: Sequence[tuple[int, Rates]], measure: Measure, *, since: int | None = None
+        self, series: Sequence[tuple[int, EvalMetrics]], measure: Measure, *, since: int | None = None
     ) -> Estimate | None:
         """Return how `measure` has changed from cycle `since` (the first) to the last; None without two cycles.
 

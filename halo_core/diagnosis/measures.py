@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from halo_core.metrics import Z95, independent_error
-from halo_core.types import Change, Rates
+from halo_core.types import EvalMetrics, PairedDifference
 
 _BLOCKS = 60
 
@@ -55,12 +55,12 @@ def share(value: float, count: float) -> Estimate:
     return Estimate(value, independent_error(value * count, count))
 
 
-def clustered(estimate: Estimate, rates: Rates) -> Estimate:
+def clustered(estimate: Estimate, rates: EvalMetrics) -> Estimate:
     """Return `estimate`, a share of the completions of `rates`, with the error that the design effect gives it."""
     return Estimate(estimate.value, estimate.error * math.sqrt(design_effect(rates)))
 
 
-def design_effect(rates: Rates) -> float:
+def design_effect(rates: EvalMetrics) -> float:
     """Return by how much the variance of a share exceeds that of independent completions, at least 1."""
     found = [1.0]
     for value, (low, high) in ((rates.passed, rates.passed_interval), (rates.valid, rates.valid_interval)):
@@ -70,46 +70,46 @@ def design_effect(rates: Rates) -> float:
     return max(found)
 
 
-def passed(rates: Rates) -> Estimate:
+def passed(rates: EvalMetrics) -> Estimate:
     """Return the pass rate."""
     return share(rates.passed, rates.samples)
 
 
-def valid(rates: Rates) -> Estimate:
+def valid(rates: EvalMetrics) -> Estimate:
     """Return the valid rate."""
     return share(rates.valid, rates.samples)
 
 
-def truncated(rates: Rates) -> Estimate:
+def truncated(rates: EvalMetrics) -> Estimate:
     """Return the share that the token limit cut short."""
     return share(rates.truncated, rates.samples)
 
 
-def passed_of_valid(rates: Rates) -> Estimate:
+def passed_of_valid(rates: EvalMetrics) -> Estimate:
     """Return which share of the valid completions pass."""
     count = rates.valid * rates.samples
     return share(rates.passed / rates.valid if rates.valid else 0.0, count)
 
 
-def unjudged(known: Sequence[Rates]) -> Estimate:
+def unjudged(known: Sequence[EvalMetrics]) -> Estimate:
     """Return the share of all completions of `known` that the verifier could not judge."""
     lost = sum(rates.errors + rates.inconclusive for rates in known)
     count = lost + sum(rates.samples for rates in known)
     return clustered(share(lost / count, count), known[0]) if count else Estimate(0.0, 1.0)
 
 
-def prompts_in(rates: Rates) -> int:
+def prompts_in(rates: EvalMetrics) -> int:
     """Return how many prompts the completions belong to; where that was not counted rather too few, or 0."""
     most = max((int(k) for k in rates.pass_at), default=0)
     return rates.prompts or (rates.samples // (2 * most - 1) if most else 0)
 
 
-def of_prompts(rates: Rates, value: float) -> Estimate:
+def of_prompts(rates: EvalMetrics, value: float) -> Estimate:
     """Return a share of the prompts, or a mean over them of something between 0 and 1, with its error."""
     return share(value, prompts_in(rates))
 
 
-def paired(change: Change) -> Estimate:
+def paired(change: PairedDifference) -> Estimate:
     """Return the difference of a paired comparison."""
     low, high = change.interval
     return Estimate(change.difference, (high - low) / (2 * Z95))

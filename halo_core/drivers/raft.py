@@ -16,6 +16,7 @@ from pydantic import Field
 
 from halo_core.config.options import driver
 from halo_core.drivers.base import Selector
+from halo_core.model.contexts import SelectionContext
 from halo_core.shares import share_of
 from halo_core.types import Sample
 
@@ -39,10 +40,10 @@ class RAFT(Selector):
     truncated: bool = False
     """Also keep completions that the token limit cut short."""
 
-    def select(self, samples: Sequence[Sample], *, seed: int) -> Sequence[Sample]:
+    def select(self, samples: Sequence[Sample], context: SelectionContext) -> Sequence[Sample]:
         """Return the chosen samples, ordered by prompt and index, with multiplicities as weights."""
         eligible = [s for s in samples if _reward(s) >= self.threshold and (self.truncated or _finished(s))]
-        ranked = _ranked(eligible, seed)
+        ranked = _ranked(eligible, context.seed)
         groups = _by_prompt(ranked) if self.per == "prompt" else [ranked]
         best = [
             sample for group in groups for sample in group[: share_of(len(group), self.keep_top, up=True)]

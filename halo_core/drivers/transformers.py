@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from pydantic import Field
 
@@ -11,11 +11,9 @@ from halo_core.config.options import driver
 from halo_core.drivers.base import Generator
 from halo_core.errors import DataError
 from halo_core.model.batching import token_batches
+from halo_core.model.contexts import SamplingContext
 from halo_core.seeds import derive_seed
-from halo_core.types import Completion, Round
-
-if TYPE_CHECKING:
-    from halo_core.model.actor import Actor
+from halo_core.types import Completion, SamplingRequest
 
 
 @driver
@@ -40,30 +38,33 @@ class Transformers(Generator):
     system: str = ""
     """System prompt: a message before the others under a chat template, else text before the prompt."""
 
-    def generate(self, actor: Actor, round: Round) -> Iterator[Sequence[Completion]]:
+    def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
         """Yield the round's completions, batches with the longest prompts first; see `Generator`."""
         import torch
 
         from halo_core.model.decoding import Sampling, decode
 
-        contexts = [actor.encode(prompt, system=self.system) for prompt in round.prompts]
+        actor = context.actor
+        contexts = [actor.encode(prompt, system=self.system) for prompt in request.prompts]
         limit = actor.context_length or float("inf")
-        for prompt, context in zip(round.prompts, contexts, strict=True):
-            if len(context) >= limit:
+        for prompt, ids in zip(request.prompts, contexts, strict=True):
+            if len(ids) >= limit:
                 raise DataError(
-                    f"prompt {prompt.id!r} has {len(context)} tokens, but the model's context holds {limit}",
+                    f"prompt {prompt.id!r} has {len(ids)} tokens, but the model's context holds {limit}",
                     hint="shorten or leave out the prompt, or choose a model with a longer context",
                 )
-        jobs = [(place, index) for place in range(len(contexts)) for index in range(round.samples_per_prompt)]
-        room = [int(min(self.max_new_tokens, limit - len(context))) for context in contexts]
+        jobs = [
+            (place, index) for place in range(len(contexts)) for index in range(request.samples_per_prompt)
+        ]
+        room = [int(min(self.max_new_tokens, limit - len(ids))) for ids in contexts]
         lengths = [len(contexts[place]) + room[place] for place, _ in jobs]
         batches = token_batches(lengths, self.batch_tokens)
         sampling = Sampling(self.temperature, self.top_p, self.top_k)
         with actor.merged() as model:
-            for number in range(round.done, len(batches)):
+            for number in range(request.done, len(batches)):
                 batch = [jobs[row] for row in batches[number]]
                 prompts = [contexts[place] for place, _ in batch]
-                generator = torch.Generator(actor.device).manual_seed(derive_seed(round.seed, number))
+                generator = torch.Generator(actor.device).manual_seed(derive_seed(request.seed, number))
                 with actor.autocast():
                     decoded = decode(
                         model,
@@ -80,13 +81,13 @@ class Transformers(Generator):
                 )
                 yield [
                     Completion(
-                        prompt_id=round.prompts[place].id,
+                        prompt_id=request.prompts[place].id,
                         index=index,
                         text=text,
                         prompt_token_ids=contexts[place],
                         token_ids=it.token_ids,
                         finish_reason="stop" if it.ended else "length",
-                        logprob=it.logprob,
+                        logprobs=it.logprobs,
                     )
                     for (place, index), it, text in zip(batch, decoded, texts, strict=True)
                 ]

@@ -16,22 +16,21 @@ from halo_core.config.layers import short_name
 from halo_core.config.options import build
 from halo_core.config.schema import DriverSpec
 from halo_core.drivers import Reward
-from halo_core.errors import DataError, VerifierError
+from halo_core.errors import DataError
 from halo_core.plugin.discovery import check_class, load
-from halo_core.types import Completion, Prompt, Sample, Status, Verdict
-from halo_core.verification import verifiers as judging
+from halo_core.types import Completion, Prompt, Sample, Verdict
+from halo_core.verification.errors import ErrorBudget
+from halo_core.verification.verifiers import VerifierSet, verification_threads
 
 Named = str | Mapping[str, Any]
 """A driver by its name, or as in YAML: its name with options beside it."""
 
-_ENOUGH = 8
-"""So many errors are no accident, if their share is beyond the limit too."""
 _KNOWN_PROMPTS = 65536
 
 
 @dataclass
 class Scorer:
-    """Judges completions and pays for them. Safe to use from many threads."""
+    """Verifies completions and rewards them. Thread-safe."""
 
     verifier: Named
     reward: Named = "graduated"
@@ -44,8 +43,6 @@ class Scorer:
 
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
     _prompts: dict[str, Prompt] = field(default_factory=dict, init=False, repr=False)
-    _seen: int = field(default=0, init=False, repr=False)
-    _errors: int = field(default=0, init=False, repr=False)
 
     def prepare(self) -> None:
         """Load verifier and reward and see that what they need is there.
@@ -53,13 +50,13 @@ class Scorer:
         Raises a `PluginError` for what is not installed or does not work, a `ConfigError` for an option that
         does not fit.
         """
-        self._judges.preflight(self.sandbox)
+        self._verifiers.preflight(self.sandbox)
         _ = self._reward
 
     @property
     def name(self) -> str:
         """What the verifier is called, as an identifier."""
-        return "halo_" + "".join(c if c.isalnum() else "_" for c in self._judges.first)
+        return "halo_" + "".join(c if c.isalnum() else "_" for c in self._verifiers.first)
 
     def score(
         self,
@@ -81,15 +78,16 @@ class Scorer:
             Completion(prompt.id, index, text_of(completion), token_ids=tuple(tokens))
             for index, (prompt, completion, tokens) in enumerate(zip(asked, completions, ids, strict=True))
         ]
-        verdicts = self._judges.check_all(asked, given, self._pool)
-        self._count(verdicts)
+        verdicts = self._verifiers.check_all(asked, given, self._threads)
+        self._budget.add(verdicts)
         samples = map(Sample, asked, given, verdicts)
-        return [(self._paid(sample), sample.verdict) for sample in samples]
+        return [(self._reward_of(sample), sample.verdict) for sample in samples]
 
-    def _paid(self, sample: Sample) -> float | None:
-        if not sample.verdict.judged:
+    def _reward_of(self, sample: Sample) -> float | None:
+        if not sample.verdict.conclusive:
             return None
-        return float(self._reward.reward(sample))
+        value = self._reward.reward(sample)
+        return None if value is None else float(value)
 
     def _prompt(self, prompt: Any, reference: Any) -> Prompt:
         """Return the one `Prompt` for these data; the first time the verifier looks at its reference."""
@@ -107,28 +105,19 @@ class Scorer:
             messages=() if isinstance(shown, str) else tuple(shown),
             reference=data,
         )
-        self._judges.check_prompts([made])
+        self._verifiers.check_prompts([made])
         with self._lock:
             if len(self._prompts) >= _KNOWN_PROMPTS:
                 self._prompts.clear()
             return self._prompts.setdefault(key, made)
 
-    def _count(self, verdicts: Sequence[Verdict]) -> None:
-        errors = [verdict for verdict in verdicts if verdict.status is Status.ERROR]
-        with self._lock:
-            self._seen += len(verdicts)
-            self._errors += len(errors)
-            too_many = self._errors >= _ENOUGH and self._errors > self.max_error_rate * self._seen
-        if errors and too_many:
-            raise VerifierError(
-                f"{self._errors} of {self._seen} verdicts are errors, more than max_error_rate "
-                f"{self.max_error_rate:g}; the last: {errors[-1].detail or 'no detail'}",
-                hint="mend the verifier or its tools (halo plugins check)",
-            )
+    @cached_property
+    def _budget(self) -> ErrorBudget:
+        return ErrorBudget(self.max_error_rate)
 
     @cached_property
-    def _judges(self) -> judging.Judges:
-        return judging.Judges.load([DriverSpec.model_validate(self.verifier)])
+    def _verifiers(self) -> VerifierSet:
+        return VerifierSet.load([DriverSpec.model_validate(self.verifier)])
 
     @cached_property
     def _reward(self) -> Reward:
@@ -139,8 +128,8 @@ class Scorer:
         return made
 
     @cached_property
-    def _pool(self) -> ThreadPoolExecutor:
-        return judging.pool(self.workers)
+    def _threads(self) -> ThreadPoolExecutor:
+        return verification_threads(self.workers)
 
 
 _REFERENCE = "a reference is a mapping, or JSON text that holds one; docs/interop.md shows how to pass it"

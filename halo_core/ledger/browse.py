@@ -66,7 +66,7 @@ def find(ledger: Ledger, filter: Filter, *, limit: int | None = None) -> Iterato
 
 
 @dataclass(frozen=True, slots=True)
-class Fared:
+class PromptOutcome:
     """How a held-out prompt fared before training and after a cycle, in passes and verdicts of pass or fail."""
 
     prompt: str
@@ -79,14 +79,18 @@ class Fared:
         return self.after[0] / self.after[1] - self.before[0] / self.before[1]
 
 
-def fared(ledger: Ledger, cycle: int) -> list[Fared]:
+def prompt_outcomes(ledger: Ledger, cycle: int) -> list[PromptOutcome]:
     """Compare the held-out prompts of cycle 0 with those of `cycle`, in the order of the file."""
     with ledger.reading() as db:
         counts = {
             at: {name: (passed, judged) for name, passed, judged in db.execute(_FARED, (at,))}
             for at in (0, cycle)
         }
-    return [Fared(name, counts[0][name], after) for name, after in counts[cycle].items() if name in counts[0]]
+    return [
+        PromptOutcome(name, counts[0][name], after)
+        for name, after in counts[cycle].items()
+        if name in counts[0]
+    ]
 
 
 def prompt_text(prompt: Prompt) -> str:
@@ -129,7 +133,8 @@ def _conditions(filter: Filter) -> tuple[str, list[Any]]:
 
 
 _SELECT = f"""
-SELECT cycle, rounds.split, prompts.name, context, reward, weight, number, text, tokens, finish, logprob, {rows.VERDICT}
+SELECT cycle, rounds.split, prompts.name, context, reward, weight, number, text, tokens, finish, logprobs, loss_mask,
+    {rows.VERDICT}
 FROM completions CROSS JOIN rounds ON rounds.id = round CROSS JOIN prompts ON prompts.id = prompt
 CROSS JOIN verdicts ON verdicts.id = verdict
 LEFT JOIN rewards ON rewards.completion = completions.id

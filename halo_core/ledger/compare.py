@@ -100,15 +100,15 @@ def _prompts(ledger: Ledger) -> _Rows:
 
 
 def _completions(ledger: Ledger) -> _Rows:
-    columns = "batch, text, contexts.tokens, completions.tokens, finish, logprob"
+    columns = "batch, text, contexts.tokens, completions.tokens, finish, logprob, logprobs, loss_mask"
     joined = "JOIN contexts ON contexts.id = context"
-    for place, (batch, text, context, tokens, finish, logprob) in _samples(ledger, columns, joined):
+    for place, (batch, text, context, tokens, *rest) in _samples(ledger, columns, joined):
         ids = (unpack_tokens(context), unpack_tokens(tokens))
-        yield place, (unpack_text(text), ids, finish, logprob, batch)
+        yield place, (unpack_text(text), ids, *rest, batch)
 
 
 def _verdicts(ledger: Ledger) -> _Rows:
-    columns = "status, stage, score, warnings, detail, sandbox, integrity"
+    columns = "status, stage, score, warnings, detail, sandbox, integrity, signals"
     return _samples(ledger, columns, "JOIN verdicts ON verdicts.id = verdict")
 
 
@@ -126,7 +126,7 @@ def _adapters(ledger: Ledger) -> _Rows:
         for cycle, stats in db.execute("SELECT cycle, stats FROM trainings ORDER BY cycle"):
             place = ledger.adapter(cycle)
             with files.disk(place):
-                digest = files.digest_of(place)[:12] if place.is_dir() else "missing"
+                digest = files.directory_hash(place)[:12] if place.is_dir() else "missing"
             yield f"cycle {cycle}", (f"adapter {digest}", stats)
 
 

@@ -6,7 +6,15 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from halo_core.ledger.rows import VERDICT, pack_text, pack_tokens, read_sample, unpack_tokens
+from halo_core.ledger.rows import (
+    VERDICT,
+    pack_floats,
+    pack_mask,
+    pack_text,
+    pack_tokens,
+    read_sample,
+    unpack_tokens,
+)
 from halo_core.types import Prompt, Sample
 
 
@@ -21,7 +29,7 @@ class Completions:
     def append(self, round: int, number: int, batch: Sequence[Sample], verdicts: Sequence[int]) -> None:
         """Write batch `number` of a round, given the row of the round and of each sample's verdict."""
         self._db.executemany(
-            "INSERT INTO completions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO completions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     round,
@@ -34,6 +42,8 @@ class Completions:
                     c.finish_reason,
                     c.logprob,
                     verdict,
+                    pack_floats(c.logprobs),
+                    pack_mask(c.loss_mask),
                 )
                 for c, verdict in zip((sample.completion for sample in batch), verdicts, strict=True)
             ],
@@ -82,12 +92,12 @@ class Completions:
 
 
 _BATCHES = f"""
-SELECT batch, prompts.name, context, number, text, tokens, finish, logprob, {VERDICT}
+SELECT batch, prompts.name, context, number, text, tokens, finish, logprobs, loss_mask, {VERDICT}
 FROM completions JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
 WHERE round = ? ORDER BY completions.id
 """
 _SELECTED = f"""
-SELECT weight, prompts.name, context, number, text, tokens, finish, logprob, {VERDICT}
+SELECT weight, prompts.name, context, number, text, tokens, finish, logprobs, loss_mask, {VERDICT}
 FROM selections JOIN completions ON completions.id = completion JOIN rounds ON rounds.id = round
 JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
 WHERE cycle < ? ORDER BY completions.id

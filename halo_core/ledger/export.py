@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -113,10 +114,12 @@ def _everything(found: Found, asked: _Asked) -> Row:
         "wall_seconds": verdict.wall_seconds,
         "sandbox": verdict.sandbox,
         "integrity": verdict.integrity,
+        "signals": json.dumps(dict(verdict.signals)),
         "reward": sample.reward,
         "weight": sample.weight,
         "finish_reason": completion.finish_reason,
-        "logprob": completion.logprob,
+        "logprobs": None if completion.logprobs is None else list(completion.logprobs),
+        "loss_mask": None if completion.loss_mask is None else list(completion.loss_mask),
         "prompt_token_ids": list(completion.prompt_token_ids),
         "token_ids": list(completion.token_ids),
     }
@@ -127,7 +130,7 @@ def _groups(ledger: Ledger, filter: Filter) -> Iterator[list[Sample]]:
     rounds: dict[str, list[Sample]] = {}
     at: tuple[int, str] | None = None
     for found in find(ledger, filter):
-        if not found.sample.verdict.judged:
+        if not found.sample.verdict.conclusive:
             continue
         if at != (found.cycle, found.split):
             yield from rounds.values()

@@ -40,7 +40,7 @@ class Ledger(RunDirectory):
 
     # What the run is made of
 
-    def begin(
+    def create(
         self,
         config: Mapping[str, Any],
         plugins: Sequence[Any],
@@ -94,17 +94,17 @@ class Ledger(RunDirectory):
 
     # Samples
 
-    def open_round(self, cycle: int, split: Split, recipe: str) -> None:
+    def open_request(self, cycle: int, split: Split, request_hash: str) -> None:
         """Say what the completions of a round follow from. Raises a `RunError` when it was something else."""
         with self.reading() as db:
             row = db.execute(
-                "SELECT recipe FROM rounds WHERE cycle = ? AND split = ?", (cycle, split)
+                "SELECT request_hash FROM rounds WHERE cycle = ? AND split = ?", (cycle, split)
             ).fetchone()
         if row is None or not row[0]:
             with self.writing() as db:
                 number, _ = self._round(db, cycle, split)
-                db.execute("UPDATE rounds SET recipe = ? WHERE id = ?", (recipe, number))
-        elif row[0] != recipe:
+                db.execute("UPDATE rounds SET request_hash = ? WHERE id = ?", (request_hash, number))
+        elif row[0] != request_hash:
             raise RunError(
                 f"{self.path}: the completions of cycle {cycle} ({split}) that are there were sampled from other"
                 " weights or in another way",
@@ -184,17 +184,17 @@ class Ledger(RunDirectory):
 
     # Training and cycles
 
-    def digest(self, cycle: int) -> str:
+    def weights_hash(self, cycle: int) -> str:
         """Return the SHA-256 of the weights after `cycle`; empty for the model as it was given."""
         with self.reading() as db:
-            row = db.execute("SELECT adapter FROM trainings WHERE cycle = ?", (cycle,)).fetchone()
+            row = db.execute("SELECT weights_hash FROM trainings WHERE cycle = ?", (cycle,)).fetchone()
         return str(row[0]) if row else ""
 
     def check_adapter(self, cycle: int) -> Path:
         """Return `adapter(cycle)`, or raise a `RunError` when it is not what was written."""
         place = self.adapter(cycle)
         with files.disk(place):
-            whole = files.digest_of(place) == self.digest(cycle)
+            whole = files.directory_hash(place) == self.weights_hash(cycle)
         if not whole:
             raise files.damaged(place, "its files are not those that were written")
         return place
@@ -214,32 +214,34 @@ class Ledger(RunDirectory):
                 (cycle, json.dumps(asdict(stats)), digest),
             )
 
-    def checkpoint(self, cycle: int, recipe: str) -> Path | None:
-        """Return where the training of `cycle` got to, if it is the one that `recipe` stands for.
+    def checkpoint(self, cycle: int, inputs_hash: str) -> Path | None:
+        """Return where the training of `cycle` got to, if it is the one that `inputs_hash` stands for.
 
         Raises a `RunError` when the files are not those that were written.
         """
         with self.reading() as db:
             row = db.execute(
-                "SELECT number, digest FROM checkpoints WHERE cycle = ? AND recipe = ?", (cycle, recipe)
+                "SELECT number, files_hash FROM checkpoints WHERE cycle = ? AND inputs_hash = ?",
+                (cycle, inputs_hash),
             ).fetchone()
         if row is None:
             return None
         place = self._checkpoint(cycle, row[0])
         with files.disk(place):
-            if files.digest_of(place) != row[1]:
+            if files.directory_hash(place) != row[1]:
                 raise files.damaged(place, "its files are not those that were written")
         return place
 
-    def write_checkpoint(self, cycle: int, recipe: str, save: Callable[[Path], None]) -> None:
+    def write_checkpoint(self, cycle: int, inputs_hash: str, save: Callable[[Path], None]) -> None:
         """Keep what `save` writes into the directory it is given, instead of what was kept before."""
         with self.reading() as db:
             row = db.execute("SELECT number FROM checkpoints WHERE cycle = ?", (cycle,)).fetchone()
         number = row[0] + 1 if row else 1
-        digest = files.write_directory(self._checkpoint(cycle, number), save)
+        files_hash = files.write_directory(self._checkpoint(cycle, number), save)
         with self.writing() as db:
             db.execute(
-                "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)", (cycle, number, recipe, digest)
+                "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
+                (cycle, number, inputs_hash, files_hash),
             )
         self._sweep(cycle, number)
 

@@ -18,7 +18,7 @@ _CODES = {array(code).itemsize: code for code in "BHIq"}
 _STATUS = {status.value: status for status in Status}
 _STAGE = {stage.value: stage for stage in Stage}
 
-VERDICT = "status, stage, score, warnings, detail, cpu_seconds, wall_seconds, sandbox, integrity"
+VERDICT = "status, stage, score, warnings, detail, cpu_seconds, wall_seconds, sandbox, integrity, signals"
 """Columns of `verdicts` that make up a `Verdict`, in the order of its fields."""
 
 
@@ -38,6 +38,36 @@ def unpack_tokens(blob: bytes) -> tuple[int, ...]:
     if sys.byteorder == "big":
         packed.byteswap()
     return tuple(packed)
+
+
+def pack_floats(values: Sequence[float] | None) -> bytes | None:
+    """Write numbers as little-endian float32; None as None."""
+    if values is None:
+        return None
+    packed = array("f", values)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def unpack_floats(blob: bytes | None) -> tuple[float, ...] | None:
+    """Read the result of `pack_floats`."""
+    if blob is None:
+        return None
+    packed = array("f", blob)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return tuple(packed)
+
+
+def pack_mask(mask: Sequence[bool] | None) -> bytes | None:
+    """Write a mask as one byte for each token; None as None."""
+    return None if mask is None else bytes(mask)
+
+
+def unpack_mask(blob: bytes | None) -> tuple[bool, ...] | None:
+    """Read the result of `pack_mask`."""
+    return None if blob is None else tuple(map(bool, blob))
 
 
 def pack_text(text: str) -> str | bytes:
@@ -72,7 +102,7 @@ def read_prompt(name: str, body: str) -> Prompt:
     return Prompt(name, **(row | {"messages": tuple(row["messages"])}))
 
 
-def prompt_digest(prompt: Prompt) -> bytes:
+def prompt_hash(prompt: Prompt) -> bytes:
     """Return what stands for a prompt in the keys of its verdicts."""
     return hashlib.blake2b(f"{prompt.id}\0{prompt_body(prompt)}".encode(errors="surrogatepass")).digest()
 
@@ -99,23 +129,36 @@ def verdict_row(verdict: Verdict) -> tuple[Any, ...]:
         verdict.wall_seconds,
         verdict.sandbox,
         verdict.integrity,
+        json.dumps(dict(verdict.signals)) if verdict.signals else "{}",
     )
 
 
 def read_verdict(row: Sequence[Any]) -> Verdict:
     """Read a verdict from the columns of `VERDICT`. Raises a `KeyError` for a status or stage that is none."""
-    status, stage, score, warnings, detail, *rest = row
-    return Verdict(_STATUS[status], _STAGE[stage], score, warnings, unpack_text(detail), *rest)
+    status, stage, score, warnings, detail, cpu, wall, sandbox, integrity, signals = row
+    named = {} if signals == "{}" else json.loads(signals)
+    return Verdict(
+        _STATUS[status],
+        _STAGE[stage],
+        score,
+        warnings,
+        unpack_text(detail),
+        cpu,
+        wall,
+        sandbox,
+        integrity,
+        named,
+    )
 
 
-def says_the_same(one: Verdict, other: Verdict) -> bool:
+def equal_apart_from_time(one: Verdict, other: Verdict) -> bool:
     """Whether two verdicts differ in nothing but the time they took."""
     return one is other or _said(one) == _said(other)
 
 
 def _said(verdict: Verdict) -> tuple[Any, ...]:
     v = verdict
-    return v.status, v.stage, v.score, v.warnings, v.detail, v.sandbox, v.integrity
+    return v.status, v.stage, v.score, v.warnings, v.detail, v.sandbox, v.integrity, v.signals
 
 
 def read_sample(
@@ -126,10 +169,17 @@ def read_sample(
     reward: float | None = None,
     weight: float = 1.0,
 ) -> Sample:
-    """Read a sample from number, text, tokens, finish, logprob and the columns of `VERDICT`."""
-    number, text, tokens, finish, logprob, *verdict = row
+    """Read a sample from number, text, tokens, finish, logprobs, loss_mask and the columns of `VERDICT`."""
+    number, text, tokens, finish, logprobs, mask, *verdict = row
     completion = Completion(
-        prompt.id, number, unpack_text(text), context, unpack_tokens(tokens), finish, logprob
+        prompt.id,
+        number,
+        unpack_text(text),
+        context,
+        unpack_tokens(tokens),
+        finish,
+        unpack_floats(logprobs),
+        unpack_mask(mask),
     )
     return Sample(prompt, completion, read_verdict(verdict), reward, weight)
 

@@ -6,11 +6,13 @@ SQLite in WAL mode, synced at each commit. What SQLite raises becomes a `RunErro
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from halo_core.errors import RunError
 from halo_core.files import damaged, refused
@@ -112,10 +114,46 @@ CREATE TABLE checkpoints (    -- a row says that cycles/NNN/checkpoint-NUMBER is
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (_TABLES, _WITHIN_A_CYCLE)
-"""`MIGRATIONS[n]` brings version n to n + 1. Never edited once released, only added to."""
+_PER_TOKEN = """
+ALTER TABLE completions ADD COLUMN logprobs BLOB;   -- float32, little-endian, one a token; NULL: not recorded
+ALTER TABLE completions ADD COLUMN loss_mask BLOB;  -- a byte a token, 1: the model wrote it; NULL: it wrote all
+ALTER TABLE verdicts ADD COLUMN signals TEXT NOT NULL DEFAULT '{}';  -- JSON: named numbers
+ALTER TABLE rounds RENAME COLUMN recipe TO request_hash;
+ALTER TABLE checkpoints RENAME COLUMN recipe TO inputs_hash;
+ALTER TABLE checkpoints RENAME COLUMN digest TO files_hash;
+ALTER TABLE trainings RENAME COLUMN adapter TO weights_hash;
+"""
 
-Migrations = tuple[str, ...]
+
+def _rename_fields(db: sqlite3.Connection) -> None:
+    """Give the fields of stored statistics and reports the names that they have since version 3."""
+    for cycle, text in db.execute("SELECT cycle, report FROM cycles").fetchall():
+        report = json.loads(text)
+        report["sampled"] = report.pop("rates", None)
+        report["sampler_error"] = report.pop("canary", None)
+        if report.get("train"):
+            _rename_stats(report["train"], report["lr"])
+        db.execute("UPDATE cycles SET report = ? WHERE cycle = ?", (json.dumps(report), cycle))
+        db.execute(_STATS, (json.dumps(report["train"]), cycle))
+    for cycle, text in db.execute(_TRAINED_ONLY).fetchall():
+        stats = json.loads(text)
+        _rename_stats(stats, stats["lr_peak"])
+        db.execute(_STATS, (json.dumps(stats), cycle))
+
+
+def _rename_stats(stats: dict[str, Any], lr: float) -> None:
+    stats["logprob_shift"] = stats.pop("shift", None)
+    stats["lr"] = lr
+
+
+_STATS = "UPDATE trainings SET stats = ? WHERE cycle = ?"
+_TRAINED_ONLY = "SELECT cycle, stats FROM trainings WHERE cycle NOT IN (SELECT cycle FROM cycles)"
+
+Migration = str | Callable[[sqlite3.Connection], None]
+MIGRATIONS: tuple[tuple[Migration, ...], ...] = ((_TABLES,), (_WITHIN_A_CYCLE,), (_PER_TOKEN, _rename_fields))
+"""`MIGRATIONS[n]` brings version n to n + 1: SQL scripts and functions, in order. Released entries never change."""
+
+Migrations = tuple[tuple[Migration, ...], ...]
 
 
 def connect(path: Path, *, create: bool = False, migrations: Migrations | None = None) -> sqlite3.Connection:
@@ -203,8 +241,12 @@ def _bring_up_to_date(db: sqlite3.Connection, path: Path, migrations: Migrations
         return
     with transaction(db, path):
         for number in range(_number(db, "user_version"), latest):  # another process may have been faster
-            for statement in _statements(migrations[number]):
-                db.execute(statement)
+            for step in migrations[number]:
+                if callable(step):
+                    step(db)
+                    continue
+                for statement in _statements(step):
+                    db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
         db.execute(f"PRAGMA user_version = {latest}")
 

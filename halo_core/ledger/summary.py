@@ -11,8 +11,8 @@ from halo_core import files
 from halo_core.config.layers import short_name
 from halo_core.errors import HaloError
 from halo_core.ledger.ledger import Ledger
-from halo_core.metrics import compare
-from halo_core.types import Change, CycleReport
+from halo_core.metrics import paired_difference
+from halo_core.types import CycleReport, PairedDifference
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Summary:
     cycles: int = 0
     """Wanted."""
     reports: tuple[CycleReport, ...] = ()
-    change: Change | None = None
+    change: PairedDifference | None = None
     """Of the held-out pass rate from cycle 0 to the last; None before that was measured twice."""
 
     @property
@@ -45,7 +45,7 @@ class Summary:
     def samples(self) -> int:
         """Completions judged, held-out ones included."""
         return sum(
-            rates.samples for report in self.reports for rates in (report.rates, report.heldout) if rates
+            rates.samples for report in self.reports for rates in (report.sampled, report.heldout) if rates
         )
 
     @property
@@ -100,8 +100,8 @@ def summaries(root: Path) -> list[Summary]:
     return sorted(found, key=lambda summary: summary.began)
 
 
-def _change(ledger: Ledger, reports: Sequence[CycleReport], seed: int) -> Change | None:
+def _change(ledger: Ledger, reports: Sequence[CycleReport], seed: int) -> PairedDifference | None:
     if len(reports) < 2 or not (reports[0].heldout and reports[-1].heldout):
         return None
     counts = [ledger.passes("heldout", cycle, cycle) for cycle in (0, reports[-1].cycle)]
-    return compare(*counts, seed=seed)
+    return paired_difference(*counts, seed=seed)

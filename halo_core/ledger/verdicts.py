@@ -14,9 +14,9 @@ from itertools import count
 
 from halo_core.ledger.rows import (
     VERDICT,
-    prompt_digest,
+    equal_apart_from_time,
+    prompt_hash,
     read_verdict,
-    says_the_same,
     verdict_key,
     verdict_row,
 )
@@ -24,7 +24,9 @@ from halo_core.types import Prompt, Sample, Verdict
 
 _AT_ONCE = 500
 """Keys looked up by one statement."""
-_INSERT = f"INSERT INTO verdicts (id, key, verifier, {VERDICT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = (
+    f"INSERT INTO verdicts (id, key, verifier, {VERDICT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 class Verdicts:
@@ -57,7 +59,7 @@ class Verdicts:
         kept = []
         for prompt, text, verdict in zip(prompts, texts, verdicts, strict=True):
             key = self._key(prompt, text)
-            if key and isinstance(verdict, Verdict) and verdict.judged:
+            if key and isinstance(verdict, Verdict) and verdict.conclusive:
                 _, verdict = self._fresh.setdefault(key, (self._verifier(prompt), verdict))
             kept.append(verdict)
         return kept
@@ -88,7 +90,7 @@ class Verdicts:
         found, own = [], []
         for key, sample in zip(keys, samples, strict=True):
             row, verdict = self._rows.get(key, (0, None)) if key else (0, None)
-            if verdict is None or not says_the_same(verdict, sample.verdict):
+            if verdict is None or not equal_apart_from_time(verdict, sample.verdict):
                 row = next(self._numbers)
                 own.append((row, None, None, *verdict_row(sample.verdict)))
             found.append(row)
@@ -117,7 +119,7 @@ class Verdicts:
             return None
         digest = self._digests.get(prompt.id)
         if digest is None:
-            digest = self._digests[prompt.id] = prompt_digest(prompt)
+            digest = self._digests[prompt.id] = prompt_hash(prompt)
         return verdict_key(digest, fingerprint, text)
 
 

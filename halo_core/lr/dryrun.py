@@ -21,7 +21,7 @@ from halo_core.errors import ConfigError, PluginError, RunError
 from halo_core.ledger import Ledger
 from halo_core.plugin.discovery import check_class, load
 from halo_core.tables import spell
-from halo_core.types import CycleReport, Rates, TrainStats
+from halo_core.types import CycleReport, EvalMetrics, TrainStats
 
 DEFAULT_LR = 5e-5
 """What `constant` trains with unless told otherwise."""
@@ -54,7 +54,7 @@ class Schedule:
 
     label: str
     name: str
-    """Of the policy; empty for a yardstick."""
+    """Of the policy; empty for a baseline."""
     options: Mapping[str, Any]
     """All of the policy's, defaults too."""
     rates: tuple[float, ...]
@@ -72,9 +72,9 @@ class Schedule:
         """Learning rate summed over the optimizer steps of all cycles."""
         return sum(self.sums)
 
-    def relative(self, yardstick: Schedule) -> float:
+    def relative(self, baseline: Schedule) -> float:
         """Return `lr_sum` relative to that of another schedule of the same course."""
-        return self.lr_sum / yardstick.lr_sum
+        return self.lr_sum / baseline.lr_sum
 
 
 def assumed(
@@ -91,14 +91,30 @@ def assumed(
     shares = [_held(passed, cycle) for cycle in range(cycles + 1)]
     growth = [share / shares[0] if shares[0] else 1.0 for share in shares]
     counts = [_held(steps, c) if steps else max(1, round(STEPS * growth[c])) for c in range(cycles)]
-    reports = [CycleReport(0, heldout=_rates(shares[0], heldout))]
+    reports = [CycleReport(cycle=0, heldout=_rates(shares[0], heldout))]
     for cycle, (before, after, count) in enumerate(zip(shares, shares[1:], counts, strict=False), 1):
         train = TrainStats(
-            count, count * 32, count * 32 * 200, 0.5, 0.5, DEFAULT_LR, DEFAULT_LR * count, 0.1, 0.0, 0.1
+            lr=DEFAULT_LR,
+            steps=count,
+            samples=count * 32,
+            tokens=count * 32 * 200,
+            loss_first=0.5,
+            loss_last=0.5,
+            lr_peak=DEFAULT_LR,
+            lr_sum=DEFAULT_LR * count,
+            grad_norm_median=0.1,
+            clipped_fraction=0.0,
+            update_norm=0.1,
         )
         reports.append(
             CycleReport(
-                cycle, _rates(after, heldout), DEFAULT_LR, _rates(before, heldout), before, count * 32, train
+                cycle=cycle,
+                heldout=_rates(after, heldout),
+                lr=DEFAULT_LR,
+                sampled=_rates(before, heldout),
+                reward_mean=before,
+                selected=count * 32,
+                train=train,
             )
         )
     listed = ", ".join(f"{100 * share:g}%" for share in shares)
@@ -111,7 +127,7 @@ def assumed(
 
 
 def constant(lr: float, course: Course, *, cycles: int | None = None) -> Schedule:
-    """Return what the same `lr` in each of `cycles` cycles of `course` comes to: the usual yardstick."""
+    """Return what the same `lr` in each of `cycles` cycles of `course` comes to: the usual baseline."""
     steps = tuple(_steps(report) for report in course.reports[1:][:cycles])
     return Schedule(f"constant {spell(lr)}", "", {}, (lr,) * len(steps), steps)
 
@@ -203,7 +219,9 @@ def _retrained(report: CycleReport, rate: float) -> CycleReport:
     if report.train is None or not report.lr:
         return replace(report, lr=rate)
     factor = rate / report.lr
-    train = replace(report.train, lr_peak=report.train.lr_peak * factor, lr_sum=report.train.lr_sum * factor)
+    train = replace(
+        report.train, lr=rate, lr_peak=report.train.lr_peak * factor, lr_sum=report.train.lr_sum * factor
+    )
     return replace(report, lr=rate, train=train)
 
 
@@ -216,7 +234,18 @@ def _held(values: Sequence[Any], place: int) -> Any:
     return values[min(place, len(values) - 1)]
 
 
-def _rates(passed: float, samples: int) -> Rates:
+def _rates(passed: float, samples: int) -> EvalMetrics:
     half = 1.96 * math.sqrt(passed * (1 - passed) / samples)
     interval = (max(0.0, passed - half), min(1.0, passed + half))
-    return Rates(samples, passed, passed, interval, interval, {}, 0, 0, 0.0, 1.0)
+    return EvalMetrics(
+        samples=samples,
+        valid=passed,
+        passed=passed,
+        valid_interval=interval,
+        passed_interval=interval,
+        stages={},
+        errors=0,
+        inconclusive=0,
+        truncated=0.0,
+        distinct=1.0,
+    )

@@ -1,4 +1,4 @@
-"""Rates on paper: tables and charts as text, files of numbers, pictures where matplotlib is installed."""
+"""EvalMetrics on paper: tables and charts as text, files of numbers, pictures where matplotlib is installed."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def one(schedule: Schedule, course: Course) -> str:
     return table(rows, left=0)
 
 
-def side_by_side(schedules: Sequence[Schedule], course: Course, yardstick: Schedule) -> str:
-    """Write several schedules, a row each, with their summed rates relative to that of `yardstick`."""
+def side_by_side(schedules: Sequence[Schedule], course: Course, baseline: Schedule) -> str:
+    """Write several schedules, a row each, with their summed rates relative to that of `baseline`."""
     numbers = range(1, len(schedules[0].rates) + 1)
     rows = [
         ("", "cycle", *map(str, numbers), "sum", "relative"),
@@ -48,7 +48,7 @@ def side_by_side(schedules: Sequence[Schedule], course: Course, yardstick: Sched
     ]
     for mark, each in zip(marks(schedules), schedules, strict=True):
         rates = (f"{rate:.2e}" for rate in each.rates)
-        rows.append((mark, each.label, *rates, f"{each.lr_sum:.2e}", f"{each.relative(yardstick):.2f}"))
+        rows.append((mark, each.label, *rates, f"{each.lr_sum:.2e}", f"{each.relative(baseline):.2f}"))
     return table(rows, left=2)
 
 
@@ -72,11 +72,11 @@ def chart(schedules: Sequence[Schedule]) -> str:
     return "\n".join([*lines, "", *legend])
 
 
-def plain(schedules: Sequence[Schedule], course: Course, yardstick: Schedule) -> dict[str, Any]:
+def plain(schedules: Sequence[Schedule], course: Course, baseline: Schedule) -> dict[str, Any]:
     """Return everything as JSON would have it."""
     found = {
         "course": course.origin,
-        "relative_to": yardstick.label,
+        "relative_to": baseline.label,
         "policies": [
             {
                 "label": each.label,
@@ -85,7 +85,7 @@ def plain(schedules: Sequence[Schedule], course: Course, yardstick: Schedule) ->
                 "rates": each.rates,
                 "steps": each.steps,
                 "lr_sum": each.lr_sum,
-                "relative": each.relative(yardstick),
+                "relative": each.relative(baseline),
             }
             for each in schedules
         ],
@@ -132,20 +132,20 @@ def listed(rows: Sequence[tuple[str, str]]) -> str:
     return "\n".join(_hanging(name, text) for name, text in rows)
 
 
-def save(path: Path, schedules: Sequence[Schedule], course: Course, yardstick: Schedule) -> None:
+def save(path: Path, schedules: Sequence[Schedule], course: Course, baseline: Schedule) -> None:
     """Write the numbers to `path`, in the form that its suffix says: .csv, .json or .yaml.
 
     Raises a `ConfigError` for another suffix and for a path that cannot be written.
     """
-    _write(path, _FILES, schedules, course, yardstick)
+    _write(path, _FILES, schedules, course, baseline)
 
 
-def draw(path: Path, schedules: Sequence[Schedule], course: Course, yardstick: Schedule) -> None:
+def draw(path: Path, schedules: Sequence[Schedule], course: Course, baseline: Schedule) -> None:
     """Draw the rates into `path`, a .png or .svg file.
 
     Raises a `ConfigError` for another suffix, where matplotlib is missing, and for a path that cannot be written.
     """
-    _write(path, _PICTURES, schedules, course, yardstick)
+    _write(path, _PICTURES, schedules, course, baseline)
 
 
 def _write(
@@ -153,7 +153,7 @@ def _write(
     writers: Mapping[str, _Writer],
     schedules: Sequence[Schedule],
     course: Course,
-    yardstick: Schedule,
+    baseline: Schedule,
 ) -> None:
     suffix = path.suffix.lower()
     if suffix not in writers:
@@ -164,14 +164,14 @@ def _write(
         elif suffix:
             known = did_you_mean(suffix, writers)
         raise ConfigError(f"{path}: what kind of file to write is told by its suffix", hint=known)
-    content = writers[suffix](schedules, course, yardstick, suffix[1:])
+    content = writers[suffix](schedules, course, baseline, suffix[1:])
     try:
         path.write_bytes(content)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
 
 
-def _csv(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kind: str) -> bytes:
+def _csv(schedules: Sequence[Schedule], course: Course, baseline: Schedule, kind: str) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["policy", "cycle", "lr", "steps", "lr_sum"])
@@ -181,18 +181,18 @@ def _csv(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kin
     return text.getvalue().encode()
 
 
-def _json(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kind: str) -> bytes:
-    return json.dumps(plain(schedules, course, yardstick), indent=2).encode() + b"\n"
+def _json(schedules: Sequence[Schedule], course: Course, baseline: Schedule, kind: str) -> bytes:
+    return json.dumps(plain(schedules, course, baseline), indent=2).encode() + b"\n"
 
 
-def _yaml(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kind: str) -> bytes:
+def _yaml(schedules: Sequence[Schedule], course: Course, baseline: Schedule, kind: str) -> bytes:
     import yaml
 
-    text = yaml.safe_dump(plain(schedules, course, yardstick), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(plain(schedules, course, baseline), sort_keys=False, allow_unicode=True)
     return bytes(text, "utf-8")
 
 
-def _picture(schedules: Sequence[Schedule], course: Course, yardstick: Schedule, kind: str) -> bytes:
+def _picture(schedules: Sequence[Schedule], course: Course, baseline: Schedule, kind: str) -> bytes:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -201,12 +201,12 @@ def _picture(schedules: Sequence[Schedule], course: Course, yardstick: Schedule,
     for place, each in enumerate(schedules):
         cycles = range(1, len(each.rates) + 1)
         dashes = ("-", "--", ":")[place // 10 % 3]  # matplotlib has ten colours
-        label = f"{each.label} ({each.relative(yardstick):.2f})"
+        label = f"{each.label} ({each.relative(baseline):.2f})"
         axes.plot(cycles, each.rates, marker="o", linestyle=dashes, label=label)
     axes.set(xlabel="cycle", ylabel="peak learning rate", ylim=(0, None))
     axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    title = f"(sum relative to {yardstick.label})"
+    title = f"(sum relative to {baseline.label})"
     figure.legend(title=title, loc="outside right upper", fontsize="small")
     figure.supxlabel(textwrap.fill(f"measurements: {course.origin}", 150), fontsize="x-small")
     image = io.BytesIO()
@@ -221,7 +221,7 @@ _PICTURES: Mapping[str, _Writer] = {".png": _picture, ".svg": _picture}
 
 def _passed(course: Course, cycle: int) -> str:
     """Return what passed when the rate of `cycle` was chosen."""
-    before, now = course.reports[cycle - 1].heldout, course.reports[cycle].rates
+    before, now = course.reports[cycle - 1].heldout, course.reports[cycle].sampled
     rates = before or now
     return f"{rates.passed:.1%}" if rates else "?"
 

@@ -104,7 +104,7 @@ _RULES: Mapping[Method, tuple[str, ...]] = {
 
 
 _BY_TEMPERATURE = {0.5: "3e-5", 0.7: "5e-5", 0.9: "7e-5"}
-"""Rates that the notes' experiment 4 pairs with temperatures of sampling."""
+"""EvalMetrics that the notes' experiment 4 pairs with temperatures of sampling."""
 _DATA = (
     "data size: no adjustment; more samples are more steps, so the same rate already spends more, and the notes'"
     " question whether larger sets tolerate higher rates is open. Hold rate x steps equal instead"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -21,8 +21,6 @@ from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
     import torch
-
-    from halo_core.run.checkpoint import Checkpoint
 
 # Threads of torch that spin while they wait starve whatever else runs, verifiers above all, and then each
 # other: sampling was 16 times slower on two busy cores. OpenMP reads this when torch is first imported.
@@ -38,10 +36,6 @@ class Actor:
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
-        self.progress: Callable[[int, int, float], None] | None = None
-        """Called by trainers after each optimizer step with (steps done, steps in all, loss)."""
-        self.checkpoint: Checkpoint | None = None
-        """Where trainers keep how far they are within a cycle."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """What a trainer wants its next optimizer to begin with; saved and loaded with the weights."""
 
@@ -346,12 +340,12 @@ class Actor:
 
         return token_logprobs(self, completions)
 
-    def weights_digest(self) -> str:
+    def weights_hash(self) -> str:
         """Return the SHA-256 over names, types, shapes and bytes of the trainable weights, in hexadecimal.
 
         Of nothing, for a model that nothing was trained on yet.
         """
-        return tensors_digest(self.trainable())
+        return tensors_hash(self.trainable())
 
     # Where the model comes from
 
@@ -375,7 +369,7 @@ class Actor:
         return {"revision": self.config.revision, "trust_remote_code": self.config.trust_remote_code}
 
 
-def tensors_digest(tensors: Mapping[str, torch.Tensor]) -> str:
+def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 over names, types, shapes and bytes, in hexadecimal."""
     import torch
 

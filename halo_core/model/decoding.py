@@ -11,6 +11,7 @@ model and the draw. `benchmarks/bench_generate.py` measures it.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,8 +63,8 @@ class Decoded:
 
     token_ids: tuple[int, ...]
     """The end token included when there is one."""
-    logprob: float
-    """Sum of log p over `token_ids`, in nats, at temperature 1 and without top_p and top_k."""
+    logprobs: tuple[float, ...]
+    """log p of each of `token_ids`, in nats, at temperature 1 and without top_p and top_k."""
     ended: bool
     """Whether the last token is an end token."""
 
@@ -110,7 +111,7 @@ def decode(
             rows, ended, drawn = rows[keep], ended[keep], drawn[keep]
             context.keep(keep)
         context.feed(drawn)
-    return _cut(tokens.tolist(), logprobs.double().cpu(), max_new_tokens, frozenset(end_ids))
+    return _cut(tokens.tolist(), logprobs.tolist(), max_new_tokens, frozenset(end_ids))
 
 
 class _Context:
@@ -217,17 +218,17 @@ def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
 
 
 def _cut(
-    tokens: list[list[int]], logprobs: torch.Tensor, limits: Sequence[int], ends: frozenset[int]
+    tokens: list[list[int]], logprobs: list[list[float]], limits: Sequence[int], ends: frozenset[int]
 ) -> list[Decoded]:
     """Cut each row after its first end token: rows that have ended go on until they are dropped."""
     decoded = []
     for row, row_logprobs, limit in zip(tokens, logprobs, limits, strict=True):
         length = next((place for place, token in enumerate(row[:limit], 1) if token in ends), limit)
-        logprob = row_logprobs[:length].sum().item()
-        if not logprob > float("-inf"):
+        own = tuple(row_logprobs[:length])
+        if not all(map(math.isfinite, own)):
             raise ModelError(
                 "the model's logits are not finite",
                 hint="its weights may have diverged, or try dtype float32",
             )
-        decoded.append(Decoded(tuple(row[:length]), logprob, row[length - 1] in ends))
+        decoded.append(Decoded(tuple(row[:length]), own, row[length - 1] in ends))
     return decoded

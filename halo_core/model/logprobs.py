@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,19 +26,30 @@ class Example:
     """At least one."""
     completion_ids: tuple[int, ...]
     weight: float = 1.0
+    loss_mask: tuple[bool, ...] | None = None
+    """Which of `completion_ids` carry loss; None: all."""
 
     def __len__(self) -> int:
         return len(self.prompt_ids) + len(self.completion_ids)
 
+    @property
+    def loss_tokens(self) -> int:
+        """Number of tokens that carry loss."""
+        return len(self.completion_ids) if self.loss_mask is None else sum(self.loss_mask)
+
+    def weighing(self, weight: float) -> Example:
+        """Return this example with another weight."""
+        return replace(self, weight=weight)
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B sequences of at most T + 1 tokens, N of which are completion tokens."""
+    """B sequences of at most T + 1 tokens, N of which carry loss."""
 
     ids: torch.Tensor
     """[B, T], padded on the right."""
     positions: torch.Tensor
-    """[N], into the flattened [B * T]: where the next token is a completion token."""
+    """[N], into the flattened [B * T]: where the next token carries loss."""
     targets: torch.Tensor
     """[N], those tokens, sequence by sequence."""
     weights: torch.Tensor
@@ -102,6 +113,10 @@ def pack(examples: Sequence[Example], device: torch.device) -> Batch:
     ends = torch.tensor([[len(example)] for example in examples])
     column = torch.arange(1, ids.shape[1])
     carries = (column >= starts) & (column < ends)
+    for row, example in enumerate(examples):
+        if example.loss_mask is not None:
+            start = len(example.prompt_ids) - 1
+            carries[row, start : start + len(example.loss_mask)] &= torch.tensor(example.loss_mask)
     weights = torch.tensor([[example.weight] for example in examples]).expand(carries.shape)
     return Batch(
         ids=ids[:, :-1].to(device),

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from halo_core import files
 from halo_core.config.model import ModelConfig
-from halo_core.drivers.sft import SFT
+from halo_core.config.training import TrainingOptions
 from halo_core.errors import ConfigError, DataError, ModelError, first_line
 from halo_core.model.actor import Actor
+from halo_core.model.contexts import TrainingContext, ignore_step
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt, TrainStats
 
@@ -78,53 +79,58 @@ def train_checkpoint(
     architecture: Mapping[str, Any] | None = None,
     vocab_size: int = 2048,
     chat_template: str | None = None,
-    trainer: SFT,
+    options: TrainingOptions,
     lr: float,
     seed: int = 0,
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32",
-    progress: Callable[[int, int, float], None] | None = None,
+    progress: Callable[[int, int, float], None] = ignore_step,
 ) -> Pretrained:
     """Train a model on `pairs` and write it to the directory `out`, as plain transformers reads it.
 
     With `architecture`, fields of a transformers configuration (`model_type` and sizes), the model starts
     from random weights; its tokenizer is that of `model.name` if a name is given, else a byte-level BPE
     of at most `vocab_size` entries trained on the pairs. Without it, `model` is trained further. With
-    `trainer.full` off, a PEFT adapter is written instead of a model. `progress` is called as
-    `Actor.progress` is.
+    `options.full` off, a PEFT adapter is written instead of a model. `progress` is called as
+    `TrainingContext.progress` is.
 
     Raises a `HaloError` for pairs or an architecture that cannot be used, and whatever training raises.
     """
     import torch
 
     from halo_core.model.logprobs import Example
-    from halo_core.model.training import fit
+    from halo_core.model.training import fit, prepare
 
-    if architecture is not None and not trainer.full:
+    if architecture is not None and not options.full:
         raise ConfigError(
             "an adapter of random weights that are not kept would be of no use",
             hint="train a model from scratch whole: set the trainer's `full` option",
         )
     with tempfile.TemporaryDirectory(prefix="halo-") as scratch:
         if architecture is not None:
-            tokenizer = Actor(model).tokenizer if model.name else new_tokenizer(pairs, vocab_size)
+            tokenizer = Actor(model).tokenizer if model.name else new_tokenizer(texts_of(pairs), vocab_size)
             new_checkpoint(Path(scratch), architecture, tokenizer, seed=derive_seed(seed, "init"))
             model = replace(model, name=scratch)
         actor = Actor(model)
-        actor.progress = progress
         if chat_template is not None:
             actor.tokenizer.chat_template = chat_template
-        trainer.prepare(actor, seed=seed)
+        prepare(actor, options, seed=seed)
         encoded = [Example(*encode_pair(actor, pair)) for pair in pairs]
         limit = actor.context_length or float("inf")
         examples = [example for example in encoded if len(example) <= limit]
         if not examples:
             raise DataError(f"no pair fits into the model's context of {limit} tokens")
-        stats = fit(actor, examples, trainer, lr=lr, seed=seed)
-        if trainer.full:
+        context = TrainingContext(actor=actor, lr=lr, seed=seed, progress=progress)
+        stats = fit(examples, options, context)
+        if options.full:
             actor.model.to(getattr(torch, save_dtype))
         files.write_directory(out, actor.save)
     parameters = sum(weight.numel() for weight in actor.model.parameters())
     return Pretrained(out, parameters, len(encoded) - len(examples), stats)
+
+
+def texts_of(pairs: Iterable[Pair]) -> Iterator[str]:
+    """Yield each prompt and each completion."""
+    return (text for pair in pairs for text in (pair.prompt, pair.completion))
 
 
 def encode_pair(actor: Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -136,27 +142,30 @@ def encode_pair(actor: Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, .
     return prompt, (*completion, actor.tokenizer.eos_token_id)
 
 
-def new_tokenizer(pairs: Iterable[Pair], vocab_size: int) -> Any:
-    """Train a byte-level BPE tokenizer of at most `vocab_size` entries on the texts of `pairs`.
+def new_tokenizer(texts: Iterable[str], vocab_size: int, *, pieces: str = "") -> Any:
+    """Train a byte-level BPE tokenizer of at most `vocab_size` entries on `texts`.
 
-    Digits are kept apart, so that numbers are spelt in one way only. Raises `ConfigError` when
-    `vocab_size` cannot hold the 256 bytes and the end token.
+    No token crosses a boundary between matches of the regular expression `pieces`; empty: GPT-2's pattern. Digits are
+    single tokens, so that a number has only one spelling. Raises `ConfigError` if `vocab_size` cannot hold the
+    256 bytes and the end token.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     if vocab_size <= len(alphabet):
         raise ConfigError(f"a vocabulary of {vocab_size} is too small", hint="257 is the least; try 1024")
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
+    steps: list[Any] = [pre_tokenizers.Split(Regex(pieces), behavior="isolated")] if pieces else []
+    steps += [
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not pieces),
+    ]
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
     )
-    texts = (text for pair in pairs for text in (pair.prompt, pair.completion))
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

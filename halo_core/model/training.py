@@ -16,7 +16,7 @@ from dataclasses import astuple, dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -24,16 +24,15 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
+from halo_core.config.training import TrainingOptions
 from halo_core.errors import DivergedError, TrainingError
-from halo_core.model.actor import Actor, tensors_digest
+from halo_core.model.actor import Actor, tensors_hash
 from halo_core.model.batching import epoch_steps, token_batches
+from halo_core.model.contexts import TrainingContext
 from halo_core.model.logprobs import Example, completion_logits, pack
 from halo_core.model.schedule import warnings_for
 from halo_core.seeds import derive_seed
 from halo_core.types import TrainStats
-
-if TYPE_CHECKING:
-    from halo_core.drivers.sft import SFT
 
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
@@ -45,33 +44,49 @@ class _Step:
     grad_norm: float
 
 
-def fit(actor: Actor, examples: Sequence[Example], options: SFT, *, lr: float, seed: int) -> TrainStats:
-    """Train the actor's trainable weights on `examples` and say what it did.
+def prepare(actor: Actor, options: TrainingOptions, *, seed: int) -> None:
+    """Make the actor trainable as `options` configures, unless it already is."""
+    if options.full:
+        actor.train_all()
+    else:
+        actor.add_lora(
+            rank=options.lora_rank,
+            alpha=options.lora_alpha,
+            dropout=options.lora_dropout,
+            target_modules=options.target_modules,
+            seed=derive_seed(seed, "lora"),
+        )
 
-    The optimizer is fresh, or with `options.optimizer` "carry" has the state that `actor.optimizer_state`
-    holds; then its state is left there. The result depends on the arguments alone on a CPU. Raises
-    `DivergedError` when a loss, gradient or weight stops being finite, and `TrainingError` where there is
-    nothing to train on or with, the rate is not positive and finite, or the weights come out unchanged.
-    With `actor.checkpoint` it goes on where one like it was stopped.
+
+def fit(examples: Sequence[Example], options: TrainingOptions, context: TrainingContext) -> TrainStats:
+    """Train the trainable weights of `context.actor` on `examples` and return the statistics.
+
+    The optimizer is fresh, or with `options.optimizer` "carry" starts from `actor.optimizer_state`, where its state is
+    also left. On a CPU the result depends on the arguments alone. With `context.checkpoint`, an interrupted training
+    resumes from its last checkpoint. Raises `DivergedError` if a loss, gradient or weight stops being finite, and
+    `TrainingError` if there is nothing to train on or with, the rate is not positive and finite, or the weights do not
+    change.
     """
-    examples = [example for example in examples if example.weight and example.completion_ids]
+    actor, lr = context.actor, context.lr
+    examples = [example for example in examples if example.weight and example.loss_tokens]
     if not examples:
         raise TrainingError("there is nothing to train on", hint="no completion was chosen, or each weighs 0")
     if not 0 < lr < float("inf"):
         raise TrainingError(f"a learning rate of {lr} cannot train", hint="it must be positive and finite")
     weights = actor.trainable()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
-    with _training_mode(actor, options, seed):
-        loop = _Loop(actor, examples, options, lr, seed)
+    with _training_mode(actor, options, context.seed):
+        loop = _Loop(examples, options, context)
         done = loop.run()
     state = loop.optimizer_state() if options.optimizer == "carry" else {}
     actor.optimizer_state = {name: value.to("cpu", copy=True) for name, value in state.items()}
     change = _change(before, weights)
     losses, rates, norms = [s.loss for s in done], [s.lr for s in done], [s.grad_norm for s in done]
     return TrainStats(
+        lr=lr,
         steps=len(done),
         samples=len(examples),
-        tokens=options.epochs * sum(len(example.completion_ids) for example in examples),
+        tokens=options.epochs * sum(example.loss_tokens for example in examples),
         loss_first=losses[0],
         loss_last=losses[-1],
         lr_peak=max(rates),
@@ -89,8 +104,11 @@ def fit(actor: Actor, examples: Sequence[Example], options: SFT, *, lr: float, s
 class _Loop:
     """The optimizer steps of one cycle."""
 
-    def __init__(self, actor: Actor, examples: Sequence[Example], options: SFT, lr: float, seed: int) -> None:
-        self.actor, self.examples, self.options, self.lr, self.seed = actor, examples, options, lr, seed
+    def __init__(
+        self, examples: Sequence[Example], options: TrainingOptions, context: TrainingContext
+    ) -> None:
+        actor = context.actor
+        self.actor, self.examples, self.options, self.context = actor, examples, options, context
         self.model = actor.model.get_base_model() if actor.has_adapter else actor.model
         self.weights = list(actor.trainable().values())
         AcceleratorState._reset_state(reset_partial_state=True)  # else the process keeps its first precision
@@ -98,35 +116,39 @@ class _Loop:
             mixed_precision=_PRECISION[actor.dtype], cpu=actor.device.type == "cpu", device_placement=False
         )
         self.budget = options.batch_tokens or (1024 if actor.device.type == "cpu" else 8192)
-        optimizer = torch.optim.AdamW(self.weights, lr=lr, weight_decay=options.weight_decay, fused=True)
+        optimizer = torch.optim.AdamW(
+            self.weights, lr=context.lr, weight_decay=options.weight_decay, fused=True
+        )
         if options.optimizer == "carry" and actor.optimizer_state:
             _restore(optimizer, actor.trainable(), actor.optimizer_state)
         self.optimizer: Any = self.accelerator.prepare(optimizer)
         self.optimizer.zero_grad()  # whoever had the weights before may have left gradients
 
     def run(self) -> list[_Step]:
-        """Take every step that `actor.checkpoint` does not hold, reporting each to `actor.progress`."""
-        checkpoint, recipe = self.actor.checkpoint, ""
+        """Take every step that the checkpoint does not have; report each to the context."""
+        checkpoint, inputs_hash = self.context.checkpoint, ""
         done: list[_Step] = []
         if checkpoint:
-            recipe = self.recipe()
-            place = checkpoint.load(recipe)
+            inputs_hash = self.inputs_hash()
+            place = checkpoint.load(inputs_hash)
             done = self.restore(place) if place else []
         lengths = [len(example) for example in self.examples]
         plan = [
             step
             for epoch in range(self.options.epochs)
             for step in epoch_steps(
-                lengths, self.options.batch_size, random.Random(derive_seed(self.seed, "epoch", epoch))
+                lengths,
+                self.options.batch_size,
+                random.Random(derive_seed(self.context.seed, "epoch", epoch)),
             )
         ]
         for number, indices in list(enumerate(plan))[len(done) :]:
-            rate = self.lr * self.options.multiplier(number, len(plan))
+            rate = self.context.lr * self.options.multiplier(number, len(plan))
             done.append(self._step([self.examples[index] for index in indices], rate))
             if checkpoint and checkpoint.due:
-                checkpoint.save(recipe, partial(self.keep, done))
-            if self.actor.progress:
-                self.actor.progress(len(done), len(plan), done[-1].loss)
+                checkpoint.save(inputs_hash, partial(self.keep, done))
+            self.context.interrupt()
+            self.context.progress(len(done), len(plan), done[-1].loss)
         return done
 
     def optimizer_state(self) -> dict[str, torch.Tensor]:
@@ -138,10 +160,12 @@ class _Loop:
             for key, value in inner.state[weight].items()
         }
 
-    def recipe(self) -> str:
+    def inputs_hash(self) -> str:
         """Return the SHA-256 of all that the steps follow from. To be asked before the first."""
-        before = tensors_digest(self.actor.trainable()), tensors_digest(self.actor.optimizer_state)
-        return sha256(repr((self.options, self.lr, self.seed, self.examples, before)).encode()).hexdigest()
+        before = tensors_hash(self.actor.trainable()), tensors_hash(self.actor.optimizer_state)
+        return sha256(
+            repr((self.options, self.context.lr, self.context.seed, self.examples, before)).encode()
+        ).hexdigest()
 
     def keep(self, done: Sequence[_Step], directory: Path) -> None:
         """Write where the loop is: weights, optimizer, random numbers, scaler, the steps taken."""
@@ -172,7 +196,7 @@ class _Loop:
         return [_Step(*step) for step in rest["steps"]]
 
     def _step(self, examples: Sequence[Example], rate: float) -> _Step:
-        total = sum(abs(example.weight) * len(example.completion_ids) for example in examples)
+        total = sum(abs(example.weight) * example.loss_tokens for example in examples)
         loss = torch.zeros((), device=self.actor.device)
         for rows in token_batches([len(example) for example in examples], self.budget):
             batch = pack([examples[row] for row in rows], self.actor.device)
@@ -199,7 +223,7 @@ class _Loop:
 
 
 @contextmanager
-def _training_mode(actor: Actor, options: SFT, seed: int) -> Iterator[None]:
+def _training_mode(actor: Actor, options: TrainingOptions, seed: int) -> Iterator[None]:
     """Dropout on and seeded, inside; everything as it was, outside."""
     model, device = actor.model, actor.device
     devices = [] if device.type == "cpu" else [device]

@@ -12,7 +12,7 @@ _BLAME = "raised by "
 
 
 def add_blame(error: BaseException, who: str) -> None:
-    """Note on `error` who raised it, unless somebody further in was blamed already."""
+    """Note on `error` that `who` raised it, unless an inner caller has been blamed already."""
     if not any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ())):
         error.add_note(f"{_BLAME}{who}")
 
@@ -24,7 +24,7 @@ def blame_of(error: BaseException) -> str:
 
 @contextmanager
 def blamed(source: Source) -> Iterator[None]:
-    """Blame a driver for whatever it raises, other than the errors that halo means for users."""
+    """Blame `source` for every exception except `HaloError`, which is already meant for users."""
     try:
         yield
     except HaloError:

@@ -1,8 +1,7 @@
-"""A typed front on pluggy: one checked method for each hook.
+"""`Hooks`: a typed front on pluggy with one checked method for each hook.
 
-pluggy calls plugins and orders them; this module says what came back is usable, and whose fault it is when
-it is not. An exception keeps its type and gets a note that names the plugin, its distribution and version
-and the hook.
+pluggy calls plugins in order. This module checks the answers, and names the plugin that is at fault if one cannot be
+used. An exception keeps its type and gets a note with the plugin, its distribution, its version and the hook.
 """
 
 from __future__ import annotations
@@ -11,20 +10,23 @@ import inspect
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 
 from halo_core import hookspecs
 from halo_core.errors import PluginError, did_you_mean
+from halo_core.hookspecs import RunView
 from halo_core.plugin.blame import add_blame
 from halo_core.plugin.discovery import BUILTIN, Source
 from halo_core.plugin.observers import Observers
-from halo_core.plugin.validation import NUMBER, flaw_of_completion, flaw_of_verdict
-from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, TrainStats, Verdict
-
-if TYPE_CHECKING:
-    from halo_core.run.state import Run
+from halo_core.plugin.validation import (
+    NUMBER,
+    flaw_of_completion,
+    flaw_of_verdict,
+    with_stored_precision,
+)
+from halo_core.types import Completion, CycleReport, Prompt, Sample, SamplingRequest, TrainStats, Verdict
 
 _END = object()
 
@@ -48,7 +50,7 @@ class Hooks:
         name: str = "",
         drivers: Mapping[str, Sequence[Source]] | None = None,
     ) -> None:
-        """Add a plugin. `drivers` says, by hook, whom a built-in plugin passes the question on to.
+        """Add a plugin. `drivers` lists, by hook, the drivers that a built-in plugin delegates to.
 
         Raises a `PluginError` for a hook that does not exist or takes other arguments.
         """
@@ -69,12 +71,12 @@ class Hooks:
             self._observers.add(plugin, name)
 
     def sources(self) -> list[Source]:
-        """Return where the plugins that are not built in come from, in order."""
+        """Return the sources of the plugins that are not built in, in order."""
         return [source for source in self._sources.values() if source is not BUILTIN]
 
-    def lr_for_cycle(self, *, run: Run, cycle: int, history: Sequence[CycleReport]) -> float:
+    def lr_for_cycle(self, *, run: RunView, cycle: int, history: Sequence[CycleReport]) -> float:
         """See `hookspecs.lr_for_cycle`."""
-        lr = self._call("lr_for_cycle", run=run, cycle=cycle, history=history)
+        lr = self._call("lr_for_cycle", run=run, cycle=cycle, history=tuple(history))
         if not _is_number(lr) or not math.isfinite(lr) or lr < 0:
             raise self._unusable(
                 "lr_for_cycle", f"{lr!r} for cycle {cycle}; a learning rate is finite and positive"
@@ -85,13 +87,13 @@ class Hooks:
             )
         return float(lr)
 
-    def generate(self, *, run: Run, round: Round) -> Iterator[Sequence[Completion]]:
-        """See `hookspecs.generate`."""
-        answer = self._call("generate", run=run, round=round)
+    def generate(self, *, run: RunView, request: SamplingRequest) -> Iterator[Sequence[Completion]]:
+        """See `hookspecs.generate`. Log-probabilities come back as the float32 values that the ledger stores."""
+        answer = self._call("generate", run=run, request=request)
         if not isinstance(answer, Iterable):
             raise self._unusable("generate", f"{type(answer).__name__} instead of batches")
         batches = iter(answer)
-        known = {prompt.id for prompt in round.prompts}
+        known = {prompt.id for prompt in request.prompts}
         while True:
             with self._blamed("generate"):
                 batch = next(batches, _END)
@@ -104,13 +106,13 @@ class Hooks:
                     raise self._unusable("generate", f"a completion with {flaw}")
                 if completion.prompt_id not in known:
                     raise self._unusable(
-                        "generate", f"a completion for {completion.prompt_id!r}, which was not asked for"
+                        "generate", f"a completion for {completion.prompt_id!r}, which was not requested"
                     )
                 earlier = completion
-            yield completions
+            yield [with_stored_precision(completion) for completion in completions]
 
     def verify(
-        self, *, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]
+        self, *, run: RunView, prompts: Sequence[Prompt], completions: Sequence[Completion]
     ) -> Sequence[Verdict]:
         """See `hookspecs.verify`."""
         verdicts = self._call("verify", run=run, prompts=prompts, completions=completions)
@@ -120,21 +122,21 @@ class Hooks:
                 raise self._unusable("verify", f"a verdict with {flaw}")
         return checked
 
-    def reward(self, *, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[float]:
+    def reward(self, *, run: RunView, cycle: int, samples: Sequence[Sample]) -> Sequence[float | None]:
         """See `hookspecs.reward`."""
         rewards = self._call("reward", run=run, cycle=cycle, samples=samples)
-        rewards = self._each("reward", rewards, NUMBER, len(samples), "samples")
+        rewards = self._each("reward", rewards, (*NUMBER, type(None)), len(samples), "samples")
         for sample, value in zip(samples, rewards, strict=True):
-            if not math.isfinite(value):
+            if value is not None and not math.isfinite(value):
                 raise self._unusable("reward", f"{value} for a completion of prompt {sample.prompt.id!r}")
-        return [float(value) for value in rewards]
+        return [None if value is None else float(value) for value in rewards]
 
-    def select(self, *, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
+    def select(self, *, run: RunView, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
         """See `hookspecs.select`."""
         answer = self._call("select", run=run, cycle=cycle, samples=samples)
         chosen: Sequence[Sample] = self._each("select", answer, Sample, None, "")
-        asked = {(sample.prompt.id, sample.completion.index): sample.completion for sample in samples}
-        left = dict(asked)
+        given = {(sample.prompt.id, sample.completion.index): sample.completion for sample in samples}
+        left = dict(given)
         for sample in chosen:
             if not _is_number(sample.weight) or not math.isfinite(sample.weight):
                 raise self._unusable(
@@ -142,44 +144,40 @@ class Hooks:
                 )
             key, completion = (sample.prompt.id, sample.completion.index), sample.completion
             found = left.pop(key, None)
-            if (
-                found is not completion and found != completion
-            ):  # the ledger would not say what was trained on
-                why = (
-                    "changed"
-                    if found
-                    else "twice"
-                    if key in asked
-                    else "which is not among those to choose from"
-                )
-                raise self._unusable("select", f"completion {key[1]} of prompt {key[0]!r}, {why}")
+            if found is completion or found == completion:
+                continue
+            # The ledger could not record it as a sample that was trained on.
+            why = "changed" if found else "twice" if key in given else "which was not among the samples given"
+            raise self._unusable("select", f"completion {key[1]} of prompt {key[0]!r}, {why}")
         return chosen
 
-    def train(self, *, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
+    def train(self, *, run: RunView, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
         """See `hookspecs.train`."""
         stats = self._call("train", run=run, cycle=cycle, samples=samples, lr=lr)
         if not isinstance(stats, TrainStats):
             raise self._unusable("train", f"{type(stats).__name__} instead of TrainStats")
         return stats
 
-    def on_run_start(self, *, run: Run, history: Sequence[CycleReport]) -> None:
+    def on_run_start(self, *, run: RunView, history: Sequence[CycleReport]) -> None:
         """See `hookspecs.on_run_start`."""
-        self._notify("on_run_start", run=run, history=history)
+        self._notify("on_run_start", run=run, history=tuple(history))
 
-    def on_cycle_end(self, *, run: Run, report: CycleReport, history: Sequence[CycleReport]) -> None:
+    def on_cycle_end(self, *, run: RunView, report: CycleReport, history: Sequence[CycleReport]) -> None:
         """See `hookspecs.on_cycle_end`."""
-        self._notify("on_cycle_end", run=run, report=report, history=history)
+        self._notify("on_cycle_end", run=run, report=report, history=tuple(history))
 
-    def on_run_end(self, *, run: Run, history: Sequence[CycleReport], error: BaseException | None) -> None:
+    def on_run_end(
+        self, *, run: RunView, history: Sequence[CycleReport], error: BaseException | None
+    ) -> None:
         """See `hookspecs.on_run_end`."""
-        self._notify("on_run_end", run=run, history=history, error=error)
+        self._notify("on_run_end", run=run, history=tuple(history), error=error)
 
     def _notify(self, hook: str, **arguments: Any) -> None:
         with self._blamed(hook):
             self._observers.tell(hook, **arguments)
 
     def _blame(self, error: Exception, plugin: str, hook: str) -> str:
-        """Blame `plugin` for an error of its observer; return who it is."""
+        """Blame `plugin` for an exception of its observer; return its description."""
         who = self._describe(plugin, hook)
         if self._sources[plugin] is not BUILTIN:
             add_blame(error, f"{who} in hook {hook!r}")
@@ -203,7 +201,7 @@ class Hooks:
         return values
 
     def _unusable(self, hook: str, what: str) -> PluginError:
-        """Build the error for an answer that cannot be used; any of the hook's plugins may have made it."""
+        """Build the error for an unusable answer; any of the hook's plugins may have given it."""
         authors = [self._describe(impl.plugin_name, hook) for impl in reversed(self._impls(hook))]
         outside = [author for author in authors if author != "builtin"] or authors
         hint = "check what it returns" if len(outside) == 1 else "check what they return, outermost first"
@@ -222,10 +220,12 @@ class Hooks:
             raise
 
     def _culprit(self, hook: str, error: BaseException) -> str:
-        """Name the plugin that was running furthest in when `error` was raised."""
+        """Return the name of the innermost plugin on the traceback of `error`."""
         impls = [impl for impl in self._impls(hook) if hasattr(impl.function, "__code__")]
         codes = {inspect.unwrap(impl.function).__code__: impl.plugin_name for impl in impls}
-        files = {code.co_filename: plugin for code, plugin in codes.items()}  # of what a hook returned lazily
+        files = {
+            code.co_filename: plugin for code, plugin in codes.items()
+        }  # for generators that a hook returned
         plugin, traceback = "", error.__traceback__
         while traceback is not None:
             code = traceback.tb_frame.f_code
@@ -272,6 +272,6 @@ def _is_async(function: Any) -> bool:
 
 
 def _short(error: pluggy.PluginValidationError) -> str:
-    """Say pluggy's many-line complaint in one."""
+    """Return pluggy's message of many lines as one line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return "; ".join(lines[1:]) or lines[0]

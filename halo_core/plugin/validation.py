@@ -6,6 +6,8 @@ What is not found here reaches the ledger and every figure. Millions pass throug
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
 
 from halo_core.types import Completion, Stage, Status, Verdict
@@ -29,7 +31,9 @@ _WANTED = {
     "prompt_token_ids": "a tuple of ints, from 0 and below 2**32",
     "token_ids": "a tuple of ints, from 0 and below 2**32",
     "finish_reason": "'stop' or 'length'",
-    "logprob": "a finite number or None",
+    "logprobs": "None or a tuple of finite numbers, one for each of token_ids",
+    "loss_mask": "None or a tuple of bools, one for each of token_ids",
+    "signals": "a mapping of names to finite numbers",
 }
 
 
@@ -47,6 +51,7 @@ def flaw_of_verdict(verdict: Verdict) -> str:
         else "wall_seconds" if not (isinstance(v.wall_seconds, NUMBER) and isfinite(v.wall_seconds))
         else "sandbox" if not isinstance(v.sandbox, str)
         else "integrity" if not isinstance(v.integrity, str)
+        else "signals" if not (v.signals == {} or _are_signals(v.signals))
         else "",
     )  # fmt: skip
 
@@ -62,9 +67,18 @@ def flaw_of_completion(completion: Completion, earlier: Completion | None = None
         else "prompt_token_ids" if c.prompt_token_ids is not known and not _are_ids(c.prompt_token_ids)
         else "token_ids" if not _are_ids(c.token_ids)
         else "finish_reason" if c.finish_reason not in ("stop", "length")
-        else "logprob" if not (c.logprob is None or (isinstance(c.logprob, NUMBER) and isfinite(c.logprob)))
+        else "logprobs" if not (c.logprobs is None or _are_floats(c.logprobs, len(c.token_ids)))
+        else "loss_mask" if not (c.loss_mask is None or _are_bools(c.loss_mask, len(c.token_ids)))
         else "",
     )  # fmt: skip
+
+
+def with_stored_precision(completion: Completion) -> Completion:
+    """Round log-probabilities to float32, as the ledger does, so that a resumed run computes with equal values."""
+    if completion.logprobs is None:
+        return completion
+    rounded = tuple(array("f", completion.logprobs))
+    return completion if rounded == completion.logprobs else replace(completion, logprobs=rounded)
 
 
 def _are_ids(ids: object) -> bool:
@@ -72,6 +86,27 @@ def _are_ids(ids: object) -> bool:
         return isinstance(ids, tuple) and array("I", ids) is not None  # converts, and complains if it cannot
     except (TypeError, OverflowError):
         return False
+
+
+def _are_floats(values: object, count: int) -> bool:
+    try:
+        return isinstance(values, tuple) and len(values) == count and all(map(isfinite, array("f", values)))
+    except (TypeError, OverflowError):
+        return False
+
+
+def _are_bools(values: object, count: int) -> bool:
+    return isinstance(values, tuple) and len(values) == count and all(type(value) is bool for value in values)
+
+
+def _are_signals(signals: object) -> bool:
+    return isinstance(signals, Mapping) and all(
+        isinstance(name, str)
+        and isinstance(value, NUMBER)
+        and not isinstance(value, bool)
+        and isfinite(value)
+        for name, value in signals.items()
+    )
 
 
 def _said(value: object, field: str) -> str:

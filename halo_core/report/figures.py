@@ -8,7 +8,7 @@ from itertools import chain
 from math import isnan, nan
 from typing import Any, Literal
 
-from halo_core.types import Change, CycleReport, Stage
+from halo_core.types import CycleReport, PairedDifference, Stage
 
 _LINES = 4
 """Lines in one chart at most: as many as there are markers that are told apart without colour."""
@@ -84,7 +84,7 @@ def tables(reports: Sequence[CycleReport]) -> list[Table]:
     """Return the figures of all cycles; a column that has nothing in it is left out."""
     made = [
         _table("Held-out prompts", _HELDOUT, ((r, r.heldout) for r in reports if r.heldout)),
-        _table("Training samples", _SAMPLES, ((r, r.rates) for r in reports if r.rates)),
+        _table("Training samples", _SAMPLES, ((r, r.sampled) for r in reports if r.sampled)),
         _table("Training", _TRAINING, ((r, r.train) for r in reports if r.train)),
         _table("Seconds", _times(reports), ((r, r.seconds) for r in reports if r.seconds)),
     ]
@@ -137,7 +137,7 @@ def _pass_at(reports: Sequence[CycleReport]) -> Plot:
 
 
 def _ladder(reports: Sequence[CycleReport]) -> Plot:
-    found = [(r.cycle, r.rates) for r in reports if r.rates and r.rates.samples]
+    found = [(r.cycle, r.sampled) for r in reports if r.sampled and r.sampled.samples]
     series = (
         Series(
             str(stage),
@@ -152,7 +152,7 @@ def _ladder(reports: Sequence[CycleReport]) -> Plot:
 
 
 def _diversity(reports: Sequence[CycleReport]) -> Plot:
-    found = [(r.cycle, r.rates) for r in reports if r.rates]
+    found = [(r.cycle, r.sampled) for r in reports if r.sampled]
     return Plot(
         "Diversity of training samples",
         "share that is distinct",
@@ -233,7 +233,7 @@ def _range(bounds: tuple[float, float]) -> str:
     return f"{percent(bounds[0])} to {percent(bounds[1])}"
 
 
-def _change(change: Change | None) -> str:
+def _change(change: PairedDifference | None) -> str:
     if change is None:
         return ""
     low, high = change.interval

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from halo_core.diagnosis import Finding, Thresholds, diagnose
 from halo_core.ledger import Ledger
-from halo_core.ledger.browse import Fared, Filter, Found, fared, find, prompt_text
+from halo_core.ledger.browse import Filter, Found, PromptOutcome, find, prompt_outcomes, prompt_text
 from halo_core.ledger.summary import Summary, summarise
 from halo_core.metrics import best_cycle
 from halo_core.report.charts import draw
@@ -43,7 +43,7 @@ class Task:
     """A held-out prompt and how it fared."""
 
     prompt: Prompt
-    fared: Fared
+    fared: PromptOutcome
 
     @property
     def text(self) -> str:
@@ -158,7 +158,7 @@ def _tasks(ledger: Ledger, reports: Sequence[CycleReport]) -> list[tuple[str, li
     if not reports:
         return []
     prompts = {prompt.id: prompt for prompt in ledger.prompts("heldout")}
-    tasks = [Task(prompts[row.prompt], row) for row in fared(ledger, reports[-1].cycle)]
+    tasks = [Task(prompts[row.prompt], row) for row in prompt_outcomes(ledger, reports[-1].cycle)]
     groups = [
         ("Improved", sorted((t for t in tasks if t.fared.change > 0), key=lambda t: -t.fared.change)),
         ("Became worse", sorted((t for t in tasks if t.fared.change < 0), key=lambda t: t.fared.change)),
@@ -170,11 +170,11 @@ def _tasks(ledger: Ledger, reports: Sequence[CycleReport]) -> list[tuple[str, li
 
 def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Shown]:
     """Choose some samples of each stage from some cycles; the first ones, so that a report repeats."""
-    sampled = [report for report in reports if report.rates]
+    sampled = [report for report in reports if report.sampled]
     wanted = {round(place * (len(sampled) - 1) / (_CYCLES - 1)) for place in range(_CYCLES)}
     shown: list[Shown] = []
     for report in (sampled[place] for place in sorted(wanted) if sampled):
-        rates = report.rates
+        rates = report.sampled
         assert rates is not None
         counts = {**rates.stages, "error": rates.errors, "inconclusive": rates.inconclusive}
         kinds = [kind for kind, number in counts.items() if number]
@@ -188,7 +188,7 @@ def _of_kind(ledger: Ledger, cycle: int, kind: str) -> Iterator[Found]:
     if kind in (Status.ERROR, Status.INCONCLUSIVE):
         return find(ledger, Filter(cycle, "train", status=kind))
     found = find(ledger, Filter(cycle, "train", stage=kind))
-    return (each for each in found if each.sample.verdict.judged)
+    return (each for each in found if each.sample.verdict.conclusive)
 
 
 def _clean(value: Any) -> Any:

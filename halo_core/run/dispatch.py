@@ -1,138 +1,139 @@
-"""The default of every computing hook: ask the driver that the user named."""
+"""The default of every computing hook: call the driver that the user named."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from halo_core.config.kinds import KINDS
 from halo_core.config.options import build
-from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer
+from halo_core.drivers.base import Driver, Generator, LRPolicy, Reward, Selector, Trainer
 from halo_core.hookspecs import hookimpl
+from halo_core.model.contexts import SamplingContext, SelectionContext, TrainingContext
 from halo_core.plugin.blame import blamed
 from halo_core.plugin.discovery import BUILTIN, Source
-from halo_core.run.checkpoint import Checkpoint
-from halo_core.run.state import Run
+from halo_core.run.checkpoint import CycleCheckpoint
 from halo_core.seeds import derive_seed
-from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, TrainStats, Verdict
-from halo_core.verification import verifiers as judges
-from halo_core.verification.verifiers import Judges
+from halo_core.types import Completion, CycleReport, Prompt, Sample, SamplingRequest, TrainStats, Verdict
+from halo_core.verification.verifiers import VerifierSet, verification_threads
 
-_KINDS = {
-    "lr_for_cycle": "lr_policy",
-    "generate": "generator",
-    "reward": "reward",
-    "select": "selector",
-    "train": "trainer",
-}
+if TYPE_CHECKING:
+    from halo_core.run.state import Run
 
 
 @dataclass(frozen=True)
 class Drivers:
-    """The drivers of one run: one of each kind, and the verifiers."""
+    """The drivers of one run: the verifiers, and one of each other kind."""
 
-    generator: Generator
-    judges: Judges
-    reward: Reward
-    selector: Selector
-    trainer: Trainer
-    lr_policy: LRPolicy
+    verifiers: VerifierSet
+    by_kind: Mapping[str, Driver]
+    """The drivers of the kinds that a run has one of."""
     sources: Mapping[str, Source] = field(default_factory=dict)
-    """Where each but the verifiers comes from, by kind."""
+    """The source of each driver in `by_kind`."""
     per_cycle: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
-    """By kind and option, the values for cycles 1, 2, ...; the last is held."""
+    """By kind and option, the values for cycles 1, 2, ...; the last value holds for all later cycles."""
 
-    def at(self, kind: str, cycle: int) -> Any:
-        """Return the driver of `kind` with its options as they are in `cycle`, counted from 1."""
-        driver = getattr(self, kind)
+    def get(self, kind: str, cycle: int | None = None) -> Any:
+        """Return the driver of `kind`, with the options of `cycle` (counted from 1) if one is given."""
+        driver: Any = self.by_kind[kind]
         changes = {
             option: values[min(cycle, len(values)) - 1]
-            for option, values in self.per_cycle.get(kind, {}).items()
+            for option, values in (self.per_cycle.get(kind, {}) if cycle else {}).items()
+            if cycle
         }
         if not changes:
             return driver
         return build(type(driver), {**asdict(driver), **changes}, where=f"per_cycle.{kind}")
 
     def by_hook(self) -> dict[str, list[Source]]:
-        """Return where the answers to each hook come from."""
-        found = {hook: [self.sources[kind]] for hook, kind in _KINDS.items() if kind in self.sources}
-        return {**found, "verify": list(self.judges.sources.values())}
+        """Return the sources of the drivers behind each hook."""
+        found = {KINDS[kind].hook: [source] for kind, source in self.sources.items() if KINDS[kind].hook}
+        return {**found, "verify": list(self.verifiers.sources.values())}
 
     def source(self, kind: str) -> Source:
-        """Return where the driver of `kind` comes from."""
+        """Return the source of the driver of `kind`."""
         return self.sources.get(kind, BUILTIN)
 
 
 class Dispatch:
-    """Hook plugin that every run has, registered first: whatever wraps or overrides comes after it."""
+    """The hook plugin of every run, registered first: all others wrap or override it."""
 
     def __init__(self, drivers: Drivers, workers: int | None = None) -> None:
         self._drivers = drivers
-        self._pool = judges.pool(workers)
+        self._threads = verification_threads(workers)
 
     @hookimpl
     def lr_for_cycle(self, run: Run, cycle: int, history: Sequence[CycleReport]) -> float:
-        """Ask the LR policy."""
+        """Call the learning-rate policy."""
+        policy: LRPolicy = self._drivers.get("lr_policy")
         with blamed(self._drivers.source("lr_policy")):
-            return self._drivers.lr_policy.lr(cycle=cycle, cycles=run.config.cycles, history=history)
+            return policy.lr(cycle=cycle, cycles=run.config.cycles, history=history)
 
     @hookimpl
-    def generate(self, run: Run, round: Round) -> Iterator[Sequence[Completion]]:
-        """Ask the generator."""
+    def generate(self, run: Run, request: SamplingRequest) -> Iterator[Sequence[Completion]]:
+        """Call the generator; held-out prompts are always sampled with its own options."""
+        generator: Generator = self._drivers.get(
+            "generator", request.cycle if request.split == "train" else None
+        )
         with blamed(self._drivers.source("generator")):
-            trains = round.split == "train"
-            generator = self._drivers.at("generator", round.cycle) if trains else self._drivers.generator
-            yield from generator.generate(run.actor, round)
+            yield from generator.generate(request, SamplingContext(actor=run.actor))
 
     @hookimpl
     def verify(self, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Verdict]:
-        """Ask each prompt's verifier, several completions at a time; a text is judged once in a run."""
+        """Call each prompt's verifier on the texts that have no stored verdict, several at a time."""
         texts = [completion.text for completion in completions]
         known = run.ledger.recall(prompts, texts)
         new = [place for place, verdict in enumerate(known) if verdict is None]
         tasks = [prompts[place] for place in new]
-        judged = self._drivers.judges.check_all(tasks, [completions[place] for place in new], self._pool)
-        fresh = iter(run.ledger.remember(tasks, [texts[place] for place in new], judged))
+        verdicts = self._drivers.verifiers.check_all(
+            tasks, [completions[place] for place in new], self._threads
+        )
+        fresh = iter(run.ledger.remember(tasks, [texts[place] for place in new], verdicts))
         return [next(fresh) if verdict is None else verdict for verdict in known]
 
     @hookimpl
-    def reward(self, cycle: int, samples: Sequence[Sample]) -> list[float]:
-        """Ask the reward for each sample."""
+    def reward(self, cycle: int, samples: Sequence[Sample]) -> list[float | None]:
+        """Call the reward on each sample."""
+        reward: Reward = self._drivers.get("reward", cycle)
         with blamed(self._drivers.source("reward")):
-            reward = self._drivers.at("reward", cycle)
             return [reward.reward(sample) for sample in samples]
 
     @hookimpl
     def select(self, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
-        """Ask the selector."""
+        """Call the selector."""
+        selector: Selector = self._drivers.get("selector", cycle)
+        context = SelectionContext(seed=derive_seed(run.seed, cycle, "select"), cycle=cycle)
         with blamed(self._drivers.source("selector")):
-            selector: Selector = self._drivers.at("selector", cycle)
-            return selector.select(samples, seed=derive_seed(run.seed, cycle, "select"))
+            return selector.select(samples, context)
 
     @hookimpl
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
-        """Ask the trainer, showing its steps, keeping how far it is and letting an interrupt in between them."""
-        seed = derive_seed(run.seed, cycle, "train")
+        """Call the trainer; show its steps, store its checkpoints and let Ctrl-C stop it between steps."""
+        trainer: Trainer = self._drivers.get("trainer", cycle)
         with (
             run.progress.stage(f"cycle {cycle} train", 0, "steps") as advance,
             blamed(self._drivers.source("trainer")),
         ):
             shown = 0
 
-            def step(done: int, total: int, loss: float) -> None:
+            def show(done: int, total: int, loss: float) -> None:
                 nonlocal shown
-                run.check_interrupt()
                 advance(done - shown, total=total, note=f"loss {loss:.3f}")
                 shown = done
 
-            run.actor.progress, run.actor.checkpoint = step, Checkpoint(run, cycle)
-            try:
-                trainer: Trainer = self._drivers.at("trainer", cycle)
-                return trainer.train(run.actor, samples, lr=lr, seed=seed)
-            finally:
-                run.actor.progress = run.actor.checkpoint = None
+            context = TrainingContext(
+                actor=run.actor,
+                lr=lr,
+                seed=derive_seed(run.seed, cycle, "train"),
+                cycle=cycle,
+                progress=show,
+                interrupt=run.check_interrupt,
+                checkpoint=CycleCheckpoint(run, cycle),
+            )
+            return trainer.train(samples, context)
 
     @hookimpl
     def on_run_end(self) -> None:
-        """Let the verification threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Shut the verification threads down."""
+        self._threads.shutdown(wait=False, cancel_futures=True)

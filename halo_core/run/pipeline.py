@@ -1,7 +1,8 @@
-"""Generation and verification side by side: while batch k is judged, batch k + 1 is being sampled.
+"""Sampling and verification side by side.
 
-Batches are recorded in the order in which they were sampled, whatever order they are judged in, and only
-a few are in flight, so that neither memory nor the work lost by a kill grows with the round.
+The main thread samples batch k + 1 while worker threads verify batch k, which takes CPU time in other processes.
+Batches reach the ledger in the order in which they were sampled, whatever order they are verified in, and only a few
+are in flight, so that neither memory nor the work lost by a kill grows with the request.
 """
 
 from __future__ import annotations
@@ -12,137 +13,112 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import takewhile
 
-from halo_core.errors import PluginError, VerifierError
+from halo_core.errors import PluginError
 from halo_core.plugin.manager import Hooks
 from halo_core.run.state import Run
-from halo_core.types import Completion, Round, Sample, Status
+from halo_core.types import Completion, Sample, SamplingRequest, Status
+from halo_core.verification.errors import ErrorBudget
 
 IN_FLIGHT = 4
 """Batches that may wait for their verdicts before sampling pauses."""
-_JUDGES = 2
-"""Batches judged at once, so that the stragglers of one do not idle the cores."""
+_VERIFYING = 2
+"""Batches verified at once, so that the stragglers of one do not idle the cores."""
 _UNDECIDED = 0.05
-"""Share of inconclusive verdicts past which the rates are said to be of some of the completions only."""
-_ENOUGH = 16
-"""Errors before their share is believed while the round goes on."""
+"""Share of inconclusive verdicts above which the user is warned that the metrics cover only some completions."""
 
 
-def verified(run: Run, hooks: Hooks, round: Round) -> list[Sample]:
-    """Sample and verify `round`, going on after what the ledger already holds of it.
+def sample_and_verify(run: Run, hooks: Hooks, request: SamplingRequest) -> list[Sample]:
+    """Sample and verify `request`, starting after the batches that the ledger already has.
 
-    Raises a `VerifierError` when too many verdicts are errors, a `PluginError` when the generator leaves
-    completions out, and `Interrupted`, with every finished batch on disk, when the user asked to stop.
+    Raises a `VerifierError` if too many verdicts are errors, a `PluginError` if the generator leaves
+    completions out, and `Interrupted`, with every finished batch on disk, after Ctrl-C.
     """
-    batches = _trusted(run, round)
+    batches = _stored(run, request)
     samples = [sample for batch in batches for sample in batch]
-    errors = _ErrorRate(run.config.max_error_rate, samples)
-    total = len(round.prompts) * round.samples_per_prompt
+    budget = ErrorBudget(run.config.max_error_rate, [sample.verdict for sample in samples])
+    total = len(request.prompts) * request.samples_per_prompt
     if len(samples) == total:
-        _check_complete(samples, round)
+        _check_complete(samples, request)
         return samples
-    prompts = {prompt.id: prompt for prompt in round.prompts}
+    prompts = {prompt.id: prompt for prompt in request.prompts}
     waiting: deque[Future[list[Sample]]] = deque()
-    with run.progress.stage(_name(round), total, "samples") as advance, ThreadPoolExecutor(_JUDGES) as judges:
+    with (
+        run.progress.stage(_name(request), total, "samples") as advance,
+        ThreadPoolExecutor(_VERIFYING) as threads,
+    ):
         advance(len(samples))
 
-        def settle() -> None:
+        def store() -> None:
             batch = waiting.popleft().result()
-            run.ledger.append(round.cycle, round.split, batch)
-            run.lap()
+            run.ledger.append(request.cycle, request.split, batch)
+            run.flush_timer()
             samples.extend(batch)
             advance(len(batch))
-            errors.check(batch)
+            budget.add([sample.verdict for sample in batch])
 
-        def judge(completions: Sequence[Completion]) -> list[Sample]:
+        def verify(completions: Sequence[Completion]) -> list[Sample]:
             tasks = [prompts[completion.prompt_id] for completion in completions]
             verdicts = hooks.verify(run=run, prompts=tasks, completions=completions)
             return [Sample(*row) for row in zip(tasks, completions, verdicts, strict=True)]
 
         try:
-            for completions in hooks.generate(run=run, round=replace(round, done=len(batches))):
-                waiting.append(judges.submit(judge, completions))
+            for completions in hooks.generate(run=run, request=replace(request, done=len(batches))):
+                waiting.append(threads.submit(verify, completions))
                 while waiting and (waiting[0].done() or len(waiting) > IN_FLIGHT):
-                    settle()
+                    store()
                 if run.interrupted:
                     break
             while waiting:
-                settle()
+                store()
         finally:
             for future in waiting:
                 future.cancel()
     run.check_interrupt()
-    errors.check(last=True)
-    _check_complete(samples, round)
-    _say_undecided(run, round, samples)
+    budget.close()
+    _check_complete(samples, request)
+    _warn_of_inconclusive(run, request, samples)
     return samples
 
 
-def _say_undecided(run: Run, round: Round, samples: Sequence[Sample]) -> None:
-    """Say when the verifier could not tell of too many completions: what is slow to judge is none at random."""
-    late = sum(sample.verdict.status is Status.INCONCLUSIVE for sample in samples)
-    if late > _UNDECIDED * len(samples):
-        run.say(
-            "verify",
-            f"{_name(round)}: {late} of {len(samples)} verdicts are inconclusive; the rates are of the rest, which "
-            "is no fair sample: lower workers or raise the verifier's timeout",
-        )
-
-
-def _name(round: Round) -> str:
-    stage = "sample" if round.split == "train" else "held-out"
-    return f"cycle {round.cycle} {stage}"
-
-
-def _trusted(run: Run, round: Round) -> list[list[Sample]]:
-    """Return the batches on disk, less those that stopped the run for their errors: they are done again."""
-    run.ledger.open_round(round.cycle, round.split, run.recipe(round))
-    batches = run.ledger.batches(round.cycle, round.split, round.prompts)
-    if _ErrorRate(run.config.max_error_rate, [sample for batch in batches for sample in batch]).too_high:
+def _stored(run: Run, request: SamplingRequest) -> list[list[Sample]]:
+    """Return the stored batches. If their errors had stopped the run, drop them from the first error on."""
+    run.ledger.open_request(request.cycle, request.split, run.request_hash(request))
+    batches = run.ledger.batches(request.cycle, request.split, request.prompts)
+    verdicts = [sample.verdict for batch in batches for sample in batch]
+    if ErrorBudget(run.config.max_error_rate, verdicts).exceeded:
         batches = list(takewhile(lambda batch: not any(map(_is_error, batch)), batches))
-        run.ledger.keep(round.cycle, round.split, len(batches))
+        run.ledger.keep(request.cycle, request.split, len(batches))
     return batches
-
-
-class _ErrorRate:
-    """Stops a round in which too many verdicts are errors."""
-
-    def __init__(self, limit: float, samples: Sequence[Sample]) -> None:
-        self._limit = limit
-        self._seen = 0
-        self._errors: list[Sample] = []
-        self._add(samples)
-
-    @property
-    def too_high(self) -> bool:
-        return len(self._errors) > self._limit * self._seen
-
-    def check(self, batch: Sequence[Sample] = (), *, last: bool = False) -> None:
-        self._add(batch)
-        if self.too_high and (last or len(self._errors) >= _ENOUGH):
-            raise VerifierError(
-                f"{len(self._errors)} of {self._seen} verdicts are errors, more than max_error_rate "
-                f"{self._limit:g}; the last: {self._errors[-1].verdict.detail or 'no detail'}",
-                hint="mend the verifier or its tools (halo plugins check); the run can then be resumed",
-            )
-
-    def _add(self, samples: Sequence[Sample]) -> None:
-        self._seen += len(samples)
-        self._errors += filter(_is_error, samples)
 
 
 def _is_error(sample: Sample) -> bool:
     return sample.verdict.status is Status.ERROR
 
 
-def _check_complete(samples: Sequence[Sample], round: Round) -> None:
-    numbers: dict[str, list[int]] = {prompt.id: [] for prompt in round.prompts}
+def _check_complete(samples: Sequence[Sample], request: SamplingRequest) -> None:
+    numbers: dict[str, list[int]] = {prompt.id: [] for prompt in request.prompts}
     for sample in samples:
         numbers[sample.completion.prompt_id].append(sample.completion.index)
-    wanted = list(range(round.samples_per_prompt))
+    wanted = list(range(request.samples_per_prompt))
     wrong = [prompt for prompt, given in numbers.items() if sorted(given) != wanted]
     if wrong:
         raise PluginError(
             f"the generator gave prompt {wrong[0]!r} completions numbered {sorted(numbers[wrong[0]])} "
             f"instead of 0 to {wanted[-1]} ({len(wrong)} of {len(numbers)} prompts are off)",
-            hint="mend the generator, then begin the run anew with another --output",
+            hint="fix the generator, then start a new run with another --output",
         )
+
+
+def _warn_of_inconclusive(run: Run, request: SamplingRequest, samples: Sequence[Sample]) -> None:
+    """Warn about many inconclusive verdicts: slow completions are not a random subset."""
+    late = sum(sample.verdict.status is Status.INCONCLUSIVE for sample in samples)
+    if late > _UNDECIDED * len(samples):
+        run.log(
+            "verify",
+            f"{_name(request)}: {late} of {len(samples)} verdicts are inconclusive; the metrics cover the rest, which "
+            "is a biased sample: lower workers or raise the verifier's timeout",
+        )
+
+
+def _name(request: SamplingRequest) -> str:
+    return f"cycle {request.cycle} {'sample' if request.split == 'train' else 'held-out'}"

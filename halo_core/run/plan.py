@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from halo_core.config.hardware import under
+from halo_core.config.hardware import with_hardware_defaults
 from halo_core.config.kinds import KINDS, driver_sections
 from halo_core.config.layers import normalise, short_name
 from halo_core.config.options import build, options_of
@@ -29,10 +29,10 @@ from halo_core.plugin.discovery import Loaded, Source, check_class, load
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
 from halo_core.run.dispatch import Dispatch, Drivers
-from halo_core.run.resume import check_same, check_tier, check_unchanged, extend, surroundings
+from halo_core.run.resume import check_same, check_tier, check_unchanged, environment, extend
 from halo_core.run.state import Run
 from halo_core.types import Prompt
-from halo_core.verification.verifiers import Judges
+from halo_core.verification.verifiers import VerifierSet
 
 if TYPE_CHECKING:
     from halo_core.model.actor import Actor
@@ -60,14 +60,14 @@ class Plan:
         that are not installed.
         """
         raw = normalise(raw)
-        config = read_config(under(raw))
-        judges = Judges.load(config.specs("verifier"))
+        config = read_config(with_hardware_defaults(raw))
+        verifiers = VerifierSet.load(config.specs("verifier"))
         loaded = {kind: _load(kind, config.spec(kind)) for kind in driver_sections()}
-        demo = None if config.data.prompts else judges.demo()
+        demo = None if config.data.prompts else verifiers.demo()
         demo_model = demo is not None and not config.model.name
         if demo is not None and demo_model:
             classes = {kind: loaded[kind].value for kind in driver_sections()}
-            config = read_config(under(_suggested(raw, demo, classes)))
+            config = read_config(with_hardware_defaults(_suggested(raw, demo, classes)))
         if not config.model.name and demo is None:
             raise ConfigError(
                 "prompts were given but no model",
@@ -82,7 +82,7 @@ class Plan:
             for kind in driver_sections()
         }
         sources = {kind: loaded[kind].source for kind in driver_sections()}
-        drivers = Drivers(judges=judges, sources=sources, per_cycle=config.per_cycle, **built)
+        drivers = Drivers(verifiers, built, sources, config.per_cycle)
         _check_per_cycle(drivers)
         plugins = tuple(_plugin(spec) for spec in config.specs("plugin"))
         options = [options for _, _, options in plugins]
@@ -108,31 +108,31 @@ class Plan:
         ledger, hooks, actor = Ledger(directory), self._hooks(), Actor(self.config.model)
         with ledger.locked():
             if ledger.exists:
-                self._go_on(ledger, changed=changed, extended=extended)
+                self._resume(ledger, changed=changed, extended=extended)
             else:
-                self._begin(ledger, actor)
+                self._start(ledger, actor)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
             yield Run(self.config, ledger, actor, prompts, heldout, progress), hooks
 
-    def _begin(self, ledger: Ledger, actor: Actor) -> None:
+    def _start(self, ledger: Ledger, actor: Actor) -> None:
         ledger.check_unused()
         prompts, heldout = self.data()
-        self.drivers.judges.check_prompts([*prompts, *heldout])
+        self.drivers.verifiers.check_prompts([*prompts, *heldout])
         self.preflight()
         _ = actor.model, actor.tokenizer  # one that cannot be loaded must not leave a run behind
-        config, judges = self.config.model_dump(mode="json"), self.drivers.judges.fingerprints()
-        ledger.begin(config, self._manifest(), prompts, heldout, surroundings(self.config), judges)
+        config, verifiers = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
+        ledger.create(config, self._manifest(), prompts, heldout, environment(self.config), verifiers)
 
-    def _go_on(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
+    def _resume(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
         check_same(ledger.directory, Plan.from_raw(ledger.config()).config, self.config, extend=extended)
         if not ledger.prompts("train"):
             raise damaged(ledger.path, "it holds no prompts")
         self.preflight()
         check_tier(ledger)
-        judges, here = self.drivers.judges.fingerprints(), surroundings(self.config)
-        check_unchanged(ledger, self._manifest(), judges, here, accept=changed)
+        verifiers, here = self.drivers.verifiers, environment(self.config)
+        check_unchanged(ledger, self._manifest(), verifiers, here, accept=changed)
         if extended:
-            extend(ledger, self.config, self.drivers.lr_policy)
+            extend(ledger, self.config, self.drivers.get("lr_policy"))
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
         """Read the training and the held-out prompts."""
@@ -150,10 +150,10 @@ class Plan:
 
     def preflight(self) -> None:
         """Have each driver check that what it needs is on this machine."""
-        self.drivers.judges.preflight(self.config.sandbox)
+        self.drivers.verifiers.preflight(self.config.sandbox)
         for kind in driver_sections():
             with blamed(self.drivers.source(kind)):
-                getattr(self.drivers, kind).preflight()
+                self.drivers.get(kind).preflight()
 
     def _hooks(self) -> Hooks:
         hooks = Hooks()
@@ -165,8 +165,8 @@ class Plan:
 
     def _manifest(self) -> list[dict[str, Any]]:
         rows = [(self.drivers.sources[kind], self.config.spec(kind).options) for kind in driver_sections()]
-        judges = self.drivers.judges.sources.values()
-        rows += zip(judges, [spec.options for spec in self.config.specs("verifier")], strict=True)
+        verifiers = self.drivers.verifiers.sources.values()
+        rows += zip(verifiers, [spec.options for spec in self.config.specs("verifier")], strict=True)
         rows += [(source, options) for _, source, options in self.plugins]
         return [asdict(source) | {"options": options} for source, options in rows]
 
@@ -184,7 +184,7 @@ def _check_per_cycle(drivers: Drivers) -> None:
             if not values:
                 raise ConfigError(f"per_cycle.{kind}.{option} is empty", hint="give a value for each cycle")
             for cycle in range(1, len(values) + 1):
-                drivers.at(kind, cycle)
+                drivers.get(kind, cycle)
 
 
 def _load(kind: str, spec: DriverSpec) -> Loaded:
@@ -224,11 +224,9 @@ def _suggested(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) 
 
 def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, Any]]) -> RunConfig:
     """Write out every option, and make paths independent of the working directory."""
-    update: dict[str, Any] = {
-        kind: _full(config.spec(kind), getattr(drivers, kind)) for kind in driver_sections()
-    }
+    update: dict[str, Any] = {kind: _full(config.spec(kind), drivers.get(kind)) for kind in driver_sections()}
     update["verifier"] = tuple(
-        _full(spec, drivers.judges.verifiers[short_name(spec.name)]) for spec in config.specs("verifier")
+        _full(spec, drivers.verifiers.by_name[short_name(spec.name)]) for spec in config.specs("verifier")
     )
     update["plugins"] = tuple(
         _spec(spec, given) for spec, given in zip(config.specs("plugin"), options, strict=True)

@@ -12,6 +12,7 @@ from halo_core.drivers.base import Reward, Selector
 from halo_core.errors import HaloError, PluginError
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import unpack_text, unpack_tokens
+from halo_core.model.contexts import SelectionContext
 from halo_core.seeds import derive_seed
 from halo_core.types import Sample
 
@@ -32,7 +33,7 @@ class Rechosen:
     """Prompts with a completion chosen."""
     prompts_now: int
     reward_mean: float
-    """Of the samples, as they are paid now."""
+    """Of the samples, as they are rewarded now."""
 
     @property
     def overlap(self) -> float:
@@ -51,10 +52,13 @@ def rechoose(
     for cycle in cycles:
         reward, selector = drivers(cycle)
         samples = [sample for batch in ledger.batches(cycle, "train", prompts) for sample in batch]
-        judged = [s for s in samples if s.verdict.judged]
-        paid = [replace(sample, reward=_reward(reward, sample)) for sample in judged]
+        conclusive = [s for s in samples if s.verdict.conclusive]
+        rewarded = [replace(sample, reward=_reward(reward, sample)) for sample in conclusive]
+        eligible = [sample for sample in rewarded if sample.reward is not None]
         with _blaming("selector", selector):
-            chosen = selector.select(paid, seed=derive_seed(seed, cycle, "select"))
+            chosen = selector.select(
+                eligible, SelectionContext(seed=derive_seed(seed, cycle, "select"), cycle=cycle)
+            )
             keys = [(s.prompt.id, s.completion.token_ids, s.completion.text) for s in chosen]
         now = {_content(*key) for key in keys}
         with ledger.reading() as db, files.reading(ledger.path):
@@ -64,19 +68,21 @@ def rechoose(
             }
         yield Rechosen(
             cycle,
-            len(judged),
+            len(conclusive),
             len(was),
             len(now),
             len(was & now),
             len({name for name, _ in was}),
             len({name for name, _ in now}),
-            sum(sample.reward or 0.0 for sample in paid) / len(paid) if paid else 0.0,
+            sum(sample.reward or 0.0 for sample in eligible) / len(eligible) if eligible else 0.0,
         )
 
 
-def _reward(reward: Reward, sample: Sample) -> float:
+def _reward(reward: Reward, sample: Sample) -> float | None:
     with _blaming("reward", reward):
         value = reward.reward(sample)
+        if value is None:
+            return None
         if not math.isfinite(value):
             raise ValueError(f"{value} for a completion of prompt {sample.prompt.id!r}")
         return float(value)

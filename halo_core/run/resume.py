@@ -1,7 +1,7 @@
-"""Whether a run may be gone on with: the same configuration, plugins, tools, model and sandbox, or what differs.
+"""Checks that a run can be resumed: same configuration, plugins, tools, model, sandbox.
 
-A run that goes on with something else than it was begun with is not the run that was begun, and nothing in
-its figures would say so. So what differs is an error that lists it; `--changed` accepts it, and the ledger says so.
+A run that is resumed with anything else is not the same run any more, and its figures would not show it. So a difference
+is an error that lists it; `--changed` accepts it and records it in the ledger.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from typing import Any
 from halo_core import sandbox
 from halo_core.config.layers import differences
 from halo_core.config.schema import NON_RESULT_KEYS, RunConfig
-from halo_core.drivers import LRPolicy
+from halo_core.drivers.base import LRPolicy
 from halo_core.errors import RunError, SandboxError, command
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
+from halo_core.verification.verifiers import VerifierSet
 
 _TIERS = ("none", "weak", "standard", "strong")
 _LIBRARIES = ("halo-core", "torch", "transformers", "peft", "accelerate")
-_ENDS = 1 << 20
-"""Bytes looked at, at either end of a file of an input."""
+_EDGE = 1 << 20
+"""Bytes hashed at either end of an input file."""
 
 
-def surroundings(config: RunConfig) -> dict[str, Any]:
-    """Return what a run's results may depend on besides its configuration and its plugins: `machine.json`."""
+def environment(config: RunConfig) -> dict[str, Any]:
+    """Return everything that a run's results may depend on besides configuration and plugins: `machine.json`."""
     held = sandbox.running()
     inputs = {"model": config.model.name, "adapter": config.model.adapter, "mix.pairs": config.mix.pairs}
     return {
@@ -37,75 +38,77 @@ def surroundings(config: RunConfig) -> dict[str, Any]:
         "threads": os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0))),
         "versions": {name: version(name) for name in _LIBRARIES},
         "inputs": {
-            key: content_of(Path(name)) for key, name in inputs.items() if name and Path(name).exists()
+            key: content_hash(Path(name)) for key, name in inputs.items() if name and Path(name).exists()
         },
         "sandbox": held.tier if held else None,
     }
 
 
-def content_of(place: Path) -> str:
-    """Return a digest of a file, or of the files in a directory: names, sizes, the first and last MiB of each.
+def content_hash(place: Path) -> str:
+    """Return the SHA-256 of a file, or of the files in a directory: names, sizes, first and last MiB of each.
 
-    A model that was trained anew into the same place has another one; reading all of it would take minutes.
+    That detects a model that was trained again into the same place; reading all of it would take minutes.
     """
-    digest = hashlib.sha256()
+    total = hashlib.sha256()
     found = [place] if place.is_file() else sorted(path for path in place.iterdir() if path.is_file())
     for path in found:
         size = path.stat().st_size
-        digest.update(f"{path.relative_to(place)}\0{size}\n".encode())
+        total.update(f"{path.relative_to(place)}\0{size}\n".encode())
         with path.open("rb") as file:
-            digest.update(file.read(_ENDS))
-            file.seek(max(size - _ENDS, 0))
-            digest.update(file.read())
-    return digest.hexdigest()
+            total.update(file.read(_EDGE))
+            file.seek(max(size - _EDGE, 0))
+            total.update(file.read())
+    return total.hexdigest()
 
 
-def check_same(directory: Path, begun: RunConfig, config: RunConfig, *, extend: bool = False) -> None:
-    """Raise a `RunError` that lists what differs from the configuration that the run was `begun` with.
+def check_same(directory: Path, recorded: RunConfig, config: RunConfig, *, extend: bool = False) -> None:
+    """Raise a `RunError` that lists the differences between the `recorded` configuration of a run and `config`.
 
-    Both are resolved by the drivers that are here: an option that one has gained since is no difference. With
-    `extend`, the number of cycles may have grown.
+    Both are resolved by the installed drivers, so that an option added since is not a difference. With `extend`, the
+    number of cycles may have grown.
     """
-    there, here = (each.model_dump(mode="json") for each in (begun, config))
+    there, here = (each.model_dump(mode="json") for each in (recorded, config))
     for key in (*NON_RESULT_KEYS, "cycles") if extend else NON_RESULT_KEYS:
         there.pop(key, None), here.pop(key, None)
     changed = differences(there, here)
     if not changed:
         return
     more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
-    hint = f"choose another --output, or go on as it was with: {command('halo', 'resume', directory)}"
+    hint = (
+        f"choose another --output, or resume the run unchanged with: {command('halo', 'resume', directory)}"
+    )
     if all(line.startswith("cycles: ") for line in changed):
         more_cycles = command("halo", "resume", directory, "--cycles", config.cycles)
         hint = f"choose another --output, or add cycles with: {more_cycles}"
     raise RunError(
-        f"{directory} holds a run of another configuration: {'; '.join(changed[:3])}{more}", hint=hint
+        f"{directory} contains a run of another configuration: {'; '.join(changed[:3])}{more}", hint=hint
     )
 
 
 def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
-    """Give a run more cycles, as though it had been begun with them.
+    """Give a run more cycles, with the same result as if it had been started with them.
 
-    Raises a `RunError` where that is not so: it has more already, or what was done depends on how many there are.
+    Raises a `RunError` if that is impossible: it has more already, or finished cycles depend on the total.
     """
     before, after, history = ledger.config()["cycles"], config.cycles, ledger.reports()
     if after == before:
         return
     if after < before:
         raise RunError(
-            f"{ledger.directory} was begun with {before} cycles, not {after}",
+            f"{ledger.directory} was started with {before} cycles, not {after}",
             hint="press Ctrl-C to end a run early; the adapter of each cycle is kept",
         )
     weights = ledger.adapter(max(len(history) - 1, 1))
-    anew = f"begin another run from its weights: {command('--adapter', weights)}"
+    another = f"start another run from its weights: {command('--adapter', weights)}"
     if config.curriculum.order != "none":
-        raise RunError("which prompts a curriculum takes depends on the number of cycles", hint=anew)
+        raise RunError("the prompts that a curriculum takes depend on the number of cycles", hint=another)
     for cycle in range(1, len(history)):
         was, would = (policy.lr(cycle=cycle, cycles=n, history=history[:cycle]) for n in (before, after))
         if was != would:
             raise RunError(
                 f"the learning rates depend on the number of cycles: that of cycle {cycle} was {was:.3g} "
                 f"and would have been {would:.3g} with {after} cycles",
-                hint=anew,
+                hint=another,
             )
     ledger.write_config(config.model_dump(mode="json"))
     ledger.note("extended", f"from {before} to {after} cycles")
@@ -114,24 +117,27 @@ def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
 def check_unchanged(
     ledger: Ledger,
     plugins: Sequence[Mapping[str, Any]],
-    fingerprints: Mapping[str, str],
+    verifiers: VerifierSet,
     here: Mapping[str, Any],
     *,
     accept: bool,
 ) -> None:
-    """Notice plugins, tools, libraries and inputs that are not those that the run was begun with.
+    """Compare plugins, verifiers, libraries and inputs with those that the run was started with.
 
-    Raises a `RunError` that lists them, or with `accept` goes on with what is there now.
+    Raises a `RunError` that lists what changed, or with `accept` records the current state and returns.
     """
+    fingerprints = verifiers.fingerprints()
     found = _changed_plugins(ledger.plugins(), plugins)
-    found += _changed_judges(ledger.fingerprints(), fingerprints, found)
-    found += _changed_surroundings(ledger.machine(), here)
+    found += _changed_verifiers(
+        _without_removed_options(ledger.fingerprints(), verifiers), fingerprints, found
+    )
+    found += _changed_environment(ledger.machine(), here)
     if not found:
         return
     if not accept:
         raise RunError(
-            f"{ledger.directory} was begun with other plugins or tools: {'; '.join(found)}",
-            hint="put them back, or go on with what is here now: "
+            f"{ledger.directory} was started with other plugins or tools: {'; '.join(found)}",
+            hint="restore them, or resume with the current ones: "
             + command("halo", "resume", ledger.directory, "--changed"),
         )
     ledger.note("changed", "; ".join(found))
@@ -141,12 +147,12 @@ def check_unchanged(
 
 
 def check_tier(ledger: Ledger) -> None:
-    """Raise a `SandboxError` when less is contained now than when the run began: the tier never drops in a run."""
-    began, held = ledger.machine().get("sandbox"), sandbox.running()
-    if began in _TIERS and held is not None and _TIERS.index(held.tier) < _TIERS.index(began):
+    """Raise a `SandboxError` if the sandbox is weaker now than at the start: a run's tier never drops."""
+    started, held = ledger.machine().get("sandbox"), sandbox.running()
+    if started in _TIERS and held is not None and _TIERS.index(held.tier) < _TIERS.index(started):
         raise SandboxError(
-            f"{ledger.directory} was begun in sandbox tier {began!r}, and only {held.tier!r} holds now",
-            hint="halo doctor says what keeps it from holding; or begin another run with another --output",
+            f"{ledger.directory} was started in sandbox tier {started!r}, and only {held.tier!r} holds now",
+            hint="halo doctor shows what prevents it; or start another run with another --output",
         )
 
 
@@ -160,27 +166,39 @@ def _changed_plugins(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[
     ]
 
 
-def _changed_judges(there: Mapping[str, str], here: Mapping[str, str], said: Sequence[str]) -> list[str]:
-    """Say which verifiers judge by something else, unless that was said already."""
+def _without_removed_options(fingerprints: Mapping[str, str], verifiers: VerifierSet) -> dict[str, str]:
+    """Drop the options that a verifier has lost since, where they had the value that changes nothing."""
+    found = dict(fingerprints)
+    for name, verifier in verifiers.by_name.items():
+        for option, value in verifier.removed_options.items():
+            if name in found:
+                found[name] = found[name].replace(f"{option}={value!r}, ", "")
+    return found
+
+
+def _changed_verifiers(
+    there: Mapping[str, str], here: Mapping[str, str], reported: Sequence[str]
+) -> list[str]:
+    """List the verifiers whose fingerprint changed, unless they are in `reported` already."""
     return [
         f"verifier {name!r} {_change(there[name], text)}"
         for name, text in here.items()
-        if there.get(name, text) != text and not any(f"verifier {name!r}" in line for line in said)
+        if there.get(name, text) != text and not any(f"verifier {name!r}" in line for line in reported)
     ]
 
 
 def _change(before: str, after: str) -> str:
-    """Say in which words two fingerprints differ."""
+    """Return the words in which two fingerprints differ."""
     was, now = before.split(), after.split()
     while was and now and was[0] == now[0]:
         del was[0], now[0]
     while was and now and was[-1] == now[-1]:
         del was[-1], now[-1]
-    return f"judged by {' '.join(was) or 'less'} and judges by {' '.join(now) or 'less'}"
+    return f"had {' '.join(was) or 'less'} and has {' '.join(now) or 'less'}"
 
 
-def _changed_surroundings(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """Say which libraries and inputs are others; what the run did not record, or is gone, is not compared."""
+def _changed_environment(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """List the libraries and inputs that changed; anything not recorded, or gone, is not compared."""
     before, now = ({"python": its.get("python"), **its.get("versions", {})} for its in (there, here))
     found = [
         f"{name} was {was} and is {now[name]}"
@@ -189,7 +207,7 @@ def _changed_surroundings(there: Mapping[str, Any], here: Mapping[str, Any]) -> 
     ]
     inputs = here.get("inputs", {})
     return found + [
-        f"the files of {name} are not those that they were"
-        for name, digest in there.get("inputs", {}).items()
-        if inputs.get(name, digest) != digest
+        f"the files of {name} have changed"
+        for name, recorded in there.get("inputs", {}).items()
+        if inputs.get(name, recorded) != recorded
     ]

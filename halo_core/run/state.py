@@ -11,13 +11,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from halo_core.errors import Interrupted, command
-from halo_core.ledger import Ledger
-from halo_core.metrics import best_cycle, compare, gini, rates
+from halo_core.ledger.ledger import Ledger
+from halo_core.metrics import best_cycle, eval_metrics, gini, paired_difference
 from halo_core.progress import Progress
 from halo_core.run.curriculum import prompts_for
 from halo_core.run.mixing import mixed, pairs_as_samples
 from halo_core.seeds import derive_seed
-from halo_core.types import Change, CycleReport, Prompt, Round, Sample, Split, TrainStats
+from halo_core.types import CycleReport, PairedDifference, Prompt, Sample, SamplingRequest, Split, TrainStats
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run in progress. What plugins may read of it, and call, is listed in `hookspecs`; the rest is the loop's."""
+    """A run in progress. Plugins see it as a `hookspecs.RunView`; everything else belongs to the loop."""
 
     def __init__(
         self,
@@ -47,22 +47,22 @@ class Run:
         self.progress = progress or Progress()
         self.stop_reason = ""
         self.interrupted = False
-        self.at: int | None = 0
-        """The cycle whose weights the actor has; 0: none yet; None: weights of no cycle."""
-        self.origin = 0
-        """The cycle whose weights the current one samples with."""
+        self.loaded_cycle: int | None = 0
+        """The cycle whose weights the actor has; 0: untrained; None: weights in training, of no cycle."""
+        self.sampling_cycle = 0
+        """The cycle whose weights the current cycle samples with."""
         self._rolled_back: int | None = None
         self._timing: tuple[int, str] | None = None
         self._since = 0.0
 
     @property
     def directory(self) -> Path:
-        """Where everything the run writes is."""
+        """The run directory."""
         return self.ledger.directory
 
     @property
     def seed(self) -> int:
-        """The seed that every other is derived from."""
+        """The seed that every random choice of the run derives from."""
         return self.config.seed
 
     def stop(self, reason: str) -> None:
@@ -70,11 +70,11 @@ class Run:
         self.stop_reason = reason
 
     def roll_back(self, cycle: int) -> None:
-        """Have the next cycle go on from the weights of `cycle`, whatever the configuration says; 0: none."""
+        """Start the next cycle from the weights of `cycle`, whatever `start_from` configures; 0: untrained."""
         self._rolled_back = cycle
 
-    def say(self, who: str, text: str) -> None:
-        """Tell the user a line, and keep it for the report."""
+    def log(self, who: str, text: str) -> None:
+        """Print a line for the user and store it for the report."""
         self.progress.note(f"{who:<9}{text}")
         self.ledger.note(who, text)
 
@@ -83,35 +83,43 @@ class Run:
         self.interrupted = True
 
     def check_interrupt(self) -> None:
-        """Raise `Interrupted` if that was asked for."""
+        """Raise `Interrupted` after a call of `interrupt`."""
         if self.interrupted:
-            raise Interrupted(f"stopped; go on with: {command('halo', 'resume', self.directory)}")
+            raise Interrupted(f"stopped; resume with: {command('halo', 'resume', self.directory)}")
 
     def history(self) -> list[CycleReport]:
-        """Return the reports of the cycles that are closed."""
+        """Return the reports of the closed cycles, oldest first."""
         return self.ledger.reports()
 
     def remaining_cycles(self) -> range:
         """Return the numbers of the cycles that are not closed."""
         return range(max(1, len(self.ledger.reports())), self.config.cycles + 1)
 
-    def round(self, cycle: int, split: Split) -> Round:
-        """Return what is to be sampled in `cycle` for `split`.
+    # Sampling requests
 
-        Held-out rounds share one seed over all cycles: the same noise before and after a cycle makes the
+    def request(self, cycle: int, split: Split) -> SamplingRequest:
+        """Return the sampling request of `cycle` for `split`, with the weights that the actor has now.
+
+        Held-out requests share one seed over all cycles: the same noise before and after a cycle makes the
         difference between the two clearer.
         """
-        if split == "train":
-            seed = derive_seed(self.seed, cycle, "sample")
-            return Round(cycle, split, self._prompts(cycle), self.config.samples_per_prompt, seed)
-        seed = derive_seed(self.seed, "heldout")
-        return Round(cycle, split, self.heldout, self.config.heldout.samples_per_prompt, seed)
+        trains, loaded = split == "train", self.loaded_cycle or 0
+        return SamplingRequest(
+            cycle=cycle,
+            split=split,
+            prompts=self._prompts(cycle) if trains else self.heldout,
+            samples_per_prompt=(
+                self.config.samples_per_prompt if trains else self.config.heldout.samples_per_prompt
+            ),
+            seed=derive_seed(self.seed, cycle, "sample") if trains else derive_seed(self.seed, "heldout"),
+            adapter=self.ledger.adapter(loaded) if loaded else None,
+            weights_hash=self.ledger.weights_hash(loaded),
+        )
 
-    def recipe(self, round: Round) -> str:
-        """Return the SHA-256 of all that the completions of `round` follow from, the prompts apart."""
-        weights = self.ledger.digest(self.at or 0)
+    def request_hash(self, request: SamplingRequest) -> str:
+        """Return the SHA-256 of everything that the completions of `request` follow from, except the prompts."""
         model, generator = (self.config.model_dump(mode="json")[key] for key in ("model", "generator"))
-        parts = [round.seed, round.samples_per_prompt, model, generator, weights]
+        parts = [request.seed, request.samples_per_prompt, model, generator, request.weights_hash]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _prompts(self, cycle: int) -> tuple[Prompt, ...]:
@@ -123,41 +131,41 @@ class Run:
 
     # Weights
 
-    def take_up(self, history: Sequence[CycleReport]) -> None:
-        """Give the actor the weights that the cycle after `history` samples with."""
+    def load_sampling_weights(self, history: Sequence[CycleReport]) -> None:
+        """Load the weights that the cycle after `history` samples with."""
         best = best_cycle(history) if self.config.start_from == "best" else None
-        origin = history[-1].cycle if best is None else best
-        self.origin = origin if self._rolled_back is None else self._rolled_back
-        self.restore(self.origin)
+        cycle = history[-1].cycle if best is None else best
+        self.sampling_cycle = cycle if self._rolled_back is None else self._rolled_back
+        self.restore(self.sampling_cycle)
 
     def restore(self, cycle: int) -> None:
-        """Give the actor the weights after `cycle`; 0: those from before any training."""
-        if self.at == cycle:
+        """Load the weights of `cycle` into the actor; 0: untrained."""
+        if self.loaded_cycle == cycle:
             return
         if cycle:
             self.actor.load(self.ledger.check_adapter(cycle))
         else:
             self.actor.reset()
-        self.at = cycle
+        self.loaded_cycle = cycle
 
-    def begin_training(self) -> None:
-        """Give the actor the weights that training begins with, as `start_from` says."""
-        self.restore(self.origin)
-        self.at = None  # from here on they change
+    def start_training(self) -> None:
+        """Load the weights that training starts from, as `start_from` configures."""
+        self.restore(self.sampling_cycle)
+        self.loaded_cycle = None  # from here on they change
         if self.config.start_from == "base":
             self.actor.reset()
-        elif self.config.start_from == "interpolate" and self.origin:
+        elif self.config.start_from == "interpolate" and self.sampling_cycle:
             self.actor.interpolate(self.config.interpolation)
 
-    def end_training(self, cycle: int, stats: TrainStats) -> None:
-        """Keep the weights as they are now as those of `cycle`, and say what was questionable about them."""
+    def finish_training(self, cycle: int, stats: TrainStats) -> None:
+        """Store the actor's weights as those of `cycle`, and print the warnings of the training."""
         for note in stats.notes:
             self.progress.note(f"cycle {cycle}  {note}")
         self.ledger.write_trained(cycle, stats, self.actor.save)
-        self.at = cycle
+        self.loaded_cycle = cycle
 
     def mixed(self, cycle: int, chosen: Sequence[Sample]) -> list[Sample]:
-        """Return what `cycle` trains on when it chose `chosen`."""
+        """Return the samples that `cycle` trains on: `chosen`, and those that `mix` configures."""
         mix = self.config.mix
         if mix.mode == "replace":
             return list(chosen)
@@ -165,26 +173,30 @@ class Run:
         earlier = self.ledger.selected(cycle, self.prompts) if pairs is None else pairs
         return mixed(chosen, earlier, mix, seed=derive_seed(self.seed, cycle, "mix"))
 
+    # Time
+
     @contextmanager
     def timed(self, cycle: int, stage: str) -> Iterator[None]:
-        """Add the enclosed wall time to the seconds of `stage`, up to the last `lap` where it does not end well."""
+        """Add the enclosed wall time to the seconds of `stage`; after an exception, the time up to the last flush."""
         self._timing, self._since = (cycle, stage), time.monotonic()
         try:
             yield
-            self.lap(at_least=0.0)
+            self.flush_timer(at_least=0.0)
         finally:
             self._timing = None
 
-    def lap(self, *, at_least: float = 1.0) -> None:
-        """Put what the stage took so far on disk, so that a kill does not forget it, if it is as many seconds."""
+    def flush_timer(self, *, at_least: float = 1.0) -> None:
+        """Store the stage's wall time so far, so that a kill does not lose it; skip less than `at_least` seconds."""
         now = time.monotonic()
         if self._timing is not None and now - self._since >= at_least:
             self.ledger.spend(*self._timing, now - self._since)
             self._since = now
 
+    # Reports
+
     @contextmanager
     def observed(self, hooks: Hooks, history: list[CycleReport]) -> Iterator[None]:
-        """Enclose the cycles: on_run_start before, on_run_end after whatever happens."""
+        """Enclose the cycles: call on_run_start before them and on_run_end after them, whatever happens."""
         error: BaseException | None = None
         try:
             hooks.on_run_start(run=self, history=history)
@@ -196,7 +208,7 @@ class Run:
             self._end(hooks, history, error)
 
     def _end(self, hooks: Hooks, history: list[CycleReport], error: BaseException | None) -> None:
-        """Tell the plugins; what they raise then must not hide what ended the run."""
+        """Call on_run_end; an exception from it must not hide the one that ended the run."""
         try:
             hooks.on_run_end(run=self, history=history, error=error)
         except Exception as late:
@@ -207,43 +219,42 @@ class Run:
     def report(
         self,
         cycle: int,
-        *,
-        heldout: Sequence[Sample],
         samples: Sequence[Sample] = (),
         chosen: Sequence[Sample] = (),
         train: TrainStats | None = None,
-        lr: float = 0.0,
-        canary: float | None = None,
+        *,
+        heldout: Sequence[Sample],
+        sampler_error: float | None = None,
     ) -> CycleReport:
-        """Sum up a cycle."""
+        """Summarize a cycle."""
         earlier = self.ledger.reports()[:cycle]
         best = best_cycle(earlier) if heldout else None
         kept = Counter(sample.prompt.id for sample in chosen)
         rewards = [sample.reward for sample in samples if sample.reward is not None]
         return CycleReport(
-            cycle,
-            heldout=rates(heldout, seed=self.seed) if heldout else None,
-            lr=lr,
-            rates=rates(samples, seed=self.seed) if samples else None,
+            cycle=cycle,
+            heldout=eval_metrics(heldout, seed=self.seed) if heldout else None,
+            lr=train.lr if train else 0.0,
+            sampled=eval_metrics(samples, seed=self.seed) if samples else None,
             reward_mean=sum(rewards) / len(rewards) if rewards else 0.0,
             selected=len(chosen),
             train=train,
             seconds=self.ledger.seconds(cycle),
-            started_from=0 if self.config.start_from == "base" else self.origin,
+            started_from=0 if self.config.start_from == "base" else self.sampling_cycle,
             kept_gini=gini([kept[prompt_id] for prompt_id in {sample.prompt.id for sample in samples}]),
             improvement=None if best is None else self.compare(cycle - 1, cycle),
             best=best,
             versus_best=None if best is None else self.compare(best, cycle),
-            canary=canary,
+            sampler_error=sampler_error,
         )
 
-    def compare(self, before: int, after: int) -> Change:
-        """Compare the held-out pass rates after two cycles, prompt by prompt."""
+    def compare(self, before: int, after: int) -> PairedDifference:
+        """Compare the held-out pass rates of two closed cycles, prompt by prompt."""
         counts = [self.ledger.passes("heldout", cycle, cycle) for cycle in (before, after)]
-        return compare(*counts, seed=self.seed)
+        return paired_difference(*counts, seed=self.seed)
 
     def close_cycle(self, hooks: Hooks, history: list[CycleReport], report: CycleReport) -> None:
-        """Put `report` on disk, add it to `history` and tell the plugins."""
+        """Store `report`, append it to `history` and notify the plugins."""
         self.ledger.write_report(report)
         self._rolled_back = None
         history.append(report)

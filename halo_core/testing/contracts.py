@@ -13,7 +13,7 @@ import pytest
 from halo_core.config.options import build
 from halo_core.drivers import LRPolicy, Verifier
 from halo_core.errors import DataError
-from halo_core.types import Completion, CycleReport, Prompt, Rates, Stage, Status, Verdict
+from halo_core.types import Completion, CycleReport, EvalMetrics, Prompt, Stage, Status, Verdict
 
 _HOSTILE = (
     "",
@@ -81,7 +81,7 @@ class VerifierContract(ABC):
     def test_judges_the_text_alone(self, verifier: Verifier, prompt: Prompt, good: str, bad: str) -> None:
         """What the completion is numbered, and how it was sampled, is nothing to a verifier."""
         for text in (good, bad):
-            other = Completion(prompt.id, 7, text, (1, 2), (3, 4), "length", -9.0)
+            other = Completion(prompt.id, 7, text, (1, 2), (3, 4), "length", (-9.0, -9.0))
             assert _outcome(verifier.check(prompt, other)) == _outcome(_check(verifier, prompt, text))
 
     def test_empty_reference_never_pays(
@@ -134,14 +134,25 @@ class LRPolicyContract(ABC):
     def test_takes_any_history(self, policy: LRPolicy) -> None:
         """Cycle 0 has no training, a run may have no held-out prompts, and rates go up, down or nowhere."""
         for shares in ([], [0.5] * 5, [0.1, 0.2, 0.4, 0.6, 0.9], [0.9, 0.6, 0.3, 0.1, 0.0]):
-            history = [CycleReport(cycle, _rates(share)) for cycle, share in enumerate(shares)]
+            history = [CycleReport(cycle=cycle, heldout=_rates(share)) for cycle, share in enumerate(shares)]
             rate = policy.lr(cycle=max(1, len(history)), cycles=10, history=history)
             assert math.isfinite(rate)
             assert rate > 0
 
 
-def _rates(share: float) -> Rates:
-    return Rates(100, share, share, (share, share), (share, share), {}, 0, 0, 0.0, 1.0)
+def _rates(share: float) -> EvalMetrics:
+    return EvalMetrics(
+        samples=100,
+        valid=share,
+        passed=share,
+        valid_interval=(share, share),
+        passed_interval=(share, share),
+        stages={},
+        errors=0,
+        inconclusive=0,
+        truncated=0.0,
+        distinct=1.0,
+    )
 
 
 def _check(verifier: Verifier, prompt: Prompt, text: str) -> Verdict:

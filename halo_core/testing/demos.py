@@ -22,8 +22,9 @@ from halo_core.data import load_prompts
 from halo_core.demo.build import Corpus
 from halo_core.drivers import Demo, Verifier
 from halo_core.model.actor import Actor
+from halo_core.model.contexts import SamplingContext
 from halo_core.plugin.discovery import load
-from halo_core.types import Completion, Prompt, Round, Sample, Status
+from halo_core.types import Completion, Prompt, Sample, SamplingRequest, Status
 
 _PARAMETERS = 1_000_000
 _BYTES = 3_000_000
@@ -197,9 +198,13 @@ def _actor(contract: type[DemoContract]) -> Actor:
 def _sampled(contract: type[DemoContract]) -> Sequence[Sample]:
     demo = _demo(contract)
     prompts = _some(demo.heldout, _SAMPLES)
-    asked = Round(0, "heldout", prompts, max(1, _SAMPLES // len(prompts)), seed=0)
+    asked = SamplingRequest(
+        cycle=0, split="heldout", prompts=prompts, samples_per_prompt=max(1, _SAMPLES // len(prompts)), seed=0
+    )
     generator = _driver(_config(demo), "generator")
-    completions = [each for batch in generator.generate(_actor(contract), asked) for each in batch]
+    completions = [
+        each for batch in generator.generate(asked, SamplingContext(actor=_actor(contract))) for each in batch
+    ]
     by_id = {prompt.id: prompt for prompt in prompts}
     return _judge(contract.verifier, [(by_id[each.prompt_id], each) for each in completions])
 

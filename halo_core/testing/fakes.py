@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -20,15 +20,25 @@ from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
 from halo_core.ledger import Ledger
 from halo_core.model.actor import Actor
+from halo_core.model.contexts import SamplingContext, TrainingContext
 from halo_core.plugin.discovery import Source
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
-from halo_core.run.checkpoint import Checkpoint
 from halo_core.run.dispatch import Dispatch, Drivers
 from halo_core.run.state import Run
 from halo_core.seeds import derive_seed
-from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
-from halo_core.verification.verifiers import Judges
+from halo_core.types import (
+    Completion,
+    CycleReport,
+    Prompt,
+    Sample,
+    SamplingRequest,
+    Stage,
+    Status,
+    TrainStats,
+    Verdict,
+)
+from halo_core.verification.verifiers import VerifierSet
 
 
 class FakeActor:
@@ -37,8 +47,6 @@ class FakeActor:
     def __init__(self, skill: float = 0.3) -> None:
         self.skill = skill
         self.model = self.tokenizer = self
-        self.progress: Callable[[int, int, float], None] | None = None
-        self.checkpoint: Checkpoint | None = None
         self._base = skill
 
     def save(self, directory: Path) -> None:
@@ -71,17 +79,17 @@ class FakeGenerator(Generator):
     seconds: float = 0.0
     """Wait before each batch, as for a GPU."""
 
-    def generate(self, actor: Actor, round: Round) -> Iterator[Sequence[Completion]]:
-        """Yield batches as `Round` lays down."""
-        skill = cast(FakeActor, actor).skill
-        jobs = [(prompt, index) for prompt in round.prompts for index in range(round.samples_per_prompt)]
+    def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
+        """Yield batches; see `SamplingRequest`."""
+        skill = cast(FakeActor, context.actor).skill
+        jobs = [(prompt, index) for prompt in request.prompts for index in range(request.samples_per_prompt)]
         batches = [jobs[start : start + self.batch] for start in range(0, len(jobs), self.batch)]
         for number, batch in enumerate(batches):
-            if number < round.done:
+            if number < request.done:
                 continue
             if self.seconds:
                 time.sleep(self.seconds)
-            source = random.Random(derive_seed(round.seed, number))
+            source = random.Random(derive_seed(request.seed, number))
             yield [_complete(prompt, index, source.random() < skill, source) for prompt, index in batch]
 
 
@@ -116,24 +124,34 @@ class FakeTrainer(Trainer):
     seconds: float = 0.0
     """Wait before each step, as for a GPU."""
 
-    def train(self, actor: Actor, samples: Sequence[Sample], *, lr: float, seed: int) -> TrainStats:
-        """Learn."""
-        fake = cast(FakeActor, actor)
+    def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
+        """Raise the skill by the learning rate."""
+        fake, checkpoint, lr = cast(FakeActor, context.actor), context.checkpoint, context.lr
         before = fake.skill
-        recipe = repr((self, before, lr, seed))
-        place = fake.checkpoint.load(recipe) if fake.checkpoint else None
+        inputs_hash = repr((self, before, lr, context.seed))
+        place = checkpoint.load(inputs_hash) if checkpoint else None
         done, fake.skill = json.loads((place / "state.json").read_text()) if place else (0, before)
         while done < self.steps:
             time.sleep(self.seconds)
             done, fake.skill = done + 1, min(1.0, before + lr * (done + 1) / self.steps)
-            if fake.checkpoint and fake.checkpoint.due:
-                fake.checkpoint.save(recipe, partial(_write, (done, fake.skill), "state.json"))
-            if fake.progress:
-                fake.progress(done, self.steps, 1.0 - before)
+            if checkpoint and checkpoint.due:
+                checkpoint.save(inputs_hash, partial(_write, (done, fake.skill), "state.json"))
+            context.interrupt()
+            context.progress(done, self.steps, 1.0 - before)
         tokens = sum(len(sample.completion.token_ids) for sample in samples)
         change, budget = fake.skill - before, lr * self.steps
         return TrainStats(
-            self.steps, len(samples), tokens, 1 - before, 1 - fake.skill, lr, budget, 0.1, 0.0, change
+            lr=lr,
+            steps=self.steps,
+            samples=len(samples),
+            tokens=tokens,
+            loss_first=1 - before,
+            loss_last=1 - fake.skill,
+            lr_peak=lr,
+            lr_sum=budget,
+            grad_norm_median=0.1,
+            clipped_fraction=0.0,
+            update_norm=change,
         )
 
 
@@ -167,12 +185,14 @@ def fake_run(
     """Build a run of fakes in `directory`, begun or gone on with. `settings`: keys of the configuration."""
     config: RunConfig = read_config({"verifier": ["fake"], "cycles": 2, "samples_per_prompt": 4, **settings})
     drivers = Drivers(
-        generator=generator or FakeGenerator(),
-        judges=Judges({"fake": verifier or FakeVerifier()}),
-        reward=reward or Graduated(),
-        selector=selector or RAFT(),
-        trainer=trainer or FakeTrainer(),
-        lr_policy=lr_policy or FakePolicy(),
+        VerifierSet({"fake": verifier or FakeVerifier()}),
+        {
+            "generator": generator or FakeGenerator(),
+            "reward": reward or Graduated(),
+            "selector": selector or RAFT(),
+            "trainer": trainer or FakeTrainer(),
+            "lr_policy": lr_policy or FakePolicy(),
+        },
     )
     hooks = Hooks()
     hooks.register(Dispatch(drivers, config.workers), name="dispatch")
@@ -182,8 +202,8 @@ def fake_run(
     train = [Prompt(f"t{number}", f"task {number}") for number in range(prompts)]
     held = [Prompt(f"h{number}", f"held-out task {number}") for number in range(heldout)]
     if not ledger.exists:
-        judges = drivers.judges.fingerprints()
-        ledger.begin(config.model_dump(mode="json"), [], train, held, fingerprints=judges)
+        verifiers = drivers.verifiers.fingerprints()
+        ledger.create(config.model_dump(mode="json"), [], train, held, fingerprints=verifiers)
     return Run(config, ledger, cast(Actor, FakeActor()), train, held, progress), hooks
 
 

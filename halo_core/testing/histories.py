@@ -19,7 +19,7 @@ import numpy as np
 
 from halo_core.diagnosis import Cause
 from halo_core.metrics import gini, pass_at
-from halo_core.types import Change, CycleReport, Rates, TrainStats
+from halo_core.types import CycleReport, EvalMetrics, PairedDifference, TrainStats
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class State:
     selected: float = 0.9
     """Sequences selected, relative to those that passed."""
     gini: float | None = None
-    canary: float | None = 1e-4
+    sampler_error: float | None = 1e-4
 
 
 Course = Callable[[int, np.random.Generator], State]
@@ -90,7 +90,7 @@ def simulate(kind: str, seed: int) -> list[CycleReport]:
     for cycle, state in enumerate(states):
         rates, passes = held.rates(source, state, what.samples)
         results.append(passes)
-        report = CycleReport(cycle, heldout=rates)
+        report = CycleReport(cycle=cycle, heldout=rates)
         reports.append(_cycle(report, states, train, what, source, results) if cycle else report)
     return reports
 
@@ -110,7 +110,7 @@ def _cycle(
     return replace(
         report,
         lr=state.lr,
-        rates=rates,
+        sampled=rates,
         reward_mean=0.3 * rates.valid + 0.7 * rates.passed,
         selected=max(1, round(state.selected * rates.passed * rates.samples)),
         train=_training(source, state),
@@ -120,7 +120,7 @@ def _cycle(
         improvement=_change(results[cycle - 1], results[cycle]),
         best=best,
         versus_best=_change(results[best], results[cycle]),
-        canary=state.canary,
+        sampler_error=state.sampler_error,
     )
 
 
@@ -133,7 +133,7 @@ class _Prompts:
 
     def rates(
         self, source: np.random.Generator, state: State, samples: int, *, training: bool = False
-    ) -> tuple[Rates, np.ndarray]:
+    ) -> tuple[EvalMetrics, np.ndarray]:
         """Sample every prompt; return the rates, and passes and judged completions by prompt."""
         logit = state.skill + state.spread * self.ease
         if training:
@@ -157,11 +157,11 @@ class _Prompts:
         runs: np.ndarray,
         cut: np.ndarray,
         samples: int,
-    ) -> Rates:
+    ) -> EvalMetrics:
         passes, judged = table[:, 0], table[:, 1]
         total, lost = int(judged.sum()), len(judged) * samples - int(judged.sum())
         rows = [(int(c), int(n)) for c, n in table if n]
-        return Rates(
+        return EvalMetrics(
             samples=total,
             valid=float(runs.sum() / total),
             passed=float(passes.sum() / total),
@@ -187,12 +187,12 @@ def _interval(hits: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
     return (max(0.0, float(share - half)), min(1.0, float(share + half)))
 
 
-def _change(before: np.ndarray, after: np.ndarray) -> Change:
+def _change(before: np.ndarray, after: np.ndarray) -> PairedDifference:
     first, last = (table[:, 0].sum() / table[:, 1].sum() for table in (before, after))
     rest = (after[:, 0] - last * after[:, 1]) - (before[:, 0] - first * before[:, 1])
     half = 1.96 * _error(rest, after[:, 1])
     gain = float(last - first)
-    return Change(float(first), float(last), gain, (gain - half, gain + half))
+    return PairedDifference(float(first), float(last), gain, (gain - half, gain + half))
 
 
 def _error(rest: np.ndarray, counts: np.ndarray) -> float:
@@ -210,6 +210,7 @@ def _training(source: np.random.Generator, state: State) -> TrainStats:
     kl = None if state.kl is None else state.kl * float(np.exp(0.25 * source.standard_normal()))
     norm = 12.0
     return TrainStats(
+        lr=state.lr * state.reached,
         steps=state.steps,
         samples=state.steps * 16,
         tokens=state.steps * 16 * 40,
@@ -343,7 +344,7 @@ def _unmeasured(course: Course) -> Course:
     """Leave out what old reports and other trainers do not tell."""
 
     def without(cycle: int, rng: np.random.Generator) -> State:
-        return replace(course(cycle, rng), kl=None, canary=None)
+        return replace(course(cycle, rng), kl=None, sampler_error=None)
 
     return without
 
@@ -467,7 +468,7 @@ KINDS: Mapping[str, Kind] = {
     "no-steps": Kind(Cause.NO_UPDATE, _idle(steps=0, update=0.0)),
     "warmup": Kind(Cause.WARMUP, _still(steps=8, reached=0.2)),
     "few-steps": Kind(Cause.TOO_FEW_STEPS, _still(steps=2)),
-    "stale-sampler": Kind(Cause.STALE_SAMPLER, lambda c, rng: replace(_level(c, rng), canary=0.4)),
+    "stale-sampler": Kind(Cause.STALE_SAMPLER, lambda c, rng: replace(_level(c, rng), sampler_error=0.4)),
     "wrong-paid": Kind(Cause.WRONG_PAID, _wrong_paid, cycles=12),
     "wrong-paid-early": Kind(Cause.WRONG_PAID, _wrong_paid_early),
     "leaky": Kind(Cause.LEAKY_VERIFIER, _leaky, cycles=10),

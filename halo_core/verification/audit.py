@@ -18,7 +18,7 @@ from typing import Literal
 from halo_core.errors import VerifierError
 from halo_core.progress import Progress
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
-from halo_core.verification.verifiers import Judges, pool
+from halo_core.verification.verifiers import VerifierSet, verification_threads
 
 Kind = Literal["reference", "mutant", "empty", "constant", "copied", "attack"]
 Problem = Literal["false accept", "false reject", "flaky", "no verdict"]
@@ -113,7 +113,7 @@ class Audit:
 
 
 def audit(
-    judges: Judges,
+    verifiers: VerifierSet,
     prompts: Sequence[Prompt],
     *,
     mutants: int = 3,
@@ -124,10 +124,9 @@ def audit(
     """Judge answers that are known to be right or wrong, twice each; return what came out otherwise.
 
     `mutants` bounds the mutants of each prompt; `seed` is for the order of the second time. The prompts must
-    have been checked (`Judges.check_prompts`).
+    have been checked (`VerifierSet.check_prompts`).
     """
-    judges = replace(judges, verifiers={name: each.afresh() for name, each in judges.verifiers.items()})
-    cases = list(_cases(judges, prompts, mutants))
+    cases = list(_cases(verifiers, prompts, mutants))
     order = list(range(len(cases)))
     random.Random(seed).shuffle(order)
     crowd = ThreadPoolExecutor(_CROWD * (workers or os.cpu_count() or 1))
@@ -135,11 +134,11 @@ def audit(
 
         def judged(number: int) -> Verdict:
             case = cases[number]
-            verdict = judges.check(case.prompt, Completion(case.prompt.id, 0, case.text))
+            verdict = verifiers.check(case.prompt, Completion(case.prompt.id, 0, case.text))
             advance()
             return verdict
 
-        with pool(workers) as calm:
+        with verification_threads(workers) as calm:
             first = list(calm.map(judged, range(len(cases))))
         with crowd:
             second = dict(zip(order, crowd.map(judged, order), strict=True))
@@ -148,15 +147,15 @@ def audit(
         for number, case in enumerate(cases)
         for problem in _problems(case, first[number], second[number])
     )
-    return Audit(tuple(cases), found, sum(not _references(judges, prompt) for prompt in prompts))
+    return Audit(tuple(cases), found, sum(not _references(verifiers, prompt) for prompt in prompts))
 
 
-def _cases(judges: Judges, prompts: Sequence[Prompt], mutants: int) -> Iterator[Case]:
-    references = {prompt.id: _references(judges, prompt) for prompt in prompts}
+def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> Iterator[Case]:
+    references = {prompt.id: _references(verifiers, prompt) for prompt in prompts}
     for number, prompt in enumerate(prompts):
         for text in references[prompt.id]:
             yield Case("reference", prompt.id, prompt, text, Stage.CORRECT)
-        for text in _spread(judges.verifiers[judges.name_for(prompt)].mutants(prompt), mutants):
+        for text in _spread(verifiers.by_name[verifiers.name_for(prompt)].mutants(prompt), mutants):
             yield Case("mutant", prompt.id, prompt, text)
         neighbour = prompts[(number + 1) % len(prompts)]
         given: dict[Kind, Sequence[str]] = {"empty": _EMPTY, "constant": _CONSTANT, "copied": _copies(prompt)}
@@ -164,9 +163,9 @@ def _cases(judges: Judges, prompts: Sequence[Prompt], mutants: int) -> Iterator[
             for text in texts:
                 yield Case(kind, prompt.id, prompt, text)
         for text in references[neighbour.id]:
-            if not _interchangeable(judges, prompt, neighbour, references):
+            if not _interchangeable(verifiers, prompt, neighbour, references):
                 yield Case("copied", prompt.id, prompt, text)
-    for name, verifier in judges.verifiers.items():
+    for name, verifier in verifiers.by_name.items():
         for attack in verifier.attacks():
             yield Case(
                 "attack", attack.name, replace(attack.prompt, verifier=name), attack.text, attack.stage
@@ -174,20 +173,20 @@ def _cases(judges: Judges, prompts: Sequence[Prompt], mutants: int) -> Iterator[
 
 
 def _interchangeable(
-    judges: Judges, prompt: Prompt, neighbour: Prompt, references: dict[str, Sequence[str]]
+    verifiers: VerifierSet, prompt: Prompt, neighbour: Prompt, references: dict[str, Sequence[str]]
 ) -> bool:
     """Whether two prompts ask for the same: each accepts what the other calls right."""
     if prompt.reference == neighbour.reference:
         return True
     ways = ((prompt, references[neighbour.id]), (neighbour, references[prompt.id]))
     return all(
-        texts and judges.check(asked, Completion(asked.id, 0, texts[0])).status is Status.PASS
+        texts and verifiers.check(asked, Completion(asked.id, 0, texts[0])).status is Status.PASS
         for asked, texts in ways
     )
 
 
-def _references(judges: Judges, prompt: Prompt) -> Sequence[str]:
-    return judges.verifiers[judges.name_for(prompt)].references(prompt)
+def _references(verifiers: VerifierSet, prompt: Prompt) -> Sequence[str]:
+    return verifiers.by_name[verifiers.name_for(prompt)].references(prompt)
 
 
 def _copies(prompt: Prompt) -> tuple[str, ...]:

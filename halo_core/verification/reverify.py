@@ -15,7 +15,7 @@ from halo_core.ledger.rows import VERDICT, read_verdict, unpack_text
 from halo_core.ledger.verdicts import Verdicts, register
 from halo_core.progress import Progress
 from halo_core.types import Completion, Prompt, Status, Verdict
-from halo_core.verification.verifiers import Judges
+from halo_core.verification.verifiers import VerifierSet
 
 _BATCH = 512
 """Completions judged before their verdicts are written: a kill loses at most so many."""
@@ -26,10 +26,10 @@ class Rejudged:
     """What judging again came to, in completions but for `asked`."""
 
     kept: int = 0
-    """The verdict is by the verifier that judges the prompt now, under the same fingerprint."""
+    """The verdict is by the verifier that verifiers the prompt now, under the same fingerprint."""
     known: int = 0
     """The verdict was found: an earlier time judged the same text alike."""
-    judged: int = 0
+    verified: int = 0
     """The verdict is new."""
     errors: int = 0
     """Of those judged, how many got a verdict of error: it says nothing and will be asked for again."""
@@ -45,23 +45,23 @@ class Rejudged:
 
 def rejudge(
     ledger: Ledger,
-    judges: Judges,
+    verifiers: VerifierSet,
     pool: Callable[[], AbstractContextManager[ThreadPoolExecutor]],
     progress: Progress,
 ) -> Rejudged:
-    """Judge every completion of a run whose verdict is not by `judges` as they are; keep the new verdicts.
+    """Judge every completion of a run whose verdict is not by `verifiers` as they are; keep the new verdicts.
 
     The run's own record is not changed: rewards and selections followed from the verdicts that it had. The
     directory is locked, and the sandbox started by `pool`, only when there is something to judge.
     """
-    fingerprints = judges.fingerprints()
-    stale = _stale(ledger, judges, fingerprints)
+    fingerprints = verifiers.fingerprints()
+    stale = _stale(ledger, verifiers, fingerprints)
     with ledger.reading() as db:
         total, passed = db.execute(_TOTALS).fetchone()
     done = Rejudged(kept=total - sum(count for _, count, _ in stale), passed=(passed or 0, passed or 0))
     if not stale:
         return done
-    judges.check_prompts(list({prompt.id: prompt for *_, prompt in stale}.values()))
+    verifiers.check_prompts(list({prompt.id: prompt for *_, prompt in stale}.values()))
     with ledger.locked(), pool() as threads:
         with ledger.writing() as db:
             rows = {name: (register(db, name, text), text) for name, text in fingerprints.items()}
@@ -69,7 +69,7 @@ def rejudge(
         with progress.stage("verify again", len(stale), "texts") as advance:
             for start in range(0, len(stale), _BATCH):
                 batch = stale[start : start + _BATCH]
-                _judge(ledger, verdicts, judges, threads, batch, done)
+                _judge(ledger, verdicts, verifiers, threads, batch, done)
                 advance(len(batch))
     return done
 
@@ -81,7 +81,7 @@ _Stale = list[tuple[int, int, Prompt]]
 def _judge(
     ledger: Ledger,
     verdicts: Verdicts,
-    judges: Judges,
+    verifiers: VerifierSet,
     pool: ThreadPoolExecutor,
     batch: _Stale,
     done: Rejudged,
@@ -91,7 +91,7 @@ def _judge(
     new = [place for place, verdict in enumerate(known) if verdict is None]
     tasks, asked = [batch[place][2] for place in new], [texts[place] for place in new]
     completions = [Completion(prompt.id, 0, text) for prompt, text in zip(tasks, asked, strict=True)]
-    judged = judges.check_all(tasks, completions, pool)
+    judged = verifiers.check_all(tasks, completions, pool)
     with ledger.writing():
         verdicts.remember(tasks, asked, judged)
         verdicts.flush()
@@ -114,7 +114,7 @@ def _read(ledger: Ledger, wanted: list[int]) -> tuple[list[str], list[Verdict]]:
 
 def _count(done: Rejudged, before: Verdict, now: Verdict, count: int, *, is_new: bool) -> None:
     if is_new:
-        done.judged += count
+        done.verified += count
     else:
         done.known += count
     if now.status is Status.ERROR:
@@ -129,10 +129,10 @@ def _count(done: Rejudged, before: Verdict, now: Verdict, count: int, *, is_new:
 
 def said(verdict: Verdict) -> str:
     """Name a verdict in a word: the stage of a pass or fail, else the status."""
-    return str(verdict.stage if verdict.judged else verdict.status)
+    return str(verdict.stage if verdict.conclusive else verdict.status)
 
 
-def _stale(ledger: Ledger, judges: Judges, fingerprints: Mapping[str, str]) -> _Stale:
+def _stale(ledger: Ledger, verifiers: VerifierSet, fingerprints: Mapping[str, str]) -> _Stale:
     prompts = {prompt.id: prompt for prompt in [*ledger.prompts("train"), *ledger.prompts("heldout")]}
     with ledger.reading() as db:
         known = {
@@ -140,7 +140,7 @@ def _stale(ledger: Ledger, judges: Judges, fingerprints: Mapping[str, str]) -> _
         }
         current = {name: known.get((name, text)) for name, text in fingerprints.items()}
         by_row = {row: prompts[name] for row, name in db.execute("SELECT id, name FROM prompts")}
-        wanted = [(row, current.get(judges.name_for(prompt))) for row, prompt in by_row.items()]
+        wanted = [(row, current.get(verifiers.name_for(prompt))) for row, prompt in by_row.items()]
         found = db.execute(_STALE, (json.dumps(wanted),))
         return [(first, count, by_row[prompt]) for first, count, prompt in found]
 

@@ -1,7 +1,7 @@
-"""The verifiers in use, and which of them judges what.
+"""The verifiers in use, and the routing of prompts to them.
 
-Needs neither a model nor a run: `halo run` judges by it, and so do `halo verify`, `halo audit` and the bridges
-to other trainers.
+Needs neither a model nor a run: `halo run` verifies with it, and so do `halo verify`, `halo audit` and the bridges to
+other trainers.
 """
 
 from __future__ import annotations
@@ -18,27 +18,30 @@ from halo_core import sandbox
 from halo_core.config.layers import short_name
 from halo_core.config.options import build
 from halo_core.config.schema import DriverSpec
-from halo_core.drivers import Demo, Verifier
+from halo_core.drivers.base import Demo, Verifier
 from halo_core.errors import ConfigError, DataError, did_you_mean
 from halo_core.plugin.blame import blamed
 from halo_core.plugin.discovery import BUILTIN, Source, check_class, load
 from halo_core.plugin.validation import flaw_of_verdict
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 
+_PIECES = 64
+"""Most pieces that the work on a batch is cut into: few enough to cost nothing, enough to spread evenly."""
+
 
 @dataclass(frozen=True)
-class Judges:
-    """Verifiers by name, in the order in which they were listed."""
+class VerifierSet:
+    """Verifiers by name, in the order in which the configuration lists them."""
 
-    verifiers: Mapping[str, Verifier]
+    by_name: Mapping[str, Verifier]
     sources: Mapping[str, Source] = field(default_factory=dict)
-    """Where each comes from, by the same names."""
+    """The source of each, by the same names."""
 
     @classmethod
-    def load(cls, specs: Sequence[DriverSpec]) -> Judges:
-        """Find and build what `specs` name.
+    def load(cls, specs: Sequence[DriverSpec]) -> VerifierSet:
+        """Find and build the verifiers that `specs` name.
 
-        Raises a `PluginError` for a name that is not installed, a `ConfigError` for a name that is listed
+        Raises a `PluginError` for a name that is not installed, and a `ConfigError` for a name that is listed
         twice or an option that does not fit.
         """
         names = [short_name(spec.name) for spec in specs]
@@ -57,46 +60,46 @@ class Judges:
 
     @property
     def first(self) -> str:
-        """Name of the verifier that judges prompts which name none."""
-        return next(iter(self.verifiers))
+        """Name of the verifier of prompts that name none."""
+        return next(iter(self.by_name))
 
     def name_for(self, prompt: Prompt) -> str:
-        """Return the name of the verifier that judges `prompt`; may be one that is not here."""
+        """Return the name of the verifier of `prompt`, which may not be in this set."""
         return prompt.verifier or self.first
 
     def fingerprints(self) -> dict[str, str]:
-        """Return what the verdicts of each verifier depend on besides prompt and text, by name.
+        """Return everything that the verdicts of each verifier depend on besides prompt and text, by name.
 
-        That is what it says itself, and the version that it is loaded in: for a file, that of its content.
+        That is the verifier's own fingerprint and the version of its distribution; for a file, the hash of its content.
         """
         found = {}
-        for name, verifier in self.verifiers.items():
+        for name, verifier in self.by_name.items():
             source = self.sources.get(name, BUILTIN)
             with blamed(source):
                 found[name] = f"{verifier.fingerprint()} {source.version}".rstrip()
         return found
 
     def check_prompts(self, prompts: Sequence[Prompt]) -> None:
-        """Raise a `DataError` for a prompt that its verifier cannot judge by."""
+        """Raise a `DataError` for a prompt that its verifier cannot use."""
         for prompt in prompts:
             name = self.name_for(prompt)
-            if name not in self.verifiers:
-                hint = did_you_mean(name, self.verifiers)
+            if name not in self.by_name:
+                hint = did_you_mean(name, self.by_name)
                 raise DataError(
-                    f"prompt {prompt.id!r} wants verifier {name!r}, which is not among those given", hint=hint
+                    f"prompt {prompt.id!r} names verifier {name!r}, which is not configured", hint=hint
                 )
-            self.verifiers[name].check_prompt(prompt)
+            self.by_name[name].check_prompt(prompt)
 
     def preflight(self, mode: sandbox.Mode = "auto") -> None:
-        """Have each verifier check, in a sandbox of `mode`, that what it needs is on this machine."""
+        """Let each verifier check, in a sandbox of `mode`, that the machine has what it needs."""
         sandbox.configure(mode)
-        for name, verifier in self.verifiers.items():
+        for name, verifier in self.by_name.items():
             with blamed(self.sources.get(name, BUILTIN)):
                 verifier.preflight()
 
     def demo(self) -> Demo:
-        """Return the first demo that a verifier ships; raise a `ConfigError` when none does."""
-        for verifier in self.verifiers.values():
+        """Return the first demo that a verifier ships; raise a `ConfigError` if none does."""
+        for verifier in self.by_name.values():
             if (demo := verifier.demo()) is not None:
                 return demo
         raise ConfigError(
@@ -105,13 +108,13 @@ class Judges:
         )
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-        """Judge one completion.
+        """Verify one completion.
 
-        What a verifier raises, or says that cannot be used, is a verdict of error: the others still count.
+        An exception of the verifier, or an unusable verdict, becomes a verdict of error: the others still count.
         """
         name = self.name_for(prompt)
         try:
-            verdict: Any = self.verifiers[name].check(prompt, completion)
+            verdict: Any = self.by_name[name].check(prompt, completion)
         except Exception as error:
             place = extract_tb(error.__traceback__)[-1]
             line = f"{Path(place.filename).name}:{place.lineno}"
@@ -127,32 +130,30 @@ class Judges:
         return Verdict(Status.ERROR, Stage.INVALID, detail=f"{source} {trouble}")
 
     def check_all(
-        self, prompts: Sequence[Prompt], completions: Sequence[Completion], pool: ThreadPoolExecutor
+        self, prompts: Sequence[Prompt], completions: Sequence[Completion], threads: ThreadPoolExecutor
     ) -> list[Verdict]:
-        """Judge each completion by the prompt at its place, side by side; equal texts are judged once."""
+        """Verify each completion against the prompt at its position, in parallel; equal texts are verified once."""
         first: dict[tuple[str, str], tuple[Prompt, Completion]] = {}
         for prompt, completion in zip(prompts, completions, strict=True):
             first.setdefault((prompt.id, completion.text), (prompt, completion))
         tasks = list(first.values())
-        size = max(1, len(tasks) // _TURNS)
-        turns = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-        judged = [pool.submit(lambda some: [self.check(*task) for task in some], turn) for turn in turns]
+        size = max(1, len(tasks) // _PIECES)
+        pieces = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+        futures = [
+            threads.submit(lambda some: [self.check(*task) for task in some], piece) for piece in pieces
+        ]
         try:
-            answers = [verdict for turn in judged for verdict in turn.result()]
-        finally:  # Ctrl-C is not to wait for what has not begun
-            for turn in judged:
-                turn.cancel()
-        verdicts = dict(zip(first, answers, strict=True))
+            results = [verdict for future in futures for verdict in future.result()]
+        finally:  # Ctrl-C must not wait for pieces that have not started
+            for future in futures:
+                future.cancel()
+        verdicts = dict(zip(first, results, strict=True))
         return [
             verdicts[prompt.id, completion.text]
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
 
 
-_TURNS = 64
-"""Into so many pieces the work on a batch is cut, at most: few enough to cost nothing, enough to spread evenly."""
-
-
-def pool(workers: int | None = None) -> ThreadPoolExecutor:
-    """Return threads to judge with: as many as there are cores, and at least 2, unless told."""
+def verification_threads(workers: int | None = None) -> ThreadPoolExecutor:
+    """Return a pool of `workers` threads; None: one for each core, and at least 2."""
     return ThreadPoolExecutor(workers or max(2, os.cpu_count() or 1), thread_name_prefix="verify")

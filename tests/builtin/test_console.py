@@ -14,11 +14,43 @@ from halo_core.builtin.console import ConsoleReport, JSONReport, describe_change
 from halo_core.hookspecs import hookimpl
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
-from halo_core.types import Change, CycleReport, Rates, Stage, Status, TrainStats, Verdict
+from halo_core.types import CycleReport, EvalMetrics, PairedDifference, Stage, Status, TrainStats, Verdict
 
-RATES = Rates(512, 0.625, 0.25, (0.5, 0.75), (0.2, 0.3), {}, 0, 0, 0.0, 0.875)
-STATS = TrainStats(3, 10, 500, 1.25, 0.5, 5e-5, 1.5e-4, 0.125, 0.25, 1e-3)
-REPORT = CycleReport(2, RATES, 4.25e-5, RATES, 0.5, 96, STATS, {"sample": 12.3, "train": 4.0, "heldout": 5.6})
+RATES = EvalMetrics(
+    samples=512,
+    valid=0.625,
+    passed=0.25,
+    valid_interval=(0.5, 0.75),
+    passed_interval=(0.2, 0.3),
+    stages={},
+    errors=0,
+    inconclusive=0,
+    truncated=0.0,
+    distinct=0.875,
+)
+STATS = TrainStats(
+    lr=5e-05,
+    steps=3,
+    samples=10,
+    tokens=500,
+    loss_first=1.25,
+    loss_last=0.5,
+    lr_peak=5e-5,
+    lr_sum=1.5e-4,
+    grad_norm_median=0.125,
+    clipped_fraction=0.25,
+    update_norm=1e-3,
+)
+REPORT = CycleReport(
+    cycle=2,
+    heldout=RATES,
+    lr=4.25e-5,
+    sampled=RATES,
+    reward_mean=0.5,
+    selected=96,
+    train=STATS,
+    seconds={"sample": 12.3, "train": 4.0, "heldout": 5.6},
+)
 
 
 def reported(directory: Path, report: Any, **options: Any) -> None:
@@ -37,19 +69,19 @@ def test_a_row_holds_every_figure_of_the_cycle() -> None:
 def test_a_row_says_how_many_were_judged_where_not_all_were() -> None:
     rates = replace(RATES, samples=180, errors=5, inconclusive=15)
     assert row(replace(REPORT, heldout=rates)).endswith("25.0% [20.0, 30.0]  180 of 200 judged")
-    assert row(CycleReport(0, rates)).endswith("  180 of 200 judged")
+    assert row(CycleReport(cycle=0, heldout=rates)).endswith("  180 of 200 judged")
     assert "judged" not in row(REPORT)
 
 
 def test_the_row_of_the_untrained_model() -> None:
-    text = row(CycleReport(0, RATES, seconds={"heldout": 5.0}))
+    text = row(CycleReport(cycle=0, heldout=RATES, seconds={"heldout": 5.0}))
     assert "before training" in text
     assert "62.5% [50.0, 75.0]" in text
-    assert row(CycleReport(0)).split() == ["0", "before", "training"]
+    assert row(CycleReport(cycle=0)).split() == ["0", "before", "training"]
 
 
 def test_rows_stand_under_one_another() -> None:
-    full, first = row(REPORT), row(CycleReport(0, RATES, seconds={"heldout": 5.0}))
+    full, first = row(REPORT), row(CycleReport(cycle=0, heldout=RATES, seconds={"heldout": 5.0}))
     assert full.index("62.5% [") == first.index("62.5% [")
 
 
@@ -57,13 +89,16 @@ def test_rows_stand_under_one_another() -> None:
     ("change", "says"),
     [
         (
-            Change(0.59, 0.78, 0.19, (0.12, 0.26)),
+            PairedDifference(0.59, 0.78, 0.19, (0.12, 0.26)),
             "59.0% >  78.0%   +19.0 points (95% interval +12.0 to +26.0)",
         ),
-        (Change(0.5, 0.48, -0.02, (-0.1, 0.05)), "-2.0 points (95% interval -10.0 to +5.0; not significant)"),
+        (
+            PairedDifference(0.5, 0.48, -0.02, (-0.1, 0.05)),
+            "-2.0 points (95% interval -10.0 to +5.0; not significant)",
+        ),
     ],
 )
-def test_a_change_is_said_in_points_with_its_interval(change: Change, says: str) -> None:
+def test_a_change_is_said_in_points_with_its_interval(change: PairedDifference, says: str) -> None:
     assert says in describe_change("held-out pass", change)
 
 
@@ -189,7 +224,7 @@ def test_json_is_one_object_a_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert start == {"event": "run_start", "directory": str(tmp_path), "cycles_done": 0}
     assert [event["cycle"] for event in cycles] == [0, 1, 2]
     assert cycles[1]["train"]["steps"] == 1
-    assert cycles[1]["rates"]["stages"].keys() <= {stage.value for stage in Stage}
+    assert cycles[1]["sampled"]["stages"].keys() <= {stage.value for stage in Stage}
     assert end["event"] == "run_end"
     assert end["error"] is None
     assert end["adapter"] == str(tmp_path / "cycles/002/adapter")

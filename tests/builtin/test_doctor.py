@@ -36,8 +36,8 @@ class Heard(Progress):
 class Rising(FakeTrainer):
     """Learns, but with a loss that rises within the cycle."""
 
-    def train(self, actor: Any, samples: Sequence[Any], *, lr: float, seed: int) -> Any:
-        stats = super().train(actor, samples, lr=lr, seed=seed)
+    def train(self, samples: Sequence[Any], context: Any) -> Any:
+        stats = super().train(samples, context)
         losses = tuple(1 + 0.1 * step for step in range(20))
         return replace(stats, steps=20, losses=losses, grad_norms=(0.1,) * 20)
 

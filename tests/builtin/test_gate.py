@@ -20,7 +20,7 @@ from halo_core.run.state import Run
 from halo_core.seeds import derive_seed
 from halo_core.testing import fake_run
 from halo_core.testing.histories import simulate
-from halo_core.types import CycleReport, Round, Sample, Split, TrainStats
+from halo_core.types import CycleReport, Sample, SamplingRequest, Split, TrainStats
 
 
 class Course:
@@ -32,7 +32,19 @@ class Course:
     @hookimpl
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
         run.actor.skill = self.skills[cycle - 1]
-        return TrainStats(10, len(samples), 10, 1.0, 0.5, lr, lr, 0.1, 0.0, 1.0)
+        return TrainStats(
+            lr=lr,
+            steps=10,
+            samples=len(samples),
+            tokens=10,
+            loss_first=1.0,
+            loss_last=0.5,
+            lr_peak=lr,
+            lr_sum=lr,
+            grad_norm_median=0.1,
+            clipped_fraction=0.0,
+            update_norm=1.0,
+        )
 
 
 class Told(Progress):
@@ -119,12 +131,12 @@ def test_nothing_follows_when_nothing_is_to(tmp_path: Path) -> None:
 @pytest.fixture
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every held-out round dice of its own, as if no two cycles had any noise in common."""
-    shared = Run.round
+    shared = Run.request
 
-    def own(self: Run, cycle: int, split: Split) -> Round:
+    def own(self: Run, cycle: int, split: Split) -> SamplingRequest:
         return replace(shared(self, cycle, split), seed=derive_seed(self.seed, split, cycle))
 
-    monkeypatch.setattr(Run, "round", own)
+    monkeypatch.setattr(Run, "request", own)
 
 
 @pytest.mark.usefixtures("fresh")

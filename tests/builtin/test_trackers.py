@@ -16,12 +16,23 @@ from halo_core.builtin.trackers import JSONLines, TensorBoard, Trackio, WandB, m
 from halo_core.errors import PluginError
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
-from halo_core.types import CycleReport, Rates
+from halo_core.types import CycleReport, EvalMetrics
 
 
 def test_every_figure_has_a_flat_name() -> None:
-    rates = Rates(8, 0.5, 0.25, (0.1, 0.9), (0.0, 0.5), {"correct": 2}, 0, 0, 0.0, 1.0)
-    found = metrics(CycleReport(3, heldout=rates, lr=0.5, seconds={"train": 2.0}))
+    rates = EvalMetrics(
+        samples=8,
+        valid=0.5,
+        passed=0.25,
+        valid_interval=(0.1, 0.9),
+        passed_interval=(0.0, 0.5),
+        stages={"correct": 2},
+        errors=0,
+        inconclusive=0,
+        truncated=0.0,
+        distinct=1.0,
+    )
+    found = metrics(CycleReport(cycle=3, heldout=rates, lr=0.5, seconds={"train": 2.0}))
     assert (found["cycle"], found["lr"], found["heldout/passed"], found["seconds/train"]) == (
         3,
         0.5,

@@ -118,7 +118,7 @@ def test_compare_gives_an_option_to_all_that_have_it(halo: Halo) -> None:
     found = rows(halo("lr", "compare", "constant", "exponential", "manual", "-L", "base_lr=1e-4").out)
     assert found["constant"][0] == found["exponential"][0] == "1.00e-04"
     assert found["manual"][0] == "5.00e-05"
-    assert found["constant"][-1] == "1.00", "the yardstick moves along"
+    assert found["constant"][-1] == "1.00", "the baseline moves along"
 
 
 def test_compare_takes_others_policies(halo: Halo, mine: str) -> None:

@@ -20,7 +20,7 @@ from halo_core.errors import PluginError
 
 @driver
 class Judge(Verifier):
-    "Judges."
+    "VerifierSet."
     def check(self, prompt, completion): ...
 
 class Picky(Judge):

@@ -32,7 +32,5 @@ def test_a_tool_that_was_upgraded_is_noticed(run: Halo, halo: Halo) -> None:
     run()
     with Ledger(Path("run")).writing() as db:
         db.execute("UPDATE verifiers SET fingerprint = 'Words, tool 1.0'")
-    assert (
-        "verifier 'Words' judged by Words, tool 1.0 and judges by Words(" in halo("resume", "run").complaint()
-    )
+    assert "verifier 'Words' had Words, tool 1.0 and has Words(" in halo("resume", "run").complaint()
     assert halo("resume", "run", "--changed").code == 0

@@ -121,9 +121,9 @@ def test_the_first_line_says_when_the_demo_is_used(halo: Halo, fakes: list[str])
         (
             ["--verifier", driver("Speechless")],
             "returned NoneType, not a Verdict",
-            "mend the verifier",
+            "fix the verifier",
         ),
-        (["--verifier", driver("Broken")], "raised RuntimeError: the judge fell over", "mend the verifier"),
+        (["--verifier", driver("Broken")], "raised RuntimeError: the judge fell over", "fix the verifier"),
         (["--verifier", driver("Hopeless")], "none of 72 completions was selected", "lower the threshold"),
         (["--trainer", driver("Idle")], "cycle 1 did not change the weights", "learning rate"),
     ],
@@ -152,7 +152,7 @@ def test_who_gave_a_wrong_answer_is_named_with_where_it_comes_from(run: Halo) ->
         ('{"prompt": "x"}\n\n{"promt": "y"}\n', ":3: give either 'prompt'"),
         ('{"id": 1, "prompt": "x"}\n{"id": 1, "prompt": "y"}\n', ":2: id '1' was used before"),
         ('{"prompt": "x"}\n', "a single prompt cannot be split"),
-        ('{"prompt": "x", "verifier": "sql"}\n{"prompt": "y"}\n', "wants verifier 'sql'"),
+        ('{"prompt": "x", "verifier": "sql"}\n{"prompt": "y"}\n', "names verifier 'sql'"),
     ],
 )
 def test_bad_prompts(run: Halo, tmp_path: Path, text: str, says: str) -> None:
@@ -221,7 +221,7 @@ def test_a_place_that_holds_another_run(run: Halo) -> None:
     run()
     before = Path("run/run.yaml").read_text()
     answer = run("--seed", 1)
-    assert "holds a run of another configuration: seed: 0 there, 1 here" in answer.complaint()
+    assert "contains a run of another configuration: seed: 0 there, 1 here" in answer.complaint()
     assert "halo resume run" in answer.remedy()
     assert Path("run/run.yaml").read_text() == before
 
@@ -249,7 +249,7 @@ def reward(samples):
         ("rewards[1:]", "hook 'reward' returned 71 results for 72 samples"),
         ("[float('nan')] * len(rewards)", "hook 'reward' returned nan for a completion of prompt"),
         ("None", "hook 'reward' returned None"),
-        ("[None] * len(rewards)", "hook 'reward' returned None at position 0"),
+        ("['x'] * len(rewards)", "hook 'reward' returned 'x' at position 0"),
         ("sum(rewards)", "hook 'reward' returned float instead of a list"),
     ],
 )
@@ -295,7 +295,7 @@ def test_a_fault_of_halos_own_asks_to_be_reported(run: Halo, monkeypatch: pytest
     assert answer.code == 1
     assert answer.err.splitlines() == [
         "halo: error: KeyError: 'oops'",
-        "halo: hint: this is a fault of halo: please report it, with the output of the same command and --debug",
+        "halo: hint: this is a bug in halo: please report it, with the output of the same command and --debug",
     ]
 
 
@@ -304,7 +304,7 @@ def test_a_fault_of_halos_own_asks_to_be_reported(run: Halo, monkeypatch: pytest
     [
         (OSError(28, "No space left on device", "x/events"), "see to the disk"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "see to the disk"),
-        (ConnectionRefusedError(111, "Connection refused"), "this is a fault of halo"),
+        (ConnectionRefusedError(111, "Connection refused"), "this is a bug in halo"),
     ],
 )
 def test_a_disk_that_refuses_is_no_fault_of_halo(
@@ -440,7 +440,7 @@ def test_resume_goes_on_with_what_was_stopped(run: Halo, halo: Halo, tmp_path: P
     )
     answer = run("--plugin", plugin)
     assert answer.code == 130
-    assert "go on with: halo resume run" in answer.err
+    assert "resume with: halo resume run" in answer.err
     answer = halo("resume", "run")
     assert answer.code == 0, answer.err
     assert [report.cycle for report in Ledger(Path("run")).reports()] == [0, 1, 2]
@@ -514,7 +514,7 @@ def test_ctrl_c_stops_at_a_safe_point_and_says_how_to_go_on(
     _, err = child.communicate(timeout=30)
     assert child.returncode == 130, err
     assert "stopping at the next safe point" in err
-    assert f"go on with: halo resume {place}" in err
+    assert f"resume with: halo resume {place}" in err
     assert "Traceback" not in err
     assert halo("resume", place).code == 0
     assert halo("run", *flags, "-G", "seconds=0.02", "-o", tmp_path / "whole").code == 0
@@ -535,7 +535,7 @@ def test_a_second_ctrl_c_stops_at_once(fakes: list[str], prompts: Path, tmp_path
     _, err = child.communicate(timeout=30)
     assert time.monotonic() - begin < 4
     assert child.returncode == 130
-    assert f"go on with: halo resume {place}" in err
+    assert f"resume with: halo resume {place}" in err
     assert "Traceback" not in err
 
 

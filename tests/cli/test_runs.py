@@ -76,7 +76,7 @@ def test_runs_side_by_side(run: Halo, halo: Halo) -> None:
 
 
 def test_runs_are_compared_prompt_by_prompt_where_that_can_be(run: Halo, halo: Halo, tmp_path: Path) -> None:
-    from halo_core.metrics import compare
+    from halo_core.metrics import paired_difference
 
     run("one", "--seed", 0)
     run("two", "--seed", 1, "-n", 1)
@@ -84,7 +84,7 @@ def test_runs_are_compared_prompt_by_prompt_where_that_can_be(run: Halo, halo: H
     run("three", "--heldout", tmp_path / "held.jsonl")
     lines = halo("compare", "one", "two", "three").out.splitlines()
     last = [Ledger(Path(name)).passes("heldout", n, n) for name, n in (("one", 2), ("two", 1))]
-    change = compare(*last, seed=0)
+    change = paired_difference(*last, seed=0)
     (second,) = [line for line in lines if line.startswith("b against a: ")]
     low, high = (f"{100 * bound:+.1f}" for bound in change.interval)
     assert second.startswith(f"b against a: {100 * change.difference:+.1f} points after the last cycle")

@@ -70,7 +70,7 @@ def test_no_amd_gpu(machine: Machine) -> None:
     assert hardware.targets(Path("nowhere")) == []
     machine(0)
     assert hardware.detect() is None
-    assert hardware.under({"verifier": "gcc"}) == {"verifier": "gcc"}
+    assert hardware.with_hardware_defaults({"verifier": "gcc"}) == {"verifier": "gcc"}
 
 
 def test_a_gpu_without_settings_of_its_own(machine: Machine) -> None:
@@ -98,7 +98,7 @@ def test_every_setting_is_a_key_and_has_a_reason(target: str) -> None:
 
 
 def model(raw: dict[str, Any]) -> ModelConfig:
-    config: RunConfig = read_config({"verifier": ["any"], **hardware.under(raw)})
+    config: RunConfig = read_config({"verifier": ["any"], **hardware.with_hardware_defaults(raw)})
     return config.model
 
 
@@ -143,7 +143,7 @@ def test_the_torch_here_is_read_without_being_imported() -> None:
 
 def test_a_section_that_is_none_is_left_to_be_complained_of(machine: Machine) -> None:
     machine(0, 110501)
-    assert hardware.under({"model": "m"}) == {"model": "m"}
+    assert hardware.with_hardware_defaults({"model": "m"}) == {"model": "m"}
 
 
 def test_a_run_resolves_with_it(halo: Callable[..., Any], machine: Machine) -> None:

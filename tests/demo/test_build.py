@@ -6,7 +6,7 @@ from pathlib import Path
 from halo_core.config.model import ModelConfig
 from halo_core.demo import build as demos
 from halo_core.model.actor import Actor
-from halo_core.model.pretraining import Pair
+from halo_core.model.pretraining import Pair, new_tokenizer, texts_of
 
 
 def corpus() -> demos.Corpus:
@@ -24,7 +24,7 @@ def test_what_was_written_is_what_is_loaded(tmp_path: Path) -> None:
 
 
 def test_no_token_runs_across_a_piece_and_digits_are_kept_apart() -> None:
-    tokenizer = demos.new_tokenizer(corpus())
+    tokenizer = new_tokenizer(texts_of(corpus().pairs), corpus().vocabulary, pieces=corpus().pieces)
     tokens = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]
     assert "Ġone" in tokens
     assert "22" not in tokens

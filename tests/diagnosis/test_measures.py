@@ -10,18 +10,18 @@ import pytest
 
 from halo_core.diagnosis import measures
 from halo_core.diagnosis.measures import Estimate
-from halo_core.types import Rates
+from halo_core.types import EvalMetrics
 
-Making = Callable[..., Rates]
+Making = Callable[..., EvalMetrics]
 
 
 @pytest.fixture
 def rates() -> Making:
-    def make(passed: float = 0.5, half: float = 0.05, samples: int = 400, **other: object) -> Rates:
+    def make(passed: float = 0.5, half: float = 0.05, samples: int = 400, **other: object) -> EvalMetrics:
         interval = (passed - half, passed + half)
         values = {"valid": passed, "valid_interval": interval, "stages": {}, "errors": 0, "inconclusive": 0}
         values |= {"truncated": 0.0, "distinct": 1.0} | other
-        return Rates(samples=samples, passed=passed, passed_interval=interval, **values)  # type: ignore[arg-type]
+        return EvalMetrics(samples=samples, passed=passed, passed_interval=interval, **values)  # type: ignore[arg-type]
 
     return make
 

@@ -11,7 +11,7 @@ import pytest
 from halo_core.diagnosis import Cause, Finding, Severity, Thresholds, diagnose
 from halo_core.tables import spell
 from halo_core.testing.histories import simulate
-from halo_core.types import Change, CycleReport
+from halo_core.types import CycleReport, PairedDifference
 
 Found = Callable[..., list[str]]
 
@@ -76,7 +76,9 @@ def test_wrong_answers_that_are_proved_to_be_trained_on_are_named_before_large_s
         worse = replace(last.heldout, valid=reports[2].heldout.valid - 0.01)  # type: ignore[union-attr]
         high = [*reports[:2], replace(reports[2], heldout=replace(reports[2].heldout, passed=0.5))]  # type: ignore[type-var]
         high += reports[3:-1]
-        high += [replace(last, heldout=worse, best=2, versus_best=Change(0.5, 0.3, -0.2, (-0.22, -0.18)))]
+        high += [
+            replace(last, heldout=worse, best=2, versus_best=PairedDifference(0.5, 0.3, -0.2, (-0.22, -0.18)))
+        ]
         high = [replace(each, selected=each.selected if proved else 1) for each in all_trained(high, kl=0.5)]
         assert ("wrong-paid" in found(high)) == proved
         assert "learning-rate-too-high" in found(high)
@@ -121,7 +123,8 @@ def test_a_leak_is_told_from_learning_by_heart_by_what_is_left_unsolved(found: F
     reports = simulate("leaky", 3)
     assert found(reports)[0] == "leaky-verifier"
     unsolved = [
-        replace(each, rates=replace(each.rates, all_fail=0.3)) if each.rates else each for each in reports
+        replace(each, sampled=replace(each.sampled, all_fail=0.3)) if each.sampled else each
+        for each in reports
     ]
     assert found(unsolved)[0] == "prompt-reuse"
 
@@ -136,7 +139,7 @@ def test_what_carries_over_to_held_out_prompts_is_not_learning_by_heart(found: F
             return rates and replace(rates, passed=0.3 + gain * cycle / top)
 
         return [
-            replace(e, rates=at(e.cycle - 1, 0.6, e.rates), heldout=at(e.cycle, transfer, e.heldout))
+            replace(e, sampled=at(e.cycle - 1, 0.6, e.sampled), heldout=at(e.cycle, transfer, e.heldout))
             for e in reports
         ]
 
@@ -145,7 +148,7 @@ def test_what_carries_over_to_held_out_prompts_is_not_learning_by_heart(found: F
 
 
 def test_the_more_cycles_the_clearer_a_fall_must_be(found: Found) -> None:
-    fall = Change(0.5, 0.435, -0.065, (-0.105, -0.025))
+    fall = PairedDifference(0.5, 0.435, -0.065, (-0.105, -0.025))
     for cycles, causes in ((1, ["regression"]), (20, [])):
         reports = simulate("level-long", 3)[: cycles + 1]
         reports[-1] = replace(reports[-1], best=0, versus_best=fall)
@@ -156,7 +159,7 @@ def test_a_spike_in_a_cycle_that_gained_is_left_alone(found: Found) -> None:
     reports = simulate("spike", 3)
     spiked = first(reports)
     assert (spiked.cause, spiked.action) == (Cause.SPIKE, "rollback")
-    gain = Change(0.4, 0.5, 0.1, (0.05, 0.15))
+    gain = PairedDifference(0.4, 0.5, 0.1, (0.05, 0.15))
     assert not found([replace(e, improvement=gain) if e.cycle == spiked.cycle else e for e in reports])
 
 
@@ -171,7 +174,10 @@ def test_not_a_number_is_critical_wherever_it_stands() -> None:
 
 def test_up_and_down_and_up_is_the_rate_s_unless_it_was_rolled_back(found: Found) -> None:
     reports = simulate("level-long", 3)
-    down, up = Change(0.5, 0.35, -0.15, (-0.19, -0.11)), Change(0.35, 0.5, 0.15, (0.11, 0.19))
+    down, up = (
+        PairedDifference(0.5, 0.35, -0.15, (-0.19, -0.11)),
+        PairedDifference(0.35, 0.5, 0.15, (0.11, 0.19)),
+    )
     for cycle, change in ((5, down), (6, up), (8, down)):
         reports[cycle] = replace(reports[cycle], improvement=change)
     assert found(reports) == ["learning-rate-too-high"]

@@ -80,7 +80,7 @@ def test_a_rule_without_its_data_is_silent(name: str) -> None:
     """What reports of older versions hold: nothing of what was added since."""
     reports = [bare(report) for report in simulate(name, 0)]
     diagnose(reports)
-    assert not diagnose([CycleReport(report.cycle) for report in reports])
+    assert not diagnose([CycleReport(cycle=report.cycle) for report in reports])
 
 
 def bare(report: CycleReport) -> CycleReport:
@@ -96,9 +96,9 @@ def bare(report: CycleReport) -> CycleReport:
 
 
 OLDER: dict[str, tuple[str, ...]] = {
-    "report": ("started_from", "kept_gini", "improvement", "best", "versus_best", "canary"),
+    "report": ("started_from", "kept_gini", "improvement", "best", "versus_best", "sampler_error"),
     "train": ("weight_norm", "kl", "losses", "grad_norms", "notes"),
-    "rates": ("distinct_correct", "entropy", "all_pass", "all_fail", "pass_at"),
+    "sampled": ("distinct_correct", "entropy", "all_pass", "all_fail", "pass_at"),
     "heldout": ("distinct_correct", "entropy", "all_pass", "all_fail", "pass_at"),
 }
 

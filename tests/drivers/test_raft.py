@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from halo_core.drivers.raft import RAFT
+from halo_core.model.contexts import SelectionContext
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
 Make = Callable[..., Sample]
@@ -52,7 +53,9 @@ def test_the_order_of_the_samples_never_matters(
     samples: list[Sample], options: dict[str, object], seed: int, source: random.Random
 ) -> None:
     shuffled = source.sample(samples, len(samples))
-    assert RAFT(**options).select(samples, seed=seed) == RAFT(**options).select(shuffled, seed=seed)
+    assert RAFT(**options).select(samples, SelectionContext(seed=seed)) == RAFT(**options).select(
+        shuffled, SelectionContext(seed=seed)
+    )
 
 
 @given(cycles(), OPTIONS, st.integers(0, 3))
@@ -60,7 +63,7 @@ def test_what_is_chosen_holds_to_every_option(
     samples: list[Sample], options: dict[str, object], seed: int
 ) -> None:
     raft = RAFT(**options)
-    chosen = raft.select(samples, seed=seed)
+    chosen = raft.select(samples, SelectionContext(seed=seed))
     assert len({(s.prompt.id, s.completion.token_ids) for s in chosen}) == len(chosen), "no duplicates"
     assert all(s.reward is not None and s.reward >= raft.threshold for s in chosen)
     assert raft.truncated or all(s.completion.finish_reason == "stop" for s in chosen)
@@ -82,7 +85,7 @@ def test_what_is_chosen_holds_to_every_option(
 
 @given(cycles(), st.integers(0, 3))
 def test_nothing_better_is_left_out_of_a_prompt(samples: list[Sample], seed: int) -> None:
-    chosen = RAFT(threshold=0.0, truncated=True).select(samples, seed=seed)
+    chosen = RAFT(threshold=0.0, truncated=True).select(samples, SelectionContext(seed=seed))
     for prompt in {s.prompt.id for s in samples}:
         forms = {s.completion.token_ids for s in chosen if s.prompt.id == prompt}
         worst = min(s.reward for s in chosen if s.prompt.id == prompt)
@@ -95,7 +98,7 @@ def tied(count: int, prompts: int = 1) -> list[Sample]:
 
 
 def test_ties_are_broken_by_the_seed_and_not_by_file_order() -> None:
-    chosen = {tuple(picked(RAFT().select(tied(20), seed=seed))) for seed in range(30)}
+    chosen = {tuple(picked(RAFT().select(tied(20), SelectionContext(seed=seed)))) for seed in range(30)}
     assert len(chosen) > 25
     first_half = tuple(picked(tied(10)))
     assert first_half not in chosen
@@ -105,21 +108,30 @@ def test_ties_are_broken_by_the_seed_and_not_by_file_order() -> None:
 
 
 def test_the_same_seed_gives_the_same_choice() -> None:
-    assert RAFT().select(tied(20), seed=7) == RAFT().select(tied(20), seed=7)
+    assert RAFT().select(tied(20), SelectionContext(seed=7)) == RAFT().select(
+        tied(20), SelectionContext(seed=7)
+    )
 
 
 def test_tied_prompts_are_not_all_cut_at_the_same_indices() -> None:
-    chosen = RAFT().select(tied(8, prompts=6), seed=0)
+    chosen = RAFT().select(tied(8, prompts=6), SelectionContext(seed=0))
     by_prompt = {tuple(s.completion.index for s in chosen if s.prompt.id == f"p{p}") for p in range(6)}
     assert len(by_prompt) > 1
 
 
 def test_threshold_then_the_best_share_of_what_is_left() -> None:
     samples = [sample("p", n, reward, n) for n, reward in enumerate([0.0, 0.3, 0.5, 0.7, 1.0, 1.0])]
-    chosen = RAFT().select(samples, seed=0)
+    chosen = RAFT().select(samples, SelectionContext(seed=0))
     assert [s.completion.index for s in chosen] == [4, 5], "half of the four that reach 0.5, not of all six"
-    assert [s.completion.index for s in RAFT(keep_top=1).select(samples, seed=0)] == [2, 3, 4, 5]
-    assert [s.completion.index for s in RAFT(threshold=0.9, keep_top=1).select(samples, seed=0)] == [4, 5]
+    assert [s.completion.index for s in RAFT(keep_top=1).select(samples, SelectionContext(seed=0))] == [
+        2,
+        3,
+        4,
+        5,
+    ]
+    assert [
+        s.completion.index for s in RAFT(threshold=0.9, keep_top=1).select(samples, SelectionContext(seed=0))
+    ] == [4, 5]
 
 
 @pytest.mark.parametrize(
@@ -136,15 +148,17 @@ def test_threshold_then_the_best_share_of_what_is_left() -> None:
     ],
 )
 def test_the_share_is_rounded_up_but_not_for_a_binary_digit(share: float, count: int, kept: int) -> None:
-    assert len(RAFT(keep_top=share).select(tied(count), seed=0)) == kept
+    assert len(RAFT(keep_top=share).select(tied(count), SelectionContext(seed=0))) == kept
 
 
 def test_the_share_within_each_prompt_or_over_the_run() -> None:
     easy = [sample("easy", n, 1.0, n) for n in range(4)]
     hard = [sample("hard", n, 0.5, n) for n in range(4)]
-    per_prompt = Counter(s.prompt.id for s in RAFT().select(easy + hard, seed=0))
+    per_prompt = Counter(s.prompt.id for s in RAFT().select(easy + hard, SelectionContext(seed=0)))
     assert per_prompt == {"easy": 2, "hard": 2}
-    assert Counter(s.prompt.id for s in RAFT(per="run").select(easy + hard, seed=0)) == {"easy": 4}
+    assert Counter(s.prompt.id for s in RAFT(per="run").select(easy + hard, SelectionContext(seed=0))) == {
+        "easy": 4
+    }
 
 
 def test_truncated_completions_are_left_out_before_the_share_is_taken() -> None:
@@ -152,54 +166,55 @@ def test_truncated_completions_are_left_out_before_the_share_is_taken() -> None:
     samples = [
         sample("p", s.completion.index, 1.0, s.completion.index, s.completion.finish_reason) for s in samples
     ]
-    chosen = RAFT().select(samples, seed=0)
+    chosen = RAFT().select(samples, SelectionContext(seed=0))
     assert len(chosen) == 2
     assert {s.completion.index for s in chosen} <= {2, 3, 4, 5}
-    assert len(RAFT(truncated=True, keep_top=1).select(samples, seed=0)) == 6
+    assert len(RAFT(truncated=True, keep_top=1).select(samples, SelectionContext(seed=0))) == 6
 
 
 def test_duplicates_are_merged_into_the_weight_of_one() -> None:
     samples = [sample("p", n, 1.0, form) for n, form in enumerate([7, 7, 8, 7])]
-    chosen = RAFT(keep_top=1).select(samples, seed=0)
+    chosen = RAFT(keep_top=1).select(samples, SelectionContext(seed=0))
     assert sorted((s.completion.token_ids[0], s.weight) for s in chosen) == [(7, 3.0), (8, 1.0)]
 
 
 def test_the_same_tokens_for_another_prompt_are_another_sample() -> None:
     samples = [sample("p", 0, 1.0, 7), sample("q", 0, 1.0, 7)]
-    assert picked(RAFT().select(samples, seed=0)) == [("p", 0, 1.0), ("q", 0, 1.0)]
+    assert picked(RAFT().select(samples, SelectionContext(seed=0))) == [("p", 0, 1.0), ("q", 0, 1.0)]
 
 
 def test_other_tokens_of_the_same_text_are_another_sample(make_sample: Make) -> None:
     samples = [make_sample("p", n, text="ab", ids=ids) for n, ids in enumerate([(1, 2), (3,), (1, 2)])]
-    assert sorted(s.weight for s in RAFT(keep_top=1).select(samples, seed=0)) == [1.0, 2.0], (
-        "trained on as sampled"
-    )
+    assert sorted(s.weight for s in RAFT(keep_top=1).select(samples, SelectionContext(seed=0))) == [
+        1.0,
+        2.0,
+    ], "trained on as sampled"
 
 
 def test_texts_are_compared_where_there_are_no_tokens(make_sample: Make) -> None:
     samples = [make_sample("p", n, text=text, ids=()) for n, text in enumerate(["a", "b", "a"])]
-    assert sorted(s.weight for s in RAFT(keep_top=1).select(samples, seed=0)) == [1.0, 2.0]
+    assert sorted(s.weight for s in RAFT(keep_top=1).select(samples, SelectionContext(seed=0))) == [1.0, 2.0]
 
 
 def test_the_cap_counts_distinct_completions_and_keeps_the_best() -> None:
     rewards = [(0.5, 1), (1.0, 2), (1.0, 2), (0.7, 3), (0.7, 3)]
     samples = [sample("p", n, reward, form) for n, (reward, form) in enumerate(rewards)]
-    chosen = RAFT(keep_top=1, cap=2).select(samples, seed=0)
+    chosen = RAFT(keep_top=1, cap=2).select(samples, SelectionContext(seed=0))
     assert sorted((s.completion.token_ids[0], s.weight) for s in chosen) == [(2, 2.0), (3, 2.0)]
 
 
 def test_a_sample_without_a_reward_is_never_chosen(make_sample: Make) -> None:
-    assert RAFT(threshold=0.0).select([make_sample("p", 0, reward=None)], seed=0) == []
+    assert RAFT(threshold=0.0).select([make_sample("p", 0, reward=None)], SelectionContext(seed=0)) == []
 
 
 @pytest.mark.parametrize("samples", [[], [sample("p", 0, 0.3, 0)]])
 def test_nothing_good_enough_is_nothing(samples: list[Sample]) -> None:
-    assert RAFT().select(samples, seed=0) == []
+    assert RAFT().select(samples, SelectionContext(seed=0)) == []
 
 
 def test_weights_and_rewards_of_what_came_in_are_untouched() -> None:
     samples = [sample("p", 0, 1.0, 7), sample("p", 1, 1.0, 7)]
-    RAFT(keep_top=1).select(samples, seed=0)
+    RAFT(keep_top=1).select(samples, SelectionContext(seed=0))
     assert [s.weight for s in samples] == [1.0, 1.0]
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from halo_core.config.options import build
 from halo_core.drivers.sft import SFT
 from halo_core.errors import ConfigError, TrainingError
-from halo_core.model.actor import Actor, tensors_digest
+from halo_core.model.actor import Actor, tensors_hash
+from halo_core.model.contexts import TrainingContext
 from halo_core.types import Sample, TrainStats
 
 Make = Callable[..., Actor]
@@ -54,8 +56,17 @@ def norm(tensors: Sequence[torch.Tensor]) -> float:
     return math.sqrt(sum(tensor.double().square().sum().item() for tensor in tensors))
 
 
-def train(actor: Actor, samples: Sequence[Sample], lr: float = 1e-3, seed: int = 0, **options) -> TrainStats:
-    return SFT(**options).train(actor, samples, lr=lr, seed=seed)
+def train(
+    actor: Actor,
+    samples: Sequence[Sample],
+    lr: float = 1e-3,
+    seed: int = 0,
+    *,
+    context: dict[str, Any] | None = None,
+    **options: Any,
+) -> TrainStats:
+    """Train with `sft`; `context` has further fields of the `TrainingContext`."""
+    return SFT(**options).train(samples, TrainingContext(actor=actor, lr=lr, seed=seed, **(context or {})))
 
 
 def prepared(actor: Actor, disturb: Disturb, full: bool) -> Actor:
@@ -136,7 +147,7 @@ def test_only_the_ids_matter(make_actor: Make, samples: list[Sample]) -> None:
     train(one, samples)
     renamed = [replace(s, completion=replace(s.completion, text="int main() {}")) for s in samples]
     train(other, renamed)
-    assert one.weights_digest() == other.weights_digest()
+    assert one.weights_hash() == other.weights_hash()
     assert "tokenizer" not in vars(one), "nothing is tokenised"
 
 
@@ -277,13 +288,13 @@ class Kept:
     due = True
 
     def __init__(self, directory: Path) -> None:
-        self.directory, self.recipe = directory, ""
+        self.directory, self.inputs_hash = directory, ""
 
-    def load(self, recipe: str) -> Path | None:
-        return self.directory if recipe == self.recipe else None
+    def load(self, inputs_hash: str) -> Path | None:
+        return self.directory if inputs_hash == self.inputs_hash else None
 
-    def save(self, recipe: str, write: Callable[[Path], None]) -> None:
-        self.recipe = recipe
+    def save(self, inputs_hash: str, write: Callable[[Path], None]) -> None:
+        self.inputs_hash = inputs_hash
         self.directory.mkdir(exist_ok=True)
         write(self.directory)
 
@@ -313,31 +324,32 @@ def test_a_training_goes_on_bit_for_bit_from_any_step(
     for step in (2, 3, 6):  # stopped thrice, the last time after the last step
         actor = make_actor()
         actor.load(tmp_path / "before")
-        actor.checkpoint, actor.progress = kept, stop_after(step)
+        context = {"checkpoint": kept, "progress": stop_after(step)}
         with pytest.raises(KeyboardInterrupt):
-            train(actor, samples, lr=1e-2, seed=1, **STEPS, **options)
+            train(actor, samples, lr=1e-2, seed=1, context=context, **STEPS, **options)
     actor = make_actor()
     actor.load(tmp_path / "before")
-    actor.checkpoint, seen = kept, []
-    actor.progress = lambda *call: seen.append(call)
-    assert train(actor, samples, lr=1e-2, seed=1, **STEPS, **options) == wanted[1]
+    seen: list[tuple[Any, ...]] = []
+    context = {"checkpoint": kept, "progress": lambda *call: seen.append(call)}
+    assert train(actor, samples, lr=1e-2, seed=1, context=context, **STEPS, **options) == wanted[1]
     assert seen == [], "nothing was left to do"
-    assert actor.weights_digest() == whole.weights_digest()
-    assert tensors_digest(actor.optimizer_state) == tensors_digest(whole.optimizer_state)
+    assert actor.weights_hash() == whole.weights_hash()
+    assert tensors_hash(actor.optimizer_state) == tensors_hash(whole.optimizer_state)
 
 
 def test_a_checkpoint_belongs_to_one_training(
     make_actor: Make, samples: list[Sample], tmp_path: Path
 ) -> None:
-    kept, recipes = Kept(tmp_path / "checkpoint"), set()
+    kept, inputs_hashes = Kept(tmp_path / "checkpoint"), set()
     others = [{}, {"lr": 2e-3}, {"seed": 1}, {"batch_size": 2}, {"samples": samples[1:]}]
     for other in others:
         actor = make_actor()
-        actor.checkpoint = kept
-        train(actor, **{"samples": samples, **PLAIN, **other})
-        recipes.add(kept.recipe)
-    train(actor, samples, **PLAIN)  # the same as the first but for the weights it begins with
-    assert len({*recipes, kept.recipe}) == len(others) + 1
+        train(actor, context={"checkpoint": kept}, **{"samples": samples, **PLAIN, **other})
+        inputs_hashes.add(kept.inputs_hash)
+    train(
+        actor, samples, context={"checkpoint": kept}, **PLAIN
+    )  # the same as the first but for the weights it begins with
+    assert len({*inputs_hashes, kept.inputs_hash}) == len(others) + 1
 
 
 # What is reported and what is left
@@ -347,8 +359,8 @@ def test_what_is_reported(make_actor: Make, disturb: Disturb, samples: list[Samp
     actor = disturb(make_actor())
     before = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
     calls: list[tuple[int, int, float]] = []
-    actor.progress = lambda *call: calls.append(call)
-    stats = train(actor, samples, batch_size=3, epochs=2, **PLAIN)
+    context = {"progress": lambda *call: calls.append(call)}
+    stats = train(actor, samples, batch_size=3, epochs=2, context=context, **PLAIN)
     assert (stats.steps, stats.samples) == (6, 7)
     assert stats.tokens == 2 * sum(len(sample.completion.token_ids) for sample in samples)
     assert [call[:2] for call in calls] == [(n, 6) for n in range(1, 7)]
@@ -383,7 +395,7 @@ def test_the_result_depends_on_the_seed_alone(make_actor: Make, samples: list[Sa
         actor = make_actor()
         train(actor, samples, seed=seed, batch_size=3, lora_dropout=0.3)
         assert torch.equal(torch.get_rng_state(), state)
-        return actor.weights_digest()
+        return actor.weights_hash()
 
     assert digest(1, seed=0) == digest(2, seed=0) != digest(1, seed=1)
 
@@ -409,10 +421,10 @@ def test_going_on_from_disk_is_going_on(
     actor.save(tmp_path / "cycle-1")
     again = make_actor()
     again.load(tmp_path / "cycle-1")
-    assert again.weights_digest() == actor.weights_digest()
+    assert again.weights_hash() == actor.weights_hash()
     stats = [train(it, samples, seed=2, full=full, batch_size=3) for it in (actor, again)]
     assert stats[0] == stats[1]
-    assert again.weights_digest() == actor.weights_digest()
+    assert again.weights_hash() == actor.weights_hash()
 
 
 def test_an_adapter_that_the_run_begins_with_is_trained_on(
@@ -422,10 +434,10 @@ def test_an_adapter_that_the_run_begins_with_is_trained_on(
     train(first, samples, lora_rank=3)
     first.save(tmp_path / "adapter")
     second = make_actor(adapter=tmp_path / "adapter")
-    before = second.weights_digest()
-    assert before == first.weights_digest()
+    before = second.weights_hash()
+    assert before == first.weights_hash()
     train(second, samples, lora_rank=5)
-    assert second.weights_digest() != before
+    assert second.weights_hash() != before
     assert {min(weight.shape) for weight in second.trainable().values()} == {3}, "its own rank"
 
 

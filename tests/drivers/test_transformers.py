@@ -12,8 +12,9 @@ import torch
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import DataError, ModelError
 from halo_core.model.actor import Actor
+from halo_core.model.contexts import SamplingContext
 from halo_core.model.decoding import Sampling, decode
-from halo_core.types import Completion, Prompt, Round
+from halo_core.types import Completion, Prompt, SamplingRequest
 
 Make = Callable[..., Actor]
 KINDS = ("llama", "gpt2", "qwen2")
@@ -21,12 +22,16 @@ PROMPTS = tuple(
     Prompt(f"p{number}", text)
     for number, text in enumerate(("a", "Say 1, 2 and 3 aloud.", "int main() {", "adds two numbers 4 5 6 7"))
 )
-ROUND = Round(1, "train", PROMPTS, samples_per_prompt=2, seed=11)
+ROUND = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_prompt=2, seed=11)
 
 
-def sampled(actor: Actor, round: Round = ROUND, **options: object) -> list[Completion]:
+def sampled(actor: Actor, request: SamplingRequest = ROUND, **options: object) -> list[Completion]:
     options = {"max_new_tokens": 24, **options}
-    return [it for batch in Transformers(**options).generate(actor, round) for it in batch]
+    return [
+        it
+        for batch in Transformers(**options).generate(request, SamplingContext(actor=actor))
+        for it in batch
+    ]
 
 
 def by_hugging_face(actor: Actor, prompt: Sequence[int], new: int) -> list[int]:
@@ -173,9 +178,9 @@ def test_samples_of_one_prompt_differ(make_actor: Make) -> None:
 # Batches
 
 
-def plan(actor: Actor, round: Round, **options: object) -> list[list[Completion]]:
+def plan(actor: Actor, request: SamplingRequest, **options: object) -> list[list[Completion]]:
     generator = Transformers(**{"max_new_tokens": 8, "batch_tokens": 80, **options})
-    return [list(batch) for batch in generator.generate(actor, round)]
+    return [list(batch) for batch in generator.generate(request, SamplingContext(actor=actor))]
 
 
 def test_each_prompt_gets_its_samples(make_actor: Make) -> None:
@@ -220,7 +225,7 @@ def test_a_round_is_gone_on_with_where_it_stopped(make_actor: Make) -> None:
 def test_sampling_may_be_left_in_the_middle(make_actor: Make, disturb: Callable[..., Actor]) -> None:
     actor = disturb(make_actor())
     before = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
-    batches = Transformers(max_new_tokens=4, batch_tokens=40).generate(actor, ROUND)
+    batches = Transformers(max_new_tokens=4, batch_tokens=40).generate(ROUND, SamplingContext(actor=actor))
     next(batches)
     batches.close()
     assert all(torch.equal(weight, before[name]) for name, weight in actor.model.named_parameters())
@@ -244,7 +249,13 @@ def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_sampled(
     actor = make_actor()
     long = Prompt("long", "0 " * actor.context_length)
     with pytest.raises(DataError, match=r"'long' has .* tokens, but the model's context holds 96") as caught:
-        next(iter(Transformers().generate(actor, replace(ROUND, prompts=(*PROMPTS, long)))))
+        next(
+            iter(
+                Transformers().generate(
+                    replace(ROUND, prompts=(*PROMPTS, long)), SamplingContext(actor=actor)
+                )
+            )
+        )
     assert caught.value.hint
 
 
@@ -253,19 +264,19 @@ def test_each_row_may_fill_the_context_whatever_its_neighbours(kind: str, make_a
     actor = make_actor(kind)
     actor.model.generation_config.eos_token_id = actor.tokenizer.eos_token = None
     long = Prompt("long", "0" * (actor.context_length - 3))
-    round = replace(ROUND, prompts=(*PROMPTS, long), samples_per_prompt=1)
-    got = sampled(actor, round, temperature=0.0, max_new_tokens=200)
+    request = replace(ROUND, prompts=(*PROMPTS, long), samples_per_prompt=1)
+    got = sampled(actor, request, temperature=0.0, max_new_tokens=200)
     assert {len(it.prompt_token_ids) + len(it.token_ids) for it in got} == {actor.context_length}
     assert {it.finish_reason for it in got} == {"length"}
-    limited = {it.prompt_id: len(it.token_ids) for it in sampled(actor, round, max_new_tokens=10)}
+    limited = {it.prompt_id: len(it.token_ids) for it in sampled(actor, request, max_new_tokens=10)}
     assert limited == {prompt.id: 10 for prompt in PROMPTS} | {"long": 3}
 
 
 def test_the_system_prompt_comes_first(make_actor: Make) -> None:
-    round = replace(ROUND, samples_per_prompt=1, prompts=PROMPTS[:1])
+    request = replace(ROUND, samples_per_prompt=1, prompts=PROMPTS[:1])
     for chat, wanted in ((True, "[system] Be brief.\n[user] a\n[assistant] "), (False, "Be brief.\n\na")):
         actor = make_actor(chat=chat)
-        (got,) = sampled(actor, round, system="Be brief.")
+        (got,) = sampled(actor, request, system="Be brief.")
         assert actor.tokenizer.decode(got.prompt_token_ids).endswith(wanted)
 
 

@@ -37,10 +37,10 @@ def test_no_verdict_is_no_reward(exact: str) -> None:
 
 def test_too_many_errors_stop_the_training(exact: str) -> None:
     func = reward_func(exact)
-    pay(func, *["break"] * 7)
+    pay(func, *["break"] * 15)
     with pytest.raises(VerifierError, match="the tool is gone") as caught:
         pay(func, "break")
-    assert "8 of 8" in str(caught.value)
+    assert "16 of 16" in str(caught.value)
     patient = reward_func(exact, max_error_rate=1.0)
     assert pay(patient, *["break"] * 20) == [None] * 20
     mostly_right = reward_func(exact, max_error_rate=0.1)

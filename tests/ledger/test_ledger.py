@@ -21,7 +21,17 @@ from halo_core.files import refused
 from halo_core.ledger import Ledger, schema
 from halo_core.ledger.compare import compare
 from halo_core.ledger.rows import pack_tokens, unpack_tokens
-from halo_core.types import Completion, CycleReport, Prompt, Rates, Sample, Stage, Status, TrainStats, Verdict
+from halo_core.types import (
+    Completion,
+    CycleReport,
+    EvalMetrics,
+    Prompt,
+    Sample,
+    Stage,
+    Status,
+    TrainStats,
+    Verdict,
+)
 
 PROMPTS = [
     Prompt(
@@ -30,12 +40,35 @@ PROMPTS = [
     Prompt("0", messages=({"role": "system", "content": "x"}, {"role": "user", "content": "\u2028 y"})),
     Prompt("c d/e", "Sub.\n\n  ```"),
 ]
-STATS = TrainStats(3, 10, 500, 1.25, 0.5, 5e-5, 1.5e-4, 0.125, 0.25, 1e-3)
-RATES = Rates(8, 0.5, 0.25, (0.1, 0.9), (0.0, 0.5), {"invalid": 4, "correct": 2}, 1, 0, 0.125, 0.75)
+STATS = TrainStats(
+    lr=5e-05,
+    steps=3,
+    samples=10,
+    tokens=500,
+    loss_first=1.25,
+    loss_last=0.5,
+    lr_peak=5e-5,
+    lr_sum=1.5e-4,
+    grad_norm_median=0.125,
+    clipped_fraction=0.25,
+    update_norm=1e-3,
+)
+RATES = EvalMetrics(
+    samples=8,
+    valid=0.5,
+    passed=0.25,
+    valid_interval=(0.1, 0.9),
+    passed_interval=(0.0, 0.5),
+    stages={"invalid": 4, "correct": 2},
+    errors=1,
+    inconclusive=0,
+    truncated=0.125,
+    distinct=0.75,
+)
 
 
 def sample(prompt: Prompt, index: int, text: str = "x", **verdict: Any) -> Sample:
-    completion = Completion(prompt.id, index, text, (1, 2), (3, 4, 5), "length", -1.5)
+    completion = Completion(prompt.id, index, text, (1, 2), (3, 4, 5), "length", (-0.5, -0.25, -0.75))
     return Sample(prompt, completion, Verdict(Status.FAIL, Stage.WRONG, **verdict))
 
 
@@ -46,7 +79,7 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def begun(ledger: Ledger, **fingerprints: str) -> Ledger:
     config = {"verifier": [{"name": "gcc"}], "cycles": 2}
-    ledger.begin(config, [PLUGIN], PROMPTS[:2], PROMPTS[2:], {}, fingerprints or {"gcc": "gcc 12"})
+    ledger.create(config, [PLUGIN], PROMPTS[:2], PROMPTS[2:], {}, fingerprints or {"gcc": "gcc 12"})
     return ledger
 
 
@@ -67,13 +100,13 @@ def test_a_run_reads_back_as_it_was_begun(ledger: Ledger) -> None:
 
 def test_a_run_may_have_no_heldout_prompts(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.begin({}, [], PROMPTS, [])
+    ledger.create({}, [], PROMPTS, [])
     assert ledger.prompts("heldout") == []
 
 
 def test_what_json_cannot_hold_is_kept_as_text(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
-    ledger.begin({}, [], [Prompt("a", "x", meta={"day": datetime.date(2026, 1, 2)})], [])
+    ledger.create({}, [], [Prompt("a", "x", meta={"day": datetime.date(2026, 1, 2)})], [])
     assert ledger.prompts("train")[0].meta == {"day": "2026-01-02"}
 
 
@@ -129,11 +162,18 @@ def test_batches_read_back_in_order(ledger: Ledger) -> None:
 
 
 @settings(max_examples=40)
-@given(st.text(), st.lists(st.integers(0, 2**40)), st.none() | st.floats(allow_nan=False))
-def test_any_completion_reads_back(text: str, ids: list[int], logprob: float | None) -> None:
+@given(
+    st.text(),
+    st.lists(st.integers(0, 2**40)),
+    st.none() | st.floats(allow_nan=False, width=32),
+    st.booleans(),
+)
+def test_any_completion_reads_back(text: str, ids: list[int], logprob: float | None, masked: bool) -> None:
     with tempfile.TemporaryDirectory() as place:
         ledger = begun(Ledger(Path(place)))
-        completion = Completion("a", 0, text, tuple(ids), tuple(ids), "stop", logprob)
+        logprobs = None if logprob is None else (logprob,) * len(ids)
+        mask = tuple(number % 2 == 0 for number in range(len(ids))) if masked else None
+        completion = Completion("a", 0, text, tuple(ids), tuple(ids), "stop", logprobs, mask)
         kept = Sample(PROMPTS[0], completion, Verdict(Status.FAIL, Stage.WRONG))
         ledger.append(1, "train", [kept])
         assert ledger.batches(1, "train", PROMPTS) == [[kept]]
@@ -172,11 +212,11 @@ def test_batches_can_be_dropped_from_the_end(ledger: Ledger) -> None:
 
 
 def test_a_round_that_was_sampled_otherwise_is_not_gone_on_with(ledger: Ledger) -> None:
-    ledger.open_round(1, "train", "abc")
+    ledger.open_request(1, "train", "abc")
     three(ledger)
-    ledger.open_round(1, "train", "abc")
+    ledger.open_request(1, "train", "abc")
     with pytest.raises(RunError, match=r"cycle 1 \(train\).*other weights") as caught:
-        ledger.open_round(1, "train", "def")
+        ledger.open_request(1, "train", "def")
     assert "--output" in caught.value.hint
 
 
@@ -277,9 +317,18 @@ def test_rewards_and_what_was_chosen(ledger: Ledger) -> None:
 
 def test_reports_read_back(ledger: Ledger) -> None:
     reports = [
-        CycleReport(0, heldout=RATES, seconds={"heldout": 1.5}),
-        CycleReport(1, RATES, 5e-5, RATES, 0.625, 7, STATS, {"sample": 1.0, "train": 2.0}),
-        CycleReport(2),
+        CycleReport(cycle=0, heldout=RATES, seconds={"heldout": 1.5}),
+        CycleReport(
+            cycle=1,
+            heldout=RATES,
+            lr=5e-5,
+            sampled=RATES,
+            reward_mean=0.625,
+            selected=7,
+            train=STATS,
+            seconds={"sample": 1.0, "train": 2.0},
+        ),
+        CycleReport(cycle=2),
     ]
     for report in reports:
         ledger.write_report(report)
@@ -290,12 +339,12 @@ def test_reports_read_back(ledger: Ledger) -> None:
 def test_reports_of_an_earlier_halo_lack_what_it_did_not_measure(ledger: Ledger) -> None:
     with ledger.writing() as db:
         db.execute("INSERT INTO cycles VALUES (0, ?)", ('{"cycle": 0, "lr": 0.5, "gone": 1}',))
-    assert ledger.reports() == [CycleReport(0, lr=0.5)]
+    assert ledger.reports() == [CycleReport(cycle=0, lr=0.5)]
 
 
 def test_a_gap_ends_the_history(ledger: Ledger) -> None:
     for cycle in (0, 1, 3):
-        ledger.write_report(CycleReport(cycle))
+        ledger.write_report(CycleReport(cycle=cycle))
     assert [report.cycle for report in ledger.reports()] == [0, 1]
 
 
@@ -339,7 +388,7 @@ def test_the_order_in_which_files_are_saved_is_nothing_to_the_digest(ledger: Led
 
     for cycle, names in ((1, "ab"), (2, "ba"), (3, "ac")):
         ledger.write_trained(cycle, STATS, lambda place, names=names: save(place, names))
-    assert ledger.digest(1) == ledger.digest(2) != ledger.digest(3)
+    assert ledger.weights_hash(1) == ledger.weights_hash(2) != ledger.weights_hash(3)
 
 
 def test_what_is_written_is_on_the_disk_when_the_call_returns(
@@ -501,14 +550,14 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
             pass
         assert "--output" in caught.value.hint
     with pytest.raises(RunError):
-        Ledger(tmp_path / "file" / "run").begin({}, [], PROMPTS, [])
+        Ledger(tmp_path / "file" / "run").create({}, [], PROMPTS, [])
 
 
 @pytest.mark.parametrize("closed", [False, True])
 def test_a_lost_log_takes_no_more_with_it_than_the_cycle_that_goes_on(ledger: Ledger, closed: bool) -> None:
     three(ledger)
     if closed:
-        ledger.write_report(CycleReport(0))
+        ledger.write_report(CycleReport(cycle=0))
     copy = ledger.directory.with_name("copy")
     shutil.copytree(ledger.directory, copy, ignore=shutil.ignore_patterns("*-wal", "*-shm"))
     found = Ledger(copy)
@@ -546,24 +595,24 @@ def test_a_ledger_of_an_earlier_version_is_brought_up_to_date(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     three(ledger)
-    ledger.write_report(CycleReport(0))
+    ledger.write_report(CycleReport(cycle=0))
     ledger.close()
-    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, NEXT))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (NEXT,)))
     assert indices(ledger) == [0, 1, 2]
     with ledger.reading() as db:
         assert db.execute("SELECT mood FROM cycles").fetchall() == [(None,)]
         assert db.execute("PRAGMA user_version").fetchone() == (len(schema.MIGRATIONS),)
 
 
-def test_a_run_of_the_first_version_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_the_first_version_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
         first = Ledger(directory)
-        first.begin({"seed": 1}, [], PROMPTS, [])
-        three(first)
+        first.create({"seed": 1}, [], PROMPTS, [])
         first.close()
     ledger = Ledger(directory)
+    three(ledger)
     assert indices(ledger) == [0, 1, 2]
     assert ledger.seconds(1) == {}
     ledger.spend(1, "sample", 2.0)
@@ -579,7 +628,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(
     three(ledger)
     ledger.close()
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, NEXT + "INSERT INTO nowhere VALUES (1);\n"))
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, (NEXT, "INSERT INTO nowhere VALUES (1);\n")))
         with pytest.raises(RunError):
             indices(ledger)
     assert indices(ledger) == [0, 1, 2]
@@ -607,7 +656,7 @@ def filled(ledger: Ledger, **change: Any) -> Ledger:
     paid = Sample(PROMPTS[0], Completion("a", 0, "x"), WRONG, change.get("reward", 0.7))
     ledger.write_rewards(1, [paid], [paid])
     ledger.write_trained(1, STATS, lambda place: (place / "w").write_text(change.get("weights", "w")))
-    ledger.write_report(CycleReport(0, seconds={"heldout": change.get("seconds", 1.0)}))
+    ledger.write_report(CycleReport(cycle=0, seconds={"heldout": change.get("seconds", 1.0)}))
     ledger.close()
     return ledger
 

@@ -83,7 +83,9 @@ def test_steps_follow_what_passes_unless_they_are_given() -> None:
 def test_what_passed_is_measured_before_and_after() -> None:
     course = assumed(3, passed=[0.2, 0.4, 0.6], heldout=100)
     assert [r.heldout.passed for r in course.reports if r.heldout] == [0.2, 0.4, 0.6, 0.6]
-    assert [r.rates.passed for r in course.reports if r.rates] == [0.2, 0.4, 0.6], "the model that sampled"
+    assert [r.sampled.passed for r in course.reports if r.sampled] == [0.2, 0.4, 0.6], (
+        "the model that sampled"
+    )
     heldout = course.reports[1].heldout
     assert heldout is not None
     assert heldout.passed_interval == pytest.approx((0.4 - 0.096, 0.4 + 0.096), abs=1e-3)

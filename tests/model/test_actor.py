@@ -249,7 +249,7 @@ def test_lora_depends_on_its_seed_and_leaves_torchs_generator(make_actor: Make) 
     def digest(seed: int) -> str:
         actor = make_actor()
         actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=seed)
-        return actor.weights_digest()
+        return actor.weights_hash()
 
     torch.manual_seed(5)
     first = digest(0)
@@ -296,7 +296,7 @@ def test_a_saved_adapter_is_read_by_a_new_actor_and_by_plain_peft(
     for again in (make_actor(), make_actor(adapter=tmp_path / "adapter")):
         again.load(tmp_path / "adapter")
         assert torch.equal(logits(again), logits(actor))
-        assert again.weights_digest() == actor.weights_digest()
+        assert again.weights_hash() == actor.weights_hash()
     plain = transformers.AutoModelForCausalLM.from_pretrained(checkpoint(), dtype=torch.float32)
     plain = peft.PeftModel.from_pretrained(plain, tmp_path / "adapter")
     with torch.inference_mode():
@@ -327,7 +327,7 @@ def test_a_model_trained_whole_is_read_by_plain_transformers(make_actor: Make, t
     assert transformers.AutoTokenizer.from_pretrained(tmp_path / "model")("a b") == actor.tokenizer("a b")
     again = make_actor()
     again.load(tmp_path / "model")
-    assert again.weights_digest() == actor.weights_digest()
+    assert again.weights_hash() == actor.weights_hash()
 
 
 def test_nothing_trained_nothing_saved(make_actor: Make, tmp_path: Path) -> None:
@@ -340,6 +340,6 @@ def test_nothing_trained_nothing_saved(make_actor: Make, tmp_path: Path) -> None
 
 
 def test_the_digest_tells_weights_apart(make_actor: Make, disturb: Callable[..., Actor]) -> None:
-    assert make_actor().weights_digest() == make_actor("gpt2").weights_digest(), "nothing is trained yet"
+    assert make_actor().weights_hash() == make_actor("gpt2").weights_hash(), "nothing is trained yet"
     one, same, other = disturb(make_actor()), disturb(make_actor()), disturb(make_actor(), seed=4)
-    assert one.weights_digest() == same.weights_digest() != other.weights_digest()
+    assert one.weights_hash() == same.weights_hash() != other.weights_hash()

@@ -91,10 +91,10 @@ def test_a_run_of_two_cycles(raw: dict[str, Any], tmp_path: Path, checkpoint: Ca
     reports = go(raw, tmp_path / "run")
     assert [report.cycle for report in reports] == [0, 1, 2]
     for report in reports[1:]:
-        assert report.rates is not None
+        assert report.sampled is not None
         assert report.train is not None
-        assert 0 < report.rates.passed < 1
-        assert report.rates.samples == 32
+        assert 0 < report.sampled.passed < 1
+        assert report.sampled.samples == 32
         assert 0 < report.train.samples <= report.selected
         assert report.train.lr_peak == report.lr == 1e-2
         assert report.train.update_norm > 0
@@ -107,7 +107,7 @@ def test_a_run_of_two_cycles(raw: dict[str, Any], tmp_path: Path, checkpoint: Ca
     peft.PeftModel.from_pretrained(base, adapters[1])
     transformers.AutoTokenizer.from_pretrained(adapters[1])
     model = ModelConfig(name=raw["model"]["name"], device="cpu")
-    first, last = (Actor(replace(model, adapter=str(adapter))).weights_digest() for adapter in adapters)
+    first, last = (Actor(replace(model, adapter=str(adapter))).weights_hash() for adapter in adapters)
     assert first != last
 
 
@@ -116,7 +116,7 @@ def test_the_tokens_that_were_sampled_are_those_that_are_trained_on(
 ) -> None:
     trained: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
 
-    def spy(actor: Actor, examples: Any, *_: object, **__: object) -> None:
+    def spy(examples: Any, *_: object, **__: object) -> None:
         trained.extend((example.prompt_ids, example.completion_ids) for example in examples)
         raise Killed
 

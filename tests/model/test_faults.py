@@ -19,12 +19,13 @@ from halo_core.config.model import ModelConfig
 from halo_core.model.actor import Actor
 from halo_core.errors import RunError
 from halo_core.ledger import Ledger
-from halo_core.files import digest_of
+from halo_core.files import directory_hash
 from halo_core.types import TrainStats
 
 disk = ctypes.CDLL(os.environ["LD_PRELOAD"])
 root, stride = Path(os.environ["HALO_FAULT_UNDER"]), int(sys.argv[2])
-STATS = TrainStats(1, 1, 1, 1.0, 0.5, 0.1, 0.1, 0.1, 0.0, 0.1)
+STATS = TrainStats(lr=0.1, steps=1, samples=1, tokens=1, loss_first=1.0, loss_last=0.5, lr_peak=0.1, lr_sum=0.1,
+                   grad_norm_median=0.1, clipped_fraction=0.0, update_norm=0.1)
 torch.set_num_threads(1)
 actor = Actor(ModelConfig(name=sys.argv[1], device="cpu"))
 actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
@@ -33,7 +34,7 @@ actor.optimizer_state = {name: weight.detach().clone() for name, weight in actor
 def save(place):
     ledger = Ledger(place)
     if not ledger.exists:
-        ledger.begin({}, [], [], [])
+        ledger.create({}, [], [], [])
     ledger.reports()
     disk.halo_fault(step, ord(how), code)
     ledger.write_trained(1, STATS, actor.save)
@@ -54,12 +55,12 @@ def child(place):
 
 def is_whole(place):
     ledger = Ledger(place)
-    return ledger.trained(1) == STATS and digest_of(ledger.check_adapter(1)) == whole
+    return ledger.trained(1) == STATS and directory_hash(ledger.check_adapter(1)) == whole
 
 step, how, code, counting = 0, "k", 0, True
 steps = child(root / "whole")
 counting = False
-whole = digest_of(Ledger(root / "whole").check_adapter(1))
+whole = directory_hash(Ledger(root / "whole").check_adapter(1))
 wrong = []
 for how, code in (("k", 0), ("t", 0), ("f", errno.ENOSPC), ("e", errno.EIO)):
     for step in range(1, steps + 1, stride):

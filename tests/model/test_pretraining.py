@@ -13,19 +13,21 @@ import torch
 import transformers
 
 from halo_core.config.model import ModelConfig
-from halo_core.drivers.sft import SFT
+from halo_core.config.training import TrainingOptions
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import ConfigError, DataError, ModelError
 from halo_core.model.actor import Actor
+from halo_core.model.contexts import SamplingContext
 from halo_core.model.pretraining import (
     Pair,
     Pretrained,
     encode_pair,
     new_tokenizer,
     read_pairs,
+    texts_of,
     train_checkpoint,
 )
-from halo_core.types import Prompt, Round
+from halo_core.types import Prompt, SamplingRequest
 
 PAIRS = [Pair(f"What is {n}?", f"It is {n * n}.") for n in range(8)]
 TINY = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1} | {
@@ -33,11 +35,11 @@ TINY = {"model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_
     "num_key_value_heads": 1,
     "max_position_embeddings": 64,
 }
-WHOLE = SFT(full=True, batch_size=8)
+WHOLE = TrainingOptions(full=True, batch_size=8)
 
 
 def scratch(out: Path, pairs: list[Pair] = PAIRS, **options: Any) -> Pretrained:
-    options = {"trainer": WHOLE, "lr": 3e-3, "architecture": TINY, "vocab_size": 300} | options
+    options = {"options": WHOLE, "lr": 3e-3, "architecture": TINY, "vocab_size": 300} | options
     return train_checkpoint(pairs, out, **{"model": ModelConfig(device="cpu")} | options)
 
 
@@ -87,7 +89,7 @@ def test_a_file_that_is_empty_or_absent_or_no_text(tmp_path: Path) -> None:
 
 
 def test_a_new_tokenizer_spells_everything_and_digits_one_by_one() -> None:
-    tokenizer = new_tokenizer(PAIRS, 280)
+    tokenizer = new_tokenizer(texts_of(PAIRS), 280)
     assert len(tokenizer) <= 280
     for text in ("What is 1234?", "ünïcödé 漢字 \t\n  {}", "<|endoftext"):
         ids = tokenizer(text)["input_ids"]
@@ -95,7 +97,7 @@ def test_a_new_tokenizer_spells_everything_and_digits_one_by_one() -> None:
         assert tokenizer.eos_token_id not in ids
     assert [tokenizer.decode(i) for i in tokenizer("1234")["input_ids"]] == ["1", "2", "3", "4"]
     with pytest.raises(ConfigError, match="too small") as caught:
-        new_tokenizer(PAIRS, 256)
+        new_tokenizer(texts_of(PAIRS), 256)
     assert caught.value.hint
 
 
@@ -119,12 +121,13 @@ def test_a_model_from_scratch_is_read_by_plain_transformers(tmp_path: Path) -> N
 
 def test_what_it_was_taught_is_what_it_samples(tmp_path: Path) -> None:
     pairs = PAIRS[:2]
-    made = scratch(tmp_path / "model", pairs, trainer=replace(WHOLE, epochs=120), lr=1e-2)
+    made = scratch(tmp_path / "model", pairs, options=replace(WHOLE, epochs=120), lr=1e-2)
     assert made.stats.loss_last < 0.1 < made.stats.loss_first
     actor = Actor(ModelConfig(name=str(made.path), device="cpu"))
     prompts = tuple(Prompt(pair.prompt, pair.prompt) for pair in pairs)
     (batch,) = Transformers(temperature=0.0, max_new_tokens=20).generate(
-        actor, Round(1, "heldout", prompts, samples_per_prompt=1, seed=0)
+        SamplingRequest(cycle=1, split="heldout", prompts=prompts, samples_per_prompt=1, seed=0),
+        SamplingContext(actor=actor),
     )
     assert {it.prompt_id: it.text for it in batch} == {pair.prompt: pair.completion for pair in pairs}
     assert {it.finish_reason for it in batch} == {"stop"}
@@ -189,7 +192,7 @@ def test_an_architecture_that_cannot_be_built(architecture: dict[str, Any], tmp_
 
 def test_from_scratch_is_trained_whole(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="adapter of random weights") as caught:
-        scratch(tmp_path / "model", trainer=SFT())
+        scratch(tmp_path / "model", options=TrainingOptions())
     assert "full" in caught.value.hint
 
 
@@ -210,7 +213,7 @@ def test_an_adapter_is_written_when_the_model_is_not_trained_whole(
     import peft
 
     model = ModelConfig(name=str(checkpoint()), device="cpu")
-    made = scratch(tmp_path / "adapter", architecture=None, model=model, trainer=SFT(lora_rank=2))
+    made = scratch(tmp_path / "adapter", architecture=None, model=model, options=TrainingOptions(lora_rank=2))
     plain = peft.AutoPeftModelForCausalLM.from_pretrained(made.path)
     actor = Actor(replace(model, adapter=str(made.path)))
     with torch.inference_mode():

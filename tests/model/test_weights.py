@@ -16,23 +16,48 @@ from halo_core.drivers.sft import SFT
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import ModelError, TrainingError
 from halo_core.model.actor import Actor
-from halo_core.run.sampler_check import Canary, check_sampler
-from halo_core.types import Completion, CycleReport, Prompt, Round, Sample, Stage, Status, TrainStats, Verdict
+from halo_core.model.contexts import SamplingContext, TrainingContext
+from halo_core.run.sampler_check import LogprobProbe, check_sampler
+from halo_core.types import (
+    Completion,
+    CycleReport,
+    Prompt,
+    Sample,
+    SamplingRequest,
+    Stage,
+    Status,
+    TrainStats,
+    Verdict,
+)
 
 Make = Callable[..., Actor]
-STATS = TrainStats(1, 1, 1, 1.0, 0.5, 0.1, 0.1, 0.1, 0.0, 0.1)
+STATS = TrainStats(
+    lr=0.1,
+    steps=1,
+    samples=1,
+    tokens=1,
+    loss_first=1.0,
+    loss_last=0.5,
+    lr_peak=0.1,
+    lr_sum=0.1,
+    grad_norm_median=0.1,
+    clipped_fraction=0.0,
+    update_norm=0.1,
+)
 PLAIN = {"lora_dropout": 0.0, "batch_size": 4}
 
 
 def sampled(actor: Actor, count: int = 6, seed: int = 0) -> list[Sample]:
     """Samples of the actor as it is, with what the sampler saw."""
     prompts = tuple(Prompt(f"p{n}", f"Say {n}.") for n in range(3))
-    round = Round(1, "train", prompts, count // 3, seed)
+    request = SamplingRequest(
+        cycle=1, split="train", prompts=prompts, samples_per_prompt=count // 3, seed=seed
+    )
     generator = Transformers(max_new_tokens=12, temperature=1.0, top_p=1.0)
     verdict = Verdict(Status.PASS, Stage.CORRECT)
     return [
         Sample(prompts[0], completion, verdict, 1.0)
-        for batch in generator.generate(actor, round)
+        for batch in generator.generate(request, SamplingContext(actor=actor))
         for completion in batch
     ]
 
@@ -73,7 +98,7 @@ def test_the_sampler_is_believed_when_it_uses_the_weights(
 def test_a_sampler_with_stale_weights_is_caught(make_actor: Make) -> None:
     actor = make_actor()
     stale = sampled(actor)
-    SFT(**PLAIN).train(actor, stale, lr=0.05, seed=0)
+    SFT(**PLAIN).train(stale, TrainingContext(actor=actor, lr=0.05, seed=0))
     with pytest.raises(ModelError, match="does not use the trained weights"):
         check_sampler(actor, stale)
 
@@ -84,22 +109,22 @@ def test_weights_of_the_cycle_before_are_told_from_these_at_ordinary_rates(
 ) -> None:
     actor = make_actor()
     stale = sampled(actor, count=60)
-    before = [CycleReport(0, canary=check_sampler(actor, stale))]
-    canary = Canary(actor, sampled(actor, count=60, seed=1))
-    stats = canary.measured(actor, SFT(**PLAIN).train(actor, stale[:20], lr=lr, seed=0))
-    assert stats.shift is not None
+    before = [CycleReport(cycle=0, sampler_error=check_sampler(actor, stale))]
+    probe = LogprobProbe(actor, sampled(actor, count=60, seed=1))
+    stats = probe.measure(actor, SFT(**PLAIN).train(stale[:20], TrainingContext(actor=actor, lr=lr, seed=0)))
+    assert stats.logprob_shift is not None
     off = check_sampler(actor, sampled(actor, count=60), stats, before)
     assert off is not None
-    assert off < stats.shift / 10, "fresh ones are off by rounding alone"
+    assert off < stats.logprob_shift / 10, "fresh ones are off by rounding alone"
     with pytest.raises(ModelError, match="does not use the trained weights"):
         check_sampler(actor, stale, stats, before)
-    coarse = [replace(before[0], canary=stats.shift / 10)]
+    coarse = [replace(before[0], sampler_error=stats.logprob_shift / 10)]
     assert check_sampler(actor, sampled(actor), stats, coarse) is not None, "what cannot be told is let pass"
 
 
 def test_a_generator_that_records_nothing_is_not_judged(make_actor: Make) -> None:
     actor = make_actor()
-    silent = [replace(s, completion=replace(s.completion, logprob=None)) for s in sampled(actor)]
+    silent = [replace(s, completion=replace(s.completion, logprobs=None)) for s in sampled(actor)]
     assert check_sampler(actor, silent) is None
     assert check_sampler(actor, []) is None
 
@@ -109,12 +134,12 @@ def test_kl_grows_with_the_rate_and_is_near_its_true_value(make_actor: Make) -> 
     for lr in (1e-3, 1e-2):
         actor = make_actor()
         samples = sampled(actor, count=240)
-        canary = Canary(actor, samples)
+        probe = LogprobProbe(actor, samples)
         before = _distributions(actor, samples)
-        SFT(**PLAIN).train(actor, samples[:8], lr=lr, seed=0)
+        SFT(**PLAIN).train(samples[:8], TrainingContext(actor=actor, lr=lr, seed=0))
         after = _distributions(actor, samples)
         true = (before.exp() * (before - after)).sum(-1).mean().item()
-        kl = canary.measured(actor, STATS).kl
+        kl = probe.measure(actor, STATS).kl
         assert kl == pytest.approx(true, rel=0.35)
         found.append(kl)
     assert found[1] > 4 * found[0] > 0
@@ -122,9 +147,9 @@ def test_kl_grows_with_the_rate_and_is_near_its_true_value(make_actor: Make) -> 
 
 def test_training_that_changes_no_logprob_is_an_error(make_actor: Make) -> None:
     actor = make_actor()
-    canary = Canary(actor, sampled(actor))
+    probe = LogprobProbe(actor, sampled(actor))
     with pytest.raises(TrainingError, match="changed no log-probability"):
-        canary.measured(actor, STATS)
+        probe.measure(actor, STATS)
 
 
 def _distributions(actor: Actor, samples: Sequence[Sample]) -> torch.Tensor:
@@ -149,7 +174,7 @@ def test_a_merged_model_is_the_model_with_its_adapter(
 ) -> None:
     actor = make_actor(kind)
     samples = sampled(actor)
-    SFT(**PLAIN).train(actor, samples, lr=1e-2, seed=0)
+    SFT(**PLAIN).train(samples, TrainingContext(actor=actor, lr=1e-2, seed=0))
     completions = [sample.completion for sample in samples]
     trained = actor.logprobs(completions)
     actor.save_merged(tmp_path / "merged", dtype)
@@ -181,7 +206,7 @@ def test_reset_is_the_model_before_training(make_actor: Make, full: bool) -> Non
     actor = make_actor()
     samples = sampled(actor)
     before = actor.logprobs([sample.completion for sample in samples])
-    SFT(full=full, **PLAIN).train(actor, samples, lr=1e-2, seed=0)
+    SFT(full=full, **PLAIN).train(samples, TrainingContext(actor=actor, lr=1e-2, seed=0))
     actor.reset()
     assert actor.logprobs([sample.completion for sample in samples]) == before
     assert not actor.trainable()
@@ -189,7 +214,7 @@ def test_reset_is_the_model_before_training(make_actor: Make, full: bool) -> Non
 
 def test_interpolating_an_adapter_scales_the_change_it_makes(make_actor: Make) -> None:
     actor = make_actor()
-    SFT(**PLAIN).train(actor, sampled(actor), lr=1e-2, seed=0)
+    SFT(**PLAIN).train(sampled(actor), TrainingContext(actor=actor, lr=1e-2, seed=0))
     deltas = [module.get_delta_weight("default").clone() for module in _adapted(actor)]
     actor.interpolate(0.25)
     for module, old in zip(_adapted(actor), deltas, strict=True):
@@ -198,7 +223,7 @@ def test_interpolating_an_adapter_scales_the_change_it_makes(make_actor: Make) -
 
 def test_interpolating_a_whole_model_is_linear_in_its_weights(make_actor: Make) -> None:
     base, actor = make_actor(), make_actor()
-    SFT(full=True, **PLAIN).train(actor, sampled(actor), lr=1e-2, seed=0)
+    SFT(full=True, **PLAIN).train(sampled(actor), TrainingContext(actor=actor, lr=1e-2, seed=0))
     trained, start = weights(actor), dict(base.model.named_parameters())
     actor.interpolate(0.25)
     for name, weight in actor.trainable().items():
@@ -217,11 +242,11 @@ def test_what_is_carried_survives_the_disk(make_actor: Make, tmp_path: Path, ful
     options = {"full": full, "optimizer": "carry", **PLAIN}
     through, resumed = make_actor(), make_actor()
     samples = sampled(through)
-    SFT(**options).train(through, samples, lr=1e-2, seed=0)
+    SFT(**options).train(samples, TrainingContext(actor=through, lr=1e-2, seed=0))
     through.save(tmp_path / "adapter")
     resumed.load(tmp_path / "adapter")
     for actor in (through, resumed):
-        SFT(**options).train(actor, samples, lr=1e-2, seed=1)
+        SFT(**options).train(samples, TrainingContext(actor=actor, lr=1e-2, seed=1))
     assert same(weights(through), weights(resumed))
     assert same(through.optimizer_state, resumed.optimizer_state)
 
@@ -232,7 +257,7 @@ def test_carrying_makes_a_difference_and_resetting_leaves_nothing(make_actor: Ma
         actor = make_actor()
         samples = sampled(actor)
         for seed in (0, 1):
-            SFT(optimizer=optimizer, **PLAIN).train(actor, samples, lr=1e-2, seed=seed)
+            SFT(optimizer=optimizer, **PLAIN).train(samples, TrainingContext(actor=actor, lr=1e-2, seed=seed))
         actor.save(tmp_path / optimizer)
         ends.append(weights(actor))
     assert not same(*ends)
@@ -243,14 +268,16 @@ def test_carrying_makes_a_difference_and_resetting_leaves_nothing(make_actor: Ma
 def test_a_state_that_does_not_fit_is_refused(make_actor: Make) -> None:
     actor = make_actor()
     samples = sampled(actor)
-    SFT(optimizer="carry", **PLAIN).train(actor, samples, lr=1e-2, seed=0)
+    SFT(optimizer="carry", **PLAIN).train(samples, TrainingContext(actor=actor, lr=1e-2, seed=0))
     actor.optimizer_state = dict(list(actor.optimizer_state.items())[:3])
     with pytest.raises(TrainingError, match="does not fit"):
-        SFT(optimizer="carry", **PLAIN).train(actor, samples, lr=1e-2, seed=0)
+        SFT(optimizer="carry", **PLAIN).train(samples, TrainingContext(actor=actor, lr=1e-2, seed=0))
 
 
 def test_what_was_questionable_is_noted(make_actor: Make, samples: Sequence[Sample]) -> None:
-    stats = SFT(warmup_steps=3, epochs=2, **PLAIN).train(make_actor(), samples, lr=1e-3, seed=0)
+    stats = SFT(warmup_steps=3, epochs=2, **PLAIN).train(
+        samples, TrainingContext(actor=make_actor(), lr=1e-3, seed=0)
+    )
     assert len(stats.losses) == len(stats.grad_norms) == stats.steps == 4
     assert stats.weight_norm > stats.update_norm > 0
     assert any("warmup" in note for note in stats.notes)
@@ -258,7 +285,7 @@ def test_what_was_questionable_is_noted(make_actor: Make, samples: Sequence[Samp
 
 def test_a_completion_without_ids_is_no_probe(make_actor: Make) -> None:
     bare = Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT))
-    assert Canary(make_actor(), [bare]).measured(make_actor(), STATS) is STATS
+    assert LogprobProbe(make_actor(), [bare]).measure(make_actor(), STATS) is STATS
 
 
 def test_one_token_does_not_make_the_kl() -> None:
@@ -274,14 +301,14 @@ def test_one_token_does_not_make_the_kl() -> None:
     verdict = Verdict(Status.PASS, Stage.CORRECT)
     sample = Sample(Prompt("p"), Completion("p", 0, "x", (1,), tuple(range(100))), verdict)
     actor = Two((-1.0,) * 99 + (-12.0,), (-1.1,) * 99 + (-0.1,))
-    kl = Canary(actor, [sample]).measured(actor, STATS).kl  # type: ignore[arg-type]
+    kl = LogprobProbe(actor, [sample]).measure(actor, STATS).kl  # type: ignore[arg-type]
     assert kl is not None
     assert 0 < kl < 0.1
 
 
 def test_an_adapter_is_written_alike_by_every_process(make_actor: Make, tmp_path: Path) -> None:
     actor = make_actor()
-    SFT(**PLAIN).train(actor, sampled(actor), lr=1e-2, seed=0)
+    SFT(**PLAIN).train(sampled(actor), TrainingContext(actor=actor, lr=1e-2, seed=0))
     actor.save(tmp_path / "adapter")
     named = json.loads((tmp_path / "adapter/adapter_config.json").read_text())["target_modules"]
     assert named == sorted(named)

@@ -25,9 +25,9 @@ VOID = {"meta", "input"}
 class Varied(FakeGenerator):
     """Answers in all the ways that there are, and says things that a page must not take for its own."""
 
-    def generate(self, actor: Any, round: Any) -> Any:
-        for batch in super().generate(actor, round):
-            yield [self._varied(c, place, round.split == "train") for place, c in enumerate(batch)]
+    def generate(self, request: Any, context: Any) -> Any:
+        for batch in super().generate(request, context):
+            yield [self._varied(c, place, request.split == "train") for place, c in enumerate(batch)]
 
     def _varied(self, c: Completion, place: int, known: bool) -> Completion:
         word = {0: "crash", 1: "invalid", 5: "error", 6: "error", 9: "late"}.get(place, c.text.split()[0])
@@ -35,8 +35,9 @@ class Varied(FakeGenerator):
             word = {"right": "wrong", "wrong": "right"}.get(word, word)
         text = f"{word} {sum(c.token_ids) % 5} {NASTY}"
         finish: FinishReason = "length" if place == 1 else "stop"
-        logprob = -1.5 * place if known else None  # those of held-out samples would be checked
-        return Completion(c.prompt_id, c.index, text, c.prompt_token_ids, c.token_ids, finish, logprob)
+        # Those of held-out samples would be checked.
+        logprobs = (-1.5 * place / len(c.token_ids),) * len(c.token_ids) if known else None
+        return Completion(c.prompt_id, c.index, text, c.prompt_token_ids, c.token_ids, finish, logprobs)
 
 
 @driver
@@ -61,9 +62,9 @@ class Uneven(FakePolicy):
 class Stepping(FakeTrainer):
     """Tells of each of its steps, and makes the model worse where the rate is low."""
 
-    def train(self, actor: Any, samples: Any, *, lr: float, seed: int) -> Any:
-        stats = super().train(actor, samples, lr=lr, seed=seed)
-        actor.skill -= 0.3 * (lr < 0.1)
+    def train(self, samples: Any, context: Any) -> Any:
+        stats = super().train(samples, context)
+        context.actor.skill -= 0.3 * (context.lr < 0.1)
         losses = tuple(stats.loss_first - 0.01 * step for step in range(5))
         return replace(stats, losses=losses, clipped_fraction=0.25, notes=("a <warmup> of half the steps",))
 

@@ -16,7 +16,7 @@ import pytest
 from halo_core.ledger import Ledger
 from halo_core.report.charts import draw
 from halo_core.report.figures import Plot, plots, tables
-from halo_core.types import CycleReport, Rates, TrainStats
+from halo_core.types import CycleReport, EvalMetrics, TrainStats
 
 SAMPLES = """FROM completions JOIN rounds ON rounds.id = round JOIN verdicts ON verdicts.id = verdict
 LEFT JOIN rewards ON rewards.completion = completions.id LEFT JOIN selections ON selections.completion = completions.id
@@ -271,10 +271,22 @@ def test_plotted_training(ask: Callable[..., list[Any]], plotted: dict[str, Plot
 
 
 def test_at_most_four_lines_of_pass_at_k_the_first_and_the_last_among_them() -> None:
-    rates = Rates(
-        64, 1, 0.5, (0.4, 0.6), (0.9, 1), {}, 0, 0, 0, 1, pass_at={str(1 << n): n / 9 for n in range(8)}
+    rates = EvalMetrics(
+        samples=64,
+        valid=1,
+        passed=0.5,
+        valid_interval=(0.4, 0.6),
+        passed_interval=(0.9, 1),
+        stages={},
+        errors=0,
+        inconclusive=0,
+        truncated=0,
+        distinct=1,
+        pass_at={str(1 << n): n / 9 for n in range(8)},
     )
-    [shown] = [plot for plot in plots([CycleReport(0, heldout=rates)]) if plot.title == "Held-out pass@k"]
+    [shown] = [
+        plot for plot in plots([CycleReport(cycle=0, heldout=rates)]) if plot.title == "Held-out pass@k"
+    ]
     labels = [series.label for series in shown.series]
     assert len(labels) == 4
     assert (labels[0], labels[-1]) == ("k = 1", "k = 128")
@@ -321,16 +333,30 @@ def test_marks_and_bars_are_where_the_values_say(plotted: dict[str, Plot], title
 
 @pytest.mark.parametrize("loss", [nan, inf, 0.0])
 def test_a_diverged_run_is_drawn_too(loss: float) -> None:
-    stats = TrainStats(1, 1, 1, loss, loss, 1e-5, 1e-5, loss, 0.0, 1.0, kl=loss, losses=(loss, loss))
-    report = CycleReport(1, train=stats, lr=1e-5, seconds={"train": 1.0})
+    stats = TrainStats(
+        lr=1e-05,
+        steps=1,
+        samples=1,
+        tokens=1,
+        loss_first=loss,
+        loss_last=loss,
+        lr_peak=1e-5,
+        lr_sum=1e-5,
+        grad_norm_median=loss,
+        clipped_fraction=0.0,
+        update_norm=1.0,
+        kl=loss,
+        losses=(loss, loss),
+    )
+    report = CycleReport(cycle=1, train=stats, lr=1e-5, seconds={"train": 1.0})
     for plot, svg in zip(plots([report]), draw(plots([report])), strict=True):
         assert svg.startswith("<svg")
         assert plot.title in svg
 
 
 def test_what_has_nothing_to_show_is_left_out() -> None:
-    assert plots([CycleReport(0)]) == []
-    assert tables([CycleReport(0)]) == []
+    assert plots([CycleReport(cycle=0)]) == []
+    assert tables([CycleReport(cycle=0)]) == []
 
 
 def test_a_chart_is_said_in_words_too(plotted: dict[str, Plot]) -> None:
@@ -347,8 +373,21 @@ def test_colours_and_marks_tell_lines_apart(plotted: dict[str, Plot]) -> None:
 
 def test_many_steps_stay_a_small_drawing() -> None:
     losses = tuple(2 / (1 + n) + 0.1 * (n * 7919 % 13) for n in range(20_000))
-    stats = TrainStats(20_000, 1, 1, 2.0, 1.0, 1e-5, 1e-5, 0.1, 0.0, 1.0, losses=losses)
-    loss = [plot for plot in plots([CycleReport(1, train=stats)]) if plot.title == "Training loss"]
+    stats = TrainStats(
+        lr=1e-05,
+        steps=20_000,
+        samples=1,
+        tokens=1,
+        loss_first=2.0,
+        loss_last=1.0,
+        lr_peak=1e-5,
+        lr_sum=1e-5,
+        grad_norm_median=0.1,
+        clipped_fraction=0.0,
+        update_norm=1.0,
+        losses=losses,
+    )
+    loss = [plot for plot in plots([CycleReport(cycle=1, train=stats)]) if plot.title == "Training loss"]
     assert len(loss[0].series[0].points) == 20_000, "none is left out"
     [svg] = draw(loss)
     assert len(svg) < 200_000

@@ -296,7 +296,7 @@ def test_what_goes_wrong_with_it_is_said_and_does_not_stop_the_run(
 def test_what_the_plugins_said_is_in_it(tmp_path: Path) -> None:
     run, hooks = fake_run(tmp_path / "run")
     run_cycles(run, hooks)
-    run.say("gate", "cycle 2 is worse than cycle 1")
+    run.log("gate", "cycle 2 is worse than cycle 1")
     page = write_report(run.ledger).read_text()
     assert "What was noticed" in page
     assert "cycle 2 is worse than cycle 1" in page

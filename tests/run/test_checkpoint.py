@@ -11,7 +11,7 @@ import pytest
 from halo_core.errors import Interrupted
 from halo_core.loop import run_cycles
 from halo_core.progress import Progress
-from halo_core.run.checkpoint import Checkpoint
+from halo_core.run.checkpoint import CycleCheckpoint
 from halo_core.run.state import Run
 from halo_core.testing import FakeTrainer, fake_run
 
@@ -33,37 +33,37 @@ def kept(run: Run) -> list[str]:
 
 
 def test_what_was_saved_last_is_found_by_another_process(run: Run) -> None:
-    checkpoint = Checkpoint(run, 1)
+    checkpoint = CycleCheckpoint(run, 1)
     assert checkpoint.load("recipe") is None
     for step in ("one", "two", "three"):
         checkpoint.save("recipe", write(step))
     assert kept(run) == ["checkpoint-3"], "one at a time"
-    again = Checkpoint(fake_run(run.directory)[0], 1)
+    again = CycleCheckpoint(fake_run(run.directory)[0], 1)
     place = again.load("recipe")
     assert place is not None
     assert (place / "state").read_text() == "three"
 
 
 def test_a_checkpoint_of_another_training_is_not_taken(run: Run) -> None:
-    Checkpoint(run, 1).save("recipe", write("x"))
-    assert Checkpoint(run, 1).load("another rate") is None
-    assert Checkpoint(run, 2).load("recipe") is None
+    CycleCheckpoint(run, 1).save("recipe", write("x"))
+    assert CycleCheckpoint(run, 1).load("another rate") is None
+    assert CycleCheckpoint(run, 2).load("recipe") is None
 
 
 def test_a_damaged_checkpoint_is_said_and_not_taken(run: Run) -> None:
-    Checkpoint(run, 1).save("recipe", write("x"))
-    place = Checkpoint(run, 1).load("recipe")
+    CycleCheckpoint(run, 1).save("recipe", write("x"))
+    place = CycleCheckpoint(run, 1).load("recipe")
     assert place is not None
     (place / "state").write_text("y")
-    assert Checkpoint(run, 1).load("recipe") is None
+    assert CycleCheckpoint(run, 1).load("recipe") is None
     (_, who, said) = run.ledger.events()[-1]
     assert who == "loop"
     assert "checkpoint-1 is damaged" in said
-    assert "cycle 1 is trained from its beginning" in said
+    assert "training of cycle 1 starts from the beginning" in said
 
 
 def test_one_that_fails_leaves_the_one_before(run: Run) -> None:
-    checkpoint = Checkpoint(run, 1)
+    checkpoint = CycleCheckpoint(run, 1)
     checkpoint.save("recipe", write("whole"))
 
     def half(place: Path) -> None:
@@ -72,7 +72,7 @@ def test_one_that_fails_leaves_the_one_before(run: Run) -> None:
 
     with pytest.raises(ZeroDivisionError):
         checkpoint.save("recipe", half)
-    place = Checkpoint(run, 1).load("recipe")
+    place = CycleCheckpoint(run, 1).load("recipe")
     assert place is not None
     assert (place / "state").read_text() == "whole"
 
@@ -83,7 +83,7 @@ def test_saving_is_due_by_time_but_takes_a_small_share_of_it(
     now = [100.0]
     monkeypatch.setattr("halo_core.run.checkpoint.time.monotonic", lambda: now[0])
     run.config = run.config.model_copy(update={"checkpoint_seconds": 60.0})
-    checkpoint = Checkpoint(run, 1)
+    checkpoint = CycleCheckpoint(run, 1)
 
     def due_after(seconds: float) -> bool:
         now[0] += seconds
@@ -102,11 +102,11 @@ def test_saving_is_due_by_time_but_takes_a_small_share_of_it(
 
 def test_it_is_due_before_an_interrupt_and_never_where_it_is_turned_off(run: Run) -> None:
     run.config = run.config.model_copy(update={"checkpoint_seconds": 3600.0})
-    assert not Checkpoint(run, 1).due
+    assert not CycleCheckpoint(run, 1).due
     run.interrupt()
-    assert Checkpoint(run, 1).due
+    assert CycleCheckpoint(run, 1).due
     run.config = run.config.model_copy(update={"checkpoint_seconds": None})
-    assert not Checkpoint(run, 1).due
+    assert not CycleCheckpoint(run, 1).due
 
 
 class Impatient(Progress):

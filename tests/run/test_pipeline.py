@@ -13,12 +13,13 @@ import pytest
 
 from halo_core.drivers import Generator, Verifier, driver
 from halo_core.errors import Interrupted, PluginError, VerifierError
+from halo_core.model.contexts import SamplingContext
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Advance, Progress
-from halo_core.run.pipeline import IN_FLIGHT, verified
+from halo_core.run.pipeline import IN_FLIGHT, sample_and_verify
 from halo_core.run.state import Run
 from halo_core.testing import FakeGenerator, FakeVerifier, fake_run
-from halo_core.types import Completion, Prompt, Round, Sample, Stage, Status, Verdict
+from halo_core.types import Completion, Prompt, Sample, SamplingRequest, Stage, Status, Verdict
 
 Words = Callable[[int, int], str]
 
@@ -35,9 +36,9 @@ class Script(Generator):
     change: Any = None
     """From a batch to what is yielded instead."""
 
-    def generate(self, actor: object, round: Round) -> Iterator[Sequence[Completion]]:
-        jobs = [(p, i) for p in round.prompts for i in range(round.samples_per_prompt)]
-        for number in range(round.done, -(-len(jobs) // self.size)):
+    def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
+        jobs = [(p, i) for p in request.prompts for i in range(request.samples_per_prompt)]
+        for number in range(request.done, -(-len(jobs) // self.size)):
             if self.seen is not None:
                 self.seen.append(number)
             batch = [
@@ -60,7 +61,7 @@ class Told(Progress):
 
 
 def sample(run: Run, hooks: Hooks) -> list[Sample]:
-    return verified(run, hooks, run.round(1, "train"))
+    return sample_and_verify(run, hooks, run.request(1, "train"))
 
 
 def told(words: Words, **options: Any) -> Script:
@@ -252,7 +253,7 @@ def test_a_broken_verifier_stops_the_round_early(tmp_path: Path) -> None:
         VerifierError, match=r"16 of 16 verdicts are errors.*0\.05; the last: no compiler"
     ) as caught:
         sample(run, hooks)
-    assert "resumed" in caught.value.hint
+    assert "resume" in caught.value.hint
     assert len(seen) < 4 + 2 * IN_FLIGHT, "and not after 100 batches"
 
 

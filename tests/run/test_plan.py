@@ -79,7 +79,7 @@ def test_the_resolved_form_holds_every_option_of_every_driver(data: Write) -> No
     plan = given(data)
     dumped = plan.config.model_dump(mode="json")
     for kind in driver_sections():
-        driver = getattr(plan.drivers, kind)
+        driver = plan.drivers.get(kind)
         options = {option.name: getattr(driver, option.name) for option in options_of(type(driver))}
         assert {k: v for k, v in dumped[kind].items() if k != "name"} == json.loads(json.dumps(options))
     (verifier,) = dumped["verifier"]
@@ -125,7 +125,7 @@ def test_the_resolved_form_reads_back_as_itself(data: Write, tmp_path: Path) -> 
     for plan in (planned(), given(data, plugins=["./shape.py:Shape"])):
         again = Plan.from_raw(plan.config.model_dump(mode="json"))
         assert again.config == plan.config
-        assert again.drivers.selector == plan.drivers.selector
+        assert again.drivers.get("selector") == plan.drivers.get("selector")
 
 
 def test_paths_do_not_depend_on_where_one_stands(data: Write, tmp_path: Path) -> None:
@@ -253,15 +253,15 @@ def test_with_a_model_the_demos_prompts_are_used_but_not_its_settings() -> None:
 
 def test_settings_for_the_demos_model_do_not_lose_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     from halo_core.drivers import Demo
-    from halo_core.verification.verifiers import Judges
+    from halo_core.verification.verifiers import VerifierSet
 
-    plain = Judges.demo
+    plain = VerifierSet.demo
 
-    def demo(judges: Judges) -> Demo:
-        found = plain(judges)
+    def demo(verifiers: VerifierSet) -> Demo:
+        found = plain(verifiers)
         return Demo(found.prompts, found.heldout, found.model, {"model": {"dtype": "float32"}})
 
-    monkeypatch.setattr(Judges, "demo", demo)
+    monkeypatch.setattr(VerifierSet, "demo", demo)
     model = planned(model={"device": "cpu"}).config.model
     assert (model.name, model.dtype, model.device) == (str(DRIVERS.parent), "float32", "cpu")
 
@@ -316,8 +316,8 @@ def test_a_prompt_for_a_verifier_that_is_not_there_is_refused(data: Write) -> No
     plan = given(data)
     path = data(3, "sql.jsonl", verifier="Wrds")
     plan = given(data, data={"prompts": str(path)})
-    with pytest.raises(DataError, match="wants verifier 'Wrds', which is not among those given") as caught:
-        plan.drivers.judges.check_prompts(plan.data()[0])
+    with pytest.raises(DataError, match="names verifier 'Wrds', which is not configured") as caught:
+        plan.drivers.verifiers.check_prompts(plan.data()[0])
     assert caught.value.hint == "did you mean 'Words'?"
 
 
@@ -461,7 +461,7 @@ def test_a_file_that_was_edited_judges_anew(data: Write, tmp_path: Path) -> None
     seen = []
     for text in ("one", "two", "one"):
         (tmp_path / "judge.py").write_text(source.format(text))
-        seen.append(given(data, verifier=["./judge.py:Judge"]).drivers.judges.fingerprints()["Judge"])
+        seen.append(given(data, verifier=["./judge.py:Judge"]).drivers.verifiers.fingerprints()["Judge"])
     assert seen[0] == seen[2] != seen[1]
 
 

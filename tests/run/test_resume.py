@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,9 +15,10 @@ from halo_core.drivers import LRPolicy, driver
 from halo_core.errors import RunError, SandboxError
 from halo_core.ledger import Ledger
 from halo_core.loop import run_cycles
-from halo_core.run import resume as continuing
-from halo_core.testing import FakePolicy, fake_run
+from halo_core.run import resume
+from halo_core.testing import FakePolicy, FakeVerifier, fake_run
 from halo_core.types import CycleReport, Prompt
+from halo_core.verification.verifiers import VerifierSet
 
 PLUGINS: list[dict[str, Any]] = [{"kind": "verifier", "name": "it", "version": "1"}]
 
@@ -26,13 +27,26 @@ def config(**settings: Any) -> RunConfig:
     return read_config({"verifier": ["fake"], "cycles": 2, "samples_per_prompt": 4, **settings})
 
 
+def verifiers(fingerprint: str) -> VerifierSet:
+    """A set of one verifier named "it" with a given fingerprint."""
+
+    @driver
+    class It(FakeVerifier):
+        removed_options: ClassVar[dict[str, object]] = {"once": True}
+
+        def fingerprint(self) -> str:
+            return fingerprint
+
+    return VerifierSet({"it": It()})
+
+
 @pytest.fixture
 def begun(tmp_path: Path) -> Callable[..., Ledger]:
     """Begin a run, given what it is begun on."""
 
     def begin(machine: dict[str, Any], **settings: Any) -> Ledger:
         ledger = Ledger(tmp_path / "run")
-        ledger.begin(
+        ledger.create(
             config(**settings).model_dump(mode="json"),
             PLUGINS,
             [Prompt("a", "x")],
@@ -49,11 +63,11 @@ def test_a_run_is_not_gone_on_with_in_a_lower_tier(
     begun: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = begun({"sandbox": "strong"})
-    monkeypatch.setattr(continuing.sandbox, "running", lambda: SimpleNamespace(tier="standard"))
-    with pytest.raises(SandboxError, match="begun in sandbox tier 'strong', and only 'standard' holds"):
-        continuing.check_tier(ledger)
-    monkeypatch.setattr(continuing.sandbox, "running", lambda: SimpleNamespace(tier="strong"))
-    continuing.check_tier(ledger)
+    monkeypatch.setattr(resume.sandbox, "running", lambda: SimpleNamespace(tier="standard"))
+    with pytest.raises(SandboxError, match="started in sandbox tier 'strong', and only 'standard' holds"):
+        resume.check_tier(ledger)
+    monkeypatch.setattr(resume.sandbox, "running", lambda: SimpleNamespace(tier="strong"))
+    resume.check_tier(ledger)
 
 
 # What changed
@@ -68,7 +82,7 @@ HERE = {"python": "3.11.7", "versions": {"halo-core": "0.1", "torch": "2.13"}, "
         (HERE | {"python": "3.12.1"}, "python was 3.11.7 and is 3.12.1"),
         (HERE | {"versions": {"torch": "2.14"}}, "torch was 2.13 and is 2.14"),
         (HERE | {"versions": {"halo-core": "0.2"}}, ""),
-        (HERE | {"inputs": {"model": "abd"}}, "the files of model are not those that they were"),
+        (HERE | {"inputs": {"model": "abd"}}, "the files of model have changed"),
         (HERE | {"inputs": {}}, ""),
         (HERE | {"inputs": {"model": "abc", "adapter": "x"}}, ""),
     ],
@@ -79,11 +93,11 @@ def test_libraries_and_inputs_that_changed_are_said_or_accepted(
     ledger = begun(HERE | {"sandbox": "strong"})
 
     def check(accept: bool) -> None:
-        continuing.check_unchanged(ledger, PLUGINS, {"it": "V()"}, now, accept=accept)
+        resume.check_unchanged(ledger, PLUGINS, verifiers("V()"), now, accept=accept)
 
     if not said:
         return check(accept=False)
-    with pytest.raises(RunError, match=f"begun with other plugins or tools: {said}") as caught:
+    with pytest.raises(RunError, match=f"started with other plugins or tools: {said}") as caught:
         check(accept=False)
     assert "--changed" in caught.value.hint
     check(accept=True)
@@ -96,21 +110,21 @@ def test_libraries_and_inputs_that_changed_are_said_or_accepted(
 @pytest.mark.parametrize(
     ("now", "said"),
     [
-        ("GCC(std='c17', flags='-O0') gcc 13.1 0.1.0", "judged by 12.2 and judges by 13.1"),
+        ("GCC(std='c17', flags='-O0') gcc 13.1 0.1.0", "had 12.2 and has 13.1"),
         (
             "GCC(std='c23', flags='-O0') gcc 12.2 0.1.0",
-            "judged by GCC(std='c17', and judges by GCC(std='c23',",
+            "had GCC(std='c17', and has GCC(std='c23',",
         ),
-        ("GCC(std='c17', flags='-O0') gcc 12.2 0.1.0 more", "judged by less and judges by more"),
+        ("GCC(std='c17', flags='-O0') gcc 12.2 0.1.0 more", "had less and has more"),
     ],
 )
 def test_only_what_differs_between_two_fingerprints_is_said(now: str, said: str) -> None:
     before = {"it": "GCC(std='c17', flags='-O0') gcc 12.2 0.1.0"}
-    assert continuing._changed_judges(before, {"it": now}, []) == [f"verifier 'it' {said}"]
+    assert resume._changed_verifiers(before, {"it": now}, []) == [f"verifier 'it' {said}"]
 
 
 def test_a_run_of_an_early_halo_recorded_less(begun: Callable[..., Ledger]) -> None:
-    continuing.check_unchanged(begun({}), PLUGINS, {"it": "V()"}, HERE, accept=False)
+    resume.check_unchanged(begun({}), PLUGINS, verifiers("V()"), HERE, accept=False)
 
 
 def test_the_digest_of_an_input(tmp_path: Path) -> None:
@@ -119,21 +133,21 @@ def test_the_digest_of_an_input(tmp_path: Path) -> None:
     (model / "config.json").write_text("{}")
     weights = bytearray(3 << 20)
     (model / "weights").write_bytes(weights)
-    digests = [continuing.content_of(model)]
+    digests = [resume.content_hash(model)]
     for place in (0, len(weights) - 1):
         weights[place] = 1
         (model / "weights").write_bytes(weights)
-        digests.append(continuing.content_of(model))
+        digests.append(resume.content_hash(model))
     (model / "weights").rename(model / "others")
-    digests.append(continuing.content_of(model))
+    digests.append(resume.content_hash(model))
     (model / "runs").mkdir()
     (model / "runs" / "report.html").write_text("a run below its model")
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / "config.json").write_text("{}")
     (tmp_path / "moved" / "others").write_bytes(weights)
     assert len(set(digests)) == len(digests)
-    assert continuing.content_of(tmp_path / "moved") == digests[-1], "wherever it is, whenever it was made"
-    assert continuing.content_of(model / "config.json") != continuing.content_of(model / "others")
+    assert resume.content_hash(tmp_path / "moved") == digests[-1], "wherever it is, whenever it was made"
+    assert resume.content_hash(model / "config.json") != resume.content_hash(model / "others")
 
 
 def test_what_is_recorded_of_what_a_run_is_begun_with(
@@ -142,13 +156,13 @@ def test_what_is_recorded_of_what_a_run_is_begun_with(
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     (tmp_path / "pairs.jsonl").write_text("{}")
     settings = {"model": {"name": str(tmp_path), "adapter": "org/on-the-hub"}}
-    recorded = continuing.surroundings(
+    recorded = resume.environment(
         config(**settings, mix={"mode": "replay", "pairs": str(tmp_path / "pairs.jsonl")})
     )
     assert set(recorded["inputs"]) == {"model", "mix.pairs"}
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert recorded["threads"] == str(len(os.sched_getaffinity(0)))
-    assert continuing.surroundings(config())["threads"] == "3"
+    assert resume.environment(config())["threads"] == "3"
     assert set(recorded["versions"]) == {"halo-core", "torch", "transformers", "peft", "accelerate"}
 
 
@@ -172,8 +186,8 @@ def finished(place: Path, **settings: Any) -> Ledger:
 
 def test_a_run_that_is_given_more_cycles_is_as_one_that_had_them_from_the_beginning(tmp_path: Path) -> None:
     ledger = finished(tmp_path / "run")
-    continuing.check_same(ledger.directory, config(cycles=2), config(cycles=4), extend=True)
-    continuing.extend(ledger, config(cycles=4), FakePolicy())
+    resume.check_same(ledger.directory, config(cycles=2), config(cycles=4), extend=True)
+    resume.extend(ledger, config(cycles=4), FakePolicy())
     ledger.close()
     run, hooks = fake_run(tmp_path / "run", cycles=4)
     assert list(run.remaining_cycles()) == [3, 4]
@@ -189,23 +203,23 @@ def test_rates_that_depend_on_how_many_cycles_there_are_refuse_more(tmp_path: Pa
     with pytest.raises(
         RunError, match=r"cycle 1 was 0.0667 and would have been 0.08 with 4 cycles"
     ) as caught:
-        continuing.extend(ledger, config(cycles=4), Falling())
+        resume.extend(ledger, config(cycles=4), Falling())
     assert f"--adapter {ledger.adapter(2)}" in caught.value.hint
     assert ledger.config()["cycles"] == 2
 
 
 def test_what_cannot_be_extended(tmp_path: Path) -> None:
     ledger = finished(tmp_path / "run")
-    with pytest.raises(RunError, match="begun with 2 cycles, not 1"):
-        continuing.extend(ledger, config(cycles=1), FakePolicy())
-    with pytest.raises(RunError, match="a curriculum takes depends on the number of cycles"):
-        continuing.extend(ledger, config(cycles=3, curriculum={"order": "easy_first"}), FakePolicy())
-    continuing.extend(ledger, config(cycles=2), Falling())  # nothing to do
+    with pytest.raises(RunError, match="started with 2 cycles, not 1"):
+        resume.extend(ledger, config(cycles=1), FakePolicy())
+    with pytest.raises(RunError, match="a curriculum takes depend on the number of cycles"):
+        resume.extend(ledger, config(cycles=3, curriculum={"order": "easy_first"}), FakePolicy())
+    resume.extend(ledger, config(cycles=2), Falling())  # nothing to do
     assert ledger.config()["cycles"] == 2
     with pytest.raises(RunError, match="cycles: 2 there, 4 here") as caught:
-        continuing.check_same(Path("my run"), config(), config(cycles=4))
+        resume.check_same(Path("my run"), config(), config(cycles=4))
     assert caught.value.hint.endswith("halo resume 'my run' --cycles 4")
     with pytest.raises(RunError, match=r"plugins\[0\].name: absent there, 'gate' here"):
-        continuing.check_same(Path("run"), config(), config(plugins=["gate"]))
+        resume.check_same(Path("run"), config(), config(plugins=["gate"]))
     with pytest.raises(RunError, match="seed: 0 there, 1 here"):
-        continuing.check_same(ledger.directory, config(), config(cycles=4, seed=1), extend=True)
+        resume.check_same(ledger.directory, config(), config(cycles=4, seed=1), extend=True)

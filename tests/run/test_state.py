@@ -16,7 +16,19 @@ from halo_core.testing import FakeActor, fake_run
 from halo_core.types import CycleReport, Prompt, Sample, TrainStats
 
 Make = Callable[..., Sample]
-STATS = TrainStats(1, 1, 1, 1.0, 0.5, 0.1, 0.1, 0.1, 0.0, 0.1)
+STATS = TrainStats(
+    lr=0.1,
+    steps=1,
+    samples=1,
+    tokens=1,
+    loss_first=1.0,
+    loss_last=0.5,
+    lr_peak=0.1,
+    lr_sum=0.1,
+    grad_norm_median=0.1,
+    clipped_fraction=0.0,
+    update_norm=0.1,
+)
 
 
 @pytest.fixture
@@ -33,14 +45,14 @@ def test_what_hooks_may_read(run: Run, tmp_path: Path) -> None:
 
 
 def test_rounds_ask_for_the_right_prompts(run: Run) -> None:
-    train, heldout = run.round(2, "train"), run.round(2, "heldout")
+    train, heldout = run.request(2, "train"), run.request(2, "heldout")
     assert (train.prompts, train.samples_per_prompt, train.cycle, train.done) == (run.prompts, 3, 2, 0)
     assert (heldout.prompts, heldout.samples_per_prompt) == (run.heldout, 8)
 
 
 def test_training_rounds_have_a_seed_each_and_held_out_rounds_share_one(run: Run) -> None:
-    train = {run.round(cycle, "train").seed for cycle in range(1, 50)}
-    heldout = {run.round(cycle, "heldout").seed for cycle in range(50)}
+    train = {run.request(cycle, "train").seed for cycle in range(1, 50)}
+    heldout = {run.request(cycle, "heldout").seed for cycle in range(50)}
     assert len(train) == 49
     assert len(heldout) == 1
     assert not train & heldout
@@ -48,7 +60,7 @@ def test_training_rounds_have_a_seed_each_and_held_out_rounds_share_one(run: Run
 
 def test_another_seed_gives_other_rounds(tmp_path: Path) -> None:
     rounds = [
-        fake_run(tmp_path / str(seed), seed=seed)[0].round(1, split).seed
+        fake_run(tmp_path / str(seed), seed=seed)[0].request(1, split).seed
         for seed in (0, 1)
         for split in ("train", "heldout")
     ]
@@ -60,18 +72,18 @@ def test_another_seed_gives_other_rounds(tmp_path: Path) -> None:
 )
 def test_remaining_cycles(run: Run, closed: int, remaining: list[int]) -> None:
     for cycle in range(closed):
-        run.ledger.write_report(CycleReport(cycle))
+        run.ledger.write_report(CycleReport(cycle=cycle))
     assert list(run.remaining_cycles()) == remaining
 
 
 def test_a_report_sums_up(run: Run, make_sample: Make) -> None:
     samples = [make_sample("a", n, reward=reward) for n, reward in enumerate([1.0, 0.5, None])]
-    report = run.report(2, lr=0.1, samples=samples, chosen=samples[:1], heldout=samples, train=STATS)
+    report = run.report(2, samples, samples[:1], STATS, heldout=samples)
     assert (report.cycle, report.lr, report.selected, report.train) == (2, 0.1, 1, STATS)
     assert report.reward_mean == 0.75, "over those that have one"
-    assert report.rates == report.heldout
+    assert report.sampled == report.heldout
     empty = run.report(0, heldout=())
-    assert (empty.heldout, empty.rates, empty.reward_mean) == (None, None, 0.0)
+    assert (empty.heldout, empty.sampled, empty.reward_mean) == (None, None, 0.0)
 
 
 def test_seconds_are_the_cycles_own_and_add_up(run: Run) -> None:
@@ -89,16 +101,16 @@ def test_seconds_are_the_cycles_own_and_add_up(run: Run) -> None:
 def test_seconds_outlive_the_process(run: Run, tmp_path: Path) -> None:
     with contextlib.suppress(ZeroDivisionError), run.timed(1, "train"):
         time.sleep(0.02)
-        run.lap()
+        run.flush_timer()
         assert run.ledger.seconds(1) == {}, "not worth a transaction yet"
-        run.lap(at_least=0.01)
+        run.flush_timer(at_least=0.01)
         _ = 1 / 0
     again = fake_run(tmp_path)[0]
     assert 0.02 <= again.ledger.seconds(1)["train"] < 1
     with again.timed(1, "train"):
         time.sleep(0.02)
     assert 0.04 <= again.report(1, heldout=()).seconds["train"] < 1
-    run.lap(at_least=0)  # of no stage: nothing to say
+    run.flush_timer(at_least=0)  # of no stage: nothing to say
     assert set(run.ledger.seconds(1)) == {"train"}
 
 

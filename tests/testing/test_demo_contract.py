@@ -38,7 +38,7 @@ ATTRIBUTES = {"make", "start", "judged", "fewest_mutants", "lucky"}
 
 @driver
 class Even(Verifier):
-    """Judges yes and no."""
+    """VerifierSet yes and no."""
 
     def check_prompt(self, prompt: Prompt) -> None:
         if prompt.reference.get("answer") not in ("yes", "no"):
@@ -85,7 +85,7 @@ def make_teaching(args: Namespace) -> Corpus:
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """A demo that holds to the contract."""
     from halo_core.config.model import ModelConfig
-    from halo_core.drivers.sft import SFT
+    from halo_core.config.training import TrainingOptions
     from halo_core.model.pretraining import train_checkpoint
 
     path = tmp_path_factory.mktemp("demos") / "sound"
@@ -97,7 +97,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Demo:
         architecture=LLAMA,
         vocab_size=300,
         chat_template=TEMPLATE,
-        trainer=SFT(full=True, batch_size=32),
+        options=TrainingOptions(full=True, batch_size=32),
         lr=1e-2,
     )
     prompts, heldout = (
@@ -223,7 +223,7 @@ BREAKS: list[tuple[str, str, Callable[[Demo], Demo], dict[str, Any]]] = [
     ("much beside the model", SMALL, much_beside, {}),
     ("a model without its weights", SMALL, no_weights, {}),
     ("a setting that is none", OPTIONS, settings(cycels=3), {}),
-    ("an option that is none", OPTIONS, settings(trainer={"epoch": 2}), {}),
+    ("an option that is none", OPTIONS, settings(options={"epoch": 2}), {}),
     ("a value that is none", OPTIONS, settings(lr_policy={"base_lr": "fast"}), {}),
     ("a driver that is none", OPTIONS, settings(selector={"name": "lottery"}), {}),
     ("a long prompt", FITS, prompts(text="Is 3 even? " * 20), {}),

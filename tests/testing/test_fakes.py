@@ -9,15 +9,19 @@ from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Binary
 from halo_core.errors import ConfigError
 from halo_core.loop import run_cycles
+from halo_core.model.contexts import SamplingContext, TrainingContext
 from halo_core.testing import FakeActor, FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
-from halo_core.types import Completion, Prompt, Round, Stage, Status
+from halo_core.types import Completion, Prompt, SamplingRequest, Stage, Status
 
 PROMPTS = tuple(Prompt(f"p{n}", "task") for n in range(10))
-ROUND = Round(1, "train", PROMPTS, 5, seed=3)
+ROUND = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_prompt=5, seed=3)
 
 
-def sampled(round: Round, skill: float = 0.5, batch: int = 7) -> list[list[Completion]]:
-    return [list(batch) for batch in FakeGenerator(batch=batch).generate(FakeActor(skill), round)]
+def sampled(request: SamplingRequest, skill: float = 0.5, batch: int = 7) -> list[list[Completion]]:
+    return [
+        list(batch)
+        for batch in FakeGenerator(batch=batch).generate(request, SamplingContext(actor=FakeActor(skill)))
+    ]
 
 
 def test_the_generator_keeps_to_what_a_round_lays_down() -> None:
@@ -54,7 +58,7 @@ def test_the_verifier_believes_what_it_is_told(text: str, status: Status, stage:
 
 def test_training_raises_the_skill_and_says_by_how_much() -> None:
     actor = FakeActor(0.95)
-    stats = FakeTrainer().train(actor, [], lr=0.2, seed=0)
+    stats = FakeTrainer().train([], TrainingContext(actor=actor, lr=0.2, seed=0))
     assert actor.skill == 1.0
     assert stats.update_norm == pytest.approx(0.05)
     assert stats.lr_peak == 0.2
@@ -82,8 +86,8 @@ def test_a_fake_run_takes_settings_and_drivers(tmp_path: Path) -> None:
     assert (len(run.prompts), len(run.heldout), run.seed) == (3, 2, 5)
     report = run_cycles(run, hooks)[1]
     assert report.lr == 0.5
-    assert report.reward_mean == report.rates.passed
-    assert report.selected == round(30 * report.rates.passed)
+    assert report.reward_mean == report.sampled.passed
+    assert report.selected == round(30 * report.sampled.passed)
 
 
 def test_a_fake_run_refuses_a_misspelt_setting(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from halo_core.drivers import Attack, Verifier, driver
 from halo_core.errors import VerifierError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_core.verification.audit import Audit, Bounds, audit
-from halo_core.verification.verifiers import Judges
+from halo_core.verification.verifiers import VerifierSet
 
 PROMPTS = [Prompt(f"p{n}", f"what is {n}?", reference={"answer": str(n)}) for n in range(6)]
 PASS = Verdict(Status.PASS, Stage.CORRECT, 1.0)
@@ -57,7 +56,7 @@ class Leaky(Sound):
 
 
 def tried(verifier: Verifier, **options: Any) -> Audit:
-    return audit(Judges({"it": verifier}), PROMPTS, workers=2, **options)
+    return audit(VerifierSet({"it": verifier}), PROMPTS, workers=2, **options)
 
 
 def test_a_sound_verifier_passes() -> None:
@@ -148,18 +147,3 @@ def test_prompts_without_a_reference_are_counted() -> None:
             return []
 
     assert tried(Silent()).unreferenced == 6
-
-
-def test_a_verifier_is_asked_without_its_memory() -> None:
-    @driver
-    class Forgetful(Sound):
-        remembers: bool = True
-
-        def afresh(self) -> Forgetful:
-            return replace(self, remembers=False)
-
-        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-            assert not self.remembers
-            return super().check(prompt, completion)
-
-    assert tried(Forgetful()).findings == ()

@@ -10,7 +10,7 @@ import pytest
 from halo_core.drivers import driver
 from halo_core.testing import FakeVerifier
 from halo_core.types import Completion, Prompt, Verdict
-from halo_core.verification.verifiers import Judges
+from halo_core.verification.verifiers import VerifierSet
 
 PROMPT = Prompt("p", "task")
 COMPLETIONS = [Completion("p", index, f"right {index}") for index in range(40)]
@@ -34,6 +34,6 @@ def test_an_interrupt_does_not_wait_for_what_has_not_begun() -> None:
     verifier = Interrupted()
     with ThreadPoolExecutor(2) as pool:
         with pytest.raises(KeyboardInterrupt):
-            Judges({"fake": verifier}).check_all([PROMPT] * 40, COMPLETIONS, pool)
+            VerifierSet({"fake": verifier}).check_all([PROMPT] * 40, COMPLETIONS, pool)
         go.set()
     assert len(asked) <= 4

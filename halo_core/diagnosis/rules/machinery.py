@@ -31,7 +31,11 @@ def diverged(h: History, found: frozenset[Cause]) -> Finding | None:
 def stale_sampler(h: History, found: frozenset[Cause]) -> Finding | None:
     """The sampler's log-probabilities are not those of the trained weights."""
     limit = h.options.sampler_off
-    off = [(each.cycle, each.canary) for each in h.reports if each.canary is not None and each.canary > limit]
+    off = [
+        (each.cycle, each.sampler_error)
+        for each in h.reports
+        if each.sampler_error is not None and each.sampler_error > limit
+    ]
     if not off:
         return None
     cycle, worst = off[-1]

@@ -10,7 +10,7 @@ from halo_core.diagnosis.history import History, points
 def errors(h: History, found: frozenset[Cause]) -> Finding | None:
     """More than `errors` of the last cycle's completions got no verdict."""
     limit, cycle = h.options.errors, h.last.cycle
-    known = [each for each in (h.last.rates, h.last.heldout) if each]
+    known = [each for each in (h.last.sampled, h.last.heldout) if each]
     share = measures.unjudged(known)
     if share.interval(h.z)[0] <= limit:
         return None
@@ -110,7 +110,7 @@ def _wrong_since(h: History, start: int, proof: Evidence | None) -> tuple[Eviden
 
 def imitated(h: History) -> Evidence | None:
     """Return that more completions were selected than passed, which proves it."""
-    rates, selected = h.last.rates, h.last.selected
+    rates, selected = h.last.sampled, h.last.selected
     if rates is None or selected <= rates.passed * rates.samples:
         return None
     passed, cycle = rates.passed * rates.samples, h.last.cycle

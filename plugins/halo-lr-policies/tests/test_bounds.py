@@ -18,17 +18,17 @@ from halo_core.loop import run_cycles
 from halo_core.plugin.discovery import available, load
 from halo_core.run.state import Run
 from halo_core.testing import fake_run
-from halo_core.types import CycleReport, Rates, TrainStats
+from halo_core.types import CycleReport, EvalMetrics, TrainStats
 from halo_lr_policies.bounds import Based, Bounded
 
 POLICIES = sorted(s.name for s in available("lr_policy") if s.distribution == "halo-lr-policies")
 LISTED = ("manual", "phased")
-"""Those that name their rates one by one."""
+"""Policies whose option is a list of rates."""
 
 
 @driver
-class Wild(Based):
-    """Wants whatever it is told to."""
+class AnyRate(Based):
+    """A policy whose formula returns the option `want`."""
 
     want: Any = math.inf
 
@@ -41,19 +41,43 @@ def policy(name: str, **options: Any) -> LRPolicy:
 
 
 def reports(shares: Sequence[float], kls: Sequence[float]) -> list[CycleReport]:
-    found = [CycleReport(0)]
+    found = [CycleReport(cycle=0)]
     for cycle, (share, kl) in enumerate(zip(shares, kls, strict=False), 1):
-        rates = Rates(500, share, share, (share, share), (share, share), {}, 0, 0, 0.0, 1.0)
-        train = TrainStats(16, 512, 9999, 0.5, 0.4, 5e-5, 8e-4, 0.1, 0.0, 0.01, kl=kl)
-        found.append(CycleReport(cycle, rates, 5e-5, rates, train=train))
+        rates = EvalMetrics(
+            samples=500,
+            valid=share,
+            passed=share,
+            valid_interval=(share, share),
+            passed_interval=(share, share),
+            stages={},
+            errors=0,
+            inconclusive=0,
+            truncated=0.0,
+            distinct=1.0,
+        )
+        train = TrainStats(
+            lr=5e-05,
+            steps=16,
+            samples=512,
+            tokens=9999,
+            loss_first=0.5,
+            loss_last=0.4,
+            lr_peak=5e-5,
+            lr_sum=8e-4,
+            grad_norm_median=0.1,
+            clipped_fraction=0.0,
+            update_norm=0.01,
+            kl=kl,
+        )
+        found.append(CycleReport(cycle=cycle, heldout=rates, lr=5e-5, sampled=rates, train=train))
     return found
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_every_policy_has_both_by_the_same_means(name: str) -> None:
+def test_every_policy_inherits_both_bounds(name: str) -> None:
     cls = load("lr_policy", name).value
     assert issubclass(cls, Bounded)
-    assert cls.lr is Bounded.lr, "none goes past the bounds"
+    assert cls.lr is Bounded.lr, "no policy overrides the clamping"
     defaults = {option.name: option.default for option in options_of(cls)}
     assert (defaults["floor"], defaults["ceiling"]) == (1e-7, None)
 
@@ -67,19 +91,19 @@ def test_every_policy_has_both_by_the_same_means(name: str) -> None:
     cycles=st.integers(1, 30),
 )
 @settings(max_examples=40)
-def test_no_rate_leaves_its_bounds(
+def test_rates_stay_within_the_bounds(
     name: str, shares: list[float], kls: list[float], below: float, above: float, cycles: int
 ) -> None:
     rates = {"rates": [3e-5] * 3} if name in LISTED else {"base_lr": 3e-5}
     floor, ceiling = 3e-5 * below, 3e-5 * above
-    tried = policy(name, **rates, floor=floor, ceiling=ceiling)
+    chosen = policy(name, **rates, floor=floor, ceiling=ceiling)
     history = reports(shares, kls)
     for cycle in range(1, cycles + 1):
-        assert floor <= tried.lr(cycle=cycle, cycles=cycles, history=history[:cycle]) <= ceiling
+        assert floor <= chosen.lr(cycle=cycle, cycles=cycles, history=history[:cycle]) <= ceiling
 
 
 @pytest.mark.parametrize(
-    ("want", "gets"),
+    ("want", "expected"),
     [
         (math.inf, 2e-4),
         (1.0, 2e-4),
@@ -90,20 +114,20 @@ def test_no_rate_leaves_its_bounds(
         (math.nan, 1e-7),
     ],
 )
-def test_whatever_a_formula_comes_to(want: float, gets: float) -> None:
-    assert Wild(want=want).lr(cycle=1, cycles=1, history=()) == gets
+def test_any_result_of_a_formula_is_clamped(want: float, expected: float) -> None:
+    assert AnyRate(want=want).lr(cycle=1, cycles=1, history=()) == expected
 
 
-def test_the_ceiling_is_worked_out_from_the_highest_rate() -> None:
-    assert Wild(base_lr=1e-4).highest == 4e-4
-    assert Wild(ceiling=6e-5).highest == 6e-5
+def test_the_default_ceiling_depends_on_the_highest_rate() -> None:
+    assert AnyRate(base_lr=1e-4).highest == 4e-4
+    assert AnyRate(ceiling=6e-5).highest == 6e-5
     manual = load("lr_policy", "manual").value
     assert manual(rates=[1e-5, 3e-5]).highest == pytest.approx(1.2e-4)
 
 
 @pytest.mark.parametrize("name", POLICIES)
 @pytest.mark.parametrize(
-    ("bounds", "says"),
+    ("bounds", "message"),
     [
         ({"floor": 4e-5}, "floor 4e-05 is above the rate 3e-05; lower it"),
         ({"ceiling": 2e-5}, "ceiling 2e-05 is below the rate 3e-05; raise it"),
@@ -112,14 +136,16 @@ def test_the_ceiling_is_worked_out_from_the_highest_rate() -> None:
         ({"ceiling": 2}, "ceiling"),
     ],
 )
-def test_a_rate_beyond_its_bounds_is_refused_not_moved(name: str, bounds: dict[str, Any], says: str) -> None:
+def test_a_rate_outside_the_bounds_is_rejected_not_clamped(
+    name: str, bounds: dict[str, Any], message: str
+) -> None:
     rates = {"rates": [3e-5] * 3} if name in LISTED else {"base_lr": 3e-5}
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=message):
         policy(name, **rates, **bounds)
 
 
 @pytest.mark.parametrize("rate", [1e-7, 5e-7, 2e-4, 2e-3])
-def test_rates_that_are_recommended_somewhere_need_no_bounds_of_their_own(rate: float) -> None:
+def test_commonly_recommended_rates_fit_the_default_bounds(rate: float) -> None:
     for name in POLICIES:
         policy(name, **({"rates": [rate] * 3} if name in LISTED else {"base_lr": rate}))
 
@@ -128,7 +154,7 @@ def test_rates_that_are_recommended_somewhere_need_no_bounds_of_their_own(rate: 
 
 
 class StopAfter:
-    """Stops a run as Ctrl-C does, when a cycle is over."""
+    """Plugin that interrupts a run after a cycle, as Ctrl-C does."""
 
     def __init__(self, cycle: int) -> None:
         self.cycle = cycle
@@ -140,7 +166,7 @@ class StopAfter:
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_a_run_that_was_stopped_and_resumed_trains_at_the_same_rates(name: str, tmp_path: Path) -> None:
+def test_a_stopped_and_resumed_run_uses_the_same_rates(name: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"rates": [0.05, 0.03, 0.02]} if name in LISTED else {"base_lr": 0.05}
     if name == "global_cosine":
         options["steps"] = 5

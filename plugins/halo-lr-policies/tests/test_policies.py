@@ -86,20 +86,20 @@ class TestGlobalCosineContract(LRPolicyContract):
 
 
 @pytest.mark.parametrize(("name", "cls"), NAMES.items())
-def test_each_is_found_by_its_name(name: str, cls: type) -> None:
+def test_each_policy_loads_by_its_name(name: str, cls: type) -> None:
     loaded = load("lr_policy", name)
     assert loaded.value is cls
     assert loaded.source.distribution == "halo-lr-policies"
 
 
-def test_the_package_provides_nothing_else() -> None:
+def test_the_package_provides_only_these_policies() -> None:
     own = [e for e in entry_points(group="halo.lr_policies") if e.dist and e.dist.name == "halo-lr-policies"]
     assert {entry.name for entry in own} == set(NAMES)
     ours = {name for (kind, name), package in PACKAGES.items() if package == "halo-lr-policies"}
-    assert ours == set(NAMES), "what the core says to install this package for"
+    assert ours == set(NAMES), "names for which the core suggests this package"
 
 
-def test_the_readme_names_each_with_its_options() -> None:
+def test_the_readme_lists_each_policy_with_its_options() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \|(.*)\|$", README.read_text(), re.MULTILINE))
     assert list(rows) == list(NAMES)
     for name, cls in NAMES.items():
@@ -108,7 +108,7 @@ def test_the_readme_names_each_with_its_options() -> None:
 
 
 @pytest.mark.parametrize(("name", "cls"), NAMES.items())
-def test_each_says_its_units_its_source_and_how_far_to_believe_it(name: str, cls: type) -> None:
+def test_each_docstring_gives_units_source_and_confidence(name: str, cls: type) -> None:
     text = " ".join((cls.__doc__ or "").split())
     for part in ("Units: ", "Source: ", "Confidence: "):
         assert part in text, name
@@ -118,7 +118,7 @@ def test_each_says_its_units_its_source_and_how_far_to_believe_it(name: str, cls
 # Exponential: strategy B of the notes
 
 
-def test_the_published_table() -> None:
+def test_exponential_gives_the_table_of_the_notes() -> None:
     table = [f"{rate * 1e5:.2f}" for rate in rates(Exponential(), 6)]
     assert table == ["5.00", "4.25", "3.61", "3.07", "2.61", "2.22"]
 
@@ -127,10 +127,13 @@ def test_the_published_table() -> None:
     ("decay", "table"),
     [
         (0.95, ["5.00", "4.75", "4.51", "4.29", "4.07"]),
-        (0.7, ["5.00", "3.50", "2.45", "1.71", "1.20"]),  # 1.715: their comment rounds it up, C's printf down
+        (
+            0.7,
+            ["5.00", "3.50", "2.45", "1.71", "1.20"],
+        ),  # 1.715: the comment in the notes rounds up, C's printf down
     ],
 )
-def test_the_factors_of_the_sweep(decay: float, table: list[str]) -> None:
+def test_exponential_with_the_factors_of_the_sweep(decay: float, table: list[str]) -> None:
     assert [f"{rate * 1e5:.2f}" for rate in rates(Exponential(decay=decay), 5)] == table
 
 
@@ -143,26 +146,26 @@ def test_each_cycle_multiplies_by_the_decay(base_lr: float, decay: float, cycle:
     assert then == pytest.approx(now * decay, rel=1e-9)
 
 
-def test_the_rate_never_falls_below_the_floor() -> None:
+def test_exponential_stays_above_the_floor() -> None:
     got = rates(Exponential(decay=0.5, floor=1e-5), 8)
     assert got[:3] == pytest.approx([5e-5, 2.5e-5, 1.25e-5])
     assert got[3:] == [1e-5] * 5
     assert rates(Exponential(), 100)[-1] == 1e-7, "the default floor"
 
 
-def test_the_length_of_the_run_does_not_matter() -> None:
+def test_exponential_is_independent_of_the_number_of_cycles() -> None:
     assert rates(Exponential(), 3) == rates(Exponential(), 10)[:3]
 
 
 # Manual: strategy A
 
 
-def test_a_list_is_followed_and_its_last_rate_held() -> None:
+def test_manual_follows_the_list_and_keeps_the_last_rate() -> None:
     assert rates(Manual(rates=[3e-5, 1e-5]), 4) == [3e-5, 1e-5, 1e-5, 1e-5]
     assert rates(Manual(), 6) == [5e-5, 4e-5, 3e-5, 2.5e-5, 2e-5, 2e-5], "the table of the notes"
 
 
-def test_a_map_is_read_by_its_numbers_not_its_order() -> None:
+def test_a_map_is_ordered_by_its_numbers() -> None:
     keys = [f"cycle_{n}" for n in range(1, 12)]
     table = {key: n * 1e-5 for n, key in reversed(list(enumerate(keys, 1)))}
     assert rates(Manual(rates=table), 11) == pytest.approx([n * 1e-5 for n in range(1, 12)])
@@ -178,7 +181,7 @@ def test_a_map_is_read_by_its_numbers_not_its_order() -> None:
         '{"cycle_2": 4e-5, "cycle_1": 5e-5}',
     ],
 )
-def test_rates_as_yaml_and_the_command_line_give_them(written: Any) -> None:
+def test_rates_from_yaml_and_the_command_line(written: Any) -> None:
     assert rates(build(Manual, {"rates": written}, where="it"), 2) == [5e-5, 4e-5]
 
 
@@ -187,7 +190,7 @@ def test_a_single_rate_as_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "says"),
+    ("written", "message"),
     [
         ({"cycle_1": 5e-5, "cycle_3": 3e-5}, "cycle_2 has no rate"),
         ({"cycle_2": 5e-5}, "cycle_1 has no rate"),
@@ -200,19 +203,19 @@ def test_a_single_rate_as_text() -> None:
         (["fast"], "rates.0: .*number"),
     ],
 )
-def test_rates_that_are_none(written: Any, says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
+def test_invalid_rates_raise(written: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         build(Manual, {"rates": written}, where="it")
 
 
 # Phased: strategy D of the notes
 
 
-def test_the_phases_of_the_notes() -> None:
+def test_phased_defaults_are_those_of_the_notes() -> None:
     assert rates(Phased(), 7) == [5e-5, 5e-5, 3e-5, 3e-5, 1.5e-5, 1.5e-5, 1.5e-5]
 
 
-def test_phases_as_long_as_they_are_said_to_be() -> None:
+def test_phases_have_the_given_lengths() -> None:
     assert rates(Phased(rates=[3e-5, 2e-5], lengths=[3]), 5) == [3e-5, 3e-5, 3e-5, 2e-5, 2e-5]
     assert rates(build(Phased, {"rates": "[3e-5, 2e-5]", "lengths": "1"}, where="it"), 3) == [
         3e-5,
@@ -225,11 +228,11 @@ def test_phases_as_long_as_they_are_said_to_be() -> None:
 # Step
 
 
-def test_the_steps_of_spin() -> None:
+def test_step_defaults_have_the_shape_of_spin() -> None:
     assert rates(Step(base_lr=5e-7), 4) == pytest.approx([5e-7, 5e-7, 1e-7, 1e-7])
 
 
-def test_a_step_lasts_as_long_as_it_is_said_to() -> None:
+def test_steps_have_the_given_length() -> None:
     assert rates(Step(factor=0.5, every=3), 7) == pytest.approx([5e-5] * 3 + [2.5e-5] * 3 + [1.25e-5])
     assert rates(Step(), 99)[-1] == 1e-7, "the default floor"
 
@@ -248,33 +251,33 @@ def test_a_step_lasts_as_long_as_it_is_said_to() -> None:
         (8, [0.5, 1, 1, 1, 0.8, 0.6, 0.4, 0.2]),
     ],
 )
-def test_rises_holds_and_falls(cycles: int, shares: list[float]) -> None:
+def test_wsd_rises_holds_and_falls(cycles: int, shares: list[float]) -> None:
     assert rates(WSD(base_lr=1e-3), cycles) == pytest.approx([share * 1e-3 for share in shares])
 
 
 def test_one_cycle_of_warmup_is_warmup() -> None:
-    """Their calculator began at the full rate with a warmup of one cycle."""
+    """The calculator of the notes started at the full rate with one cycle of warmup."""
     assert rates(WSD(warmup=1, decay_share=0), 3) == pytest.approx([2.5e-5, 5e-5, 5e-5])
     assert rates(WSD(warmup=2, start=0.2, decay_share=0), 3) == pytest.approx([1e-5, 3e-5, 5e-5])
 
 
-def test_a_share_of_the_cycles_is_not_lost_to_rounding() -> None:
+def test_decay_share_is_not_affected_by_rounding_errors() -> None:
     falling = [rate for rate in rates(WSD(decay_share=0.29, warmup=0), 100) if rate < 5e-5]
     assert len(falling) == 29
 
 
 @given(RATE, SHARE, SHARE, st.integers(0, 5), st.floats(0, 0.99), st.integers(1, 30))
-def test_wsd_has_one_top_and_ends_where_it_says(
+def test_wsd_has_one_peak_and_ends_at_final(
     base_lr: float, start: float, final: float, warmup: int, decay_share: float, cycles: int
 ) -> None:
     policy = WSD(
         base_lr=base_lr, start=start, final=final, warmup=warmup, decay_share=decay_share, floor=1e-7
     )
     got = rates(policy, cycles)
-    top = got.index(max(got))
+    peak = got.index(max(got))
     assert max(got) == base_lr
-    assert got[:top] == sorted(got[:top])
-    assert got[top:] == sorted(got[top:], reverse=True)
+    assert got[:peak] == sorted(got[:peak])
+    assert got[peak:] == sorted(got[peak:], reverse=True)
     if got[-1] < base_lr:
         assert got[-1] == pytest.approx(max(1e-7, final * base_lr))
 
@@ -282,7 +285,7 @@ def test_wsd_has_one_top_and_ends_where_it_says(
 # Global cosine
 
 
-def test_the_curve_of_b_star() -> None:
+def test_the_cosine_of_b_star() -> None:
     got = rates(GlobalCosine(base_lr=4.12e-6, final=2e-7 / 4.12e-6), 9)
     assert got[0] == 4.12e-6
     assert got[3] == pytest.approx(2e-7 + 3.92e-6 * 0.75), "cos(60 degrees) = 0.5"
@@ -291,9 +294,7 @@ def test_the_curve_of_b_star() -> None:
 
 
 @given(RATE, SHARE, st.integers(1, 30))
-def test_the_curve_falls_all_the_way_and_stays_within_its_ends(
-    base_lr: float, final: float, cycles: int
-) -> None:
+def test_the_cosine_falls_monotonically_between_its_ends(base_lr: float, final: float, cycles: int) -> None:
     got = rates(GlobalCosine(base_lr=base_lr, final=final, floor=1e-9), cycles)
     assert got[0] == base_lr
     assert got == sorted(got, reverse=True)
@@ -301,19 +302,33 @@ def test_the_curve_falls_all_the_way_and_stays_within_its_ends(
 
 
 def trained(cycle: int, steps: int, lr: float = 1e-5) -> CycleReport:
-    stats = TrainStats(steps, steps * 32, steps * 999, 0.5, 0.4, lr, lr * steps, 0.1, 0.0, 0.01)
-    return CycleReport(cycle, lr=lr, train=stats)
+    stats = TrainStats(
+        lr=lr,
+        steps=steps,
+        samples=steps * 32,
+        tokens=steps * 999,
+        loss_first=0.5,
+        loss_last=0.4,
+        lr_peak=lr,
+        lr_sum=lr * steps,
+        grad_norm_median=0.1,
+        clipped_fraction=0.0,
+        update_norm=0.01,
+    )
+    return CycleReport(cycle=cycle, lr=lr, train=stats)
 
 
-def test_by_steps_it_is_the_steps_that_count() -> None:
+def test_global_cosine_by_steps() -> None:
     policy = GlobalCosine(steps=100)
     even = [trained(cycle, 20) for cycle in range(1, 5)]
     assert policy.lr(cycle=3, cycles=5, history=even[:2]) == GlobalCosine().lr(cycle=3, cycles=5, history=())
-    assert rates(policy, 5) == pytest.approx(rates(GlobalCosine(), 5)), "a dry run takes cycles for equal"
+    assert rates(policy, 5) == pytest.approx(rates(GlobalCosine(), 5)), "a dry run assumes equal cycles"
     many = [trained(1, 20), trained(2, 60)]
     assert policy.lr(cycle=3, cycles=5, history=many) == GlobalCosine().lr(cycle=5, cycles=5, history=())
     beyond = [trained(1, 200)]
-    assert policy.lr(cycle=2, cycles=5, history=beyond) == pytest.approx(0.05 * 5e-5), "stays at its end"
+    assert policy.lr(cycle=2, cycles=5, history=beyond) == pytest.approx(0.05 * 5e-5), (
+        "stays at the end of the curve"
+    )
 
 
 # All
@@ -359,7 +374,7 @@ def test_by_steps_it_is_the_steps_that_count() -> None:
         (Budget, {"total": "inf"}),
     ],
 )
-def test_options_out_of_range_are_refused(cls: type, options: dict[str, Any]) -> None:
+def test_options_out_of_range_are_rejected(cls: type, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"^it: "):
         build(cls, options, where="it")
 
@@ -370,7 +385,7 @@ def test_constant_is_constant() -> None:
 
 
 @pytest.mark.parametrize("cls", NAMES.values())
-def test_rates_are_floats_whatever_they_were_written_as(cls: type) -> None:
+def test_rates_are_finite_floats(cls: type) -> None:
     for rate in rates(cls(), 3):
         assert type(rate) is float
         assert math.isfinite(rate)

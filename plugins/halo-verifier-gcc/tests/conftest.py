@@ -18,16 +18,15 @@ SUM_TESTS = [
 
 @pytest.fixture
 def check() -> Check:
-    """Judge a program anew, by default as one that should print the sum of two integers.
+    """Return a function that judges a program, by default one that should print the sum of two integers.
 
-    What is not an option of the verifier is a key of the reference.
+    Keyword arguments that are not options of the verifier become keys of the reference.
     """
     known = {field.name for field in fields(GCC)}
 
     def run(text: str, tests: list[dict[str, str]] | None = None, **options: Any) -> Verdict:
         reference = {"tests": SUM_TESTS if tests is None else tests}
         reference |= {key: options.pop(key) for key in options.keys() - known}
-        verifier = GCC(**{"once": False, **options})
-        return verifier.check(Prompt("p", "task", reference=reference), Completion("p", 0, text))
+        return GCC(**options).check(Prompt("p", "task", reference=reference), Completion("p", 0, text))
 
     return run

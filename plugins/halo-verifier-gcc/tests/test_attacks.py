@@ -1,4 +1,4 @@
-"""The collection of attacks: each gets no further than an honest wrong answer of its kind."""
+"""The collection of attacks: none gets further than an honest wrong answer of the same kind."""
 
 from collections import Counter
 from pathlib import Path
@@ -21,11 +21,11 @@ RIGHT = {
 
 @pytest.fixture(scope="module")
 def verifier() -> GCC:
-    return GCC(cpu_seconds=0.3, compile_cpu_seconds=1.0, once=False)
+    return GCC(cpu_seconds=0.3, compile_cpu_seconds=1.0)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_attack_is_not_paid(
+def test_attack_is_not_accepted(
     verifier: GCC, attack: Attack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -38,14 +38,14 @@ def test_attack_is_not_paid(
     assert not list(tmp_path.iterdir())
 
 
-def test_attacked_prompts_can_be_solved(verifier: GCC) -> None:
+def test_prompts_of_attacks_can_be_solved(verifier: GCC) -> None:
     prompts: dict[str, Prompt] = {attack.prompt.id: attack.prompt for attack in ATTACKS}
     for name, text in RIGHT.items():
         verdict = verifier.check(prompts[name], Completion(name, 0, text))
         assert verdict.status is Status.PASS, verdict.detail
 
 
-def test_collection_is_broad() -> None:
+def test_collection_is_large_and_diverse() -> None:
     assert len(ATTACKS) == len({attack.name for attack in ATTACKS}) >= 100
     assert min(Counter(attack.prompt.id for attack in ATTACKS).values()) >= 3
     assert sum("include <iostream>" in attack.text or "<vector>" in attack.text for attack in ATTACKS) >= 7

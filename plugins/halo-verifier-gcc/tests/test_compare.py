@@ -4,12 +4,12 @@ from halo_verifier_gcc.compare import same_tokens
 
 
 @pytest.mark.parametrize("actual", [b"1 2\n", b"1\n2", b"  1\t2  \r\n"])
-def test_white_space_does_not_count(actual: bytes) -> None:
+def test_white_space_is_ignored(actual: bytes) -> None:
     assert same_tokens(actual, b"1 2")
 
 
 @pytest.mark.parametrize("actual", [b"", b"1", b"1 2 3", b"12", b"2 1", b"1 2.0", b"01 2", b"1 2\0"])
-def test_anything_else_does(actual: bytes) -> None:
+def test_any_other_difference_counts(actual: bytes) -> None:
     assert not same_tokens(actual, b"1 2")
 
 
@@ -23,6 +23,6 @@ def test_tolerances() -> None:
 
 
 @pytest.mark.parametrize("token", [b"nan", b"inf", b"1e999", b"0x1", b"1_0", b""])
-def test_what_is_no_finite_decimal_number_is_never_close(token: bytes) -> None:
+def test_tolerance_applies_only_to_finite_decimal_numbers(token: bytes) -> None:
     assert not same_tokens(token, b"1", atol=1e300)
     assert not same_tokens(b"nan", b"nan2", rtol=1.0)

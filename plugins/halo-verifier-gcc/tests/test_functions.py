@@ -1,4 +1,4 @@
-"""Tasks of writing functions: a harness of the prompt's calls them."""
+"""Tasks of writing functions, which the prompt's harness calls."""
 
 import random
 import shutil
@@ -50,7 +50,7 @@ def test_crash_in_the_function_is_a_crash(check: Any) -> None:
     assert verdict.stage is Stage.CRASHED
 
 
-def test_helpers_and_a_main_of_its_own_do_no_harm(check: Any) -> None:
+def test_helpers_and_main_in_the_completion_are_harmless(check: Any) -> None:
     code = "#include <stdio.h>\nstatic int id(int n) { return n; }\nint twice(int n) { return 2 * n; }\n"
     code += (
         'int add(int a, int b) { return id(a) + b + twice(0); }\nint main(void) { printf("%d", add(1, 2)); }'
@@ -58,19 +58,19 @@ def test_helpers_and_a_main_of_its_own_do_no_harm(check: Any) -> None:
     assert check(code, **ADD).status is Status.PASS
 
 
-def test_names_of_the_library_stay_with_the_sample(check: Any) -> None:
-    """Defined by the sample, `printf` is its own; the harness has the library's."""
+def test_library_functions_redefined_by_the_completion_stay_private(check: Any) -> None:
+    """The harness calls the C library's `printf`, not the completion's."""
     code = "int printf(const char *f, ...) { (void)f; __builtin_trap(); }\n" + RIGHT
     assert check(code, **ADD).status is Status.PASS
 
 
-def test_last_piece_that_defines_the_function_counts(check: Any) -> None:
+def test_last_piece_that_defines_the_function_is_used(check: Any) -> None:
     text = "```c\nint add(int a, int b) { return 0; }\n```\nNo:\n```c\n" + RIGHT + "\n```\nUse it:\n"
     text += "```c\nint main(void) { return add(1, 2); }\n```"
     assert check(text, **ADD).status is Status.PASS
 
 
-def test_sample_never_reads_the_harness(check: Any) -> None:
+def test_completion_cannot_read_the_harness(check: Any) -> None:
     code = '#include <stdio.h>\nint add(int a, int b) { FILE *f = fopen("harness.c", "r"); '
     code += 'return f || fopen("main.c", "r") || fopen("harness.o", "r") ? 0 : a + b; }'
     assert check(code, **ADD).status is Status.PASS
@@ -91,7 +91,7 @@ def test_cpp(check: Any, compiler: str, standard: str) -> None:
     assert by_value.detail.startswith("does not define total as the harness declares it (_Z5total")
 
 
-def test_language_is_the_harness_s(check: Any) -> None:
+def test_language_is_that_of_the_harness(check: Any) -> None:
     code = "int add(int a, int b) { return a + b; }"
     reference = {**ADD, "harness": '#include <iostream>\nint add(int, int);\n'
                  "int main() { int a, b; while (std::cin >> a >> b) std::cout << add(a, b) << '\\n'; }"}  # fmt: skip
@@ -123,18 +123,18 @@ def test_several_functions_and_methods(check: Any) -> None:
         ({"harness": "#include <map>\nint f(int);\nint fabrication(int);\nint main() { return f(fabrication(2)); }",
           "symbols": ["f"]}, "does not link: .*fabrication"),
         ({"symbols": []}, "need each other"),
-        ({"symbols": ["(!)"]}, "names no function"),
+        ({"symbols": ["(!)"]}, "does not name a function"),
         ({"tests": ADD["tests"][:1]}, "different outputs"),
         ({"tests": []}, "different outputs"),
     ],
 )  # fmt: skip
-def test_unusable_harness_is_refused(change: dict[str, Any], reason: str) -> None:
+def test_unusable_harness_is_rejected(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(DataError, match=reason) as caught:
         GCC().check_prompt(Prompt("p7", "t", reference={**ADD, **change}))
     assert "p7" in str(caught.value)
 
 
-def test_broken_data_is_an_error_and_not_a_failure(check: Any) -> None:
+def test_broken_harness_is_an_error_and_not_a_failure(check: Any) -> None:
     verdict = check(RIGHT, **{**ADD, "harness": "int main(void) { return 0 }"})
     assert verdict.status is Status.ERROR
 
@@ -142,17 +142,17 @@ def test_broken_data_is_an_error_and_not_a_failure(check: Any) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\x7fELF", b"\x7fELF\x02\x01" + b"\xff" * 200, b"\x7fELF\x02\x01" + b"\0" * 58]
 )
-def test_what_is_no_object_file_has_no_symbols(data: bytes) -> None:
+def test_invalid_object_file_has_no_symbols(data: bytes) -> None:
     assert elf.exported_functions(data) == elf.undefined(data) == set()
 
 
-def test_damaged_library_is_read_without_harm() -> None:
+def test_damaged_library_does_not_raise() -> None:
     data = GCC()._builder().library(Source(RIGHT, "c"), ["add"]).files[LIBRARY]
     assert elf.exported_functions(data) == {"add"}
     rng = random.Random(0)
     for _ in range(300):
-        spoilt = bytearray(data[: rng.randrange(1, len(data))] if rng.random() < 0.3 else data)
+        damaged = bytearray(data[: rng.randrange(1, len(data))] if rng.random() < 0.3 else data)
         for _ in range(rng.randrange(8)):
             at = rng.randrange(64) if rng.random() < 0.5 else rng.randrange(len(data))
-            spoilt[at % len(spoilt)] = rng.randrange(256)
-        elf.exported_functions(bytes(spoilt))
+            damaged[at % len(damaged)] = rng.randrange(256)
+        elf.exported_functions(bytes(damaged))

@@ -1,4 +1,4 @@
-"""Precompiled headers: used where they help, and nothing but the time shows it."""
+"""Precompiled headers: used when they save time, without any other effect."""
 
 import os
 import shutil
@@ -12,137 +12,139 @@ import pytest
 from halo_core import sandbox
 from halo_core.types import Stage, Verdict
 from halo_verifier_gcc import building, precompiled
-from halo_verifier_gcc.precompiled import Shelf, leading_headers
+from halo_verifier_gcc.precompiled import HeaderCache, leading_headers
 
 HEAD = "#include <iostream>\n"
 BODY = "int main() { int a, b; std::cin >> a >> b; std::cout << a + b << std::endl; }\n"
 PROGRAMS = {
     "right": HEAD + BODY,
-    "warned about": HEAD + BODY.replace("int a", "int unused; int a"),
+    "has a warning": HEAD + BODY.replace("int a", "int unused; int a"),
     "lacks an include": HEAD + BODY.replace("a + b", "std::accumulate(&a, &a + 1, b)"),
-    "includes more later": HEAD + "int before;\n#include <numeric>\n" + BODY,
-    "has a name of its own that another header has": HEAD + "using namespace std;\nint gcd, clamp;\n" + BODY,
+    "includes another header later": HEAD + "int before;\n#include <numeric>\n" + BODY,
+    "reuses a name from another header": HEAD + "using namespace std;\nint gcd, clamp;\n" + BODY,
     "broken": HEAD + BODY.replace("a + b", "a +"),
-    "silenced by an operator": HEAD
+    "silences a warning with _Pragma": HEAD
     + '_Pragma("GCC diagnostic ignored \\"-Wunused-variable\\"")\n'
     + BODY.replace("int a", "int unused; int a"),
-    "a bomb": HEAD + "template <int n> struct T { T<n + 1> t; };\nint main() { T<0> t; }\n",
+    "recurses in templates": HEAD + "template <int n> struct T { T<n + 1> t; };\nint main() { T<0> t; }\n",
 }
 
 
 @pytest.fixture
-def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
-    shelf = Shelf()
-    monkeypatch.setattr(building, "SHELF", shelf)
-    return shelf
+def cache(monkeypatch: pytest.MonkeyPatch) -> HeaderCache:
+    cache = HeaderCache()
+    monkeypatch.setattr(building, "HEADERS", cache)
+    return cache
 
 
-def ready(shelf: Shelf) -> int:
-    return sum(found is not None for found in shelf._ready.values())
+def built(cache: HeaderCache) -> int:
+    return sum(found is not None for found in cache._headers.values())
 
 
-def warm(check: Any, **options: Any) -> None:
+def warm_up(check: Any, **options: Any) -> None:
     for n in range(3):
         check(f"{HEAD}// {n}\n{BODY}", tests=[], **options)
 
 
-def known(verdict: Verdict) -> tuple[object, ...]:
+def summary(verdict: Verdict) -> tuple[object, ...]:
     return verdict.status, verdict.stage, verdict.score, verdict.warnings, verdict.detail
 
 
 @pytest.mark.parametrize(
     ("compiler", "standard", "names"),
-    [("gcc", "c++20", list(PROGRAMS)), ("clang", "c++17", ["warned about", "lacks an include"])],
+    [("gcc", "c++20", list(PROGRAMS)), ("clang", "c++17", ["has a warning", "lacks an include"])],
     ids=["gcc", "clang"],
 )
-def test_verdicts_are_the_same_as_without(
-    check: Any, shelf: Shelf, compiler: str, standard: str, names: list[str]
+def test_verdicts_are_the_same_without_precompiled_headers(
+    check: Any, cache: HeaderCache, compiler: str, standard: str, names: list[str]
 ) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"needs {compiler}")
     options = {"compiler": compiler, "standard": standard}
-    warm(check, **options)
-    assert ready(shelf) == 1
+    warm_up(check, **options)
+    assert built(cache) == 1
     for name in names:
         with_it, without = (check(PROGRAMS[name], precompile=each, **options) for each in (True, False))
-        assert known(with_it) == known(without), name
-    assert ready(shelf) == 1
+        assert summary(with_it) == summary(without), name
+    assert built(cache) == 1
 
 
-def test_it_is_used_once_it_is_worth_it(check: Any, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_header_is_precompiled_on_third_use(
+    check: Any, cache: HeaderCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     true_run, used = sandbox.Workspace.run, []
 
-    def watching(self: sandbox.Workspace, argv: Any, **options: Any) -> sandbox.Outcome:
+    def recording(self: sandbox.Workspace, argv: Any, **options: Any) -> sandbox.Outcome:
         used.append("-include" in argv)
         return true_run(self, argv, **options)
 
-    monkeypatch.setattr(sandbox.Workspace, "run", watching)
+    monkeypatch.setattr(sandbox.Workspace, "run", recording)
     for n in range(4):
         check(f"{HEAD}// {n}\n{BODY}", tests=[])
-    assert used == [False, False, False, True, True]  # the third is of the header itself
+    assert used == [False, False, False, True, True]  # the third call precompiles the header itself
 
 
-def test_headers_gone_from_the_disk_are_done_without(check: Any, shelf: Shelf) -> None:
-    warm(check)
-    (found,) = shelf._ready.values()
+def test_program_compiles_after_headers_are_deleted_from_disk(check: Any, cache: HeaderCache) -> None:
+    warm_up(check)
+    (found,) = cache._headers.values()
     assert found is not None
     shutil.rmtree(found.directory)
     assert check(PROGRAMS["right"]).stage is Stage.CORRECT
 
 
-def test_functions_get_headers_of_their_own(check: Any, shelf: Shelf) -> None:
-    """Code for a library is compiled in another way, and a precompiled header must be, too."""
+def test_functions_use_separate_headers(check: Any, cache: HeaderCache) -> None:
+    """A header must be precompiled with the same -fPIC setting as the code that includes it."""
     reference = {
         "harness": HEAD + "int half(int);\nint main() { int n; std::cin >> n; std::cout << half(n); }",
         "symbols": ["half"],
         "tests": [{"stdin": "8", "stdout": "4"}, {"stdin": "2", "stdout": "1"}],
     }
-    warm(check)
+    warm_up(check)
     for n in range(3):
         assert check(f"{HEAD}// {n}\nint half(int n) {{ return n / 2; }}", **reference).stage is Stage.CORRECT
-    assert ready(shelf) == 2
+    assert built(cache) == 2
 
 
-def test_a_header_that_warns_is_not_precompiled(check: Any, shelf: Shelf) -> None:
+def test_header_with_warnings_is_not_precompiled(check: Any, cache: HeaderCache) -> None:
     for n in range(3):
         check(f"#include <strstream>\n// {n}\n{BODY}", tests=[])
-    assert len(shelf._ready) == 1
-    assert ready(shelf) == 0
+    assert len(cache._headers) == 1
+    assert built(cache) == 0
 
 
-def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directory_of_a_killed_process_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    held, left = precompiled._own_directory(), tmp_path / "halo-headers-left"
-    left.mkdir()
-    (left / "big").write_bytes(b"x")
+    locked, stale = precompiled._make_root(), tmp_path / "halo-headers-left"
+    stale.mkdir()
+    (stale / "big").write_bytes(b"x")
     (tmp_path / "halo-headers-link").symlink_to(tmp_path)
-    os.utime(left, (0, 0))
-    os.utime(held, (0, 0))
-    again = precompiled._own_directory()
-    assert sorted(tmp_path.iterdir()) == sorted([held, again, tmp_path / "halo-headers-link"])
+    os.utime(stale, (0, 0))
+    os.utime(locked, (0, 0))
+    second = precompiled._make_root()
+    assert sorted(tmp_path.iterdir()) == sorted([locked, second, tmp_path / "halo-headers-link"])
 
 
-def test_nothing_is_left_behind(tmp_path: Path) -> None:
-    script = "from halo_verifier_gcc import precompiled as p; print(p._own_directory().is_dir())"
+def test_directory_is_removed_at_exit(tmp_path: Path) -> None:
+    script = "from halo_verifier_gcc import precompiled as p; print(p._make_root().is_dir())"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=True)
     assert (done.stdout, list(tmp_path.iterdir())) == (b"True\n", [])
 
 
-def test_no_room_is_no_error(check: Any, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_not_an_error(check: Any, cache: HeaderCache, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Path, data: bytes) -> int:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    warm(check)
+    warm_up(check)
     assert check(PROGRAMS["right"]).stage is Stage.CORRECT
 
 
-def test_c_and_programs_without_headers_are_left_alone(check: Any, shelf: Shelf) -> None:
+def test_c_and_programs_without_headers_are_not_precompiled(check: Any, cache: HeaderCache) -> None:
     for _ in range(4):
         check("#include <stdio.h>\nint main(void) { return 0; }", tests=[])
         check("int main() { return 0; }", tests=[], language="c++")
-    assert not shelf._seen
+    assert not cache._requests
 
 
 @pytest.mark.parametrize(

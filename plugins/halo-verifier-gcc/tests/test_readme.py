@@ -1,4 +1,4 @@
-"""The prompts on the front page can be used as they stand."""
+"""The example prompts in the README work unchanged."""
 
 import json
 import re
@@ -26,9 +26,9 @@ def test_prompt_can_be_solved(name: str) -> None:
     assert GCC().check(prompt, Completion(name, 0, wrong)).status is Status.FAIL
 
 
-def test_every_prompt_is_tried() -> None:
+def test_every_prompt_is_tested() -> None:
     assert ROWS.keys() == RIGHT.keys()
 
 
-def test_number_of_attacks_is_true() -> None:
+def test_number_of_attacks_is_current() -> None:
     assert f"has {len(GCC().attacks())} programs" in PAGE

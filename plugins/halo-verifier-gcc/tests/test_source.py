@@ -1,6 +1,6 @@
 import pytest
 
-from halo_verifier_gcc.source import extract, muzzles
+from halo_verifier_gcc.source import count_silencing_directives, extract
 
 PROGRAM = "#include <stdio.h>\nint main(void) { return 0; }\n"
 
@@ -23,12 +23,12 @@ def test_program_is_found(text: str) -> None:
     assert extract(text).code.strip() == PROGRAM.strip()
 
 
-def test_text_without_a_program_is_left_alone() -> None:
+def test_text_without_a_program_is_returned_unchanged() -> None:
     assert extract("I cannot do that.").code == "I cannot do that.\n"
     assert extract("").code == "\n"
 
 
-def test_block_without_main_is_taken_when_there_is_none_with() -> None:
+def test_fenced_code_is_used_if_no_piece_defines_main() -> None:
     assert extract("So:\n```c\nint x;\n```\nend").code == "int x;\n"
 
 
@@ -66,18 +66,18 @@ def test_set_language_overrides_the_tag() -> None:
         '??= 1 "x" 3',
     ],
 )
-def test_directives_that_silence_the_compiler_are_counted(line: str) -> None:
-    assert muzzles(f"{line}\n{PROGRAM}") == 1
+def test_silencing_directives_are_counted(line: str) -> None:
+    assert count_silencing_directives(f"{line}\n{PROGRAM}") == 1
 
 
 @pytest.mark.parametrize(
     "line", ["#pragma once", "#pragma GCC optimize(3)", '// rule #1: "be kind" to the 3', '#line 7 "main.c"']
 )
-def test_other_directives_are_not(line: str) -> None:
-    assert muzzles(f"{line}\n{PROGRAM}") == 0
+def test_other_directives_are_not_counted(line: str) -> None:
+    assert count_silencing_directives(f"{line}\n{PROGRAM}") == 0
 
 
-def test_no_text_takes_long_to_read() -> None:
+def test_hostile_text_is_read_quickly() -> None:
     for hostile in ("#" + "/**/" * 20000, "```\n" * 20000, "main(" * 20000, '# 1 "' + "\\" * 50000):
         extract(hostile)
-        muzzles(hostile)
+        count_silencing_directives(hostile)

@@ -1,4 +1,4 @@
-"""What the verifier says about programs: right, wrong, broken, and hostile ones."""
+"""Verdicts on correct, wrong, broken and hostile programs."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from halo_core import sandbox
-from halo_core.errors import DataError, PluginError, SandboxError
+from halo_core.errors import PluginError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_gcc import GCC
 
@@ -18,27 +18,27 @@ RIGHT = SUM.replace("BODY", 'printf("%d\\n", a + b); return 0;')
 
 
 def body(code: str) -> str:
-    """Return the program that reads two integers and then does `code`."""
+    """Return a program that reads two integers and then runs `code`."""
     return SUM.replace("BODY", code)
 
 
-def found(verdict: Verdict) -> tuple[Status, Stage]:
+def result(verdict: Verdict) -> tuple[Status, Stage]:
     return verdict.status, verdict.stage
 
 
 def decided(verdict: Verdict) -> Verdict:
-    """Skip a test of a CPU limit where other work keeps the machine from ever reaching it."""
+    """Skip the test if other load on the machine kept the program from reaching its CPU limit."""
     if verdict.status is Status.INCONCLUSIVE:
         pytest.skip("the machine is too busy")
     return verdict
 
 
-# The rungs
+# Stages
 
 
 def test_right_program_passes(check: Any) -> None:
     verdict = check(RIGHT)
-    assert found(verdict) == (Status.PASS, Stage.CORRECT)
+    assert result(verdict) == (Status.PASS, Stage.CORRECT)
     assert (verdict.score, verdict.warnings) == (1.0, 0)
     assert verdict.detail.splitlines() == ["3 of 3 tests passed", "test 1: ok", "test 2: ok", "test 3: ok"]
     assert verdict.cpu_seconds > 0
@@ -47,9 +47,9 @@ def test_right_program_passes(check: Any) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "hello", "int main(void) { return 0 }", "int f(void) { return 0; }"])
-def test_what_does_not_build_is_invalid(check: Any, text: str) -> None:
+def test_program_that_does_not_build_is_invalid(check: Any, text: str) -> None:
     verdict = check(text)
-    assert found(verdict) == (Status.FAIL, Stage.INVALID)
+    assert result(verdict) == (Status.FAIL, Stage.INVALID)
     assert verdict.detail
     assert not verdict.valid
 
@@ -70,16 +70,16 @@ def test_detail_shows_the_first_error(check: Any) -> None:
         ("for (;;) ;", "ran into the cpu limit"),
     ],
 )
-def test_unclean_ends_are_crashes(check: Any, code: str, reason: str) -> None:
+def test_unclean_exits_are_crashes(check: Any, code: str, reason: str) -> None:
     verdict = decided(check(body(code), cpu_seconds=0.3))
-    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+    assert result(verdict) == (Status.FAIL, Stage.CRASHED)
     assert verdict.score == 0.0
     assert reason in verdict.detail
 
 
-def test_right_output_then_abort_is_a_crash(check: Any) -> None:
+def test_abort_after_correct_output_is_a_crash(check: Any) -> None:
     verdict = check("#include <stdlib.h>\n" + body('printf("%d\\n", a + b); fflush(stdout); abort();'))
-    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+    assert result(verdict) == (Status.FAIL, Stage.CRASHED)
 
 
 def test_memory_is_limited(check: Any) -> None:
@@ -90,34 +90,34 @@ def test_memory_is_limited(check: Any) -> None:
     assert check(code, memory_mib=100).stage is Stage.CRASHED
 
 
-def test_no_test_is_run_after_a_limit(check: Any) -> None:
+def test_no_test_runs_after_a_limit(check: Any) -> None:
     verdict = decided(check(body("for (;;) ;"), cpu_seconds=0.2))
     assert verdict.detail.splitlines()[0] == "0 of 3 tests passed"
     assert len(verdict.detail.splitlines()) == 2
 
 
-def test_wrong_output_is_wrong_and_scored_by_share(check: Any) -> None:
+def test_wrong_output_is_wrong_and_scored_by_passed_tests(check: Any) -> None:
     verdict = check(body('printf("%d\\n", a < 0 ? 99 : a + b);'))
-    assert found(verdict) == (Status.FAIL, Stage.WRONG)
+    assert result(verdict) == (Status.FAIL, Stage.WRONG)
     assert verdict.score == pytest.approx(2 / 3)
     assert r"test 2: expected '1\n', got '99\n'" in verdict.detail
 
 
-def test_one_crash_outweighs_a_wrong_answer(check: Any) -> None:
+def test_crash_takes_precedence_over_a_wrong_answer(check: Any) -> None:
     verdict = check(body('if (a == 0) return 1; printf("%d\\n", a < 0 ? 99 : a + b);'))
     assert verdict.stage is Stage.CRASHED
     assert verdict.score == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("text", ["int main(){}", "int main(void) { return 0; }", body("return 0;")])
-def test_printing_nothing_pays_nothing(check: Any, text: str) -> None:
+def test_program_that_prints_nothing_scores_zero(check: Any, text: str) -> None:
     verdict = check(text)
-    assert found(verdict) == (Status.FAIL, Stage.FLAWED)
+    assert result(verdict) == (Status.FAIL, Stage.FLAWED)
     assert verdict.score == 0.0
 
 
 def test_without_tests_a_clean_program_is_untested(check: Any) -> None:
-    assert found(check(RIGHT, tests=[])) == (Status.FAIL, Stage.UNTESTED)
+    assert result(check(RIGHT, tests=[])) == (Status.FAIL, Stage.UNTESTED)
     prompt = Prompt("p", "task")
     assert GCC().check(prompt, Completion("p", 0, RIGHT)).stage is Stage.UNTESTED
 
@@ -127,13 +127,13 @@ def test_without_tests_a_clean_program_is_untested(check: Any) -> None:
 
 def test_warnings_are_counted_and_do_not_stop_the_tests(check: Any) -> None:
     verdict = check(body('int u; int v; printf("%d\\n", a + b);'))
-    assert found(verdict) == (Status.PASS, Stage.CORRECT)
+    assert result(verdict) == (Status.PASS, Stage.CORRECT)
     assert verdict.warnings == 2
 
 
 def test_without_tests_warnings_are_a_flaw(check: Any) -> None:
     verdict = check("int main(void) { int u; }", tests=[])
-    assert found(verdict) == (Status.FAIL, Stage.FLAWED)
+    assert result(verdict) == (Status.FAIL, Stage.FLAWED)
     assert verdict.warnings == 1
 
 
@@ -154,7 +154,7 @@ def test_warnings_cannot_be_hidden(check: Any, trick: str) -> None:
     assert check(f"{trick}\nint main(void) {{ int u; return 0; }}").warnings >= 1
 
 
-def test_flags_decide_what_is_warned_about(check: Any) -> None:
+def test_flags_decide_which_warnings_count(check: Any) -> None:
     assert check(body('int u; printf("%d\\n", a + b);'), flags="-O0").warnings == 0
     assert check(RIGHT, flags="-Werror -Wall -Wextra").stage is Stage.CORRECT
 
@@ -217,17 +217,17 @@ def test_cpp_standards(check: Any, compiler: str, code: str, standard: str, too_
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_cpp_ends_and_warnings(check: Any, compiler: str) -> None:
+def test_cpp_exceptions_and_warnings(check: Any, compiler: str) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"needs {compiler}")
     thrown = CPP.replace("std::cout", "int unused; if (a) throw 1; std::cout")
     verdict = check(thrown, compiler=compiler)
-    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+    assert result(verdict) == (Status.FAIL, Stage.CRASHED)
     assert verdict.warnings == 1
     assert "ended by signal 6" in verdict.detail
 
 
-def test_standard_is_passed_on_for_its_own_language(check: Any) -> None:
+def test_standard_applies_only_to_its_language(check: Any) -> None:
     old = body('for (int i = 0; i < 1; i++) printf("%d\\n", a + b); return 0;')
     assert check(old).stage is Stage.CORRECT
     assert check(old, standard="c89").stage is Stage.INVALID
@@ -253,7 +253,7 @@ def test_clang(check: Any, text: str, stage: Stage, warnings: int) -> None:
 
 
 @pytest.mark.skipif(shutil.which("clang") is None, reason="needs clang")
-def test_clang_is_found_before_the_run() -> None:
+def test_preflight_accepts_clang() -> None:
     GCC(compiler="clang").preflight()
     GCC(compiler="clang", language="c++").preflight()
     assert "clang version" in GCC(compiler="clang").fingerprint()
@@ -272,7 +272,7 @@ def test_c17(check: Any, compiler: str) -> None:
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 @pytest.mark.parametrize("declared", ["#include <math.h>", "double sqrt(double), cbrt(double);"])
-def test_mathematical_library_is_there(check: Any, compiler: str, declared: str) -> None:
+def test_math_library_is_linked(check: Any, compiler: str, declared: str) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"needs {compiler}")
     code = f"{declared}\n" + body('printf("%.0f\\n", sqrt(a * a) + cbrt(b * b * b));')
@@ -281,7 +281,7 @@ def test_mathematical_library_is_there(check: Any, compiler: str, declared: str)
 
 
 @pytest.mark.parametrize("flags", ["-O0", "-O0 -fuse-ld=bfd"])
-def test_linker_makes_no_difference(check: Any, flags: str) -> None:
+def test_linkers_give_the_same_verdicts(check: Any, flags: str) -> None:
     missing = check("int f(void); int main(void) { return f(); }", flags=flags)
     assert missing.stage is Stage.INVALID
     assert "undefined reference to `f'" in missing.detail
@@ -302,10 +302,10 @@ def test_every_repeat_must_pass(check: Any) -> None:
     code = """#include <stdio.h>
     int main(void) { FILE *f = fopen("/dev/urandom", "r"); puts(getc(f) % 2 ? "7" : "8"); return 0; }"""
     assert check(code, tests=[{"stdout": "7"}], repeats=30).stage is Stage.WRONG
-    once, often = check(RIGHT), check(RIGHT, repeats=30)
-    assert often.stage is Stage.CORRECT
-    assert often.wall_seconds > once.wall_seconds
-    assert len(often.detail.splitlines()) == 4
+    single, repeated = check(RIGHT), check(RIGHT, repeats=30)
+    assert repeated.stage is Stage.CORRECT
+    assert repeated.wall_seconds > single.wall_seconds
+    assert len(repeated.detail.splitlines()) == 4
 
 
 # Hostile programs
@@ -323,7 +323,7 @@ def test_compiler_does_not_read_files_for_the_program(check: Any, text: str) -> 
     assert "root" not in verdict.detail
 
 
-def test_expected_output_is_nowhere_to_be_found(check: Any) -> None:
+def test_program_cannot_find_the_expected_output(check: Any) -> None:
     secret = "31337 4242"
     code = """#include <dirent.h>
     #include <stdio.h>
@@ -342,7 +342,7 @@ def test_expected_output_is_nowhere_to_be_found(check: Any) -> None:
     assert secret not in verdict.detail.partition("got ")[2]
 
 
-def test_program_runs_where_nothing_was_compiled(check: Any) -> None:
+def test_program_runs_in_a_directory_without_sources(check: Any) -> None:
     code = """#include <dirent.h>
     #include <stdio.h>
     int main(void) {
@@ -353,19 +353,19 @@ def test_program_runs_where_nothing_was_compiled(check: Any) -> None:
     assert check(code, tests=[{"stdout": "program"}]).stage is Stage.CORRECT
 
 
-def test_compiler_bomb_is_the_programs_fault(check: Any) -> None:
+def test_compiler_bomb_is_a_failure(check: Any) -> None:
     levels = zip("ABCDEFG", "BCDEFGH", strict=True)
     bomb = f"#define A {'x ' * 10}\n" + "".join(f"#define {b} {f'{a} ' * 10}\n" for a, b in levels)
     verdict = decided(check(bomb + "int main(void) { H }", compile_cpu_seconds=0.5))
-    assert found(verdict) == (Status.FAIL, Stage.INVALID)
+    assert result(verdict) == (Status.FAIL, Stage.INVALID)
 
 
-def test_program_too_large_to_build_is_its_own_fault(check: Any) -> None:
+def test_program_too_large_to_build_is_a_failure(check: Any) -> None:
     verdict = check("char all[1 << 30] = {1};\nint main(void) { return all[0]; }")
-    assert found(verdict) == (Status.FAIL, Stage.INVALID)
+    assert result(verdict) == (Status.FAIL, Stage.INVALID)
 
 
-# Trouble of our own
+# Broken tools
 
 
 def test_missing_compiler_is_an_error_and_not_a_failure(check: Any) -> None:
@@ -378,8 +378,8 @@ def test_broken_compiler_is_an_error_and_not_a_failure(check: Any, monkeypatch: 
     true_run = sandbox.Workspace.run
 
     def broken(self: sandbox.Workspace, *args: Any, **options: Any) -> sandbox.Outcome:
-        said = b"gcc: fatal error: cannot execute 'cc1': execvp: No such file or directory"
-        return replace(true_run(self, *args, **options), exit_code=1, stderr=said)
+        stderr = b"gcc: fatal error: cannot execute 'cc1': execvp: No such file or directory"
+        return replace(true_run(self, *args, **options), exit_code=1, stderr=stderr)
 
     monkeypatch.setattr(sandbox.Workspace, "run", broken)
     verdict = check(RIGHT)
@@ -387,26 +387,26 @@ def test_broken_compiler_is_an_error_and_not_a_failure(check: Any, monkeypatch: 
     assert "cannot build a c program: gcc: fatal error: cannot execute 'cc1'" in verdict.detail
 
 
-def test_compiler_that_was_killed_is_tried_again(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_compiler_is_retried(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     true_run, calls = sandbox.Workspace.run, []
 
     def killed(self: sandbox.Workspace, *args: Any, **options: Any) -> sandbox.Outcome:
         calls.append(args)
         outcome = true_run(self, *args, **options)
-        said = b"gcc: fatal error: Killed signal terminated program cc1"
-        return replace(outcome, exit_code=1, stderr=said) if len(calls) == 1 else outcome
+        stderr = b"gcc: fatal error: Killed signal terminated program cc1"
+        return replace(outcome, exit_code=1, stderr=stderr) if len(calls) == 1 else outcome
 
     monkeypatch.setattr(sandbox.Workspace, "run", killed)
     assert check(RIGHT).status is Status.PASS
 
 
-def test_missing_compiler_is_found_before_the_run() -> None:
+def test_preflight_reports_a_missing_compiler() -> None:
     with pytest.raises(PluginError, match="no-such-cc") as caught:
         GCC(compiler="no-such-cc").preflight()
     assert "apt-get install gcc" in caught.value.hint
 
 
-def test_compiler_that_cannot_build_is_found_before_the_run() -> None:
+def test_preflight_reports_a_compiler_that_cannot_build() -> None:
     with pytest.raises(PluginError, match="cannot build a c program"):
         GCC(flags="-no-such-flag").preflight()
 
@@ -417,16 +417,16 @@ def test_preflight_accepts_this_machine() -> None:
 
 def test_broken_sandbox_is_an_error(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken() -> None:
-        raise SandboxError("no walls today")
+        raise SandboxError("no sandbox today")
 
     monkeypatch.setattr(sandbox, "get", broken)
     verdict = check(RIGHT)
     assert verdict.status is Status.ERROR
-    assert "no walls today" in verdict.detail
+    assert "no sandbox today" in verdict.detail
 
 
 @pytest.mark.parametrize("at", [0, 1])
-def test_want_of_wall_time_is_inconclusive(check: Any, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_wall_clock_limit_is_inconclusive(check: Any, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     true_run, calls = sandbox.Workspace.run, []
 
     def slow(self: sandbox.Workspace, *args: Any, **options: Any) -> sandbox.Outcome:
@@ -440,32 +440,10 @@ def test_want_of_wall_time_is_inconclusive(check: Any, monkeypatch: pytest.Monke
     assert check(RIGHT).status is Status.INCONCLUSIVE
 
 
-def test_fingerprint_tells_options_and_compilers_apart() -> None:
+def test_fingerprint_depends_on_options_and_compiler() -> None:
     assert GCC().fingerprint() == GCC().fingerprint()
     assert "gcc" in GCC().fingerprint()
     assert len({GCC().fingerprint(), GCC(flags="-O2").fingerprint(), GCC(compiler="nope").fingerprint()}) == 3
-
-
-# Prompts
-
-
-@pytest.mark.parametrize(
-    "reference",
-    [
-        {"test": []},
-        {"tests": "1"},
-        {"tests": ["1"]},
-        {"tests": [{"stdin": "1"}]},
-        {"tests": [{"stdin": "1", "stdout": " \n"}]},
-        {"tests": [{"stdin": "1", "stdout": 1}]},
-        {"tests": [{"stdin": 1, "stdout": "1"}]},
-        {"tests": [{"input": "1", "stdout": "1"}]},
-    ],
-)
-def test_unusable_references_are_refused(reference: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="p7") as caught:
-        GCC().check_prompt(Prompt("p7", "task", reference=reference))
-    assert caught.value.hint
 
 
 def test_usable_references_are_accepted() -> None:
@@ -476,7 +454,7 @@ def test_usable_references_are_accepted() -> None:
 # Threads
 
 
-def test_threads_give_the_same_verdicts_as_one_after_the_other() -> None:
+def test_verdicts_are_the_same_in_parallel() -> None:
     programs = [RIGHT, "int main(){}", "int main(", body("return 3;"), body('printf("%d", a - b);')] * 4
     prompt = Prompt("p", "t", reference={"tests": [{"stdin": "3 4", "stdout": "7"}]})
     completions = [Completion("p", n, text) for n, text in enumerate(programs)]

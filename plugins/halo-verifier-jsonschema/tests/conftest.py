@@ -11,7 +11,7 @@ Check = Callable[..., Verdict]
 
 @pytest.fixture
 def check() -> Check:
-    """Judge a text by a reference: `check(text, {"schema": ...}, closed=False)`."""
+    """Return the verdict on a text under a reference: `check(text, {"schema": ...}, closed=False)`."""
 
     def run(text: str, reference: dict[str, Any], **options: Any) -> Verdict:
         verifier = JSONSchema(**options)

@@ -1,4 +1,4 @@
-"""No wrong answer gets further than an honest one of its kind."""
+"""Attacks: no crafted wrong answer reaches a higher stage than an honest mistake of its kind."""
 
 import time
 from collections import Counter
@@ -11,23 +11,24 @@ from halo_core.types import Completion, Prompt, Stage, Status
 from halo_verifier_jsonschema import JSONSchema
 
 ATTACKS = JSONSchema().attacks()
-KILLED = {"a tree of choices", "a pattern with a look ahead that backtracks for ever"}
+KILLED = {"a recursive schema with alternatives", "a lookahead pattern with exponential backtracking"}
+"""Attacks whose validation uses up its CPU time."""
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_attack_is_not_paid(attack: Attack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attack_is_rejected(attack: Attack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     verifier = JSONSchema()
     verifier.check_prompt(attack.prompt)
-    begun = time.process_time()
+    start = time.process_time()
     verdict = verifier.check(attack.prompt, Completion("attack", 0, attack.text))
     assert (verdict.status, verdict.stage) == (Status.FAIL, attack.stage), verdict.detail
     assert verdict.score == 0.0
-    assert attack.name in KILLED or time.process_time() - begun < 0.5
+    assert attack.name in KILLED or time.process_time() - start < 0.5
     assert not list(tmp_path.iterdir())
 
 
-def test_attacks_are_many_and_of_every_kind() -> None:
+def test_attacks_cover_every_stage() -> None:
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 80
     reached = Counter(attack.stage for attack in ATTACKS)
     assert min(reached[stage] for stage in (Stage.INVALID, Stage.FLAWED, Stage.WRONG)) >= 15
@@ -35,7 +36,7 @@ def test_attacks_are_many_and_of_every_kind() -> None:
 
 @pytest.mark.parametrize("attack", [a for a in ATTACKS if a.prompt.reference.keys() & {"answer", "calls"}],
                          ids=lambda attack: attack.name)  # fmt: skip
-def test_what_an_attack_is_made_from_passes(attack: Attack) -> None:
+def test_references_of_attack_prompts_pass(attack: Attack) -> None:
     verifier = JSONSchema()
     references = verifier.references(attack.prompt)
     assert references
@@ -44,6 +45,6 @@ def test_what_an_attack_is_made_from_passes(attack: Attack) -> None:
         assert verdict.status is Status.PASS, verdict.detail
 
 
-def test_an_attack_by_its_prompts_text_is_none() -> None:
+def test_echoing_the_prompt_fails() -> None:
     prompt = Prompt("p", '{"a": 1}', reference={"schema": {"type": "object"}, "answer": {"a": 2}})
     assert JSONSchema().check(prompt, Completion("p", 0, prompt.text)).status is Status.FAIL

@@ -1,4 +1,4 @@
-"""Where the JSON of a completion is, and where it is not."""
+"""Extraction of a completion's JSON: where it is found, and where it is ignored."""
 
 import contextlib
 import time
@@ -20,7 +20,7 @@ def fenced(text: str, tag: str = "json") -> str:
         ("<think>{}</think>\n[1]", "[1]"),
         ("<THINKING depth='2'>x</THINKING>[1]", "[1]"),
         ("<think>a<think>b</think>c</think>[1]", "[1]"),
-        ("so I say </think>[1]", "[1]"),
+        ("so I answer </think>[1]", "[1]"),
         ("[THINK]{}[/THINK][1]", "[1]"),
         ("<seed:think>{}</seed:think>[1]", "[1]"),
         ("◁think▷{}◁/think▷[1]", "[1]"),
@@ -40,7 +40,7 @@ def fenced(text: str, tag: str = "json") -> str:
         (f"<think>{fenced('[2]')}</think>{fenced('[1]')}", "[1]"),
     ],
 )
-def test_one_json_is_found(text: str, found: str) -> None:
+def test_the_only_json_is_found(text: str, found: str) -> None:
     assert [each.strip() for each in find(text)] == [found]
 
 
@@ -58,19 +58,19 @@ def test_one_json_is_found(text: str, found: str) -> None:
         f"Hm. <|begin_of_thought|>\n{fenced('[1]')}",
     ],
 )
-def test_no_one_json_is_found(text: str) -> None:
+def test_missing_or_ambiguous_json_raises(text: str) -> None:
     with pytest.raises(NoAnswerError):
         find(text)
 
 
-def test_a_thought_that_the_prompt_opened_must_end() -> None:
+def test_reasoning_opened_by_the_prompt_must_end() -> None:
     assert find("[2]</think>[1]", thinking="open") == ["[1]"]
     for text in ("[1]", fenced("[1]"), "<think>[1]</think>", '{"a": "'):
         with pytest.raises(NoAnswerError, match="never ends"):
             find(text, thinking="open")
 
 
-def test_where_to_look_can_be_said() -> None:
+def test_within_selects_the_place() -> None:
     assert find(fenced("[1]"), within="text") == [fenced("[1]")]
     with pytest.raises(NoAnswerError):
         find("[1]", within="fence")
@@ -93,7 +93,7 @@ def test_tagged_calls() -> None:
         "<tool_call>1<tool_call>2</tool_call>",
     ],
 )
-def test_tagged_calls_that_are_unclear(text: str) -> None:
+def test_malformed_tagged_calls_raise(text: str) -> None:
     with pytest.raises(NoAnswerError):
         find(text, tags=True)
 
@@ -113,10 +113,10 @@ def test_tagged_calls_that_are_unclear(text: str) -> None:
         " ",
     ],
 )
-def test_looking_takes_linear_time(piece: str) -> None:
+def test_finding_takes_linear_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
-    begun = time.process_time()
+    start_time = time.process_time()
     for start in ("", "<think>", "x</think>", "x\n"):
         with contextlib.suppress(NoAnswerError):
             find(start + text, tags=True)
-    assert time.process_time() - begun < 6.0
+    assert time.process_time() - start_time < 6.0

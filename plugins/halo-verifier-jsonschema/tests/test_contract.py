@@ -61,8 +61,8 @@ class TestCalls(VerifierContract):
         return '[{"name": "add", "arguments": {"a": 1, "b": 2}}]'
 
 
-class TestKillable(VerifierContract):
-    """The same by a schema that is checked in a process of its own."""
+class TestSandboxedSchema(VerifierContract):
+    """A schema that is validated in a sandboxed process."""
 
     @pytest.fixture
     def verifier(self) -> JSONSchema:

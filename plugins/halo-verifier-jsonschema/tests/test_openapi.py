@@ -1,4 +1,4 @@
-"""Bodies of requests and responses by an OpenAPI description."""
+"""Bodies of requests and responses under an OpenAPI description."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from halo_core.errors import DataError
 from halo_core.types import Stage
 from halo_verifier_jsonschema.openapi import NoBodyError, body_schema
-from halo_verifier_jsonschema.schemas import compiled
+from halo_verifier_jsonschema.schemas import compile_schema
 
 NODE = {
     "type": "object",
@@ -70,7 +70,7 @@ def document(version: str = "3.0.3") -> dict[str, Any]:
 
 def problem(value: Any, operation: str = "putPet", version: str = "3.0.3", **where: Any) -> str:
     schema = body_schema(document(version), operation, **where)
-    return compiled(schema, "2020-12", closed=True).problem(value, draft="2020-12", cpu_seconds=1.0)
+    return compile_schema(schema, "2020-12", closed=True).problem(value, draft="2020-12", cpu_seconds=1.0)
 
 
 REQUEST = {"name": "Rex", "secret": "s"}
@@ -95,11 +95,11 @@ RESPONSE = {"id": 1, "name": "Rex"}
         ({"other": 1}, False),
     ],
 )
-def test_a_request_by_version_3_0(change: dict[str, Any], good: bool) -> None:
+def test_request_body_of_version_3_0(change: dict[str, Any], good: bool) -> None:
     assert (problem({**REQUEST, **change}) == "") is good
 
 
-def test_required_follows_the_direction() -> None:
+def test_required_properties_depend_on_request_or_response() -> None:
     assert problem({"name": "Rex"}) != ""
     assert problem(RESPONSE, body="response", status="200") == ""
     assert problem({"name": "Rex"}, body="response", status="200") != ""
@@ -107,7 +107,7 @@ def test_required_follows_the_direction() -> None:
     assert problem({**RESPONSE, "id": 2**31}, body="response", status="200") != ""
 
 
-def test_a_response_is_found_by_status_and_media_type() -> None:
+def test_a_response_is_selected_by_status_and_media_type() -> None:
     assert problem({"why": "x"}, body="response", status="404") == ""
     assert problem("oops", body="response", status="500") == ""
     assert problem("oops", body="response", status="500", media_type="application/problem+json") == ""
@@ -115,21 +115,21 @@ def test_a_response_is_found_by_status_and_media_type() -> None:
     assert problem([RESPONSE], "GET /pets/{id}", body="response", status="200") == ""
 
 
-def test_schemas_may_refer_to_themselves() -> None:
+def test_recursive_schemas() -> None:
     assert problem({"next": {"next": {"v": 1}}}, "post /nodes") == ""
     assert problem({"next": {"next": {"v": "1"}}}, "post /nodes") != ""
     assert problem({"next": {"next": {"w": 1}}}, "post /nodes") != ""
     assert problem({"v": 1}, "post /shared") == ""
 
 
-def test_version_3_1_speaks_json_schema() -> None:
+def test_version_3_1_uses_json_schema() -> None:
     changed = document("3.1.0")
     changed["components"]["schemas"]["Tag"] = {"type": ["string", "null"], "const": None}
     pet = changed["components"]["schemas"]["Pet"]
     pet = {**pet, "properties": {**pet["properties"], "weight": {"exclusiveMinimum": 0}}}
     changed["components"]["schemas"]["Pet"] = pet
     schema = body_schema(changed, "putPet")
-    ready = compiled(schema, "2020-12", closed=True)
+    ready = compile_schema(schema, "2020-12", closed=True)
     assert ready.problem({**REQUEST, "tag": None}, draft="2020-12", cpu_seconds=1.0) == ""
     assert ready.problem({**REQUEST, "name": None}, draft="2020-12", cpu_seconds=1.0) != ""
 
@@ -138,16 +138,18 @@ def test_version_3_1_speaks_json_schema() -> None:
     ("change", "where", "reason"),
     [
         ({"openapi": "2.0"}, {}, "version"),
-        ({}, {"operation": "postPet"}, "no operation 'postPet'; there are: putPet"),
-        ({}, {"operation": "get /pets/{id}"}, "takes no request body"),
+        ({}, {"operation": "postPet"}, "no operation 'postPet'; it has: putPet"),
+        ({}, {"operation": "get /pets/{id}"}, "has no request body"),
         ({}, {"body": "response"}, "no response for status ''"),
-        ({}, {"body": "response", "status": "204"}, "no body of media type"),
-        ({}, {"media_type": "text/plain"}, "no body of media type 'text/plain'"),
-        ({"components": {}}, {}, "names nothing"),
+        ({}, {"body": "response", "status": "204"}, "no media type"),
+        ({}, {"media_type": "text/plain"}, "no media type 'text/plain'"),
+        ({"components": {}}, {}, "has no target"),
         ({"jsonSchemaDialect": "https://example.com"}, {}, "dialect"),
     ],
 )
-def test_what_is_not_described_is_said(change: dict[str, Any], where: dict[str, Any], reason: str) -> None:
+def test_undescribed_bodies_raise_with_a_reason(
+    change: dict[str, Any], where: dict[str, Any], reason: str
+) -> None:
     with pytest.raises(NoBodyError) as caught:
         body_schema({**document(), **change}, **{"operation": "putPet", **where})
     assert reason in str(caught.value)
@@ -160,7 +162,7 @@ def test_verdicts(check: Any) -> None:
     assert check(json.dumps({"name": "Rex"}), reference).stage is Stage.FLAWED
     with pytest.raises(DataError, match="no operation"):
         check("{}", {**reference, "operation": "x"})
-    with pytest.raises(DataError, match="does not meet"):
+    with pytest.raises(DataError, match="not valid under its own schema"):
         check("{}", {**reference, "answer": {"name": 1}})
     with pytest.raises(DataError, match="request or response"):
         check("{}", {**reference, "body": "header"})

@@ -1,4 +1,4 @@
-"""Reading JSON: what is refused, what numbers mean, and that it takes linear time."""
+"""Strict parsing: rejected texts, numbers, and linear time."""
 
 import json
 import time
@@ -55,7 +55,7 @@ JSON = st.recursive(
         ('"' + "é" * 40_000 + '"', "80002 bytes"),
     ],
 )
-def test_what_is_not_strict_is_refused(text: str, reason: str) -> None:
+def test_texts_that_are_not_strict_json_raise(text: str, reason: str) -> None:
     with pytest.raises(NotStrictError, match=reason):
         parse(text)
 
@@ -77,19 +77,19 @@ def test_what_is_not_strict_is_refused(text: str, reason: str) -> None:
         ("123456789012345678901234567890", 123456789012345678901234567890),
     ],
 )
-def test_what_is_strict_is_read(text: str, value: Any) -> None:
+def test_strict_json_is_parsed(text: str, value: Any) -> None:
     found = parse(text)
     assert value is None or (found == value and type(found) is type(value))
 
 
-def test_brackets_in_many_strings_are_not_depth() -> None:
+def test_brackets_in_strings_do_not_count_as_depth() -> None:
     text = json.dumps(["[{" * 40 for _ in range(20)])
     assert parse(text, Limits(max_depth=1)) == json.loads(text)
     with pytest.raises(NotStrictError):
         parse(f"[{text}]", Limits(max_depth=1))
 
 
-def test_text_after_the_value_is_left_when_asked() -> None:
+def test_text_after_the_value_is_ignored_on_request() -> None:
     assert parse('{"a": 1} and so on', trailing=True) == {"a": 1}
     with pytest.raises(NotStrictError):
         parse('and {"a": 1}', trailing=True)
@@ -132,7 +132,7 @@ def test_exact_numbers_and_types_differ(one: str, other: str) -> None:
         ("1e22", "10000000000000000000000.0"),
     ],
 )
-def test_the_same_value_is_the_same(one: str, other: str) -> None:
+def test_spellings_of_one_value_are_equal(one: str, other: str) -> None:
     assert canonical(parse(one)) == canonical(parse(other))
 
 
@@ -147,7 +147,7 @@ def test_numbers_by_value() -> None:
     assert form("9007199254740993") != form("9007199254740992")
 
 
-def test_a_decimal_that_no_double_holds_is_kept() -> None:
+def test_a_decimal_that_no_double_represents_is_kept() -> None:
     assert parse("3.14159265358979323846") == Decimal("3.14159265358979323846")
     assert type(parse("3.141592653589793")) is float
     assert type(parse("0.30000000000000004")) is float
@@ -155,7 +155,7 @@ def test_a_decimal_that_no_double_holds_is_kept() -> None:
 
 
 @given(JSON)
-def test_what_json_writes_is_read_back(value: Any) -> None:
+def test_parse_reads_the_output_of_json_dumps(value: Any) -> None:
     try:
         text = json.dumps(value)
         json.dumps(value, ensure_ascii=False).encode()
@@ -166,7 +166,7 @@ def test_what_json_writes_is_read_back(value: Any) -> None:
 
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
-def test_a_number_is_itself_however_it_is_written(number: float) -> None:
+def test_a_number_equals_itself_in_every_notation(number: float) -> None:
     assert canonical(parse(repr(number))) == canonical(number)
     if isinstance(number, float) and number:
         assert canonical(parse(f"{number:.17e}")) in (
@@ -188,8 +188,8 @@ def test_a_number_is_itself_however_it_is_written(number: float) -> None:
     ],
     ids=range(7),
 )
-def test_reading_takes_linear_time(text: str) -> None:
-    begun = time.process_time()
+def test_parsing_takes_linear_time(text: str) -> None:
+    start = time.process_time()
     with pytest.raises(NotStrictError):
         parse(text, Limits(max_bytes=10_000_000))
-    assert time.process_time() - begun < 2.0
+    assert time.process_time() - start < 2.0

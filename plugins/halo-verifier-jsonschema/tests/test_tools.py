@@ -1,4 +1,4 @@
-"""Tool calls: their forms, the catalogue, and which calls are the expected ones."""
+"""Tool calls: their forms, the catalogue, and matching against the expected calls."""
 
 import json
 from typing import Any
@@ -94,19 +94,19 @@ def test_forms_of_a_call(check: Any, text: str) -> None:
         (json.dumps(G1), Stage.WRONG),
     ],
 )
-def test_rungs_of_calls(check: Any, text: str, stage: Stage) -> None:
+def test_stages_of_calls(check: Any, text: str, stage: Stage) -> None:
     verdict = check(text, reference(F1))
     assert (verdict.status, verdict.stage, verdict.score) == (Status.FAIL, stage, 0.0), verdict.detail
 
 
-def test_order_counts_unless_the_task_says_otherwise(check: Any) -> None:
+def test_order_counts_unless_it_is_any(check: Any) -> None:
     swapped = json.dumps([F2, F1])
     assert check(swapped, reference(F1, F2)).stage is Stage.WRONG
     assert check(swapped, reference(F1, F2, order="any")).stage is Stage.CORRECT
     assert check(json.dumps([F1, F1]), reference(F1, F2, order="any")).stage is Stage.WRONG
 
 
-def test_each_expected_call_needs_one_of_its_own(check: Any) -> None:
+def test_each_expected_call_needs_a_different_call(check: Any) -> None:
     either = {"name": "f", "any_of": [{"a": 1}, {"a": 2}]}
     given = reference(either, F1, order="any")
     for calls in ([F1, F2], [F2, F1], [F1, F1]):
@@ -115,7 +115,7 @@ def test_each_expected_call_needs_one_of_its_own(check: Any) -> None:
         assert check(json.dumps(calls), given).stage is Stage.WRONG
 
 
-def test_part_of_the_calls_is_paid_only_when_asked(check: Any) -> None:
+def test_partial_scores_part_of_the_calls(check: Any) -> None:
     one = json.dumps([F1])
     assert check(one, reference(F1, F2, G1)).score == 0.0
     assert check(one, reference(F1, F2, G1), partial=True).score == pytest.approx(1 / 3)
@@ -124,7 +124,7 @@ def test_part_of_the_calls_is_paid_only_when_asked(check: Any) -> None:
     assert check("[1]", reference(F1, F2), partial=True).score == 0.0
 
 
-def test_arrays_in_arguments_may_be_unordered(check: Any) -> None:
+def test_unordered_arrays_in_arguments(check: Any) -> None:
     call = {"name": "f", "arguments": {"a": 1, "tags": ["x", "y"]}}
     other = json.dumps({"name": "f", "arguments": {"a": 1, "tags": ["y", "x"]}})
     assert check(other, reference(call)).stage is Stage.WRONG
@@ -132,7 +132,7 @@ def test_arrays_in_arguments_may_be_unordered(check: Any) -> None:
     assert check(other, reference(call, unordered=["/a"])).stage is Stage.WRONG
 
 
-def test_without_expected_calls_valid_ones_will_do(check: Any) -> None:
+def test_without_expected_calls_all_valid_calls_pass(check: Any) -> None:
     assert check(json.dumps([F2, G1]), {"tools": TOOLS}).stage is Stage.CORRECT
     assert check("[]", {"tools": TOOLS}).stage is Stage.FLAWED
     assert check(json.dumps([F2, {**G1, "name": "h"}]), {"tools": TOOLS}).stage is Stage.FLAWED
@@ -166,6 +166,6 @@ def test_expecting_no_call(check: Any) -> None:
         {"tools": TOOLS, "answer": 1},
     ],
 )
-def test_what_is_no_catalogue_or_no_expectation_is_refused(given: dict[str, Any]) -> None:
+def test_invalid_catalogues_and_expectations_raise(given: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="'p'"):
         JSONSchema().check_prompt(Prompt("p", "t", reference=given))

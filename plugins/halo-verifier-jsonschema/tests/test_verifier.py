@@ -1,4 +1,4 @@
-"""Verdicts on values: the rungs, exact answers, options, and what a prompt must hold."""
+"""Verdicts on values: stages, exact answers, options, and invalid references."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -44,18 +44,18 @@ VALUES = st.recursive(
         (json.dumps(OSLO) + ".", Stage.INVALID),
     ],
 )
-def test_rungs(check: Any, text: str, stage: Stage) -> None:
+def test_stages(check: Any, text: str, stage: Stage) -> None:
     verdict = check(text, WEATHER)
-    right = stage is Stage.CORRECT
+    correct = stage is Stage.CORRECT
     assert verdict.stage is stage
-    assert verdict.status is (Status.PASS if right else Status.FAIL)
-    assert verdict.score == float(right)
+    assert verdict.status is (Status.PASS if correct else Status.FAIL)
+    assert verdict.score == float(correct)
     assert verdict.valid is (stage is not Stage.INVALID)
     assert verdict.detail
     assert "\n" not in verdict.detail
 
 
-def test_detail_says_what_is_wrong(check: Any) -> None:
+def test_detail_describes_the_error(check: Any) -> None:
     assert check('{"city": "Oslo"}', WEATHER).detail == '"days" is a required property'
     assert check('{"city": 1, "days": 3}', WEATHER).detail == 'at city: 1 is not of type "string"'
     assert "not JSON" in check("", WEATHER).detail
@@ -76,7 +76,7 @@ def test_any_of_several_answers(check: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unordered", "text", "right"),
+    ("unordered", "text", "correct"),
     [
         (True, '{"a": [2, 1], "b": [{"c": [4, 3]}]}', True),
         (True, '{"a": [1, 1], "b": [{"c": [4, 3]}]}', False),
@@ -89,17 +89,17 @@ def test_any_of_several_answers(check: Any) -> None:
         (False, '{"a": [2, 1], "b": [{"c": [3, 4]}]}', False),
     ],
 )
-def test_order_of_arrays(check: Any, unordered: Any, text: str, right: bool) -> None:
+def test_unordered_arrays(check: Any, unordered: Any, text: str, correct: bool) -> None:
     reference = {"answer": {"a": [1, 2], "b": [{"c": [3, 4]}]}, "unordered": unordered}
-    assert check(text, reference).stage is (Stage.CORRECT if right else Stage.WRONG)
+    assert check(text, reference).stage is (Stage.CORRECT if correct else Stage.WRONG)
 
 
-def test_the_top_array_may_be_unordered(check: Any) -> None:
+def test_the_top_level_array_can_be_unordered(check: Any) -> None:
     assert check('["b", "a", true, 1]', {"answer": ["a", 1, "b", True], "unordered": [""]}).score == 1.0
     assert check('["b", "a", 1, 1]', {"answer": ["a", 1, "b", True], "unordered": [""]}).score == 0.0
 
 
-def test_numbers_by_value_when_asked(check: Any) -> None:
+def test_numbers_by_value(check: Any) -> None:
     for text in ("1.0", "1e0", "10e-1"):
         assert check(text, {"answer": 1}).stage is Stage.WRONG
         assert check(text, {"answer": 1}, numbers="value").stage is Stage.CORRECT
@@ -116,7 +116,7 @@ def test_limits_are_options(check: Any) -> None:
     assert check("[" * 150 + "]" * 150, {"schema": True}, max_depth=200).status is Status.PASS
 
 
-def test_what_surrounds_the_json_is_an_option(check: Any) -> None:
+def test_options_for_text_around_the_json(check: Any) -> None:
     assert check("1 is it", {"answer": 1}, trailing_text=True).status is Status.PASS
     assert check("<think>1</think>", {"answer": 1}, trailing_text=True).stage is Stage.INVALID
     assert check("1", {"answer": 1}, thinking="open").stage is Stage.INVALID
@@ -127,7 +127,7 @@ def test_what_surrounds_the_json_is_an_option(check: Any) -> None:
 
 
 @given(VALUES)
-def test_any_answer_is_right_however_it_is_written(value: Any) -> None:
+def test_every_spelling_of_the_answer_passes(value: Any) -> None:
     prompt = Prompt("p", "t", reference={"answer": value})
     verifier = JSONSchema()
     verifier.check_prompt(prompt)
@@ -137,7 +137,7 @@ def test_any_answer_is_right_however_it_is_written(value: Any) -> None:
 
 
 @given(VALUES)
-def test_no_near_miss_of_any_answer_is_right(value: Any) -> None:
+def test_no_mutant_of_any_answer_passes(value: Any) -> None:
     prompt = Prompt("p", "t", reference={"answer": value})
     verifier = JSONSchema()
     mutants = verifier.mutants(prompt)
@@ -148,7 +148,7 @@ def test_no_near_miss_of_any_answer_is_right(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "least"),
+    ("reference", "fewest"),
     [
         (WEATHER, 40),
         ({"schema": {**SCHEMA, "examples": [OSLO, {"city": 1}]}}, 15),
@@ -159,11 +159,11 @@ def test_no_near_miss_of_any_answer_is_right(value: Any) -> None:
           "calls": [{"name": "f", "any_of": [OSLO, {**OSLO, "days": 4}]}]}, 50),
     ],
 )  # fmt: skip
-def test_references_pass_and_mutants_do_not(reference: dict[str, Any], least: int) -> None:
+def test_references_pass_and_mutants_fail(reference: dict[str, Any], fewest: int) -> None:
     verifier, prompt = JSONSchema(), Prompt("p", "t", reference=reference)
     references, mutants = verifier.references(prompt), verifier.mutants(prompt)
     assert references
-    assert len(set(mutants)) == len(mutants) >= least
+    assert len(set(mutants)) == len(mutants) >= fewest
     for text, status in [*((t, Status.PASS) for t in references), *((t, Status.FAIL) for t in mutants)]:
         assert verifier.check(prompt, Completion("p", 0, text)).status is status, text
 
@@ -180,8 +180,8 @@ def test_a_schema_without_examples_has_no_references() -> None:
         ({}, "needs a schema"),
         ({"schma": {}}, "unknown key 'schma'"),
         ({"schema": "x"}, "must be an object"),
-        ({"schema": SCHEMA, "answer": {"city": 1, "days": 1}}, "does not meet its own schema: at city"),
-        ({"schema": SCHEMA, "answer": {**OSLO, "wind": 1}}, "does not meet"),
+        ({"schema": SCHEMA, "answer": {"city": 1, "days": 1}}, "not valid under its own schema: at city"),
+        ({"schema": SCHEMA, "answer": {**OSLO, "wind": 1}}, "not valid under its own schema"),
         ({"answers": []}, "at least one"),
         ({"answers": 1}, "at least one"),
         ({"answer": 1, "answers": [1]}, "not both"),
@@ -194,7 +194,7 @@ def test_a_schema_without_examples_has_no_references() -> None:
         ({"openapi": {}, "operation": "x"}, "version 3.0 or 3.1"),
     ],
 )
-def test_a_reference_that_cannot_be_judged_by_is_refused(reference: dict[str, Any], reason: str) -> None:
+def test_invalid_references_raise(reference: dict[str, Any], reason: str) -> None:
     prompt = Prompt("p", "t", reference=reference)
     with pytest.raises(DataError, match="prompt 'p'") as caught:
         JSONSchema().check_prompt(prompt)
@@ -204,7 +204,7 @@ def test_a_reference_that_cannot_be_judged_by_is_refused(reference: dict[str, An
     assert verdict.status is Status.ERROR
 
 
-def test_a_validation_beyond_its_budget_fails_and_the_next_goes_on(check: Any) -> None:
+def test_a_validation_beyond_its_cpu_limit_does_not_affect_the_next(check: Any) -> None:
     grow = {"$defs": {"n": {"allOf": [{"items": {"$ref": "#/$defs/n"}}, {"items": {"$ref": "#/$defs/n"}}],
                             "unevaluatedItems": {"$ref": "#/$defs/n"}}}, "$ref": "#/$defs/n"}  # fmt: skip
     for _ in range(2):
@@ -215,11 +215,11 @@ def test_a_validation_beyond_its_budget_fails_and_the_next_goes_on(check: Any) -
 
 
 def reply(**changes: Any) -> Any:
-    plain: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "value": None, "error": None, "message": "", "limit": None, "inconclusive": False,
         "cpu_seconds": 0.0, "wall_seconds": 0.0, "tier": "standard",
     }  # fmt: skip
-    return sandbox.Reply(**{**plain, **changes})
+    return sandbox.Reply(**{**defaults, **changes})
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def reply(**changes: Any) -> Any:
         ({"error": "ImportError"}, Status.ERROR, Stage.INVALID),
     ],
 )
-def test_what_becomes_of_the_other_process(
+def test_status_for_each_reply_of_the_sandbox(
     check: Any, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], status: Status, stage: Stage
 ) -> None:
     class Service:
@@ -246,7 +246,7 @@ def test_what_becomes_of_the_other_process(
     assert changes.get("limit") is None or status is Status.INCONCLUSIVE or "cpu limit" in verdict.detail
 
 
-def test_a_sandbox_that_cannot_be_had_is_an_error(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_sandbox_is_an_error(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(cpu_seconds: float) -> Any:
         raise SandboxError("no sandbox")
 
@@ -255,7 +255,7 @@ def test_a_sandbox_that_cannot_be_had_is_an_error(check: Any, monkeypatch: pytes
     assert check("[]", {"schema": {"items": True}}).status is Status.PASS
 
 
-def test_many_threads_and_many_schemas() -> None:
+def test_concurrent_checks_with_many_schemas() -> None:
     verifier = JSONSchema()
     prompts = [Prompt(str(i), "t", reference={"schema": {"maximum": i}, "answer": i}) for i in range(50)]
     rows = [(prompt, n) for n in range(50) for prompt in prompts]
@@ -267,14 +267,14 @@ def test_many_threads_and_many_schemas() -> None:
         assert list(pool.map(judge, rows)) == [prompt.id == str(n) for prompt, n in rows]
 
 
-def test_references_that_are_gone_are_not_mistaken_for_others() -> None:
+def test_references_are_not_confused_when_ids_are_reused() -> None:
     verifier = JSONSchema()
     for i in range(5000):
         prompt = Prompt("p", "t", reference={"answer": i})
         assert verifier.check(prompt, Completion("p", 0, str(i))).status is Status.PASS
-    assert len(tasks._cache) <= 4096
+    assert len(tasks._cache) <= tasks.CACHE_SIZE == 4096
 
 
-def test_fingerprint_names_options_and_engine() -> None:
+def test_fingerprint_includes_options_and_engine() -> None:
     assert JSONSchema().fingerprint() != JSONSchema(closed=False).fingerprint()
     assert "jsonschema" in JSONSchema().fingerprint().lower()

@@ -20,24 +20,24 @@ ADD = {
 
 @pytest.fixture
 def check() -> Check:
-    """Judge a program, by default as one that should define `add`."""
+    """Return a function that judges a program; the default reference expects `add`."""
 
     def run(
         text: str, reference: dict[str, Any] | None = None, prompt: str = "Add.", **options: Any
     ) -> Verdict:
-        made = Prompt("p", prompt, reference=ADD if reference is None else reference)
-        return Pytest(**options).check(made, Completion("p", 0, text))
+        posed = Prompt("p", prompt, reference=ADD if reference is None else reference)
+        return Pytest(**options).check(posed, Completion("p", 0, text))
 
     return run
 
 
 @pytest.fixture
-def decided() -> Callable[[Verdict], Verdict]:
-    """Skip a test of a CPU limit where other work keeps the machine from ever reaching it."""
+def skip_if_inconclusive() -> Callable[[Verdict], Verdict]:
+    """Return a function that skips the test if a busy machine prevented a CPU limit from being reached."""
 
-    def see(verdict: Verdict) -> Verdict:
+    def skip(verdict: Verdict) -> Verdict:
         if verdict.status == "inconclusive":
             pytest.skip("the machine is too busy")
         return verdict
 
-    return see
+    return skip

@@ -1,4 +1,4 @@
-"""Asserts as HumanEval and MBPP have them, unchanged, against a sample in another process."""
+"""Unchanged asserts of HumanEval and MBPP against a sample in another process."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,7 +32,7 @@ def test_humaneval(check: Any, text: str) -> None:
     assert verdict.integrity == "split"
 
 
-def test_mbpp_is_scored_by_the_share(check: Any) -> None:
+def test_mbpp_score_is_the_share_of_passed_asserts(check: Any) -> None:
     assert check(RIGHT, MBPP).status is Status.PASS
     verdict = check("def add(a, b):\n    return 7\n", MBPP)
     assert (verdict.status, verdict.stage, verdict.score) == (Status.FAIL, Stage.WRONG, 0.5)
@@ -53,7 +53,7 @@ def test_mbpp_is_scored_by_the_share(check: Any) -> None:
         ("def add(a, b:\n", Stage.INVALID, "SyntaxError"),
     ],
 )
-def test_rungs(check: Any, text: str, stage: Stage, reason: str) -> None:
+def test_failure_stages(check: Any, text: str, stage: Stage, reason: str) -> None:
     verdict = check(text, HUMANEVAL)
     assert (verdict.status, verdict.stage) == (Status.FAIL, stage)
     assert reason in verdict.detail
@@ -68,12 +68,12 @@ def test_rungs(check: Any, text: str, stage: Stage, reason: str) -> None:
         "from enum import IntEnum\nN = IntEnum('N', 'ONE TWO')\ndef f(s): return {'a': N.TWO, 'b': N.ONE}",
     ],
 )
-def test_what_equals_the_right_answer_is_right(check: Any, program: str) -> None:
+def test_values_equal_to_the_expected_answer_pass(check: Any, program: str) -> None:
     verdict = check(program, {"test_list": ["assert f('aab') == {'a': 2, 'b': 1}"]})
     assert verdict.status is Status.PASS, verdict.detail
 
 
-def test_iterators_and_named_tuples_cross(check: Any) -> None:
+def test_iterators_and_named_tuples_are_sent_by_value(check: Any) -> None:
     program = (
         "from collections import namedtuple\nP = namedtuple('P', 'x y')\ndef f(n):\n    return P(n, n)\n"
     )
@@ -83,7 +83,7 @@ def test_iterators_and_named_tuples_cross(check: Any) -> None:
     assert check(program, {"test_list": ["assert f(3) == [0, 1, 2]"]}).status is Status.FAIL
 
 
-def test_exceptions_reach_the_test(check: Any) -> None:
+def test_exceptions_propagate_to_the_test(check: Any) -> None:
     listed = {"entry_point": "f", "test_list": [
         "try:\n    f(0)\n    assert False\nexcept ZeroDivisionError:\n    pass",
         "try:\n    f('x')\n    assert False\nexcept TypeError as error:\n    assert 'unsupported' in str(error)",
@@ -92,13 +92,13 @@ def test_exceptions_reach_the_test(check: Any) -> None:
     assert check("def f(n):\n    return 1\n", listed).status is Status.FAIL
 
 
-def test_no_test_gets_over_a_dead_sample(check: Any) -> None:
+def test_no_test_survives_the_exit_of_the_sample(check: Any) -> None:
     listed = {"entry_point": "f", "test_list": ["try:\n    f(0)\nexcept Exception:\n    pass", "assert True"]}
     verdict = check("import os\ndef f(n):\n    os._exit(0)\n", listed)
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
 
 
-def test_setup_and_several_functions(check: Any) -> None:
+def test_setup_code_and_several_functions(check: Any) -> None:
     reference = {
         "test_setup_code": "words = ['ab', 'c']",
         "test_imports": ["import math"],
@@ -110,7 +110,7 @@ def test_setup_and_several_functions(check: Any) -> None:
     assert check(program.replace("size", "length"), reference).stage is Stage.FLAWED
 
 
-def test_tests_that_cannot_be_used_are_errors(check: Any) -> None:
+def test_unusable_tests_are_errors(check: Any) -> None:
     for reference, word in (
         ({"entry_point": "f", "test_list": ["assert f(lambda: 1) == 1"]}, "plain data"),
         ({"entry_point": "f", "test_list": ["assert 1 == 1"]}, "never call"),
@@ -121,7 +121,7 @@ def test_tests_that_cannot_be_used_are_errors(check: Any) -> None:
         assert word in verdict.detail
 
 
-def test_what_the_setup_needs_of_the_sample_is_the_samples_fault(check: Any) -> None:
+def test_setup_failures_caused_by_the_sample_fail_it(check: Any) -> None:
     reference = {
         "entry_point": "f",
         "test_setup_code": "tree = f(1)\nleft = tree[0]",
@@ -132,18 +132,18 @@ def test_what_the_setup_needs_of_the_sample_is_the_samples_fault(check: Any) -> 
     assert check("def f(x):\n    return g(x)\n", reference).stage is Stage.CRASHED
 
 
-def test_limits(check: Any, decided: Callable[[Verdict], Verdict]) -> None:
+def test_cpu_limit(check: Any, skip_if_inconclusive: Callable[[Verdict], Verdict]) -> None:
     text = "def add(a, b):\n    while isinstance(a, tuple): pass\n    return a + b\n"
-    verdict = decided(check(text, MBPP, cpu_seconds=0.2))
+    verdict = skip_if_inconclusive(check(text, MBPP, cpu_seconds=0.2))
     assert (verdict.stage, verdict.score) == (Stage.CRASHED, 0.5)
-    assert "test 2: ran past 0.2 s" in verdict.detail
+    assert "test 2: exceeded 0.2 s" in verdict.detail
 
 
-def test_answers_that_make_the_tests_slow_are_the_samples_fault(
-    check: Any, decided: Callable[[Verdict], Verdict]
+def test_answers_that_make_the_tests_slow_fail_the_sample(
+    check: Any, skip_if_inconclusive: Callable[[Verdict], Verdict]
 ) -> None:
     reference = {"entry_point": "f", "test_list": ["assert f(1) ** f(1) ** f(1) == 1", "assert f(1) == 1"]}
-    verdict = decided(check("def f(x):\n    return 10 ** 7\n", reference, total_cpu_seconds=0.5))
+    verdict = skip_if_inconclusive(check("def f(x):\n    return 10 ** 7\n", reference, total_cpu_seconds=0.5))
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
     assert "limit" in verdict.detail
 
@@ -156,7 +156,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("mode", ["auto", "pytest"])
-def test_asserts_that_need_the_samples_own_classes_share_its_process(check: Any, mode: str) -> None:
+def test_asserts_that_need_the_samples_classes_share_its_process(check: Any, mode: str) -> None:
     assert check(PAIRS["code"], PAIRS, mode="functions").status is Status.FAIL
     verdict = check(PAIRS["code"], PAIRS, mode=mode)
     assert (verdict.status, verdict.integrity) == (Status.PASS, "shared-process"), verdict.detail
@@ -171,7 +171,7 @@ def test_check_in_mode_pytest(check: Any) -> None:
     assert check("    return a + b\n", {**HUMANEVAL, "solution": RIGHT}, mode="pytest").integrity == "split"
 
 
-def test_modes_take_what_is_theirs(check: Any) -> None:
+def test_modes_accept_only_their_forms_of_tests(check: Any) -> None:
     values = {"entry_point": "add", "tests": [{"args": [1, 2], "expected": 3}]}
     files = {
         "files": {"test_add.py": "from solution import add\ndef test_add():\n    assert add(1, 2) == 3\n"}

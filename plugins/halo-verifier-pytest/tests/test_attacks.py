@@ -1,4 +1,4 @@
-"""Every attack of the collection, against every form of test: none is paid more than an honest wrong answer."""
+"""Every attack with every form of test: none scores better than an honest wrong answer."""
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ def judge(attack: Attack) -> Verdict:
     return VERIFIER.check(attack.prompt, Completion(attack.prompt.id, 0, attack.text))
 
 
-def test_the_collection_is_large_and_its_names_are_unique() -> None:
+def test_collection_is_large_and_names_are_unique() -> None:
     assert len(attacks.cases()) >= 100
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
     assert {attack.prompt.id: 0 for attack in ATTACKS}.keys() == {"values", "asserts", "files", "shared"}
@@ -28,7 +28,7 @@ def test_the_collection_is_large_and_its_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("form", ["values", "asserts", "files", "shared"])
-def test_nothing_is_paid_beyond_its_stage(form: str) -> None:
+def test_no_attack_exceeds_its_stage(form: str) -> None:
     chosen = [attack for attack in ATTACKS if attack.prompt.id == form]
     before = sorted(Path("/tmp").glob("halo-was-here")), sorted(Path.cwd().glob("conftest.py"))
     with ThreadPoolExecutor(4) as pool:
@@ -45,6 +45,6 @@ def test_nothing_is_paid_beyond_its_stage(form: str) -> None:
 
 
 @pytest.mark.parametrize("prompt", [attacks.VALUES, attacks.ASSERTS, attacks.FILES, attacks.SHARED])
-def test_an_honest_answer_to_the_same_prompt_passes(prompt: attacks.Prompt) -> None:
+def test_correct_answer_to_the_same_prompt_passes(prompt: attacks.Prompt) -> None:
     verdict = VERIFIER.check(prompt, Completion(prompt.id, 0, "def add(a, b):\n    return a + b\n"))
     assert (verdict.status, verdict.stage) == (Status.PASS, Stage.CORRECT), verdict.detail

@@ -18,7 +18,7 @@ plain = st.recursive(
 
 
 @given(plain)
-def test_what_crossed_is_the_same(value: object) -> None:
+def test_encoded_and_decoded_value_is_the_same(value: object) -> None:
     assert same(values.decode(values.encode(value)), value)
     assert same(value, value, rtol=0.5, atol=0.5)
 
@@ -51,13 +51,13 @@ def test_different_values_and_types_differ(actual: object, expected: object) -> 
     assert not same(actual, expected, rtol=1e9, atol=1e9)
 
 
-def test_order_counts_in_sequences_only() -> None:
+def test_order_matters_only_in_sequences() -> None:
     assert same({"a": 1, "b": 2}, {"b": 2, "a": 1})
     assert same({3, 1, 2}, {1, 2, 3})
     assert not same([1, 2], [2, 1])
 
 
-def test_tolerance_is_for_floats_at_every_level() -> None:
+def test_tolerance_applies_to_floats_at_every_level() -> None:
     assert not same(1.0 + 1e-9, 1.0)
     assert same({"a": [(1.0 + 1e-9,)]}, {"a": [(1.0,)]}, rtol=1e-6)
     assert same(1e-9, 0.0, atol=1e-6)

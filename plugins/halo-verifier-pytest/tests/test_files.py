@@ -1,4 +1,4 @@
-"""pytest files: apart from the sample where the solution passes that way, together with it where not."""
+"""pytest files: split from the sample if the solution passes that way, else in a shared process."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 
 from halo_core.errors import VerifierError
 from halo_core.types import Stage, Status, Verdict
-from halo_verifier_pytest.results import settled
+from halo_verifier_pytest.results import solution_passed
 
 RIGHT = "def add(a, b):\n    return a + b\n"
 FILE = """
@@ -69,7 +69,7 @@ def label(reference: dict[str, Any]) -> str:
     return "split" if "solution" in reference else "shared-process"
 
 
-def test_right_program_passes(check: Any, reference: dict[str, Any]) -> None:
+def test_correct_program_passes(check: Any, reference: dict[str, Any]) -> None:
     verdict = check(RIGHT, reference)
     assert (verdict.status, verdict.stage, verdict.score) == (Status.PASS, Stage.CORRECT, 1.0), verdict.detail
     assert verdict.integrity == label(reference)
@@ -94,54 +94,54 @@ def test_right_program_passes(check: Any, reference: dict[str, Any]) -> None:
         ("def add(a, b):\n    return 4 if b else a + b\n", Stage.WRONG, "1 of 5 tests passed"),
     ],
 )
-def test_rungs(check: Any, reference: dict[str, Any], text: str, stage: Stage, reason: str) -> None:
+def test_failure_stages(check: Any, reference: dict[str, Any], text: str, stage: Stage, reason: str) -> None:
     verdict = check(text, reference)
     assert (verdict.status, verdict.stage) == (Status.FAIL, stage), verdict.detail
     assert reason in verdict.detail or stage is Stage.WRONG
     assert verdict.integrity == label(reference)
 
 
-def test_score_is_the_share_of_tests_known_beforehand(check: Any, reference: dict[str, Any]) -> None:
+def test_score_ignores_tests_defined_by_the_sample(check: Any, reference: dict[str, Any]) -> None:
     verdict = check("def add(a, b):\n    return a + b if a != 2 else 0\ndef test_mine(): pass\n", reference)
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.WRONG)
     assert verdict.score == pytest.approx(4 / 5)
     assert "test_mine" not in verdict.detail
 
 
-def test_death_in_one_test_costs_the_rest(check: Any) -> None:
+def test_process_exit_fails_the_remaining_tests(check: Any) -> None:
     text = "import os\ndef add(a, b):\n    if a == 2: os._exit(0)\n    return a + b\n"
     assert check(text, SHARED).score == pytest.approx(1 / 5)
     assert check(text, SPLIT).score == pytest.approx(1 / 5)
 
 
-def test_limits_hold_for_each_test(
-    check: Any, reference: dict[str, Any], decided: Callable[[Verdict], Verdict]
+def test_cpu_limit_applies_to_each_test(
+    check: Any, reference: dict[str, Any], skip_if_inconclusive: Callable[[Verdict], Verdict]
 ) -> None:
     text = "def add(a, b):\n    while a == 2: pass\n    return a + b\n"
-    verdict = decided(check(text, reference, cpu_seconds=0.3))
+    verdict = skip_if_inconclusive(check(text, reference, cpu_seconds=0.3))
     assert (verdict.stage, verdict.score) == (Stage.CRASHED, pytest.approx(1 / 5)), verdict.detail
 
 
 @pytest.mark.parametrize("mark", ["skip", "xfail", "skipif(True, reason='x')", "xfail(strict=True)"])
-def test_skipped_and_expected_to_fail_is_not_passed(check: Any, mark: str) -> None:
+def test_skipped_and_xfailed_tests_do_not_pass(check: Any, mark: str) -> None:
     file = f"import pytest\nfrom solution import add\n@pytest.mark.{mark}\ndef test_add():\n    assert add(3, 4) == 7\n"
     assert check(RIGHT, {"files": {"test_add.py": file}}).status is Status.FAIL
 
 
-def test_without_values_alone_the_process_is_shared_and_says_so(check: Any) -> None:
+def test_tests_that_need_objects_share_the_process(check: Any) -> None:
     verdict = check(POINT, POINTS)
     assert (verdict.status, verdict.integrity) == (Status.PASS, "shared-process")
     assert check(POINT, POINTS, isolation="split").status is not Status.PASS
     assert check(POINT.replace("2 *", "3 *"), POINTS).stage is Stage.WRONG
 
 
-def test_isolation_can_be_chosen(check: Any) -> None:
+def test_isolation_option(check: Any) -> None:
     assert check(RIGHT, SHARED, isolation="split").integrity == "split"
     assert check(RIGHT, SHARED, isolation="split").status is Status.PASS
     assert check(RIGHT, SPLIT, isolation="shared").integrity == "shared-process"
 
 
-def test_a_lie_about_equality_is_paid_only_where_the_label_warns(check: Any) -> None:
+def test_objects_equal_to_everything_pass_only_in_shared_processes(check: Any) -> None:
     file = "from solution import add\ndef test_add():\n    assert add(3, 4) == 7\n"
     lie = "class Lie:\n    def __eq__(self, other): return True\ndef add(a, b): return Lie()\n"
     shared = check(lie, {"files": {"test_add.py": file}})
@@ -149,7 +149,7 @@ def test_a_lie_about_equality_is_paid_only_where_the_label_warns(check: Any) -> 
     assert check(lie, {"files": {"test_add.py": file}, "solution": RIGHT}).status is Status.FAIL
 
 
-def test_other_module_names(check: Any) -> None:
+def test_module_can_be_renamed(check: Any) -> None:
     file = "import adder\ndef test_add():\n    assert adder.add(3, 4) == 7\n"
     for more in ({}, {"solution": RIGHT}):
         verdict = check(RIGHT, {"files": {"test_add.py": file}, "module": "adder", **more})
@@ -163,14 +163,14 @@ def test_other_module_names(check: Any) -> None:
         ("import nothing_like_it\ndef test_a(): pass\n", "nothing_like_it"),
     ],
 )
-def test_files_that_cannot_be_used_are_errors(check: Any, file: str, word: str) -> None:
+def test_unusable_files_are_errors(check: Any, file: str, word: str) -> None:
     verdict = check(RIGHT, {"files": {"test_add.py": file}})
     assert verdict.status is Status.ERROR
     assert word in verdict.detail
 
 
 @pytest.mark.parametrize("more", [{}, {"solution": RIGHT}])
-def test_calls_while_the_file_is_imported_are_the_samples_fault(check: Any, more: dict[str, str]) -> None:
+def test_failing_calls_during_import_of_the_file_fail_the_sample(check: Any, more: dict[str, str]) -> None:
     file = "from solution import add\nSEVEN = add(3, 4)\ndef test_add():\n    assert SEVEN == 7\n"
     reference = {"files": {"test_add.py": file}, **more}
     assert check(RIGHT, reference).status is Status.PASS
@@ -182,16 +182,15 @@ def test_calls_while_the_file_is_imported_are_the_samples_fault(check: Any, more
 
 WITNESS = """
 import pytest
-from halo_verifier_pytest import running
-ran = []
+from halo_verifier_pytest import file_runner
 {patch}
-_, items = running._collect({{"test_a.py": "def test_a(): assert {truth}"}})
-print(*running._run_one(items[0], None))
+_, items = file_runner._collect({{"test_a.py": "def test_a(): assert {truth}"}})
+print(*file_runner._run_one(items[0], None))
 """
 
 
 @pytest.mark.parametrize(
-    ("patch", "truth", "said"),
+    ("patch", "truth", "printed"),
     [
         ("", "True", "passed ok"),
         ("", "False", "failed AssertionError"),
@@ -203,18 +202,18 @@ print(*running._run_one(items[0], None))
          "pytest.TestReport(item.nodeid, item.location, {}, 'passed', None, 'call')", "True", "failed did not run"),
     ],
 )  # fmt: skip
-def test_passed_is_what_returned_and_what_pytest_calls_passed(patch: str, truth: str, said: str) -> None:
+def test_tests_pass_only_if_they_return_and_pytest_agrees(patch: str, truth: str, printed: str) -> None:
     script = WITNESS.format(patch=patch, truth=truth)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd="/")
-    assert done.stdout.startswith(said)
+    assert done.stdout.startswith(printed)
 
 
-def test_a_solution_that_could_not_be_tried_settles_nothing() -> None:
-    unknown = Verdict(Status.INCONCLUSIVE, Stage.WRONG, detail="busy")
+def test_undecided_solutions_raise() -> None:
+    undecided = Verdict(Status.INCONCLUSIVE, Stage.WRONG, detail="busy")
     with pytest.raises(VerifierError, match="busy"):
-        settled(unknown)
+        solution_passed(undecided)
 
 
-def test_the_users_own_pytest_settings_do_not_matter(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pytest_settings_of_the_user_are_ignored(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only -p nothing_like_it")
     assert check(RIGHT, SHARED, total_cpu_seconds=4.0).status is Status.PASS

@@ -1,4 +1,4 @@
-"""Right answers in the many forms that models give them in, against each form of test: none is refused."""
+"""Correct answers in the formats that models use, with each form of test: none is rejected."""
 
 from typing import Any
 
@@ -46,18 +46,18 @@ WRAPS = (
     form=st.sampled_from(sorted(REFERENCES)),
     body=st.sampled_from(BODIES),
     wrap=st.sampled_from(WRAPS),
-    anew=st.booleans(),
+    complete=st.booleans(),
     helper=st.sampled_from(("", "import math\n\n", "LIMIT = 3\n\n\ndef helper():\n    return LIMIT\n\n\n")),
 )
-def test_right_answers_pass(form: str, body: str, wrap: str, anew: bool, helper: str) -> None:
-    text = wrap.format(helper + DEFINITION + body if anew else body)
+def test_correct_answers_pass(form: str, body: str, wrap: str, complete: bool, helper: str) -> None:
+    text = wrap.format(helper + DEFINITION + body if complete else body)
     prompt = Prompt("p", STUB, reference=REFERENCES[form])
     verdict = Pytest().check(prompt, Completion("p", 0, text))
     assert verdict.status is Status.PASS, f"{text}\n{verdict.detail}"
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_answers_cut_off_after_the_function_still_pass(body: str) -> None:
+def test_answers_truncated_after_the_function_pass(body: str) -> None:
     prompt = Prompt("p", STUB, reference=REFERENCES["asserts"])
     verdict = Pytest().check(prompt, Completion("p", 0, f"{body}\n\ndef main(arguments, (\n"))
     assert verdict.status is Status.PASS, verdict.detail

@@ -19,7 +19,7 @@ def f(xs, k=2):
 '''
 
 
-def test_mutants_differ_from_the_program_and_from_each_other() -> None:
+def test_mutants_are_distinct() -> None:
     found = mutate(PROGRAM, 1000)
     assert len(found) > 25
     assert len(set(found)) == len(found)
@@ -28,7 +28,7 @@ def test_mutants_differ_from_the_program_and_from_each_other() -> None:
         assert '"""Doubles what is above k."""' in text
 
 
-def test_they_are_the_same_each_time_and_spread_over_the_program() -> None:
+def test_mutants_are_deterministic_and_spread_over_the_program() -> None:
     assert mutate(PROGRAM, 6) == mutate(PROGRAM, 6)
     assert len(mutate(PROGRAM, 6)) == 6
     assert mutate(PROGRAM, 6)[-1] in mutate(PROGRAM, 1000)[-8:]
@@ -48,7 +48,7 @@ def test_they_are_the_same_each_time_and_spread_over_the_program() -> None:
         ("'abc'[x]", "'ab'[x]"),
     ],
 )
-def test_slips(program: str, mutant: str) -> None:
+def test_kinds_of_mutants(program: str, mutant: str) -> None:
     assert f"z = {mutant}" in mutate(f"z = {program}", 100)
 
 
@@ -57,27 +57,27 @@ def test_no_text_raises(text: str) -> None:
     mutate(text, 5)
 
 
-def test_nothing_comes_of_what_is_not_python() -> None:
+def test_invalid_python_has_no_mutants() -> None:
     assert mutate("def f(:", 5) == []
 
 
-def of(solution: str, *tests: dict[str, object]) -> Prompt:
+def make_prompt(solution: str, *tests: dict[str, object]) -> Prompt:
     return Prompt("p", "t", reference={"entry_point": "f", "tests": list(tests), "solution": solution})
 
 
-def test_mutants_of_a_prompt_do_something_else() -> None:
-    prompt = of("def f(x):\n    return x + 0 * 5\n", {"args": [3], "expected": 3})
+def test_equivalent_mutants_are_omitted() -> None:
+    prompt = make_prompt("def f(x):\n    return x + 0 * 5\n", {"args": [3], "expected": 3})
     texts = Pytest().mutants(prompt)
     assert texts == Pytest().mutants(prompt)
     assert "def f(x):\n    return x - 0 * 5" not in texts
     assert "def f(x):\n    return x + 1 * 5" in texts
 
 
-def test_tests_too_few_are_seen_by_a_mutant_that_passes() -> None:
-    weak = of(
+def test_mutants_reveal_weak_tests() -> None:
+    weak = make_prompt(
         "def f(x):\n    return x > 3\n", {"args": [9], "expected": True}, {"args": [0], "expected": False}
     )
-    strong = of(
+    strong = make_prompt(
         "def f(x):\n    return x > 3\n",
         *({"args": [n], "expected": n > 3} for n in (2, 3, 4, 5)),
     )
@@ -89,7 +89,7 @@ def test_tests_too_few_are_seen_by_a_mutant_that_passes() -> None:
 
 
 @pytest.mark.parametrize("prompt", [attacks.VALUES, attacks.ASSERTS, attacks.FILES])
-def test_references_pass_and_mutants_do_not(prompt: Prompt) -> None:
+def test_references_pass_and_mutants_fail(prompt: Prompt) -> None:
     verifier = Pytest()
     assert [
         verifier.check(prompt, Completion("p", 0, text)).status for text in verifier.references(prompt)
@@ -99,6 +99,6 @@ def test_references_pass_and_mutants_do_not(prompt: Prompt) -> None:
     assert {verifier.check(prompt, Completion("p", 0, text)).status for text in mutants} == {Status.FAIL}
 
 
-def test_without_a_solution_there_is_nothing_to_go_by() -> None:
+def test_prompts_without_solution_have_no_references_or_mutants() -> None:
     assert not Pytest().references(attacks.SHARED)
     assert not Pytest().mutants(attacks.SHARED)

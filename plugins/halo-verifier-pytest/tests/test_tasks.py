@@ -1,4 +1,4 @@
-"""What may stand in a prompt's reference, and what is said about what may not."""
+"""Valid references, and the error messages for invalid ones."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def read(reference: dict[str, Any], text: str = "t") -> tasks.Task:
         ({"entry_point": "f", "tests": "f(1)"}, "list"),
         ({"entry_point": "f", "tests": ["f(1)"]}, "mapping"),
         ({"tests": [CASE]}, "entry_point"),
-        ({"entry_point": 3, "tests": [CASE]}, "text"),
+        ({"entry_point": 3, "tests": [CASE]}, "string"),
         ({"entry_point": "f", "tests": [{"args": [1]}]}, "expected"),
         ({"entry_point": "f", "tests": [{**CASE, "raises": "ValueError"}]}, "one of"),
         ({"entry_point": "f", "tests": [{**CASE, "arg": 1}]}, "args"),
@@ -54,14 +54,14 @@ def read(reference: dict[str, Any], text: str = "t") -> tasks.Task:
         ({"files": {"test_it.py": FILE}, "module": "a.b"}, "module"),
     ],
 )
-def test_unusable_references_are_refused(reference: dict[str, Any], word: str) -> None:
+def test_invalid_references_raise(reference: dict[str, Any], word: str) -> None:
     with pytest.raises(DataError, match="p7") as caught:
         Pytest().check_prompt(Prompt("p7", "t", reference=reference))
     assert word in str(caught.value)
     assert caught.value.hint
 
 
-def test_calls_may_be_written_as_python() -> None:
+def test_calls_in_python_syntax() -> None:
     task = read(
         {
             "tests": [
@@ -76,7 +76,7 @@ def test_calls_may_be_written_as_python() -> None:
     assert task.names == ("g", "f")
 
 
-def test_names_of_benchmarks_are_understood() -> None:
+def test_field_names_of_benchmarks() -> None:
     humaneval = {
         "task_id": "H/0", "prompt": 'def f(x):\n    """F."""\n', "entry_point": "f",
         "canonical_solution": "    return x\n", "test": "def check(candidate):\n    assert candidate(1) == 1\n",
@@ -92,7 +92,7 @@ def test_names_of_benchmarks_are_understood() -> None:
     assert task.solution == "def g(x): return x"
 
 
-def test_the_stub_is_taken_from_the_prompt() -> None:
+def test_context_is_taken_from_the_prompt() -> None:
     assert read({"entry_point": "f", "tests": [CASE]}, "Do:\n\ndef f(x):\n").context == "def f(x):\n"
     chat = Prompt(
         "p",
@@ -102,7 +102,7 @@ def test_the_stub_is_taken_from_the_prompt() -> None:
     assert tasks.read(chat).context == "def f(x):\n"
 
 
-def test_what_files_take_from_the_program_is_found() -> None:
+def test_entries_are_inferred_from_imports_of_the_files() -> None:
     task = read(
         {
             "files": {

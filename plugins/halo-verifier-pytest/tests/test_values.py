@@ -1,4 +1,4 @@
-"""Tests by value: what the verifier says about programs, right, wrong, broken and slow."""
+"""Tests by value: verdicts on correct, wrong, broken and slow programs."""
 
 import json
 import tempfile
@@ -28,17 +28,17 @@ guest.receive = late
 """
 
 
-def found(verdict: Verdict) -> tuple[Status, Stage]:
+def result(verdict: Verdict) -> tuple[Status, Stage]:
     return verdict.status, verdict.stage
 
 
-def of(*tests: dict[str, Any], **more: Any) -> dict[str, Any]:
+def make_reference(*tests: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"entry_point": "f", "tests": list(tests), **more}
 
 
-def test_right_program_passes(check: Any) -> None:
+def test_correct_program_passes(check: Any) -> None:
     verdict = check(RIGHT)
-    assert found(verdict) == (Status.PASS, Stage.CORRECT)
+    assert result(verdict) == (Status.PASS, Stage.CORRECT)
     assert verdict.score == 1.0
     assert verdict.detail.splitlines() == ["3 of 3 tests passed", "test 1: ok", "test 2: ok", "test 3: ok"]
     assert verdict.cpu_seconds > 0
@@ -69,48 +69,48 @@ def test_right_program_passes(check: Any) -> None:
         ("def add(a, b):\n    return float(a + b) if a == 3 else a + b\n", Stage.WRONG, "got 7.0"),
     ],
 )
-def test_rungs(check: Any, text: str, stage: Stage, reason: str) -> None:
+def test_failure_stages(check: Any, text: str, stage: Stage, reason: str) -> None:
     verdict = check(text)
-    assert found(verdict) == (Status.FAIL, stage)
+    assert result(verdict) == (Status.FAIL, stage)
     assert reason in verdict.detail
 
 
-def test_score_is_the_share_of_tests(check: Any) -> None:
+def test_score_is_the_share_of_passed_tests(check: Any) -> None:
     text = "def add(a, b):\n    return a + b if a == 3 else 0 if a == 'a' else a + b\n"
     assert check(text).score == pytest.approx(2 / 3)
     assert check(text, partial=False).score == 0.0
     assert check(RIGHT, partial=False).score == 1.0
 
 
-def test_limits_of_time(check: Any, decided: Callable[[Verdict], Verdict]) -> None:
+def test_cpu_limit(check: Any, skip_if_inconclusive: Callable[[Verdict], Verdict]) -> None:
     text = "def add(a, b):\n    if a == 'a':\n        while True: pass\n    return a + b\n"
-    verdict = decided(check(text, cpu_seconds=0.2))
-    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+    verdict = skip_if_inconclusive(check(text, cpu_seconds=0.2))
+    assert result(verdict) == (Status.FAIL, Stage.CRASHED)
     assert verdict.score == pytest.approx(1 / 3)
-    assert "test 2: ran past 0.2 s of CPU time" in verdict.detail
+    assert "test 2: exceeded 0.2 s of CPU time" in verdict.detail
 
 
-def test_limits_hold_when_the_timer_is_switched_off(
-    check: Any, decided: Callable[[Verdict], Verdict]
+def test_total_cpu_limit_applies_if_the_timer_is_disabled(
+    check: Any, skip_if_inconclusive: Callable[[Verdict], Verdict]
 ) -> None:
     text = (
         "import signal\ndef add(a, b):\n    signal.setitimer(signal.ITIMER_PROF, 0)\n    while True: pass\n"
     )
-    verdict = decided(check(text, cpu_seconds=0.1, total_cpu_seconds=0.3))
-    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+    verdict = skip_if_inconclusive(check(text, cpu_seconds=0.1, total_cpu_seconds=0.3))
+    assert result(verdict) == (Status.FAIL, Stage.CRASHED)
     assert "cpu limit" in verdict.detail
 
 
-def test_limit_of_memory_and_of_output(check: Any) -> None:
+def test_memory_and_output_limits(check: Any) -> None:
     text = "def add(a, b):\n    x = bytearray(100 << 20)\n    return a + b\n"
     assert check(text).stage is Stage.CORRECT
     assert check(text, memory_mib=64).stage is Stage.CRASHED
     text = "def add(a, b):\n    return 'x' * 20_000\n"
     assert check(text).stage is Stage.WRONG
-    assert "more than it may" in check(text, output_kib=10).detail
+    assert "exceeded the output limit" in check(text, output_kib=10).detail
 
 
-def test_what_is_printed_does_not_matter(check: Any) -> None:
+def test_printed_output_is_ignored(check: Any) -> None:
     assert check("print('hello')\ndef add(a, b):\n    print(a)\n    return a + b\n").stage is Stage.CORRECT
 
 
@@ -118,15 +118,15 @@ def test_main_block_is_not_run(check: Any) -> None:
     assert check(RIGHT + "if __name__ == '__main__':\n    add(int(input()), 1)\n").stage is Stage.CORRECT
 
 
-def test_unclean_end_does_not_pass(check: Any) -> None:
+def test_failing_exit_does_not_pass(check: Any) -> None:
     for reference in (None, {"test_list": ["assert add(3, 4) == 7"]}):
         verdict = check(LATE + RIGHT, reference)
-        assert found(verdict) == (Status.FAIL, Stage.CRASHED)
-        assert "answered, but ended the process with exit code 3" in verdict.detail
+        assert result(verdict) == (Status.FAIL, Stage.CRASHED)
+        assert "answered, but ended with exit code 3" in verdict.detail
 
 
-def test_exceptions_are_known_by_python_s_own_kinds(check: Any) -> None:
-    reference = of({"args": [1], "raises": "LookupError"})
+def test_expected_exceptions_match_subclasses(check: Any) -> None:
+    reference = make_reference({"args": [1], "raises": "LookupError"})
     assert check("def f(x):\n    return {}[x]\n", reference).stage is Stage.CORRECT
     assert check("def f(x):\n    raise LookupError\n", reference).stage is Stage.CORRECT
     assert check("def f(x):\n    raise ValueError\n", reference).stage is Stage.CRASHED
@@ -146,14 +146,14 @@ def test_methods_of_a_class(check: Any) -> None:
     assert check("def twice(n):\n    return 2 * n\n", reference).stage is Stage.FLAWED
 
 
-def test_tolerance_only_where_the_task_says_so(check: Any) -> None:
+def test_tolerance_must_be_requested(check: Any) -> None:
     third = {"args": [3.0], "expected": 0.3333333}
     program = "def f(x):\n    return 1 / x\n"
-    assert check(program, of(third)).stage is Stage.WRONG
-    assert check(program, of(third, rtol=1e-6)).stage is Stage.CORRECT
+    assert check(program, make_reference(third)).stage is Stage.WRONG
+    assert check(program, make_reference(third, rtol=1e-6)).stage is Stage.CORRECT
 
 
-def test_forbidden_names_are_a_flaw(check: Any) -> None:
+def test_forbidden_names_are_flawed(check: Any) -> None:
     for text in (
         "import os\n" + RIGHT,
         "def add(a, b):\n    return eval('a + b')\n",
@@ -161,20 +161,20 @@ def test_forbidden_names_are_a_flaw(check: Any) -> None:
     ):
         assert check(text).stage is Stage.CORRECT
         verdict = check(text, forbid=("eval", "os"))
-        assert found(verdict) == (Status.FAIL, Stage.FLAWED)
+        assert result(verdict) == (Status.FAIL, Stage.FLAWED)
         assert "forbidden" in verdict.detail
 
 
-def test_further_import_paths(check: Any) -> None:
+def test_additional_import_paths(check: Any) -> None:
     text = "from helpful import plus\ndef add(a, b):\n    return plus(a, b)\n"
-    with tempfile.TemporaryDirectory() as folder:  # not tmp_path, which nobody else may read
+    with tempfile.TemporaryDirectory() as folder:  # tmp_path is not readable by other users
         Path(folder).chmod(0o755)
         (Path(folder) / "helpful.py").write_text("def plus(a, b):\n    return a + b\n")
         assert check(text).stage is Stage.CRASHED
         assert check(text, paths=(folder,)).stage is Stage.CORRECT
 
 
-def test_expected_values_are_not_to_be_found(check: Any) -> None:
+def test_expected_values_cannot_be_found(check: Any) -> None:
     text = """import gc, os, sys
 def f():
     frame, seen = sys._getframe(), [repr(gc.get_objects()), repr(sys.argv), repr(os.environ)]
@@ -183,15 +183,17 @@ def f():
         frame = frame.f_back
     return "-".join(["xylo", "quartz"]) in "".join(seen)
 """
-    assert "got False" in check(text, of({"args": [], "expected": "xylo-quartz"})).detail
-    assert "got True" in check(text + "it = 'xylo-quartz'\n", of({"args": [], "expected": 1})).detail
+    assert "got False" in check(text, make_reference({"args": [], "expected": "xylo-quartz"})).detail
+    assert (
+        "got True" in check(text + "it = 'xylo-quartz'\n", make_reference({"args": [], "expected": 1})).detail
+    )
 
 
-def test_chance_is_the_same_each_time(check: Any) -> None:
+def test_random_numbers_are_deterministic(check: Any) -> None:
     def details() -> tuple[str, str]:
         text = "import random\ndef f():\n    return random.random()\n"
         listed = {"test_list": ["assert f() == 2, f()"]}
-        return check(text, of({"args": [], "expected": 2})).detail, check(text, listed).detail
+        return check(text, make_reference({"args": [], "expected": 2})).detail, check(text, listed).detail
 
     first = details()
     assert "0.8444218515250481" in first[0]
@@ -210,14 +212,14 @@ def test_broken_sandbox_is_an_error(check: Any, monkeypatch: pytest.MonkeyPatch)
     assert "no walls today" in verdict.detail
 
 
-def test_preflight_finds_limits_under_which_nothing_passes() -> None:
+def test_preflight_rejects_limits_that_are_too_tight() -> None:
     Pytest().preflight()
     with pytest.raises(PluginError, match="does not pass") as caught:
         Pytest(total_cpu_seconds=1e-4).preflight()
     assert "limits" in caught.value.hint
 
 
-def test_fingerprint_tells_options_apart() -> None:
+def test_fingerprint_depends_on_options() -> None:
     assert Pytest().fingerprint() == Pytest().fingerprint()
     assert Pytest().fingerprint() != Pytest(cpu_seconds=2.0).fingerprint()
 
@@ -231,7 +233,7 @@ plain = st.recursive(
 
 @settings(max_examples=40, deadline=None)
 @given(plain)
-def test_any_plain_value_is_taken_for_itself(value: object) -> None:
+def test_every_plain_value_can_be_passed_and_returned(value: object) -> None:
     reference = {"tests": [{"call": f"f({value!r})", "returns": f"[{value!r}]"}]}
     if "inf" in repr(value):
         return

@@ -32,13 +32,13 @@ def reference(query: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def prompt() -> Callable[..., Prompt]:
-    """Make a prompt from a reference query on items and sales."""
+    """Return a function that makes a prompt from a reference query on items and sales."""
     return lambda query, **more: Prompt("p", "task", reference=reference(query, **more))
 
 
 @pytest.fixture
 def check() -> Check:
-    """Judge a completion by a reference query on items and sales."""
+    """Return a function that checks a completion against a reference query on items and sales."""
 
     def run(query: str, text: str, more: dict[str, Any] | None = None, **options: Any) -> Verdict:
         data = reference(query, **(more or {}))
@@ -50,8 +50,11 @@ def check() -> Check:
 
 
 @pytest.fixture
-def attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[SQL, Attack], Verdict]:
-    """Judge an attack, which gets no further than its rung and leaves nothing in the working directory."""
+def check_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[SQL, Attack], Verdict]:
+    """Return a function that checks an attack.
+
+    It asserts that the attack gets no further than its stage and writes nothing into the working directory.
+    """
     monkeypatch.chdir(tmp_path)
 
     def run(verifier: SQL, attack: Attack) -> Verdict:
@@ -64,8 +67,8 @@ def attacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[SQL, 
 
 
 @pytest.fixture
-def tells_right_from_wrong() -> Callable[[SQL], None]:
-    """See that references of the attacked prompts pass and that mutants do not, in the verifier's dialect."""
+def check_references_and_mutants() -> Callable[[SQL], None]:
+    """Return a function that asserts that references of the attacked prompts pass and their mutants fail."""
 
     def run(verifier: SQL) -> None:
         for prompt in {attack.prompt.id: attack.prompt for attack in verifier.attacks()}.values():

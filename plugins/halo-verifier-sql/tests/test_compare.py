@@ -1,4 +1,4 @@
-"""Results as typed multisets."""
+"""Comparison of results as typed multisets."""
 
 import math
 from decimal import Decimal
@@ -51,7 +51,7 @@ def test_values_of_different_types_differ() -> None:
             assert same(gold([[first]]), [[second]]) == (a == b), (first, second)
 
 
-def test_scale_of_a_decimal_does_not_count() -> None:
+def test_scale_of_a_decimal_is_ignored() -> None:
     assert same(gold([[Decimal("1.50")]]), [[Decimal("1.5")]])
     assert not same(gold([[Decimal("1.50")]]), [[1.5]])
     assert (
@@ -60,13 +60,13 @@ def test_scale_of_a_decimal_does_not_count() -> None:
     )
 
 
-def test_structs_are_no_blobs_and_lists_are_no_texts() -> None:
+def test_structs_differ_from_blobs_and_lists_from_texts() -> None:
     assert encode([b"\0"]) == '[{"blob":"00"}]' != encode([plain({"blob": "00"})])
     assert encode([plain([{"blob": "00"}])]) != encode([[b"\0"]])
     assert encode([plain(["a"])]) != encode(["['a']"])
 
 
-def test_multiplicity_counts_and_order_does_not() -> None:
+def test_multiplicity_matters_and_order_does_not() -> None:
     rows = [[1, "a"], [2, "b"], [1, "a"]]
     assert same(gold(rows), [rows[1], rows[0], rows[2]])
     assert not same(gold(rows), [rows[0], rows[1]])
@@ -74,13 +74,13 @@ def test_multiplicity_counts_and_order_does_not() -> None:
     assert not same(gold(rows), [*rows, rows[0]])
 
 
-def test_order_counts_where_it_is_to() -> None:
+def test_order_matters_if_ordered() -> None:
     rows = [[1], [2], [3]]
     assert same(gold(rows, ordered=True), rows)
     assert not same(gold(rows, ordered=True), rows[::-1])
 
 
-def test_ties_may_stand_in_any_order_and_a_limit_may_take_any_of_them() -> None:
+def test_ties_match_in_any_order_and_a_limit_may_keep_any_of_them() -> None:
     expected = Gold(("a",), "", (Group(("[1]",), 1), Group(("[2]", "[3]", "[4]"), 2)))
     assert same(expected, [[1], [4], [2]])
     assert not same(expected, [[2], [1], [3]])
@@ -97,7 +97,7 @@ def test_columns_by_name() -> None:
     assert not same(expected, [[1, 1]], names="aa")
 
 
-def test_tolerance_is_for_floats_alone() -> None:
+def test_tolerance_applies_to_floats_only() -> None:
     loose = Tolerance(relative=0.01)
     assert same(gold([[100.0]]), [[100.9]], loose)
     assert not same(gold([[100.0]]), [[101.1]], loose)
@@ -120,7 +120,7 @@ def test_tolerance_is_for_floats_alone() -> None:
 @given(
     st.lists(st.tuples(st.sampled_from("ab"), st.integers(-50, 50)), min_size=1, max_size=60), st.randoms()
 )
-def test_tolerance_finds_partners_in_any_order(rows: list[tuple[str, int]], rng: Any) -> None:
+def test_tolerance_matches_rows_in_any_order(rows: list[tuple[str, int]], rng: Any) -> None:
     expected = [[name, float(value)] for name, value in rows]
     actual = [[name, value + rng.uniform(-0.1, 0.1)] for name, value in expected]
     rng.shuffle(actual)
@@ -129,7 +129,7 @@ def test_tolerance_finds_partners_in_any_order(rows: list[tuple[str, int]], rng:
     assert not same(gold(expected), actual, Tolerance(absolute=0.1))
 
 
-def test_many_close_rows_take_no_time() -> None:
+def test_many_close_rows_are_compared_quickly() -> None:
     rows = [[float(n)] for n in range(20_000)]
     assert same(gold(rows), [[n + 0.001] for n in range(20_000)], Tolerance(absolute=0.01))
 
@@ -138,7 +138,7 @@ cells = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(
 
 
 @given(st.lists(st.lists(cells, min_size=2, max_size=2), min_size=1), st.randoms())
-def test_rows_are_equal_to_themselves_shuffled(rows: list[list[Any]], rng: Any) -> None:
+def test_shuffled_rows_are_equal(rows: list[list[Any]], rng: Any) -> None:
     text = encode(rows)
     assert encode(decode(text)) == text
     expected = gold(rows)

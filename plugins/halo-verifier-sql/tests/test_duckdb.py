@@ -1,5 +1,5 @@
-"""The same on DuckDB, and what its types add."""
-# ruff: noqa: E501 (tables of cases, one a line)
+"""The verifier on DuckDB, including its additional types."""
+# ruff: noqa: E501 (tables with one case per line)
 
 from collections.abc import Callable
 from typing import Any
@@ -33,12 +33,12 @@ def test_there_are_enough_attacks() -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_attack_is_not_paid(attack: Attack, attacked: Callable[[SQL, Attack], Verdict]) -> None:
-    assert attacked(VERIFIER, attack).status in (Status.FAIL, Status.INCONCLUSIVE)
+def test_attack_is_rejected(attack: Attack, check_attack: Callable[[SQL, Attack], Verdict]) -> None:
+    assert check_attack(VERIFIER, attack).status in (Status.FAIL, Status.INCONCLUSIVE)
 
 
-def test_references_pass_and_mutants_do_not(tells_right_from_wrong: Callable[[SQL], None]) -> None:
-    tells_right_from_wrong(VERIFIER)
+def test_references_pass_and_mutants_do_not(check_references_and_mutants: Callable[[SQL], None]) -> None:
+    check_references_and_mutants(VERIFIER)
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_equal_queries_pass(query: str, text: str) -> None:
         ("SELECT mark FROM visit", "SELECT CASE WHEN isnan(mark) THEN NULL ELSE mark END FROM visit"),
     ],
 )
-def test_values_of_other_types_do_not(query: str, text: str) -> None:
+def test_values_of_other_types_are_wrong(query: str, text: str) -> None:
     assert judge(query, text).stage is Stage.WRONG
 
 
-def test_a_query_that_writes_leaves_the_databases_as_they_were() -> None:
+def test_a_query_that_writes_is_rejected_and_changes_nothing() -> None:
     query = "SELECT name FROM place"
     for text in (
         "WITH d AS (DELETE FROM visit RETURNING id) SELECT id FROM d",

@@ -1,5 +1,5 @@
-"""Finding the query in what a model wrote."""
-# ruff: noqa: E501 (tables of cases, one a line)
+"""Extraction of the query from a completion."""
+# ruff: noqa: E501 (tables with one case per line)
 
 import random
 import time
@@ -55,7 +55,7 @@ def test_query_is_found(text: str) -> None:
         "SELECT 1;\nAnything;",
     ],
 )
-def test_statement_is_taken_whole(query: str) -> None:
+def test_all_statements_are_kept(query: str) -> None:
     assert extract(query) == query
     assert extract(f"```sql\n{query}\n```") == query
 
@@ -63,25 +63,25 @@ def test_statement_is_taken_whole(query: str) -> None:
 @pytest.mark.parametrize(
     "query", ["-- all of them\nSELECT a FROM t", "SELECT ';\n\nnot prose' FROM t", "/**/ VALUES (1)"]
 )
-def test_fence_says_where_a_query_begins_and_ends(query: str) -> None:
+def test_fence_delimits_a_query(query: str) -> None:
     assert extract(f"```sql\n{query}\n```") == query
 
 
-def test_inline_code_counts_where_nothing_else_is() -> None:
+def test_inline_code_is_the_last_resort() -> None:
     assert extract("Not `SELECT 1` but `SELECT a FROM t`, I think.") == "SELECT a FROM t"
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", "I cannot.", "```\n```", "With pleasure!", "4", "`rm -rf`", "SELECTED"]
 )
-def test_what_holds_no_query(text: str) -> None:
+def test_text_without_a_query(text: str) -> None:
     assert extract(text) is None
 
 
 @pytest.mark.parametrize(
     "text", ["EXPLAIN SELECT 1", "PRAGMA x", "/* SELECT */ DROP TABLE t", "-- SELECT 1", ""]
 )
-def test_other_statements_are_no_queries(text: str) -> None:
+def test_other_statements_are_not_queries(text: str) -> None:
     assert not is_query(text)
 
 
@@ -95,7 +95,7 @@ def assemble(rng: random.Random) -> str:
     return "".join(rng.choice(_BITS) for _ in range(rng.randint(0, 40)))
 
 
-def test_any_text_will_do() -> None:
+def test_any_text_is_accepted() -> None:
     rng = random.Random(0)
     for _ in range(5000):
         found = extract(assemble(rng))
@@ -103,7 +103,7 @@ def test_any_text_will_do() -> None:
 
 
 @given(st.text(max_size=300))
-def test_what_is_found_is_in_the_text(text: str) -> None:
+def test_the_query_is_part_of_the_text(text: str) -> None:
     found = extract(text)
     assert found is None or found in text
 
@@ -117,7 +117,7 @@ def test_what_is_found_is_in_the_text(text: str) -> None:
 )  # fmt: skip
 def test_time_is_linear(bit: str) -> None:
     text = bit * (200_000 // len(bit))
-    begun = time.process_time()
+    start = time.process_time()
     extract(text)
     is_query(text)
-    assert time.process_time() - begun < 0.6
+    assert time.process_time() - start < 0.6

@@ -1,5 +1,5 @@
-"""Which rows of a reference are ties, as SQLite itself says."""
-# ruff: noqa: E501 (tables of cases, one a line)
+"""Ties among the rows of a reference, as determined by SQLite itself."""
+# ruff: noqa: E501 (tables with one case per line)
 
 import json
 import sqlite3
@@ -11,8 +11,8 @@ from halo_verifier_sql.ordering import UnclearOrderError, groups, rank
 ROWS = [("a", 1, 10), ("b", 2, 10), ("c", 2, 20), ("D", 3, None), ("d", 3, 20)]
 
 
-def found(query: str) -> list[tuple[list[str], int]]:
-    """Return the groups of a query: first cells of their rows, and how many of them count."""
+def groups_of(query: str) -> list[tuple[list[str], int]]:
+    """Return the groups of a query: the first cells of their rows, and the number of required rows."""
     db = sqlite3.connect(":memory:")
     db.execute("CREATE TABLE t (n TEXT, a INTEGER, b INTEGER)")
     db.executemany("INSERT INTO t VALUES (?, ?, ?)", ROWS)
@@ -51,13 +51,13 @@ def found(query: str) -> list[tuple[list[str], int]]:
     ],
 )  # fmt: skip
 def test_groups(query: str, expected: list[tuple[list[str], int]]) -> None:
-    assert found(query) == expected
+    assert groups_of(query) == expected
 
 
 @pytest.mark.parametrize(
     "query", ["SELECT n FROM t", "SELECT n FROM (SELECT * FROM t ORDER BY a LIMIT 2)", "VALUES (1)"]
 )
-def test_what_is_not_ordered(query: str) -> None:
+def test_unordered_query(query: str) -> None:
     assert rank(query, "sqlite", 1) is None
 
 
@@ -72,6 +72,6 @@ def test_what_is_not_ordered(query: str) -> None:
         "DROP TABLE t",
     ],
 )
-def test_what_cannot_be_told(query: str) -> None:
+def test_unclear_order(query: str) -> None:
     with pytest.raises(UnclearOrderError):
         rank(query, "sqlite", 1)

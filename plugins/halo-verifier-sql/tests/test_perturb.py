@@ -1,7 +1,8 @@
-"""Copies with other contents."""
+"""Perturbed copies of databases."""
 
 import random
 
+from halo_core.types import Prompt
 from halo_verifier_sql import SQL
 from halo_verifier_sql.perturb import perturb
 
@@ -23,7 +24,7 @@ def copies(count: int) -> list[dict[str, tuple[list[str], list[list[object]]]]]:
     return [perturb(TABLES, random.Random(seed), {"salary": [99]}) for seed in range(count)]
 
 
-def test_the_same_generator_gives_the_same_copy() -> None:
+def test_equal_seeds_give_equal_copies() -> None:
     assert copies(3) == copies(3)
     assert len({repr(copy) for copy in copies(10)}) == 10
 
@@ -46,11 +47,10 @@ def test_copies_stay_plausible() -> None:
 def test_copies_differ_in_every_way() -> None:
     made = copies(20)
     before = TABLES["staff"][1]
-    assert any(len(copy["staff"][1]) < len(before) + 4 for copy in made)  # rows left out
+    assert any(len(copy["staff"][1]) < len(before) + 4 for copy in made)  # rows dropped
     assert any(
         {row[0] for row in copy["staff"][1]} - {row[0] for row in before} for copy in made
-    )  # and added
-    assert any(99 in {row[3] for row in copy["staff"][1]} for copy in made) or True
+    )  # rows added
     assert any(99 in {row[3] for row in copy["staff"][1]} for copy in made)  # a constant of the reference
     for place in range(1, 6):
         values = {row[0]: row[place] for row in before}
@@ -59,7 +59,7 @@ def test_copies_differ_in_every_way() -> None:
         ), place
 
 
-def test_constraints_hold_in_the_databases_that_are_built() -> None:
+def test_constraints_hold_on_copies() -> None:
     schema = """
         CREATE TABLE node (id INTEGER PRIMARY KEY, parent INTEGER REFERENCES node (id), size INTEGER CHECK (size > 2));
         CREATE TABLE tag (node INTEGER NOT NULL REFERENCES node (id), word TEXT, UNIQUE (node, word));
@@ -74,8 +74,6 @@ def test_constraints_hold_in_the_databases_that_are_built() -> None:
         "SELECT id, size FROM node",
         "SELECT SUM(size) FROM node WHERE parent > 2",
     ):
-        from halo_core.types import Prompt
-
         prompt = Prompt("p", "t", reference={"schema": schema, "rows": rows, "query": query})
         task = verifier._task(prompt)
         for copy in verifier._engine().contents(f"{task.key}/", task.databases)[1:]:

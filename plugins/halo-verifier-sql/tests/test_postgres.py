@@ -1,5 +1,5 @@
-"""The same on a PostgreSQL server, which is started here and thrown away."""
-# ruff: noqa: E501 (tables of cases, one a line)
+"""The verifier on PostgreSQL; the tests start a temporary server."""
+# ruff: noqa: E501 (tables with one case per line)
 
 import os
 import shutil
@@ -33,7 +33,7 @@ INSERT INTO visit VALUES (1, 1, 2.5), (2, 1, 'NaN'), (3, 3, 4.0), (4, 4, 1.5), (
 
 
 def binaries() -> Path | None:
-    """Return the directory that PostgreSQL's programs are in."""
+    """Return the directory of PostgreSQL's programs."""
     found = shutil.which("initdb")
     if found:
         return Path(found).parent
@@ -77,14 +77,14 @@ def judge(verifier: SQL) -> Any:
     return run
 
 
-def shown(url: str, query: str) -> list[Any]:
+def fetch(url: str, query: str) -> list[Any]:
     import psycopg
 
     with psycopg.connect(url) as connection:
         return connection.execute(query.encode()).fetchall()
 
 
-def test_without_a_server_it_says_so() -> None:
+def test_missing_server_is_reported() -> None:
     with pytest.raises(PluginError, match="no PostgreSQL server") as caught:
         SQL(dialect="postgresql", url="postgresql://nobody@/x?host=/nowhere").preflight()
     assert "url=" in caught.value.hint
@@ -95,20 +95,20 @@ def test_there_are_enough_attacks() -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_attack_is_not_paid(
-    attack: Attack, attacked: Callable[[SQL, Attack], Verdict], verifier: SQL
+def test_attack_is_rejected(
+    attack: Attack, check_attack: Callable[[SQL, Attack], Verdict], verifier: SQL
 ) -> None:
-    verdict = attacked(verifier, attack)
+    verdict = check_attack(verifier, attack)
     assert verdict.status is Status.FAIL, verdict
 
 
-def test_references_pass_mutants_do_not_and_nothing_is_left(
-    tells_right_from_wrong: Callable[[SQL], None], verifier: SQL, url: str
+def test_references_pass_mutants_fail_and_nothing_remains(
+    check_references_and_mutants: Callable[[SQL], None], verifier: SQL, url: str
 ) -> None:
     verifier.preflight()
-    tells_right_from_wrong(verifier)
-    assert shown(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'halo%'") == []
-    assert shown(url, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'halo%'") == []
+    check_references_and_mutants(verifier)
+    assert fetch(url, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'halo%'") == []
+    assert fetch(url, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'halo%'") == []
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_equal_queries_pass(judge: Any, query: str, text: str) -> None:
         ("SELECT mark FROM visit", "SELECT NULLIF(mark, 'NaN') FROM visit"),
     ],
 )
-def test_values_of_other_types_do_not(judge: Any, query: str, text: str) -> None:
+def test_values_of_other_types_are_wrong(judge: Any, query: str, text: str) -> None:
     assert judge(query, text).stage is Stage.WRONG
 
 
-def test_the_role_may_read_these_tables_only(judge: Any, url: str) -> None:
+def test_other_tables_cannot_be_read(judge: Any, url: str) -> None:
     import psycopg
 
     with psycopg.connect(url, autocommit=True) as connection:
@@ -157,7 +157,7 @@ def test_the_role_may_read_these_tables_only(judge: Any, url: str) -> None:
         assert judge("SELECT name FROM place", f"SELECT a FROM {table}").stage.rank <= Stage.FLAWED.rank
 
 
-def test_a_user_who_may_make_no_roles_will_do(url: str) -> None:
+def test_a_user_without_createrole_suffices(url: str) -> None:
     import psycopg
 
     with psycopg.connect(url, autocommit=True) as connection:
@@ -176,7 +176,7 @@ def test_a_user_who_may_make_no_roles_will_do(url: str) -> None:
     assert verifier.check(prompt, Completion("p", 0, "SELECT 1 FROM t")).status is Status.FAIL
 
 
-def test_threads_have_connections_of_their_own(verifier: SQL) -> None:
+def test_threads_use_separate_connections(verifier: SQL) -> None:
     prompt = ATTACKS[0].prompt
     texts = [verifier.references(prompt)[0], verifier.mutants(prompt)[0]] * 8
     with ThreadPoolExecutor(8) as pool:
@@ -184,8 +184,8 @@ def test_threads_have_connections_of_their_own(verifier: SQL) -> None:
     assert found == [Status.PASS, Status.FAIL] * 8
 
 
-def test_a_lost_connection_is_no_fault_of_the_query(judge: Any, url: str) -> None:
+def test_a_lost_connection_is_replaced(judge: Any, url: str) -> None:
     query = "SELECT name FROM place"
     assert judge(query, query).status is Status.PASS
-    shown(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    fetch(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
     assert judge(query, query).status is Status.PASS

@@ -1,5 +1,5 @@
-"""What the verifier says about queries, and about the data that it judges by."""
-# ruff: noqa: E501 (tables of cases, one a line)
+"""The verifier's verdicts on queries and its checks of references."""
+# ruff: noqa: E501 (tables with one case per line)
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,19 +16,19 @@ Check = Callable[..., Verdict]
 NAMES = "SELECT name FROM item WHERE price > 4"
 
 
-def found(verdict: Verdict) -> tuple[Status, Stage]:
+def reached(verdict: Verdict) -> tuple[Status, Stage]:
     return verdict.status, verdict.stage
 
 
-# The rungs
+# Stages
 
 
 def test_right_query_passes(check: Check) -> None:
     verdict = check(NAMES, "SELECT name FROM item WHERE NOT price <= 4 ORDER BY name")
-    assert found(verdict) == (Status.PASS, Stage.CORRECT)
+    assert reached(verdict) == (Status.PASS, Stage.CORRECT)
     assert verdict.score == 1.0
     assert verdict.detail.splitlines() == [
-        "right on 4 of 4 databases",
+        "correct on 4 of 4 databases",
         "given: ok",
         "copy 1: ok",
         "copy 2: ok",
@@ -41,7 +41,7 @@ def test_right_query_passes(check: Check) -> None:
 @pytest.mark.parametrize(
     ("text", "stage", "reason"),
     [
-        ("no", Stage.INVALID, "holds no query"),
+        ("no", Stage.INVALID, "contains no query"),
         ("SELECT name FORM item", Stage.INVALID, "syntax error"),
         ("SELECT nome FROM item", Stage.INVALID, "no such column"),
         ("DROP TABLE item", Stage.INVALID, "not a query"),
@@ -56,9 +56,9 @@ def test_right_query_passes(check: Check) -> None:
         ("SELECT name FROM item WHERE id > 1", Stage.WRONG, "given: ok"),
     ],
 )  # fmt: skip
-def test_rungs(check: Check, text: str, stage: Stage, reason: str) -> None:
+def test_stages(check: Check, text: str, stage: Stage, reason: str) -> None:
     verdict = check(NAMES, text)
-    assert found(verdict) == (Status.FAIL, stage)
+    assert reached(verdict) == (Status.FAIL, stage)
     assert reason in verdict.detail
 
 
@@ -79,16 +79,16 @@ def test_score_is_the_share_of_databases(check: Check) -> None:
 )
 def test_limits(check: Check, options: dict[str, Any], text: str, reason: str) -> None:
     verdict = check(NAMES, text, **options)
-    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+    assert reached(verdict) == (Status.FAIL, Stage.CRASHED)
     assert reason in verdict.detail
 
 
-def test_cpu_time_ends_what_takes_few_steps(check: Check) -> None:
+def test_cpu_limit_ends_a_query_of_few_steps(check: Check) -> None:
     slow = "SELECT sum(instr(hex(zeroblob(99999)), '1' || a.id || b.id)) FROM item a, item b, sale c, sale d, sale e"
     verdict = check(NAMES, slow, cpu_seconds=0.2)
     if verdict.status is Status.INCONCLUSIVE:
         pytest.skip("the machine is too busy")
-    assert found(verdict) == (Status.FAIL, Stage.CRASHED)
+    assert reached(verdict) == (Status.FAIL, Stage.CRASHED)
     assert "cpu" in verdict.detail
     assert check(NAMES, NAMES, cpu_seconds=0.2).status is Status.PASS
 
@@ -138,7 +138,7 @@ def test_columns_by_name(check: Check) -> None:
     assert check(query, "SELECT name, price AS p FROM item", more).status is Status.FAIL
 
 
-def test_order_counts_as_the_prompt_says(check: Check) -> None:
+def test_prompt_sets_whether_order_matters(check: Check) -> None:
     plain, ordered = "SELECT name FROM item", "SELECT name FROM item ORDER BY id"
     assert check(ordered, plain).status is Status.FAIL
     assert check(ordered, plain, {"ordered": False}).status is Status.PASS
@@ -153,13 +153,13 @@ def test_tolerance_is_an_option(check: Check) -> None:
     assert check(query, near, atol=1e-9).status is Status.FAIL
 
 
-# The result alone
+# References with a result only
 
 
 def test_result_without_a_query(check: Check) -> None:
     more = {"result": [["cup"], ["pot"], ["hat"], ["ink"]]}
     verdict = check("", NAMES, more)
-    assert found(verdict) == (Status.PASS, Stage.CORRECT)
+    assert reached(verdict) == (Status.PASS, Stage.CORRECT)
     assert "no reference query" in verdict.detail
     assert check("", "SELECT name FROM item", more).status is Status.FAIL
     assert check("", "VALUES ('cup'), ('pot'), ('hat'), ('ink')", more).stage is Stage.FLAWED
@@ -178,10 +178,10 @@ def test_result_as_objects_names_the_columns(check: Check) -> None:
     assert check("", "SELECT kind, COUNT(*) FROM item GROUP BY kind", more).status is Status.FAIL
 
 
-# The data
+# Reference data
 
 
-def test_given_rows_may_come_with_the_schema() -> None:
+def test_schema_may_insert_rows() -> None:
     schema = "CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (x'00ff'); CREATE VIEW v AS SELECT a FROM t WHERE a > 1;"
     prompt = Prompt("p", "t", reference={"schema": schema, "query": "SELECT a FROM v"})
     verifier = SQL()
@@ -218,7 +218,7 @@ def test_blobs_are_compared_exactly() -> None:
         ({"query": "SELECT nome FROM item"}, "no such column"),
         ({"query": "DELETE FROM item"}, "reference"),
         ({"query": "SELECT random()"}, "may not call random"),
-        ({"query": "SELECT name, datetime('now') FROM item"}, "may not ask for the time"),
+        ({"query": "SELECT name, datetime('now') FROM item"}, "may not read the clock"),
         ({"query": "SELECT name FROM item WHERE 1 = 0"}, "returns no rows"),
         ({"query": "SELECT DISTINCT name FROM item ORDER BY price"}, "not among its columns"),
         ({"query": "SELECT name, name FROM item", "columns": "name"}, "two have the same"),
@@ -226,14 +226,16 @@ def test_blobs_are_compared_exactly() -> None:
         ({"rows": [1]}, "must map tables"),
         ({"rows": {"item": 3}}, "must be a list"),
         ({"rows": {"item": [[{"blob": "x"}, 1]]}}, "non-hexadecimal"),
-        ({"rows": {"item": [[[1]]]}}, "no value of a cell"),
+        ({"rows": {"item": [[[1]]]}}, "not a valid cell value"),
         ({"rows": {"thing": [[1]]}}, "no such table"),
         ({"rows": {"item": [[1]]}}, "columns"),
         ({"ordered": "yes"}, "true or false"),
         ({"columns": "any"}, '"position" or "name"'),
     ],
 )  # fmt: skip
-def test_unusable_data_is_refused(prompt: Callable[..., Prompt], change: dict[str, Any], reason: str) -> None:
+def test_unusable_reference_is_rejected(
+    prompt: Callable[..., Prompt], change: dict[str, Any], reason: str
+) -> None:
     data = {**prompt(NAMES).reference, **change}
     if not data.get("query"):
         data.pop("query")
@@ -244,19 +246,19 @@ def test_unusable_data_is_refused(prompt: Callable[..., Prompt], change: dict[st
     assert verdict.status is Status.ERROR
 
 
-def test_reference_has_to_keep_within_the_limits_of_completions(prompt: Callable[..., Prompt]) -> None:
+def test_reference_must_respect_the_limits_of_completions(prompt: Callable[..., Prompt]) -> None:
     slow = "SELECT COUNT(*) FROM item a, item b, item c, sale s"
-    with pytest.raises(DataError, match="does not keep within the limits: steps"):
+    with pytest.raises(DataError, match="exceeds a limit: steps"):
         SQL(steps=50_000, copies=2).check_prompt(prompt(slow))
 
 
-def test_empty_result_is_fine_where_copies_have_rows(check: Check) -> None:
+def test_empty_result_is_accepted_if_copies_have_rows(check: Check) -> None:
     query = "SELECT name FROM item WHERE price = 9"
     assert check(query, query).status is Status.PASS
     assert check(query, "SELECT name FROM item WHERE 1 = 0").status is Status.FAIL
 
 
-def test_copies_give_other_results(prompt: Callable[..., Prompt]) -> None:
+def test_copies_have_different_results(prompt: Callable[..., Prompt]) -> None:
     for query in (
         NAMES,
         "SELECT COUNT(*) FROM item",
@@ -268,7 +270,7 @@ def test_copies_give_other_results(prompt: Callable[..., Prompt]) -> None:
         assert len({gold.text for gold in task.golds}) == 4, query
 
 
-def test_a_few_thousand_rows_are_no_trouble() -> None:
+def test_a_few_thousand_rows() -> None:
     script = """
         CREATE TABLE t (a INTEGER PRIMARY KEY, b INTEGER, c TEXT);
         WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r WHERE x < 5000)
@@ -285,7 +287,7 @@ def test_a_few_thousand_rows_are_no_trouble() -> None:
     )
 
 
-# Many at once
+# Concurrency
 
 
 def test_threads_agree(prompt: Callable[..., Prompt]) -> None:
@@ -296,7 +298,7 @@ def test_threads_agree(prompt: Callable[..., Prompt]) -> None:
         for task in tasks
         for n in range(2, 10)
     ]
-    one = [found(verifier.check(*job)) for job in jobs]
+    expected = [reached(verifier.check(*job)) for job in jobs]
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda job: found(verifier.check(*job)), jobs)) == one
-    assert one.count((Status.PASS, Stage.CORRECT)) == 6
+        assert list(pool.map(lambda job: reached(verifier.check(*job)), jobs)) == expected
+    assert expected.count((Status.PASS, Stage.CORRECT)) == 6

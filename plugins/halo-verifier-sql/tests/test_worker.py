@@ -1,4 +1,4 @@
-"""Which sets of databases a process keeps."""
+"""The cache of database sets in a sandboxed process."""
 
 from typing import Any
 
@@ -8,13 +8,16 @@ from halo_verifier_sql import worker
 
 
 class Fake:
-    size = 40
+    def __init__(self, size: int) -> None:
+        self.size = size
 
     def contents(self) -> Any:
         return {}
 
 
-def test_sets_that_were_not_used_for_longest_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list of keys that the worker asks the host for; a cache holds 170 bytes."""
     asked: list[str] = []
 
     def ask(key: str) -> list[str]:
@@ -22,12 +25,24 @@ def test_sets_that_were_not_used_for_longest_make_room(monkeypatch: pytest.Monke
         return ["one", "two"]
 
     monkeypatch.setattr(worker, "ask", ask)
-    monkeypatch.setattr(worker, "_ROOM", 170)
-    monkeypatch.setattr(worker, "_sets", type(worker._sets)())
+    monkeypatch.setattr(worker, "_sets", worker.new_cache(170))
+    return asked
 
+
+def serve(key: str, size: int = 40) -> None:
+    worker.serve(lambda _: Fake(size), key, None, ())  # type: ignore[arg-type, return-value]
+
+
+def test_least_recently_used_sets_are_dropped(asked: list[str]) -> None:
     for key in ("a", "b", "a", "c", "a", "b", "c"):
-        worker.serve(lambda _: Fake(), key, None, ())  # type: ignore[arg-type, return-value]
+        serve(key)
     assert asked == ["a", "b", "c", "b", "c"]
-    monkeypatch.setattr(worker, "_ROOM", 10)
-    worker.serve(lambda _: Fake(), "d", None, ())  # type: ignore[arg-type, return-value]
-    assert list(worker._sets) == ["d"]
+
+
+def test_a_set_larger_than_the_cache_is_kept_alone(asked: list[str]) -> None:
+    for key, size in (("a", 40), ("b", 40), ("large", 400), ("large", 400)):
+        serve(key, size)
+    assert asked == ["a", "b", "large"]
+    assert list(worker._sets) == ["large"]
+    serve("a")
+    assert list(worker._sets) == ["a"]

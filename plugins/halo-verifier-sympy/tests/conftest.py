@@ -10,8 +10,8 @@ Check = Callable[..., Verdict]
 
 
 @pytest.fixture(scope="session")
-def judge() -> Check:
-    """Judge a whole completion; keywords are further keys of the reference, `options` the verifier's."""
+def check_completion() -> Check:
+    """Return a function that checks a completion; `options` go to the verifier, keywords to the reference."""
 
     def run(gold: str, text: str, options: dict[str, Any] | None = None, **reference: Any) -> Verdict:
         prompt = Prompt("p", "task", reference={"answer": gold, **reference})
@@ -21,10 +21,10 @@ def judge() -> Check:
 
 
 @pytest.fixture(scope="session")
-def check(judge: Check) -> Check:
-    """Judge an answer in a box."""
+def check(check_completion: Check) -> Check:
+    """Return a function that checks an answer in a box."""
 
     def run(gold: str, answer: str, options: dict[str, Any] | None = None, **reference: Any) -> Verdict:
-        return judge(gold, rf"So it is \boxed{{{answer}}}.", options, **reference)
+        return check_completion(gold, rf"So it is \boxed{{{answer}}}.", options, **reference)
 
     return run

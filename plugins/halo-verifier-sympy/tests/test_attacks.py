@@ -1,4 +1,4 @@
-"""No attack and no mutant is paid, nothing raises, nothing is executed."""
+"""Attacks and mutants are rejected without exceptions or executed code."""
 
 import json
 import re
@@ -15,31 +15,31 @@ from halo_verifier_sympy.attacks import ATTACKS
 LINES = Path(__file__).with_name("pairs.txt").read_text(encoding="utf-8").splitlines()
 
 
-def _judge(attack: Attack) -> Any:
+def _verdict(attack: Attack) -> Any:
     return Sympy().check(attack.prompt, Completion(attack.prompt.id, 0, attack.text))
 
 
-def test_there_are_enough_and_each_has_a_name() -> None:
+def test_there_are_at_least_80_attacks_with_unique_names() -> None:
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS) >= 80
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_attack_gets_no_further_than_its_rung(attack: Attack) -> None:
+def test_attack_stays_within_its_rung(attack: Attack) -> None:
     Sympy().check_prompt(attack.prompt)
-    verdict = _judge(attack)
+    verdict = _verdict(attack)
     assert verdict.status is Status.FAIL, verdict.detail
     assert verdict.stage.rank <= attack.stage.rank, verdict.detail
     assert verdict.wall_seconds < 60
 
 
-def test_attacks_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attacks_create_no_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for attack in ATTACKS:
-        _judge(attack)
+        _verdict(attack)
     assert not list(tmp_path.iterdir())
 
 
-def test_attacks_fail_whatever_the_options() -> None:
+def test_attacks_fail_with_other_options() -> None:
     for options in ({"where": "box"}, {"thousands": True}, {"cpu_seconds": 1.0}):
         verifier = Sympy(**options)
         for attack in ATTACKS:
@@ -58,7 +58,7 @@ def _prompts() -> list[tuple[Sympy, Prompt]]:
     return rows
 
 
-def test_references_pass_and_mutants_do_not() -> None:
+def test_references_pass_and_mutants_fail() -> None:
     count = 0
     for verifier, prompt in _prompts()[::2]:
         for text in verifier.references(prompt):
@@ -84,7 +84,7 @@ def test_references_pass_and_mutants_do_not() -> None:
         ("x > 2", {"x < 2", r"x \ge 2"}),
     ],
 )
-def test_mutants_are_the_near_misses_one_expects(gold: str, expected: set[str]) -> None:
+def test_mutants_contain_expected_near_misses(gold: str, expected: set[str]) -> None:
     found = Sympy().mutants(Prompt("p", "task", reference={"answer": gold}))
     boxes = {re.sub(r"^\\boxed\{(.*)\}$", r"\1", text) for text in found}
     assert expected & boxes, boxes
@@ -92,7 +92,7 @@ def test_mutants_are_the_near_misses_one_expects(gold: str, expected: set[str]) 
     assert not missing, boxes
 
 
-def test_mutants_of_a_tolerant_reference_are_out_of_tolerance() -> None:
+def test_mutants_are_outside_the_tolerance() -> None:
     prompt = Prompt("p", "task", reference={"answer": "100", "atol": 50})
     texts = Sympy().mutants(prompt)
     assert texts

@@ -23,8 +23,8 @@ class TestSympy(VerifierContract):
         return r"\boxed{\sqrt{2+2\sqrt3}}"
 
 
-class TestFast(VerifierContract):
-    """The same for an answer that never leaves the process."""
+class TestFastPath(VerifierContract):
+    """The contract for answers decided in this process."""
 
     @pytest.fixture
     def verifier(self) -> Sympy:

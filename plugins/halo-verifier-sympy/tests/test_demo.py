@@ -1,4 +1,4 @@
-"""The demo: its tasks, its answers, its mistakes and what ships."""
+"""The demo: tasks, answers, mistakes and shipped files."""
 
 import random
 from collections import Counter
@@ -11,12 +11,12 @@ from halo_core.drivers import Demo
 from halo_core.testing import DemoContract
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 from halo_verifier_sympy import Sympy
-from halo_verifier_sympy.demo.make import make_corpus
-from halo_verifier_sympy.demo.mistakes import KINDS, careless, spoil
-from halo_verifier_sympy.demo.tasks import FAMILIES, Task, draw, phrase, solution
+from halo_verifier_sympy_demo.make import make_corpus
+from halo_verifier_sympy_demo.mistakes import KINDS, add_mistake, as_beginner
+from halo_verifier_sympy_demo.tasks import FAMILIES, Task, draw, phrase, solution
 
 
-def judge(task: Task, text: str) -> Verdict:
+def verdict(task: Task, text: str) -> Verdict:
     return Sympy().check(Prompt("p", "task", reference=task.reference), Completion("p", 0, text))
 
 
@@ -25,20 +25,20 @@ def tasks(count: int, seed: int = 0) -> list[Task]:
     return [draw(family, rng) for family in FAMILIES for _ in range(count)]
 
 
-def test_every_solution_is_right() -> None:
+def test_every_solution_passes() -> None:
     rng = random.Random(0)
     for task in tasks(40):
         text = solution(task, rng)
-        assert judge(task, text).status is Status.PASS, (task.key, text)
+        assert verdict(task, text).status is Status.PASS, (task.key, text)
 
 
-def test_the_question_is_no_answer() -> None:
+def test_copying_the_question_or_working_fails() -> None:
     for task in tasks(30):
         for copied in (task.question, task.working):
-            assert judge(task, rf"\boxed{{{copied}}}").status is Status.FAIL, (task.key, copied)
+            assert verdict(task, rf"\boxed{{{copied}}}").status is Status.FAIL, (task.key, copied)
 
 
-def test_tasks_have_many_correct_forms() -> None:
+def test_tasks_have_many_correct_notations() -> None:
     rng = random.Random(0)
     forms = [len({solution(task, rng) for _ in range(60)}) for task in tasks(8)]
     assert min(forms) >= 6
@@ -53,17 +53,17 @@ def test_tasks_have_many_correct_forms() -> None:
         ("wrong", {Stage.WRONG, Stage.FLAWED, Stage.INVALID}),
     ],
 )
-def test_mistakes_do_what_they_are_for(kind: str, rungs: set[Stage]) -> None:
+def test_mistakes_reach_their_rungs(kind: str, rungs: set[Stage]) -> None:
     rng = random.Random(0)
-    reached = Counter(judge(task, spoil(solution(task, rng), kind, rng)).stage for task in tasks(15))
+    reached = Counter(verdict(task, add_mistake(solution(task, rng), kind, rng)).stage for task in tasks(15))
     assert sum(reached[rung] for rung in rungs) >= 0.9 * sum(reached.values())
     assert reached[Stage.CORRECT] <= (0 if kind == "unreadable" else 0.07 * sum(reached.values()))
 
 
-def test_mistakes_are_made_at_their_rates() -> None:
+def test_mistakes_occur_at_their_rates() -> None:
     rng = random.Random(0)
     texts = [solution(task, rng) for task in tasks(250)]
-    clean = sum(careless(text, rng) == text for text in texts) / len(texts)
+    clean = sum(as_beginner(text, rng) == text for text in texts) / len(texts)
     assert clean == pytest.approx(1 - sum(rate for _, rate in KINDS.values()), abs=0.04)
 
 
@@ -74,16 +74,16 @@ class TestDemo(DemoContract):
     judged = 160
     fewest_mutants = 3
 
-    def test_no_wording_of_a_held_out_task_is_taught(self, corpus: Corpus) -> None:
+    def test_corpus_contains_no_wording_of_a_held_out_task(self, corpus: Corpus) -> None:
         drawn = tasks(60)
         unseen = [task for task in drawn if is_heldout(task)]
         assert 0.15 < len(unseen) / len(drawn) < 0.35
         wordings = {phrase(task, random.Random(n)) for task in unseen for n in range(20)}
         assert wordings.isdisjoint(pair.prompt for pair in corpus.pairs)
 
-    def test_every_family_is_held_out(self, demo: Demo) -> None:
+    def test_every_family_has_held_out_prompts(self, demo: Demo) -> None:
         assert {prompt.meta["family"] for prompt in demo.heldout} == set(FAMILIES)
 
-    def test_the_model_boxes_its_answers(self, sampled: Sequence[Sample]) -> None:
+    def test_model_boxes_most_answers(self, sampled: Sequence[Sample]) -> None:
         boxed = sum(r"\boxed{" in sample.completion.text for sample in sampled)
-        assert boxed >= 0.7 * len(sampled)  # some forget it: one of the mistakes that are taught
+        assert boxed >= 0.7 * len(sampled)  # a missing box is one of the mistakes in the corpus

@@ -1,6 +1,6 @@
 import pytest
 
-from halo_verifier_sympy.extract import answers
+from halo_verifier_sympy.extract import final_answers
 from halo_verifier_sympy.tree import Refused, Unreadable
 
 
@@ -32,8 +32,8 @@ from halo_verifier_sympy.tree import Refused, Unreadable
         ("The answer is 5. No, the answer is 6.", ["5", "6"]),
     ],
 )
-def test_finds_what_was_meant(text: str, found: list[str]) -> None:
-    assert answers(text, "auto") == found
+def test_finds_the_final_answer(text: str, found: list[str]) -> None:
+    assert final_answers(text, "auto") == found
 
 
 @pytest.mark.parametrize(
@@ -62,15 +62,15 @@ def test_finds_what_was_meant(text: str, found: list[str]) -> None:
         (r"\boxed{5}" + "x" * 200_000, Unreadable),
     ],
 )
-def test_refuses_what_is_missing_or_hidden(text: str, error: type[Exception]) -> None:
+def test_refuses_missing_or_hidden_answers(text: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        answers(text, "auto")
+        final_answers(text, "auto")
 
 
-def test_where_it_stands_is_an_option() -> None:
-    assert answers("The answer is 5", "phrase") == ["5"]
-    assert answers(r"\boxed{4}, the answer is 5", "phrase") == ["5"]
-    assert answers("First $1+1$, then $2+3$.", "last") == ["2+3"]
-    assert answers("First\nx = 5.\n\n", "last") == ["x = 5"]
+def test_location_is_an_option() -> None:
+    assert final_answers("The answer is 5", "phrase") == ["5"]
+    assert final_answers(r"\boxed{4}, the answer is 5", "phrase") == ["5"]
+    assert final_answers("First $1+1$, then $2+3$.", "last") == ["2+3"]
+    assert final_answers("First\nx = 5.\n\n", "last") == ["x = 5"]
     with pytest.raises(Unreadable):
-        answers("The answer is 5", "box")
+        final_answers("The answer is 5", "box")

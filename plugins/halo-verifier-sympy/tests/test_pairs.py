@@ -1,4 +1,4 @@
-"""Equal answers in varied notation are taken, their near misses are not."""
+"""Equal answers in varied notation are accepted, near misses are rejected."""
 
 import json
 from pathlib import Path
@@ -22,12 +22,12 @@ def _split(extra: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return options, {key: value for key, value in extra.items() if key not in options}
 
 
-def test_there_are_enough() -> None:
+def test_there_are_at_least_150_pairs() -> None:
     assert len(_pairs()) >= 150
 
 
 @pytest.mark.parametrize(("gold", "same", "near", "extra"), _pairs())
-def test_equal_is_taken_and_near_is_not(
+def test_equal_answer_passes_and_near_miss_fails(
     check: Any, gold: str, same: str, near: str, extra: dict[str, Any]
 ) -> None:
     options, reference = _split(extra)
@@ -37,4 +37,4 @@ def test_equal_is_taken_and_near_is_not(
     verdict = check(gold, near, options, **reference)
     assert verdict.status is Status.FAIL
     if not any(mark in same + gold for mark in ("pm", "=", "\\in ", "sum")):
-        assert check(same, gold, options, **reference).status is Status.PASS, "equality goes both ways"
+        assert check(same, gold, options, **reference).status is Status.PASS, "equality is symmetric"

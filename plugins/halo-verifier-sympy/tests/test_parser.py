@@ -1,13 +1,13 @@
-r"""What the grammar reads, and what it does not; that equal notations are one tree."""
+"""Accepted and rejected notation; equal notations give one tree."""
 
 import pytest
 
 from halo_verifier_sympy.parser import parse
-from halo_verifier_sympy.tree import Refused, Unreadable, symbols
+from halo_verifier_sympy.tree import Refused, Unreadable, free_variables
 
 
 @pytest.mark.parametrize(
-    ("one", "two"),
+    ("left", "right"),
     [
         ("-x^2", "-(x^2)"),
         ("2^3^2", "2^{(3^2)}"),
@@ -47,8 +47,8 @@ from halo_verifier_sympy.tree import Refused, Unreadable, symbols
         (r"3\text{ in}", r"3\text{ inches}"),
     ],
 )
-def test_reads_as_the_same(one: str, two: str) -> None:
-    assert parse(one) == parse(two)
+def test_notations_give_the_same_tree(left: str, right: str) -> None:
+    assert parse(left) == parse(right)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_reads_as_the_same(one: str, two: str) -> None:
         "[1,2] \\cup [3,4] \\cap [5,6]", "9" * 401,
     ],
 )  # fmt: skip
-def test_refuses_what_can_be_read_twice(text: str) -> None:
+def test_refuses_ambiguous_notation(text: str) -> None:
     with pytest.raises((Refused, Unreadable)):
         parse(text)
 
@@ -78,12 +78,12 @@ def test_refuses_what_can_be_read_twice(text: str) -> None:
         "١", "х", "1​2", "‮1", "∂", "≈3", "\0", "\ud800", "1" + "(" * 3000, "((((" * 20 + "1" + "))))" * 20,
     ],
 )  # fmt: skip
-def test_does_not_read_what_is_no_mathematics(text: str) -> None:
+def test_rejects_text_that_is_not_mathematics(text: str) -> None:
     with pytest.raises((Unreadable, Refused)):
         parse(text)
 
 
-def test_thousands_are_read_only_where_they_are_meant() -> None:
+def test_thousands_separators_need_the_option_or_markup() -> None:
     assert parse("1,234,567.5", thousands=True) == parse("1234567.5")
     assert parse(r"1{,}234") == parse(r"1\,234") == parse("1234")
     assert parse("(1,234)") == parse("(1, 234)")
@@ -96,7 +96,7 @@ def test_thousands_are_read_only_where_they_are_meant() -> None:
 
 
 @pytest.mark.parametrize("text", [r"\frac{d^2y}{dx^2}", r"\frac{d}{dx}x^2", r"\frac{dy}{2}"])
-def test_derivatives_are_no_quotients(text: str) -> None:
+def test_derivatives_are_not_quotients(text: str) -> None:
     with pytest.raises(Refused):
         parse(text)
     assert parse(r"\frac{d}{2}") == ("div", ("sym", "d"), ("num", 2, 1))
@@ -109,22 +109,22 @@ def test_numerals_become_one_number() -> None:
 
 
 def test_bound_variables_are_not_free() -> None:
-    assert symbols(parse(r"\sum_{k=1}^{n} k x")) == {"n", "x"}
-    assert symbols(parse(r"\int_0^a t\,dt")) == {"a"}
-    assert symbols(parse(r"\{x \mid x > y\}")) == {"y"}
-    assert symbols(parse(r"\sum_{i=1}^{n} i")) == {"n"}
-    assert symbols(parse("e + i")) == frozenset()
+    assert free_variables(parse(r"\sum_{k=1}^{n} k x")) == {"n", "x"}
+    assert free_variables(parse(r"\int_0^a t\,dt")) == {"a"}
+    assert free_variables(parse(r"\{x \mid x > y\}")) == {"y"}
+    assert free_variables(parse(r"\sum_{i=1}^{n} i")) == {"n"}
+    assert free_variables(parse("e + i")) == frozenset()
 
 
-def test_takes_time_linear_in_the_text() -> None:
+def test_time_is_linear_in_the_text() -> None:
     import time
 
     def seconds(count: int) -> float:
         best = 9.0
         for _ in range(5):
-            begun = time.process_time()
+            start = time.process_time()
             parse("+".join(["x"] * count))
-            best = min(best, time.process_time() - begun)
+            best = min(best, time.process_time() - start)
         return best
 
     assert seconds(240) < 20 * seconds(24) + 0.01

@@ -1,4 +1,4 @@
-"""The verifier as a whole: rungs, options, what the task says, limits."""
+"""The verifier as a whole: rungs, options, reference keys, limits."""
 
 import threading
 from collections.abc import Callable
@@ -26,8 +26,8 @@ HARD = r"\sqrt{2+\sqrt{3}}+\sqrt[3]{5+\sqrt{7}}+\sqrt[5]{11+\sqrt[3]{13}}"
         ("one half", Stage.INVALID),
     ],
 )
-def test_rungs(judge: Check, text: str, stage: Stage) -> None:
-    verdict = judge("0.5", text)
+def test_rungs(check_completion: Check, text: str, stage: Stage) -> None:
+    verdict = check_completion("0.5", text)
     assert verdict.stage is stage
     assert verdict.status is (Status.PASS if stage is Stage.CORRECT else Status.FAIL)
     assert verdict.score == (stage is Stage.CORRECT)
@@ -42,7 +42,7 @@ def test_only_the_slow_path_needs_the_sandbox(check: Check) -> None:
     assert check("2", r"\sqrt{3+2\sqrt2}-\sqrt2").sandbox in ("strong", "standard")
 
 
-def test_a_comparison_ends_with_its_budget_and_the_next_goes_on(check: Check) -> None:
+def test_comparison_stops_at_its_cpu_limit_and_the_next_one_works(check: Check) -> None:
     other = HARD.replace(r"\sqrt{2+\sqrt{3}}", r"\frac{\sqrt{6}+\sqrt{2}+10^{-40}}{2}")
     verdict = check(HARD, other, {"cpu_seconds": 0.1})
     assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.CRASHED)
@@ -50,33 +50,32 @@ def test_a_comparison_ends_with_its_budget_and_the_next_goes_on(check: Check) ->
     assert check(r"1+\sqrt2", r"\sqrt{3+2\sqrt2}", {"cpu_seconds": 0.5}).status is Status.PASS
 
 
-def test_what_it_cannot_prove_it_does_not_pay(check: Check) -> None:
-    """Digits that agree are no proof."""
+def test_agreeing_digits_are_not_a_proof(check: Check) -> None:
     ramanujan = r"e^{\pi\sqrt{163}}"
     assert check("262537412640768744", ramanujan).stage is Stage.WRONG
     assert check("0", r"e^{-\pi^9}").status is Status.FAIL
     assert check("1", r"1 - 10^{-300}\sin 1").status is Status.FAIL
 
 
-def test_several_boxes_must_all_be_right(judge: Check) -> None:
-    assert judge("1/2", r"\boxed{1/2} or \boxed{0.5}").status is Status.PASS
-    assert judge("1/2", r"\boxed{1/2} or \boxed{0.6}").status is Status.FAIL
-    assert judge("1/2", r"\boxed{0.6} or \boxed{1/2}").status is Status.FAIL
+def test_several_boxes_must_all_be_correct(check_completion: Check) -> None:
+    assert check_completion("1/2", r"\boxed{1/2} or \boxed{0.5}").status is Status.PASS
+    assert check_completion("1/2", r"\boxed{1/2} or \boxed{0.6}").status is Status.FAIL
+    assert check_completion("1/2", r"\boxed{0.6} or \boxed{1/2}").status is Status.FAIL
 
 
-def test_reads_behind_the_last_mark(judge: Check) -> None:
+def test_reads_after_the_last_mark(check_completion: Check) -> None:
     options = {"final_after": "</think>"}
-    assert judge("5", r"\boxed{4}? no </think> \boxed{5}", options).status is Status.PASS
-    assert judge("5", r"\boxed{5} </think> \boxed{4}", options).status is Status.FAIL
-    assert judge("5", r"\boxed{5}", options).stage is Stage.INVALID
-    assert judge("5", r"</think> \boxed{5} </think>", options).stage is Stage.INVALID
+    assert check_completion("5", r"\boxed{4}? no </think> \boxed{5}", options).status is Status.PASS
+    assert check_completion("5", r"\boxed{5} </think> \boxed{4}", options).status is Status.FAIL
+    assert check_completion("5", r"\boxed{5}", options).stage is Stage.INVALID
+    assert check_completion("5", r"</think> \boxed{5} </think>", options).stage is Stage.INVALID
 
 
-def test_where_the_answer_stands(judge: Check) -> None:
-    assert judge("5", "The answer is 5.", {"where": "phrase"}).status is Status.PASS
-    assert judge("5", "The answer is 5.", {"where": "box"}).stage is Stage.INVALID
-    assert judge("5", "2 + 3 = 5", {"where": "last"}).status is Status.PASS
-    assert judge("5", "2 + 3 = 5\nand so on", {"where": "last"}).status is Status.FAIL
+def test_location_of_the_answer(check_completion: Check) -> None:
+    assert check_completion("5", "The answer is 5.", {"where": "phrase"}).status is Status.PASS
+    assert check_completion("5", "The answer is 5.", {"where": "box"}).stage is Stage.INVALID
+    assert check_completion("5", "2 + 3 = 5", {"where": "last"}).status is Status.PASS
+    assert check_completion("5", "2 + 3 = 5\nand so on", {"where": "last"}).status is Status.FAIL
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_forms(check: Check, gold: str, answer: str, form: str, good: bool) -> N
     assert check(gold, answer).status is Status.PASS
 
 
-def test_names_may_be_told_to_count(check: Check) -> None:
+def test_names_option(check: Check) -> None:
     assert check("5", "x = 5").status is Status.PASS
     assert check("5", "x = 5", names=False).status is Status.FAIL
     assert check("x = 5", "5").status is Status.FAIL
@@ -147,18 +146,18 @@ def test_names_may_be_told_to_count(check: Check) -> None:
         ({"answer": "nothing like it", "kind": "choice"}, "choice"),
     ],
 )
-def test_bad_references_are_found_before_the_run(reference: dict[str, Any], word: str) -> None:
+def test_invalid_references_are_reported_before_the_run(reference: dict[str, Any], word: str) -> None:
     with pytest.raises(DataError, match=word) as caught:
         Sympy().check_prompt(Prompt("p7", "task", reference=reference))
     assert "p7" in str(caught.value)
 
 
-def test_fingerprint_tells_options_apart() -> None:
+def test_fingerprint_depends_on_options() -> None:
     assert Sympy().fingerprint() != Sympy(thousands=True).fingerprint()
     assert "sympy 1." in Sympy().fingerprint()
 
 
-def test_references_are_given_where_the_answer_is_looked_for() -> None:
+def test_references_follow_the_location_options() -> None:
     prompt = Prompt("p", "task", reference={"answer": "1/2"})
     for options in ({}, {"where": "phrase"}, {"where": "last"}, {"final_after": "</think>"}):
         verifier = Sympy(**options)

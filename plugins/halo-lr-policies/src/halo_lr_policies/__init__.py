@@ -1,7 +1,7 @@
-"""Learning-rate policies across cycles, for halo.
+"""Learning rate policies across cycles for halo.
 
-`policies` holds those that follow a plan made beforehand, `adaptive` those that react to what past cycles
-measured, `bounds` what they share, a floor and a ceiling. Rates are peak learning rates of AdamW for one cycle;
-what happens within the cycle is the trainer's schedule. No policy keeps state: the history is its memory, so
-that a resumed run goes on as it would have.
+`policies` contains the policies that follow a fixed plan, `adaptive` those that react to measurements of past
+cycles, and `bounds` their common floor and ceiling. Rates are AdamW's peak learning rates for one cycle; the
+trainer's schedule applies within the cycle. No policy keeps state: each rate follows from the run's history, so
+a resumed run uses the same rates as an uninterrupted one.
 """

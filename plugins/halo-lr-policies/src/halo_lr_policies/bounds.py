@@ -1,4 +1,4 @@
-"""What all policies have in common: a floor and a ceiling that neither a formula nor a measurement gets past."""
+"""Base classes of all policies: a floor and a ceiling that no formula or measurement can exceed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Share = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 
 @driver
 class Bounded(LRPolicy):
-    """A policy whose rates are held between `floor` and `ceiling`, whatever it would like them to be.
+    """A policy whose rates are clamped to the range from `floor` to `ceiling`.
 
-    The rates that the options name have to lie between the two: one that does not is refused, not moved.
+    The rates that the options name must be in this range: one outside it is rejected, not clamped.
     """
 
     floor: Rate = 1e-7
@@ -33,20 +33,20 @@ class Bounded(LRPolicy):
 
     @abstractmethod
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return what the formula comes to, of any size."""
+        """Return the result of the formula, before clamping."""
 
     @property
     def highest(self) -> float:
-        """The ceiling, as given or worked out."""
+        """The effective ceiling: the given one or the default."""
         return 4 * max(self.named()) if self.ceiling is None else self.ceiling
 
     def bounded(self, rate: float) -> float:
-        """Return `rate`, or the bound that it is beyond."""
+        """Return `rate`, clamped to the bounds."""
         return min(self.highest, max(self.floor, rate))
 
     @final
     def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the rate that the policy wants for `cycle`, held within the bounds."""
+        """Return the policy's rate for `cycle`, clamped to the bounds."""
         return self.bounded(self.wanted(cycle=cycle, cycles=cycles, history=history))
 
     @model_validator(mode="after")
@@ -61,7 +61,7 @@ class Bounded(LRPolicy):
 
 @driver
 class Based(Bounded):
-    """A policy that works from one rate."""
+    """A policy with one base rate."""
 
     base_lr: Rate = 5e-5
     """Peak learning rate of cycle 1."""

@@ -1,7 +1,7 @@
-"""Policies that follow a plan made beforehand.
+"""Policies that follow a fixed plan.
 
-Each says where its formula comes from and how far to believe that it helps. Confidence is about the choice
-across cycles, not the arithmetic: no published experiment isolates the learning rate across cycles.
+Each docstring gives the source of the formula and the confidence that the policy helps. Confidence is about the
+choice across cycles, not the arithmetic: no published experiment isolates the learning rate across cycles.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from halo_lr_policies.bounds import Based, Bounded, Rate, Share
 class Constant(Based):
     """base_lr in every cycle.
 
-    Units: AdamW's peak rate, as everywhere here.
+    Units: AdamW's peak rate, as for all policies.
 
     Source: RAFT's own code (2e-5 over 20 iterations of full fine-tuning) and most online methods since.
-    Confidence: high that it is the baseline; any other policy has to beat it at its own best rate.
+    Confidence: high that it is the right baseline; any other policy must beat it at the baseline's own best rate.
     """
 
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
@@ -36,7 +36,7 @@ class Constant(Based):
 
 @driver
 class Manual(Bounded):
-    """rates[cycle - 1]: a rate for each cycle, written out; the last one is held.
+    """rates[cycle - 1]: an explicit rate for each cycle; later cycles use the last one.
 
     Units: AdamW's peak rate in each cycle, cycles counted from 1.
 
@@ -75,21 +75,21 @@ class Manual(Bounded):
         return value
 
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the rate written for `cycle`, or the last one."""
+        """Return the rate listed for `cycle`, or the last one."""
         return self.rates[min(cycle, len(self.rates)) - 1]
 
 
 @driver
 class Phased(Bounded):
-    """A few phases with a rate each; the last one lasts.
+    """Phases with one rate each; the last one lasts until the end of the run.
 
-    Phase k has rates[k] for lengths[k] cycles. With the defaults 5e-5 in cycles 1 and 2, 3e-5 in 3 and 4,
-    1.5e-5 from 5 on.
+    Phase k has rates[k] for lengths[k] cycles. With the defaults: 5e-5 in cycles 1 and 2, 3e-5 in 3 and 4,
+    1.5e-5 from 5 onwards.
 
     Units: AdamW's peak rate; lengths in cycles.
 
-    Source: strategy D of the halo-forge notes, exactly. They call it warmup-stable-decay, which it is not:
-    it starts at its highest rate. `wsd` is. Confidence: low.
+    Source: strategy D of the halo-forge notes, exactly. They call it warmup-stable-decay, but it has no warmup:
+    it starts at its highest rate. `wsd` has one. Confidence: low.
     """
 
     rates: tuple[Rate, ...] = (5e-5, 3e-5, 1.5e-5)
@@ -102,7 +102,7 @@ class Phased(Bounded):
         return self.rates
 
     @model_validator(mode="after")
-    def _fit(self) -> Self:
+    def _check_lengths(self) -> Self:
         if len(self.lengths) != len(self.rates) - 1:
             raise ValueError(
                 f"{len(self.rates)} rates need {max(0, len(self.rates) - 1)} lengths, not {len(self.lengths)}"
@@ -110,7 +110,7 @@ class Phased(Bounded):
         return self
 
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the rate of the phase that `cycle` is in."""
+        """Return the rate of the phase of `cycle`."""
         last = 0
         for rate, length in zip(self.rates, self.lengths, strict=False):
             last += length
@@ -125,14 +125,14 @@ class Exponential(Based):
 
     With the defaults: 5.00, 4.25, 3.61, 3.07, 2.61, 2.22 x 1e-5.
 
-    Units: AdamW's peak rate; `decay` is a factor a cycle.
+    Units: AdamW's peak rate; `decay` is a factor per cycle.
 
-    Source: strategy B of the halo-forge notes. Confidence: low; the decay of 0.85 is a guess of those notes,
-    without precedent in published systems (B-STaR's cosine comes to about 0.69 a cycle).
+    Source: strategy B of the halo-forge notes. Confidence: low; the decay of 0.85 is a guess in those notes,
+    without precedent in published systems (B-STaR's cosine is about 0.69 per cycle).
     """
 
     decay: Share = 0.85
-    """Factor from one cycle to the next; 0.8 to 0.95 is the range the notes call reasonable."""
+    """Factor from one cycle to the next; the notes call 0.8 to 0.95 reasonable."""
 
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the decayed rate."""
@@ -146,16 +146,16 @@ class Step(Based):
     Units: AdamW's peak rate; `every` in cycles.
 
     Source: SPIN (arXiv 2401.01335), whose scripts train iterations 0 and 1 at 5e-7 and iterations 2 and 3 at
-    1e-7; the defaults have its shape. Confidence: low; one system, with another loss.
+    1e-7; the defaults have the same shape. Confidence: low; one system, with a different loss.
     """
 
     factor: Share = 0.2
-    """What each step down multiplies the rate by."""
+    """Factor from one step to the next."""
     every: Annotated[int, Field(ge=1)] = 2
-    """Cycles on each step."""
+    """Cycles per step."""
 
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the rate of the step that `cycle` is on."""
+        """Return the rate of the step of `cycle`."""
         return self.base_lr * self.factor ** ((cycle - 1) // self.every)
 
 
@@ -163,16 +163,16 @@ class Step(Based):
 class WSD(Based):
     """Warmup, stable, decay, over the cycles of the run.
 
-    Of C cycles, the last D = floor(decay_share x C) fall in a line to `final` x base_lr in the last of them.
-    The first W, at most `warmup`, rise in a line from `start` x base_lr. Between them, and in one cycle at
-    least, the rate is base_lr: a short run gives up its warmup first. 8 cycles with the defaults: 0.5, 1, 1,
-    1, 0.8, 0.6, 0.4, 0.2 x base_lr.
+    Of C cycles, the last D = floor(decay_share x C) fall linearly to `final` x base_lr in the last cycle. The
+    first W, at most `warmup`, rise linearly from `start` x base_lr. The rate is base_lr in the cycles between
+    them, at least one: a short run drops warmup cycles first. 8 cycles with the defaults: 0.5, 1, 1, 1, 0.8,
+    0.6, 0.4, 0.2 x base_lr.
 
-    Units: AdamW's peak rate; `warmup` in cycles, the others shares of the cycles or of `base_lr`.
+    Units: AdamW's peak rate; `warmup` in cycles; the others are shares of the cycles or of `base_lr`.
 
-    Source: MiniCPM (arXiv 2404.06395), within one training run; carried over to cycles here, as strategy D of
-    the halo-forge notes meant to. Half of the run for the decay follows their calculator; MiniCPM takes a
-    tenth. Confidence: low.
+    Source: MiniCPM (arXiv 2404.06395), within one training run; applied to cycles here, as strategy D of the
+    halo-forge notes intended. Decaying over half of the run follows the notes' calculator; MiniCPM decays over
+    a tenth. Confidence: low.
     """
 
     base_lr: Rate = 5e-5
@@ -180,14 +180,14 @@ class WSD(Based):
     warmup: Annotated[int, Field(ge=0)] = 1
     """Cycles of warmup."""
     start: Share = 0.5
-    """Rate of cycle 1 as a share of `base_lr`, when there is warmup."""
+    """Rate of cycle 1 as a share of `base_lr`, if there is a warmup."""
     decay_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Share of the cycles that decay."""
+    """Share of the cycles in which the rate decays."""
     final: Share = 0.2
-    """Rate of the last cycle as a share of `base_lr`, when there is decay."""
+    """Rate of the last cycle as a share of `base_lr`, if there is a decay."""
 
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the rate of the phase that `cycle` is in."""
+        """Return the rate of `cycle` in its phase."""
         decay = share_of(cycles, self.decay_share)
         warmup = min(self.warmup, cycles - decay - 1)
         into_decay = min(cycle, cycles) - (cycles - decay)
@@ -201,32 +201,34 @@ class WSD(Based):
 
 @driver
 class GlobalCosine(Based):
-    """One cosine over the whole run; each cycle's peak is where the curve stands when the cycle begins.
+    """One cosine over the whole run; each cycle's rate is the value of the curve at the start of the cycle.
 
-    base_lr x (final + (1 - final) x (1 + cos(pi p)) / 2), where p is the share of the run that is done:
-    (cycle - 1) / cycles, or with `steps` the optimizer steps taken so far over `steps`.
+    base_lr x (final + (1 - final) x (1 + cos(pi p)) / 2), where p is the completed share of the run:
+    (cycle - 1) / cycles, or with `steps` the number of past optimizer steps divided by `steps`.
 
     Units: AdamW's peak rate; `steps` in optimizer steps of the whole run.
 
     Source: B-STaR (arXiv 2412.17256), whose scripts carry optimizer and scheduler through nine iterations of
     500 steps each on one cosine from 4.12e-6 to 2e-7. Confidence: medium that it works (a published system
-    does it), low that it beats a constant rate. A cycle with a schedule of its own decays twice.
+    uses it), low that it beats a constant rate. With a decaying schedule within the cycle, the rate decays twice.
     """
 
     final: Share = 0.05
-    """Where the curve ends, as a share of `base_lr`."""
+    """End of the curve, as a share of `base_lr`."""
     steps: Annotated[int, Field(ge=1)] | None = None
-    """Optimizer steps planned for the whole run. None: every cycle counts the same."""
+    """Optimizer steps planned for the whole run. None: all cycles count equally."""
 
     def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return the height of the curve at the start of `cycle`."""
+        """Return the value of the curve at the start of `cycle`."""
         done = (
-            (cycle - 1) / cycles if self.steps is None else self._taken(cycle, cycles, history) / self.steps
+            (cycle - 1) / cycles
+            if self.steps is None
+            else self._steps_before(cycle, cycles, history) / self.steps
         )
         height = (1.0 + math.cos(math.pi * min(1.0, done))) / 2
         return self.base_lr * (self.final + (1.0 - self.final) * height)
 
-    def _taken(self, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Count the optimizer steps before `cycle`; a cycle without a count is taken to hold its equal share."""
+    def _steps_before(self, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        """Return the optimizer steps before `cycle`; a cycle without a count is assumed to have an equal share."""
         counted = {report.cycle: report.train.steps for report in history if report.train}
         return sum(counted.get(past, (self.steps or 0) / cycles) for past in range(1, cycle))

@@ -1,4 +1,4 @@
-"""The `gcc` verifier: judges C and C++ programs by compiling and running them in halo's sandbox."""
+"""The `gcc` verifier for halo: compiles C and C++ programs and runs them in halo's sandbox."""
 
 from importlib.metadata import version
 

@@ -1,7 +1,7 @@
-"""Programs that try to be paid without being right, each named by what it tries.
+"""Wrong programs crafted to be accepted, each named after its trick.
 
-`Attack.stage` is the furthest that an honest wrong answer of the kind gets: a program that is well-formed and
-prints nonsense is `wrong`, one that reads a file at compile time does not compile.
+`Attack.stage` is the furthest stage that an honest wrong answer of the same kind reaches: a well-formed program
+that prints nonsense is `wrong`; a program that reads a file at compile time is `invalid`.
 """
 
 from __future__ import annotations
@@ -61,10 +61,9 @@ _CASE = re.compile(r"^==== (.+), (\w+): (.+)\n", re.MULTILINE)
 
 @functools.cache
 def load() -> tuple[Attack, ...]:
-    """Return the cases in `attacks.txt`, in its order.
+    """Return the attacks in `attacks.txt`, in order; a line `==== PROMPT, STAGE: NAME` precedes each.
 
-    Each has a line `==== PROMPT, STAGE: NAME` above it. The one on a prompt without tests that should reach
-    `untested` is a right answer: not even that may pass there.
+    The attack that reaches `untested`, on a prompt without tests, is a correct answer: not even that may pass.
     """
     text = resources.files(__package__).joinpath("attacks.txt").read_text(encoding="utf-8")
     _, *parts = _CASE.split(text)

@@ -1,4 +1,4 @@
-"""Comparing what a program printed with what it should have printed."""
+"""Comparison of a program's output with the expected output."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _NUMBER = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 def same_tokens(actual: bytes, expected: bytes, *, rtol: float = 0.0, atol: float = 0.0) -> bool:
-    """Whether the two outputs are the same sequence of tokens, split at ASCII white space.
+    """Return True if both outputs are the same sequence of tokens, split at ASCII white space.
 
     Tokens must be equal byte for byte. With a tolerance, two decimal numbers a (actual) and e (expected)
-    are also equal when |a - e| <= atol + rtol * |e|; words, hexadecimal numbers, infinities and NaN never
-    profit from it.
+    are also equal if |a - e| <= atol + rtol * |e|. The tolerance never applies to words, hexadecimal numbers,
+    infinities and NaN.
     """
     ours, theirs = actual.split(), expected.split()
     if len(ours) != len(theirs):

@@ -1,9 +1,9 @@
-"""Features that a program must not use, as patterns that its code must not match.
+"""Forbidden features, given as patterns that a program's code must not match.
 
-Patterns are RE2's: no backreferences and no lookaround, and a search takes time linear in the text, whatever
-the pattern and however the text was made. They are held against the program's own code, comments and the
-contents of literals left out: as it was written, so that directives can be forbidden, and once more as the
-preprocessor leaves it, so that macros hide nothing.
+The patterns use RE2's syntax: no backreferences and no lookaround, so a search takes time linear in the text for
+any pattern and any text. They are searched in the program's own code without comments and the contents of
+literals: once in the source, so that directives can be forbidden, and once in the preprocessor's output, so that
+macros cannot hide anything.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 import re2  # type: ignore[import-untyped]
 
 from halo_verifier_gcc import lexer
-from halo_verifier_gcc.source import renames_lines
+from halo_verifier_gcc.source import has_line_directive
 
-_MOST = 1 << 20
-"""Characters that macros may make of a program: it takes them a line to make a billion."""
+_MAX_CHARACTERS = 1 << 20
+"""Limit on a program's preprocessed code: one line of macros can expand to a billion characters."""
 _MARKER = re.compile(r'^# \d+ "((?:\\.|[^"\\\n])*)"[^\n]*\n?', re.MULTILINE)
 
 
 def problem(pattern: str) -> str:
-    """Say why `pattern` cannot be used; empty when it can."""
+    """Return the reason why `pattern` is invalid, or an empty string."""
     try:
         _compiled(pattern)
     except re2.error as error:
@@ -34,23 +34,33 @@ def problem(pattern: str) -> str:
 
 
 def in_source(patterns: Iterable[str], code: str) -> str:
-    """Say what in `code`, as it was written, is forbidden; empty when nothing is.
+    """Return a description of the first forbidden feature in the source `code`, or an empty string.
 
-    Where anything is forbidden, so are directives that rename lines: the preprocessor's output could not be
-    told from that of a header.
+    A directive that sets the file name or line number is always forbidden: with one, the preprocessor's output
+    does not show which code is the program's own and which a header's.
     """
-    if renames_lines(code):
-        return "a directive that renames lines"
-    return _found(patterns, (text for spliced in lexer.splicings(code) for text in lexer.bare(spliced)))
+    if has_line_directive(code):
+        return "a directive that sets the file name or line number"
+    readings = (
+        text
+        for spliced in lexer.spliced_variants(code)
+        for text in lexer.without_comments_and_literals(spliced)
+    )
+    return _first_match(patterns, readings)
 
 
 def in_preprocessed(patterns: Iterable[str], output: str, main: str) -> str:
-    """Say what is forbidden in those parts of the preprocessor's `output` that come from the file `main`."""
-    own = _own(output, main)
-    return "more code than can be searched" if len(own) > _MOST else _found(patterns, lexer.bare(own))
+    """Return a description of the first forbidden feature in the parts of `output` that come from file `main`.
+
+    `output` is the preprocessor's. Returns an empty string if nothing in it is forbidden.
+    """
+    own = _own_code(output, main)
+    if len(own) > _MAX_CHARACTERS:
+        return "more code than can be searched"
+    return _first_match(patterns, lexer.without_comments_and_literals(own))
 
 
-def _own(output: str, main: str) -> str:
+def _own_code(output: str, main: str) -> str:
     parts, position, own = [], 0, False
     for marker in _MARKER.finditer(output):
         if own:
@@ -59,7 +69,7 @@ def _own(output: str, main: str) -> str:
     return "\n".join([*parts, output[position:] if own else ""])
 
 
-def _found(patterns: Iterable[str], texts: Iterable[str]) -> str:
+def _first_match(patterns: Iterable[str], texts: Iterable[str]) -> str:
     patterns = tuple(patterns)
     for text in texts:
         for pattern in patterns:

@@ -1,4 +1,4 @@
-"""Running a program on its tests, comparing what it prints, and summing up."""
+"""Running a program on its tests, comparison of its output and the verdict."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from halo_core.types import Stage, Status, Verdict
 from halo_verifier_gcc.compare import same_tokens
 from halo_verifier_gcc.reference import Test
 
-_SHOWN = 160
-"""Characters of a diagnostic or an output that go into a verdict's detail."""
+_MAX_QUOTED = 160
+"""Maximum characters of a diagnostic or an output in a verdict's detail."""
 _ERROR_LINE = re.compile(r"^.*?(?:error:|undefined reference|multiple definition).*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one test went."""
+    """Result of one test."""
 
     stage: Stage
     detail: str
@@ -31,7 +31,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Runner:
-    """Limits of a run, how near a number in its output must come, and how often a test is run."""
+    """Limits of a run, tolerances for numbers in the output, and runs per test."""
 
     limits: sandbox.Limits
     rtol: float = 0.0
@@ -39,17 +39,17 @@ class Runner:
     repeats: int = 1
 
     def run(self, files: Mapping[str, bytes], program: str, stdin: bytes) -> sandbox.Outcome:
-        """Run `program` of `files` once, in a workspace that holds nothing else."""
+        """Run `program` once, in a workspace that holds only `files`."""
         with sandbox.get().workspace() as space:
-            _fill(space, files)
+            _write_files(space, files)
             return space.run([f"./{program}"], stdin=stdin, limits=self.limits)
 
     def results(self, files: Mapping[str, bytes], program: str, tests: Sequence[Test]) -> Iterator[Result]:
-        """Run the tests in order, up to the first that runs into a limit: the rest would most likely too."""
+        """Run the tests in order; stop after one that hits a limit, as the others probably would too."""
         if not tests:
             return
         with sandbox.get().workspace() as space:
-            _fill(space, files)
+            _write_files(space, files)
             for number, test in enumerate(tests, 1):
                 result = self._result(space, program, test, number)
                 yield result
@@ -57,7 +57,7 @@ class Runner:
                     return
 
     def _result(self, space: sandbox.Workspace, program: str, test: Test, number: int) -> Result:
-        """Run one test as often as it takes to fail it, or to pass it in the end."""
+        """Run one test `repeats` times, or until it fails."""
         cpu = wall = 0.0
         for _ in range(self.repeats):
             outcome = space.run([f"./{program}"], stdin=test.stdin, limits=self.limits)
@@ -68,12 +68,12 @@ class Runner:
         return replace(result, cpu_seconds=cpu, wall_seconds=wall)
 
     def _compare(self, outcome: sandbox.Outcome, expected: bytes, number: int) -> Result:
-        if (unclean := ending(outcome)) is not None:
-            stage, detail = Stage.CRASHED, unclean
+        if (reason := failure(outcome)) is not None:
+            stage, detail = Stage.CRASHED, reason
         elif same_tokens(outcome.stdout, expected, rtol=self.rtol, atol=self.atol):
             stage, detail = Stage.CORRECT, "ok"
         else:
-            stage, detail = Stage.WRONG, f"expected {shown(expected)}, got {shown(outcome.stdout)}"
+            stage, detail = Stage.WRONG, f"expected {quoted(expected)}, got {quoted(outcome.stdout)}"
         return Result(
             stage,
             f"test {number}: {detail}",
@@ -84,7 +84,7 @@ class Runner:
 
 
 def not_built(outcome: sandbox.Outcome) -> Verdict:
-    """Judge a build that did not succeed: the program's fault, unless the machine had no time for it."""
+    """Return the verdict on a failed build: a failure, or inconclusive if the wall clock ran out."""
     status, detail = Status.FAIL, first_error(outcome.stderr)
     if outcome.inconclusive:
         status, detail = Status.INCONCLUSIVE, "the compiler ran out of wall time"
@@ -103,7 +103,7 @@ def verdict(
     warnings: int = 0,
     results: Sequence[Result] = (),
 ) -> Verdict:
-    """Return a verdict with what compiling (`outcome`) and the tests cost together."""
+    """Return a verdict whose times are those of the compilation (`outcome`) plus those of the tests."""
     return Verdict(
         status,
         stage,
@@ -117,7 +117,7 @@ def verdict(
 
 
 def summary(results: Sequence[Result], tests: int, warnings: int) -> tuple[Status, Stage, float, str]:
-    """Sum up the tests of a program that compiled, as (status, stage, score, detail)."""
+    """Summarize the tests of a program that compiled, as (status, stage, score, detail)."""
     if tests == 0 and warnings:
         return Status.FAIL, Stage.FLAWED, 0.0, f"compiles with {warnings} warnings; no tests"
     if tests == 0:
@@ -134,8 +134,8 @@ def summary(results: Sequence[Result], tests: int, warnings: int) -> tuple[Statu
     return status, stage, passed / tests, "\n".join(lines)
 
 
-def ending(outcome: sandbox.Outcome) -> str | None:
-    """Say how a program ended that did not end cleanly; None when it did."""
+def failure(outcome: sandbox.Outcome) -> str | None:
+    """Return the reason why a program did not end cleanly, or None if it did."""
     if outcome.inconclusive:
         return "ran out of wall time"
     if outcome.limit:
@@ -148,19 +148,19 @@ def ending(outcome: sandbox.Outcome) -> str | None:
 
 
 def first_error(stderr: bytes) -> str:
-    """Return the first error among the compiler's diagnostics, or else its first words."""
+    """Return the first error among the compiler's diagnostics, or else their first line."""
     text = _text(stderr)
     found = _ERROR_LINE.search(text)
-    return (found[0] if found else text.strip().partition("\n")[0] or "no diagnostic")[:_SHOWN].strip()
+    return (found[0] if found else text.strip().partition("\n")[0] or "no diagnostic")[:_MAX_QUOTED].strip()
 
 
-def shown(data: bytes) -> str:
-    """Quote an output on one line, cut to a length for people."""
+def quoted(data: bytes) -> str:
+    """Return an output quoted on one line and truncated for display."""
     text = _text(data)
-    return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
+    return repr(text if len(text) <= _MAX_QUOTED else text[:_MAX_QUOTED] + "...")
 
 
-def _fill(space: sandbox.Workspace, files: Mapping[str, bytes]) -> None:
+def _write_files(space: sandbox.Workspace, files: Mapping[str, bytes]) -> None:
     for name, data in files.items():
         space.write(name, data, executable=True)
 

@@ -1,7 +1,7 @@
-"""Telling code from comments and literals, as C and C++ do; every function takes time linear in the text.
+"""Separation of C and C++ code from comments and literals. Every function takes time linear in the text.
 
-What is a comment depends on the dialect: 1'a/*' opens one where ' may separate digits, and none elsewhere.
-So what matters is looked for under each of `DIALECTS`, and what is found under any of them counts.
+Where a comment starts depends on the dialect: 1'a/*' opens one where ' may separate digits, and not elsewhere.
+Checks therefore read the code under each of `DIALECTS`; a match under any of them counts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ _SEPARATOR = r"'(?=\w) |"
 
 
 def _dialect(raw: str, separator: str) -> re.Pattern[str]:
-    """Return what matches a token. Those for numbers and words keep what is inside one from beginning another."""
+    """Return a pattern that matches one token.
+
+    The alternatives for numbers and words keep a quote or an R inside one from starting a literal.
+    """
     return re.compile(
         rf"""(?P<comment> //[^\n]* | /\*.*?(?:\*/|\Z) ) | {raw}
         (?P<literal> "(?:\\.|[^"\\\n])*"? | '(?:\\.|[^'\\\n])*'? ) |
@@ -25,43 +28,43 @@ def _dialect(raw: str, separator: str) -> re.Pattern[str]:
 
 
 MODERN = _dialect(_RAW, _SEPARATOR)
-"""C++ since 2014."""
+"""C++14 and later."""
 DIALECTS = (MODERN, _dialect(_RAW, ""), _dialect("", _SEPARATOR), _dialect("", ""))
 
-_DIFFER = re.compile(r"""\w'|R\"""")
-"""Without a match the dialects agree."""
+_DIALECTS_MAY_DIFFER = re.compile(r"""\w'|R\"""")
+"""Without a match all dialects read the code alike."""
 _SPLICE = re.compile(r"\\[ \t]*\r?\n")
 _TRIGRAPH_SPLICE = re.compile(r"(?:\\|\?\?/)[ \t]*\r?\n")
 _DIRECTIVE = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _NOT_NEWLINE = re.compile(r"[^\n]")
 
 
-def splicings(code: str) -> set[str]:
-    r"""Return `code` with lines that end in \ joined with the next: with and without trigraphs."""
+def spliced_variants(code: str) -> set[str]:
+    r"""Return `code` with each line that ends in \ joined to the next, without and with trigraphs."""
     return {_SPLICE.sub("", code), _TRIGRAPH_SPLICE.sub("", code)}
 
 
 def without_comments(code: str) -> set[str]:
-    """Return the readings of `code` with a space for each comment."""
+    """Return the readings of `code` with a space in place of each comment."""
     return _readings(code, lambda found: " " if found["comment"] else found[0])
 
 
-def bare(code: str) -> set[str]:
-    """Return the readings of `code` with a space for each comment, and `""` or `''` for each literal."""
-    return _readings(code, _emptied)
+def without_comments_and_literals(code: str) -> set[str]:
+    """Return the readings of `code` with a space for each comment and `""` or `''` for each literal."""
+    return _readings(code, _without_content)
 
 
 def _readings(code: str, replace: Callable[[re.Match[str]], str]) -> set[str]:
-    dialects = DIALECTS if _DIFFER.search(code) else (MODERN,)
+    dialects = DIALECTS if _DIALECTS_MAY_DIFFER.search(code) else (MODERN,)
     return {dialect.sub(replace, code) for dialect in dialects}
 
 
 def masked(code: str) -> str:
-    """Return `code` with blanks for comments, literals and directives; what is left keeps its position."""
-    return _DIRECTIVE.sub(_blank, MODERN.sub(_blanked, code))
+    """Return `code` with blanks for comments, literals and directives; the rest keeps its position."""
+    return _DIRECTIVE.sub(_blanks, MODERN.sub(_mask, code))
 
 
-def _emptied(found: re.Match[str]) -> str:
+def _without_content(found: re.Match[str]) -> str:
     groups = found.groupdict()
     if groups["comment"]:
         return " "
@@ -70,9 +73,9 @@ def _emptied(found: re.Match[str]) -> str:
     return 2 * groups["literal"][0] if groups["literal"] else found[0]
 
 
-def _blanked(found: re.Match[str]) -> str:
-    return _blank(found) if any(found.groupdict().values()) else found[0]
+def _mask(found: re.Match[str]) -> str:
+    return _blanks(found) if any(found.groupdict().values()) else found[0]
 
 
-def _blank(found: re.Match[str]) -> str:
+def _blanks(found: re.Match[str]) -> str:
     return _NOT_NEWLINE.sub(" ", found[0])

@@ -1,8 +1,8 @@
-"""Precompiled headers for C++, where most of the time goes into reading the standard library again.
+"""Precompiled headers for C++, where parsing the standard library takes most of the compile time.
 
-A program that begins with includes of standard headers gets a header precompiled from exactly these, read
-ahead of it; its own includes then find their guards set. So a program sees the declarations that it asked for
-and no others, and verdicts and warnings are the same as without.
+A program that starts with includes of standard headers is compiled with a header precompiled from exactly these
+includes. The program's own includes then have no effect, because their guards are already defined. So a program
+sees only the declarations that it includes, and its verdict and warnings are the same as without precompilation.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NO_PRAGMA = ("no_pragma.h", b"#pragma GCC system_header\n#define _Pragma(x)\n")
-"""Read before each program. The `_Pragma` operator could silence warnings, and macros can hide it from any
-reading of the source, so it is defined away; a system header may do so without a warning of its own."""
+"""Header that is included before each program. The `_Pragma` operator could suppress warnings, and macros can hide
+it from any scan of the source, so this header defines it away; a system header may do so without a warning."""
 _PREFIX = "halo-headers-"
-_SETTLED = 60.0
+_MIN_AGE_SECONDS = 60.0
 HEADER = "std.h"
 PRECOMPILED = "std.h.gch"
-MOST_BYTES = 256 << 20
-"""Size of one precompiled header at most."""
-_SIGHTINGS = 3
-"""Building one costs about three times what using it saves, so that it must be worth it."""
-_MOST_SETS = 32
-_MOST_IN_ALL = 1 << 30
+MAX_BYTES = 256 << 20
+"""Maximum size of one precompiled header."""
+_MIN_REQUESTS = 3
+"""Requests for a set of headers before it is precompiled, which costs about three times what one use saves."""
+_MAX_SETS = 32
+_MAX_TOTAL_BYTES = 1 << 30
 
 _INCLUDE = re.compile(r"[ \t]*#[ \t]*include[ \t]*<([\w/.+]+)>[ \t]*(?://[^\\?]*)?")
-_NOTHING = re.compile(r"[ \t]*(?://[^\\?]*)?")
+_BLANK = re.compile(r"[ \t]*(?://[^\\?]*)?")
 _NAMES = """
 algorithm any array atomic barrier bit bitset cassert cctype cerrno cfenv cfloat charconv chrono cinttypes climits
 clocale cmath compare complex concepts condition_variable coroutine csetjmp csignal cstdarg cstddef cstdint cstdio
@@ -56,112 +56,119 @@ _STANDARD = frozenset(_NAMES.split())
 def leading_headers(code: str) -> tuple[str, ...]:
     """Return the standard headers that `code` includes before anything else, sorted.
 
-    The order of standard headers is of no consequence; all that comes before them is, a macro that they look
-    at above all. So the first line that is not plainly an include, blank or a comment ends it.
+    The order among standard headers does not matter, but any code before them does, above all a macro that
+    they test. So the search ends at the first line that is not clearly an include, a blank or a comment.
     """
     found = set()
     for line in code.split("\n"):
         include = _INCLUDE.fullmatch(line)
         if include and include[1] in _STANDARD:
             found.add(include[1])
-        elif include or not _NOTHING.fullmatch(line):
+        elif include or not _BLANK.fullmatch(line):
             break
     return tuple(sorted(found))
 
 
 @dataclass(frozen=True, slots=True)
 class Precompiled:
-    """A header in a directory of its own, with what it was precompiled to beside it."""
+    """A directory with a header and its precompiled form."""
 
     directory: Path
 
     @property
     def header(self) -> str:
-        """What to include; the compiler finds what lies beside it."""
+        """Path to include; the compiler finds the precompiled form beside it."""
         return str(self.directory / HEADER)
 
     def unusable(self, diagnostics: bytes) -> bool:
-        """Whether it may be to blame for these: temporary directories get cleaned, compilers replaced."""
-        there = all((self.directory / name).is_file() for name in (HEADER, PRECOMPILED, NO_PRAGMA[0]))
-        return not there or bytes(self.directory) in diagnostics
+        """Return True if this header may have caused `diagnostics`.
+
+        Its files can disappear when temporary directories are cleaned, and a compiler can be replaced.
+        """
+        complete = all((self.directory / name).is_file() for name in (HEADER, PRECOMPILED, NO_PRAGMA[0]))
+        return not complete or bytes(self.directory) in diagnostics
 
 
-class Shelf:
-    """The precompiled headers of this process, in a temporary directory that goes when the process ends."""
+class HeaderCache:
+    """The precompiled headers of this process, in a temporary directory that is removed when the process ends."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._seen: Counter[Hashable] = Counter()
-        self._ready: dict[Hashable, Precompiled | None] = {}
+        self._requests: Counter[Hashable] = Counter()
+        self._headers: dict[Hashable, Precompiled | None] = {}
         self._bytes = 0
         self._root: Path | None = None
 
     def find(
         self, key: Hashable, headers: tuple[str, ...], build: Callable[[Path], bytes]
     ) -> Precompiled | None:
-        """Return what is ready for `headers` under the compiler and flags that `key` stands for.
+        """Return the precompiled form of `headers`, or None while there is none.
 
-        When they have been asked for often enough, it is built first, while others go on without.
-        `build` is given a directory with the header in it and returns it precompiled, empty if it cannot be.
+        `key` stands for the compiler and its flags. After `_MIN_REQUESTS` requests this call builds the
+        precompiled form; concurrent callers do not wait for it and get None. `build` takes a directory that
+        contains the header and returns the precompiled form, or empty bytes on failure.
         """
         key = (key, headers)
         with self._lock:
-            self._seen[key] += 1
-            if key in self._ready or self._seen[key] < _SIGHTINGS or not self._room():
-                return self._ready.get(key)
-            self._ready[key] = None
-            place = self._place(len(self._ready))
-        place.joinpath(NO_PRAGMA[0]).write_bytes(NO_PRAGMA[1])
+            self._requests[key] += 1
+            if key in self._headers or self._requests[key] < _MIN_REQUESTS or self._full():
+                return self._headers.get(key)
+            self._headers[key] = None
+            directory = self._new_directory(len(self._headers))
+        directory.joinpath(NO_PRAGMA[0]).write_bytes(NO_PRAGMA[1])
         lines = [f'#include "{NO_PRAGMA[0]}"', *(f"#include <{header}>" for header in headers)]
-        place.joinpath(HEADER).write_text("\n".join(lines) + "\n")
-        data = build(place)
+        directory.joinpath(HEADER).write_text("\n".join(lines) + "\n")
+        data = build(directory)
         if not data:
             return None
-        place.joinpath(PRECOMPILED).write_bytes(data)
+        directory.joinpath(PRECOMPILED).write_bytes(data)
         with self._lock:
             self._bytes += len(data)
-            self._ready[key] = Precompiled(place)
-            return self._ready[key]
+            self._headers[key] = Precompiled(directory)
+            return self._headers[key]
 
-    def _room(self) -> bool:
-        return len(self._ready) < _MOST_SETS and self._bytes < _MOST_IN_ALL
+    def _full(self) -> bool:
+        return len(self._headers) >= _MAX_SETS or self._bytes >= _MAX_TOTAL_BYTES
 
-    def _place(self, number: int) -> Path:
-        self._root = self._root or _own_directory()
-        place = self._root / str(number)
-        place.mkdir(mode=0o755)
-        return place
+    def _new_directory(self, number: int) -> Path:
+        self._root = self._root or _make_root()
+        directory = self._root / str(number)
+        directory.mkdir(mode=0o755)
+        return directory
 
 
-def _own_directory() -> Path:
-    """Make a directory that goes when this process ends, and if it is killed, when a later one makes its own."""
-    for left in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
+def _make_root() -> Path:
+    """Create a directory that is removed when this process ends.
+
+    The directory of a killed process is removed when a later process creates its own.
+    """
+    for stale in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
         with suppress(OSError):
-            os.close(_lock(left, settled=_SETTLED))
-            shutil.rmtree(left, ignore_errors=True)
+            os.close(_lock(stale, min_age=_MIN_AGE_SECONDS))
+            shutil.rmtree(stale, ignore_errors=True)
     root, owner = Path(tempfile.mkdtemp(prefix=_PREFIX)), os.getpid()
     root.chmod(0o711)
     _lock(root)
 
     def remove() -> None:
-        if os.getpid() == owner:  # and not a fork of it
+        if os.getpid() == owner:  # forked children inherit this handler
             shutil.rmtree(root, ignore_errors=True)
 
     atexit.register(remove)
     return root
 
 
-def _lock(directory: Path, *, settled: float = 0.0) -> int:
-    """Lock a directory of ours for as long as the descriptor that is returned stays open.
+def _lock(directory: Path, *, min_age: float = 0.0) -> int:
+    """Lock a directory of this user until the returned file descriptor is closed.
 
-    Raises an `OSError` while another process has it, or when it was changed less than `settled` seconds ago:
-    it may have been made just now, to be locked next.
+    Raises an `OSError` if another process holds the lock, or if the directory was changed less than `min_age`
+    seconds ago: its owner may have created it and not locked it yet.
     """
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         found = os.fstat(fd)
-        if found.st_uid != os.geteuid() or time.time() - found.st_mtime < settled:
-            raise BlockingIOError(f"{directory} is not to be touched")
+        if found.st_uid != os.geteuid() or time.time() - found.st_mtime < min_age:
+            raise BlockingIOError(f"{directory} belongs to another user or is too new")
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
@@ -169,4 +176,4 @@ def _lock(directory: Path, *, settled: float = 0.0) -> int:
     return fd
 
 
-SHELF = Shelf()
+HEADERS = HeaderCache()

@@ -1,4 +1,4 @@
-"""What a prompt is judged by: its reference, read and checked."""
+"""A prompt's reference: parsing and validation."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _TEXTS = ("solution", "generator", "harness")
 _LISTS = ("inputs", "symbols", "forbid")
 _KEYS = ("tests", "random_tests", *_TEXTS, *_LISTS)
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*(?:\(|$)")
-_MOST_RANDOM = 1000
-_HINT = 'expected {"tests": [{"stdin": "3 4", "stdout": "7"}, ...]}; the README has the other keys'
+_MAX_RANDOM_TESTS = 1000
+_HINT = 'expected {"tests": [{"stdin": "3 4", "stdout": "7"}, ...]}; the README lists the other keys'
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One input and what should come of it."""
+    """An input and its expected output."""
 
-    __test__ = False  # pytest: this is not one of yours
+    __test__ = False  # keep pytest from collecting this class
 
     stdin: bytes
     stdout: bytes
@@ -31,23 +31,23 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A prompt's reference. Empty where the prompt's says nothing."""
+    """A prompt's reference. Keys that the prompt leaves out are empty."""
 
     tests: tuple[Test, ...] = ()
     solution: str = ""
-    """A program, or with a harness a function, that is known to be right."""
+    """A correct program; with a harness, a correct function."""
     inputs: tuple[bytes, ...] = ()
-    """Inputs whose outputs the solution says."""
+    """Inputs whose expected outputs the solution computes."""
     generator: str = ""
     """A program that reads a seed and prints an input."""
     random_tests: int = 0
-    """Inputs to have the generator make."""
+    """Number of inputs to generate."""
     forbid: tuple[str, ...] = ()
     """Patterns that the code must not match."""
     harness: str = ""
-    """A translation unit with a `main` that reads arguments, calls the function and prints results."""
+    """A translation unit with a `main` that reads arguments, calls the functions and prints results."""
     symbols: tuple[str, ...] = ()
-    """Declarations, or names, of the functions that the harness calls."""
+    """Declarations or names of the functions that the harness calls."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class Reference:
 
 
 def read(prompt: Prompt) -> Reference:
-    """Return the prompt's reference. Raises a `DataError` that says what is wrong with it."""
+    """Return the prompt's reference. Raises a `DataError` if it is invalid."""
     raw = prompt.reference
     if found := _problem(raw):
         raise DataError(f"prompt {prompt.id!r}: {found}", hint=_HINT)
@@ -79,58 +79,58 @@ def _problem(raw: Mapping[str, Any]) -> str:
         if key in _TEXTS and not (isinstance(value, str) and value.strip()):
             return f"{key} must be the text of a program"
         if key in _LISTS and not (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)):
-            return f"{key} must be a list of texts"
-    return _problem_of_tests(raw) or _problem_of_oracle(raw) or _problem_of_function(raw)
+            return f"{key} must be a list of strings"
+    return _tests_problem(raw) or _oracle_problem(raw) or _function_problem(raw)
 
 
-def _problem_of_tests(raw: Mapping[str, Any]) -> str:
+def _tests_problem(raw: Mapping[str, Any]) -> str:
     tests = raw.get("tests", [])
     if not isinstance(tests, list | tuple):
         return "tests must be a list"
     for number, test in enumerate(tests, 1):
-        if found := _problem_of_test(test):
+        if found := _test_problem(test):
             return f"test {number}: {found}"
     for pattern in raw.get("forbid", ()):
         if reason := forbidden.problem(pattern):
-            return f"forbid: {pattern!r} is not a pattern: {reason}"
+            return f"forbid: {pattern!r} is not a valid pattern: {reason}"
     return ""
 
 
-def _problem_of_test(test: object) -> str:
+def _test_problem(test: object) -> str:
     if not isinstance(test, Mapping):
         return f"must be a mapping, not {type(test).__name__}"
     for key, value in test.items():
         if key not in ("stdin", "stdout"):
             return f"unknown key {key!r}; {did_you_mean(str(key), ['stdin', 'stdout'])}"
         if not isinstance(value, str):
-            return f"{key} must be text, not {type(value).__name__}"
+            return f"{key} must be a string, not {type(value).__name__}"
     if not test.get("stdout", "").split():
-        return "expected stdout is missing or empty, which no output could be held against"
+        return "expected stdout is missing or empty"
     return ""
 
 
-def _problem_of_oracle(raw: Mapping[str, Any]) -> str:
+def _oracle_problem(raw: Mapping[str, Any]) -> str:
     number = raw.get("random_tests", 0)
-    if type(number) is not int or not 0 <= number <= _MOST_RANDOM:
-        return f"random_tests must be a whole number up to {_MOST_RANDOM}"
+    if type(number) is not int or not 0 <= number <= _MAX_RANDOM_TESTS:
+        return f"random_tests must be an integer from 0 to {_MAX_RANDOM_TESTS}"
     if bool(raw.get("generator")) != bool(number):
         return "generator and random_tests need each other"
     if (raw.get("inputs") or number) and not raw.get("solution"):
-        return "inputs without outputs need a solution that says them"
+        return "inputs without outputs need a solution that computes them"
     return ""
 
 
-def _problem_of_function(raw: Mapping[str, Any]) -> str:
+def _function_problem(raw: Mapping[str, Any]) -> str:
     if bool(raw.get("harness")) != bool(raw.get("symbols")):
         return "harness and symbols need each other"
     if not raw.get("harness"):
         return ""
     if nameless := [each for each in raw["symbols"] if not _NAME.search(each)]:
-        return f"symbols: {nameless[0]!r} names no function"
+        return f"symbols: {nameless[0]!r} does not name a function"
     outputs = {tuple(test["stdout"].split()) for test in raw.get("tests", ())}
     if not (raw.get("inputs") or raw.get("generator")) and len(outputs) < 2:
         return (
-            "a harness needs tests with different outputs: it shares a process with the function that it "
+            "a harness needs tests with different outputs: it shares a process with the functions that it "
             "calls, and so must print results, never a verdict"
         )
     return ""

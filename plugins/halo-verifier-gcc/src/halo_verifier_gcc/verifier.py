@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import shutil
 import subprocess
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import ClassVar, Literal
 
@@ -20,105 +18,99 @@ from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_gcc import attacks, demo, forbidden, judging, mutants
 from halo_verifier_gcc.building import PREPROCESSED, PROGRAM, Build, Builder
 from halo_verifier_gcc.judging import Runner
-from halo_verifier_gcc.once import Once
-from halo_verifier_gcc.oracles import Maker, Task
+from halo_verifier_gcc.oracles import Task, TaskFactory
 from halo_verifier_gcc.reference import read
-from halo_verifier_gcc.source import Language, Source, muzzles
+from halo_verifier_gcc.source import Language, Source, count_silencing_directives
 
 _MIB = 1 << 20
 _HELLO = '#include <stdio.h>\nint main(void) { puts("ok"); return 0; }\n'
-_BROKEN = (b"cannot execute", b"unable to execute", b"Killed signal")
+_BROKEN_COMPILER = (b"cannot execute", b"unable to execute", b"Killed signal")
 _INSTALL = "install a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev; for C++ also g++)"
-_VERDICTS: Once[Verdict] = Once(4096)
 
 
 @driver
 class GCC(Verifier):
-    r"""Compiles a C or C++ program, runs it on each test's stdin and compares what it prints.
+    r"""Compiles a C or C++ program, runs it on each test's stdin and compares its output.
 
-    A prompt's reference is `{"tests": [{"stdin": "3 4\n", "stdout": "7\n"}, ...]}`. A test passes when the
+    A prompt's reference is `{"tests": [{"stdin": "3 4\n", "stdout": "7\n"}, ...]}`. A test passes if the
     program exits with code 0, without a signal and within the limits, and its stdout has the expected tokens.
-    `stdin` may be left out; an expected output without any token is refused, for nothing would meet it. A
-    prompt without tests can reach "compiles without warnings" at most, and never passes.
+    `stdin` is optional; an expected output without any token is rejected, because no output could match it. A
+    completion of a prompt without tests can reach "compiles without warnings" at most, and never passes.
 
-    Other keys: `solution`, a right program, says what should come of `inputs`, or of `random_tests` inputs
-    that the program `generator` prints when it is given a seed. `harness` and `symbols` make it a task of
-    writing functions. `forbid` has patterns that the code must not match.
+    Other keys: `solution`, a correct program, computes the expected outputs of `inputs`, or of `random_tests`
+    inputs that the program `generator` prints when it gets a seed. `harness` and `symbols` make it a task of
+    writing functions. `forbid` lists patterns that the code must not match.
 
-    The score is the share of tests that passed. The stage is `invalid` when the program does not compile,
-    `crashed` when any test did not end cleanly, else `wrong` when any output differs; `flawed` when it prints
-    nothing in any test, as `int main(){}` does, or uses what is forbidden.
+    The score is the share of tests that passed. The stage is `invalid` if the program does not compile,
+    `crashed` if any test did not end cleanly, else `wrong` if any output differs; `flawed` if it prints
+    nothing in any test, as `int main(){}` does, or uses a forbidden feature.
     """
 
     language: Literal["auto", "c", "c++"] = "auto"
-    """Language of the programs; auto: by the tag of the Markdown fence, else by the code."""
+    """Language of the programs; auto: detected by the tag of the Markdown fence, else by the code."""
     compiler: str = "gcc"
-    """Compiler driver, for both languages: gcc, clang, gcc-13, a path."""
+    """Compiler command for both languages: gcc, clang, gcc-13 or a path."""
     standard: str = Field("", pattern=r"^((c|gnu|iso9899:)(\+\+)?\w+)?$")
-    """Language standard such as c17 or c++20; empty: the compiler's own default. It applies to programs
-    of its language only."""
+    """Language standard such as c17 or c++20; empty: the compiler's default. It applies only to programs
+    of its language."""
     flags: str = "-O0 -Wall -Wextra"
-    """Compiler flags, quoted as in a shell. -O0 compiles fastest, which matters more than how fast the
-    program runs."""
+    """Compiler flags, quoted as in a shell. -O0 compiles fastest, which matters more than the program's
+    speed."""
     forbid: tuple[str, ...] = ()
-    r"""Patterns (RE2) that a program's code must not match, comments and literals left out: \bgoto\b."""
+    r"""Patterns (RE2) that a program's code must not match, ignoring comments and literals: \bgoto\b."""
     rtol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
     """Relative tolerance for numbers in the output; 0 with `atol` 0: tokens must be identical."""
     atol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
     """Absolute tolerance for numbers in the output."""
     repeats: int = Field(1, ge=1, le=100)
-    """Times that each test is run; all must pass. Twice tells programs that are right by luck from those that
-    are right: ones that go by the clock, or by memory that was never set."""
+    """Runs of each test; all must pass. Two runs expose programs that pass by luck: those that depend on the
+    clock or on uninitialized memory."""
     cpu_seconds: float = Field(1.0, gt=0.0)
-    """CPU time that the program may use for one test."""
+    """CPU time limit of the program for one test, in seconds."""
     memory_mib: int = Field(256, gt=0)
-    """Memory that the program may use, in MiB."""
+    """Memory limit of the program, in MiB."""
     output_kib: int = Field(256, gt=0)
-    """Output that the program may print for one test, in KiB."""
+    """Output limit of the program for one test, in KiB."""
     compile_cpu_seconds: float = Field(10.0, gt=0.0)
-    """CPU time that the compiler may use."""
+    """CPU time limit of the compiler, in seconds."""
     compile_memory_mib: int = Field(1024, gt=0)
-    """Memory that the compiler may use, in MiB."""
+    """Memory limit of the compiler, in MiB."""
     precompile: bool = True
-    """Precompile the standard headers that C++ programs include; changes nothing but the time."""
-    once: bool = True
-    """Judge equal programs for equal references once in a process."""
+    """Precompile the standard headers that C++ programs include; affects only the speed."""
     check_solutions: bool = False
-    """Before a run, hold every solution against the tests beside it. Those that tests are made of are held
-    against them in any case."""
+    """Before a run, check that every solution passes the tests of its prompt. Solutions that compute expected
+    outputs are always checked."""
 
     valid_label: ClassVar[str] = "compiles"
+    removed_options: ClassVar[Mapping[str, object]] = {"once": True}
+    """Removed options and their defaults: recorded runs have `once`, whose cache the core's ledger replaces."""
 
     @field_validator("forbid")
     @classmethod
     def _patterns(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
             if reason := forbidden.problem(pattern):
-                raise ValueError(f"{pattern!r} is not a pattern: {reason}")
+                raise ValueError(f"{pattern!r} is not a valid pattern: {reason}")
         return patterns
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         """Judge `completion`; see `Verifier.check`."""
         try:
-            task = self._maker().task(read(prompt))
-            source = self._maker().sample(completion.text, task)
-            if not self.once:
-                return self._judge(source, task)
-            key = hashlib.sha256(repr((self, task.reference, source)).encode()).digest()
-            return _VERDICTS.get(key, lambda: self._judge(source, task), keep=lambda verdict: verdict.judged)
+            task = self._factory().task(read(prompt))
+            return self._judge(self._factory().source(completion.text, task), task)
         except (DataError, SandboxError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` unless the reference has the form that the README describes.
 
-        Where it takes a harness or a solution to judge by, they are built, and tried, here.
+        A harness or solution that verdicts depend on is built and run here.
         """
         reference = read(prompt)
         try:
-            task = self._maker().task(reference)
+            task = self._factory().task(reference)
             if self.check_solutions and reference.solution:
-                self._maker().hold(task)
+                self._factory().check_solution(task)
         except DataError as error:
             raise DataError(f"prompt {prompt.id!r}: {error}", hint=error.hint) from error
 
@@ -128,15 +120,15 @@ class GCC(Verifier):
         return (solution,) if solution else ()
 
     def mutants(self, prompt: Prompt) -> Sequence[str]:
-        """Return programs a small change away from the solution, and one that prints a constant."""
-        return mutants.of(self._maker().task(read(prompt)))
+        """Return slightly changed copies of the solution, and a program that prints a constant."""
+        return mutants.generate(self._factory().task(read(prompt)))
 
     def attacks(self) -> Sequence[Attack]:
-        """Return programs that try to be paid without being right."""
+        """Return wrong programs crafted to be accepted."""
         return attacks.load()
 
     def preflight(self) -> None:
-        """Raise a `PluginError` unless the compiler builds a program and the program runs."""
+        """Raise a `PluginError` unless the compiler can build a program that runs in the sandbox."""
         if shutil.which(self.compiler) is None:
             raise PluginError(f"compiler {self.compiler!r} not found", hint=_INSTALL)
         language: Language = "c++" if self.language == "c++" else "c"
@@ -148,16 +140,12 @@ class GCC(Verifier):
         if self._runner().run(build.files, PROGRAM, b"").stdout != b"ok\n":
             raise PluginError("a program built by the compiler does not run in the sandbox")
 
-    def afresh(self) -> GCC:
-        """Return this verifier with `once` off."""
-        return replace(self, once=False)
-
     def fingerprint(self) -> str:
-        """Return the options, this package's version and the compiler's."""
+        """Return the options and the versions of this package and the compiler."""
         return f"{self!r} {version('halo-verifier-gcc')} {_compiler_version(self.compiler)}"
 
     def demo(self) -> Demo:
-        """Return tasks for beginners in C and a tiny model that half knows how to solve them."""
+        """Return exercises for beginners in C and a tiny model that solves some of them."""
         return demo.load()
 
     def _judge(self, source: Source, task: Task) -> Verdict:
@@ -168,10 +156,10 @@ class GCC(Verifier):
             )
         if not build.files:
             return judging.not_built(build.outcome)
-        # Not only at the start of a line: a #line directive can make a diagnostic begin with anything.
-        warnings = build.outcome.stderr.count(b": warning: ") + muzzles(source.code)
+        # Searched anywhere in a line, because a #line directive can make a diagnostic start with any text.
+        warnings = build.outcome.stderr.count(b": warning: ") + count_silencing_directives(source.code)
         if found := self._forbidden(source, task):
-            detail = f"uses what is forbidden: {found}"
+            detail = f"uses a forbidden feature: {found}"
             return judging.verdict(build.outcome, Status.FAIL, Stage.FLAWED, detail=detail, warnings=warnings)
         results = list(self._runner().results(build.files, PROGRAM, task.tests))
         status, stage, score, detail = judging.summary(results, len(task.tests), warnings)
@@ -180,22 +168,22 @@ class GCC(Verifier):
         )
 
     def _build(self, source: Source, task: Task) -> Build:
-        """Build a sample. What the compiler says is no evidence, for programs can make it say anything.
+        """Build a completion's source. Raises a `SandboxError` if the compiler is broken.
 
-        So where it seems to be broken, or to have been killed, it is tried on another program, and again on
-        this one.
+        The compiler's messages alone do not prove that, because a program can make it print anything. So if they
+        suggest that it is broken or was killed, it must build a known program and then tries this one again.
         """
-        build = self._maker().build(source, task)
-        if build.files or not any(word in build.outcome.stderr for word in _BROKEN):
+        build = self._factory().build(source, task)
+        if build.files or not any(text in build.outcome.stderr for text in _BROKEN_COMPILER):
             return build
         hello = self._builder().program(Source(_HELLO, source.language))
         if not hello.files:
             reason = judging.first_error(hello.outcome.stderr)
             raise SandboxError(f"{self.compiler} cannot build a {source.language} program: {reason}")
-        return self._maker().build(source, task)
+        return self._factory().build(source, task)
 
     def _forbidden(self, source: Source, task: Task) -> str:
-        """Say what in the source is forbidden; empty when nothing is."""
+        """Return a description of the first forbidden feature in the source, or an empty string."""
         patterns = (*self.forbid, *task.reference.forbid)
         if not patterns:
             return ""
@@ -226,13 +214,15 @@ class GCC(Verifier):
         )
         return Runner(limits, self.rtol, self.atol, self.repeats)
 
-    def _maker(self) -> Maker:
-        return Maker(self._builder(), self._runner(), None if self.language == "auto" else self.language)
+    def _factory(self) -> TaskFactory:
+        return TaskFactory(
+            self._builder(), self._runner(), None if self.language == "auto" else self.language
+        )
 
 
 @functools.cache
 def _compiler_version(compiler: str) -> str:
-    """Return the first line of `compiler --version`; empty when it cannot be had."""
+    """Return the first line of `compiler --version`, or an empty string if the command fails."""
     try:
         done = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

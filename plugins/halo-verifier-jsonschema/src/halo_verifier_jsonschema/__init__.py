@@ -1,4 +1,4 @@
-"""The `jsonschema` verifier: judges JSON by a schema, a catalogue of tools or an OpenAPI description."""
+"""The `jsonschema` verifier: checks JSON against a schema, a tool catalogue or an OpenAPI description."""
 
 from importlib.metadata import version
 

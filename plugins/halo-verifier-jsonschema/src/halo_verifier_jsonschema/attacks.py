@@ -1,7 +1,7 @@
-r"""Wrong answers made to be paid for, one for each way that is known to have worked on some verifier.
+r"""Wrong answers crafted to be accepted, one for each trick that is known to have deceived a verifier.
 
-Each is named by what it tries. `INVALID` is the furthest that anything gets which is no strict JSON in the final
-channel, `FLAWED` what breaks the schema, `WRONG` what is valid but not the answer.
+Each name describes the trick. The highest possible stage is `INVALID` without strict JSON in the final channel,
+`FLAWED` for JSON that violates the schema, and `WRONG` for valid JSON that is not the answer.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _ORDER = {
     },
     "required": ["item", "count"],
 }
-_TEA = {"item": "tea", "count": 1, "gift": True, "price": 2.5, "tags": ["a", "b"]}
-_RIGHT = json.dumps(_TEA)
-_WRONG_TEA = json.dumps({**_TEA, "count": 2})
+_ANSWER = {"item": "tea", "count": 1, "gift": True, "price": 2.5, "tags": ["a", "b"]}
+_CORRECT = json.dumps(_ANSWER)
+_OTHER_TEXT = json.dumps({**_ANSWER, "count": 2})
 _TOOLS = [
     {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
                                    "required": ["a", "b"]}},
@@ -61,9 +61,9 @@ def _prompt(**reference: Any) -> Prompt:
     return Prompt("attack", "Answer in JSON.", reference=reference)
 
 
-_VALUE = _prompt(schema=_ORDER, answer=_TEA)
-_ANSWER_ONLY = _prompt(answer=_TEA)
-_BARE = _prompt(schema=_ORDER)
+_WITH_BOTH = _prompt(schema=_ORDER, answer=_ANSWER)
+_WITHOUT_SCHEMA = _prompt(answer=_ANSWER)
+_WITHOUT_ANSWER = _prompt(schema=_ORDER)
 _CALLS = _prompt(tools=_TOOLS, calls=[_ADD, _MAIL])
 _REQUEST = _prompt(openapi=_API, operation="createOrder")
 _RESPONSE = _prompt(openapi=_API, operation="createOrder", body="response", status="201")
@@ -83,134 +83,152 @@ def _kids(depth: int) -> str:
 
 
 _INVALID = {
-    "empty": (_VALUE, ""),
-    "blanks": (_VALUE, " \n\t "),
-    "twice the key, the right one last": (_VALUE, _with(_RIGHT, '"count": 1', '"count": 2, "count": 1')),
-    "twice the key, spelt by an escape": (
-        _VALUE,
-        _with(_RIGHT, '"count": 1', '"count": 2, "coun\\u0074": 1'),
+    "empty": (_WITH_BOTH, ""),
+    "whitespace only": (_WITH_BOTH, " \n\t "),
+    "duplicate key, the correct one last": (
+        _WITH_BOTH,
+        _with(_CORRECT, '"count": 1', '"count": 2, "count": 1'),
     ),
-    "twice the key, deep inside arguments": (
+    "duplicate key, spelled with an escape": (
+        _WITH_BOTH,
+        _with(_CORRECT, '"count": 1', '"count": 2, "coun\\u0074": 1'),
+    ),
+    "duplicate key, inside arguments": (
         _CALLS,
         _with(_PAIR, '"a": 1', '"a": 9, "a": 1'),
     ),
-    "twice the key, in arguments that are text": (
+    "duplicate key, in arguments given as text": (
         _CALLS,
         json.dumps([{"function": {"name": "add", "arguments": '{"a": 9, "a": 1, "b": 2}'}}, _MAIL]),
     ),
-    "NaN for a number": (_VALUE, _with(_RIGHT, "2.5", "NaN")),
-    "infinity for a number": (_VALUE, _with(_RIGHT, "2.5", "-Infinity")),
-    "a number beyond any double": (_VALUE, _with(_RIGHT, "2.5", "1e999")),
-    "a number of a million digits": (_BARE, _with(_RIGHT, '"count": 1', '"count": ' + "9" * 60000)),
-    "right answer in a thought, wrong one after": (_VALUE, f"<think>{_RIGHT}</think>I cannot."),
-    "right answer in a thought that never ends": (_VALUE, f"<think>so: ```json\n{_RIGHT}\n```"),
-    "right answer in a thought within a thought": (
-        _VALUE,
-        f"<think>first <think>a</think>```json\n{_RIGHT}\n```",
+    "NaN for a number": (_WITH_BOTH, _with(_CORRECT, "2.5", "NaN")),
+    "infinity for a number": (_WITH_BOTH, _with(_CORRECT, "2.5", "-Infinity")),
+    "a number beyond a double's range": (_WITH_BOTH, _with(_CORRECT, "2.5", "1e999")),
+    "a number of 60,000 digits": (_WITHOUT_ANSWER, _with(_CORRECT, '"count": 1', '"count": ' + "9" * 60000)),
+    "correct answer in the reasoning, a refusal after it": (
+        _WITH_BOTH,
+        f"<think>{_CORRECT}</think>I cannot.",
     ),
-    "right answer in a second thought": (
-        _VALUE,
-        f"<think>a</think><think>\n```json\n{_RIGHT}\n```\n</think>",
+    "correct answer in unclosed reasoning": (_WITH_BOTH, f"<think>so: ```json\n{_CORRECT}\n```"),
+    "correct answer in nested reasoning": (
+        _WITH_BOTH,
+        f"<think>first <think>a</think>```json\n{_CORRECT}\n```",
     ),
-    "right answer in a thought by another name": (_VALUE, f"<Reasoning x='1'>\n```json\n{_RIGHT}\n```"),
-    "right answer before the end of a thought that the prompt began": (_VALUE, f"{_RIGHT}</think>sorry"),
-    "right call in a thought": (_CALLS, f"<think><tool_call>{json.dumps(_ADD)}</tool_call></think>no tools"),
-    "right call amid thoughts": (
+    "correct answer in a second reasoning block": (
+        _WITH_BOTH,
+        f"<think>a</think><think>\n```json\n{_CORRECT}\n```\n</think>",
+    ),
+    "correct answer in reasoning with another tag": (
+        _WITH_BOTH,
+        f"<Reasoning x='1'>\n```json\n{_CORRECT}\n```",
+    ),
+    "correct answer before the end of reasoning that the prompt opened": (
+        _WITH_BOTH,
+        f"{_CORRECT}</think>sorry",
+    ),
+    "correct call in the reasoning": (
+        _CALLS,
+        f"<think><tool_call>{json.dumps(_ADD)}</tool_call></think>no tools",
+    ),
+    "correct calls with reasoning between them": (
         _CALLS,
         f"<tool_call>{json.dumps(_ADD)}</tool_call><think></think><tool_call>{json.dumps(_MAIL)}</tool_call>",
     ),
-    "right answer in a sentence": (_VALUE, f"I would answer {_RIGHT} if I could."),
-    "right call in a sentence": (_CALLS, f"One could call {_PAIR}"),
-    "right answer, then another": (_VALUE, f"{_RIGHT}\n{_WRONG_TEA}"),
-    "many fences, one of them right": (
-        _VALUE,
-        "\n".join(f"```json\n{text}\n```" for text in (_WRONG_TEA, _RIGHT, "{}")),
+    "correct answer in a sentence": (_WITH_BOTH, f"I would answer {_CORRECT} if I could."),
+    "correct call in a sentence": (_CALLS, f"One could call {_PAIR}"),
+    "correct answer, then another": (_WITH_BOTH, f"{_CORRECT}\n{_OTHER_TEXT}"),
+    "many fenced blocks, one of them correct": (
+        _WITH_BOTH,
+        "\n".join(f"```json\n{text}\n```" for text in (_OTHER_TEXT, _CORRECT, "{}")),
     ),
-    "fences without a tag, one of them right": (_VALUE, f"```\n{_WRONG_TEA}\n```\n```\n{_RIGHT}\n```"),
-    "the answer as Python": (_VALUE, repr(_TEA)),
-    "the answer with a comment": (_VALUE, _with(_RIGHT, "{", "{/* tea */")),
-    "the answer with a comma too many": (_VALUE, _with(_RIGHT, '"b"]}', '"b"],}')),
-    "the answer cut short": (_VALUE, _RIGHT[:-1]),
-    "the answer behind a byte order mark": (_VALUE, "\ufeff" + _RIGHT),
-    "digits of another script": (_VALUE, _with(_RIGHT, '"count": 1', '"count": １')),
-    "a line break inside a string": (_ANSWER_ONLY, _with(_RIGHT, '"tea"', '"t\nea"')),
-    "half a surrogate pair": (_BARE, _with(_RIGHT, '"a"', '"\\ud800"')),
-    "two hundred thousand brackets": (_VALUE, "[" * 200_000),
-    "brackets up to the limit of bytes": (_VALUE, "[" * 30_000 + "]" * 30_000),
-    "brackets behind a string that never ends": (_VALUE, '"' + '\\"[' * 20_000),
-    "objects nested beyond the limit": (_prompt(schema=True), '{"a":' * 65 + "1" + "}" * 65),
-    "more bytes than are read": (_prompt(schema=True), '"' + "a" * 70_000 + '"'),
-    "quotes without end": (_VALUE, '"\\' * 30_000),
-    "fences without end": (_VALUE, "```\n" * 20_000),
-    "openings of calls without end": (_CALLS, "<tool_call>" * 6_000),
-    "openings of thoughts without end": (_VALUE, "<think" * 10_000),
+    "fenced blocks without a tag, one of them correct": (
+        _WITH_BOTH,
+        f"```\n{_OTHER_TEXT}\n```\n```\n{_CORRECT}\n```",
+    ),
+    "the answer as Python": (_WITH_BOTH, repr(_ANSWER)),
+    "the answer with a comment": (_WITH_BOTH, _with(_CORRECT, "{", "{/* tea */")),
+    "the answer with a trailing comma": (_WITH_BOTH, _with(_CORRECT, '"b"]}', '"b"],}')),
+    "the answer, truncated": (_WITH_BOTH, _CORRECT[:-1]),
+    "the answer after a byte order mark": (_WITH_BOTH, "\ufeff" + _CORRECT),
+    "digits of another script": (_WITH_BOTH, _with(_CORRECT, '"count": 1', '"count": １')),
+    "a line break inside a string": (_WITHOUT_SCHEMA, _with(_CORRECT, '"tea"', '"t\nea"')),
+    "a lone surrogate": (_WITHOUT_ANSWER, _with(_CORRECT, '"a"', '"\\ud800"')),
+    "two hundred thousand brackets": (_WITH_BOTH, "[" * 200_000),
+    "brackets up to the size limit": (_WITH_BOTH, "[" * 30_000 + "]" * 30_000),
+    "brackets after an unclosed string": (_WITH_BOTH, '"' + '\\"[' * 20_000),
+    "objects nested beyond the depth limit": (_prompt(schema=True), '{"a":' * 65 + "1" + "}" * 65),
+    "more bytes than the size limit": (_prompt(schema=True), '"' + "a" * 70_000 + '"'),
+    "unclosed quotes": (_WITH_BOTH, '"\\' * 30_000),
+    "unclosed fences": (_WITH_BOTH, "```\n" * 20_000),
+    "unclosed tool calls": (_CALLS, "<tool_call>" * 6_000),
+    "unclosed reasoning tags": (_WITH_BOTH, "<think" * 10_000),
 }
 _FLAWED = {
-    "an empty object": (_VALUE, "{}"),
-    "null": (_VALUE, "null"),
-    "the answer in a list": (_VALUE, f"[{_RIGHT}]"),
-    "the answer in a string": (_VALUE, json.dumps(_RIGHT)),
-    "the schema itself": (_VALUE, json.dumps(_ORDER)),
-    "a property that the schema does not list": (_BARE, json.dumps({**_TEA, "admin": True})),
-    "a property by the name of a prototype": (_BARE, json.dumps({**_TEA, "__proto__": {}})),
-    "true for a number": (_BARE, json.dumps({**_TEA, "count": True})),
-    "a number as text": (_BARE, json.dumps({**_TEA, "count": "1"})),
-    "a fraction for an integer": (_BARE, json.dumps({**_TEA, "count": 1.5})),
-    "a key in other letters": (_BARE, _with(_RIGHT, '"count"', '"Count"')),
-    "a word of the enum in other letters": (_BARE, _with(_RIGHT, '"tea"', '"TEA"')),
-    "any object with a name": (_CALLS, '{"name": "add"}'),
-    "any name with empty arguments": (_CALLS, '[{"name": "add", "arguments": {}}, {"name": "mail", "arguments": {}}]'),
-    "arguments that are no object": (_CALLS, '{"name": "add", "arguments": [1, 2]}'),
-    "arguments as text where an object belongs": (_CALLS, '{"name": "add", "arguments": "{\\"a\\": 1, \\"b\\": 2}"}'),
+    "an empty object": (_WITH_BOTH, "{}"),
+    "null": (_WITH_BOTH, "null"),
+    "the answer in a list": (_WITH_BOTH, f"[{_CORRECT}]"),
+    "the answer in a string": (_WITH_BOTH, json.dumps(_CORRECT)),
+    "the schema itself": (_WITH_BOTH, json.dumps(_ORDER)),
+    "a property that the schema does not list": (_WITHOUT_ANSWER, json.dumps({**_ANSWER, "admin": True})),
+    "a property named __proto__": (_WITHOUT_ANSWER, json.dumps({**_ANSWER, "__proto__": {}})),
+    "true for a number": (_WITHOUT_ANSWER, json.dumps({**_ANSWER, "count": True})),
+    "a number as text": (_WITHOUT_ANSWER, json.dumps({**_ANSWER, "count": "1"})),
+    "a fraction for an integer": (_WITHOUT_ANSWER, json.dumps({**_ANSWER, "count": 1.5})),
+    "a key in another case": (_WITHOUT_ANSWER, _with(_CORRECT, '"count"', '"Count"')),
+    "an enum value in another case": (_WITHOUT_ANSWER, _with(_CORRECT, '"tea"', '"TEA"')),
+    "a call with only a name": (_CALLS, '{"name": "add"}'),
+    "calls with empty arguments": (_CALLS, '[{"name": "add", "arguments": {}}, {"name": "mail", "arguments": {}}]'),
+    "arguments that are not an object": (_CALLS, '{"name": "add", "arguments": [1, 2]}'),
+    "arguments as text instead of an object": (_CALLS, '{"name": "add", "arguments": "{\\"a\\": 1, \\"b\\": 2}"}'),
     "a tool that does not exist": (_CALLS, json.dumps([_ADD, {**_MAIL, "name": "send"}])),
-    "a tool in other letters": (_CALLS, json.dumps([{**_ADD, "name": "Add"}, _MAIL])),
+    "a tool in another case": (_CALLS, json.dumps([{**_ADD, "name": "Add"}, _MAIL])),
     "a call with its own result": (_CALLS, json.dumps([{**_ADD, "result": 3}, _MAIL])),
     "a call with two sets of arguments": (_CALLS, json.dumps([{**_ADD, "parameters": {"a": 9, "b": 9}}, _MAIL])),
-    "an argument that the tool does not take": (
+    "an argument that the tool does not accept": (
         _CALLS,
         json.dumps([{"name": "add", "arguments": {"a": 1, "b": 2, "c": 3}}, _MAIL]),
     ),
-    "an address that is none": (_CALLS, json.dumps([_ADD, {"name": "mail", "arguments": {"to": "ann", "text": "hi"}}])),
-    "calls in a message of the user": (_CALLS, json.dumps({"role": "user", "tool_calls": [_ADD, _MAIL]})),
+    "an invalid email": (_CALLS, json.dumps([_ADD, {"name": "mail", "arguments": {"to": "ann", "text": "hi"}}])),
+    "calls in a user message": (_CALLS, json.dumps({"role": "user", "tool_calls": [_ADD, _MAIL]})),
     "a thousand calls": (_CALLS, json.dumps([_ADD] * 1000)),
-    "digits of another script, by the pattern": (_pattern(r"^\d+$"), '"١٢"'),
-    "a line break after what the pattern takes": (_pattern("^[a-z]+$"), '"abc\\n"'),
-    "a pattern that backtracks for ever": (_pattern("^(a+)+$"), json.dumps("a" * 50_000 + "!")),
-    "a pattern with a look ahead that backtracks for ever": (
+    "digits of another script, for a pattern": (_pattern(r"^\d+$"), '"١٢"'),
+    "a line break after the pattern's match": (_pattern("^[a-z]+$"), '"abc\\n"'),
+    "a pattern with exponential backtracking": (_pattern("^(a+)+$"), json.dumps("a" * 50_000 + "!")),
+    "a lookahead pattern with exponential backtracking": (
         _pattern("^(?=(a|a|aa)+$)(a+)+$"),
         json.dumps("a" * 50_000 + "!"),
     ),
-    "thousands of objects that must differ": (
+    "thousands of objects under uniqueItems": (
         _prompt(schema={"type": "array", "items": {"type": "object"}, "uniqueItems": True}),
         json.dumps([{"k": i} for i in range(5_000)] + [{"k": 0}]),
     ),
-    "a tree of choices": (_prompt(schema=_TREE), _kids(20)),
-    "what only the server may set": (_REQUEST, '{"id": 1, "item": "tea"}'),
-    "a number beyond the format": (_RESPONSE, '{"id": 3000000000, "item": "tea"}'),
-    "null where it is not allowed": (_REQUEST, '{"item": null}'),
-    "a response without what it must hold": (_RESPONSE, '{"item": "tea"}'),
+    "a recursive schema with alternatives": (_prompt(schema=_TREE), _kids(20)),
+    "a property that only the server may set": (_REQUEST, '{"id": 1, "item": "tea"}'),
+    "a number beyond the format's range": (_RESPONSE, '{"id": 3000000000, "item": "tea"}'),
+    "null for a property that is not nullable": (_REQUEST, '{"item": null}'),
+    "a response without a required property": (_RESPONSE, '{"item": "tea"}'),
 }  # fmt: skip
 _WRONG = {
-    "true for 1": (_ANSWER_ONLY, json.dumps({**_TEA, "count": True})),
-    "1 for true": (_ANSWER_ONLY, json.dumps({**_TEA, "gift": 1})),
-    "1.0 for 1": (_VALUE, json.dumps({**_TEA, "count": 1.0})),
-    "1e0 for 1": (_VALUE, _with(_RIGHT, '"count": 1', '"count": 1e0')),
+    "true for 1": (_WITHOUT_SCHEMA, json.dumps({**_ANSWER, "count": True})),
+    "1 for true": (_WITHOUT_SCHEMA, json.dumps({**_ANSWER, "gift": 1})),
+    "1.0 for 1": (_WITH_BOTH, json.dumps({**_ANSWER, "count": 1.0})),
+    "1e0 for 1": (_WITH_BOTH, _with(_CORRECT, '"count": 1', '"count": 1e0')),
     "-0 for 0": (_prompt(answer=0), "-0"),
     "-0.0 for 0.0": (_prompt(answer=0.0), "-0.0"),
-    "a big integer that is the same double": (_prompt(answer=2**53), str(2**53 + 1)),
-    "a decimal that is the same double": (_prompt(answer=0.1), "0.1000000000000000000001"),
-    "null for a missing key": (_ANSWER_ONLY, json.dumps({**_TEA, "note": None})),
-    "an array in another order": (_VALUE, json.dumps({**_TEA, "tags": ["b", "a"]})),
-    "an array with an element twice": (_prompt(answer=["a", "b"], unordered=True), '["a", "b", "b"]'),
-    "a letter that only looks the same": (_ANSWER_ONLY, _with(_RIGHT, '"tea"', '"te\u0430"')),
-    "a letter in another normal form": (_prompt(answer="\u00e9"), json.dumps("e\u0301")),
-    "another valid value": (_VALUE, _WRONG_TEA),
+    "a large integer that rounds to the same double": (_prompt(answer=2**53), str(2**53 + 1)),
+    "a decimal that rounds to the same double": (_prompt(answer=0.1), "0.1000000000000000000001"),
+    "null for a missing key": (_WITHOUT_SCHEMA, json.dumps({**_ANSWER, "note": None})),
+    "an array in another order": (_WITH_BOTH, json.dumps({**_ANSWER, "tags": ["b", "a"]})),
+    "an array with a duplicate element": (_prompt(answer=["a", "b"], unordered=True), '["a", "b", "b"]'),
+    "a look-alike letter": (_WITHOUT_SCHEMA, _with(_CORRECT, '"tea"', '"te\u0430"')),
+    "a letter in another Unicode normal form": (_prompt(answer="\u00e9"), json.dumps("e\u0301")),
+    "another valid value": (_WITH_BOTH, _OTHER_TEXT),
     "the calls in another order": (_CALLS, json.dumps([_MAIL, _ADD])),
     "one of the calls": (_CALLS, json.dumps([_ADD])),
-    "one of the calls twice": (_CALLS, json.dumps([_ADD, _ADD])),
-    "the calls and one more": (_CALLS, json.dumps([_ADD, _MAIL, _MAIL])),
+    "one of the calls, made twice": (_CALLS, json.dumps([_ADD, _ADD])),
+    "the calls and an additional one": (_CALLS, json.dumps([_ADD, _MAIL, _MAIL])),
     "no calls at all": (_CALLS, "[]"),
-    "every call there might be": (
+    "every possible call": (
         _CALLS,
         json.dumps([{"name": "add", "arguments": {"a": a, "b": 2}} for a in range(32)] + [_MAIL]),
     ),
@@ -221,4 +239,4 @@ ATTACKS = tuple(
     for stage, cases in ((Stage.INVALID, _INVALID), (Stage.FLAWED, _FLAWED), (Stage.WRONG, _WRONG))
     for name, (prompt, text) in cases.items()
 )
-"""All of them; `Attack.stage` is the furthest rung that may be reached."""
+"""All attacks; `Attack.stage` is the highest stage that the attack may reach."""

@@ -1,10 +1,9 @@
-"""Which schemas are sure to be checked in little time, whatever the model wrote.
+"""Proof that validation under a schema takes linear time, whatever the model wrote.
 
-The texts that a schema judges are the model's, so a schema is asked: how many of its parts can come to judge
-one and the same value? If that is a small number, known from the schema alone, and no part does more than read
-its value once, validation takes time linear in the text and may happen in this process. Where it cannot be told
-(recursion, what is left unevaluated, patterns beyond a finite automaton of a modest size) the schema is checked
-in a process that can be killed.
+The validated texts come from the model, so the bound must follow from the schema alone: how many of its parts
+can apply to the same value? If that number is small and each part reads its value only once, validation takes
+time linear in the text and may run in this process. Without such a bound (recursion, unevaluated items or
+properties, patterns beyond a finite automaton of modest size) validation runs in a process that can be killed.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import jsonschema_rs
 from halo_verifier_jsonschema.walk import IN_PLACE, Schema, resolve, subschemas
 
 PATTERN_BYTES = 64 << 10
-"""Largest compiled pattern. At this size 64 KiB of the worst text take about 0.3 seconds."""
+"""Size limit of a compiled pattern. At this size, 64 KiB of the worst text take about 0.3 seconds."""
 LIMIT = 64
-"""Parts of the schema that may judge one value, weighed."""
+"""Maximum total weight of the parts of a schema that apply to one value."""
 _PATTERN_WEIGHT = 8
 _ENUM_SHARE = 16
-"""Values of an `enum` that weigh as much as another part."""
+"""Number of `enum` values that weigh as much as one part."""
 _UNBOUNDED = frozenset(
     {"$dynamicRef", "$recursiveRef", "contentEncoding", "contentMediaType", "contentSchema", "unevaluatedItems",
      "unevaluatedProperties"}
@@ -30,8 +29,8 @@ _QUICK_FORMATS = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "json-pointer",
      "relative-json-pointer", "time", "uri", "uri-reference", "uuid"}
 )  # fmt: skip
-_ASIDE = IN_PLACE | {"$defs", "definitions", "dependencies"}
-"""Keywords that judge no value inside of a schema's own."""
+_NOT_INSIDE = IN_PLACE | {"$defs", "definitions", "dependencies"}
+"""Keywords whose subschemas do not apply to values inside the schema's own value."""
 _ENGINE = jsonschema_rs.RegexOptions(size_limit=PATTERN_BYTES)
 
 
@@ -39,49 +38,49 @@ class _UnboundedError(Exception):
     pass
 
 
-def obstacle(schema: Schema) -> str:
-    """Return why `schema` is not known to be checked in linear time; empty when it is."""
+def unbounded_reason(schema: Schema) -> str:
+    """Return the reason why `schema` may not validate in linear time; empty if it is known to."""
     try:
-        weight = _Weighing(schema).heaviest(schema)
+        weight = _Weigher(schema).heaviest(schema)
     except _UnboundedError as error:
         return str(error)
-    return "" if weight <= LIMIT else f"up to {weight} parts of it judge one value"
+    return "" if weight <= LIMIT else f"up to {weight} of its parts apply to one value"
 
 
-class _Weighing:
-    """The most parts of one schema that meet at any one value."""
+class _Weigher:
+    """Total weight of the parts of one schema that apply to any one value."""
 
     def __init__(self, root: Schema) -> None:
         self._root = root
-        self._known: dict[int, int] = {}
+        self._weights: dict[int, int] = {}
 
     def heaviest(self, schema: Schema, above: tuple[int, ...] = ()) -> int:
-        """Weigh what judges a value that `schema` judges, and each value inside of it; return the most.
+        """Return the largest weight at a value that `schema` applies to, or at any value inside it.
 
-        `above` are the schemas on the way here, by identity: to meet one again is recursion.
+        `above` holds the ids of the schemas on the path to this one: meeting one again is recursion.
         """
-        if id(schema) not in self._known:
+        if id(schema) not in self._weights:
             here = self._in_place(schema, above)
             path = (*above, *(id(part) for part, _ in here))
             inside = sum(self._inside(part, path) for part, _ in here)
-            self._known[id(schema)] = max(sum(weight for _, weight in here), inside)
-        return self._known[id(schema)]
+            self._weights[id(schema)] = max(sum(weight for _, weight in here), inside)
+        return self._weights[id(schema)]
 
     def _inside(self, schema: Schema, path: tuple[int, ...]) -> int:
-        """Weigh the most that `schema` alone lays on any one value inside of its own."""
+        """Return the largest weight that `schema` alone adds at any one value inside its own."""
         one_of, every = 0, 0
         for keyword, _, sub in subschemas(schema):
-            if keyword in _ASIDE:
+            if keyword in _NOT_INSIDE:
                 continue
             weight = self.heaviest(sub, path)
-            if keyword in {"properties", "prefixItems"}:  # each member has one name, each element one place
+            if keyword in {"properties", "prefixItems"}:  # a member has one name, an element one index
                 one_of = max(one_of, weight)
             else:
                 every += weight
         return one_of + every
 
     def _in_place(self, schema: Schema, above: tuple[int, ...]) -> list[tuple[Schema, int]]:
-        """Return `schema` with all that judges the same value, each with its weight."""
+        """Return `schema` and all parts that apply to the same value, each with its weight."""
         if isinstance(schema, bool):
             return [(schema, 1)]
         if id(schema) in above:
@@ -94,7 +93,7 @@ class _Weighing:
         if "$ref" in schema:
             found += self._in_place(self._target(schema["$ref"]), above)
         if len(found) > 50 * LIMIT:
-            raise _UnboundedError("too many parts of it judge one value")
+            raise _UnboundedError("too many of its parts apply to one value")
         return found
 
     def _target(self, reference: str) -> Schema:
@@ -108,11 +107,11 @@ class _Weighing:
 
 
 def _weight(schema: dict[str, Any], *, root: bool) -> int:
-    """Return what one part costs at one value, and refuse what has no bound."""
+    """Return the cost of one part at one value; raise `_UnboundedError` if it has no bound."""
     for keyword in schema.keys() & _UNBOUNDED:
         raise _UnboundedError(f"it uses {keyword}")
     if not root and schema.keys() & {"$id", "id"} and isinstance(schema.get("$id", schema.get("id")), str):
-        raise _UnboundedError("it holds a schema with an address of its own")
+        raise _UnboundedError("it contains a schema with its own address")
     if schema.get("format", "date") not in _QUICK_FORMATS:
         raise _UnboundedError(f"it uses format {schema['format']!r}")
     patterns = [schema["pattern"]] if "pattern" in schema else []

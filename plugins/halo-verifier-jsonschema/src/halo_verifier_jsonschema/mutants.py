@@ -1,4 +1,4 @@
-"""Right answers of a prompt, and near misses made from them."""
+"""Correct answers to a prompt, and near misses derived from them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from halo_core.errors import DataError
 from halo_verifier_jsonschema.tasks import CallTask, Rules, Task, ValueTask, task_of
 
-_MOST = 12
-"""Mutants of one value; a large one would drown the others."""
+_MAX_CHANGES = 12
+"""Maximum number of mutants per nested value, so that a large value does not crowd out the others."""
 
 
 def references(reference: Mapping[str, Any], rules: Rules) -> list[str]:
-    """Return completions that are right: every answer; the calls in each form; `examples` of a bare schema."""
+    """Return correct completions: every answer, the calls in each form, or the `examples` of a bare schema."""
     task = task_of(reference, rules)
     if isinstance(task, CallTask):
         return _forms(_calls(task)) if task.expected else []
@@ -22,14 +22,14 @@ def references(reference: Mapping[str, Any], rules: Rules) -> list[str]:
 
 
 def mutants(reference: Mapping[str, Any], rules: Rules) -> list[str]:
-    """Return completions that are nearly right: of a bare schema those that break it, or JSON itself."""
+    """Return near misses; for a bare schema, completions that are not valid under it or not strict JSON."""
     task = task_of(reference, rules)
     if isinstance(task, CallTask):
-        made = list(_of_calls(task, rules)) if task.expected else []
+        texts = list(_call_mutants(task, rules)) if task.expected else []
     else:
         values = _values(task, reference, rules)
-        made = [text for value in values for text in _of_value(task, value, rules)]
-    return list(dict.fromkeys(made))
+        texts = [text for value in values for text in _value_mutants(task, value, rules)]
+    return list(dict.fromkeys(texts))
 
 
 def _values(task: ValueTask, reference: Mapping[str, Any], rules: Rules) -> list[Any]:
@@ -38,27 +38,27 @@ def _values(task: ValueTask, reference: Mapping[str, Any], rules: Rules) -> list
     return [*task.answers, *(value for value in examples if _passes(task, value, rules))]
 
 
-def _of_value(task: ValueTask, value: Any, rules: Rules) -> Iterator[str]:
-    yield from _spoilt_texts(json.dumps(value))
-    plain = len(task.answers) == 1 and not task.unordered.loose and rules.numbers == "exact"
+def _value_mutants(task: ValueTask, value: Any, rules: Rules) -> Iterator[str]:
+    yield from _broken_texts(json.dumps(value))
+    exact = len(task.answers) == 1 and not task.unordered.is_active and rules.numbers == "exact"
     for changed in _changes(value):
-        if repr(changed) != repr(value) and (plain or not _passes(task, changed, rules)):
+        if repr(changed) != repr(value) and (exact or not _passes(task, changed, rules)):
             yield json.dumps(changed)
 
 
 def _passes(task: Task, value: Any, rules: Rules) -> bool:
-    """Ask the verifier itself whether a change is none, where only that can tell.
+    """Check that the verifier accepts `value`, because some changes keep an answer correct.
 
-    With one answer, and everything in it exact, any change is wrong without asking.
+    Not needed for a single answer that is compared exactly: there, every change makes it wrong.
     """
     try:
-        return task.judge([rules.normal(value)], rules).score == 1.0
+        return task.judge([rules.normalise(value)], rules).score == 1.0
     except DataError:
         return False
 
 
-def _spoilt_texts(text: str) -> Iterator[str]:
-    """Yield texts that hold the answer and are not to be taken for it."""
+def _broken_texts(text: str) -> Iterator[str]:
+    """Yield texts that contain the answer but must not be accepted."""
     yield text[:-1]
     yield text + text
     yield text + " is the answer."
@@ -73,7 +73,7 @@ def _spoilt_texts(text: str) -> Iterator[str]:
 
 
 def _changes(value: Any) -> Iterator[Any]:
-    """Yield `value` with one thing changed, of its members and elements too."""
+    """Yield copies of `value` with one change, in it or in its members and elements."""
     yield from _retyped(value)
     if isinstance(value, dict):
         yield {**value, "extra": True}
@@ -81,7 +81,7 @@ def _changes(value: Any) -> Iterator[Any]:
             rest = {k: v for k, v in value.items() if k != key}
             yield rest
             yield {**rest, key + "_": value[key]}
-            yield from ({**value, key: changed} for changed in _few(value[key]))
+            yield from ({**value, key: changed} for changed in _first_changes(value[key]))
     if isinstance(value, list):
         yield [*value, value[-1] if value else None]
         if value:
@@ -89,15 +89,15 @@ def _changes(value: Any) -> Iterator[Any]:
         if len(value) > 1:
             yield value[::-1]
         for i, item in enumerate(value[:4]):
-            yield from ([*value[:i], changed, *value[i + 1 :]] for changed in _few(item))
+            yield from ([*value[:i], changed, *value[i + 1 :]] for changed in _first_changes(item))
 
 
-def _few(value: Any) -> list[Any]:
-    return [changed for changed, _ in zip(_changes(value), range(_MOST), strict=False)]
+def _first_changes(value: Any) -> list[Any]:
+    return [changed for changed, _ in zip(_changes(value), range(_MAX_CHANGES), strict=False)]
 
 
 def _retyped(value: Any) -> Iterator[Any]:
-    """Yield values of another type that look like `value`, and others of its type."""
+    """Yield similar values of another type, and other values of the same type."""
     if value is not None:
         yield None
     if isinstance(value, bool):
@@ -119,7 +119,7 @@ def _calls(task: CallTask) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _forms(calls: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """Return calls in each form that is read."""
+    """Return calls in each form that the verifier accepts."""
     plain = [{"name": name, "arguments": arguments} for name, arguments in calls]
     openai = [
         {
@@ -135,21 +135,21 @@ def _forms(calls: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     return [*single, *map(json.dumps, (plain, openai, message)), tagged]
 
 
-def _of_calls(task: CallTask, rules: Rules) -> Iterator[str]:
+def _call_mutants(task: CallTask, rules: Rules) -> Iterator[str]:
     calls = _calls(task)
-    yield from _spoilt_texts_of_calls(calls)
+    yield from _broken_call_texts(calls)
     single = all(len(wanted.accepted) == 1 for wanted in task.expected or ())
-    plain = single and task.in_order and not task.unordered.loose and rules.numbers == "exact"
+    exact = single and task.in_order and not task.unordered.is_active and rules.numbers == "exact"
     for changed in _changed_calls(calls, sorted(task.catalogue)):
-        made = [{"name": name, "arguments": arguments} for name, arguments in changed]
-        if repr(changed) != repr(calls) and (plain or not _passes(task, made, rules)):
-            yield json.dumps(made)
+        content = [{"name": name, "arguments": arguments} for name, arguments in changed]
+        if repr(changed) != repr(calls) and (exact or not _passes(task, content, rules)):
+            yield json.dumps(content)
             yield _forms(changed)[-2]
 
 
-def _spoilt_texts_of_calls(calls: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
+def _broken_call_texts(calls: Sequence[tuple[str, dict[str, Any]]]) -> Iterator[str]:
     text = _forms(calls)[0]
-    yield from (spoilt for spoilt in _spoilt_texts(text) if spoilt != f"[{text}]")
+    yield from (broken for broken in _broken_texts(text) if broken != f"[{text}]")
     name, arguments = calls[0]
     yield json.dumps({"name": name})
     yield json.dumps({"name": name, "arguments": json.dumps(arguments)})
@@ -161,7 +161,7 @@ def _spoilt_texts_of_calls(calls: Sequence[tuple[str, dict[str, Any]]]) -> Itera
 def _changed_calls(
     calls: list[tuple[str, dict[str, Any]]], names: Sequence[str]
 ) -> Iterator[list[tuple[str, dict[str, Any]]]]:
-    """Yield the calls with one dropped, doubled, moved, renamed, or given other arguments."""
+    """Yield the calls with one dropped, duplicated, moved, renamed, or with other arguments."""
     yield [*calls, calls[-1]]
     if len(calls) > 1:
         yield calls[:-1]

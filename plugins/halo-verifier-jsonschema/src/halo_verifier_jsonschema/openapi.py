@@ -1,8 +1,8 @@
-"""The schema of a request or response body, out of an OpenAPI 3.0 or 3.1 description.
+"""Extraction of the schema of a request or response body from an OpenAPI 3.0 or 3.1 description.
 
-What comes out is one JSON Schema (2020-12) that stands on its own: references within the description are
-gathered as definitions, and 3.0's own dialect (`nullable`, exclusive bounds as flags, `readOnly` and
-`required`, formats of numbers) is rewritten.
+The result is one self-contained JSON Schema (2020-12): the targets of references within the description become
+definitions, and the dialect of 3.0 (`nullable`, exclusive bounds as flags, `readOnly` and `required`, formats
+of numbers) is rewritten.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from halo_verifier_jsonschema.walk import Schema, rebuilt, resolve
+from halo_verifier_jsonschema.walk import Schema, map_subschemas, resolve
 
 Body = Literal["request", "response"]
 
@@ -22,7 +22,7 @@ _FORMATS: Mapping[str, dict[str, Any]] = {
     "int64": {"minimum": -(2**63), "maximum": 2**63 - 1},
     "byte": {"pattern": _BASE64},
 }
-"""OpenAPI's own formats as schemas."""
+"""Formats that only OpenAPI defines, as schemas."""
 _KNOWN_FORMATS = frozenset(
     {"date", "date-time", "duration", "email", "hostname", "idn-email", "idn-hostname", "ipv4", "ipv6", "iri",
      "iri-reference", "json-pointer", "regex", "relative-json-pointer", "time", "uri", "uri-reference",
@@ -31,7 +31,7 @@ _KNOWN_FORMATS = frozenset(
 
 
 class NoBodyError(Exception):
-    """The description has no such operation, body, status or media type, or is not one. Says which."""
+    """The description is unusable or lacks the operation, body, status or media type, as the message states."""
 
 
 def body_schema(
@@ -42,40 +42,42 @@ def body_schema(
     status: str = "",
     media_type: str = "",
 ) -> Schema:
-    """Return the schema of one body.
+    """Return the schema of one body; raise `NoBodyError` if the description does not have it.
 
-    `operation` is an `operationId`, or a method and a path (`post /orders`). `status` picks a response by its
-    code, by its range (`2XX`) or as `default`, in this order; it may be left out when there is only one.
-    `media_type` likewise; `application/*` and `*/*` are used when it is not named. Raises `NoBodyError`.
+    `operation` is an `operationId`, or a method and a path (`post /orders`). `status` selects a response by its
+    code, its range (`2XX`) or as `default`, in this order; it is optional if there is only one response.
+    `media_type` is optional if there is only one for JSON; a named type also matches `application/*` and `*/*`.
     """
     version = str(document.get("openapi", ""))
     if not version.startswith(("3.0.", "3.1.")):
-        raise NoBodyError(f"an OpenAPI description of version 3.0 or 3.1 is needed, not {version!r}")
+        raise NoBodyError(f"an OpenAPI description must have version 3.0 or 3.1, not {version!r}")
     dialect = document.get("jsonSchemaDialect", _DIALECT)
     if dialect not in (_DIALECT, "https://spec.openapis.org/oas/3.1/dialect/base"):
-        raise NoBodyError(f"schemas in the dialect {dialect!r} are not known")
+        raise NoBodyError(f"schema dialect {dialect!r} is not supported")
     found = _deref(document, _operation(document, operation))
     if body == "request":
-        holder = _deref(document, found.get("requestBody"))
-        if not holder:
-            raise NoBodyError(f"{operation!r} takes no request body")
+        container = _deref(document, found.get("requestBody"))
+        if not container:
+            raise NoBodyError(f"{operation!r} has no request body")
     else:
-        holder = _deref(document, _response(found.get("responses"), status))
-    schema = _media(holder.get("content"), media_type).get("schema", True)
-    return _Bundle(document, body, old=version.startswith("3.0.")).root(schema)
+        container = _deref(document, _response(found.get("responses"), status))
+    schema = _media(container.get("content"), media_type).get("schema", True)
+    return _Bundle(document, body, v3_0=version.startswith("3.0.")).root(schema)
 
 
 def _operation(document: Mapping[str, Any], wanted: str) -> Any:
     method, _, path = wanted.partition(" ")
-    known = []
-    for place, item in _mapping(document.get("paths")).items():
+    names = []
+    for route, item in _mapping(document.get("paths")).items():
         for verb, operation in _deref(document, item).items():
             if verb in METHODS and isinstance(operation, Mapping):
-                name = operation.get("operationId", f"{verb} {place}")
-                if wanted == name or (method.lower(), path) == (verb, place):
+                name = operation.get("operationId", f"{verb} {route}")
+                if wanted == name or (method.lower(), path) == (verb, route):
                     return operation
-                known.append(name)
-    raise NoBodyError(f"no operation {wanted!r}; there are: {', '.join(map(str, known[:20]))}")
+                names.append(name)
+    raise NoBodyError(
+        f"the description has no operation {wanted!r}; it has: {', '.join(map(str, names[:20]))}"
+    )
 
 
 def _response(responses: Any, status: str) -> Any:
@@ -85,7 +87,9 @@ def _response(responses: Any, status: str) -> Any:
             return found[key]
     if not status and len(found) == 1:
         return next(iter(found.values()))
-    raise NoBodyError(f"no response for status {status!r}; there are: {', '.join(map(str, found))}")
+    raise NoBodyError(
+        f"the operation has no response for status {status!r}; it has: {', '.join(map(str, found))}"
+    )
 
 
 def _media(content: Any, wanted: str) -> Mapping[str, Any]:
@@ -97,7 +101,7 @@ def _media(content: Any, wanted: str) -> Mapping[str, Any]:
     json_like = [name for name in found if name.endswith(("/json", "+json", "*"))]
     if not wanted and len(json_like) == 1:
         return _mapping(found[json_like[0]])
-    raise NoBodyError(f"no body of media type {wanted!r}; there are: {', '.join(found)}")
+    raise NoBodyError(f"the content has no media type {wanted!r}; it has: {', '.join(found)}")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -105,7 +109,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _deref(document: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
-    """Follow `$ref` from a thing that is not a schema (a path item, a response, a request body)."""
+    """Follow the `$ref` of a path item, a response, a request body or a schema."""
     for _ in range(20):
         if not isinstance(value, Mapping) or not isinstance(value.get("$ref"), str):
             break
@@ -117,39 +121,39 @@ def _deref(document: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
 
 
 class _Bundle:
-    """Rewrites schemas of one description, and gathers those that they refer to."""
+    """Rewriter of one description's schemas; collects the definitions that they refer to."""
 
-    def __init__(self, document: Mapping[str, Any], body: Body, *, old: bool) -> None:
+    def __init__(self, document: Mapping[str, Any], body: Body, *, v3_0: bool) -> None:
         self._document = document
         self._hidden = "readOnly" if body == "request" else "writeOnly"
-        self._old = old
+        self._v3_0 = v3_0
         self._names: dict[str, str] = {}
         self._definitions: dict[str, Schema] = {}
 
     def root(self, schema: Any) -> Schema:
-        """Return `schema` with all that it needs."""
-        made = self._schema(schema)
+        """Return `schema` with all definitions that it needs."""
+        result = self._schema(schema)
         if not self._definitions:
-            return made
-        assert isinstance(made, dict)
-        return {**made, "$defs": self._definitions}
+            return result
+        assert isinstance(result, dict)
+        return {**result, "$defs": self._definitions}
 
     def _schema(self, schema: Any) -> Schema:
         if isinstance(schema, bool):
             return schema
         if not isinstance(schema, dict):
-            raise NoBodyError(f"{type(schema).__name__} where a schema belongs")
-        if "$ref" in schema and self._old:
+            raise NoBodyError(f"{type(schema).__name__} instead of a schema")
+        if "$ref" in schema and self._v3_0:
             schema = {"$ref": schema["$ref"]}
-        made = rebuilt(schema, lambda _, sub: self._schema(sub))
-        assert isinstance(made, dict)
-        if "$ref" in made:
-            made["$ref"] = self._reference(str(made["$ref"]))
-        self._directions(schema, made)
-        self._format(made)
-        if self._old:
-            _modernise(made)
-        return made
+        result = map_subschemas(schema, lambda _, sub: self._schema(sub))
+        assert isinstance(result, dict)
+        if "$ref" in result:
+            result["$ref"] = self._reference(str(result["$ref"]))
+        self._hide_properties(schema, result)
+        self._apply_format(result)
+        if self._v3_0:
+            _modernise(result)
+        return result
 
     def _reference(self, reference: str) -> str:
         if reference not in self._names:
@@ -162,29 +166,29 @@ class _Bundle:
                 raise NoBodyError(str(error)) from None
         return f"#/$defs/{self._names[reference]}"
 
-    def _directions(self, schema: dict[str, Any], made: dict[str, Any]) -> None:
-        """Take properties that do not travel in this direction out of the object."""
+    def _hide_properties(self, schema: dict[str, Any], result: dict[str, Any]) -> None:
+        """Forbid the properties that are not part of this body (request or response)."""
         properties = _mapping(schema.get("properties"))
         hidden = {name for name, sub in properties.items() if _deref(self._document, sub).get(self._hidden)}
         if hidden:
-            made["properties"] = {
-                name: False if name in hidden else sub for name, sub in made["properties"].items()
+            result["properties"] = {
+                name: False if name in hidden else sub for name, sub in result["properties"].items()
             }
-            made["required"] = [name for name in schema.get("required", ()) if name not in hidden]
+            result["required"] = [name for name in schema.get("required", ()) if name not in hidden]
 
-    def _format(self, made: dict[str, Any]) -> None:
-        """Enforce OpenAPI's formats, keep those of JSON Schema, and drop hints such as `password`."""
-        name = made.get("format")
+    def _apply_format(self, result: dict[str, Any]) -> None:
+        """Enforce OpenAPI's formats, keep JSON Schema's, and drop hints such as `password`."""
+        name = result.get("format")
         if isinstance(name, str) and name not in _KNOWN_FORMATS:
-            del made["format"]
+            del result["format"]
             if name in _FORMATS:
-                made["allOf"] = [*made.get("allOf", ()), _FORMATS[name]]
+                result["allOf"] = [*result.get("allOf", ()), _FORMATS[name]]
 
 
-def _modernise(made: dict[str, Any]) -> None:
-    """Rewrite what OpenAPI 3.0 says otherwise than JSON Schema 2020-12, in place."""
-    if made.pop("nullable", False) is True and isinstance(made.get("type"), str):
-        made["type"] = [made["type"], "null"]
+def _modernise(result: dict[str, Any]) -> None:
+    """Rewrite the keywords that OpenAPI 3.0 defines differently from JSON Schema 2020-12, in place."""
+    if result.pop("nullable", False) is True and isinstance(result.get("type"), str):
+        result["type"] = [result["type"], "null"]
     for flag, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
-        if isinstance(made.get(flag), bool) and made.pop(flag) and bound in made:
-            made[flag] = made.pop(bound)
+        if isinstance(result.get(flag), bool) and result.pop(flag) and bound in result:
+            result[flag] = result.pop(bound)

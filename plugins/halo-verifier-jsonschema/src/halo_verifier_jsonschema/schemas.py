@@ -1,7 +1,8 @@
-r"""Schemas compiled once and asked often: in this process, or, where that could take long, in a killable one.
+r"""Compiled schemas, validated in this process or, if validation may be slow, in one that can be killed.
 
-The engine is `jsonschema-rs`: drafts 4 to 2020-12, formats, exact integers and decimals, and patterns that mean
-what ECMA 262 says (`$` ends the text, `\d` is ASCII). References outside the schema are never followed.
+The engine is `jsonschema-rs`: drafts 4 to 2020-12, formats, exact integers and decimals, and patterns with the
+semantics of ECMA 262 (`$` matches only at the end of the text, `\d` is ASCII). References to anything outside
+the schema are never followed.
 """
 
 from __future__ import annotations
@@ -23,46 +24,46 @@ from halo_verifier_jsonschema.walk import Schema
 Draft = Literal["4", "6", "7", "2019-09", "2020-12"]
 
 
-class BusyError(Exception):
-    """The wall clock ran out while a schema was checked; says nothing about the value."""
+class WallTimeError(Exception):
+    """A validation exceeded its wall-clock limit, which proves nothing about the value."""
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
-    """A schema that is ready to judge."""
+class CompiledSchema:
+    """A schema that is ready to validate values."""
 
     text: str
-    """The schema as it is enforced, as JSON."""
-    obstacle: str
-    """Why it is checked in a process of its own; empty when in this one."""
+    """The enforced schema, as JSON."""
+    sandbox_reason: str
+    """Reason for validating in the sandboxed process; empty if validated in this one."""
     check: Callable[[Any], str]
-    """Returns the first thing wrong with a value, in this process; empty when there is none."""
+    """Returns the first error of a value, computed in this process; empty for a valid value."""
 
     def problem(self, value: Any, *, draft: Draft, cpu_seconds: float) -> str:
-        """Return what keeps `value` from being valid; empty when it is valid.
+        """Return the reason why `value` is not valid; empty for a valid value.
 
-        A check that uses up `cpu_seconds` has found a problem. Raises `BusyError`, and `SandboxError` when
-        the process that should check cannot be had.
+        Exceeding `cpu_seconds` makes the value invalid. Raises `WallTimeError`, and `SandboxError` if the
+        sandboxed process is not available.
         """
-        if not self.obstacle:
+        if not self.sandbox_reason:
             return self.check(value)
         reply = worker.service(cpu_seconds).call(self.text, draft, *worker.pack(value))
         if reply.inconclusive:
-            raise BusyError
+            raise WallTimeError
         if reply.limit:
-            return f"validation ran into its {reply.limit} limit"
+            return f"validation exceeded its {reply.limit} limit"
         if reply.error == DIED:
-            return f"validation did not survive it: {reply.message}"
+            return f"the validation process died: {reply.message}"
         if reply.error is not None:
             raise SandboxError(f"validation failed: {reply.error}: {reply.message}")
         return str(reply.value)
 
 
-def compiled(schema: Schema, draft: Draft, *, closed: bool) -> Compiled:
-    """Return `schema` ready to judge, from a cache when it was asked for before.
+def compile_schema(schema: Schema, draft: Draft, *, closed: bool) -> CompiledSchema:
+    """Return `schema` compiled; equal schemas are compiled once.
 
-    With `closed`, objects take no more than the properties they list, see `closing`. `draft` is that of a
-    schema without `$schema`. Raises `DataError` when the schema is not one, or needs what is not in it.
+    With `closed`, objects accept only the properties that they list, see `closing`. `draft` applies to a schema
+    without `$schema`. Raises `DataError` if `schema` is not a schema or refers to anything outside itself.
     """
     try:
         text = json.dumps(schema, sort_keys=True, allow_nan=False)
@@ -72,7 +73,7 @@ def compiled(schema: Schema, draft: Draft, *, closed: bool) -> Compiled:
 
 
 @functools.lru_cache(maxsize=1024)
-def _compile(text: str, draft: Draft, closed: bool) -> Compiled:
+def _compile(text: str, draft: Draft, closed: bool) -> CompiledSchema:
     schema = close(json.loads(text)) if closed else json.loads(text)
     enforced = json.dumps(schema)
     try:
@@ -81,7 +82,7 @@ def _compile(text: str, draft: Draft, closed: bool) -> Compiled:
         raise DataError(f"not a usable schema: {worker.describe(error)}", hint=_HINT) from None
     except (jsonschema_rs.ReferencingError, ValueError) as error:
         raise DataError(f"not a usable schema: {error}", hint=_HINT) from None
-    return Compiled(enforced, linear.obstacle(schema), check)
+    return CompiledSchema(enforced, linear.unbounded_reason(schema), check)
 
 
-_HINT = "unknown types and formats are refused, and so is a reference to anything outside the schema"
+_HINT = "unknown types, unknown formats and references to anything outside the schema are rejected"

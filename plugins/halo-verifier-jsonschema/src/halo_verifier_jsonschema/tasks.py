@@ -1,4 +1,4 @@
-"""What a prompt asks for: its reference, read and compiled once.
+"""Tasks: the references of prompts, read and compiled once. A reference is one of
 
 {"schema": {...}, "answer": ...}                      a value
 {"openapi": {...}, "operation": "...", ...}           a body
@@ -8,16 +8,17 @@
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+from cachetools import LRUCache, cached
+
 from halo_core.errors import DataError, did_you_mean
 from halo_core.types import Stage
 from halo_verifier_jsonschema import openapi, strict, tools
-from halo_verifier_jsonschema.schemas import Compiled, Draft, compiled
+from halo_verifier_jsonschema.schemas import CompiledSchema, Draft, compile_schema
 from halo_verifier_jsonschema.strict import Limits, Numbers
 
 _VALUE_KEYS = frozenset({"schema", "answer", "answers", "unordered"})
@@ -26,12 +27,12 @@ _BODY_KEYS = frozenset(
 )
 _TOOL_KEYS = frozenset({"tools", "calls", "order", "unordered"})
 _CALL_KEYS = frozenset({"name", "arguments", "any_of"})
-_HINT = "the verifier's README shows the forms that a reference may have"
+_HINT = "the verifier's README shows the forms of a reference"
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How answers are read and compared: the verifier's options as far as a task needs them."""
+    """Rules for parsing and comparing answers: the verifier's options that a task needs."""
 
     limits: Limits = Limits()  # noqa: RUF009 - frozen
     numbers: Numbers = "exact"
@@ -41,17 +42,17 @@ class Rules:
     cpu_seconds: float = 1.0
 
     def parse(self, text: str, *, trailing: bool = False) -> Any:
-        """Read strict JSON; see `strict.parse`."""
+        """Parse strict JSON; see `strict.parse`."""
         return strict.parse(text, self.limits, numbers=self.numbers, trailing=trailing)
 
-    def normal(self, value: Any) -> Any:
-        """Return a value of the reference as it would be read from a completion."""
+    def normalise(self, value: Any) -> Any:
+        """Return a value of the reference as it would be parsed from a completion."""
         return strict.parse(json.dumps(value), Limits(1 << 40, 200), numbers=self.numbers)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """How far JSON got that was read strictly."""
+class Outcome:
+    """Stage, detail and score of an answer that is strict JSON."""
 
     stage: Stage
     detail: str
@@ -60,30 +61,30 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Unordered:
-    """Arrays of which only the elements count, not their order."""
+    """Arrays whose order does not count."""
 
     everywhere: bool = False
     paths: frozenset[tuple[str, ...]] = frozenset()
-    """Steps to the arrays; `*` stands for any key or place."""
+    """Paths of the arrays, as keys and indices; `*` matches any of them."""
 
     @property
-    def loose(self) -> bool:
-        """Whether there may be any such array."""
+    def is_active(self) -> bool:
+        """True if the order of some arrays does not count."""
         return self.everywhere or bool(self.paths)
 
-    def form(self, value: Any) -> str:
-        """Return the text by which two values are compared."""
-        if self.loose:
-            value = self._arranged(value, self.paths)
+    def canonical(self, value: Any) -> str:
+        """Return the text that represents `value` in comparisons."""
+        if self.is_active:
+            value = self._sorted(value, self.paths)
         return strict.canonical(value)
 
-    def _arranged(self, value: Any, paths: frozenset[tuple[str, ...]]) -> Any:
+    def _sorted(self, value: Any, paths: frozenset[tuple[str, ...]]) -> Any:
         if not paths and not self.everywhere:
             return value
         if isinstance(value, dict):
-            return {key: self._arranged(item, _below(paths, key)) for key, item in value.items()}
+            return {key: self._sorted(item, _below(paths, key)) for key, item in value.items()}
         if isinstance(value, list):
-            items = [self._arranged(item, _below(paths, str(i))) for i, item in enumerate(value)]
+            items = [self._sorted(item, _below(paths, str(i))) for i, item in enumerate(value)]
             return sorted(items, key=strict.canonical) if self.everywhere or () in paths else items
         return value
 
@@ -94,85 +95,83 @@ def _below(paths: frozenset[tuple[str, ...]], step: str) -> frozenset[tuple[str,
 
 @dataclass(frozen=True, slots=True)
 class ValueTask:
-    """One value: valid under a schema, and equal to an answer where one is given."""
+    """One value that must be valid under a schema and equal to an answer, if there is one."""
 
-    schema: Compiled | None
+    schema: CompiledSchema | None
     answers: tuple[Any, ...]
-    """The answers as given; any one of them will do. Empty: whatever is valid is right."""
+    """The accepted answers. Empty: every valid value is correct."""
     accepted: frozenset[str]
+    """Canonical forms of `answers`."""
     unordered: Unordered
     is_call = False
 
-    def judge(self, values: Sequence[Any], rules: Rules) -> Found:
-        """Judge the one value."""
+    def judge(self, values: Sequence[Any], rules: Rules) -> Outcome:
+        """Return the outcome for the only element of `values`."""
         (value,) = values
         if self.schema and (problem := _problem(self.schema, value, rules)):
-            return Found(Stage.FLAWED, problem)
-        if self.accepted and self.unordered.form(value) not in self.accepted:
-            return Found(Stage.WRONG, "valid, but not the answer" if self.schema else "not the answer")
-        return Found(Stage.CORRECT, "ok", 1.0)
+            return Outcome(Stage.FLAWED, problem)
+        if self.accepted and self.unordered.canonical(value) not in self.accepted:
+            return Outcome(Stage.WRONG, "valid, but not the answer" if self.schema else "not the answer")
+        return Outcome(Stage.CORRECT, "ok", 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class CallTask:
-    """Tool calls: each valid under the catalogue, and together those that are expected."""
+    """Tool calls that must be valid under a catalogue and match the expected calls, if given."""
 
-    catalogue: Mapping[str, Compiled]
+    catalogue: Mapping[str, CompiledSchema]
     expected: tuple[tools.Expected, ...] | None
-    """None: any one or more valid calls will do."""
+    """None: one or more valid calls are correct, whichever they are."""
     in_order: bool
     unordered: Unordered
     is_call = True
 
-    def judge(self, values: Sequence[Any], rules: Rules) -> Found:
-        """Judge the calls that `values` make."""
+    def judge(self, values: Sequence[Any], rules: Rules) -> Outcome:
+        """Return the outcome for the calls that `values` make."""
         try:
             calls = tools.read_calls(values, rules.parse)
         except tools.NotACallError as error:
-            return Found(Stage.FLAWED, str(error))
+            return Outcome(Stage.FLAWED, str(error))
         for number, call in enumerate(calls, 1):
             if call.name not in self.catalogue:
-                return Found(Stage.FLAWED, f"call {number}: there is no tool {call.name[:80]!r}")
+                return Outcome(Stage.FLAWED, f"call {number}: no tool is named {call.name[:80]!r}")
             if problem := _problem(self.catalogue[call.name], call.arguments, rules):
-                return Found(Stage.FLAWED, f"call {number}, {call.name}: {problem}")
+                return Outcome(Stage.FLAWED, f"call {number}, {call.name}: {problem}")
         if self.expected is None:
-            return Found(Stage.CORRECT, "ok", 1.0) if calls else Found(Stage.FLAWED, "no call")
-        met = tools.matched(calls, self.expected, self.unordered.form, in_order=self.in_order)
-        most = max(len(calls), len(self.expected))
-        if met == most:
-            return Found(Stage.CORRECT, "ok", 1.0)
-        detail = f"{len(calls)} calls, {met} of the {len(self.expected)} that were expected"
-        return Found(Stage.WRONG, detail, met / most if rules.partial else 0.0)
+            return Outcome(Stage.CORRECT, "ok", 1.0) if calls else Outcome(Stage.FLAWED, "no calls")
+        matches = tools.count_matches(calls, self.expected, self.unordered.canonical, in_order=self.in_order)
+        larger = max(len(calls), len(self.expected))
+        if matches == larger:
+            return Outcome(Stage.CORRECT, "ok", 1.0)
+        detail = f"{len(calls)} calls, which match {matches} of the {len(self.expected)} expected ones"
+        return Outcome(Stage.WRONG, detail, matches / larger if rules.partial else 0.0)
 
 
 Task = ValueTask | CallTask
 
 
-def _problem(schema: Compiled, value: Any, rules: Rules) -> str:
+def _problem(schema: CompiledSchema, value: Any, rules: Rules) -> str:
     return schema.problem(value, draft=rules.draft, cpu_seconds=rules.cpu_seconds)
 
 
-_cache: OrderedDict[tuple[int, Rules], tuple[Mapping[str, Any], Task]] = OrderedDict()
-_cache_lock = Lock()
-_CACHED = 4096
+CACHE_SIZE = 4096
+"""Number of tasks that `task_of` keeps."""
+_cache: LRUCache[tuple[int, Rules], tuple[Mapping[str, Any], Task]] = LRUCache(CACHE_SIZE)
 
 
 def task_of(reference: Mapping[str, Any], rules: Rules) -> Task:
-    """Return the task that `reference` sets; the same object is read once. Raises `DataError`."""
-    key = (id(reference), rules)
-    known = _cache.get(key)
-    if known is not None:
-        return known[1]
-    task = read(reference, rules)
-    with _cache_lock:  # the entry keeps the reference alive, so that its id stays its own
-        _cache[key] = (reference, task)
-        while len(_cache) > _CACHED:
-            _cache.popitem(last=False)
-    return task
+    """Return the task of `reference`; each object is read once. Raises `DataError`."""
+    return _entry(reference, rules)[1]
+
+
+@cached(_cache, key=lambda reference, rules: (id(reference), rules), lock=Lock())
+def _entry(reference: Mapping[str, Any], rules: Rules) -> tuple[Mapping[str, Any], Task]:
+    # The entry keeps the reference alive: otherwise another object could get its id.
+    return reference, read(reference, rules)
 
 
 def read(reference: Mapping[str, Any], rules: Rules) -> Task:
-    """Read a reference; raise `DataError` when it is not in one of the forms above."""
+    """Return the task of `reference`; raise `DataError` if it has none of the forms above."""
     if "tools" in reference:
         _known_keys(reference, _TOOL_KEYS)
         return _read_calls(reference, rules)
@@ -185,8 +184,8 @@ def read(reference: Mapping[str, Any], rules: Rules) -> Task:
     schema = None
     if "schema" in reference:
         if not isinstance(reference["schema"], dict | bool):
-            raise DataError("schema must be an object", hint=_HINT)
-        schema = compiled(reference["schema"], rules.draft, closed=rules.closed)
+            raise DataError("schema must be an object or a boolean", hint=_HINT)
+        schema = compile_schema(reference["schema"], rules.draft, closed=rules.closed)
     return _read_value(reference, schema, rules)
 
 
@@ -195,10 +194,13 @@ def _known_keys(reference: Mapping[str, Any], known: frozenset[str]) -> None:
         raise DataError(f"unknown key {key!r}; {did_you_mean(str(key), known)}", hint=_HINT)
 
 
-def _body(reference: Mapping[str, Any], rules: Rules) -> Compiled:
+def _body(reference: Mapping[str, Any], rules: Rules) -> CompiledSchema:
     document, operation = reference["openapi"], reference.get("operation")
     if not isinstance(document, Mapping) or not isinstance(operation, str):
-        raise DataError("openapi must be a description, and operation name one in it", hint=_HINT)
+        raise DataError(
+            "openapi must be an OpenAPI description, and operation a string that names one of its operations",
+            hint=_HINT,
+        )
     if (body := reference.get("body", "request")) not in ("request", "response"):
         raise DataError(f"body must be request or response, not {body!r}", hint=_HINT)
     try:
@@ -211,36 +213,36 @@ def _body(reference: Mapping[str, Any], rules: Rules) -> Compiled:
         )
     except openapi.NoBodyError as error:
         raise DataError(str(error), hint=_HINT) from None
-    return compiled(schema, "2020-12", closed=rules.closed)
+    return compile_schema(schema, "2020-12", closed=rules.closed)
 
 
-def _read_value(reference: Mapping[str, Any], schema: Compiled | None, rules: Rules) -> ValueTask:
+def _read_value(reference: Mapping[str, Any], schema: CompiledSchema | None, rules: Rules) -> ValueTask:
     unordered = _unordered(reference.get("unordered", False))
     answers = reference.get("answers", [])
     if not isinstance(answers, list | tuple) or ("answers" in reference and not answers):
-        raise DataError("answers must be a list of at least one", hint=_HINT)
+        raise DataError("answers must be a list of at least one answer", hint=_HINT)
     if "answer" in reference and answers:
-        raise DataError("give an answer or answers, not both", hint=_HINT)
-    normal = [
-        _normal(answer, rules) for answer in ([reference["answer"]] if "answer" in reference else answers)
+        raise DataError("a reference has either answer or answers, not both", hint=_HINT)
+    values = [
+        _normalised(answer, rules) for answer in ([reference["answer"]] if "answer" in reference else answers)
     ]
-    for answer in normal:
+    for answer in values:
         if schema and (problem := _problem(schema, answer, rules)):
-            raise DataError(f"the answer does not meet its own schema: {problem}", hint=_CLOSED_HINT)
-    return ValueTask(schema, tuple(normal), frozenset(map(unordered.form, normal)), unordered)
+            raise DataError(f"the answer is not valid under its own schema: {problem}", hint=_CLOSED_HINT)
+    return ValueTask(schema, tuple(values), frozenset(map(unordered.canonical, values)), unordered)
 
 
 _CLOSED_HINT = (
-    "objects take only the properties that they list, unless the schema says otherwise or closed is off"
+    "objects accept only the properties that they list, unless the schema allows more or closed is off"
 )
 
 
 def _read_calls(reference: Mapping[str, Any], rules: Rules) -> CallTask:
     try:
-        listed = tools.read_catalogue(reference["tools"])
+        schemas = tools.read_catalogue(reference["tools"])
     except ValueError as error:
         raise DataError(str(error), hint=_HINT) from None
-    catalogue = {name: compiled(s, rules.draft, closed=rules.closed) for name, s in listed.items()}
+    catalogue = {name: compile_schema(s, rules.draft, closed=rules.closed) for name, s in schemas.items()}
     if (order := reference.get("order", "given")) not in ("given", "any"):
         raise DataError(f"order must be given or any, not {order!r}", hint=_HINT)
     unordered = _unordered(reference.get("unordered", False))
@@ -254,12 +256,14 @@ def _read_calls(reference: Mapping[str, Any], rules: Rules) -> CallTask:
 
 
 def _expected(
-    call: Any, catalogue: Mapping[str, Compiled], unordered: Unordered, rules: Rules
+    call: Any, catalogue: Mapping[str, CompiledSchema], unordered: Unordered, rules: Rules
 ) -> tools.Expected:
     if not isinstance(call, Mapping) or not call.keys() <= _CALL_KEYS or len(call) != 2 or "name" not in call:
-        raise DataError("an expected call has a name, and arguments or any_of", hint=_HINT)
+        raise DataError("an expected call has a name and either arguments or any_of", hint=_HINT)
     if (name := call["name"]) not in catalogue:
-        raise DataError(f"expected call of {name!r}; {did_you_mean(str(name), catalogue)}", hint=_HINT)
+        raise DataError(
+            f"expected call to unknown tool {name!r}; {did_you_mean(str(name), catalogue)}", hint=_HINT
+        )
     choices = call.get("any_of", [call.get("arguments")])
     if (
         not isinstance(choices, list | tuple)
@@ -267,13 +271,14 @@ def _expected(
         or not all(isinstance(c, Mapping) for c in choices)
     ):
         raise DataError(f"the arguments of {name!r} must be objects", hint=_HINT)
-    normal = [_normal(choice, rules) for choice in choices]
-    for arguments in normal:
+    values = [_normalised(choice, rules) for choice in choices]
+    for arguments in values:
         if problem := _problem(catalogue[name], arguments, rules):
             raise DataError(
-                f"the expected arguments of {name!r} break its schema: {problem}", hint=_CLOSED_HINT
+                f"the expected arguments of {name!r} are not valid under its schema: {problem}",
+                hint=_CLOSED_HINT,
             )
-    return tools.Expected(name, frozenset(map(unordered.form, normal)), tuple(normal))
+    return tools.Expected(name, frozenset(map(unordered.canonical, values)), tuple(values))
 
 
 def _unordered(given: Any) -> Unordered:
@@ -289,8 +294,8 @@ def _unordered(given: Any) -> Unordered:
     )
 
 
-def _normal(value: Any, rules: Rules) -> Any:
+def _normalised(value: Any, rules: Rules) -> Any:
     try:
-        return rules.normal(value)
+        return rules.normalise(value)
     except (strict.NotStrictError, TypeError, ValueError, RecursionError) as error:
         raise DataError(f"the answer is not strict JSON: {error}", hint=_HINT) from None

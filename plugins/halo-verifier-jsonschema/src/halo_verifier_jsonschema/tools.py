@@ -1,4 +1,4 @@
-"""Tool calls: reading them from JSON, holding them against a catalogue and against the calls that were expected."""
+"""Tool calls: parsing them from JSON, and matching them against a catalogue and the expected calls."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _MESSAGE_KEYS = frozenset({"role", "content", "refusal", "tool_calls"})
 _ENTRY_KEYS = frozenset({"id", "index", "type", "function"})
 _ARGUMENTS = ("arguments", "parameters")
 MAX_CALLS = 64
-"""Calls in one answer."""
+"""Maximum number of calls in one answer."""
 
 
 class NotACallError(Exception):
-    """JSON that is not a tool call in any of the known forms. Says why in one line."""
+    """JSON that is not a tool call in any of the known forms. The message is a one-line reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +33,16 @@ class Expected:
 
     name: str
     accepted: frozenset[str]
-    """The arguments that are right, each in the comparison's own form."""
+    """The accepted arguments, each in its canonical form."""
     arguments: tuple[dict[str, Any], ...]
-    """The same as they were given."""
+    """The accepted arguments as values."""
 
 
 def read_catalogue(tools: object) -> dict[str, Schema]:
-    """Return the schema of each tool's arguments by name; raise `ValueError` when `tools` is no catalogue.
+    """Return the schema of each tool's arguments by name; raise `ValueError` if `tools` is not a catalogue.
 
     A tool is `{"name", "description", "parameters"}`, bare or as `{"type": "function", "function": {...}}`;
-    `inputSchema` and `input_schema` stand for `parameters` too. Without them a tool takes no arguments.
+    `inputSchema` and `input_schema` are synonyms of `parameters`. Without any of them a tool takes no arguments.
     """
     if not isinstance(tools, list | tuple) or not tools:
         raise ValueError("tools must be a list of at least one tool")
@@ -65,9 +65,9 @@ def read_calls(values: Sequence[Any], parse: Callable[[str], Any]) -> list[Call]
     """Return the calls that the JSON `values` of one completion make, in order.
 
     A value is a call, a list of calls, or a message with `tool_calls`. A call is `{"name", "arguments"}`
-    (`parameters` for `arguments` too), or OpenAI's `{"id", "type": "function", "function": {...}}`, whose
-    arguments may be JSON in a string, which `parse` reads. Nothing else may stand in it. Raises
-    `NotACallError`, and whatever `parse` raises.
+    (`parameters` is a synonym of `arguments`) or OpenAI's `{"id", "type": "function", "function": {...}}`,
+    whose arguments may be JSON in a string, which `parse` parses. A call may have no other keys. Raises
+    `NotACallError`, and any exception that `parse` raises.
     """
     entries: list[Any] = []
     for value in values:
@@ -90,24 +90,24 @@ def _message(value: dict[str, Any]) -> list[Any]:
         raise NotACallError("not a message of an assistant")
     calls = value["tool_calls"]
     if not isinstance(calls, list) or value.get("refusal") is not None:
-        raise NotACallError("tool_calls is not a list, or stands beside a refusal")
+        raise NotACallError("tool_calls is not a list, or the message has a refusal")
     return calls
 
 
 def _call(entry: Any, parse: Callable[[str], Any]) -> Call:
     if not isinstance(entry, dict):
-        raise NotACallError(f"{type(entry).__name__} where a call belongs")
+        raise NotACallError(f"{type(entry).__name__} instead of a call")
     inner = entry
     if "function" in entry:
         inner = entry["function"]
         if not entry.keys() <= _ENTRY_KEYS or entry.get("type", "function") != "function":
-            raise NotACallError("not a call of a function")
+            raise NotACallError("not a function call")
         if not isinstance(inner, dict):
             raise NotACallError("function is not an object")
-    named = [key for key in _ARGUMENTS if key in inner]
-    if len(named) != 1 or inner.keys() != {"name", named[0]} or not isinstance(inner["name"], str):
+    keys = [key for key in _ARGUMENTS if key in inner]
+    if len(keys) != 1 or inner.keys() != {"name", keys[0]} or not isinstance(inner["name"], str):
         raise NotACallError("a call has a name and arguments, and nothing else")
-    arguments = inner[named[0]]
+    arguments = inner[keys[0]]
     if isinstance(arguments, str) and inner is not entry:
         arguments = parse(arguments)
     if not isinstance(arguments, dict):
@@ -115,30 +115,30 @@ def _call(entry: Any, parse: Callable[[str], Any]) -> Call:
     return Call(inner["name"], arguments)
 
 
-def matched(
-    calls: Sequence[Call], expected: Sequence[Expected], form: Callable[[Any], str], *, in_order: bool
+def count_matches(
+    calls: Sequence[Call], expected: Sequence[Expected], canonical: Callable[[Any], str], *, in_order: bool
 ) -> int:
-    """Return how many of `expected` are met, each by a call of its own; with `in_order`, in the same place.
+    """Return how many of `expected` have a matching call, each a different one; with `in_order`, by position.
 
-    `form` gives arguments the form in which they are compared.
+    `canonical` returns the form in which arguments are compared.
     """
-    made = [(call.name, form(call.arguments)) for call in calls]
+    made = [(call.name, canonical(call.arguments)) for call in calls]
     if in_order:
-        return sum(_meets(call, wanted) for call, wanted in zip(made, expected, strict=False))
-    taken: dict[int, int] = {}
+        return sum(_matches(call, wanted) for call, wanted in zip(made, expected, strict=False))
+    assigned: dict[int, int] = {}
 
-    def place(index: int, seen: set[int]) -> bool:
-        """Find a call for expectation `index`, moving others to another call where that makes room."""
+    def assign(index: int, seen: set[int]) -> bool:
+        """Assign a call to expectation `index`, reassigning earlier ones (augmenting path) if needed."""
         for number, call in enumerate(made):
-            if number not in seen and _meets(call, expected[index]):
+            if number not in seen and _matches(call, expected[index]):
                 seen.add(number)
-                if number not in taken or place(taken[number], seen):
-                    taken[number] = index
+                if number not in assigned or assign(assigned[number], seen):
+                    assigned[number] = index
                     return True
         return False
 
-    return sum(place(index, set()) for index in range(len(expected)))
+    return sum(assign(index, set()) for index in range(len(expected)))
 
 
-def _meets(call: tuple[str, str], wanted: Expected) -> bool:
+def _matches(call: tuple[str, str], wanted: Expected) -> bool:
     return call[0] == wanted.name and call[1] in wanted.accepted

@@ -1,4 +1,4 @@
-"""The `jsonschema` verifier: strict JSON, valid under a schema, equal to the answer."""
+"""The `jsonschema` verifier: accepts strict JSON that is valid under a schema and equals the answer."""
 
 from __future__ import annotations
 
@@ -14,105 +14,105 @@ from halo_core.errors import DataError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_jsonschema import attacks, channel, demo, mutants
 from halo_verifier_jsonschema.channel import NoAnswerError, Thinking, Within
-from halo_verifier_jsonschema.schemas import BusyError, Draft
+from halo_verifier_jsonschema.schemas import Draft, WallTimeError
 from halo_verifier_jsonschema.strict import Limits, NotStrictError, Numbers
-from halo_verifier_jsonschema.tasks import Found, Rules, task_of
+from halo_verifier_jsonschema.tasks import Outcome, Rules, task_of
 
-_DEEPEST = 200
+_MAX_DEPTH = 200
 
 
 @driver
 class JSONSchema(Verifier):
-    """Reads the JSON of a completion strictly and holds it against a schema and a reference answer.
+    """Verifier for JSON: parses a completion strictly, validates it and compares it with a reference answer.
 
     A prompt's reference is one of
 
-    - `{"schema": {...}, "answer": ...}`: a value. Without `answer` whatever is valid is right; without
-      `schema` only equality counts. `answers` lists several that are right.
+    - `{"schema": {...}, "answer": ...}`: a value. Without `answer`, every valid value is correct; without
+      `schema`, only equality counts. `answers` lists several accepted answers.
     - `{"openapi": {...}, "operation": "createOrder", "body": "request"}` (or `"response"` with `status`): the
-      body of a request or response of an OpenAPI 3.0 or 3.1 description; `media_type` and `answer` if wanted.
-    - `{"tools": [...], "calls": [{"name": ..., "arguments": {...}}], "order": "any"}`: tool calls against a
-      catalogue. Without `calls`, any valid calls are right.
+      body of a request or response of an OpenAPI 3.0 or 3.1 description; `media_type`, `answer` are optional.
+    - `{"tools": [...], "calls": [{"name": ..., "arguments": {...}}], "order": "any"}`: tool calls under a
+      catalogue. Without `calls`, all valid calls are correct.
 
     `"unordered": true`, or a list of paths such as `/tags`, names arrays whose order does not count. The stage
-    is `invalid` without strict JSON in the final channel, `flawed` when it breaks the schema or is no call
-    of a known tool, and `wrong` when it is valid but not what was expected.
+    is `invalid` without strict JSON in the final channel, `flawed` if the JSON violates the schema or does not call
+    known tools, and `wrong` if it is valid but not the expected answer.
     """
 
     within: Within = "auto"
-    """Where the JSON is: the whole text after any thought, the only fenced block, or (auto) the latter when
-    there is one."""
+    """Place of the JSON: the whole text after the reasoning, the only fenced block, or (auto) the fenced block
+    if there is one and the whole text otherwise."""
     thinking: Thinking = "auto"
-    """Thoughts are skipped when the text begins with one (auto); open: the prompt has begun one already, and
-    what comes before its end never counts."""
+    """auto: skip the reasoning that the text starts with, if any; open: the prompt opened the reasoning, and the
+    text before its end never counts."""
     trailing_text: bool = False
     """Accept text after the JSON."""
     max_bytes: int = Field(65536, gt=0)
-    """Bytes of the longest JSON text that is read."""
-    max_depth: int = Field(64, gt=0, le=_DEEPEST)
-    """Objects and arrays inside one another in the deepest JSON that is read."""
+    """Maximum size of the JSON text in bytes."""
+    max_depth: int = Field(64, gt=0, le=_MAX_DEPTH)
+    """Maximum nesting of objects and arrays."""
     numbers: Numbers = "exact"
-    """How answers are compared: exact tells 1 from 1.0 and 0 from -0; value compares doubles."""
+    """Comparison of numbers: exact distinguishes 1 from 1.0 and 0 from -0; value compares doubles."""
     draft: Draft = "2020-12"
-    """JSON Schema draft of schemas that do not name theirs in `$schema`."""
+    """JSON Schema draft of schemas without `$schema`."""
     closed: bool = True
-    """Refuse properties that a schema does not list, where it leaves that open; off: as JSON Schema has it."""
+    """Reject properties that a schema neither lists nor allows explicitly; off: follow JSON Schema to the letter."""
     partial: bool = False
-    """Let the score be the share of the expected calls that were made; off: 0 unless all is right."""
+    """Score the share of the expected calls that were made; off: 0 unless all calls are correct."""
     cpu_seconds: float = Field(1.0, gt=0.0)
-    """CPU time for one validation by a schema that is not sure to be quick."""
+    """CPU seconds for one validation under a schema without a linear time bound."""
 
     valid_label: ClassVar[str] = "parses"
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-        """Judge `completion`; see `Verifier.check`."""
-        begun = time.perf_counter()
+        """Return the verdict on `completion`; see `Verifier.check`."""
+        start = time.perf_counter()
         rules = self._rules()
         try:
             task = task_of(prompt.reference, rules)
             texts = channel.find(
                 completion.text, within=self.within, thinking=self.thinking, tags=task.is_call
             )
-            found = task.judge([rules.parse(text, trailing=self.trailing_text) for text in texts], rules)
+            outcome = task.judge([rules.parse(text, trailing=self.trailing_text) for text in texts], rules)
         except (NoAnswerError, NotStrictError) as error:
-            found = Found(Stage.INVALID, str(error))
-        except BusyError:
-            return Verdict(Status.INCONCLUSIVE, Stage.FLAWED, detail="validation ran out of wall time")
+            outcome = Outcome(Stage.INVALID, str(error))
+        except WallTimeError:
+            return Verdict(Status.INCONCLUSIVE, Stage.FLAWED, detail="validation exceeded its wall time")
         except (DataError, SandboxError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
         return Verdict(
-            Status.PASS if found.stage is Stage.CORRECT else Status.FAIL,
-            found.stage,
-            score=found.score,
-            detail=found.detail,
-            wall_seconds=time.perf_counter() - begun,
+            Status.PASS if outcome.stage is Stage.CORRECT else Status.FAIL,
+            outcome.stage,
+            score=outcome.score,
+            detail=outcome.detail,
+            wall_seconds=time.perf_counter() - start,
         )
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Raise a `DataError` unless the reference has one of the forms above and its answers are valid."""
+        """Raise `DataError` unless the reference has one of the forms above and its answers are valid."""
         try:
             task_of(prompt.reference, self._rules())
         except DataError as error:
             raise DataError(f"prompt {prompt.id!r}: {error}", hint=error.hint) from None
 
     def references(self, prompt: Prompt) -> Sequence[str]:
-        """Return the answers of the prompt as JSON, calls in each form; `examples` of a bare schema."""
+        """Return the answers as JSON, the calls in each form, or the `examples` of a bare schema."""
         return mutants.references(prompt.reference, self._rules())
 
     def mutants(self, prompt: Prompt) -> Sequence[str]:
-        """Return near misses: the answers with a key dropped, renamed or doubled, a type or value changed, ..."""
+        """Return near misses: answers with a key dropped, renamed or duplicated, a type or value changed, ..."""
         return mutants.mutants(prompt.reference, self._rules())
 
     def attacks(self) -> Sequence[Attack]:
-        """Return texts that try to be paid without being right."""
+        """Return wrong answers crafted to be accepted."""
         return attacks.ATTACKS
 
     def fingerprint(self) -> str:
-        """Return the options, this package's version and the engine's."""
+        """Return the options, this package's version and the validation engine's."""
         return f"{self!r} {version('halo-verifier-jsonschema')} {version('jsonschema-rs')}"
 
     def demo(self) -> Demo:
-        """Return small API tasks and a tiny model that half knows how to answer them."""
+        """Return small API tasks and a tiny model that answers some of them."""
         return demo.load()
 
     def _rules(self) -> Rules:

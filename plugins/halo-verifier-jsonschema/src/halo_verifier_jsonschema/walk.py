@@ -1,4 +1,4 @@
-"""Where a JSON Schema holds other schemas."""
+"""Traversal of JSON Schemas: subschemas, their replacement, and local references."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from urllib.parse import unquote
 
 Schema = dict[str, Any] | bool
-"""A JSON Schema: `True` takes anything, `False` nothing."""
+"""A JSON Schema: `True` accepts every value, `False` rejects every value."""
 
 IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"})
-"""Keywords whose schemas judge the same value as the schema that holds them."""
-_ONE = frozenset(
+"""Keywords whose subschemas apply to the same value as the schema that contains them."""
+_SINGLE = frozenset(
     {"additionalItems", "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not",
      "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties"}
 )  # fmt: skip
@@ -22,11 +22,11 @@ _MAP = frozenset(
 
 
 def subschemas(schema: Schema) -> Iterator[tuple[str, str, Schema]]:
-    """Yield (keyword, name or number below it, schema) for each schema directly inside `schema`."""
+    """Yield (keyword, name or index under it, subschema) for each direct subschema of `schema`."""
     if isinstance(schema, bool):
         return
     for keyword, value in schema.items():
-        if keyword in _ONE and isinstance(value, dict | bool):
+        if keyword in _SINGLE and isinstance(value, dict | bool):
             yield keyword, "", value
         elif keyword in _LIST and isinstance(value, list):
             yield from ((keyword, str(i), sub) for i, sub in enumerate(value) if isinstance(sub, dict | bool))
@@ -34,25 +34,28 @@ def subschemas(schema: Schema) -> Iterator[tuple[str, str, Schema]]:
             yield from ((keyword, name, sub) for name, sub in value.items() if isinstance(sub, dict | bool))
 
 
-def rebuilt(schema: Schema, change: Callable[[str, Schema], Schema]) -> Schema:
-    """Return a copy of `schema` with each schema directly inside it replaced by `change(keyword, schema)`."""
+def map_subschemas(schema: Schema, change: Callable[[str, Schema], Schema]) -> Schema:
+    """Return a copy of `schema` with each direct subschema replaced by `change(keyword, subschema)`."""
     if isinstance(schema, bool):
         return schema
-    made: dict[str, Any] = dict(schema)
+    result: dict[str, Any] = dict(schema)
     for keyword, value in schema.items():
-        if keyword in _ONE and isinstance(value, dict | bool):
-            made[keyword] = change(keyword, value)
+        if keyword in _SINGLE and isinstance(value, dict | bool):
+            result[keyword] = change(keyword, value)
         elif keyword in _LIST and isinstance(value, list):
-            made[keyword] = [change(keyword, s) if isinstance(s, dict | bool) else s for s in value]
+            result[keyword] = [change(keyword, s) if isinstance(s, dict | bool) else s for s in value]
         elif keyword in _MAP and isinstance(value, dict):
-            made[keyword] = {
+            result[keyword] = {
                 k: change(keyword, s) if isinstance(s, dict | bool) else s for k, s in value.items()
             }
-    return made
+    return result
 
 
 def resolve(root: Any, pointer: str) -> Any:
-    """Return what the local reference `pointer` (`#`, `#/a/b`) names in `root`; `LookupError` if nothing."""
+    """Return the target of the local reference `pointer` (`#`, `#/a/b`) in `root`.
+
+    Raises `LookupError` if the reference is not local or has no target.
+    """
     if pointer != "#" and not pointer.startswith("#/"):
         raise LookupError(f"{pointer!r} is not a reference within the document")
     found = root
@@ -63,5 +66,5 @@ def resolve(root: Any, pointer: str) -> Any:
         elif isinstance(found, dict) and key in found:
             found = found[key]
         else:
-            raise LookupError(f"{pointer!r} names nothing")
+            raise LookupError(f"{pointer!r} has no target")
     return found

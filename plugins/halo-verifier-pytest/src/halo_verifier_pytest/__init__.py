@@ -1,4 +1,4 @@
-"""The `pytest` verifier: judges Python by tests that the code under test cannot reach."""
+"""The `pytest` verifier: judges Python programs by tests that the programs cannot reach."""
 
 from importlib.metadata import version
 

@@ -1,4 +1,4 @@
-"""The verifier's own attacks: wrong answers from `attacks.md`, each tried in every form of test that it fits."""
+"""The verifier's attacks: wrong answers from `attacks.md`, each tried with every form of test that it applies to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CASE = re.compile(
 )
 _TASK = "Write add(a, b), which returns the sum of its arguments."
 SOLUTION = "def add(a, b):\n    return a + b\n"
-"""The one right answer here."""
+"""The correct answer to all prompts in this module."""
 _CHECK = """def check(candidate):
     assert candidate(3, 4) == 7
     assert candidate(10, -2) == 8
@@ -44,23 +44,23 @@ VALUES = Prompt("values", _TASK, reference={"entry_point": "add", "tests": _TEST
 ASSERTS = Prompt("asserts", _TASK, reference={"entry_point": "add", "test": _CHECK, "solution": SOLUTION})
 FILES = Prompt("files", _TASK, reference={"files": {"test_add.py": _FILE}, "solution": SOLUTION})
 SHARED = Prompt("shared", _TASK, reference={"files": {"test_add.py": _FILE.partition("def test_types")[0]}})
-"""Without a solution: then the tests import the program itself."""
+"""Prompt without a solution: the tests import the program itself."""
 
 FORGED = frozenset(
     {
         "equal to everything",
-        "comparison that is truthy and no bool",
+        "comparison that returns a truthy list",
         "unittest.mock.ANY",
         "a class whose metaclass is equal to everything",
-        "int subclass that lies",
-        "str subclass that lies",
-        "list subclass that lies",
-        "dict subclass that grows when looked at",
+        "int subclass that is equal to everything",
+        "str subclass that is equal to everything",
+        "list subclass that is equal to everything",
+        "dict subclass that has every key",
         "a class that claims to be int",
         "a type renamed to int",
     }
 )
-"""Attacks that tests which live in one process with a sample cannot withstand, whatever is done about it."""
+"""Attacks that succeed whenever tests share a process with the sample; no defence is possible."""
 
 _FORMS = {
     "": ("values", "asserts", "files", "shared"),
@@ -78,7 +78,7 @@ class Case:
     text: str
     stage: Stage
     only: str
-    """The forms of test that it is wrong by, a key of `_FORMS`."""
+    """Forms of test that the answer must fail, a key of `_FORMS`."""
 
 
 @cache
@@ -92,7 +92,7 @@ def cases() -> tuple[Case, ...]:
 
 
 def attacks() -> Iterator[Attack]:
-    """Yield every attack, for each form of test that it fits."""
+    """Yield every attack, once for each form of test that it applies to."""
     for case in cases():
         for prompt in (VALUES, ASSERTS, FILES, SHARED):
             if prompt.id in _FORMS[case.only] and not (prompt is SHARED and case.name in FORGED):

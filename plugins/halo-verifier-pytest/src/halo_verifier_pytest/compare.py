@@ -1,4 +1,4 @@
-"""Comparing what a function returned with what it should have returned: by exact type, then by value."""
+"""Comparison of a returned value with the expected value: by exact type, then by value."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 
 def same(actual: object, expected: object, *, rtol: float = 0.0, atol: float = 0.0) -> bool:
-    """Whether two values are the same plain data.
+    """Return True if two values are the same plain data.
 
-    Types must be identical at every level: True is not 1, 1 is not 1.0, (1, 2) is not [1, 2]. Dictionaries and
-    sets have no order. NaN is equal to nothing. With a tolerance two finite floats a (actual) and
-    e (expected) are also equal when |a - e| <= atol + rtol * |e|, except as keys and in sets.
+    Types must be identical at every level: True is not 1, 1 is not 1.0, (1, 2) is not [1, 2]. The order of
+    dictionaries and sets is ignored. NaN equals nothing. With a tolerance, two finite floats a (actual) and
+    e (expected) are also equal if |a - e| <= atol + rtol * |e|, except as dictionary keys and in sets.
     """
     if type(actual) is not type(expected):
         return False
@@ -23,10 +23,10 @@ def same(actual: object, expected: object, *, rtol: float = 0.0, atol: float = 0
     if type(e) in (list, tuple):
         return len(a) == len(e) and all(same(x, y, rtol=rtol, atol=atol) for x, y in zip(a, e, strict=True))
     if type(e) is dict:
-        theirs = {_typed(key): value for key, value in a.items()}
-        ours = {_typed(key): value for key, value in e.items()}
-        return theirs.keys() == ours.keys() and all(
-            same(theirs[key], value, rtol=rtol, atol=atol) for key, value in ours.items()
+        actual_items = {_typed(key): value for key, value in a.items()}
+        expected_items = {_typed(key): value for key, value in e.items()}
+        return actual_items.keys() == expected_items.keys() and all(
+            same(actual_items[key], value, rtol=rtol, atol=atol) for key, value in expected_items.items()
         )
     if type(e) in (set, frozenset):
         return {_typed(item) for item in a} == {_typed(item) for item in e}
@@ -40,7 +40,7 @@ def _close(actual: float, expected: float, rtol: float, atol: float) -> bool:
 
 
 def _typed(value: Any) -> Hashable:
-    """Return a stand-in for a hashable value that is equal only to those of values of the same types."""
+    """Return a key for a hashable value; keys are equal only if values and types are equal at every level."""
     kind = type(value)
     if kind is tuple:
         return kind, tuple(map(_typed, value))

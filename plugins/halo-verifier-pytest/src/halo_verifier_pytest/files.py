@@ -1,4 +1,4 @@
-"""Tests in files of pytest: the sample apart from them where that can be, in one process with them where not."""
+"""Tests in pytest files: split from the sample if possible, else in one process with it."""
 
 from __future__ import annotations
 
@@ -11,111 +11,113 @@ from typing import Literal
 from halo_core.errors import VerifierError
 from halo_core.sandbox.service import Reply
 from halo_core.types import Stage, Verdict
-from halo_verifier_pytest import apart, guest, running
-from halo_verifier_pytest.asserting import PASSED
-from halo_verifier_pytest.functions import Terms
-from halo_verifier_pytest.results import Cost, Test, cut, rejected, settled, verdict
+from halo_verifier_pytest import file_runner, sample_runner, split
+from halo_verifier_pytest.assert_runner import PASSED
+from halo_verifier_pytest.functions import Settings
+from halo_verifier_pytest.results import Cost, Test, rejection, shorten, solution_passed, verdict
 from halo_verifier_pytest.tasks import Task
 
 Isolation = Literal["auto", "split", "shared"]
 SHARED = "shared-process"
 
-_TARGET = "halo_verifier_pytest.running:serve"
-_WARM = "halo_verifier_pytest.warm"
+_TARGET = "halo_verifier_pytest.file_runner:serve"
+_PRELOAD = "halo_verifier_pytest.pytest_session"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the test files of one prompt are run."""
+    """How to run the test files of one prompt."""
 
     ids: tuple[str, ...]
-    """Node ids of all tests, known before any sample is there."""
+    """Node ids of all tests, determined before any sample is loaded."""
     split: bool
-    """Whether only values pass between the sample and the tests."""
+    """True if sample and tests run in separate processes and exchange values only."""
 
 
-def judge(task: Task, readings: Sequence[str], terms: Terms, isolation: Isolation) -> Verdict:
-    """Judge a program by the task's files. Raises a `VerifierError` when these cannot be used."""
-    plan = make_plan(task, terms, isolation)
+def judge(task: Task, candidates: Sequence[str], settings: Settings, isolation: Isolation) -> Verdict:
+    """Judge a program by the task's files; raise a `VerifierError` if the files cannot be used."""
+    plan = make_plan(task, settings, isolation)
     run = _split if plan.split else _shared
-    return run(task, readings, terms, plan.ids)
+    return run(task, candidates, settings, plan.ids)
 
 
 @functools.lru_cache(maxsize=4096)
-def make_plan(task: Task, terms: Terms, isolation: Isolation) -> Plan:
-    """Find the tests, and settle how they are run: apart if the solution passes that way, or if told to."""
+def make_plan(task: Task, settings: Settings, isolation: Isolation) -> Plan:
+    """Collect the tests and choose their isolation; `auto` splits if the solution passes that way."""
     solution = [task.solution] if task.solution else []
     arguments = ("collect", dict(task.files), task.module, solution, list(task.names))
-    reply = apart.service(_TARGET, terms.limits, _WARM).call(*arguments)
+    reply = split.service(_TARGET, settings.limits, _PRELOAD).call(*arguments)
     if not reply.ok or not isinstance(reply.value, list):
         raise VerifierError(
             f"the test files cannot be collected: {reply.error or reply.limit}: {reply.message}"
         )
     if not reply.value:
-        raise VerifierError("the test files hold no test")
+        raise VerifierError("the test files contain no test")
     ids = tuple(map(str, reply.value))
     if isolation != "auto":
         return Plan(ids, isolation == "split")
-    return Plan(ids, bool(solution) and settled(_split(task, solution, terms, ids)))
+    return Plan(ids, bool(solution) and solution_passed(_split(task, solution, settings, ids)))
 
 
-def _split(task: Task, readings: Sequence[str], terms: Terms, ids: Sequence[str]) -> Verdict:
-    arguments = ("apart", dict(task.files), task.module, list(task.entries), list(ids))
-    service = apart.service(_TARGET, terms.limits, _WARM)
-    return apart.judge_by(service, arguments, ids, task, readings, terms)
+def _split(task: Task, candidates: Sequence[str], settings: Settings, ids: Sequence[str]) -> Verdict:
+    arguments = ("split", dict(task.files), task.module, list(task.entries), list(ids))
+    service = split.service(_TARGET, settings.limits, _PRELOAD)
+    return split.judge_by(service, arguments, ids, task, candidates, settings)
 
 
-def _shared(task: Task, readings: Sequence[str], terms: Terms, ids: Sequence[str]) -> Verdict:
-    ear = _Ear(secrets.token_bytes(32))
-    program = (list(readings), list(task.names), list(terms.forbidden))
-    arguments = ("together", dict(task.files), task.module, *program, list(ids), terms.seconds, ear.key)
-    reply = apart.service(_TARGET, terms.limits, _WARM).call(*arguments, answer=ear.hear)
+def _shared(task: Task, candidates: Sequence[str], settings: Settings, ids: Sequence[str]) -> Verdict:
+    reports = _Reports(secrets.token_bytes(32))
+    program = (list(candidates), list(task.names), list(settings.forbidden))
+    arguments = ("shared", dict(task.files), task.module, *program, list(ids), settings.seconds, reports.key)
+    reply = split.service(_TARGET, settings.limits, _PRELOAD).call(*arguments, answer=reports.receive)
     cost = Cost(reply.cpu_seconds, reply.wall_seconds, reply.tier, SHARED, reply.inconclusive)
-    if ear.forged or reply.error == "Tampering":
-        return rejected(Stage.CRASHED, "spoke out of turn", cost)
-    end = _ending(reply)
-    outcome, detail = ear.heard.get("parsed", (guest.INVALID, f"cannot be parsed: {end}"))
-    if outcome != guest.PARSED:
-        return rejected(Stage.FLAWED if outcome == guest.FLAWED else Stage.INVALID, cut(detail), cost)
-    for step in ("executed", "collected"):
-        outcome, detail = ear.heard.get(step, (running.RAISED, end))
+    if reports.forged or reply.error == "Tampering":
+        return rejection(Stage.CRASHED, "broke the protocol", cost)
+    end = _describe_end(reply)
+    outcome, detail = reports.received.get("parsed", (sample_runner.INVALID, f"cannot be parsed: {end}"))
+    if outcome != sample_runner.PARSED:
+        stage = Stage.FLAWED if outcome == sample_runner.FLAWED else Stage.INVALID
+        return rejection(stage, shorten(detail), cost)
+    for step, activity in (("executed", "execution"), ("collected", "collection")):
+        outcome, detail = reports.received.get(step, (file_runner.RAISED, end))
         if outcome != PASSED:
-            return rejected(Stage.CRASHED, f"when {step}: {cut(detail)}", cost)
-    missing = any(number not in ear.heard for number in range(len(ids)))
+            return rejection(Stage.CRASHED, f"{activity} failed: {shorten(detail)}", cost)
+    missing = any(number not in reports.received for number in range(len(ids)))
     if not missing and not reply.ok:
-        return rejected(Stage.CRASHED, f"went through the tests, but {end}", cost)
-    tests = [_test(name, *ear.heard.get(number, (running.RAISED, end))) for number, name in enumerate(ids)]
-    return verdict(tests, cost, partial=terms.partial)
+        return rejection(Stage.CRASHED, f"finished the tests, but {end}", cost)
+    lost = (file_runner.RAISED, end)
+    tests = [_test(name, *reports.received.get(number, lost)) for number, name in enumerate(ids)]
+    return verdict(tests, cost, partial=settings.partial)
 
 
 def _test(name: str, outcome: str, detail: str) -> Test:
-    stage = {PASSED: Stage.CORRECT, running.RAISED: Stage.CRASHED}.get(outcome, Stage.WRONG)
-    return Test(name, stage, "ok" if stage is Stage.CORRECT else cut(detail))
+    stage = {PASSED: Stage.CORRECT, file_runner.RAISED: Stage.CRASHED}.get(outcome, Stage.WRONG)
+    return Test(name, stage, "ok" if stage is Stage.CORRECT else shorten(detail))
 
 
-def _ending(reply: Reply) -> str:
+def _describe_end(reply: Reply) -> str:
     if reply.limit:
-        return f"ran into the {reply.limit} limit"
-    return reply.message or "fell silent before the end"
+        return f"exceeded the {reply.limit} limit"
+    return reply.message or "ended without a result"
 
 
-class _Ear:
-    """Listens to a process in which tests and sample live together, and believes what bears the seal."""
+class _Reports:
+    """Reports from a process that tests and sample share; only reports with a valid seal are accepted."""
 
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.forged = False
-        self.heard: dict[int | str, tuple[str, str]] = {}
-        """What came of each step and, by number, of each test; with the detail."""
+        self.received: dict[int | str, tuple[str, str]] = {}
+        """Outcome and detail of each step, by name, and of each test, by number."""
 
-    def hear(self, question: object) -> None:
-        """Take in what is said."""
+    def receive(self, question: object) -> None:
+        """Record one report, or that it is forged."""
         match question:
             case ("sealed", int(what) | str(what), str(outcome), str(detail), bytes(seal)):
-                if not secrets.compare_digest(seal, running.seal(self.key, what, outcome)):
+                if not secrets.compare_digest(seal, file_runner.seal(self.key, what, outcome)):
                     self.forged = True
-                if what == "parsed":  # the first word of a process, the second one when it is tried again
-                    self.heard.clear()
-                self.heard.setdefault(what, (outcome, detail))
+                if what == "parsed":  # first report of a process; sent again if the call is retried
+                    self.received.clear()
+                self.received.setdefault(what, (outcome, detail))
             case _:
                 self.forged = True

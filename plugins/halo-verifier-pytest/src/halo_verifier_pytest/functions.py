@@ -1,4 +1,4 @@
-"""Tests by value: the program in a split process, its answers compared in this one."""
+"""Tests by value: the program runs in its own process, and this process compares its answers."""
 
 from __future__ import annotations
 
@@ -12,106 +12,115 @@ from pathlib import Path
 from halo_core import sandbox
 from halo_core.sandbox import Answer, Calls, Limits, Outcome
 from halo_core.types import Stage, Verdict
-from halo_verifier_pytest import guest
+from halo_verifier_pytest import sample_runner
 from halo_verifier_pytest.compare import same
-from halo_verifier_pytest.results import Cost, Test, cut, ending, rejected, shown, verdict
+from halo_verifier_pytest.results import Cost, Test, describe_exit, quote, rejection, shorten, verdict
 from halo_verifier_pytest.tasks import Case, Task
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """The conditions under which programs are judged: what the verifier's options come to."""
+class Settings:
+    """Conditions under which a program is judged, derived from the verifier's options."""
 
     seconds: float
-    """CPU time for one test."""
+    """CPU seconds for one test."""
     limits: Limits
-    """For all that the sample's process does."""
+    """Limits of the sample's process in total."""
     paths: tuple[str, ...]
     forbidden: tuple[str, ...]
     partial: bool
 
 
 @cache
-def guest_source() -> str:
-    """Return the code that the sample's process starts with: `guest`, compiled, as compiling it costs a millisecond."""
-    text = Path(str(guest.__file__)).read_text(encoding="utf-8")
-    code = marshal.dumps(compile(text, "<guest>", "exec", optimize=2))
+def runner_source() -> str:
+    """Return the source for the sample's process: `sample_runner`, precompiled because compiling it takes 1 ms."""
+    text = Path(str(sample_runner.__file__)).read_text(encoding="utf-8")
+    code = marshal.dumps(compile(text, "<sample_runner>", "exec", optimize=2))
     return f'import marshal\nexec(marshal.loads(bytes.fromhex("{code.hex()}")))\n'
 
 
-def judge(task: Task, readings: Sequence[str], terms: Terms) -> Verdict:
+def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
     """Judge a program by the task's cases."""
-    calls: list[tuple[object, ...]] = [opening(task, readings, terms), ("execute", terms.seconds)]
-    calls += [("call", case.name, case.args, dict(case.kwargs), terms.seconds, False) for case in task.cases]
-    done = sandbox.get().call(guest_source(), "serve", calls, limits=terms.limits, paths=terms.paths)
+    calls: list[tuple[object, ...]] = [
+        parse_request(task, candidates, settings),
+        ("execute", settings.seconds),
+    ]
+    calls += [
+        ("call", case.name, case.args, dict(case.kwargs), settings.seconds, False) for case in task.cases
+    ]
+    done = sandbox.get().call(runner_source(), "serve", calls, limits=settings.limits, paths=settings.paths)
     cost = Cost.of(done.outcome)
-    if refused := refusal(done.answers[:2], done.outcome, done.tampered, terms, cost):
-        return refused
-    tests = [_test(number, case, done, task, terms) for number, case in enumerate(task.cases)]
-    return verdict(tests, cost, partial=terms.partial)
+    if rejected := startup_rejection(done.answers[:2], done.outcome, done.tampered, settings, cost):
+        return rejected
+    tests = [_test(number, case, done, task, settings) for number, case in enumerate(task.cases)]
+    return verdict(tests, cost, partial=settings.partial)
 
 
-def opening(task: Task, readings: Sequence[str], terms: Terms) -> tuple[object, ...]:
-    """Return the first call to the guest."""
-    return "parse", list(readings), list(task.names), list(terms.forbidden)
+def parse_request(task: Task, candidates: Sequence[str], settings: Settings) -> tuple[object, ...]:
+    """Return the first request to the sample runner."""
+    return "parse", list(candidates), list(task.names), list(settings.forbidden)
 
 
-def refusal(
-    answers: Sequence[Answer | None], outcome: Outcome, tampered: bool, terms: Terms, cost: Cost
+def startup_rejection(
+    answers: Sequence[Answer | None], outcome: Outcome, tampered: bool, settings: Settings, cost: Cost
 ) -> Verdict | None:
-    """Return the verdict on a program that could not be executed, from the answers to `parse` and `execute`."""
+    """Return the verdict on a program that could not be executed, from the answers to `parse` and `execute`.
+
+    Return None if it was executed.
+    """
     parsed, executed = (*answers, None, None)[:2]
     if tampered:
-        return rejected(Stage.CRASHED, "spoke out of turn, or gave more than it may", cost)
+        return rejection(Stage.CRASHED, "broke the protocol or exceeded the output limit", cost)
     if parsed is None:
-        return rejected(Stage.INVALID, f"cannot be parsed: {ending(outcome, terms.seconds)}", cost)
+        return rejection(Stage.INVALID, f"cannot be parsed: {describe_exit(outcome, settings.seconds)}", cost)
     match parsed.value:
-        case (guest.PARSED, _):
+        case (sample_runner.PARSED, _):
             pass
-        case (guest.FLAWED, str(problem)):
-            return rejected(Stage.FLAWED, problem, cost)
+        case (sample_runner.FLAWED, str(problem)):
+            return rejection(Stage.FLAWED, problem, cost)
         case (_, str(problem)):
-            return rejected(Stage.INVALID, problem, cost)
+            return rejection(Stage.INVALID, problem, cost)
         case _:
-            return rejected(Stage.INVALID, f"cannot be parsed: {parsed.error}", cost)
+            return rejection(Stage.INVALID, f"cannot be parsed: {parsed.error}", cost)
     if executed is None:
-        return rejected(Stage.CRASHED, f"when executed: {ending(outcome, terms.seconds)}", cost)
+        end = describe_exit(outcome, settings.seconds)
+        return rejection(Stage.CRASHED, f"execution failed: {end}", cost)
     if executed.error is not None:
-        return rejected(Stage.CRASHED, f"when executed: {raised(executed)}", cost)
+        return rejection(Stage.CRASHED, f"execution failed: {describe_error(executed)}", cost)
     return None
 
 
-def raised(answer: Answer) -> str:
-    """Say what a call raised."""
-    return cut(f"{answer.error}: {answer.message}" if answer.message else str(answer.error))
+def describe_error(answer: Answer) -> str:
+    """Return the name and message of the exception that a call raised."""
+    return shorten(f"{answer.error}: {answer.message}" if answer.message else str(answer.error))
 
 
 def is_error(name: str | None, expected: str) -> bool:
-    """Whether the exception called `name` is one that `expected` names, by the builtin hierarchy."""
+    """Return True if the exception called `name` is `expected` or a subclass of it in the builtin hierarchy."""
     if name == expected:
         return True
     kind, base = (getattr(builtins, each or "", None) for each in (name, expected))
     return isinstance(kind, type) and isinstance(base, type) and issubclass(kind, base)
 
 
-def _test(number: int, case: Case, done: Calls, task: Task, terms: Terms) -> Test:
+def _test(number: int, case: Case, done: Calls, task: Task, settings: Settings) -> Test:
     name = f"test {number + 1}"
     answer = done.answers[number + 2] if number + 2 < len(done.answers) else None
     if answer is None:
-        return Test(name, Stage.CRASHED, ending(done.outcome, terms.seconds))
+        return Test(name, Stage.CRASHED, describe_exit(done.outcome, settings.seconds))
     if not done.outcome.ok and len(done.answers) == len(task.cases) + 2:
-        return Test(name, Stage.CRASHED, f"answered, but {ending(done.outcome, terms.seconds)}")
+        return Test(name, Stage.CRASHED, f"answered, but {describe_exit(done.outcome, settings.seconds)}")
     if answer.error == "NotPlainError":
-        return Test(name, Stage.WRONG, f"returned what is not plain data: {cut(answer.message)}")
+        return Test(name, Stage.WRONG, f"returned a value that is not plain data: {shorten(answer.message)}")
     if case.raises:
         if answer.error is None:
-            detail = f"expected {case.raises}, got {shown(answer.value)}"
+            detail = f"expected {case.raises}, got {quote(answer.value)}"
             return Test(name, Stage.WRONG, detail, answered=answer.value is not None)
         stage = Stage.CORRECT if is_error(answer.error, case.raises) else Stage.CRASHED
-        return Test(name, stage, "ok" if stage is Stage.CORRECT else f"raised {raised(answer)}")
+        return Test(name, stage, "ok" if stage is Stage.CORRECT else f"raised {describe_error(answer)}")
     if answer.error is not None:
-        return Test(name, Stage.CRASHED, f"raised {raised(answer)}")
+        return Test(name, Stage.CRASHED, f"raised {describe_error(answer)}")
     if same(answer.value, case.expected, rtol=task.rtol, atol=task.atol):
         return Test(name, Stage.CORRECT, "ok")
-    detail = f"expected {shown(case.expected)}, got {shown(answer.value)}"
+    detail = f"expected {quote(case.expected)}, got {quote(answer.value)}"
     return Test(name, Stage.WRONG, detail, answered=answer.value is not None or case.expected is None)

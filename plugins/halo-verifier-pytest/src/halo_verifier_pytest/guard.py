@@ -1,8 +1,8 @@
-"""What can be done against a sample that shares its process with the tests.
+"""Defences against a sample that shares its process with the tests.
 
-Everything in one process can be reached in the end, and an object that lies about equality needs to reach nothing. So
-a verdict from such a process says `shared-process`. But the ways that are known to work are closed: what judges is
-watched for replacement, and neither frames nor the garbage collector lead to it.
+Anything in one process can be reached in the end, and an object that lies about equality needs to reach nothing. A
+verdict from such a process is therefore labelled `shared-process`. Known attacks are still blocked: the verifier's
+code is checked for replacement, and neither frames nor the garbage collector lead to it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_WATCHED = {
+_LIBRARIES = {
     "_pytest": "fixtures main nodes outcomes python raises reports runner skipping unittest",
     "pluggy": "_callers _hooks _manager _result",
     "halo_core.sandbox": "guest serving values",
-    "halo_verifier_pytest": "guard guest running warm",
 }
 _REPLACEABLE = (
     types.FunctionType,
@@ -43,35 +42,42 @@ _REFUSED = (
     "marshal.loads",
     "code.__new__",
 )
-"""Events of which a sample has no honest need and which lead to who judges, or let code pass for a library's."""
+"""Audit events that an honest sample does not need and that expose the verifier or let code pose as a library's."""
 _IMPORTER = "<frozen importlib"
-_WALKERS = frozenset({"inspect", "logging"})
-"""Libraries that hand frames on to whoever asks."""
+_FRAME_EXPOSING = frozenset({"inspect", "logging"})
+"""Libraries that return frames to any caller."""
 
 
-def watch() -> Callable[[], bool]:
-    """Return a function that tells whether everything that judges is still what it is now."""
-    spaces: list[Mapping[str, Any]] = [vars(builtins)]
-    for name in [f"{package}.{part}" for package, parts in _WATCHED.items() for part in parts.split()]:
-        space = vars(importlib.import_module(name))
-        kinds = [each for each in space.values() if isinstance(each, type) and each.__module__ == name]
-        spaces += [space, *map(vars, kinds)]
-    held = [(space, _replaceable(space)) for space in spaces]
+def watch(*modules: types.ModuleType) -> Callable[[], bool]:
+    """Return a function that checks that `modules`, pytest, pluggy, the sandbox and the builtins are unmodified."""
+    libraries = [f"{package}.{part}" for package, parts in _LIBRARIES.items() for part in parts.split()]
+    namespaces: list[Mapping[str, Any]] = [vars(builtins)]
+    for module in (*map(importlib.import_module, libraries), *modules):
+        namespace = vars(module)
+        classes = [
+            each
+            for each in namespace.values()
+            if isinstance(each, type) and each.__module__ == module.__name__
+        ]
+        namespaces += [namespace, *map(vars, classes)]
+    recorded = [(namespace, _replaceable(namespace)) for namespace in namespaces]
     missing = object()
 
     def intact() -> bool:
-        return all(space.get(key, missing) is value for space, items in held for key, value in items)
+        return all(
+            namespace.get(key, missing) is value for namespace, items in recorded for key, value in items
+        )
 
     return intact
 
 
-def _replaceable(space: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, value) for key, value in space.items() if isinstance(value, _REPLACEABLE)]
+def _replaceable(namespace: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, value) for key, value in namespace.items() if isinstance(value, _REPLACEABLE)]
 
 
-def close_ways() -> None:
-    """From now on refuse to whoever is not a library what leads to the frames of those who judge. For good."""
-    trusted = {id(vars(module)) for name, module in sys.modules.items() if name not in _WALKERS}
+def refuse_introspection() -> None:
+    """Refuse events that lead to the verifier's frames to all code but loaded libraries, for the process's lifetime."""
+    trusted = {id(vars(module)) for name, module in sys.modules.items() if name not in _FRAME_EXPOSING}
     sys.addaudithook(_hook(trusted))
 
 
@@ -83,18 +89,20 @@ def _hook(trusted: set[int]) -> Callable[[str, tuple[Any, ...]], None]:
         if busy:
             return
         if event.startswith("object.__"):
-            wanted = args[1] in (_FRAMES if event == "object.__getattr__" else _CODE)
+            refused = args[1] in (_FRAMES if event == "object.__getattr__" else _CODE)
         else:
-            wanted = event.startswith(_REFUSED)
-        if not wanted:
+            refused = event.startswith(_REFUSED)
+        if not refused:
             return
         busy = True
         caller = getframe(1)
         busy = False
         place = caller.f_code.co_filename
         library = id(caller.f_globals) in trusted and not place.startswith("<")
-        honest = event == "compile" and str(args[1]).startswith(("<", "b'<"))  # claims to be nobody else's
+        honest = event == "compile" and str(args[1]).startswith(
+            ("<", "b'<")
+        )  # does not pose as a library file
         if not (library or honest or place.startswith(_IMPORTER)):
-            raise RuntimeError(f"{event} is not to be had beside the tests")
+            raise RuntimeError(f"{event} is not available to a sample that shares the tests' process")
 
     return hook

@@ -1,4 +1,4 @@
-"""Near-misses of a program: each differs from it in one place, as a slip would."""
+"""Mutants of a program: each differs from it in one place, as after a slip."""
 
 from __future__ import annotations
 
@@ -36,50 +36,50 @@ _NAMES = {
 }  # fmt: skip
 
 
-def mutate(program: str, most: int) -> list[str]:
-    """Return up to `most` programs that differ from `program` in one place, spread over it; always the same.
+def mutate(program: str, limit: int) -> list[str]:
+    """Return up to `limit` mutants, spread evenly over `program`; an empty list if it is not Python.
 
-    None where `program` is not Python.
+    Deterministic.
     """
     try:
         tree = ast.parse(program)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
     found = list(dict.fromkeys(_mutations(tree)))
-    return [found[at * len(found) // most] for at in range(most)] if len(found) > most else found
+    return [found[n * len(found) // limit] for n in range(limit)] if len(found) > limit else found
 
 
 def _mutations(tree: ast.Module) -> Iterator[str]:
-    """Put each alternative into its place, write the program down, and put back what was there."""
-    whole = ast.unparse(tree)
+    """Yield the program with each node in turn replaced by each of its alternatives; restore `tree` after each."""
+    original = ast.unparse(tree)
     for parent in list(ast.walk(tree)):
         for field, value in ast.iter_fields(parent):
             if isinstance(value, list):
-                for at, item in enumerate(value):
+                for index, item in enumerate(value):
                     for alternative in _alternatives(item):
-                        value[at] = alternative
-                        yield from _different(tree, whole)
-                    value[at] = item
+                        value[index] = alternative
+                        yield from _if_different(tree, original)
+                    value[index] = item
                 if field == "ifs" and value:
                     kept = value[:]
                     value.clear()
-                    yield from _different(tree, whole)
+                    yield from _if_different(tree, original)
                     value.extend(kept)
             elif isinstance(value, ast.AST):
                 for alternative in _alternatives(value):
                     setattr(parent, field, alternative)
-                    yield from _different(tree, whole)
+                    yield from _if_different(tree, original)
                 setattr(parent, field, value)
 
 
-def _different(tree: ast.Module, whole: str) -> Iterator[str]:
+def _if_different(tree: ast.Module, original: str) -> Iterator[str]:
     text = ast.unparse(ast.fix_missing_locations(tree))
-    if text != whole:
+    if text != original:
         yield text
 
 
 def _alternatives(node: object) -> Iterator[ast.AST]:
-    """Yield what one could have written for `node` by mistake."""
+    """Yield nodes that could be written in place of `node` by mistake."""
     if isinstance(node, ast.AST):
         yield from (kind() for kind in _OPERATORS.get(type(node), ()))
     if isinstance(node, ast.Constant):

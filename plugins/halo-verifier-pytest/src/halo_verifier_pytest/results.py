@@ -1,4 +1,4 @@
-"""From what each test gave to a verdict."""
+"""Verdicts: combine the results of a program's tests."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from halo_core.errors import VerifierError
 from halo_core.sandbox import Outcome
 from halo_core.types import Stage, Status, Verdict
 
-_SHOWN = 160
-"""Characters of a value or a message that go into a verdict's detail."""
-_LINES = 40
-"""Tests that a verdict's detail lists."""
+_MAX_CHARACTERS = 160
+"""Maximum characters of one value or message in a verdict's detail."""
+_MAX_LINES = 40
+"""Maximum tests listed in a verdict's detail."""
 
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """How one test went."""
+    """Result of one test."""
 
-    __test__ = False  # not one of pytest's
+    __test__ = False  # pytest must not collect this class
 
     name: str
     stage: Stage
     detail: str
     answered: bool = True
-    """Whether the program gave it anything but None."""
+    """False if the program returned nothing but None to the test."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What judging took, and behind which walls."""
+    """Time and sandbox of a judgement."""
 
     cpu_seconds: float
     wall_seconds: float
@@ -40,7 +40,7 @@ class Cost:
 
     @classmethod
     def of(cls, *outcomes: Outcome, integrity: str = "split") -> Cost:
-        """Add up what several processes took."""
+        """Return the total CPU time and the longest wall time of several processes."""
         return cls(
             sum(each.cpu_seconds for each in outcomes),
             max(each.wall_seconds for each in outcomes),
@@ -51,7 +51,7 @@ class Cost:
 
 
 def verdict(tests: Sequence[Test], cost: Cost, *, partial: bool) -> Verdict:
-    """Sum up the tests of a program that was executed. Only if each of them passed does it pass."""
+    """Return the verdict on a program that was executed. It passes only if every test passed."""
     passed = sum(test.stage is Stage.CORRECT for test in tests)
     stage = min((test.stage for test in tests), key=lambda stage: stage.rank)
     status = Status.PASS if passed == len(tests) else Status.FAIL
@@ -61,20 +61,20 @@ def verdict(tests: Sequence[Test], cost: Cost, *, partial: bool) -> Verdict:
         stage = Stage.FLAWED
     score = passed / len(tests)
     lines = [f"{passed} of {len(tests)} tests passed"]
-    lines += [f"{test.name}: {test.detail}" for test in tests[:_LINES]]
-    lines += [f"and {len(tests) - _LINES} more"] if len(tests) > _LINES else []
+    lines += [f"{test.name}: {test.detail}" for test in tests[:_MAX_LINES]]
+    lines += [f"and {len(tests) - _MAX_LINES} more"] if len(tests) > _MAX_LINES else []
     return _verdict(status, stage, "\n".join(lines), cost, score if partial else float(score == 1.0))
 
 
-def settled(verdict: Verdict) -> bool:
-    """Whether the solution of a prompt passed; raise a `VerifierError` when that could not be found out."""
+def solution_passed(verdict: Verdict) -> bool:
+    """Return True if the verdict on a prompt's solution is a pass; raise a `VerifierError` if it is undecided."""
     if verdict.status in (Status.ERROR, Status.INCONCLUSIVE):
-        raise VerifierError(f"the prompt's solution cannot be tried: {verdict.detail}")
+        raise VerifierError(f"the prompt's solution could not be judged: {verdict.detail}")
     return verdict.status is Status.PASS
 
 
-def rejected(stage: Stage, detail: str, cost: Cost) -> Verdict:
-    """Judge a program that got no further than `stage`, before any test."""
+def rejection(stage: Stage, detail: str, cost: Cost) -> Verdict:
+    """Return the verdict on a program that reached no test and got no further than `stage`."""
     status = Status.INCONCLUSIVE if cost.inconclusive else Status.FAIL
     return _verdict(status, stage, detail, cost, 0.0)
 
@@ -92,33 +92,33 @@ def _verdict(status: Status, stage: Stage, detail: str, cost: Cost, score: float
     )
 
 
-def shown(value: object) -> str:
-    """Quote `value` on one line, cut to a length for people."""
+def quote(value: object) -> str:
+    """Return the repr of `value` on one line, shortened for a verdict's detail."""
     try:
         text = repr(value)
-    except ValueError:  # an integer of too many digits
+    except ValueError:  # an integer with too many digits
         text = (
             f"an integer of {value.bit_length()} bits"
             if type(value) is int
             else "a value with a huge integer"
         )
-    return cut(text)
+    return shorten(text)
 
 
-def cut(text: str) -> str:
-    """Return `text` on one line, cut to a length for people."""
+def shorten(text: str) -> str:
+    """Return `text` on one line, shortened for a verdict's detail."""
     text = text.replace("\n", " ")
-    return text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return text if len(text) <= _MAX_CHARACTERS else text[:_MAX_CHARACTERS] + "..."
 
 
-def ending(outcome: Outcome, seconds: float) -> str:
-    """Say how a sample's process ended."""
+def describe_exit(outcome: Outcome, seconds: float) -> str:
+    """Return a description of how a sample's process ended; `seconds` is the CPU limit of one test."""
     if outcome.inconclusive:
         return "ran out of wall time"
     if outcome.signal == 27:  # SIGPROF, which the kernel sends when a test's CPU time is used up
-        return f"ran past {seconds:g} s of CPU time"
+        return f"exceeded {seconds:g} s of CPU time"
     if outcome.limit:
-        return f"ran into the {outcome.limit} limit"
+        return f"exceeded the {outcome.limit} limit"
     if outcome.signal:
         return f"ended by signal {outcome.signal}"
-    return f"ended the process with exit code {outcome.exit_code}"
+    return f"ended with exit code {outcome.exit_code}"

@@ -1,4 +1,4 @@
-"""The `sql` verifier: judges queries by what they return on the given database and on perturbed copies of it."""
+"""The `sql` verifier: judges queries by their results on the given database and on perturbed copies of it."""
 
 from importlib.metadata import version
 

@@ -1,8 +1,8 @@
-"""Result rows as canonical text: two cells are the same value of the same type when their texts are equal.
+"""Canonical text of result rows: two cells have the same value and type if and only if their texts are equal.
 
-The form is JSON with Python's spelling of numbers: 1, 1.0, true, "1" and null are five values, so are 0.0 and
--0.0; NaN equals itself. What JSON lacks is an object of one key that names the type: blobs as hexadecimal,
-decimals without trailing zeros, everything else (dates, intervals, UUIDs, structs) by its text.
+The format is JSON with Python's spelling of numbers: 1, 1.0, true, "1" and null are five different values, 0.0
+differs from -0.0, and NaN equals itself. A type that JSON lacks becomes an object whose only key names the type:
+blobs as hexadecimal, decimals without trailing zeros, everything else (dates, intervals, UUIDs) as its text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 
-def _other(value: object) -> object:
+def _tagged(value: object) -> object:
     if isinstance(value, bytes | bytearray | memoryview):
         return {"blob": bytes(value).hex()}
     if isinstance(value, Decimal):
@@ -28,7 +28,7 @@ def _digits(value: Decimal) -> str:
 
 
 def plain(cell: Any) -> Any:
-    """Return a cell that may hold others (a list, a struct, a map) as one that no other type is encoded as."""
+    """Return a nested cell (a list, a struct, a map) in a form that differs from the encoding of any other type."""
     kind = type(cell)
     if kind is dict:
         return {"struct": [[plain(key), plain(value)] for key, value in cell.items()]}
@@ -36,7 +36,7 @@ def plain(cell: Any) -> Any:
 
 
 def storable(cell: Any) -> Any:
-    """Return a cell as one of the types that cross to the host, and that its column takes back."""
+    """Return a cell as a type that can be sent to the host and inserted into its column again."""
     if cell is None or type(cell) in (bool, int, float, str, bytes):
         return cell
     if isinstance(cell, memoryview | bytearray):
@@ -44,24 +44,24 @@ def storable(cell: Any) -> Any:
     return float(cell) if isinstance(cell, Decimal) else str(cell)
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_other)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=_tagged)
 encode = _ENCODER.encode
-"""Return the canonical text of a row, or of a list of rows. Rows may be tuples."""
+"""Return the canonical text of a row or of a list of rows. Rows may be tuples."""
 
 
 def decode(text: str) -> list[list[Any]]:
-    """Return the rows that a list's canonical text stands for, such that encoding them gives it again."""
+    """Return the rows of a canonical text. Encoding them again returns the same text."""
     rows: list[list[Any]] = json.loads(text)
     return rows
 
 
 def from_data(cell: Any) -> Any:
-    """Return a cell of a prompt's data as a value: `{"blob": "00ff"}` is a blob, all else is itself.
+    """Return the value of a cell in a prompt's data: `{"blob": "00ff"}` is a blob, other values stay unchanged.
 
-    Raises `ValueError` for anything that no column holds.
+    Raises `ValueError` for values that a column cannot hold.
     """
     if isinstance(cell, dict) and cell.keys() == {"blob"} and isinstance(cell["blob"], str):
         return bytes.fromhex(cell["blob"])
     if cell is None or type(cell) in (bool, int, float, str):
         return cell
-    raise ValueError(f"{cell!r} is no value of a cell")
+    raise ValueError(f"{cell!r} is not a valid cell value")

@@ -1,4 +1,4 @@
-"""Comparing a result with the reference's: typed multisets of rows, in order where the reference orders."""
+"""Comparison of a result with the reference's: typed multisets of rows, ordered where the reference orders them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from halo_verifier_sql import cells
 
-_NEAR = 64
-"""Candidates that a row is held against, where there is a tolerance."""
+_MAX_CANDIDATES = 64
+"""Maximum number of candidates compared with a row under a tolerance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """When two floats a (actual) and e (expected) are the same: |a - e| <= absolute + relative * |e|."""
+    """Floats a (actual) and e (expected) are equal if |a - e| <= absolute + relative * |e|."""
 
     relative: float = 0.0
     absolute: float = 0.0
@@ -27,12 +27,12 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that the reference leaves in no particular order among themselves."""
+    """Rows whose order among themselves the reference leaves open."""
 
     rows: tuple[str, ...]
-    """All rows that may stand here, each as canonical text."""
+    """All rows allowed at this place, each as canonical text."""
     count: int
-    """How many of them must: fewer than there are where the reference's LIMIT cuts through ties."""
+    """Number of rows required at this place: fewer than `rows` if the reference's LIMIT cuts through ties."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,48 +41,48 @@ class Gold:
 
     columns: tuple[str, ...]
     text: str
-    """Canonical text of the rows in the order in which the reference returned them."""
+    """Canonical text of the rows, in the order in which the reference returned them."""
     groups: tuple[Group, ...]
-    """The rows by the places where they belong."""
+    """The rows, grouped by their place in the order."""
     by_name: bool = False
-    """Columns are found by name instead of position."""
+    """Match columns by name instead of position."""
 
     @property
     def count(self) -> int:
-        """The number of rows."""
+        """Number of rows."""
         return sum(group.count for group in self.groups)
 
     @property
-    def cut(self) -> bool:
-        """Whether a LIMIT cuts through ties, so that several results are right."""
+    def has_cut_ties(self) -> bool:
+        """True if a LIMIT cuts through ties, so that several results are correct."""
         return any(group.count < len(group.rows) for group in self.groups)
 
 
 def difference(gold: Gold, columns: Sequence[str], text: str, tolerance: Tolerance) -> str:
-    """Say how a result differs from the reference's; empty when it does not."""
+    """Return how a result differs from the reference's; empty if it does not."""
     if text == gold.text and len(columns) == len(gold.columns) and not gold.by_name:
         return ""
     if len(columns) != len(gold.columns):
-        return f"expected {_many(len(gold.columns), 'column')}, got {len(columns)}"
+        return f"expected {_count(len(gold.columns), 'column')}, got {len(columns)}"
     rows = cells.decode(text)
     if gold.by_name:
-        places = _places(gold.columns, columns)
+        places = _positions(gold.columns, columns)
         if places is None:
             return f"expected columns {', '.join(gold.columns)}; got {', '.join(columns)[:200]}"
         rows = [[row[place] for place in places] for row in rows]
     if len(rows) != gold.count:
-        return f"expected {_many(gold.count, 'row')}, got {len(rows)}"
+        return f"expected {_count(gold.count, 'row')}, got {len(rows)}"
     start = 0
     for group in gold.groups:
         actual = [cells.encode(row) for row in rows[start : start + group.count]]
         start += group.count
         surplus, missing = _unmatched(actual, group)
-        if surplus and not (tolerance and _matched(_decoded(surplus), _decoded(missing), tolerance)):
+        if surplus and not (tolerance and _match(_decoded(surplus), _decoded(missing), tolerance)):
             return f"expected a row {missing[0][:160]}, got {surplus[0][:160]}"
     return ""
 
 
-def _places(wanted: Sequence[str], found: Sequence[str]) -> list[int] | None:
+def _positions(wanted: Sequence[str], found: Sequence[str]) -> list[int] | None:
     names = [name.lower() for name in found]
     if sorted(names) != sorted(name.lower() for name in wanted):
         return None
@@ -90,7 +90,7 @@ def _places(wanted: Sequence[str], found: Sequence[str]) -> list[int] | None:
 
 
 def _unmatched(rows: list[str], group: Group) -> tuple[list[str], list[str]]:
-    """Return the rows that have no place in the group, taken as a multiset, and the group's that have not come."""
+    """Return the rows that are not in the group, compared as multisets, and the group's unmatched rows."""
     missing, surplus = Counter(group.rows), []
     for row in rows:
         if missing[row] > 0:
@@ -104,11 +104,11 @@ def _decoded(rows: list[str]) -> list[list[Any]]:
     return cells.decode(f"[{','.join(rows)}]")
 
 
-def _matched(rows: list[list[Any]], candidates: list[list[Any]], tolerance: Tolerance) -> bool:
-    """Whether each of `rows` is close to a candidate of its own.
+def _match(rows: list[list[Any]], candidates: list[list[Any]], tolerance: Tolerance) -> bool:
+    """Return True if each of `rows` can be paired with a different candidate that is close to it.
 
-    Rows that differ in anything but floats never meet. The others are gone through in order of their floats,
-    and each row looks at the next few candidates only, so that no result takes long to compare.
+    Rows are only compared with candidates that are equal in everything but floats. They are processed in the
+    order of their floats, each against the next few candidates only, which bounds the time for any result.
     """
     buckets: dict[str, list[list[float]]] = {}
     for candidate in candidates:
@@ -120,7 +120,9 @@ def _matched(rows: list[list[Any]], candidates: list[list[Any]], tolerance: Tole
         waiting = buckets.get(exact, [])
         while waiting and waiting[0] < floats and not _close(floats[0], waiting[0][0], tolerance):
             del waiting[0]
-        near = (at for at, other in enumerate(waiting[:_NEAR]) if _all_close(floats, other, tolerance))
+        near = (
+            at for at, other in enumerate(waiting[:_MAX_CANDIDATES]) if _all_close(floats, other, tolerance)
+        )
         if (at := next(near, None)) is None:
             return False
         del waiting[at]
@@ -128,7 +130,7 @@ def _matched(rows: list[list[Any]], candidates: list[list[Any]], tolerance: Tole
 
 
 def _parts(row: list[Any]) -> tuple[str, list[float]]:
-    """Split a row into the canonical text of what must be equal and the floats that need only be close."""
+    """Split a row into the canonical text of its exact part and the floats that only need to be close."""
     loose = [type(cell) is float and math.isfinite(cell) for cell in row]
     exact = [["~"] if is_loose else cell for cell, is_loose in zip(row, loose, strict=True)]
     return cells.encode(exact), [cell for cell, is_loose in zip(row, loose, strict=True) if is_loose]
@@ -142,5 +144,5 @@ def _close(actual: float, expected: float, tolerance: Tolerance) -> bool:
     return abs(actual - expected) <= tolerance.absolute + tolerance.relative * abs(expected)
 
 
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

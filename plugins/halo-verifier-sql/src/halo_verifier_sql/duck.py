@@ -1,7 +1,7 @@
-"""DuckDB behind the walls: databases in memory, a query that may only read, and only what it is given.
+"""DuckDB in the sandbox: in-memory databases and read-only queries on them.
 
-What a query may do is read off DuckDB's own syntax tree, before it runs. Beside that the engine has no way
-out: no files, no extensions, no settings to change.
+DuckDB's own syntax tree determines whether a query is allowed, before it runs. In addition, the engine has no
+access to files or extensions, and its settings are locked.
 """
 
 from __future__ import annotations
@@ -14,10 +14,20 @@ from typing import Any
 import duckdb
 
 from halo_verifier_sql import cells
-from halo_verifier_sql.worker import Caps, Contents, Description, Found, insert_all, serve
+from halo_verifier_sql.worker import (
+    Caps,
+    Contents,
+    Description,
+    Outcome,
+    first_line,
+    insert_all,
+    insert_statement,
+    quote,
+    serve,
+)
 
 _SIZE = 4 << 20
-"""Bytes that an instance takes which holds next to nothing."""
+"""Approximate memory use, in bytes, of an almost empty instance."""
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": "1",
     "memory_limit": "256MB",
@@ -28,45 +38,45 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
 }
-_MORE = frozenset(
+_MORE_FUNCTIONS = frozenset(
     """
     row_number rank dense_rank rank_dense percent_rank cume_dist ntile lag lead first_value first last_value last
     nth_value fill unnest range generate_series nullif ifnull split_part date_add fdiv fmod geomean wavg
     array_to_string array_append array_prepend list_append list_prepend list_reverse array_reverse list_sum
     list_avg list_min list_max list_count list_first list_last
-    """.split()  # noqa: SIM905 - a list that is meant to be read
+    """.split()  # noqa: SIM905 - more readable than a list
 )
-"""What a query may call besides the functions that the engine lists: of windows and tables, and macros."""
+"""Allowed functions besides those that the engine lists: window functions, table functions and macros."""
 _NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 _SOURCES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY"})
-_FOR_TABLES = frozenset({"range", "generate_series", "unnest"})
+_TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 _KEYWORDS = frozenset(
     """
     current_date current_time current_timestamp localtime localtimestamp current_user session_user user
     current_role current_catalog current_schema current_database today now
-    """.split()  # noqa: SIM905 - a list that is meant to be read
+    """.split()  # noqa: SIM905 - more readable than a list
 )
-_WAYS_OUT = tuple(
+_FORBIDDEN_PREFIXES = tuple(
     """
     getvariable current_ getenv version pragma_ nextval currval setseed query read_ write_ checkpoint
     duckdb_ which_secret in_search_path add_parquet_key json_execute json_serialize_plan parse_duckdb_log
     error sql_auto_ txid now today get_current current_setting has_ pg_ col_description obj_description
     shobj_description create_sort_key reservoir_ combine finalize sleep_ is_histogram
-    """.split()  # noqa: SIM905 - a list that is meant to be read
+    """.split()  # noqa: SIM905 - more readable than a list
 )
-"""How functions begin that tell of the engine instead of the data."""
+"""Prefixes of functions that expose the engine's state instead of the data."""
 _SYSTEM = ("duckdb_", "pragma_", "pg_", "sqlite_", "information_schema")
 _INVALID = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.SyntaxException)
 _BROKEN = (duckdb.InternalException, duckdb.FatalException)
 
 
 def main(key: str, queries: Sequence[str] | None, caps: Sequence[int]) -> Any:
-    """Answer the host; see `worker.serve`."""
+    """Answer a call from the host; see `worker.serve`."""
     return serve(DuckDatabase, key, queries, caps)
 
 
 class DuckDatabase:
-    """One database in memory. Once built, nothing can change it any more."""
+    """An in-memory database, immutable once built."""
 
     def __init__(self, description: Description) -> None:
         self._db = duckdb.connect(":memory:", config=_CONFIG)
@@ -79,30 +89,28 @@ class DuckDatabase:
         self.size = _SIZE
 
     def contents(self) -> Contents:
-        """Return the rows of all tables."""
-        found: Contents = {}
+        """Return the contents of all tables."""
+        contents: Contents = {}
         names = self._db.execute(
             "SELECT table_name FROM duckdb_tables() WHERE NOT internal ORDER BY table_oid"
         ).fetchall()
         for (name,) in names:
             columns = self._columns(name)
-            rows = self._db.execute(
-                f"SELECT {', '.join(map(_quoted, columns))} FROM {_quoted(name)}"
-            ).fetchall()
+            rows = self._db.execute(f"SELECT {', '.join(map(quote, columns))} FROM {quote(name)}").fetchall()
             keys = self._db.execute(
                 "SELECT unnest(constraint_column_names) FROM duckdb_constraints() "
                 "WHERE table_name = ? AND constraint_type = 'FOREIGN KEY'",
                 [name],
             ).fetchall()
-            found[name] = (
+            contents[name] = (
                 columns,
                 [list(map(cells.storable, row)) for row in rows],
                 [key for (key,) in keys],
             )
-        return found
+        return contents
 
-    def run(self, sql: str, caps: Caps) -> Found:
-        """Run one query; see `Database`."""
+    def run(self, sql: str, caps: Caps) -> Outcome:
+        """Run one read-only query; see `worker.Database`."""
         try:
             sql.encode()
             statements = self._db.extract_statements(sql)
@@ -110,28 +118,28 @@ class DuckDatabase:
                 return "forbidden", [], "more than one statement", False
             if statements[0].type != duckdb.StatementType.SELECT:
                 return "forbidden", [], "not a query", False
-            what, reason, reads = self._vet(sql)
-            if what:
-                return what, [], reason, False
+            problem, reason, reads = self._vet(sql)
+            if problem:
+                return problem, [], reason, False
         except _BROKEN:
-            os._exit(1)  # the library is in no state to go on
+            os._exit(1)  # the library's state is corrupt
         except (duckdb.Error, ValueError, RecursionError) as error:
-            return "invalid", [], _first_line(error), False
+            return "invalid", [], first_line(error), False
         self._db.execute("BEGIN TRANSACTION READ ONLY")
         try:
-            return self._found(sql, caps, reads)
+            return self._execute(sql, caps, reads)
         except _BROKEN:
             os._exit(1)
         except _INVALID as error:
-            return "invalid", [], _first_line(error), False
+            return "invalid", [], first_line(error), False
         except (duckdb.OutOfMemoryException, MemoryError, RecursionError):
             return "limit", [], "memory", reads
         except (duckdb.Error, ValueError, OverflowError, RuntimeError, ImportError) as error:
-            return "failed", [], _first_line(error), reads
+            return "failed", [], first_line(error), reads
         finally:
             self._db.execute("ROLLBACK")
 
-    def _found(self, sql: str, caps: Caps, reads: bool) -> Found:
+    def _execute(self, sql: str, caps: Caps, reads: bool) -> Outcome:
         cursor = self._db.execute(sql)
         columns = [str(column[0]) for column in cursor.description or ()]
         rows = cursor.fetchmany(caps.rows + 1)
@@ -143,27 +151,27 @@ class DuckDatabase:
         return "rows", columns, text, reads
 
     def _vet(self, sql: str) -> tuple[str, str, bool]:
-        """Return what is wrong with a query and why, or nothing, and whether it reads a table."""
+        """Return the problem of a query and its reason, both empty if there is none, and whether it reads a table."""
         answer = self._db.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
         tree = json.loads(answer[0] if answer else "{}")
         if tree.get("error", True):
             return "forbidden", str(tree.get("error_message", "not a query")), False
         nodes = list(_nodes(tree["statements"]))
-        own = {
+        ctes = {
             str(entry["key"]).lower() for node in nodes for entry in node.get("cte_map", {}).get("map", ())
         }
         for node in nodes:
             if denied := self._denied(node):
                 return "forbidden", denied, False
         tables = {str(node["table_name"]).lower() for node in nodes if node.get("type") == "BASE_TABLE"}
-        for table in tables - self._tables - own:
+        for table in tables - self._tables - ctes:
             return "invalid", f"there is no table {table}", False
         if any(node.get("class") == "PARAMETER" for node in nodes):
             return "invalid", "a parameter has no value", False
         return "", "", bool(tables & self._tables)
 
     def _denied(self, node: dict[str, Any]) -> str:
-        """Say what a node of the syntax tree does that no query may."""
+        """Return the forbidden action of a syntax tree node; empty if it is allowed."""
         kind, name = str(node.get("type")), str(node.get("function_name", "")).lower()
         if kind.endswith("_NODE") and kind not in _NODES:
             return "not a query"
@@ -173,15 +181,15 @@ class DuckDatabase:
             return "may not draw a sample"
         if kind == "TABLE_FUNCTION":
             table_function = str(node["function"].get("function_name")).lower()
-            return "" if table_function in _FOR_TABLES else f"may not read {table_function}"
+            return "" if table_function in _TABLE_FUNCTIONS else f"may not read {table_function}"
         if kind == "BASE_TABLE":
             table = str(node["table_name"]).lower()
             elsewhere = node["schema_name"] not in ("", "main") or node["catalog_name"] not in ("", "memory")
             return f"may not read {table}" if elsewhere or table.startswith(_SYSTEM) else ""
-        if node.get("class") in ("FUNCTION", "WINDOW") and name not in self._functions | _MORE:
+        if node.get("class") in ("FUNCTION", "WINDOW") and name not in self._functions | _MORE_FUNCTIONS:
             return f"may not call {name}"
         if name == "age" and len(node.get("arguments", ())) < 2:
-            return "may not ask for the time"
+            return "may not read the clock"
         if node.get("class") == "COLUMN_REF" and str(node["column_names"][-1]).lower() in _KEYWORDS:
             return f"may not call {node['column_names'][-1]}"
         return ""
@@ -190,15 +198,15 @@ class DuckDatabase:
         if not description["copy"]:
             for table, (_, rows) in description["rows"].items():
                 for row in rows:
-                    self._db.execute(_insert(table, None, len(row)), row)
+                    self._db.execute(insert_statement(table, None, len(row)), row)
             return
         names = {table: columns for table, (columns, _) in description["rows"].items()}
         for table in reversed(names):
-            self._db.execute(f"DELETE FROM {_quoted(table)}")
+            self._db.execute(f"DELETE FROM {quote(table)}")
 
         def insert(table: str, row: Sequence[Any]) -> bool:
             try:
-                self._db.execute(_insert(table, names[table], len(row)), row)
+                self._db.execute(insert_statement(table, names[table], len(row)), row)
             except duckdb.Error:
                 return False
             return True
@@ -213,7 +221,7 @@ class DuckDatabase:
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Go through all objects of a syntax tree."""
+    """Yield all objects of a syntax tree."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -224,29 +232,16 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             waiting += node
 
 
-_known: frozenset[str] = frozenset()
+_pure_functions: frozenset[str] = frozenset()
 
 
 def _functions(db: duckdb.DuckDBPyConnection) -> frozenset[str]:
-    """Return the functions that depend on nothing but their arguments, by the engine's own word."""
-    global _known
-    if not _known:
+    """Return the functions that the engine itself lists as depending on their arguments only."""
+    global _pure_functions
+    if not _pure_functions:
         rows = db.execute(
             "SELECT function_name FROM duckdb_functions() WHERE function_type IN ('scalar', 'aggregate') "
             "GROUP BY function_name HAVING bool_and(coalesce(stability, 'CONSISTENT') = 'CONSISTENT')"
         ).fetchall()
-        _known = frozenset(name for (name,) in rows if not name.startswith(_WAYS_OUT))
-    return _known
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _insert(table: str, columns: Sequence[str] | None, width: int) -> str:
-    names = f" ({', '.join(map(_quoted, columns))})" if columns else ""
-    return f"INSERT INTO {_quoted(table)}{names} VALUES ({', '.join('?' * width)})"
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        _pure_functions = frozenset(name for (name,) in rows if not name.startswith(_FORBIDDEN_PREFIXES))
+    return _pure_functions

@@ -1,4 +1,4 @@
-"""Finding the query in a completion. Linear in the length of the text, and total: any text will do."""
+"""Extraction of the query from a completion. Takes time linear in the text's length; accepts any text."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _CLAUSE = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(r"(?:\s|--[^\n]*+(?:\n|$)|/\*(?:[^*]|\*(?!/))*+\*/|\()*+(\w*)")
-_WORDY = re.compile(r"\s*with\b", re.IGNORECASE)
-"""What may begin a query, and more often begins a sentence."""
+_MAYBE_PROSE = re.compile(r"\s*with\b", re.IGNORECASE)
+"""A word that can start a query but more often starts an English sentence."""
 _QUERY_WORDS = frozenset({"select", "with", "values"})
 
 
 def extract(text: str) -> str | None:
-    """Return the query in `text`; None where there is none.
+    """Return the query in `text`, or None if it contains no query.
 
-    Of several fenced blocks the last one that begins like SQL counts, so that a corrected version wins over
-    the first attempt; a fence that was opened in the prompt, or never closed, is understood. A block is taken
-    whole: a second statement in it is the verifier's to see. Without fences it is the text from the first
-    line that begins a statement on, without prose after its semicolon or a blank line; failing that, the
-    last `inline code` that begins a query.
+    Of several fenced blocks, return the last one that starts like SQL, so that a correction replaces the first
+    attempt; a fence that was opened in the prompt, or never closed, also works. A block is returned whole, so
+    that the verifier sees a second statement in it. Without fences, return the text from the first line that
+    starts a statement, without prose after its semicolon or a blank line; failing that, the last `inline code`
+    that starts a query.
     """
     pieces = _pieces(text)
     fenced = [piece for _, piece in pieces[1::2] if _STATEMENT.search(piece) or is_query(piece)]
@@ -42,13 +42,13 @@ def extract(text: str) -> str | None:
         return fenced[-1].strip()
     bare = next((piece for _, piece in pieces[::2] if _STATEMENT.search(piece)), text)
     if found := _STATEMENT.search(bare):
-        whole = _ENDING.search(bare, 0, found.start())  # another statement, of whatever kind
+        whole = _ENDING.search(bare, 0, found.start())  # keep a preceding statement of any kind
         return _without_prose(bare[0 if whole else found.end() :].strip())
-    return bare.strip() if is_query(bare) and not _WORDY.match(bare) else _inline(bare)
+    return bare.strip() if is_query(bare) and not _MAYBE_PROSE.match(bare) else _inline(bare)
 
 
 def is_query(sql: str) -> bool:
-    """Whether the first word of `sql`, comments and parentheses aside, can begin a query."""
+    """Return True if the first word of `sql`, after comments and parentheses, can start a query."""
     found = _LEAD.match(sql)
     return found is not None and found[1].lower() in _QUERY_WORDS
 
@@ -59,7 +59,7 @@ def _inline(text: str) -> str | None:
 
 
 def _without_prose(text: str) -> str:
-    """Cut `text` after the query it begins with, unless what follows holds another statement."""
+    """Cut `text` after the query it starts with, unless the rest contains another statement."""
     cuts = [match.end() for match in _ENDING.finditer(text)][:1]
     cuts += [blank.start() for blank in _BLANK.finditer(text) if not _CLAUSE.match(text, blank.end())][:1]
     if not cuts or _STATEMENT.search(text, min(cuts)) or _ENDING.search(text, min(cuts)):
@@ -68,7 +68,7 @@ def _without_prose(text: str) -> str:
 
 
 def _pieces(text: str) -> list[tuple[str, str]]:
-    """Split `text` at fence lines into (tag, piece): outside a fence at even places, inside at odd ones."""
+    """Split `text` at fence lines into (tag, piece): pieces outside a fence at even indexes, inside at odd ones."""
     pieces, start, tag = [], 0, ""
     for fence in _FENCE.finditer(text):
         pieces.append((tag, text[start : fence.start()]))

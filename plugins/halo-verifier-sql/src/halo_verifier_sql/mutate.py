@@ -1,4 +1,4 @@
-"""Queries that are nearly the reference: each with one change, as a model might get it wrong."""
+"""Mutants of a reference query: each has one change that a model might make by mistake."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlglot import exp
 
 from halo_verifier_sql.ordering import DIALECTS
 
-_MOST = 40
-"""Mutants of one query; the kinds of changes take turns."""
+_MAX_MUTANTS = 40
+"""Maximum number of mutants of one query; the kinds of changes take turns."""
 _SWAPS: tuple[tuple[type[exp.Expr], tuple[type[exp.Expr], ...]], ...] = (
     (exp.GT, (exp.GTE, exp.LT)),
     (exp.GTE, (exp.GT, exp.LTE)),
@@ -34,9 +34,9 @@ _SWAPS: tuple[tuple[type[exp.Expr], tuple[type[exp.Expr], ...]], ...] = (
 
 
 def mutants(query: str, dialect: str) -> list[str]:
-    """Return changed copies of `query`, always the same; none where it cannot be read.
+    """Return changed copies of `query`, deterministically; an empty list if it cannot be parsed.
 
-    Nothing says that a mutant is wrong: a comparison with no value at its boundary may be as good as another.
+    A mutant can be correct: moving a comparison's boundary changes nothing if no value lies on it.
     """
     try:
         tree = sqlglot.parse_one(query, read=DIALECTS[dialect])
@@ -44,26 +44,26 @@ def mutants(query: str, dialect: str) -> list[str]:
         return []
     turns = [kind(tree) for kind in (_operators, _clauses, _joins, _constants, _lists, _orders)]
     found: dict[str, None] = {}
-    while turns and len(found) < _MOST:
+    while turns and len(found) < _MAX_MUTANTS:
         for turn in list(turns):
             changed = next(turn, None)
             if changed is None:
                 turns.remove(turn)
-            elif text := _written(changed, dialect):
+            elif text := _render(changed, dialect):
                 found[text] = None
-    found.pop(_written(tree, dialect), None)
+    found.pop(_render(tree, dialect), None)
     return list(found)
 
 
-def _written(tree: exp.Expr, dialect: str) -> str:
+def _render(tree: exp.Expr, dialect: str) -> str:
     try:
         return tree.sql(dialect=DIALECTS[dialect], comments=False)
-    except Exception:  # of a tree that no parser made; a mutant less is no loss
+    except Exception:  # a changed tree may be invalid in any way; one mutant fewer does no harm
         return ""
 
 
 def constants(query: str, dialect: str) -> dict[str, list[object]]:
-    """Return the literals that `query` compares columns with, and their neighbours, by column in small letters."""
+    """Return the literals that `query` compares columns with, and their neighbours, by column in lower case."""
     found: dict[str, list[object]] = {}
     try:
         tree = sqlglot.parse_one(query, read=DIALECTS[dialect])
@@ -93,19 +93,23 @@ def _neighbours(literal: exp.Literal) -> list[object]:
 
 
 def _changed(tree: exp.Expr, kind: type[exp.Expr], change: Callable[[exp.Expr], bool]) -> Iterator[exp.Expr]:
-    """Apply `change` to each node of `kind`, in a copy of the tree each; it returns whether it could be made."""
-    for at in range(sum(1 for _ in tree.find_all(kind))):
+    """Yield one copy of the tree for each node of `kind` that `change` can be applied to.
+
+    `change` modifies the node and returns whether it could.
+    """
+    for index in range(sum(1 for _ in tree.find_all(kind))):
         copy = tree.copy()
-        node = list(copy.find_all(kind))[at]
+        node = list(copy.find_all(kind))[index]
         if change(node):
             yield copy
 
 
 def _operators(tree: exp.Expr) -> Iterator[exp.Expr]:
-    for kind, others in _SWAPS:
-        for other in others:
+    for kind, replacements in _SWAPS:
+        for other in replacements:
 
             def change(node: exp.Expr, kind: type[exp.Expr] = kind, other: type[exp.Expr] = other) -> bool:
+
                 if type(node) is not kind or node.parent is None:
                     return False
                 node.replace(
@@ -117,28 +121,28 @@ def _operators(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def _clauses(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Leave out a WHERE, a HAVING, one side of an AND, a NOT, a DISTINCT or a grouping; or add a DISTINCT."""
+    """Drop a WHERE, a HAVING, one side of an AND, a NOT, a DISTINCT or a grouping; or add a DISTINCT."""
 
     def drop(node: exp.Expr) -> bool:
         node.pop()
         return True
 
-    def left(node: exp.Expr) -> bool:
+    def keep_left(node: exp.Expr) -> bool:
         return node.parent is not None and bool(node.replace(node.this))
 
-    def right(node: exp.Expr) -> bool:
+    def keep_right(node: exp.Expr) -> bool:
         return node.parent is not None and bool(node.replace(node.expression))
 
-    def distinct(node: exp.Expr) -> bool:
+    def toggle_distinct(node: exp.Expr) -> bool:
         node.set("distinct", None if node.args.get("distinct") else exp.Distinct())
         return True
 
     for kind in (exp.Where, exp.Having, exp.Group):
         yield from _changed(tree, kind, drop)
-    yield from _changed(tree, exp.And, left)
-    yield from _changed(tree, exp.And, right)
-    yield from _changed(tree, exp.Not, left)
-    yield from _changed(tree, exp.Select, distinct)
+    yield from _changed(tree, exp.And, keep_left)
+    yield from _changed(tree, exp.And, keep_right)
+    yield from _changed(tree, exp.Not, keep_left)
+    yield from _changed(tree, exp.Select, toggle_distinct)
     yield from _changed(
         tree, exp.Distinct, lambda node: isinstance(node.parent, exp.AggFunc) and _unwrap(node)
     )
@@ -149,22 +153,22 @@ def _unwrap(node: exp.Expr) -> bool:
 
 
 def _joins(tree: exp.Expr) -> Iterator[exp.Expr]:
-    def side(node: exp.Expr) -> bool:
+    def toggle_left(node: exp.Expr) -> bool:
         node.set("side", None if node.args.get("side") else "LEFT")
         return True
 
-    def conditions(node: exp.Expr) -> bool:
+    def drop_condition(node: exp.Expr) -> bool:
         if not node.args.get("on"):
             return False
         node.set("on", exp.true())
         return True
 
-    yield from _changed(tree, exp.Join, side)
-    yield from _changed(tree, exp.Join, conditions)
+    yield from _changed(tree, exp.Join, toggle_left)
+    yield from _changed(tree, exp.Join, drop_condition)
 
 
 def _constants(tree: exp.Expr) -> Iterator[exp.Expr]:
-    def more(node: exp.Expr) -> bool:
+    def change(node: exp.Expr) -> bool:
         if node.args["is_string"]:
             node.set("this", node.name + "x" if "%" not in node.name else node.name.strip("%") or "x")
             return True
@@ -173,11 +177,11 @@ def _constants(tree: exp.Expr) -> Iterator[exp.Expr]:
         node.set("this", str(int(node.name) + 1))
         return True
 
-    yield from _changed(tree, exp.Literal, more)
+    yield from _changed(tree, exp.Literal, change)
 
 
 def _lists(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Leave out a column of the result, add one, exchange two, or count something else."""
+    """Drop the last column of the result, append one, rotate the columns, or count distinct values."""
 
     def drop(node: exp.Expr) -> bool:
         node.set("expressions", node.expressions[:-1])
@@ -187,25 +191,25 @@ def _lists(tree: exp.Expr) -> Iterator[exp.Expr]:
         node.append("expressions", exp.Literal.number(1))
         return True
 
-    def exchange(node: exp.Expr) -> bool:
+    def rotate(node: exp.Expr) -> bool:
         if len(node.expressions) < 2:
             return False
         node.set("expressions", [*node.expressions[1:], node.expressions[0]])
         return True
 
-    def count(node: exp.Expr) -> bool:
+    def count_distinct(node: exp.Expr) -> bool:
         if isinstance(node.this, exp.Star) or node.find(exp.Distinct) or node.this is None:
             return False
         node.set("this", exp.Distinct(expressions=[node.this]))
         return True
 
-    for change in (drop, add, exchange):
+    for change in (drop, add, rotate):
         yield from _changed(tree, exp.Select, change)
-    yield from _changed(tree, exp.Count, count)
+    yield from _changed(tree, exp.Count, count_distinct)
 
 
 def _orders(tree: exp.Expr) -> Iterator[exp.Expr]:
-    def turn(node: exp.Expr) -> bool:
+    def reverse(node: exp.Expr) -> bool:
         node.set("desc", not node.args.get("desc"))
         return True
 
@@ -215,7 +219,7 @@ def _orders(tree: exp.Expr) -> Iterator[exp.Expr]:
         node.pop()
         return True
 
-    yield from _changed(tree, exp.Ordered, turn)
+    yield from _changed(tree, exp.Ordered, reverse)
     yield from _changed(tree, exp.Order, drop)
     yield from _changed(tree, exp.Limit, drop)
     yield from _changed(tree, exp.Offset, drop)

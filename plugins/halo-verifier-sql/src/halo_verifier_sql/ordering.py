@@ -1,4 +1,4 @@
-"""What order a reference query asks for, and which of its rows are ties."""
+"""The order that a reference query specifies, and the ties among its rows."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from halo_verifier_sql.cells import decode, encode
 from halo_verifier_sql.compare import Group
 
 DIALECTS = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgres"}
-"""Our names of the dialects, and sqlglot's."""
+"""Name of a dialect in this package -> its name in sqlglot."""
 _ROWS = "halo_rows"
 
 
 class UnclearOrderError(ValueError):
-    """It cannot be told which of the rows the reference leaves in no order."""
+    """The order of the reference's rows, or the ties among them, cannot be determined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A reference query rewritten to return all its rows, each with its place in the order as last column."""
+    """A reference query rewritten to return all its rows, with each row's rank as the last column."""
 
     sql: str
     limit: int | None
@@ -29,16 +29,16 @@ class Ranked:
 
 
 def rank(query: str, dialect: str, width: int) -> Ranked | None:
-    """Rewrite a reference of `width` columns; None when it neither orders its rows nor limits their number.
+    """Rewrite a reference of `width` columns; return None if it neither orders its rows nor limits their number.
 
-    Rows that its ORDER BY leaves in no order get one rank, by SQL itself (DENSE_RANK), so collations and NULLs
-    count as the engine has them. Raises `UnclearOrderError` where that cannot be done: the query cannot be read,
-    the limit is no number, or a DISTINCT or compound query is ordered by what it does not return.
+    Ties under its ORDER BY get the same rank from SQL itself (DENSE_RANK), so the engine's own rules for
+    collations and NULLs apply. Raises `UnclearOrderError` if the query cannot be parsed, the limit is not a
+    number, or a DISTINCT or compound query is ordered by something that it does not return.
     """
     try:
         tree = sqlglot.parse_one(query, read=DIALECTS[dialect])
     except (sqlglot.errors.SqlglotError, RecursionError) as error:
-        raise UnclearOrderError(f"the reference cannot be read: {str(error).splitlines()[0]}") from error
+        raise UnclearOrderError(f"the reference cannot be parsed: {str(error).splitlines()[0]}") from error
     if isinstance(tree, exp.Values):
         return None
     if not isinstance(tree, exp.Query):
@@ -46,7 +46,7 @@ def rank(query: str, dialect: str, width: int) -> Ranked | None:
     order, limit, offset = (tree.args.get(part) for part in ("order", "limit", "offset"))
     if not order and not limit and not offset:
         if isinstance(tree, exp.Subquery) and tree.find(exp.Order, exp.Limit, exp.Fetch):
-            raise UnclearOrderError("the reference stands in parentheses")
+            raise UnclearOrderError("the reference is enclosed in parentheses")
         return None
     for part in ("order", "limit", "offset"):
         tree.set(part, None)
@@ -66,13 +66,13 @@ def rank(query: str, dialect: str, width: int) -> Ranked | None:
 
 
 class _Term:
-    """One term of an ORDER BY: a column of the result, or an expression to be added to it."""
+    """One term of an ORDER BY: a column of the result, or an expression that must be added to the columns."""
 
     def __init__(self, tree: exp.Query, term: exp.Expr, width: int) -> None:
         self._ordered = term
         self.place = 0
         self.hidden: exp.Expr | None = None
-        """An expression that has to be added to the columns."""
+        """Expression that must be added to the columns."""
         value = term.this if isinstance(term, exp.Ordered) else term
         value = value.this if isinstance(value, exp.Collate) else value
         known = _output_columns(tree)
@@ -83,12 +83,14 @@ class _Term:
         elif isinstance(tree, exp.Select) and not tree.args.get("distinct"):
             self.hidden = _without_aliases(known, value)
         else:
-            raise UnclearOrderError(f"it is ordered by {value.sql()}, which is not among its columns")
+            raise UnclearOrderError(
+                f"the reference is ordered by {value.sql()}, which is not among its columns"
+            )
         if not self.hidden and not 0 < self.place <= width:
-            raise UnclearOrderError(f"it is ordered by column {self.place} of {width}")
+            raise UnclearOrderError(f"the reference is ordered by column {self.place} of {width}")
 
     def sql(self, dialect: str) -> str:
-        """Return the term as one of the window's."""
+        """Return the term for the ORDER BY of the window function."""
         column: exp.Expr = exp.column(f"c{self.place}")
         term = self._ordered.copy()
         if not isinstance(term, exp.Ordered):
@@ -100,7 +102,7 @@ class _Term:
 
 
 def _output_columns(tree: exp.Query) -> list[exp.Expr]:
-    """Return what the (first) SELECT returns; what comes after a star has no known place."""
+    """Return the columns of the (first) SELECT up to a star, after which positions are unknown."""
     while isinstance(tree, exp.SetOperation):
         tree = tree.left
     known: list[exp.Expr] = []
@@ -120,7 +122,7 @@ def _position(known: list[exp.Expr], value: exp.Expr) -> int | None:
 
 
 def _without_aliases(known: list[exp.Expr], value: exp.Expr) -> exp.Expr:
-    """Replace aliases of the SELECT list by what they stand for, as no expression in that list can use them."""
+    """Replace aliases of the SELECT list by their expressions, as no expression in that list can use them."""
     aliases = {each.alias.lower(): each.unalias() for each in known if each.alias}
 
     def replace(node: exp.Expr) -> exp.Expr:
@@ -137,24 +139,24 @@ def _count(part: exp.Expr | None, default: int | None) -> int | None:
     if part.args.get("with_ties") or (
         (options := part.args.get("limit_options")) and options.args.get("with_ties")
     ):
-        raise UnclearOrderError("its limit takes ties along")
+        raise UnclearOrderError("the reference's limit includes ties")
     value = part.args.get("count") if isinstance(part, exp.Fetch) else part.expression
     if isinstance(value, exp.Literal) and not value.is_string and value.name.isdigit():
         return int(value.name)
-    raise UnclearOrderError("its limit is not a number")
+    raise UnclearOrderError("the reference's limit is not a number")
 
 
 def groups(text: str, ranked: Ranked) -> tuple[Group, ...]:
-    """Return the groups that the rows of a rewritten query form, the limit applied."""
+    """Return the groups of a rewritten query's rows, after applying the limit."""
     by_rank: dict[int, list[str]] = {}
     for *row, place in decode(text):
         by_rank.setdefault(place, []).append(encode(row))
-    found, before, end = [], 0, None if ranked.limit is None else ranked.offset + ranked.limit
+    formed, before, end = [], 0, None if ranked.limit is None else ranked.offset + ranked.limit
     for place in sorted(by_rank):
         rows = by_rank[place]
         low = max(before, ranked.offset)
         high = before + len(rows) if end is None else min(before + len(rows), end)
         before += len(rows)
         if high > low:
-            found.append(Group(tuple(rows), high - low))
-    return tuple(found)
+            formed.append(Group(tuple(rows), high - low))
+    return tuple(formed)

@@ -1,8 +1,8 @@
-"""Copies of a database with other contents: rows shuffled, left out, added, values changed.
+"""Copies of a database with different contents: rows shuffled, dropped and added, values changed.
 
-A copy stays plausible. New values come from the same column, from near numbers and from the constants of the
-reference query; columns without repeated values stay so, columns without NULLs too, and references mostly
-meet their keys. What a constraint forbids is left out where the copy is built.
+A copy stays plausible. New values come from the same column, from nearby numbers and from the constants of the
+reference query; unique columns stay unique, columns without NULLs stay without NULLs, and most foreign keys
+match a row. Rows that violate a constraint are skipped when the copy is built.
 """
 
 from __future__ import annotations
@@ -15,57 +15,57 @@ from dataclasses import dataclass
 from typing import Any
 
 Contents = Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]], Sequence[str]]]
-"""By table, its columns, its rows, and which of the columns refer to other rows."""
+"""Contents by table: its columns, its rows, and those of its columns that are foreign keys."""
 Hints = Mapping[str, Sequence[Any]]
-"""Values worth trying, by column name in small letters."""
+"""Values to try, by column name in lower case."""
 
-_KEPT = 0.85
-"""Share of the rows that stay."""
-_HELD = 0.95
-"""Share of the rows that stay of those that others refer to, and may have to go with."""
-_CHANGED = 0.4
+_KEPT_ROWS = 0.85
+"""Share of the rows that are kept."""
+_KEPT_REFERENCED = 0.95
+"""Share of the rows that are kept among referenced rows; dropping one may drop the rows that refer to it."""
+_CHANGED_VALUES = 0.4
 """Share of the values that change."""
-_MOVED = 0.2
-"""Share of the references that change."""
-_REKEYED = 0.8
-"""Share of the rows that get the key of another."""
-_FEW = 16
-"""Up to so many rows are added to a small table: the larger a table, the less is right on it by luck."""
-_VARIED = 4
-"""From so many different values on, a number is a quantity, and numbers near it are as plausible."""
+_CHANGED_REFERENCES = 0.2
+"""Share of the foreign keys that change."""
+_REASSIGNED_KEYS = 0.8
+"""Share of the rows that get the key of another row."""
+_MAX_ADDED = 16
+"""Rows added to a small table at most: the larger a table, the fewer queries are correct on it by luck."""
+_MIN_DISTINCT = 4
+"""Distinct numbers from which on a column is a quantity, for which nearby numbers are plausible too."""
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(.*)", re.DOTALL)
 
 
 @dataclass(slots=True)
 class _Column:
-    """What can be told of a column from its values."""
+    """Properties of a column, inferred from its values."""
 
     pool: list[Any]
-    """Its distinct values, and hints unless it is unique."""
+    """Distinct values; also hints unless the column is unique."""
     hints: list[Any]
-    """Hints that are not among them."""
+    """Hints that are not among the values."""
     unique: bool
     key: bool
-    """Rows are referred to by it: its values stay, though of other rows."""
+    """Identifies rows: values are kept but may move to other rows."""
     refers: bool
-    """It refers to rows: changed less often, so that most references stay what they were."""
-    varied: bool
+    """Refers to rows: changed less often, so that most references are kept."""
+    is_quantity: bool
     low: float
     high: float
-    """The smallest and the largest number."""
+    """Smallest and largest number."""
     taken: set[Any]
-    """What the values of a new row must not be, where they do not repeat."""
+    """Values that a new row must not have, if the column is unique."""
     reassigned: bool
-    """On this copy rows get other keys. Not on every one: where rows refer to rows of their own table, chains of
-    references turn into circles, which constraints may not let in."""
+    """On this copy rows get other keys. Not on every copy: if rows refer to rows of their own table, reassigned
+    keys turn chains of references into cycles, which constraints may reject."""
     bounded: bool
-    """On this copy no number becomes smaller or larger than all were, as a CHECK may demand."""
+    """On this copy no number leaves the original range, as a CHECK may require."""
 
 
 def perturb(
     contents: Contents, rng: random.Random, hints: Hints
 ) -> dict[str, tuple[list[str], list[list[Any]]]]:
-    """Return other contents for the same tables. The same generator gives the same contents."""
+    """Return different contents for the same tables, deterministically for equal states of `rng`."""
     keys = {
         value
         for _, rows, _ in contents.values()
@@ -89,11 +89,11 @@ def perturb(
         ]
         for table, (names, rows, references) in contents.items()
     }
-    referred = {
+    referenced = {
         value for each in columns.values() for column in each if column.refers for value in column.pool
     }
     return {
-        table: (list(names), _rows(rows, columns[table], referred, rng))
+        table: (list(names), _perturbed_rows(rows, columns[table], referenced, rng))
         for table, (names, rows, _) in contents.items()
     }
 
@@ -119,7 +119,7 @@ def _column(
     if len(distinct) < len(values) and None in values:
         pool.append(None)
     number = types <= {int, float} and bool(types)
-    varied = number and not refers and len(distinct) >= _VARIED
+    is_quantity = number and not refers and len(distinct) >= _MIN_DISTINCT
     key = unique and (first or refers or named)
     numbers = [value for value in pool if type(value) in (int, float) and math.isfinite(value)] or [0]
     return _Column(
@@ -128,7 +128,7 @@ def _column(
         unique,
         key,
         refers,
-        varied,
+        is_quantity,
         min(numbers),
         max(numbers),
         set(distinct),
@@ -137,29 +137,33 @@ def _column(
     )
 
 
-def _rows(
-    rows: Sequence[Sequence[Any]], columns: list[_Column], referred: set[Any], rng: random.Random
+def _perturbed_rows(
+    rows: Sequence[Sequence[Any]], columns: list[_Column], referenced: set[Any], rng: random.Random
 ) -> list[list[Any]]:
     if not rows:
         return []
-    few = len(rows) <= 2
-    kept = [list(row) for row in rows if few or rng.random() < (_HELD if row[0] in referred else _KEPT)]
+    keep_all = len(rows) <= 2
+    kept = [
+        list(row)
+        for row in rows
+        if keep_all or rng.random() < (_KEPT_REFERENCED if row[0] in referenced else _KEPT_ROWS)
+    ]
     kept = kept or [list(rng.choice(rows))]
     for place, column in enumerate(columns):
         if column.unique:
-            _swap(kept, place, column, rng)
+            _change_unique(kept, place, column, rng)
             continue
         for row in kept:
-            if rng.random() < (_MOVED if column.refers else _CHANGED):
-                row[place] = _other(column, row[place], rng)
+            if rng.random() < (_CHANGED_REFERENCES if column.refers else _CHANGED_VALUES):
+                row[place] = _new_value(column, row[place], rng)
     for place, column in enumerate(columns):
-        if column.varied and not column.bounded and not column.key:
-            rng.choice(kept)[place] = _extreme(column, rng)
-    for _ in range(rng.randint(1, 1 + max(len(rows) // 3, min(2 * len(rows), _FEW)))):
+        if column.is_quantity and not column.bounded and not column.key:
+            rng.choice(kept)[place] = _new_maximum(column, rng)
+    for _ in range(rng.randint(1, 1 + max(len(rows) // 3, min(2 * len(rows), _MAX_ADDED)))):
         row = list(rng.choice(rows))
         kept.append(
             [
-                _fresh(column, value, rng) if column.unique else _other(column, value, rng)
+                _unused_value(column, value, rng) if column.unique else _new_value(column, value, rng)
                 for column, value in zip(columns, row, strict=True)
             ]
         )
@@ -167,18 +171,18 @@ def _rows(
     return kept
 
 
-def _swap(rows: list[list[Any]], place: int, column: _Column, rng: random.Random) -> None:
-    """Change a column whose values do not repeat: exchange some between rows, give some numbers new ones."""
+def _change_unique(rows: list[list[Any]], place: int, column: _Column, rng: random.Random) -> None:
+    """Change a unique column: swap some values between rows, replace some numbers."""
     if column.key:
         _reassign(rows, place, column, rng)
         return
     for row in rows:
-        if rng.random() >= _CHANGED:
+        if rng.random() >= _CHANGED_VALUES:
             continue
-        near = _near(column, row[place], rng) if column.varied else None
-        if near is not None and near not in column.taken:
-            row[place] = near
-            column.taken.add(near)
+        nearby = _nearby(column, row[place], rng) if column.is_quantity else None
+        if nearby is not None and nearby not in column.taken:
+            row[place] = nearby
+            column.taken.add(nearby)
         else:
             other = rng.choice(rows)
             row[place], other[place] = other[place], row[place]
@@ -189,47 +193,47 @@ def _swap(rows: list[list[Any]], place: int, column: _Column, rng: random.Random
 
 
 def _reassign(rows: list[list[Any]], place: int, column: _Column, rng: random.Random) -> None:
-    """Give most rows the key of another, so that a key stands for another row than on the given database."""
+    """Give most rows the key of another row, so that keys identify different rows than on the given database."""
     if not column.reassigned:
         return
-    moved = [row for row in rows if rng.random() < _REKEYED]
+    moved = [row for row in rows if rng.random() < _REASSIGNED_KEYS]
     keys = [row[place] for row in moved]
     rng.shuffle(keys)
     for row, key in zip(moved, keys, strict=True):
         row[place] = key
 
 
-def _other(column: _Column, value: Any, rng: random.Random) -> Any:
-    if column.varied and value is not None and rng.random() < 0.5:
-        return _near(column, value, rng)
+def _new_value(column: _Column, value: Any, rng: random.Random) -> Any:
+    if column.is_quantity and value is not None and rng.random() < 0.5:
+        return _nearby(column, value, rng)
     return rng.choice(column.pool) if column.pool else value
 
 
-def _near(column: _Column, value: Any, rng: random.Random) -> Any:
-    """Return a number near `value`, of its type and with as many decimals."""
+def _nearby(column: _Column, value: Any, rng: random.Random) -> Any:
+    """Return a number near `value`, of the same type and with the same number of decimals (at most 6)."""
     if not math.isfinite(value):
         return value
     step = rng.choice([-3, -2, -1, 1, 2, 3])
     scale = rng.choice([1, 1, abs(value) / 10])
-    near = value + step * scale
+    nearby = value + step * scale
     if column.bounded:
-        near = min(max(near, column.low), column.high)
+        nearby = min(max(nearby, column.low), column.high)
     elif value >= 0:
-        near = abs(near)
+        nearby = abs(nearby)
     if isinstance(value, int):
-        return round(near)
-    return round(float(near), min(len(f"{value!r}".partition(".")[2]), 6))
+        return round(nearby)
+    return round(float(nearby), min(len(f"{value!r}".partition(".")[2]), 6))
 
 
-def _extreme(column: _Column, rng: random.Random) -> Any:
-    """Return a number larger than all, so that the largest is not the same on every copy."""
+def _new_maximum(column: _Column, rng: random.Random) -> Any:
+    """Return a number larger than all others, so that the maximum differs between copies."""
     column.high += rng.randint(3, 9)
     column.taken.add(column.high)
     return column.high
 
 
-def _fresh(column: _Column, value: Any, rng: random.Random) -> Any:
-    """Return a value like `value` that is not yet taken."""
+def _unused_value(column: _Column, value: Any, rng: random.Random) -> Any:
+    """Return a value similar to `value` that is not yet taken."""
     if type(value) in (int, float):
         column.high = type(value)(column.high + 1)
         while column.high in column.taken:

@@ -1,4 +1,4 @@
-"""What a prompt is judged by, read from its data."""
+"""A prompt's reference, parsed from its data."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ class Reference:
     """A prompt's reference."""
 
     schema: str
-    """The script that makes the tables; it may insert rows too."""
+    """Script that creates the tables; it may also insert rows."""
     rows: Mapping[str, Sequence[Sequence[Any]]]
     """Rows to insert, by table."""
     query: str
-    """The reference query; empty where only its result is known."""
+    """The reference query; empty if only its result is given."""
     result: Sequence[Sequence[Any]]
     names: Sequence[str]
-    """The result's columns, where it was given as objects."""
+    """The result's column names, if it was given as objects."""
     ordered: bool | None
-    """Whether the order of rows counts; None: as the query orders them."""
+    """True if the order of rows counts, False if not; None derives it from the query."""
     by_name: bool
-    """Whether columns are found by their names instead of their positions."""
+    """Match columns by name instead of position."""
 
 
 def read(data: Mapping[str, Any]) -> Reference:
-    """Return the reference that `data` holds. Raises `ValueError` with what is wrong with it."""
+    """Return the reference in `data`. Raises `ValueError` with the problem if it is malformed."""
     for key in data.keys() - set(_KEYS):
         raise ValueError(f"unknown key {key!r}; {did_you_mean(str(key), _KEYS)}")
     schema, query = (_text(data, key) for key in ("schema", "query"))
     if not schema.strip():
         raise ValueError("schema is missing")
     if ("result" in data) == bool(query.strip()):
-        raise ValueError("needs either a query or its result")
+        raise ValueError("the reference needs either a query or its result")
     ordered, columns = data.get("ordered"), data.get("columns", "position")
     if ordered not in (None, True, False):
-        raise ValueError(f"ordered is true or false, not {ordered!r}")
+        raise ValueError(f"ordered must be true or false, not {ordered!r}")
     if columns not in ("position", "name"):
-        raise ValueError(f'columns is "position" or "name", not {columns!r}')
+        raise ValueError(f'columns must be "position" or "name", not {columns!r}')
     tables = data.get("rows", {})
     if not isinstance(tables, Mapping):
         raise ValueError("rows must map tables to lists of rows")
     rows = {str(table): _rows(contents, f"rows of {table}") for table, contents in tables.items()}
     names, result = _result(data.get("result", ()))
     if columns == "name" and result and not names:
-        raise ValueError("columns are to be found by name: give the result as objects")
+        raise ValueError("columns are matched by name: give the result as objects")
     return Reference(schema, rows, query, result, names, ordered, bool(names) or columns == "name")
 
 
@@ -68,7 +68,8 @@ def _rows(contents: Any, where: str) -> list[list[Any]]:
         raise ValueError(f"{where} must be a list")
     for row in contents:
         if not isinstance(row, list | tuple):
-            raise ValueError(f"{where}: each must be a list of values")
+            raise ValueError(f"{where}: each row must be a list of values")
+
     try:
         return [[from_data(cell) for cell in row] for row in contents]
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""SQLite behind the walls: databases in memory, a query that may only read, and only what it is given."""
+"""SQLite in the sandbox: in-memory databases and read-only queries on them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from halo_verifier_sql import cells
-from halo_verifier_sql.worker import Caps, Contents, Description, Found, insert_all, serve
+from halo_verifier_sql.worker import (
+    Caps,
+    Contents,
+    Description,
+    Outcome,
+    insert_all,
+    insert_statement,
+    quote,
+    serve,
+)
 
 _HEAP = 384 << 20
-"""Bytes of memory that SQLite may use in one process, all databases together."""
-_LONGEST = 1_000_000_000
-"""Bytes of a value that is only read to be copied: SQLite's own limit."""
+"""Maximum bytes of memory that SQLite uses in one process, for all databases together."""
+_MAX_VALUE = 1_000_000_000
+"""Maximum bytes of a value while contents are read: SQLite's own limit."""
 _TICK = 10_000
-"""Instructions of the virtual machine between two looks at how many there were."""
+"""Instructions of the virtual machine between two checks of the step limit."""
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,
     sqlite3.SQLITE_LIMIT_COLUMN: 200,
@@ -39,21 +48,21 @@ _FUNCTIONS = frozenset(
     row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value
     json json_array json_array_length json_extract json_insert json_object json_patch json_quote json_remove
     json_replace json_set json_type json_valid json_group_array json_group_object json_each json_tree -> ->>
-    """.split()  # noqa: SIM905 - a list that is meant to be read
+    """.split()  # noqa: SIM905 - more readable than a list
 ) | frozenset(_CLOCKS)
-"""What a query may call: deterministic, and without a way out. The functions of dates are wrapped, see `_clock`."""
+"""Allowed functions: deterministic and without access to anything outside. Date functions are wrapped by `_clock`."""
 _TABLE_FUNCTIONS = frozenset({"json_each", "json_tree"})
-_plain = sqlite3.connect(":memory:", isolation_level=None)
-_SYSTEM = frozenset(name for (name,) in _plain.execute("SELECT name FROM pragma_module_list"))
+_unguarded = sqlite3.connect(":memory:", isolation_level=None)
+_SYSTEM = frozenset(name for (name,) in _unguarded.execute("SELECT name FROM pragma_module_list"))
 
 
 def main(key: str, queries: Sequence[str] | None, caps: Sequence[int]) -> Any:
-    """Answer the host; see `worker.serve`."""
+    """Answer a call from the host; see `worker.serve`."""
     return serve(SQLiteDatabase, key, queries, caps)
 
 
 class SQLiteDatabase:
-    """One database in memory. Once built, nothing can change it any more."""
+    """An in-memory database, immutable once built."""
 
     def __init__(self, description: Description) -> None:
         db = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
@@ -66,7 +75,7 @@ class SQLiteDatabase:
             db.execute("COMMIT")
         self._fill(description)
         self._tables = {name.lower() for (name,) in db.execute(_NAMES.format("'table', 'view'"))}
-        self._left = 0
+        self._steps_left = 0
         pages, page = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
         self.size: int = pages * page
         self._reads = False
@@ -78,34 +87,33 @@ class SQLiteDatabase:
             f"hard_heap_limit = {_HEAP}",
         ):
             db.execute(f"PRAGMA {pragma}").fetchall()
-        # On copies, what no ORDER BY orders comes in another order: a lucky one is found out.
+        # Copies return unordered rows in a different order, so that a query cannot rely on it by luck.
         db.execute(f"PRAGMA reverse_unordered_selects = {int(description['copy'])}")
         for limit, value in _LIMITS.items():
             db.setlimit(limit, value)
-        db.execute(
-            "SELECT 1 FROM json_each('[]'), json_tree('[]')"
-        ).fetchall()  # they are set up when first used
+        # These table functions are set up on first use, which must happen before the authorizer is active.
+        db.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
         self._guard()
 
     def contents(self) -> Contents:
-        """Return the rows of all tables, without generated columns."""
+        """Return the contents of all tables, without generated columns."""
         db = self._db
         db.set_authorizer(None)
         db.set_progress_handler(None, 0)
-        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST)
-        found: Contents = {}
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE)
+        contents: Contents = {}
         for (name,) in db.execute(_NAMES.format("'table'")).fetchall():
             columns = self._columns(name)
-            names = ", ".join(map(_quoted, columns))
-            rows = db.execute(f"SELECT {names} FROM {_quoted(name)}").fetchall()
-            references = [row[3] for row in db.execute(f"PRAGMA foreign_key_list({_quoted(name)})")]
-            found[name] = (columns, [list(row) for row in rows], references)
+            names = ", ".join(map(quote, columns))
+            rows = db.execute(f"SELECT {names} FROM {quote(name)}").fetchall()
+            references = [row[3] for row in db.execute(f"PRAGMA foreign_key_list({quote(name)})")]
+            contents[name] = (columns, [list(row) for row in rows], references)
         self._guard()
-        return found
+        return contents
 
-    def run(self, sql: str, caps: Caps) -> Found:
-        """Run one query; see `Database`."""
-        self._left = caps.steps
+    def run(self, sql: str, caps: Caps) -> Outcome:
+        """Run one read-only query; see `worker.Database`."""
+        self._steps_left = caps.steps
         self._reads, self._denied = False, ""
         self._db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(caps.bytes, 1000))
         try:
@@ -128,8 +136,8 @@ class SQLiteDatabase:
         self._db.set_authorizer(self._authorize)
         self._db.set_progress_handler(self._tick, _TICK)
 
-    def _problem(self, sql: str, error: Exception) -> Found:
-        """Tell what a query that raised did wrong."""
+    def _problem(self, sql: str, error: Exception) -> Outcome:
+        """Return the outcome of a query that raised `error`."""
         reason = f"{error}"[:200]
         code = getattr(error, "sqlite_errorcode", None)
         if self._denied:
@@ -138,7 +146,7 @@ class SQLiteDatabase:
             return "forbidden", [], "more than one statement", False
         if isinstance(error, MemoryError):
             return "limit", [], "memory", self._reads
-        if self._left <= 0:
+        if self._steps_left <= 0:
             return "limit", [], "steps", self._reads
         if code == sqlite3.SQLITE_TOOBIG and len(sql) < 50_000:
             return "limit", [], "a value is too long", self._reads
@@ -167,30 +175,30 @@ class SQLiteDatabase:
         if action == sqlite3.SQLITE_READ and (
             name in _TABLE_FUNCTIONS or (not second and not _is_system(name))
         ):
-            return sqlite3.SQLITE_OK  # without a column it may be a common table expression, by its own name
+            return sqlite3.SQLITE_OK  # a read without a column may concern a common table expression
         self._denied = self._denied or f"{_ACTIONS.get(action, 'not a query')} {name}".strip()
         return sqlite3.SQLITE_DENY
 
     def _tick(self) -> bool:
-        self._left -= _TICK
-        return self._left <= 0
+        self._steps_left -= _TICK
+        return self._steps_left <= 0
 
     def _fill(self, description: Description) -> None:
         db = self._db
         if not description["copy"]:
             for table, (_, rows) in description["rows"].items():
                 for row in rows:
-                    db.execute(_insert(table, None, len(row)), row)
+                    db.execute(insert_statement(table, None, len(row)), row)
             return
         names = {table: columns for table, (columns, _) in description["rows"].items()}
         db.execute("PRAGMA foreign_keys = 0")
         for table in names:
-            db.execute(f"DELETE FROM {_quoted(table)}")
+            db.execute(f"DELETE FROM {quote(table)}")
         db.execute("PRAGMA foreign_keys = 1")
 
         def insert(table: str, row: Sequence[Any]) -> bool:
             try:
-                db.execute(_insert(table, names[table], len(row)), row)
+                db.execute(insert_statement(table, names[table], len(row)), row)
             except (sqlite3.Error, UnicodeEncodeError):
                 return False
             return True
@@ -198,23 +206,23 @@ class SQLiteDatabase:
         insert_all(insert, description["rows"])
 
     def _clock(self, name: str) -> Callable[..., Any]:
-        """Return a function of dates that does not know what time it is."""
+        """Return the date function `name`, wrapped so that it cannot read the clock."""
 
         def function(*arguments: Any) -> Any:
-            at = 1 if name == "strftime" else 0
-            moment = arguments[at] if len(arguments) > at else "now"
+            index = 1 if name == "strftime" else 0
+            moment = arguments[index] if len(arguments) > index else "now"
             if isinstance(moment, bytes):
                 moment = moment.decode("utf-8", "replace")
             if isinstance(moment, str) and moment.strip(" \t\r\n\0").lower().startswith(("now", "subsec")):
-                self._denied = "may not ask for the time"
+                self._denied = "may not read the clock"
                 raise ValueError(self._denied)
-            places = ", ".join("?" * len(arguments))
-            return _plain.execute(f"SELECT {name}({places})", arguments).fetchone()[0]
+            parameters = ", ".join("?" * len(arguments))
+            return _unguarded.execute(f"SELECT {name}({parameters})", arguments).fetchone()[0]
 
         return function
 
     def _columns(self, table: str) -> list[str]:
-        info = self._db.execute(f"PRAGMA table_xinfo({_quoted(table)})").fetchall()
+        info = self._db.execute(f"PRAGMA table_xinfo({quote(table)})").fetchall()
         return [row[1] for row in info if row[6] == 0]
 
 
@@ -224,12 +232,3 @@ _ACTIONS = {sqlite3.SQLITE_FUNCTION: "may not call", sqlite3.SQLITE_READ: "may n
 
 def _is_system(name: str) -> bool:
     return name.startswith(("sqlite_", "pragma_")) or name in _SYSTEM
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _insert(table: str, columns: Sequence[str] | None, width: int) -> str:
-    names = f" ({', '.join(map(_quoted, columns))})" if columns else ""
-    return f"INSERT INTO {_quoted(table)}{names} VALUES ({', '.join('?' * width)})"

@@ -1,27 +1,28 @@
-"""The `sql` verifier: run the query on the given database and on copies, compare what it returns."""
+"""The `sql` verifier: runs a query on the given database and on copies, and compares its results."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
+from cachetools import LRUCache, cached
 from pydantic import Field
 
 from halo_core.drivers import Attack, Demo, Verifier, driver
 from halo_core.errors import DataError, HaloError, PluginError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_sql.compare import Tolerance, difference
-from halo_verifier_sql.engines import Batch, Engine, engine
+from halo_verifier_sql.engines import Batch, Engine
 from halo_verifier_sql.extract import extract, is_query
+from halo_verifier_sql.factory import get_engine
 from halo_verifier_sql.prepare import Task, prepare
 from halo_verifier_sql.worker import Caps
 
 _MIB = 1 << 20
-_LONGEST = 20_000
-"""Characters of a query; nothing that a person would write is longer."""
+_MAX_QUERY = 20_000
+"""Maximum characters of a query; hand-written queries are shorter."""
 _STAGES = {
     "invalid": Stage.INVALID,
     "forbidden": Stage.FLAWED,
@@ -29,63 +30,63 @@ _STAGES = {
     "limit": Stage.CRASHED,
     "rows": Stage.WRONG,
 }
-_KEPT = 4096
+_MAX_TASKS = 4096
 
 
 @driver
 class SQL(Verifier):
-    r"""Runs a query on a small database and on perturbed copies of it, and compares what it returns.
+    r"""Verifies SQL queries by their results on a small database and on perturbed copies of it.
 
     A prompt's reference is `{"schema": "CREATE TABLE t (a)", "rows": {"t": [[1], [2]]}, "query": "SELECT ..."}`.
-    A query passes when it returns the reference query's rows on the given database and on `copies` copies with
-    other contents. Rows are compared as a multiset, by value and type; in order where the reference query
-    orders them, ties aside. With `"result": [[...], ...]` instead of a query there are no copies, and constants
-    are not found out. `"ordered"` and `"columns": "name"` say what counts where the query does not.
+    A query passes if it returns the reference query's rows on the given database and on `copies` copies with
+    different contents. Rows are compared as a multiset, by value and type; if the reference query orders them,
+    their order counts except among ties. With `"result": [[...], ...]` instead of a query there are no copies,
+    so hard-coded constants can pass. `"ordered"` and `"columns": "name"` set how order and columns are compared.
 
-    Only a single SELECT (or WITH, VALUES) is run, without functions that could tell the time or draw lots.
-    The score is the share of the databases on which the result was right.
+    Only a single SELECT (or WITH, VALUES) is run, without functions that read the clock or return random values.
+    The score is the share of databases with a correct result.
     """
 
     dialect: Literal["sqlite", "duckdb", "postgresql"] = "sqlite"
-    """The engine that queries are written for and run on."""
+    """SQL dialect, and the engine that runs the queries."""
     url: str = ""
-    """PostgreSQL server to run on: postgresql://user@host/database. Leave its password to PGPASSWORD or ~/.pgpass."""
+    """PostgreSQL server: postgresql://user@host/database. Give the password by PGPASSWORD or ~/.pgpass."""
     copies: int = Field(default=3, ge=2, le=8)
-    """Perturbed copies of the database that a query is run on besides the given one."""
+    """Number of perturbed copies that a query runs on in addition to the given database."""
     rtol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
-    """Relative tolerance for floats; 0 with `atol` 0: they must be identical."""
+    """Relative tolerance for floats. If `rtol` and `atol` are 0, floats must be identical."""
     atol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Absolute tolerance for floats."""
     cpu_seconds: float = Field(default=2.0, gt=0.0)
-    """CPU time that a query may use, on all databases together. On PostgreSQL wall time, on each."""
+    """CPU seconds of a query on all databases together; on PostgreSQL, wall seconds on each database."""
     memory_mib: int = Field(default=1024, ge=256)
-    """Memory of the process that queries run in, in MiB."""
+    """Maximum memory of the process that runs the queries, in MiB."""
     steps: int = Field(default=50_000_000, gt=0)
-    """Instructions of SQLite's virtual machine that a query may use on one database."""
+    """Maximum instructions of SQLite's virtual machine for a query on one database."""
     max_rows: int = Field(default=10_000, gt=0)
-    """Rows that a query may return."""
+    """Maximum number of rows that a query returns."""
     output_kib: int = Field(default=256, gt=0)
-    """Size of a query's result, in KiB."""
+    """Maximum size of a query's result, in KiB."""
 
     valid_label: ClassVar[str] = "parses"
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-        """Judge `completion`; see `Verifier.check`."""
+        """Return the verdict on `completion`; see `Verifier.check`."""
         sql = extract(completion.text)
         if not sql:
-            return Verdict(Status.FAIL, Stage.INVALID, detail="holds no query")
+            return Verdict(Status.FAIL, Stage.INVALID, detail="contains no query")
         if not is_query(sql):
             return Verdict(Status.FAIL, Stage.INVALID, detail="not a query")
-        if len(sql) > _LONGEST:
+        if len(sql) > _MAX_QUERY:
             return Verdict(
-                Status.FAIL, Stage.INVALID, detail=f"the query is longer than {_LONGEST} characters"
+                Status.FAIL, Stage.INVALID, detail=f"the query is longer than {_MAX_QUERY} characters"
             )
         try:
             task = self._task(prompt)
             batch = self._engine().run(task.key, task.databases, [sql], self._caps(), loading=False)
         except HaloError as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
-        status, stage, score, detail = _judged(task, batch, Tolerance(self.rtol, self.atol))
+        status, stage, score, detail = _judge(task, batch, Tolerance(self.rtol, self.atol))
         return Verdict(
             status,
             stage,
@@ -97,18 +98,18 @@ class SQL(Verifier):
         )
 
     def check_prompt(self, prompt: Prompt) -> None:
-        """Raise a `DataError` unless the reference is usable and passes by itself."""
+        """Raise `DataError` unless the reference is usable and passes as a completion."""
         self._task(prompt)
 
     def preflight(self) -> None:
-        """Raise a `PluginError` unless the engine runs a query."""
+        """Raise `PluginError` unless the engine runs a query."""
         try:
-            prepare("preflight", _HELLO, self._engine(), self.dialect, self.copies, self._caps())
+            prepare("preflight", _PREFLIGHT, self._engine(), self.dialect, self.copies, self._caps())
         except DataError as error:
             raise PluginError(f"{self.dialect} does not work here: {error}", hint=error.hint) from error
 
     def references(self, prompt: Prompt) -> Sequence[str]:
-        """Return the reference query, plain and as chat models answer."""
+        """Return the reference query, plain and in the form of a chat model's answer."""
         query = self._task(prompt).query.strip()
         if not query:
             return ()
@@ -118,21 +119,21 @@ class SQL(Verifier):
         )
 
     def mutants(self, prompt: Prompt) -> Sequence[str]:
-        """Return queries with one change from the reference that return something else on some copy."""
+        """Return queries that differ from the reference by one change and return a wrong result somewhere."""
         return self._task(prompt).mutants
 
     def attacks(self) -> Sequence[Attack]:
-        """Return the collection in `attacks`, for this dialect."""
+        """Return the attacks of module `attacks` on this dialect."""
         from halo_verifier_sql.attacks import attacks
 
         return attacks(self.dialect)
 
     def fingerprint(self) -> str:
-        """Return the options, this package's version and the engine's."""
+        """Return the options, this package's version and the engine's version."""
         return f"{self!r} {version('halo-verifier-sql')} {self._engine().version()}"
 
     def demo(self) -> Demo | None:
-        """Return questions on small databases and a tiny model that half knows how to answer them."""
+        """Return questions about small databases and a tiny model that answers some of them; SQLite only."""
         from halo_verifier_sql import demo
 
         return demo.load() if self.dialect == "sqlite" else None
@@ -141,51 +142,63 @@ class SQL(Verifier):
         return Caps(self.steps, self.max_rows, self.output_kib * 1024)
 
     def _engine(self) -> Engine:
-        return engine(self.dialect, self.url, self.cpu_seconds, self.memory_mib * _MIB)
+        return get_engine(self.dialect, self.url, self.cpu_seconds, self.memory_mib * _MIB)
 
     def _task(self, prompt: Prompt) -> Task:
-        """Return what `prompt` is judged by, made once for each reference."""
-        key = (self, id(prompt.reference))
-        with _lock:
-            if (kept := _tasks.get(key)) and kept[0] is prompt.reference:
-                return kept[1]
-        task = prepare(prompt.id, prompt.reference, self._engine(), self.dialect, self.copies, self._caps())
-        with _lock:
-            _tasks[key] = (prompt.reference, task)
-            if len(_tasks) > _KEPT:
-                _tasks.popitem(last=False)
-        return task
+        """Return the task of `prompt`, prepared once for each reference."""
+        return _prepare(self, prompt)[1]
 
 
-_lock = threading.Lock()
-_tasks: OrderedDict[tuple[SQL, int], tuple[Mapping[str, Any], Task]] = OrderedDict()
-"""By verifier and identity of the reference, which is kept so that no other can have it."""
-_HELLO = {"schema": "CREATE TABLE t (a INTEGER)", "rows": {"t": [[1], [2]]}, "query": "SELECT a FROM t"}
+@cached(
+    LRUCache(_MAX_TASKS),
+    key=lambda verifier, prompt: (verifier, id(prompt.reference)),
+    lock=threading.Lock(),
+)
+def _prepare(verifier: SQL, prompt: Prompt) -> tuple[Mapping[str, Any], Task]:
+    """Return the prompt's reference and task.
+
+    The cache finds a reference by its identity; as part of the cached value it stays alive, so that no other
+    reference gets the same identity.
+    """
+    task = prepare(
+        prompt.id,
+        prompt.reference,
+        verifier._engine(),
+        verifier.dialect,
+        verifier.copies,
+        verifier._caps(),
+    )
+    return prompt.reference, task
 
 
-def _judged(task: Task, batch: Batch, tolerance: Tolerance) -> tuple[Status, Stage, float, str]:
-    """Return status, stage, score and detail."""
+_PREFLIGHT = {"schema": "CREATE TABLE t (a INTEGER)", "rows": {"t": [[1], [2]]}, "query": "SELECT a FROM t"}
+
+
+def _judge(task: Task, batch: Batch, tolerance: Tolerance) -> tuple[Status, Stage, float, str]:
+    """Return status, stage, score and detail of a verdict."""
     if batch.inconclusive:
         return Status.INCONCLUSIVE, Stage.CRASHED, 0.0, "ran out of wall time"
-    if not batch.found:
-        return Status.FAIL, Stage.CRASHED, 0.0, batch.died or f"ran into the {batch.limit} limit"
-    results = batch.found[0]
-    for what, _, reason, _ in results:
-        if what != "rows":
-            return Status.FAIL, min((_STAGES[each[0]] for each in results), key=lambda s: s.rank), 0.0, reason
-    if task.reads and not any(reads for *_, reads in results):
+    if not batch.outcomes:
+        return Status.FAIL, Stage.CRASHED, 0.0, batch.died or f"exceeded the {batch.limit} limit"
+    outcomes = batch.outcomes[0]
+    for kind, _, reason, _ in outcomes:
+        if kind != "rows":
+            lowest = min((_STAGES[each[0]] for each in outcomes), key=lambda stage: stage.rank)
+            return Status.FAIL, lowest, 0.0, reason
+    if task.reads and not any(reads for *_, reads in outcomes):
         return Status.FAIL, Stage.FLAWED, 0.0, "reads no table"
     problems = [
         difference(gold, columns, text, tolerance)
-        for gold, (_, columns, text, _) in zip(task.golds, results, strict=True)
+        for gold, (_, columns, text, _) in zip(task.golds, outcomes, strict=True)
     ]
-    right = problems.count("")
-    lines = [f"right on {right} of {len(problems)} databases"]
+    correct = problems.count("")
+    lines = [f"correct on {correct} of {len(problems)} databases"]
     if len(problems) == 1:
         lines.append("there is no reference query, so no copies of the database were tried")
     lines += [
-        f"{'copy ' + str(at) if at else 'given'}: {problem or 'ok'}" for at, problem in enumerate(problems)
+        f"{f'copy {number}' if number else 'given'}: {problem or 'ok'}"
+        for number, problem in enumerate(problems)
     ]
-    if right == len(problems):
+    if correct == len(problems):
         return Status.PASS, Stage.CORRECT, 1.0, "\n".join(lines)
-    return Status.FAIL, Stage.WRONG, right / len(problems), "\n".join(lines)
+    return Status.FAIL, Stage.WRONG, correct / len(problems), "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a PostgreSQL query does, read off PostgreSQL's own grammar, behind the walls and before any server sees it."""
+"""Static checks of a PostgreSQL query with PostgreSQL's own grammar, in the sandbox, before it reaches a server."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 import pglast.parser
 
 Vetted = tuple[str, str, str, list[str], list[str]]
-"""What is wrong (`invalid`, `forbidden` or nothing) and why; the statement alone; the functions it calls and the
-tables it reads, in small letters."""
+"""The problem (`invalid`, `forbidden` or empty) and its reason; the bare statement; the functions that it calls
+and the tables that it reads, in lower case."""
 
 _DENIED = {
-    "intoClause": "make a table",
+    "intoClause": "create a table",
     "lockingClause": "lock rows",
     "LockingClause": "lock rows",
     "RangeTableSample": "draw a sample",
-    "SQLValueFunction": "ask for the time or the user",
+    "SQLValueFunction": "read the clock or the user name",
     "CurrentOfExpr": "use a cursor",
 }
 _MOMENT = re.compile(r"\b(?:now|today|tomorrow|yesterday)\b", re.IGNORECASE)
-"""Words that PostgreSQL takes for a date, another one each day, alone or with a time and a zone."""
+"""Words that PostgreSQL reads as the current date or time, alone or with a time and a zone."""
 
 
 def vet(sql: str) -> Vetted:
-    """Say what a query does."""
+    """Return the problem, functions and tables of a query."""
     try:
         tree = json.loads(pglast.parser.parse_sql_json(sql))
     except (pglast.parser.ParseError, UnicodeEncodeError, ValueError, RecursionError) as error:
@@ -45,10 +45,10 @@ def vet(sql: str) -> Vetted:
             return "forbidden", denied, "", [], []
         if kind == "ParamRef":
             return "invalid", "a parameter has no value", "", [], []
-    own = {node["ctename"].lower() for kind, node in nodes if kind == "CommonTableExpr"}
+    ctes = {node["ctename"].lower() for kind, node in nodes if kind == "CommonTableExpr"}
     tables = {node["relname"].lower() for kind, node in nodes if kind in ("RangeVar", "relation")}
     functions = {_function(node) for kind, node in nodes if kind == "FuncCall"}
-    return "", "", text, sorted(functions), sorted(table for table in tables if table not in own)
+    return "", "", text, sorted(functions), sorted(table for table in tables if table not in ctes)
 
 
 def _denied(kind: str, node: Any) -> str:
@@ -70,12 +70,12 @@ def _denied(kind: str, node: Any) -> str:
         and _names(node["names"])[-1].startswith("reg")
     ):
         return f"may not name a {_names(node['names'])[-1]}"
-    if kind == "sval" and isinstance(node, dict) and _tells_time(str(node.get("sval", ""))):
-        return "may not ask for the time"
+    if kind == "sval" and isinstance(node, dict) and _reads_clock(str(node.get("sval", ""))):
+        return "may not read the clock"
     return ""
 
 
-def _tells_time(text: str) -> bool:
+def _reads_clock(text: str) -> bool:
     return _MOMENT.search(text) is not None and len(re.findall(r"[^\W\d]+", text)) <= 2
 
 
@@ -89,7 +89,7 @@ def _names(parts: Any) -> list[str]:
 
 
 def _nodes(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Go through all named nodes of a syntax tree."""
+    """Yield all named nodes of a syntax tree."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()

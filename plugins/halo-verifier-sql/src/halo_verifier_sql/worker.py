@@ -1,103 +1,113 @@
-"""What runs behind the walls for every engine: databases kept ready, queries run on all of them.
+"""Shared code of the engines, and the sandboxed service of SQLite and DuckDB that runs queries on databases.
 
-The host names a set of databases by a key and sends its description only when asked, once for each process.
-Expected results are never here.
+The host names a set of databases by a key and sends its description only on request, once per process.
+Expected results never enter this process.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from cachetools import LRUCache
+
 from halo_core.sandbox.service import ask
 
-_ROOM = 128 << 20
-"""Bytes of databases that a process keeps for later calls, the latest set aside."""
+_CACHE_BYTES = 128 << 20
+"""Bytes of databases that a process keeps for later calls; the latest set is kept whatever its size."""
 
 Description = Mapping[str, Any]
 """A database: `schema` (a script), `rows` (by table: columns or None, and rows), `copy` (whether the rows
-replace what the script inserted, each left out that a constraint forbids)."""
+replace those that the script inserted; rows that violate a constraint are then skipped)."""
 Contents = dict[str, tuple[list[str], list[list[Any]], list[str]]]
-"""By table, its columns, its rows, and which of the columns refer to other rows."""
-Found = tuple[str, list[str], str, bool]
-"""How a query went: what happened (`rows`, `invalid`, `forbidden`, `failed`, `limit`), the columns' names, the
-canonical text of the rows or the reason, and whether it read a table."""
+"""Contents by table: its columns, its rows, and those of its columns that are foreign keys."""
+Outcome = tuple[str, list[str], str, bool]
+"""The outcome of a query: its kind (`rows`, `invalid`, `forbidden`, `failed`, `limit`), the column names, the
+canonical text of the rows or the reason, and whether the query read a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What one query may use on one database."""
+    """Limits of one query on one database."""
 
     steps: int
-    """Instructions of the engine's virtual machine, where it has one."""
+    """Instructions of the engine's virtual machine; ignored by engines without one."""
     rows: int
     bytes: int
-    """Length of the canonical text of the result, and of any one value."""
+    """Maximum length of the canonical text of the result, and of any single value."""
 
 
 class Database(Protocol):
     """A built database of some engine."""
 
     size: int
-    """Bytes of memory that it takes, roughly."""
+    """Approximate memory use in bytes."""
 
     def contents(self) -> Contents:
-        """Return everything that its tables hold."""
+        """Return the contents of all tables."""
 
-    def run(self, sql: str, caps: Caps) -> Found:
-        """Run one query that may only read."""
+    def run(self, sql: str, caps: Caps) -> Outcome:
+        """Run one read-only query."""
 
 
-_sets: OrderedDict[str, list[Database]] = OrderedDict()
+def new_cache(size: int) -> LRUCache[str, list[Database]]:
+    """Return a cache for sets of databases of `size` bytes; a larger set is accepted and then kept alone."""
+    return LRUCache(size, getsizeof=lambda kept: min(size, sum(database.size for database in kept)))
+
+
+_sets = new_cache(_CACHE_BYTES)
 
 
 def serve(
     build: Callable[[Description], Database], key: str, queries: Sequence[str] | None, caps: Sequence[int]
 ) -> Any:
-    """Run each of `queries` on each database of the set `key`, or return what they hold where it is None."""
+    """Run each of `queries` on each database of the set `key`; return the contents if `queries` is None."""
     databases = _sets.get(key)
     if databases is None:
-        databases = _build(build, key)
-    else:
-        _sets.move_to_end(key)
+        described: Any = ask(key)
+        databases = _sets[key] = [build(description) for description in described]
     if queries is None:
         return [database.contents() for database in databases]
     limits = Caps(*caps)
-    return [_everywhere(sql, databases, limits) for sql in queries]
+    return [_run_on_all(sql, databases, limits) for sql in queries]
 
 
-def _build(build: Callable[[Description], Database], key: str) -> list[Database]:
-    """Build a set of databases, and forget those that were not used for longest where there is no room."""
-    described: Any = ask(key)
-    _sets[key] = [build(description) for description in described]
-    taken = sum(database.size for kept in _sets.values() for database in kept)
-    while taken > _ROOM and len(_sets) > 1:
-        _, dropped = _sets.popitem(last=False)
-        taken -= sum(database.size for database in dropped)
-    return _sets[key]
-
-
-def _everywhere(sql: str, databases: Sequence[Database], caps: Caps) -> list[Found]:
-    """Run a query on each database; where it runs into a limit, let the others be, as it would there."""
-    found: list[Found] = []
+def _run_on_all(sql: str, databases: Sequence[Database], caps: Caps) -> list[Outcome]:
+    """Run a query on each database; after a limit, skip the others, where it would exceed the limit too."""
+    outcomes: list[Outcome] = []
     for database in databases:
-        found.append(database.run(sql, caps))
-        if found[-1][0] == "limit":
-            found += [found[-1]] * (len(databases) - len(found))
+        outcomes.append(database.run(sql, caps))
+        if outcomes[-1][0] == "limit":
+            outcomes += [outcomes[-1]] * (len(databases) - len(outcomes))
             break
-    return found
+    return outcomes
 
 
 def insert_all(insert: Callable[[str, Any], bool], rows: Mapping[str, tuple[Any, Sequence[Any]]]) -> None:
-    """Insert what the constraints let in, in as many rounds as references between the rows take.
+    """Insert every row that the constraints allow, in as many rounds as references between rows require.
 
-    `insert` is given a table and a row and returns whether it went in.
+    `insert` takes a table and a row and returns whether the row was inserted.
     """
     waiting = [(table, row) for table, (_, rows_of) in rows.items() for row in rows_of]
     while waiting:
-        left = [(table, row) for table, row in waiting if not insert(table, row)]
-        if len(left) == len(waiting):
+        rejected = [(table, row) for table, row in waiting if not insert(table, row)]
+        if len(rejected) == len(waiting):
             return
-        waiting = left
+        waiting = rejected
+
+
+def quote(name: str) -> str:
+    """Return a quoted SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def insert_statement(table: str, columns: Sequence[str] | None, width: int) -> str:
+    """Return an INSERT of one row with `width` parameters."""
+    names = f" ({', '.join(map(quote, columns))})" if columns else ""
+    return f"INSERT INTO {quote(table)}{names} VALUES ({', '.join('?' * width)})"
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 200 characters."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

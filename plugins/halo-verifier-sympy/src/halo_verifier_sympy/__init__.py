@@ -1,4 +1,4 @@
-"""The `sympy` verifier: compares final answers of mathematics by kind and exact value, without evaluating code."""
+"""The `sympy` verifier: compares final answers in mathematics by kind and exact value, without evaluating code."""
 
 from importlib.metadata import version
 

@@ -1,36 +1,36 @@
-"""Reading commands: fractions, functions, roots, sums, integrals, limits."""
+"""Parser of commands: fractions, functions, roots, sums, integrals, limits."""
 
 from __future__ import annotations
 
 import re
 
-from halo_verifier_sympy.cursor import product, value
-from halo_verifier_sympy.grammar import Expressions, named
+from halo_verifier_sympy.cursor import make_product, require_value
+from halo_verifier_sympy.grammar import ExpressionParser, named_symbol
 from halo_verifier_sympy.tree import FUNCTIONS, ONE, Refused, Tree, Unreadable, integer
-from halo_verifier_sympy.vocabulary import CALLS, FENCES, GREEK
+from halo_verifier_sympy.vocabulary import FENCES, FUNCTION_WORDS, GREEK
 
 
-class Commands(Expressions):
-    """Reads what begins with a command or the name of a function."""
+class CommandParser(ExpressionParser):
+    """Parses factors that start with a command or a function name."""
 
     # Commands and functions
 
     def _command(self) -> Tree:
-        name = self._take().text
-        if name in CALLS:
+        name = self._advance().text
+        if name in FUNCTION_WORDS:
             return self._call(name)
         if name in ("pi", "infty") or name in GREEK:
-            tree = named(name)
+            tree = named_symbol(name)
             return self._variable(name) if tree[0] == "sym" else tree
         if name == "frac":
             return self._fraction()
         if name == "binom":
-            return ("call", "binomial", self._two_arguments())
+            return ("call", "binomial", self._argument_pair())
         if name in FENCES:
             closing, function = FENCES[name]
             with self._nested():
-                inside = value(self.expression())
-            if self._take().text != closing:
+                inside = require_value(self.expression())
+            if self._advance().text != closing:
                 raise Unreadable(f"\\{name} is not closed")
             return ("call", function, (inside,))
         if name in ("mathbf", "boldsymbol"):
@@ -46,17 +46,17 @@ class Commands(Expressions):
         raise Unreadable(f"an unknown command: \\{name[:20]}")
 
     def _fraction(self) -> Tree:
-        texts = [token.text for token in self._tokens[self._at : self._at + 6]]
+        texts = [token.text for token in self._tokens[self._position : self._position + 6]]
         if texts[0::3] == ["{", "{"] and re.fullmatch("d[a-z]}d[a-z]}", "".join(texts[1:3] + texts[4:])):
-            self._at += 6
+            self._position += 6
             return ("sym", f"{texts[1]}/{texts[4]}")
         if re.match(r"\{(d[a-z]|d\^|d\}\{d[a-z])", "".join(texts)):
             raise Refused("a derivative")
-        return ("div", *self._two_arguments())
+        return ("div", *self._argument_pair())
 
-    def _two_arguments(self) -> tuple[Tree, Tree]:
+    def _argument_pair(self) -> tuple[Tree, Tree]:
         if self._next.kind == "number" and len(self._next.text) == 2 and self._next.text.isdigit():
-            digits = self._take().text
+            digits = self._advance().text
             return integer(int(digits[0])), integer(int(digits[1]))
         return self._argument(), self._argument()
 
@@ -64,42 +64,46 @@ class Commands(Expressions):
         if name in ("sqrt", "cbrt", "surd"):
             return self._root(name)
         base: Tree | None = integer(10) if name == "log10" else None
-        if name == "log" and self._takes("_"):
+        if name == "log" and self._accept("_"):
             base = self._argument()
-        power = self._exponent() if self._takes("^") else None
-        arguments = self._arguments() if self._sees("(") else (self._bare_argument(),)
-        result = _applied(name, base, arguments, power == ("neg", ONE))
+        power = self._exponent() if self._accept("^") else None
+        arguments = self._arguments() if self._next_is("(") else (self._bare_argument(),)
+        result = _function_tree(name, base, arguments, power == ("neg", ONE))
         return result if power in (None, ("neg", ONE)) else ("pow", result, power)
 
     def _arguments(self) -> tuple[Tree, ...]:
         self._expect("(")
         with self._nested():
-            arguments = [value(self.expression())]
-            while self._takes(","):
-                arguments.append(value(self.expression()))
+            arguments = [require_value(self.expression())]
+            while self._accept(","):
+                arguments.append(require_value(self.expression()))
         self._expect(")")
         return tuple(arguments)
 
     def _bare_argument(self) -> Tree:
-        """Read the argument of a function without brackets: factors up to a sign or another function."""
+        """Parse an argument without brackets: factors up to an operator or another function."""
         with self._nested():
-            if self._takes("-"):
+            if self._accept("-"):
                 return ("neg", self._bare_argument())
-            factors = [value(self._factor())]
-            while self._operand_follows() and self._next.text.strip() not in CALLS and not self._sees("("):
-                factors.append(value(self._factor()))
-        if self._sees("/"):
-            raise Refused("a quotient behind a function without brackets, as in sin x/2")
-        return product(factors)
+            factors = [require_value(self._factor())]
+            while (
+                self._operand_follows()
+                and self._next.text.strip() not in FUNCTION_WORDS
+                and not self._next_is("(")
+            ):
+                factors.append(require_value(self._factor()))
+        if self._next_is("/"):
+            raise Refused("a quotient after a function without brackets, as in sin x/2")
+        return make_product(factors)
 
     def _root(self, name: str) -> Tree:
         degree = integer(3 if name == "cbrt" else 2)
-        if self._takes("["):
+        if self._accept("["):
             with self._nested():
-                degree = value(self.expression())
+                degree = require_value(self.expression())
             self._expect("]")
         whole = self._next.kind == "number" and (name == "surd" or self._next.spaced)
-        if self._sees("("):
+        if self._next_is("("):
             return ("root", degree, self._arguments()[0])
         return ("root", degree, self._numeral() if whole else self._argument())
 
@@ -110,48 +114,48 @@ class Commands(Expressions):
         self._expect("{")
         variable = self._bound_variable()
         self._expect("=")
-        low = value(self.expression())
+        low = require_value(self.expression())
         self._expect("}")
         self._expect("^")
         high = self._exponent()
-        self._bound.append(variable)
-        body = value(self._term())
-        self._bound.pop()
+        self._bound_variables.append(variable)
+        body = require_value(self._term())
+        self._bound_variables.pop()
         return (name, variable, low, high, body)
 
     def _int(self) -> Tree:
         low = high = None
-        if self._takes("_"):
+        if self._accept("_"):
             low = self._argument()
             self._expect("^")
             high = self._exponent()
-        self._integrals += 1
+        self._open_integrals += 1
         with self._nested():
-            body = value(self.expression())
-        self._integrals -= 1
-        differential = self._take().text
+            body = require_value(self.expression())
+        self._open_integrals -= 1
+        differential = self._advance().text
         if not re.fullmatch("d[a-z]", differential):
-            raise Unreadable("an integral without its dx")
+            raise Unreadable("an integral without a differential")
         return ("int", differential[1], low, high, body)
 
     def _lim(self) -> Tree:
         self._expect("_")
         self._expect("{")
         variable = self._bound_variable()
-        if self._take().text not in ("to", "rightarrow"):
+        if self._advance().text not in ("to", "rightarrow"):
             raise Unreadable("a limit without an arrow")
-        to = value(self.expression())
+        to = require_value(self.expression())
         self._expect("}")
-        return ("lim", variable, to, value(self._term()))
+        return ("lim", variable, to, require_value(self._term()))
 
     def _bound_variable(self) -> str:
-        token = self._take()
+        token = self._advance()
         if token.kind != "letters" or len(token.text) != 1:
             raise Unreadable("expected a variable")
         return token.text
 
 
-def _applied(name: str, base: Tree | None, arguments: tuple[Tree, ...], inverse: bool) -> Tree:
+def _function_tree(name: str, base: Tree | None, arguments: tuple[Tree, ...], inverse: bool) -> Tree:
     if inverse:
         if f"a{name}" not in FUNCTIONS:
             raise Refused(f"the power -1 of {name}")

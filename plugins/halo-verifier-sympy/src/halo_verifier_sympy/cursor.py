@@ -1,4 +1,4 @@
-"""A cursor over tokens: what every reading method stands on."""
+"""A cursor over tokens, the base of the parser."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from halo_verifier_sympy.tree import EXPRESSIONS, Tree, Unreadable
 MAX_DEPTH = 40
 
 
-class Cursor:
-    """Looks at the next token and takes it; counts how deep the reading is."""
+class TokenCursor:
+    """Position in a list of tokens, with a limit on the nesting depth."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = list(tokens)
-        self._at = 0
+        self._position = 0
         self._depth = 0
-        self._start = 0
-        self._bars = 0
-        self._integrals = 0
-        self._bound: list[str] = []
+        self._amount_start = 0
+        self._open_bars = 0
+        self._open_integrals = 0
+        self._bound_variables: list[str] = []
 
     @property
     def _next(self) -> Token:
-        return self._tokens[self._at]
+        return self._tokens[self._position]
 
-    def _take(self) -> Token:
+    def _advance(self) -> Token:
         token = self._next
         if token.kind != "end":
-            self._at += 1
+            self._position += 1
         return token
 
-    def _sees(self, *signs: str) -> bool:
+    def _next_is(self, *signs: str) -> bool:
         return self._next.kind == "op" and self._next.text in signs
 
-    def _takes(self, *signs: str) -> bool:
-        found = self._sees(*signs)
+    def _accept(self, *signs: str) -> bool:
+        found = self._next_is(*signs)
         if found:
-            self._at += 1
+            self._position += 1
         return found
 
-    def _commands(self, *names: str) -> bool:
+    def _next_is_command(self, *names: str) -> bool:
         return self._next.kind == "command" and self._next.text in names
 
     def _peek(self) -> Token:
-        return self._tokens[min(self._at + 1, len(self._tokens) - 1)]
+        return self._tokens[min(self._position + 1, len(self._tokens) - 1)]
 
     def _expect(self, sign: str) -> None:
-        if not self._takes(sign):
+        if not self._accept(sign):
             raise Unreadable(f"expected {sign!r} before {self._next.text or 'the end'!r}")
 
     @contextmanager
@@ -58,29 +58,29 @@ class Cursor:
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise Unreadable(f"nested more than {MAX_DEPTH} deep")
-        bars, self._bars = self._bars, 0
+        bars, self._open_bars = self._open_bars, 0
         yield
-        self._bars = bars
+        self._open_bars = bars
         self._depth -= 1
 
 
-def value(tree: Tree) -> Tree:
-    """Return `tree`, which must be an expression."""
+def require_value(tree: Tree) -> Tree:
+    """Return `tree`; raise `Unreadable` unless it is an expression."""
     if tree[0] not in EXPRESSIONS:
-        raise Unreadable(f"a {tree[0]} where a value should be")
+        raise Unreadable(f"a {tree[0]} in place of a value")
     return tree
 
 
-def number(fraction: Fraction) -> Tree:
-    """Return the numeral of a rational number."""
+def numeral(fraction: Fraction) -> Tree:
+    """Return the tree of a rational number."""
     return ("num", fraction.numerator, fraction.denominator)
 
 
-def total(terms: Sequence[Tree]) -> Tree:
-    """Return the sum of `terms`, or the only one."""
+def make_sum(terms: Sequence[Tree]) -> Tree:
+    """Return the sum of `terms`, or the only term."""
     return terms[0] if len(terms) == 1 else ("add", tuple(terms))
 
 
-def product(factors: Sequence[Tree]) -> Tree:
-    """Return the product of `factors`, or the only one."""
+def make_product(factors: Sequence[Tree]) -> Tree:
+    """Return the product of `factors`, or the only factor."""
     return factors[0] if len(factors) == 1 else ("mul", tuple(factors))

@@ -1,7 +1,7 @@
-"""Where in a completion its final answer stands.
+"""Extraction of the final answer from a completion.
 
-One box, or several that say the same; the last must close. What a reader would not see, or what redefines how
-things are shown, makes a completion void rather than a guess.
+The answer is in one box or in several, the last of which must be closed. A completion is refused if it hides text
+from a reader or redefines how text is displayed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Where = Literal["auto", "box", "phrase", "last"]
 MAX_CHARACTERS = 200_000
 _MAX_BOXES = 64
 _MAX_ANSWERS = 4
-"""Different texts for one answer, each of which is judged."""
+"""Different texts of one answer; each of them is compared."""
 
 _BOX = re.compile(r"\\f?boxed(?![A-Za-z])[ \t]*")
 _PHRASE = re.compile(r"\banswer\*{0,2}[ \t]{0,4}(?:is|:|=)[ \t]{0,4}:?", re.IGNORECASE)
@@ -29,25 +29,25 @@ _MATHS = re.compile(r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\(([^\n]*?)\\\)|\\\[(.*?)\
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
-def answers(text: str, where: Where) -> list[str]:
-    """Return the texts of the final answer, different ones only; each of them must be right.
+def final_answers(text: str, where: Where) -> list[str]:
+    """Return the distinct texts of the final answer, each of which must be correct.
 
-    Raises `Unreadable` when there is none and `Refused` for one that is hidden or hedged.
+    Raises `Unreadable` if there is no answer and `Refused` if it is hidden or hedged.
     """
     if len(text) > MAX_CHARACTERS:
         raise Unreadable(f"more than {MAX_CHARACTERS} characters")
     if where in ("auto", "box"):
         found = _boxes(text)
         if found or where == "box":
-            return _few(found)
+            return _distinct(found)
     if hidden := _HIDES.search(text):
-        raise Refused(f"{hidden[0]} may hide what is written")
-    return _few(_last(text) if where == "last" else _phrases(text))
+        raise Refused(f"{hidden[0]} may hide text")
+    return _distinct(_last_formula_or_line(text) if where == "last" else _phrases(text))
 
 
-def _few(found: list[str]) -> list[str]:
-    kept = list(dict.fromkeys(answer for text in found if (answer := _trimmed(text))))
-    if not kept or len([text for text in found if not _trimmed(text)]):
+def _distinct(found: list[str]) -> list[str]:
+    kept = list(dict.fromkeys(answer for text in found if (answer := _stripped(text))))
+    if not kept or not all(map(_stripped, found)):
         raise Unreadable("no final answer")
     if len(kept) > _MAX_ANSWERS:
         raise Refused(f"{len(kept)} different answers")
@@ -55,13 +55,13 @@ def _few(found: list[str]) -> list[str]:
 
 
 def _boxes(text: str) -> list[str]:
-    """Return what is in each box."""
+    """Return the content of each box."""
     found: list[str] = []
     place = 0
     while match := _BOX.search(text, place):
         if len(found) == _MAX_BOXES:
             raise Refused(f"more than {_MAX_BOXES} boxes")
-        end = _closing(text, match.end())
+        end = _closing_brace(text, match.end())
         if _COMMENT.search(text, text.rfind("\n", 0, match.start()) + 1, match.start()):
             raise Refused("a box in a comment")
         found.append(text[match.end() + 1 : end])
@@ -71,8 +71,8 @@ def _boxes(text: str) -> list[str]:
     return found
 
 
-def _closing(text: str, start: int) -> int:
-    """Return where the group that begins at `start` ends."""
+def _closing_brace(text: str, start: int) -> int:
+    """Return the index of the brace that closes the group at `start`."""
     if text[start : start + 1] != "{":
         raise Unreadable("a box without braces")
     depth = 0
@@ -82,11 +82,11 @@ def _closing(text: str, start: int) -> int:
             return match.start()
         if match.start() - start > 4 * 2000:
             break
-    raise Unreadable("a box that does not close")
+    raise Unreadable("a box that is not closed")
 
 
 def _phrases(text: str) -> list[str]:
-    """Return what stands behind each "answer is", to the end of its sentence."""
+    """Return the text after each "answer is", up to the end of its sentence."""
     found: list[str] = []
     for match in _PHRASE.finditer(text):
         if len(found) == _MAX_BOXES:
@@ -97,15 +97,15 @@ def _phrases(text: str) -> list[str]:
     return found
 
 
-def _last(text: str) -> list[str]:
-    """Return the last formula, or else the last line."""
+def _last_formula_or_line(text: str) -> list[str]:
+    """Return the last formula, or the last line if there is no formula."""
     tail = text[-4000:]
     formulas = [next(filter(None, match.groups()), "") for match in _MATHS.finditer(tail)]
     lines = [line for line in tail.splitlines() if line.strip()]
     return (formulas or lines)[-1:]
 
 
-def _trimmed(text: str) -> str:
+def _stripped(text: str) -> str:
     text = text.strip().removesuffix(".").strip().strip("*").strip()
     for opening, closing in ((r"\(", r"\)"), (r"\[", r"\]")):
         if text.startswith(opening) and text.endswith(closing):

@@ -1,94 +1,99 @@
-"""Deciding by normal forms alone."""
+"""Decisions by normal forms alone."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
 from halo_verifier_sympy import poly
-from halo_verifier_sympy.compare import Terms
-from halo_verifier_sympy.normal import Normal, Ratio
-from halo_verifier_sympy.poly import Poly, Unsettled, Work
+from halo_verifier_sympy.criteria import Criteria
+from halo_verifier_sympy.normal import Normalizer, Ratio
+from halo_verifier_sympy.poly import Budget, Poly, Undecided
 from halo_verifier_sympy.tree import ZERO, Tree
 
 
-class Fast:
-    """Decides by normal forms, or raises `Unsettled`.
+class FastDecider:
+    """Decides by normal forms, or raises `Undecided`. Use one instance per answer.
 
-    For one answer: all its work together is bounded, and bounded before it is done, so it is harmless anywhere.
+    Each operation is charged to the instance's budget before it is executed, so no sandbox is needed.
     """
 
     def __init__(self) -> None:
-        self._work = Work()
+        self._budget = Budget()
         self._forms: dict[Tree, tuple[Ratio, frozenset[str]]] = {}
 
     def equal(self, gold: Tree, answer: Tree) -> bool:
-        """Whether two expressions are equal."""
-        one, two = self._pair(gold, answer)
-        if one == two or (one.below != two.below and self._cross(one, two) == self._cross(two, one)):
+        """Return whether two expressions are equal."""
+        wanted, given = self._pair(gold, answer)
+        if wanted == given:
             return True
-        if _tell(one, two):
+        if wanted.denominator != given.denominator and self._cross(wanted, given) == self._cross(
+            given, wanted
+        ):
+            return True
+        if _are_canonical(wanted, given):
             return False
-        raise Unsettled
+        raise Undecided
 
-    def close(self, gold: Tree, answer: Tree, terms: Terms) -> bool:
-        """Whether two rational numbers are within the tolerances."""
-        one, two = self._pair(gold, answer)
-        wanted, given = (poly.rational(form.above) if form.below == {(): 1} else None for form in (one, two))
+    def close(self, gold: Tree, answer: Tree, criteria: Criteria) -> bool:
+        """Return whether two rational numbers are within the tolerances."""
+        wanted, given = (form.as_rational() for form in self._pair(gold, answer))
         if wanted is None or given is None:
-            raise Unsettled
-        return within(wanted, given, terms)
+            raise Undecided
+        return within(wanted, given, criteria)
 
     def proportional(self, gold: Tree, answer: Tree, positive: bool) -> bool:
-        """Whether answer / gold is a constant but zero, where normal forms show it to be rational or none."""
-        one, two = self._pair(gold, answer)
-        wanted, given = self._cross(one, two), self._cross(two, one)
+        """Return whether answer / gold is a nonzero constant, and a positive one if `positive`.
+
+        Decides only if the normal forms show the quotient to be rational or not constant.
+        """
+        gold_form, answer_form = self._pair(gold, answer)
+        wanted, given = self._cross(gold_form, answer_form), self._cross(answer_form, gold_form)
         if not wanted or not given:
             return False
         factor = _rational_factor(wanted, given)
         if factor is None:
-            raise Unsettled
+            raise Undecided
         return factor != 0 and (factor > 0 or not positive)
 
     def vanishes(self, tree: Tree) -> bool:
-        """Whether an expression is zero."""
+        """Return whether an expression is zero."""
         return self.equal(ZERO, tree)
 
     def same_set(self, gold: Tree, answer: Tree) -> bool:
-        """Leave it to the exact decider."""
-        raise Unsettled
+        """Raise `Undecided`."""
+        raise Undecided
 
     def _pair(self, gold: Tree, answer: Tree) -> tuple[Ratio, Ratio]:
-        (one, expected), (two, risky) = self._form(gold), self._form(answer)
+        (wanted, expected), (given, risky) = self._form(gold), self._form(answer)
         if not risky <= expected:
-            raise Unsettled  # something in the answer may be undefined, though it cancels
-        return one, two
+            raise Undecided  # a part of the answer that cancels may be undefined
+        return wanted, given
 
     def _form(self, tree: Tree) -> tuple[Ratio, frozenset[str]]:
         if tree not in self._forms:
-            normal = Normal(self._work)
-            self._forms[tree] = normal.form(tree), frozenset(normal.risky)
+            normalizer = Normalizer(self._budget)
+            self._forms[tree] = normalizer.form(tree), frozenset(normalizer.risky)
         return self._forms[tree]
 
-    def _cross(self, one: Ratio, two: Ratio) -> Poly:
-        return poly.multiply(one.above, two.below, self._work)
+    def _cross(self, upper: Ratio, lower: Ratio) -> Poly:
+        return poly.multiply(upper.numerator, lower.denominator, self._budget)
 
 
-def within(wanted: Fraction, given: Fraction, terms: Terms) -> bool:
-    """Whether `given` is within the tolerances of `wanted`."""
-    return abs(given - wanted) <= max(Fraction(terms.atol), Fraction(terms.rtol) * abs(wanted))
+def within(wanted: Fraction, given: Fraction, criteria: Criteria) -> bool:
+    """Return whether `given` is within the tolerances of `wanted`."""
+    return abs(given - wanted) <= max(Fraction(criteria.atol), Fraction(criteria.rtol) * abs(wanted))
 
 
-def _tell(one: Ratio, two: Ratio) -> bool:
-    """Whether two forms that differ are certainly unequal."""
-    together = {product: Fraction(1) for part in (*one, *two) for product in part}
-    return poly.settled(together)
+def _are_canonical(left: Ratio, right: Ratio) -> bool:
+    """Return whether two different forms are certainly unequal."""
+    return poly.is_canonical({monomial: Fraction(1) for part in (*left, *right) for monomial in part})
 
 
 def _rational_factor(wanted: Poly, given: Poly) -> Fraction | None:
-    """Return given / wanted when rational, 0 when it is certainly no constant, None when that is open."""
+    """Return given / wanted if it is rational, 0 if it is certainly not constant, None if that is undecided."""
     if wanted.keys() == given.keys():
-        factors = {given[product] / factor for product, factor in wanted.items()}
+        factors = {given[monomial] / factor for monomial, factor in wanted.items()}
         if len(factors) == 1:
             return factors.pop()
-    numbers = any(name[0] in "#@" for part in (wanted, given) for product in part for name, _ in product)
+    numbers = any(name[0] in "#@" for part in (wanted, given) for monomial in part for name, _ in monomial)
     return None if numbers else Fraction(0)

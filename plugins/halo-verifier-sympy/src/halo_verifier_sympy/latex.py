@@ -1,4 +1,4 @@
-"""From trees back to LaTeX, which reads as the same tree again but for brackets."""
+"""Conversion of trees to LaTeX, which parses to the same tree up to brackets."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ def latex(tree: Tree) -> str:
     return _value(tree)
 
 
-def _unit(above: int, below: int, powers: tuple[tuple[str, int], ...]) -> str:
-    """Return a unit in base units, with its factor before it."""
-    factor = "" if above == below else rf" \cdot {_number(above, below)}"
+def _unit(numerator: int, denominator: int, powers: tuple[tuple[str, int], ...]) -> str:
+    """Return a unit in base units, preceded by its conversion factor."""
+    factor = "" if numerator == denominator else rf" \cdot {_number(numerator, denominator)}"
     upper = " ".join(
         f"{'square ' if power == 2 else ''}{_BASE_UNITS.get(name, name)}"
         for name, power in powers
@@ -100,17 +100,17 @@ def _value(tree: Tree) -> str:
     return rf"{_SERIES[head]}_{{{tree[1]}={latex(tree[2])}}}^{{{latex(tree[3])}}} {_factor(tree[4])}"
 
 
-def _number(above: int, below: int) -> str:
-    value = Fraction(above, below)
+def _number(numerator: int, denominator: int) -> str:
+    value = Fraction(numerator, denominator)
     sign = "-" if value < 0 else ""
-    above, below = abs(value.numerator), value.denominator
-    return f"{sign}{above}" if below == 1 else rf"{sign}\frac{{{above}}}{{{below}}}"
+    numerator, denominator = abs(value.numerator), value.denominator
+    return f"{sign}{numerator}" if denominator == 1 else rf"{sign}\frac{{{numerator}}}{{{denominator}}}"
 
 
 def _symbol(name: str) -> str:
     if "/" in name:
-        above, below = name.split("/")
-        return rf"\frac{{{above}}}{{{below}}}"
+        numerator, denominator = name.split("/")
+        return rf"\frac{{{numerator}}}{{{denominator}}}"
     letter, _, subscript = name.partition("_")
     primes = "'" * subscript.count("'")
     letter = letter if len(letter.rstrip("'")) == 1 else "\\" + letter

@@ -1,8 +1,7 @@
-"""From text to tokens: LaTeX and plain notation alike, in time linear in the text.
+"""Tokens of LaTeX and plain notation, in time linear in the text.
 
-Compatible forms of Unicode are made one (NFKC), after what NFKC would garble has been spelt out: it turns x²
-into x2 and 3½ into 31/2. What is left must be on a list of characters; anything else is refused, so that no
-character that cannot be seen, or looks like another, gets any further.
+Text is normalised (NFKC) after replacing the characters that NFKC would garble: it turns x² into x2 and 3½ into
+31/2. The result must consist of listed characters. This rejects invisible characters and those that look like others.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from halo_verifier_sympy.tree import Refused, Unreadable
 MAX_CHARACTERS = 2000
 MAX_TOKENS = 500
 MAX_DIGITS = 400
-"""Digits of one numeral."""
+"""Largest number of digits in a numeral."""
 
 Kind = Literal["number", "letters", "command", "text", "op", "end"]
 
@@ -29,14 +28,14 @@ class Token:
     kind: Kind
     text: str
     spaced: bool = False
-    """Whether white space comes before it."""
+    """True after white space."""
 
 
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n", strict=True))
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉ₙ", "0123456789n", strict=True))
 _SUPERSCRIPT_RUN = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
 _SUBSCRIPT_RUN = re.compile(f"[{''.join(_SUBSCRIPTS)}]+")
-_SPELT_OUT = {
+_REPLACEMENTS = {
     "√": r"\surd ", "∛": r"\cbrt ", "π": r"\pi ", "∞": r"\infty ", "×": r"\times ", "÷": r"\div ",
     "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ", "−": "-", "–": "-", "±": r"\pm ", "∓": r"\mp ",
     "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ", "≠": r"\ne ", "∪": r"\cup ", "∩": r"\cap ",
@@ -48,9 +47,9 @@ _SPELT_OUT = {
     "λ": r"\lambda ", "μ": r"\mu ", "ρ": r"\rho ", "σ": r"\sigma ", "τ": r"\tau ", "φ": r"\phi ",
     "ω": r"\omega ",
 }  # fmt: skip
-_SPELLING = str.maketrans(_SPELT_OUT)
+_REPLACEMENT_TABLE = str.maketrans(_REPLACEMENTS)
 _FRACTION = re.compile(r"\d?[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
-_STRANGE = re.compile(r"[^A-Za-z0-9 \t\n+\-*/^_=<>!|()\[\]{}.,:;'\\&%$~]")
+_UNSUPPORTED = re.compile(r"[^A-Za-z0-9 \t\n+\-*/^_=<>!|()\[\]{}.,:;'\\&%$~]")
 
 _TOKEN = re.compile(
     r"""(?P<space>(?:[ \t\n~]|\\[,;:! ]|\\(?:quad|qquad|displaystyle|textstyle|limits|left|right)(?![A-Za-z])
@@ -66,13 +65,13 @@ _TOKEN = re.compile(
       | (?P<op><=|>=|!=|==|\*\*|\\\\|\\[{}|$%&_]|[-+*/^_=<>!|()\[\]{}.,:;'&%$])""",
     re.VERBOSE,
 )
-_SIZES = re.compile(r"\\(?:left|right|[bB]igg?[lrm]?)")
-_SPELLED = {r"\%": "%", r"\|": "||", "==": "=", "**": "^", r"\_": "_"}
-_WORDS = {
+_SIZING = re.compile(r"\\(?:left|right|[bB]igg?[lrm]?)")
+_OPERATOR_ALIASES = {r"\%": "%", r"\|": "||", "==": "=", "**": "^", r"\_": "_"}
+_COMMAND_ALIASES = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
     "arccot": "acot", "arcsec": "asec", "arccsc": "acsc", "dbinom": "binom", "tbinom": "binom", "lg": "log10",
 }  # fmt: skip
-_SIGNS = {
+_COMMAND_SIGNS = {
     "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "ne": "!=",
     "neq": "!=", "lt": "<", "gt": ">", "cdot": "*", "times": "*", "ast": "*", "div": "/", "lbrace": r"\{",
     "rbrace": r"\}", "lvert": "|", "rvert": "|", "vert": "|", "colon": ":", "mid": "mid", "lbrack": "[",
@@ -82,25 +81,25 @@ _SIGNS = {
 
 
 def normalise(text: str) -> str:
-    """Return `text` in the characters of the grammar; raise `Unreadable` when it has others."""
+    """Return `text` in the characters of the grammar; raise `Unreadable` if it has others."""
     if len(text) > MAX_CHARACTERS:
         raise Unreadable(f"an answer of more than {MAX_CHARACTERS} characters")
     text = _SUPERSCRIPT_RUN.sub(
         lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run[0])) + "}", text
     )
     text = _SUBSCRIPT_RUN.sub(lambda run: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, run[0])) + "}", text)
-    text = _FRACTION.sub(_spell_fraction, text)
-    text = unicodedata.normalize("NFKC", text.translate(_SPELLING)).translate(_SPELLING)
-    if strange := _STRANGE.search(text):
-        raise Unreadable(f"a character that is not taken: U+{ord(strange[0]):04X}")
+    text = _FRACTION.sub(_expand_fraction, text)
+    text = unicodedata.normalize("NFKC", text.translate(_REPLACEMENT_TABLE)).translate(_REPLACEMENT_TABLE)
+    if unsupported := _UNSUPPORTED.search(text):
+        raise Unreadable(f"an unsupported character: U+{ord(unsupported[0]):04X}")
     return text
 
 
 def tokenize(text: str, *, thousands: bool = False) -> list[Token]:
     r"""Return the tokens of `text`, the last of kind `end`.
 
-    12{,}000 and 12\,000 are twelve thousand. 12,000 is that with `thousands`, else two numbers or an
-    ambiguity. Raises `Unreadable` for what is no token and `Refused` for an ambiguity.
+    12{,}000 and 12\,000 are twelve thousand. So is 12,000 with `thousands`; otherwise it is two numbers or ambiguous.
+    Raises `Unreadable` for text that is not a token and `Refused` for ambiguous text.
     """
     text = normalise(text)
     tokens: list[Token] = []
@@ -112,7 +111,7 @@ def tokenize(text: str, *, thousands: bool = False) -> list[Token]:
         place = match.end()
         kind = match.lastgroup or ""
         if kind == "space":
-            spaced = spaced or _SIZES.sub("", match[0]) != ""
+            spaced = spaced or _SIZING.sub("", match[0]) != ""
             continue
         found = _tokens(kind, match[kind], depth, thousands)
         tokens.append(Token(found[0].kind, found[0].text, spaced))
@@ -120,7 +119,7 @@ def tokenize(text: str, *, thousands: bool = False) -> list[Token]:
         depth += (found[0].text in ("(", "[", r"\{")) - (found[0].text in (")", "]", r"\}"))
         spaced = False
         if len(tokens) > MAX_TOKENS:
-            raise Unreadable(f"an answer of more than {MAX_TOKENS} signs")
+            raise Unreadable(f"an answer of more than {MAX_TOKENS} tokens")
     return [*tokens, Token("end", "", spaced)]
 
 
@@ -135,19 +134,19 @@ def _tokens(kind: str, text: str, depth: int, thousands: bool) -> list[Token]:
     if kind == "blackboard":
         return [Token("command", "mathbb" + text)]
     if kind == "command":
-        name = _WORDS.get(text, text)
-        return [Token("op", _SIGNS[name])] if name in _SIGNS else [Token("command", name)]
+        name = _COMMAND_ALIASES.get(text, text)
+        return [Token("op", _COMMAND_SIGNS[name])] if name in _COMMAND_SIGNS else [Token("command", name)]
     if text == r"\$":
         return [Token("command", "dollar")]
     if kind == "op":
-        return [Token("op", _SPELLED.get(text, text))]
+        return [Token("op", _OPERATOR_ALIASES.get(text, text))]
     if kind == "text" and re.fullmatch(r" *\d+(\.\d+)? *", text):
         return [Token("number", text.strip())]
     return [Token("text" if kind == "text" else "letters", text)]
 
 
 def _grouped(text: str, depth: int, thousands: bool) -> list[Token]:
-    """Read 12,000: a number with `thousands`, several in brackets if no group could only be thousands."""
+    """Read 12,000 as a number with `thousands`; otherwise as several numbers, in brackets and without leading zeros."""
     if thousands and not depth:
         return [Token("number", text.replace(",", ""))]
     if thousands or not depth or any(len(group) > 1 and group[0] == "0" for group in text.split(",")):
@@ -156,7 +155,7 @@ def _grouped(text: str, depth: int, thousands: bool) -> list[Token]:
     return tokens[1:]
 
 
-def _spell_fraction(match: re.Match[str]) -> str:
+def _expand_fraction(match: re.Match[str]) -> str:
     whole, sign = match[0][:-1], match[0][-1]
-    above, below = unicodedata.normalize("NFKC", sign).split("⁄")
-    return rf"{whole}\frac{{{above}}}{{{below}}}"
+    numerator, denominator = unicodedata.normalize("NFKC", sign).split("⁄")
+    return rf"{whole}\frac{{{numerator}}}{{{denominator}}}"

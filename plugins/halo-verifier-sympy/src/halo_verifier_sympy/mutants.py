@@ -1,4 +1,4 @@
-"""Near misses of a reference: what a model gets that calculates or copies almost right. None is right."""
+"""Wrong answers that are close to a reference, as from small mistakes in calculating or copying."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from halo_verifier_sympy.tree import (
     Unreadable,
     children,
     integer,
-    mapped,
+    map_children,
     walk,
 )
 
 _MAX = 24
-_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "!=", "!=": "="}
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "=": "!=", "!=": "="}
 _STRICT = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
 
 def mutants(reference: Mapping[str, Any], *, thousands: bool = False) -> list[str]:
-    """Return texts of answers that are not the reference's, the same on each call."""
+    """Return texts of answers that differ from the reference; deterministic."""
     kind, gold = reference.get("kind", "value"), reference["answer"]
     if kind == "choice":
         letter = gold.strip("() .")
@@ -37,10 +37,10 @@ def mutants(reference: Mapping[str, Any], *, thousands: bool = False) -> list[st
         return [f"not {gold}", gold[:-1] or "x", f"{gold} or not"]
     tree = parse(gold, thousands=thousands)
     found = dict.fromkeys(latex(mutant) for mutant in _mutants(tree, reference))
-    return [text for text in found if _reads(text)][:_MAX]
+    return [text for text in found if _is_readable(text)][:_MAX]
 
 
-def _reads(text: str) -> bool:
+def _is_readable(text: str) -> bool:
     try:
         parse(text)
     except (Refused, Unreadable):
@@ -61,13 +61,13 @@ def _mutants(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
     elif tree[0] == "quantity":
         for value in _values(tree[1], reference):
             yield ("quantity", value, tree[2])
-        above, below, powers = tree[2]
-        yield ("quantity", tree[1], (above * 1000, below, powers))
-        yield ("quantity", tree[1], (above, below, (*powers, ("wrong", 1))))
+        numerator, denominator, powers = tree[2]
+        yield ("quantity", tree[1], (numerator * 1000, denominator, powers))
+        yield ("quantity", tree[1], (numerator, denominator, (*powers, ("wrong", 1))))
     elif tree[0] == "interval":
         yield (*tree[:3], not tree[3], tree[4])
         yield (*tree[:4], not tree[4])
-        yield from _one_changed(tree, reference)
+        yield from _one_item_changed(tree, reference)
     elif tree[0] == "space":
         yield ("space", "N" if tree[1] == "R" else "R")
     elif tree[0] == "builder":
@@ -77,11 +77,11 @@ def _mutants(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
         yield tree[1] if tree[0] == "minus" else tree[1][0]
     else:
         yield from _collections(tree, reference)
-        yield from _one_changed(tree, reference)
+        yield from _one_item_changed(tree, reference)
 
 
 def _values(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
-    """Yield other values: off by one anywhere, the other sign, upside down, a hundredfold."""
+    """Yield different values: any numeral off by one, the negative, the reciprocal, a hundredfold, and others."""
     if ("const", "inf") in (tree, *children(tree)):
         yield integer(0)
         yield tree[1] if tree[0] == "neg" else ("neg", tree)
@@ -89,13 +89,13 @@ def _values(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
     candidates = [*_numerals_changed(tree), ("neg", tree), ("div", ONE, tree), ("mul", (integer(100), tree))]
     candidates += [("add", (tree, ONE)), ("div", tree, integer(2)), ("pow", tree, integer(2))]
     for candidate in candidates:
-        value = _plain(candidate)
+        value = _simplified(candidate)
         if _differs(tree, value, reference):
             yield value
 
 
-def _plain(tree: Tree) -> Tree:
-    """Return `tree`, worked out where it is simple arithmetic on one number."""
+def _simplified(tree: Tree) -> Tree:
+    """Return `tree`, evaluated if it is a simple operation on one number."""
     number = tree[-1][-1] if tree[0] == "mul" else tree[-1]
     if tree[0] == "neg" and number[0] == "num":
         return ("num", -number[1], number[2])
@@ -109,35 +109,35 @@ def _plain(tree: Tree) -> Tree:
 
 
 def _numerals_changed(tree: Tree) -> Iterator[Tree]:
-    """Yield `tree` with one of its numerals one more, then one less."""
+    """Yield `tree` with one of its numerals increased or decreased by one."""
     count = sum(part[0] == "num" for part in walk(tree))
     for place in range(min(count, 6)):
         for step in (1, -1):
-            yield _changed(tree, [place], step)
+            yield _numeral_changed(tree, [place], step)
 
 
-def _changed(tree: Tree, place: list[int], step: int) -> Tree:
+def _numeral_changed(tree: Tree, place: list[int], step: int) -> Tree:
     if tree[0] == "num":
         place[0] -= 1
         return ("num", tree[1] + step, tree[2]) if place[0] == -1 else tree
-    return mapped(tree, lambda part: _changed(part, place, step))
+    return map_children(tree, lambda part: _numeral_changed(part, place, step))
 
 
 def _differs(tree: Tree, value: Tree, reference: Mapping[str, Any]) -> bool:
-    """Whether `value` is another, by its digits, and beyond the tolerance."""
-    if any(part[0] in OPEN_FORMS | {"pm"} for one in (tree, value) for part in walk(one)):
+    """Return whether `value` differs from `tree` numerically and by more than the tolerances."""
+    if any(part[0] in OPEN_FORMS | {"pm"} for either in (tree, value) for part in walk(either)):
         return value == ("add", (tree, ONE))
     try:
         if not numeric.differ(tree, value, reference.get("assume", "complex")):
             return False
         tolerances = reference.get("rtol", 0), reference.get("atol", 0)
-        return not any(tolerances) or not numeric.near(tree, value, *tolerances)
+        return not any(tolerances) or not numeric.within_tolerances(tree, value, *tolerances)
     except Refused:
         return False
 
 
 def _collections(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
-    """Yield other collections of the same items: fewer, more, swapped, in other brackets."""
+    """Yield collections with an item removed, added or swapped, or with other brackets."""
     head, items = tree[0], tree[-1]
     if head not in ("tuple", "list", "set"):
         return
@@ -152,17 +152,17 @@ def _collections(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
     yield ("set", items) if head != "set" else ("tuple", (*items, *items)[:2] if items else (ONE, ONE))
 
 
-def _one_changed(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
-    """Yield `tree` with one of the answers in it changed."""
+def _one_item_changed(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
+    """Yield `tree` with one of its items changed."""
     for part in [part for part in children(tree) if tree[0] != "set" or tree[1].count(part) == 1][:8]:
         changed = _values(part, reference) if part[0] in EXPRESSIONS else _mutants(part, reference)
         for value in islice(changed, 3):
             if tree[0] != "set" or value not in tree[1]:
-                yield _replaced(tree, part, value)
+                yield _with_first_replaced(tree, part, value)
 
 
-def _replaced(tree: Tree, old: Tree, new: Tree) -> Tree:
-    """Return `tree` with the first `old` directly below it replaced."""
+def _with_first_replaced(tree: Tree, old: Tree, new: Tree) -> Tree:
+    """Return `tree` with the first `old` directly below it replaced by `new`."""
     done: list[Tree] = []
 
     def change(part: Tree) -> Tree:
@@ -171,7 +171,7 @@ def _replaced(tree: Tree, old: Tree, new: Tree) -> Tree:
             return new
         return part
 
-    return mapped(tree, change)
+    return map_children(tree, change)
 
 
 def _relations(tree: Tree) -> Iterator[Tree]:
@@ -179,14 +179,11 @@ def _relations(tree: Tree) -> Iterator[Tree]:
     if "in" in signs:
         yield ("rel", signs, (("sym", "z"), *sides[1:]))
         return
-    yield ("rel", tuple(_TURNED[sign] for sign in signs), sides)
+    yield ("rel", tuple(_FLIPPED[sign] for sign in signs), sides)
     if any(sign in _STRICT for sign in signs):
         yield ("rel", (*signs[:-1], _STRICT.get(signs[-1], signs[-1])), sides)
     yield ("rel", signs, (*sides[:-1], ("add", (sides[-1], ONE))))
     if len(sides) == 2:
-        yield (
-            "rel",
-            signs,
-            (sides[0], ("mul", (integer(2), sides[1]))) if sides[1] != integer(0) else (sides[0], ONE),
-        )
+        doubled = ("mul", (integer(2), sides[1])) if sides[1] != integer(0) else ONE
+        yield ("rel", signs, (sides[0], doubled))
         yield sides[1]

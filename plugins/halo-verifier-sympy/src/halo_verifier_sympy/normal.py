@@ -1,28 +1,26 @@
-"""The fast path: normal forms of expressions, by exact arithmetic alone, with neither sympy nor floats.
+"""The fast path: normal forms of expressions by exact arithmetic, without sympy or floats.
 
-Rational functions of variables, radicals, i, pi and e are decided either way. Sines and the like are sums of
-exponentials, so that their identities are identities of polynomials. Where functions occur, equal normal forms
-prove equality; different ones prove nothing, and the question goes on to sympy. Symbols stand
-for complex numbers, roots are principal: nothing is assumed that the task did not say.
+Equality of rational functions of variables, radicals, i, pi and e is decided. Trigonometric functions are
+rewritten as sums of exponentials, so their identities become identities of polynomials. With other functions, equal
+normal forms prove equality; different ones prove nothing, and sympy decides. Symbols stand for complex numbers and
+roots are principal: nothing is assumed that the task does not state.
 """
 
 from __future__ import annotations
 
-import math
 from fractions import Fraction
 from typing import NamedTuple
 
 from halo_verifier_sympy import poly
-from halo_verifier_sympy.poly import Poly, Unsettled, Work
+from halo_verifier_sympy.poly import Budget, Poly, Undecided
+from halo_verifier_sympy.special_values import function_value, prime_powers, sine
 from halo_verifier_sympy.tree import OPEN_FORMS, Refused, Tree
 
 _MAX_POWER = 32
-"""Powers of sums up to which they are multiplied out."""
-_MAX_ARGUMENT = 200
-"""Of factorials and binomial coefficients that are worked out here; beyond five times that they are refused."""
+"""Largest power of a sum that is multiplied out."""
 _ENTIRE = frozenset({"abs", "floor", "ceil", "re", "im"})
-"""Functions with a value everywhere."""
-_WAVES = frozenset({"sin", "cos", "sinh", "cosh"})
+"""Functions that are defined everywhere."""
+_TRIGONOMETRIC = frozenset({"sin", "cos", "sinh", "cosh"})
 _QUOTIENTS = {
     "tan": ("sin", "cos"), "cot": ("cos", "sin"), "sec": ("", "cos"), "csc": ("", "sin"),
     "tanh": ("sinh", "cosh"), "coth": ("cosh", "sinh"), "sech": ("", "cosh"), "csch": ("", "sinh"),
@@ -32,85 +30,96 @@ _ONE: Poly = {(): Fraction(1)}
 
 
 class Ratio(NamedTuple):
-    """A quotient of two sums; the lower is not zero."""
+    """A quotient of two sums with a nonzero denominator."""
 
-    above: Poly
-    below: Poly
+    numerator: Poly
+    denominator: Poly
+
+    def as_rational(self) -> Fraction | None:
+        """Return the value if this is a rational number, otherwise None."""
+        return poly.as_rational(self.numerator) if self.denominator == _ONE else None
 
 
-class Normal:
-    """Brings expressions into normal form and remembers what might be undefined in them."""
+class Normalizer:
+    """Converts expressions to normal form and records which of their parts may be undefined."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
         self.risky: set[str] = set()
-        """What may have no value somewhere, or be a zero that is divided by."""
+        """Generators that may be undefined somewhere, or zero in a denominator."""
 
     def form(self, tree: Tree) -> Ratio:
         """Return the normal form of an expression.
 
-        Raises `Unsettled` when it would be too large, and `Refused` when there is no value.
+        Raises `Undecided` if it would be too large and `Refused` if the expression is undefined.
         """
-        self.work.spend(1)
+        self.budget.spend(1)
         head = tree[0]
         if head == "num":
             return Ratio(poly.constant(Fraction(tree[1], tree[2])), _ONE)
         if head == "sym":
-            return Ratio(poly.single(tree[1]), _ONE)
+            return Ratio(poly.term(tree[1]), _ONE)
         if head == "const":
             return self._constant(tree[1])
         if head in OPEN_FORMS or head == "pm":
-            raise Unsettled
+            raise Undecided
         return getattr(self, f"_{head}")(*tree[1:])  # type: ignore[no-any-return]
 
-    def _times(self, one: Poly, two: Poly) -> Poly:
-        return poly.multiply(one, two, self.work)
+    def _times(self, left: Poly, right: Poly) -> Poly:
+        return poly.multiply(left, right, self.budget)
 
     # Arithmetic
 
     def _constant(self, name: str) -> Ratio:
         if name == "inf":
             raise Refused("infinity in a calculation")
-        return Ratio(poly.single(f"#{name}"), _ONE)
+        return Ratio(poly.term(f"#{name}"), _ONE)
 
     def _add(self, terms: tuple[Tree, ...]) -> Ratio:
         result = self.form(terms[0])
         for term in terms[1:]:
             other = self.form(term)
-            if result.below == other.below:
-                result = Ratio(poly.add(result.above, other.above), result.below)
+            if result.denominator == other.denominator:
+                result = Ratio(poly.add(result.numerator, other.numerator), result.denominator)
             else:
-                left, right = self._times(result.above, other.below), self._times(other.above, result.below)
-                result = Ratio(poly.add(left, right), self._times(result.below, other.below))
+                left = self._times(result.numerator, other.denominator)
+                right = self._times(other.numerator, result.denominator)
+                result = Ratio(poly.add(left, right), self._times(result.denominator, other.denominator))
         return result
 
     def _mul(self, factors: tuple[Tree, ...]) -> Ratio:
         result = self.form(factors[0])
         for factor in factors[1:]:
             other = self.form(factor)
-            result = Ratio(self._times(result.above, other.above), self._times(result.below, other.below))
+            result = Ratio(
+                self._times(result.numerator, other.numerator),
+                self._times(result.denominator, other.denominator),
+            )
         return result
 
     def _neg(self, tree: Tree) -> Ratio:
-        above, below = self.form(tree)
-        return Ratio({product: -factor for product, factor in above.items()}, below)
+        numerator, denominator = self.form(tree)
+        return Ratio({monomial: -factor for monomial, factor in numerator.items()}, denominator)
 
-    def _div(self, above: Tree, below: Tree) -> Ratio:
-        return self._quotient(self.form(above), self.form(below))
+    def _div(self, numerator: Tree, denominator: Tree) -> Ratio:
+        return self._quotient(self.form(numerator), self.form(denominator))
 
-    def _quotient(self, one: Ratio, two: Ratio) -> Ratio:
-        above, below = self._times(one.above, two.below), self._times(one.below, two.above)
-        if not below:
+    def _quotient(self, upper: Ratio, lower: Ratio) -> Ratio:
+        numerator = self._times(upper.numerator, lower.denominator)
+        denominator = self._times(upper.denominator, lower.numerator)
+        if not denominator:
             raise Refused("a division by zero")
-        self.risky |= {name for product in below for name, _ in product if _may_vanish(name)}
-        while len(below) > 1 and (name := _square_root(below)):  # (a + b r)(a - b r) is free of r
-            conjugate = {p: -c if any(n == name for n, _ in p) else c for p, c in below.items()}
-            above, below = self._times(above, conjugate), self._times(below, conjugate)
-        if len(below) == 1:
-            ((product, factor),) = below.items()
-            inverse, factor = poly.reduced({name: -exponent for name, exponent in product}, 1 / factor)
-            return Ratio(self._times(above, {inverse: factor}), _ONE)
-        return Ratio(above, below)
+        self.risky |= {name for monomial in denominator for name, _ in monomial if _may_be_zero(name)}
+        while len(denominator) > 1 and (name := _square_root(denominator)):  # (a + b r)(a - b r) is free of r
+            conjugate = {p: -c if any(n == name for n, _ in p) else c for p, c in denominator.items()}
+            numerator, denominator = self._times(numerator, conjugate), self._times(denominator, conjugate)
+        if len(denominator) == 1:
+            ((monomial, factor),) = denominator.items()
+            inverse, factor = poly.reduced_monomial(
+                {name: -exponent for name, exponent in monomial}, 1 / factor
+            )
+            return Ratio(self._times(numerator, {inverse: factor}), _ONE)
+        return Ratio(numerator, denominator)
 
     # Powers
 
@@ -118,104 +127,110 @@ class Normal:
         power = self.form(exponent)
         if base == ("const", "e"):
             return self._exponential(power)
-        value = poly.rational(power.above) if power.below == _ONE else None
+        value = power.as_rational()
         if value is None:
             return self._symbolic_power(self.form(base), power)
         return self._power(self.form(base), value)
 
     def _root(self, degree: Tree, tree: Tree) -> Ratio:
-        order = poly.rational(self.form(degree).above)
+        order = poly.as_rational(self.form(degree).numerator)
         if order is None or order.denominator != 1 or not 2 <= order <= 100:
             raise Refused("a root of an unusual degree")
         base = self.form(tree)
-        value = poly.rational(base.above) if base.below == _ONE else None
-        if value is not None and value < 0 and order % 2:  # the real root, which is what the sign stands for
-            return self._quotient(self._power(Ratio(poly.constant(-value), _ONE), 1 / order), _ratio(-1))
+        value = base.as_rational()
+        if value is not None and value < 0 and order % 2:  # the root sign denotes the real root
+            return self._quotient(
+                self._power(Ratio(poly.constant(-value), _ONE), 1 / order), _integer_ratio(-1)
+            )
         return self._power(base, 1 / order)
 
     def _power(self, base: Ratio, exponent: Fraction) -> Ratio:
-        if not base.above:
+        if not base.numerator:
             if exponent <= 0:
-                raise Refused("zero to the power of zero, or less")
+                raise Refused("zero to a power that is not positive")
             return base
         if exponent.denominator != 1:
             return self._radical(base, exponent)
         if exponent < 0:
-            return self._power(self._quotient(_ratio(1), base), -exponent)
+            return self._power(self._quotient(_integer_ratio(1), base), -exponent)
         count = int(exponent)
-        return Ratio(self._whole_power(base.above, count), self._whole_power(base.below, count))
+        return Ratio(self._integer_power(base.numerator, count), self._integer_power(base.denominator, count))
 
-    def _whole_power(self, base: Poly, count: int) -> Poly:
+    def _integer_power(self, base: Poly, count: int) -> Poly:
         if len(base) == 1:
-            ((product, factor),) = base.items()
+            ((monomial, factor),) = base.items()
             if count > 10**6:
-                raise Unsettled
-            exponents = {name: exponent * count for name, exponent in product}
-            return dict([poly.reduced(exponents, poly.power(factor, count))])
+                raise Undecided
+            exponents = {name: exponent * count for name, exponent in monomial}
+            return dict([poly.reduced_monomial(exponents, poly.power(factor, count))])
         if count > _MAX_POWER:
-            raise Unsettled
+            raise Undecided
         result = _ONE
         for _ in range(count):
             result = self._times(result, base)
         return result
 
     def _radical(self, base: Ratio, exponent: Fraction) -> Ratio:
-        """Return a broken power: of a rational number by its primes, of a multiple of a variable by its own."""
-        if base.below == _ONE and len(base.above) == 1:
-            ((product, factor),) = base.above.items()
-            simple = not product or (
-                len(product) == 1 and product[0][0][0] not in "#@" and 0 < product[0][1] <= 1
+        """Return a fractional power, factored for a rational number or a multiple of a variable."""
+        if base.denominator == _ONE and len(base.numerator) == 1:
+            ((monomial, factor),) = base.numerator.items()
+            simple = not monomial or (
+                len(monomial) == 1 and monomial[0][0][0] not in "#@" and 0 < monomial[0][1] <= 1
             )
-            if simple and (factor > 0 or (not product and exponent.denominator == 2)):
-                exponents = {name: power * exponent for name, power in product}
+            if simple and (factor > 0 or (not monomial and exponent.denominator == 2)):
+                exponents = {name: power * exponent for name, power in monomial}
                 sign = {"#i": Fraction(exponent.numerator)} if factor < 0 else {}
-                primes = _prime_powers(abs(factor), exponent)
-                return Ratio(dict([poly.reduced({**exponents, **primes, **sign}, Fraction(1))]), _ONE)
+                primes = prime_powers(abs(factor), exponent)
+                return Ratio(
+                    dict([poly.reduced_monomial({**exponents, **primes, **sign}, Fraction(1))]), _ONE
+                )
         return self._atom("root", f"{self._key(base)},{exponent}")
 
     def _symbolic_power(self, base: Ratio, exponent: Ratio) -> Ratio:
-        """Return b^(c m + d n + k) as (b^m)^c (b^n)^d b^k, for a b that is a positive number or a variable."""
-        if exponent.below != _ONE or base.below != _ONE or len(base.above) != 1:
-            raise Unsettled
-        ((product, factor),) = base.above.items()
-        if product and (factor != 1 or len(product) > 1 or product[0][0][0] in "#@" or product[0][1] != 1):
-            raise Unsettled
+        """Return b^(c m + d n + k) as (b^m)^c (b^n)^d b^k, for b a positive number or a variable."""
+        if exponent.denominator != _ONE or base.denominator != _ONE or len(base.numerator) != 1:
+            raise Undecided
+        ((monomial, factor),) = base.numerator.items()
+        if monomial and (
+            factor != 1 or len(monomial) > 1 or monomial[0][0][0] in "#@" or monomial[0][1] != 1
+        ):
+            raise Undecided
         if factor < 0:
-            raise Unsettled
-        primes = _prime_powers(factor, Fraction(1)) if not product else {product[0][0]: Fraction(1)}
+            raise Undecided
+        primes = prime_powers(factor, Fraction(1)) if not monomial else {monomial[0][0]: Fraction(1)}
         result = _ONE
         for name, count in primes.items():
-            for term, coefficient in exponent.above.items():
+            for term, coefficient in exponent.numerator.items():
                 if not term:
-                    piece = poly.reduced({name: coefficient * count}, Fraction(1))
+                    piece = poly.reduced_monomial({name: coefficient * count}, Fraction(1))
                     result = self._times(result, dict([piece]))
                 else:
-                    generator = self._named(f"@{name}^({poly.key({term: Fraction(1)})})")
-                    result = self._times(result, poly.single(generator, coefficient * count))
+                    generator = self._checked_generator(f"@{name}^({poly.key({term: Fraction(1)})})")
+                    result = self._times(result, poly.term(generator, coefficient * count))
         return Ratio(result, _ONE)
 
     def _exponential(self, exponent: Ratio) -> Ratio:
         """Return e^(c m + d n + k) as (e^m)^c (e^n)^d e^k."""
         result = _ONE
-        for product, coefficient in exponent.above.items():
-            names = tuple(name for name, _ in product)
-            if not product and exponent.below == _ONE:
-                power = poly.single("#e", coefficient)
-            elif names == ("#i", "#pi") and product[1][1] == 1 and exponent.below == _ONE:
-                power = self._on_circle(coefficient)
+        for monomial, coefficient in exponent.numerator.items():
+            names = tuple(name for name, _ in monomial)
+            if not monomial and exponent.denominator == _ONE:
+                power = poly.term("#e", coefficient)
+            elif names == ("#i", "#pi") and monomial[1][1] == 1 and exponent.denominator == _ONE:
+                power = self._root_of_unity(coefficient)
             else:
                 kind = "exp" if any(name[0] not in "#@" for name in names) else "number"
-                term = f"{poly.key({product: Fraction(1)})}/{poly.key(exponent.below)}"
-                power = poly.single(self._named(f"@{kind}({term})"), coefficient)
+                term = f"{poly.key({monomial: Fraction(1)})}/{poly.key(exponent.denominator)}"
+                power = poly.term(self._checked_generator(f"@{kind}({term})"), coefficient)
             result = self._times(result, power)
         return Ratio(result, _ONE)
 
-    def _on_circle(self, turn: Fraction) -> Poly:
-        """Return e^(i pi turn)."""
-        sine, cosine = _sine(turn), _sine(turn + _HALF)
-        if sine is None or cosine is None:
-            return poly.single("@number(circle)", turn % 2)
-        return poly.add(cosine, self._times(sine, poly.single("#i")))
+    def _root_of_unity(self, turn: Fraction) -> Poly:
+        """Return e^(i * pi * turn)."""
+        imaginary, real = sine(turn), sine(turn + _HALF)
+        if imaginary is None or real is None:
+            return poly.term("@number(circle)", turn % 2)
+        return poly.add(real, self._times(imaginary, poly.term("#i")))
 
     # Functions
 
@@ -224,131 +239,69 @@ class Normal:
 
     def _call(self, name: str, arguments: tuple[Tree, ...]) -> Ratio:
         forms = [self.form(argument) for argument in arguments]
-        values = [poly.rational(form.above) if form.below == _ONE else None for form in forms]
+        values = [form.as_rational() for form in forms]
         numbers = [value for value in values if value is not None]
-        if len(numbers) == len(forms) and (found := _of_numbers(name, numbers)) is not None:
+        if len(numbers) == len(forms) and (found := function_value(name, numbers)) is not None:
             return Ratio(found, _ONE)
         if name == "exp":
             return self._exponential(forms[0])
         if name in _QUOTIENTS:
-            above, below = _QUOTIENTS[name]
-            return self._quotient(self._wave(above, forms[0]), self._wave(below, forms[0]))
-        if name in _WAVES:
-            return self._wave(name, forms[0])
-        if name == "ln" and len(forms[0].above) == 1 and forms[0].below == _ONE:
-            ((product, factor),) = forms[0].above.items()
-            if factor == 1 and len(product) == 1 and product[0][0] == "#e":
-                return Ratio(poly.constant(product[0][1]), _ONE)
+            upper, lower = (self._trigonometric(part, forms[0]) for part in _QUOTIENTS[name])
+            return self._quotient(upper, lower)
+        if name in _TRIGONOMETRIC:
+            return self._trigonometric(name, forms[0])
+        if name == "ln" and len(forms[0].numerator) == 1 and forms[0].denominator == _ONE:
+            ((monomial, factor),) = forms[0].numerator.items()
+            if factor == 1 and len(monomial) == 1 and monomial[0][0] == "#e":
+                return Ratio(poly.constant(monomial[0][1]), _ONE)
         return self._atom(name, ";".join(map(self._key, forms)))
 
-    def _wave(self, name: str, form: Ratio) -> Ratio:
-        """Return a sine or cosine, circular or hyperbolic, by Euler's formula."""
+    def _trigonometric(self, name: str, form: Ratio) -> Ratio:
+        """Return a sine or cosine, circular or hyperbolic, by Euler's formula; 1 for an empty name."""
         if not name:
-            return _ratio(1)
+            return _integer_ratio(1)
         factor = Fraction(1, 2)
-        unit = poly.single("#i") if name in ("sin", "cos") else _ONE
+        unit = poly.term("#i") if name in ("sin", "cos") else _ONE
         plus, minus = (
             self._exponential(
-                Ratio(self._times(form.above, {p: sign * c for p, c in unit.items()}), form.below)
-            ).above
+                Ratio(self._times(form.numerator, {p: sign * c for p, c in unit.items()}), form.denominator)
+            ).numerator
             for sign in (1, -1)
         )
         result = poly.add(plus, minus, 1 if name.startswith("cos") else -1)
-        scale = poly.single("#i", 1, -factor) if name == "sin" else poly.constant(factor)
+        scale = poly.term("#i", 1, -factor) if name == "sin" else poly.constant(factor)
         return Ratio(self._times(result, scale), _ONE)
 
     def _atom(self, name: str, argument: str) -> Ratio:
-        generator = self._named(f"@{name}({argument})")
+        generator = self._checked_generator(f"@{name}({argument})")
         if name not in _ENTIRE:
             self.risky.add(generator)
-        return Ratio(poly.single(generator), _ONE)
+        return Ratio(poly.term(generator), _ONE)
 
-    def _named(self, generator: str) -> str:
-        self.work.spend(len(generator) // 100)
+    def _checked_generator(self, generator: str) -> str:
+        self.budget.spend(len(generator) // 100)
         if len(generator) > 2000:
-            raise Unsettled
+            raise Undecided
         return generator
 
     def _key(self, form: Ratio) -> str:
-        self.work.spend(len(form.above) + len(form.below))
-        return f"{poly.key(form.above)}/{poly.key(form.below)}"
+        self.budget.spend(len(form.numerator) + len(form.denominator))
+        return f"{poly.key(form.numerator)}/{poly.key(form.denominator)}"
 
 
-def _ratio(value: int) -> Ratio:
+def _integer_ratio(value: int) -> Ratio:
     return Ratio(poly.constant(value), _ONE)
 
 
-def _may_vanish(name: str) -> bool:
+def _may_be_zero(name: str) -> bool:
     return name[0] == "@" and not name.startswith(("@exp(", "@ln[", "@#"))
 
 
-def _square_root(below: Poly) -> str:
-    """Return the name of a square root in a sum, i among them."""
-    for product in below:
-        for name, exponent in product:
+def _square_root(denominator: Poly) -> str:
+    """Return the generator of a square root in a sum, which may be i; empty if there is none."""
+    for monomial in denominator:
+        for name, exponent in monomial:
             root = name == "#i" or (name[0] == "#" and name[1:].isdigit() and exponent == _HALF)
-            if root and all(power in (_HALF, 1) for other in below for n, power in other if n == name):
+            if root and all(power in (_HALF, 1) for other in denominator for n, power in other if n == name):
                 return name
     return ""
-
-
-def _prime_powers(value: Fraction, exponent: Fraction) -> dict[str, Fraction]:
-    powers = {f"#{prime}": count * exponent for prime, count in poly.factored(value.numerator).items()}
-    return powers | {
-        f"#{prime}": -count * exponent for prime, count in poly.factored(value.denominator).items()
-    }
-
-
-def _sine(turn: Fraction) -> Poly | None:
-    """Return sin(turn * pi) where it is one of the well-known values."""
-    turn %= 2
-    sign = -1 if turn > 1 else 1
-    turn %= 1
-    turn = min(turn, 1 - turn)
-    if turn == Fraction(1, 4):
-        return poly.single("#2", _HALF, sign * _HALF)
-    if turn == Fraction(1, 3):
-        return poly.single("#3", _HALF, sign * _HALF)
-    known = {Fraction(0): Fraction(0), Fraction(1, 6): _HALF, _HALF: Fraction(1)}
-    return poly.constant(sign * known[turn]) if turn in known else None
-
-
-def _of_numbers(name: str, values: list[Fraction]) -> Poly | None:
-    """Return the value of a function of rational numbers where that is quickly found."""
-    first = values[0]
-    if name == "abs":
-        return poly.constant(abs(first))
-    if name in ("floor", "ceil"):
-        return poly.constant(math.floor(first) if name == "floor" else math.ceil(first))
-    if name in ("min", "max"):
-        return poly.constant(min(values) if name == "min" else max(values))
-    if name == "ln":
-        return _logarithm(first)
-    if name in ("re", "im"):
-        return poly.constant(first if name == "re" else 0)
-    if any(value.denominator != 1 for value in values):
-        return None
-    whole = [int(value) for value in values]
-    if name in ("gcd", "lcm") and all(whole):
-        return poly.constant(math.gcd(*whole) if name == "gcd" else math.lcm(*whole))
-    if name in ("factorial", "binomial"):
-        if not all(value >= 0 for value in whole):
-            raise Refused(f"a {name} of a negative number")
-        if max(whole) > 5 * _MAX_ARGUMENT:
-            raise Refused(f"a {name} of more than {5 * _MAX_ARGUMENT}")
-        if max(whole) > _MAX_ARGUMENT:
-            raise Unsettled
-        return poly.constant(math.factorial(whole[0]) if name == "factorial" else math.comb(*whole))
-    return None
-
-
-def _logarithm(value: Fraction) -> Poly | None:
-    """Return ln of a positive rational number, by the primes in it."""
-    if value == 0:
-        raise Refused("a logarithm of zero")
-    if value < 0:
-        return None
-    result: Poly = {}
-    for name, exponent in _prime_powers(value, Fraction(1)).items():
-        result = poly.add(result, poly.single(f"@ln[{name[1:]}]", 1, exponent))
-    return result

@@ -1,9 +1,9 @@
-"""Reading answers: tuples, sets, intervals, matrices, equations, lists, amounts with units."""
+"""Parser of answers: tuples, sets, intervals, matrices, equations, lists, amounts with units."""
 
 from __future__ import annotations
 
-from halo_verifier_sympy.commands import Commands
-from halo_verifier_sympy.cursor import value
+from halo_verifier_sympy.commands import CommandParser
+from halo_verifier_sympy.cursor import require_value
 from halo_verifier_sympy.lexer import Token, tokenize
 from halo_verifier_sympy.tree import EXPRESSIONS, Refused, Tree, Unreadable
 from halo_verifier_sympy.units import Unit, read_unit
@@ -18,8 +18,8 @@ _IN = Token("letters", "in", True)
 def parse(text: str, *, thousands: bool = False) -> Tree:
     """Return the tree of an answer in LaTeX or plain notation.
 
-    Takes time linear in the text and evaluates nothing. Raises `Unreadable` for what is not in the grammar and
-    `Refused` for what is ambiguous.
+    Takes time linear in the text and evaluates nothing. Raises `Unreadable` for text outside the grammar and
+    `Refused` for ambiguous text.
     """
     tokens = tokenize(text, thousands=thousands)
     while len(tokens) > 2 and tokens[0].text == tokens[-2].text == "$":
@@ -27,14 +27,14 @@ def parse(text: str, *, thousands: bool = False) -> Tree:
     if len(tokens) > 2 and tokens[-2] in (Token("op", "."), Token("op", ".", True)):
         del tokens[-2]
     try:
-        return _Answers(tokens).answer()
+        return _AnswerParser(tokens).answer()
     except (IndexError, ValueError, ZeroDivisionError, RecursionError) as error:
         raise Unreadable(f"cannot be read: {error}") from None
 
 
-class _Answers(Commands):
+class _AnswerParser(CommandParser):
     def answer(self) -> Tree:
-        """Read all there is."""
+        """Parse all tokens."""
         result = self._list()
         if self._next.kind != "end":
             raise Unreadable(f"unexpected {self._next.text[:20]!r}")
@@ -46,22 +46,22 @@ class _Answers(Commands):
             joiners.add(joiner)
             items.append(self._item())
         if len(joiners) > 1:
-            raise Refused("both and and or")
+            raise Refused("a list joined by both 'and' and 'or'")
         return items[0] if len(items) == 1 else ("list", joiners.pop(), tuple(items))
 
     def _joiner(self) -> str:
-        """Return what joins the items here: a comma, or "or"; commas before another word do not count."""
-        comma = self._takes(",", ";")
+        """Return the joiner here, "," or "or", or an empty text; a comma before a word is skipped."""
+        comma = self._accept(",", ";")
         word = self._next.text.strip().lower()
         if word in ("and", "or", "land", "lor") and self._next.kind != "op":
-            self._take()
+            self._advance()
             return "or" if word.endswith("or") else ","
         return "," if comma else ""
 
     def _item(self) -> Tree:
         sides, signs = [self._side()], list[str]()
-        while self._sees(*_RELATIONS) or self._commands("in") or self._next == _IN:
-            signs.append(self._take().text)
+        while self._next_is(*_RELATIONS) or self._next_is_command("in") or self._next == _IN:
+            signs.append(self._advance().text)
             sides.append(self._side())
         if not signs:
             return sides[0]
@@ -72,34 +72,34 @@ class _Answers(Commands):
     def _side(self) -> Tree:
         result = self._amount()
         while result[0] in _SETS:
-            if self._commands("cup") or self._next.text in ("U", "union"):
+            if self._next_is_command("cup") or self._next.text in ("U", "union"):
                 result = self._joined("union", result)
-            elif self._commands("cap"):
+            elif self._next_is_command("cap"):
                 result = self._joined("meet", result)
-            elif self._commands("setminus", "backslash"):
-                self._take()
+            elif self._next_is_command("setminus", "backslash"):
+                self._advance()
                 result = ("minus", result, self._amount())
             else:
                 break
         return result
 
     def _joined(self, head: str, left: Tree) -> Tree:
-        self._take()
+        self._advance()
         right = self._amount()
         if right[0] not in _SETS:
-            raise Unreadable(f"a {head} with what is no set")
+            raise Unreadable(f"a {head} with an operand that is not a set")
         if left[0] in ("union", "meet", "minus") and left[0] != head:
             raise Refused("unions and intersections without brackets")
         parts = left[1] if left[0] == head else (left,)
         return (head, (*parts, right))
 
     def _amount(self) -> Tree:
-        """Read an expression with its unit, if it has one."""
-        self._start = self._at
-        sign = self._takes("-") if self._peek().text in _CURRENCY else False
+        """Parse an expression with an optional unit."""
+        self._amount_start = self._position
+        sign = self._accept("-") if self._peek().text in _CURRENCY else False
         currency = ""
-        if self._commands(*_CURRENCY) or self._sees("$"):
-            currency = _CURRENCY.get(self._take().text, "$")
+        if self._next_is_command(*_CURRENCY) or self._next_is("$"):
+            currency = _CURRENCY.get(self._advance().text, "$")
         result = self.expression()
         if result[0] not in EXPRESSIONS:
             return result
@@ -108,18 +108,18 @@ class _Answers(Commands):
         return ("quantity", result, tuple(unit)) if unit else result
 
     def _unit(self) -> Unit | None:
-        if self._commands(*_CURRENCY):
-            return read_unit(_CURRENCY[self._take().text])
+        if self._next_is_command(*_CURRENCY):
+            return read_unit(_CURRENCY[self._advance().text])
         if self._next.text.strip().lower() in ("and", "or"):
             return None
-        if self._next.kind == "letters" and self._next.text != "in" and self._unit_word():
-            return self._power_of(self._take().text)
+        if self._next.kind == "letters" and self._next.text != "in" and self._next_is_unit():
+            return self._unit_power(self._advance().text)
         if self._next.kind != "text" or not self._next.text.strip():
             return None
-        return self._power_of(self._take().text)
+        return self._unit_power(self._advance().text)
 
-    def _power_of(self, unit: str) -> Unit:
-        if not self._takes("^"):
+    def _unit_power(self, unit: str) -> Unit:
+        if not self._accept("^"):
             return read_unit(unit)
         power = self._exponent()
         if power not in (("num", 1, 1), ("num", 2, 1), ("num", 3, 1)):
@@ -129,11 +129,11 @@ class _Answers(Commands):
     # Brackets
 
     def _bracketed(self) -> Tree:
-        opening = self._take().text
+        opening = self._advance().text
         if opening == r"\{":
             return self._set()
         items = self._items()
-        closing = self._take().text
+        closing = self._advance().text
         if (opening, closing) == ("{", "}"):
             return items[0] if len(items) == 1 else ("set", tuple(items))
         if closing not in (")", "]") or opening == "{":
@@ -151,21 +151,21 @@ class _Answers(Commands):
 
     def _items(self) -> list[Tree]:
         items = [self._item()]
-        while self._takes(",", ";"):
+        while self._accept(",", ";"):
             items.append(self._item())
         return items
 
     def _set(self) -> Tree:
-        if self._takes(r"\}"):
+        if self._accept(r"\}"):
             return ("set", ())
-        self._bars = 1  # a bar behind the first item begins the condition
+        self._open_bars = 1  # a bar after the first item starts the condition
         first = self._item()
-        if self._takes("|", "mid", ":"):
-            self._bars = 0
+        if self._accept("|", "mid", ":"):
+            self._open_bars = 0
             return self._builder(first)
-        self._bars = 0
+        self._open_bars = 0
         items = [first]
-        while self._takes(",", ";"):
+        while self._accept(",", ";"):
             items.append(self._item())
         self._expect(r"\}")
         return ("set", tuple(items))
@@ -175,27 +175,27 @@ class _Answers(Commands):
         if first[0] == "rel" and first[1] == ("in",):
             first, domain = first[2]
         if first[0] != "sym":
-            raise Unreadable("a set whose elements are not named by a variable")
+            raise Unreadable("a set whose element is not a variable")
         condition = self._list()
         self._expect(r"\}")
         return ("builder", first[1], domain, condition)
 
     def _environment(self) -> Tree:
         self._expect("{")
-        name = self._take().text
+        name = self._advance().text
         self._expect("}")
         if name not in _MATRICES:
             raise Unreadable(f"an unknown environment: {name[:20]}")
-        rows = [[value(self.expression())]]
-        while not self._commands("end"):
-            if self._takes("&"):
-                rows[-1].append(value(self.expression()))
+        rows = [[require_value(self.expression())]]
+        while not self._next_is_command("end"):
+            if self._accept("&"):
+                rows[-1].append(require_value(self.expression()))
             else:
                 self._expect(r"\\")
-                if not self._commands("end"):
-                    rows.append([value(self.expression())])
-        self._take()
-        if [self._take().text for _ in range(3)] != ["{", name, "}"]:
+                if not self._next_is_command("end"):
+                    rows.append([require_value(self.expression())])
+        self._advance()
+        if [self._advance().text for _ in range(3)] != ["{", name, "}"]:
             raise Unreadable("a matrix that is not closed")
         if len({len(row) for row in rows}) > 1:
             raise Unreadable("a matrix with rows of different lengths")
@@ -203,7 +203,7 @@ class _Answers(Commands):
 
 
 def _row(item: Tree) -> tuple[Tree, ...]:
-    """Return the row of a matrix in plain notation; two items look like an interval, one like a matrix."""
+    """Return a matrix row in plain notation; rows of two items parse as intervals, others as matrices."""
     if item[0] == "interval" and item[3] and item[4]:
         return (item[1], item[2])
     if item[0] == "matrix" and len(item[1]) == 1:

@@ -1,16 +1,16 @@
-"""Sums of products with rational coefficients, exactly, within a budget of work.
+"""Sums of products with exact rational coefficients, computed within a budget.
 
-A product maps generators to rational exponents. What begins with # obeys its own rule or none:
+A monomial maps generators to rational exponents. Generators that begin with # or @ are constants or functions:
 
-    #2, #3, #5 ...  primes, under exponents from 0 to below 1: the radicals
-    #i              the imaginary unit, under exponent 1
-    #pi  #e         free of each other's and all other powers, as far as is known
-    @...            another number or function, about which nothing is known but that it is itself
+    #2, #3, #5 ...  primes with exponents from 0 to below 1: the radicals
+    #i              the imaginary unit with exponent 1
+    #pi  #e         no relation to each other or to other generators is known
+    @...            another number or function, about which nothing is known
     x, y_1          variables
 
-Different products of primes' roots are linearly independent over the rationals (Besicovitch 1940), i is not real,
+Distinct products of roots of primes are linearly independent over the rationals (Besicovitch 1940), i is not real,
 pi and e are transcendental (Lindemann 1882). So without @ and with at most one of pi and e, two sums are equal
-only when they are the same.
+only if they are identical.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TypeAlias
 
-Product: TypeAlias = tuple[tuple[str, Fraction], ...]
-Poly: TypeAlias = dict[Product, Fraction]
+Monomial: TypeAlias = tuple[tuple[str, Fraction], ...]
+Poly: TypeAlias = dict[Monomial, Fraction]
 
 MAX_TERMS = 300
 MAX_BITS = 2048
-"""Of a coefficient's numerator or denominator."""
-MAX_WORK = 10_000
-"""Multiplications of terms for one answer, a tenth of a second at the most."""
+"""Size of a coefficient's numerator or denominator."""
+MAX_MULTIPLICATIONS = 10_000
+"""Multiplications of terms for one answer; they take at most a tenth of a second."""
 
 
-class Unsettled(Exception):
-    """The normal form does not tell, or would be too large."""
+class Undecided(Exception):
+    """The normal forms do not decide the question, or would be too large."""
 
 
-class Work:
-    """What is left of the budget."""
+class Budget:
+    """The multiplications that are left for one answer."""
 
     def __init__(self) -> None:
-        self.left = MAX_WORK
+        self.remaining = MAX_MULTIPLICATIONS
 
     def spend(self, amount: int) -> None:
-        """Raise `Unsettled` when the budget is used up."""
-        self.left -= amount
-        if self.left < 0:
-            raise Unsettled
+        """Subtract `amount`; raise `Undecided` when the budget is exhausted."""
+        self.remaining -= amount
+        if self.remaining < 0:
+            raise Undecided
 
 
 def constant(value: Fraction | int) -> Poly:
@@ -51,13 +51,13 @@ def constant(value: Fraction | int) -> Poly:
     return {(): Fraction(value)} if value else {}
 
 
-def single(name: str, exponent: Fraction | int = 1, factor: Fraction | int = 1) -> Poly:
-    """Return `factor` times one generator to a power."""
+def term(name: str, exponent: Fraction | int = 1, factor: Fraction | int = 1) -> Poly:
+    """Return `factor` times a power of one generator."""
     return {((name, Fraction(exponent)),): Fraction(factor)}
 
 
-def rational(poly: Poly) -> Fraction | None:
-    """Return the value of `poly` when it is a rational number."""
+def as_rational(poly: Poly) -> Fraction | None:
+    """Return the value of `poly` if it is a rational number, otherwise None."""
     if not poly:
         return Fraction(0)
     return poly.get(()) if len(poly) == 1 else None
@@ -66,46 +66,46 @@ def rational(poly: Poly) -> Fraction | None:
 def add(left: Poly, right: Poly, factor: int = 1) -> Poly:
     """Return left + factor * right."""
     result = dict(left)
-    for product, coefficient in right.items():
-        value = result.get(product, 0) + factor * coefficient
+    for monomial, coefficient in right.items():
+        value = result.get(monomial, 0) + factor * coefficient
         if value:
-            result[product] = value
+            result[monomial] = value
         else:
-            result.pop(product, None)
+            result.pop(monomial, None)
     if len(result) > MAX_TERMS:
-        raise Unsettled
+        raise Undecided
     return result
 
 
-def multiply(left: Poly, right: Poly, work: Work) -> Poly:
+def multiply(left: Poly, right: Poly, budget: Budget) -> Poly:
     """Return left * right."""
-    work.spend(len(left) * len(right))
+    budget.spend(len(left) * len(right))
     result: Poly = {}
-    for one, a in left.items():
-        for two, b in right.items():
-            product, c = joined(one, two, a * b)
-            value = result.get(product, 0) + c
+    for left_monomial, a in left.items():
+        for right_monomial, b in right.items():
+            monomial, coefficient = multiplied_monomials(left_monomial, right_monomial, a * b)
+            value = result.get(monomial, 0) + coefficient
             if value:
-                result[product] = value
+                result[monomial] = value
             else:
-                result.pop(product, None)
+                result.pop(monomial, None)
     if len(result) > MAX_TERMS:
-        raise Unsettled
+        raise Undecided
     return result
 
 
-def joined(one: Product, two: Product, factor: Fraction) -> tuple[Product, Fraction]:
-    """Return the product of two products, and `factor` with what came out of them."""
-    if not one or not two:
-        return one or two, _checked(factor)
-    exponents = dict(one)
-    for name, exponent in two:
+def multiplied_monomials(left: Monomial, right: Monomial, factor: Fraction) -> tuple[Monomial, Fraction]:
+    """Return the product of two monomials, and `factor` times the rational number split off from it."""
+    if not left or not right:
+        return left or right, _checked(factor)
+    exponents = dict(left)
+    for name, exponent in right:
         exponents[name] = exponents.get(name, Fraction(0)) + exponent
-    return reduced(exponents, factor)
+    return reduced_monomial(exponents, factor)
 
 
-def reduced(exponents: Mapping[str, Fraction], factor: Fraction) -> tuple[Product, Fraction]:
-    """Return a product with the rules of its generators applied, and `factor` with what came out."""
+def reduced_monomial(exponents: Mapping[str, Fraction], factor: Fraction) -> tuple[Monomial, Fraction]:
+    """Return a monomial with its generators' rules applied, and `factor` times the number split off from it."""
     kept: list[tuple[str, Fraction]] = []
     for name, given in sorted(exponents.items()):
         exponent = given
@@ -122,15 +122,15 @@ def reduced(exponents: Mapping[str, Fraction], factor: Fraction) -> tuple[Produc
 
 
 def power(base: Fraction, exponent: int) -> Fraction:
-    """Return base ** exponent; raise `Unsettled` when that is too large, before it is computed."""
+    """Return base ** exponent; raise `Undecided`, before computing it, if it is too large."""
     bits = max(base.numerator.bit_length(), base.denominator.bit_length())
     if abs(exponent) * (bits - 1) > MAX_BITS and bits > 1:
-        raise Unsettled
+        raise Undecided
     return base**exponent
 
 
-def factored(value: int) -> dict[int, int]:
-    """Return the prime factors of a positive integer; raise `Unsettled` when they are not found quickly."""
+def prime_factors(value: int) -> dict[int, int]:
+    """Return the prime factors of a positive integer; raise `Undecided` if trial division by small primes fails."""
     found: dict[int, int] = {}
     divisor = 2
     while divisor * divisor <= value and divisor < 1000:
@@ -140,26 +140,26 @@ def factored(value: int) -> dict[int, int]:
         divisor += 1 if divisor == 2 else 2
     if value > 1:
         if divisor * divisor <= value:
-            raise Unsettled
+            raise Undecided
         found[value] = found.get(value, 0) + 1
     return found
 
 
-def settled(poly: Poly) -> bool:
-    """Whether being different from another such sum is being unequal to it."""
-    names = {name for product in poly for name, _ in product}
+def is_canonical(poly: Poly) -> bool:
+    """Return whether another canonical sum equals `poly` only if it is identical to it."""
+    names = {name for monomial in poly for name, _ in monomial}
     return not any(name[0] == "@" for name in names) and not {"#pi", "#e"} <= names
 
 
 def key(poly: Poly) -> str:
-    """Return a text that is equal for equal sums."""
+    """Return a text that is identical for identical sums."""
     return "+".join(
-        f"{coefficient}" + "".join(f"[{name}]{exponent}" for name, exponent in product)
-        for product, coefficient in sorted(poly.items())
+        f"{coefficient}" + "".join(f"[{name}]{exponent}" for name, exponent in monomial)
+        for monomial, coefficient in sorted(poly.items())
     )
 
 
 def _checked(factor: Fraction) -> Fraction:
     if max(factor.numerator.bit_length(), factor.denominator.bit_length()) > MAX_BITS:
-        raise Unsettled
+        raise Undecided
     return factor

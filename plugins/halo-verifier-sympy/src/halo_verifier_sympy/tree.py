@@ -1,23 +1,23 @@
-"""What an answer is read into: trees of plain tuples, the first item of each naming the node.
+"""Parsed answers: trees of plain tuples, the first item of which (the head) names the kind of node.
 
-Expressions, in which everything but a head, a name and a numerator is a tree:
+Expressions:
 
-    ("num", p, q)                     the rational number p/q in lowest terms, q > 0
+    ("num", p, q)                     the rational number p/q in lowest terms, q > 0; p and q are integers
     ("sym", name)  ("const", name)    a variable; one of pi, e, i, inf
-    ("add", terms)  ("mul", factors)  of a tuple of at least two
+    ("add", terms)  ("mul", factors)  a tuple of at least two trees
     ("neg", a)  ("div", a, b)  ("pow", a, b)  ("root", n, a)  ("log", base, a)  ("pm", a, b)
-    ("call", name, arguments)         a function of `FUNCTIONS`, or one that the task leaves undefined
+    ("call", name, arguments)         a function in `FUNCTIONS`, or one that the task leaves undefined
     ("sum" | "prod", variable, low, high, body)
     ("int", variable, low | None, high | None, body)  ("lim", variable, to, body)
 
-Answers, of expressions and of each other:
+Other answers, made of expressions and of each other:
 
-    ("quantity", a, unit)             unit: a `Unit`'s fields
-    ("list", joiner, items)           joined by commas and "and" (",") or by "or"; in no brackets
+    ("quantity", a, unit)             the unit is the fields of a `Unit`
+    ("list", joiner, items)           without brackets; joined by commas and "and" (","), or by "or"
     ("tuple", items)  ("set", items)  ("builder", variable, domain | None, condition)
-    ("interval", low, high, low is in, high is in)   ("space", name)
+    ("interval", low, high, low included, high included)   ("space", name)
     ("union" | "meet", parts)  ("minus", a, b)
-    ("rel", operators, sides)         a chain: one side more than operators
+    ("rel", operators, sides)         a chain: one more side than operators
     ("matrix", rows)
 """
 
@@ -34,7 +34,7 @@ FUNCTIONS = frozenset(
     | {"exp", "ln", "abs", "floor", "ceil", "factorial", "binomial", "gcd", "lcm", "min", "max", "re", "im"}
 )
 OPEN_FORMS = frozenset({"sum", "prod", "int", "lim"})
-"""Sums, products, integrals and limits that nobody has worked out."""
+"""Unevaluated sums, products, integrals and limits."""
 
 _EXPRESSIONS = {
     "num": "--", "sym": "-", "const": "-", "add": "T", "mul": "T", "neg": "t", "div": "tt", "pow": "tt",
@@ -45,9 +45,9 @@ _FIELDS = _EXPRESSIONS | {
     "quantity": "t-", "list": "-T", "tuple": "T", "set": "T", "builder": "-ot", "interval": "tt--",
     "space": "-", "union": "T", "meet": "T", "minus": "tt", "rel": "-T", "matrix": "R",
 }  # fmt: skip
-"""What follows each head: t a tree, o a tree or None, T a tuple of trees, R of rows of trees, - no tree."""
+"""Fields after each head: t a tree, o a tree or None, T a tuple of trees, R rows of trees, - anything else."""
 EXPRESSIONS = frozenset(_EXPRESSIONS)
-"""Heads of what has one value."""
+"""Heads of the trees with a single value."""
 
 ZERO: Tree = ("num", 0, 1)
 ONE: Tree = ("num", 1, 1)
@@ -55,11 +55,11 @@ PI: Tree = ("const", "pi")
 
 
 class Unreadable(Exception):
-    """A text holds no answer, or not one in the grammar."""
+    """A text without an answer, or with one that is not in the grammar."""
 
 
 class Refused(Exception):
-    """An answer that can be read but is not taken: ambiguous, undefined, too large, open."""
+    """An answer that can be read but is not accepted: ambiguous, undefined, too large or unevaluated."""
 
 
 def integer(value: int) -> Tree:
@@ -78,8 +78,8 @@ def children(tree: Tree) -> Iterator[Tree]:
             yield from (item for row in part for item in row)
 
 
-def mapped(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
-    """Return `tree` with `change` made to each tree directly below it."""
+def map_children(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
+    """Return `tree` with `change` applied to each tree directly below it."""
     parts: list[Any] = [tree[0]]
     for kind, part in zip(_FIELDS[tree[0]], tree[1:], strict=True):
         if kind == "t" or (kind == "o" and part is not None):
@@ -94,36 +94,36 @@ def mapped(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
 
 
 def walk(tree: Tree) -> Iterator[Tree]:
-    """Yield `tree` and everything below it."""
+    """Yield `tree` and all trees below it."""
     yield tree
     for child in children(tree):
         yield from walk(child)
 
 
-def symbols(tree: Tree) -> frozenset[str]:
-    """Return the names of the free variables of `tree`."""
+def free_variables(tree: Tree) -> frozenset[str]:
+    """Return the names of the free variables in `tree`."""
     if tree[0] == "sym":
         return frozenset({tree[1]})
-    found = frozenset[str]().union(*map(symbols, children(tree)))
+    found = frozenset[str]().union(*map(free_variables, children(tree)))
     if tree[0] in OPEN_FORMS:
         outer = [part for part in tree[2:-1] if part is not None]
-        return (found - {tree[1]}) | frozenset[str]().union(*map(symbols, outer))
+        return (found - {tree[1]}) | frozenset[str]().union(*map(free_variables, outer))
     return found - {tree[1]} if tree[0] == "builder" else found
 
 
-def substituted(tree: Tree, values: Mapping[str, Tree]) -> Tree:
-    """Return `tree` with free variables replaced."""
+def substitute(tree: Tree, values: Mapping[str, Tree]) -> Tree:
+    """Return `tree` with its free variables replaced by `values`."""
     if tree[0] == "sym":
         return values.get(tree[1], tree)
     inner = {name: value for name, value in values.items() if name != tree[1]}
     if tree[0] == "builder":
-        return mapped(tree, lambda part: substituted(part, inner))
+        return map_children(tree, lambda part: substitute(part, inner))
     if tree[0] in OPEN_FORMS:
-        outer = (part and substituted(part, values) for part in tree[2:-1])
-        return (*tree[:2], *outer, substituted(tree[-1], inner))
-    return mapped(tree, lambda part: substituted(part, values))
+        outer = (part and substitute(part, values) for part in tree[2:-1])
+        return (*tree[:2], *outer, substitute(tree[-1], inner))
+    return map_children(tree, lambda part: substitute(part, values))
 
 
 def rename(tree: Tree, old: str, new: str) -> Tree:
-    """Return `tree` with the free variable `old` called `new`."""
-    return substituted(tree, {old: ("sym", new)})
+    """Return `tree` with the free variable `old` renamed to `new`."""
+    return substitute(tree, {old: ("sym", new)})

@@ -1,6 +1,6 @@
-"""Units of measure, exactly: a factor to the base unit and the base units' powers.
+"""Units of measure with exact conversion factors.
 
-A word that is no known unit is a unit of its own: 5 apples are 5 apples and nothing else.
+An unknown word is a base unit: 5 apples equal only 5 apples.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from halo_verifier_sympy.tree import Refused, Unreadable
 
 
 class Unit(NamedTuple):
-    """`numerator / denominator` times the product of base units to their powers."""
+    """`numerator / denominator` times a product of powers of base units."""
 
     numerator: int
     denominator: int
@@ -43,14 +43,15 @@ _KNOWN = {
     for name, factor in re.findall(r"(\S+)=(\S+)", row)
 }
 _WORD = re.compile(r"[A-Za-z$°]+|/|\d")
-PLAIN = frozenset(name for name in _KNOWN if len(name) > 1) | {"miles", "hours", "minutes", "seconds", "days"}
-"""What is a unit after a number without any markup; single letters are variables there."""
+_PLURALS = {"miles", "hours", "minutes", "seconds", "days"}
+BARE_UNITS = frozenset(name for name in _KNOWN if len(name) > 1) | _PLURALS
+"""Units that need no markup after a number; single letters are variables there."""
 
 
 def read_unit(text: str, last_power: int = 1) -> Unit:
-    """Return the unit that `text` names: cm, square feet, m/s, km per hour, apples.
+    """Return the unit named by `text`, such as cm, square feet, m/s, km per hour or apples.
 
-    `last_power` is the power of the last word, which is where an exponent stands.
+    `last_power` is the exponent of the last word. Raises `Unreadable` for other text and `Refused` for a digit.
     """
     if re.search(r"[^A-Za-z$°/ \d]", text) or len(text) > 60:
         raise Unreadable(f"not a unit: {text[:40]!r}")
@@ -76,7 +77,7 @@ def read_unit(text: str, last_power: int = 1) -> Unit:
 
 
 def _lookup(word: str) -> tuple[Fraction, str]:
-    small = word.lower() if len(word) > 3 else word  # Mg is no mg, but Meters are meters
+    small = word.lower() if len(word) > 3 else word  # Mg is not mg, but Meters are meters
     for name in (word, word.removesuffix("s"), small, small.removesuffix("s")):
         if name in _KNOWN and (len(name) > 1 or name == word):
             return _KNOWN[name]

@@ -1,4 +1,4 @@
-"""The words that expressions are made of."""
+"""Words with a meaning in expressions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ GREEK = frozenset(
         "upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell",
     )
 )
-NAMES = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "ceiling": "ceil"}
-"""Functions by another name."""
-CALLS = FUNCTIONS | {"log", "log10", "sqrt", "cbrt", "surd"} | NAMES.keys()
-"""What is followed by its argument."""
+ALIASES = {"arcsin": "asin", "arccos": "acos", "arctan": "atan", "ceiling": "ceil"}
+"""Other names of functions."""
+FUNCTION_WORDS = FUNCTIONS | {"log", "log10", "sqrt", "cbrt", "surd"} | ALIASES.keys()
+"""Words that are followed by an argument."""
 KEYWORDS = frozenset({"and", "or", "in", "union", "U"})
 UNDEFINED = frozenset("fgh")
-"""Letters that are functions, not factors, when a bracket follows at once."""
+"""Letters that are functions, not factors, directly before a bracket."""
 FENCES = {"lfloor": ("rfloor", "floor"), "lceil": ("rceil", "ceil")}
-"""Opening brackets that are functions, with their closing ones."""
-BEGINS = frozenset(
+"""Opening brackets that denote functions, with the closing bracket and the function."""
+FACTOR_COMMANDS = frozenset(
     {
         "frac",
         "binom",
@@ -40,9 +40,9 @@ BEGINS = frozenset(
     | {"begin"}
     | FENCES.keys()
     | GREEK
-    | CALLS
+    | FUNCTION_WORDS
 )
-"""Commands that a factor may begin with."""
+"""Commands that can start a factor."""
 HIDDEN_CALL = re.compile("sin|cos|tan|log|ln|exp|sqrt|abs|lim")
-"""What makes a run of letters a misspelt function rather than a product."""
+"""Marks a run of letters as a misspelt function rather than a product."""
 DIFFERENTIAL = re.compile(r"([a-zA-Z]*)(d[a-z])")

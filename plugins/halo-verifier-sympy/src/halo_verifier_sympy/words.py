@@ -1,4 +1,4 @@
-"""Answers that are no mathematics: the letter of a choice, a word. Only where the task says so."""
+"""Non-mathematical answers, for references with that `kind`: the letter of a choice, a word."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ _LETTER = re.compile(r"\(([A-Za-z])\)|([A-Za-z])[).]?")
 _MAX = 200
 
 
-def same_words(gold: str, answer: str, kind: Literal["choice", "text"]) -> str:
-    """Say in what `answer` is not `gold`; empty when they are the same. Raises `Unreadable` for neither."""
+def word_difference(gold: str, answer: str, kind: Literal["choice", "text"]) -> str:
+    """Return how `answer` differs from `gold`, empty if it does not. Raise `Unreadable` for other text."""
     read = _letter if kind == "choice" else _words
-    return "" if read(answer) == read(gold) else "another answer"
+    return "" if read(answer) == read(gold) else "a different answer"
 
 
 def _letter(text: str) -> str:
     r"""Return the letter of (B), B, B) or \text{(B)}."""
-    match = _LETTER.fullmatch(_plain(text))
+    match = _LETTER.fullmatch(_normalised(text))
     if match is None:
         raise Unreadable("not the letter of a choice")
     return (match[1] or match[2]).upper()
 
 
 def _words(text: str) -> str:
-    return _plain(text).casefold()
+    return _normalised(text).casefold()
 
 
-def _plain(text: str) -> str:
+def _normalised(text: str) -> str:
     if len(text) > _MAX:
         raise Unreadable(f"more than {_MAX} characters")
     text = unicodedata.normalize("NFKC", _WRAPPED.sub(r"\1", text.strip().strip("$")))
     words = " ".join(text.split()).removesuffix(".").strip()
     if not words or not re.fullmatch(r"[\x20-\x7e\u00c0-\u024f]+", words):
-        raise Unreadable("no word, or one with unusual characters")
+        raise Unreadable("an empty answer, or one with unsupported characters")
     return words

@@ -1,6 +1,6 @@
-"""The verifier's demo: exercises for beginners in C, and a tiny model that half knows how to solve them.
+"""The verifier's demo: exercises for beginners in C, and a tiny model that solves some of them.
 
-`make` writes the prompts and the model anew; `load` reads what ships.
+`python -m halo_verifier_gcc_demo.make OUT`, in a checkout, writes the prompts and the model again.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The verifier's demo: requests in English, to be answered by the JSON that a small API takes.
+"""The verifier's demo: requests in English, answered by JSON for a small API.
 
-`make` writes the prompts and the model anew; `load` reads what ships.
+The package `halo_verifier_jsonschema_demo` of halo's repository makes the prompts and the model; `load` reads
+the files that ship.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The verifier's demo: small functions in Python, and a tiny model that half knows how to write them.
+"""The verifier's demo: prompts for small Python functions, and a tiny model that solves about half of them.
 
-`make` writes the prompts and the model anew; `load` reads what ships.
+`halo_verifier_pytest_demo.make` builds the files; it is in the source repository and not in the wheel.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SETTINGS: Mapping[str, Any] = {
     "trainer": {"epochs": 2, "batch_size": 16},
     "lr_policy": {"base_lr": 2e-3},
 }
-"""A model of a million parameters takes a learning rate about forty times that of a model of billions."""
+"""Run settings. A model of a million parameters needs about forty times the learning rate of one of billions."""
 
 
 def load() -> Demo:

@@ -1,6 +1,7 @@
-"""The verifier's demo: questions about small databases, and a tiny model that half knows how to answer them.
+"""The verifier's demo: questions about small databases and a tiny model that answers some of them correctly.
 
-`make` writes the prompts and the model anew; `load` reads what ships.
+`python -m halo_verifier_sql_demo.make OUT`, in a checkout, creates the prompts and the model; `load` reads the
+shipped files.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SETTINGS: Mapping[str, Any] = {
     "trainer": {"epochs": 2, "batch_size": 16},
     "lr_policy": {"base_lr": 2e-3},
 }
-"""A model of a million parameters takes a learning rate about forty times that of a model of billions."""
+"""Run settings. A model of a million parameters needs a learning rate about forty times that of one of billions."""
 
 
 def load() -> Demo:

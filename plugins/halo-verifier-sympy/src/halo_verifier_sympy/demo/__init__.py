@@ -1,6 +1,6 @@
-"""The verifier's demo: small calculations, and a tiny model that half knows how to do them.
+"""The verifier's demo: small algebra tasks, and a tiny model that answers some of them.
 
-`make` writes the prompts and the model anew; `load` reads what ships.
+`halo_verifier_sympy_demo.make`, which is not in the wheel, writes the prompts and the model; `load` reads them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SETTINGS: Mapping[str, Any] = {
     "trainer": {"epochs": 2, "batch_size": 16},
     "lr_policy": {"base_lr": 2e-3},
 }
-"""A model of a million parameters takes a learning rate about forty times that of a model of billions."""
+"""A model of a million parameters needs a learning rate about forty times that of a model of billions."""
 
 
 def load() -> Demo:

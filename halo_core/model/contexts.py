@@ -1,0 +1,86 @@
+"""Contexts: what a run gives a driver besides its data. They can gain fields without breaking any driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from halo_core.model.actor import Actor
+
+
+class Checkpoint(Protocol):
+    """Storage for the progress of one cycle's training, so that a kill loses a minute of it and not all.
+
+    A trainer that takes long uses it twice: before its first step, and after each step.
+
+        if context.checkpoint and (place := context.checkpoint.load(inputs_hash)):
+            restore_from(place)
+        for step in ...:
+            ...
+            if context.checkpoint and context.checkpoint.due:
+                context.checkpoint.save(inputs_hash, write)  # write(directory)
+
+    `inputs_hash` covers everything that the result follows from: examples, options, rate, seed, weights.
+    """
+
+    def load(self, inputs_hash: str) -> Path | None:
+        """Return the directory last saved under `inputs_hash`, or None to start from the beginning."""
+
+    @property
+    def due(self) -> bool:
+        """Whether to save now."""
+
+    def save(self, inputs_hash: str, write: Callable[[Path], None]) -> None:
+        """Store the files that `write` puts into the empty directory it is given, replacing the last checkpoint.
+
+        They are on disk when this returns; a kill before that leaves the last checkpoint in place.
+        """
+
+
+def ignore_step(done: int, total: int, loss: float) -> None:
+    """Do nothing: the progress of a training that nobody watches."""
+
+
+def _continue() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingContext:
+    """The surroundings of one sampling request."""
+
+    actor: Actor
+    """The model and its tokenizer, with the weights that the request names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionContext:
+    """The surroundings of one cycle's selection."""
+
+    seed: int
+    """Breaks ties; no other source of randomness may influence the selection."""
+    cycle: int = 1
+    """Counted from 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingContext:
+    """The surroundings of one cycle's training."""
+
+    actor: Actor
+    """The model to train, in place."""
+    lr: float
+    """Peak learning rate of the cycle. The rate may vary within the cycle but never exceeds it."""
+    seed: int
+    """Seed of every random choice of the training."""
+    cycle: int = 1
+    """Counted from 1."""
+    progress: Callable[[int, int, float], None] = ignore_step
+    """Call after each optimizer step with (steps done, steps in total, loss)."""
+    interrupt: Callable[[], None] = _continue
+    """Call after each optimizer step; raises `Interrupted` if the user asked to stop."""
+    checkpoint: Checkpoint | None = None
+    """Storage for the training's progress; None: nothing is stored."""

@@ -1,0 +1,152 @@
+"""Sample runner: parses the sample, executes it, calls its functions by value.
+
+The source of this module is sent to the confined process and executed there; it uses the standard library only.
+It contains no expected value and no test. The sample shares its process and can change anything here, but gains
+nothing that it could not gain by its return values.
+"""
+
+from __future__ import annotations
+
+import ast
+import opcode
+import random
+import signal
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import types
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import Any
+
+PARSED, INVALID, FLAWED = "parsed", "invalid", "flawed"
+NAME = "<solution>"
+_SYNTAX_ERRORS = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)
+_MAX_ITEMS = 100_000
+
+_text = ""
+_code: types.CodeType | None = None
+_module = type(sys)("solution")
+
+
+def serve(command: str, *arguments: Any) -> Any:
+    """Run one of the commands `parse`, `execute` and `call`, which must come in this order."""
+    commands: dict[str, Callable[..., object]] = {"parse": _parse, "execute": _execute, "call": _call}
+    return commands[command](*arguments)
+
+
+def _parse(candidates: Sequence[str], names: Sequence[str], forbidden: Sequence[str]) -> tuple[str, str]:
+    """Select the first candidate that is valid Python; return the outcome of its checks and the problem."""
+    global _text, _code
+    problem = ""
+    for text in candidates:
+        try:
+            code = compile(text, NAME, "exec", dont_inherit=True)
+        except _SYNTAX_ERRORS as error:
+            problem = problem or f"{type(error).__name__}: {error}"
+            continue
+        missing = [name for name in names if name not in set(_stored(code))]
+        used = sorted(set(forbidden) & set(_mentioned(ast.parse(text)))) if forbidden else []
+        if missing or used:
+            return (
+                FLAWED,
+                f"does not define {missing[0]}" if missing else f"uses {used[0]}, which is forbidden",
+            )
+        _text, _code = text, code
+        return PARSED, ""
+    return INVALID, problem[:200]
+
+
+def is_stub(names: Sequence[str]) -> bool:
+    """Return True if the requested functions contain only `pass`, `...`, string literals and returns of None."""
+    requested = [
+        node for node in ast.parse(_text).body if isinstance(node, ast.FunctionDef) and node.name in names
+    ]
+    return bool(requested) and not any(
+        map(_does_something, (part for node in requested for part in node.body))
+    )
+
+
+def _does_something(node: ast.stmt) -> bool:
+    """Return True unless a statement is `pass`, a constant or a return of None."""
+    value = getattr(node, "value", None)
+    constant = isinstance(node, ast.Expr) and isinstance(value, ast.Constant)
+    nothing = isinstance(node, ast.Return) and (value is None or getattr(value, "value", 0) is None)
+    return not (isinstance(node, ast.Pass) or constant or nothing)
+
+
+def _stored(code: types.CodeType) -> Iterator[str]:
+    """Yield the names that a program binds at module level, read from its bytecode, which is faster than its AST."""
+    high = 0
+    for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        index = argument | high
+        high = index << 8 if operation == opcode.EXTENDED_ARG else 0
+        if operation == opcode.opmap["STORE_NAME"]:
+            yield code.co_names[index]
+
+
+def _mentioned(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.Import):
+            yield from (part for alias in node.names for part in alias.name.split("."))
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "").split(".")
+            yield from (alias.name for alias in node.names)
+
+
+def _execute(seconds: float) -> None:
+    """Execute the program as a module named `solution`."""
+    if _code is None:
+        raise ImportError("no program has been parsed")
+    random.seed(0)  # the same program gets the same verdict
+    _limit_cpu(seconds)
+    sys.modules["solution"] = _module
+    exec(_code, _module.__dict__)
+
+
+def _call(
+    name: str, arguments: Sequence[Any], keywords: Mapping[str, Any], seconds: float, loose: bool
+) -> object:
+    """Call a function, or a method of a new instance. If `loose`, return (kind, value), see `_loosen`."""
+    _limit_cpu(seconds)
+    owner, _, method = name.partition(".")
+    function = getattr(_module, owner)
+    if method:
+        function = getattr(function(), method)
+    result = function(*arguments, **keywords)
+    return _loosen(result) if loose else result
+
+
+def _limit_cpu(seconds: float) -> None:
+    """Make the kernel end this process, even during C code, after this much more CPU time; 0 sets no limit."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def _loosen(value: Any) -> tuple[str, object]:
+    """Return the kind of a value (`value` or `iterator`) and the value as plain data, for tests that compare by `==`.
+
+    A `Counter` equals a dictionary and a named tuple equals a tuple, so the plain type replaces them. An iterator
+    is sent as a list of its items.
+    """
+    if hasattr(value, "__next__"):
+        return "iterator", [_plain(item) for item, _ in zip(value, range(_MAX_ITEMS), strict=False)]
+    return "value", _plain(value)
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int) and type(value) is not bool:
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    for collection in (list, tuple, set, frozenset):
+        if isinstance(value, collection):
+            return collection(map(_plain, value))
+    return value
