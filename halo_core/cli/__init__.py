@@ -16,13 +16,13 @@ from typing import Annotated
 import typer
 
 from halo_core.cli.audit import audit
+from halo_core.cli.commands import HaloGroup
 from halo_core.cli.compare import compare
 from halo_core.cli.configs import config_app
 from halo_core.cli.diagnose import diagnose
 from halo_core.cli.diff import diff
 from halo_core.cli.doctor import doctor
 from halo_core.cli.export import export
-from halo_core.cli.lr import lr_app
 from halo_core.cli.plugins import plugins_app
 from halo_core.cli.report import report
 from halo_core.cli.reverify import reselect, reverify
@@ -38,6 +38,7 @@ _OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, 
 
 app = typer.Typer(
     name="halo",
+    cls=HaloGroup,
     help="Train language models with rewards that a program can check.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -63,7 +64,6 @@ app.command()(reselect)
 app.command()(doctor)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(config_app, name="config")
-app.add_typer(lr_app, name="lr")
 
 
 def _print_version(wanted: bool) -> None:

@@ -73,6 +73,7 @@ def check(
 
 def _check(source: Source) -> str:
     """Return what is wrong with a plugin, or an empty string."""
+    from halo_core.cli.commands import load_command
     from halo_core.config.kinds import KINDS
     from halo_core.config.options import build, options_of
     from halo_core.errors import HaloError
@@ -87,7 +88,9 @@ def _check(source: Source) -> str:
             if any(option.default is ... for option in options_of(value)):
                 return ""  # cannot be constructed without being told what for
             value = build(value, {}, where=str(source))
-        if interface is not None:
+        if source.kind == "command":
+            load_command(source.address)
+        elif interface is not None:
             value.preflight()
         else:
             Hooks().register(value, loaded.source)

@@ -28,6 +28,8 @@ class Kind:
     """Driver used when the configuration names none; empty: it must be named."""
     many: bool = False
     """Whether a run can have several."""
+    configured: bool = True
+    """Whether the configuration of a run names it."""
     per_cycle: bool = False
     """Whether its options may change from cycle to cycle."""
     option_flag: str = ""
@@ -119,6 +121,7 @@ KINDS: Mapping[str, Kind] = {
             help="Hook plugin by name or file; repeatable, later ones wrap earlier ones.",
             many=True,
         ),
+        Kind(name="command", help="Command of halo.", configured=False),
     )
 }
 """By name."""
@@ -126,12 +129,12 @@ KINDS: Mapping[str, Kind] = {
 
 def driver_sections() -> tuple[str, ...]:
     """Return the configuration keys that hold exactly one driver."""
-    return tuple(kind.key for kind in KINDS.values() if not kind.many)
+    return tuple(kind.key for kind in KINDS.values() if kind.configured and not kind.many)
 
 
 def driver_lists() -> tuple[str, ...]:
     """Return the configuration keys that hold a list of drivers."""
-    return tuple(kind.key for kind in KINDS.values() if kind.many)
+    return tuple(kind.key for kind in KINDS.values() if kind.configured and kind.many)
 
 
 _LR_POLICIES = (
@@ -144,5 +147,6 @@ PACKAGES: Mapping[tuple[str, str], str] = {
         for name in ("gcc", "pytest", "sql", "sympy", "jsonschema")
     },
     **{("lr_policy", name): "halo-lr-policies" for name in _LR_POLICIES},
+    ("command", "lr"): "halo-lr-policies",
 }
 """(kind, name) -> the package of this project that provides it. Used only to name the package to install."""

@@ -1,7 +1,7 @@
-"""Checks that a run can be resumed: same configuration, plugins, tools, model, sandbox.
+"""Checks that a run can be resumed: same configuration, plugins, tools, model and sandbox.
 
-A run that is resumed with anything else is not the same run any more, and its figures would not show it. So a difference
-is an error that lists it; `--changed` accepts it and records it in the ledger.
+A run that is resumed with anything else is not the same run any more, and its figures would not show it. So a
+difference is an error that lists it; `--changed` accepts it and records it in the ledger.
 """
 
 from __future__ import annotations

@@ -95,7 +95,11 @@ def test_each_policy_loads_by_its_name(name: str, cls: type) -> None:
 def test_the_package_provides_only_these_policies() -> None:
     own = [e for e in entry_points(group="halo.lr_policies") if e.dist and e.dist.name == "halo-lr-policies"]
     assert {entry.name for entry in own} == set(NAMES)
-    ours = {name for (kind, name), package in PACKAGES.items() if package == "halo-lr-policies"}
+    ours = {
+        name
+        for (kind, name), package in PACKAGES.items()
+        if (kind, package) == ("lr_policy", "halo-lr-policies")
+    }
     assert ours == set(NAMES), "names for which the core suggests this package"
 
 

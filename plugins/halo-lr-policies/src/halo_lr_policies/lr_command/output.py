@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import ConfigError, did_you_mean
-from halo_core.lr.dryrun import Course, Schedule
-from halo_core.lr.recommend import Recommendation
 from halo_core.tables import spell, table
+from halo_lr_policies.lr_command.dry_run import Course, Schedule
+from halo_lr_policies.lr_command.recommend import Recommendation
 
 _HEIGHT = 12
 """Lines of a text chart."""

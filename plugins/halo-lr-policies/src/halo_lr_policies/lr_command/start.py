@@ -32,8 +32,8 @@ def recommend(
     Says where published practice and the notes that halo grew out of disagree. A starting point for trying
     three rates or more, not an answer.
     """
-    from halo_core.lr.output import advice, overview
-    from halo_core.lr.recommend import METHODS, read_size, recommend
+    from halo_lr_policies.lr_command.output import advice, overview
+    from halo_lr_policies.lr_command.recommend import METHODS, read_size, recommend
 
     found = [
         recommend(
@@ -75,8 +75,8 @@ def steps(
 
     In halo `batch_size` is all sequences of an optimizer step, however memory makes it split them: --batch alone.
     """
-    from halo_core.lr.output import listed
     from halo_core.model.schedule import effective_steps, warmup_advice, warnings_for
+    from halo_lr_policies.lr_command.output import listed
 
     found = effective_steps(samples, batch, epochs=epochs, world=world, accumulation=accumulation)
     advised = warmup_advice(found, carried)

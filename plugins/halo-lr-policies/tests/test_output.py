@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from halo_core.errors import ConfigError
-from halo_core.lr.dryrun import Course, Schedule, assumed, constant, dry_run
-from halo_core.lr.output import advice, chart, draw, one, overview, plain, save, side_by_side
-from halo_core.lr.recommend import METHODS, recommend
 from halo_core.tables import table
 from halo_core.types import CycleReport
+from halo_lr_policies.lr_command.dry_run import Course, Schedule, assumed, constant, dry_run
+from halo_lr_policies.lr_command.output import advice, chart, draw, one, overview, plain, save, side_by_side
+from halo_lr_policies.lr_command.recommend import METHODS, recommend
 
 
 @pytest.fixture(scope="module")

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halo_core.cli.lr_start import recommend, steps
+from halo_lr_policies.lr_command.start import recommend, steps
 
 if TYPE_CHECKING:
-    from halo_core.lr.dryrun import Course, Schedule
+    from halo_lr_policies.lr_command.dry_run import Course, Schedule
 
-lr_app = typer.Typer(
+app = typer.Typer(
     help="Calculate learning rates: of a policy, of several, to start from.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-lr_app.command()(recommend)
-lr_app.command()(steps)
+app.command()(recommend)
+app.command()(steps)
 
 Policies = Annotated[
     list[str] | None,
@@ -56,7 +56,7 @@ _CYCLES = 8
 """As many as the run had in which a decline was reported."""
 
 
-@lr_app.command()
+@app.command()
 def schedule(
     lr_policy: Annotated[str | None, typer.Option(help="Policy, by name or as ./file.py:Class.")] = None,
     lr_opt: Annotated[
@@ -79,8 +79,8 @@ def schedule(
     """
     import yaml
 
-    from halo_core.lr.dryrun import DEFAULT_LR, constant, dry_run
-    from halo_core.lr.output import one, plain
+    from halo_lr_policies.lr_command.dry_run import DEFAULT_LR, constant, dry_run
+    from halo_lr_policies.lr_command.output import one, plain
 
     name, options, planned = _configured(config, lr_policy, lr_opt or [])
     course = _course(cycles or planned, passed, steps, heldout_samples)
@@ -94,7 +94,7 @@ def schedule(
     typer.echo(f"\n{yaml.safe_dump(block, sort_keys=False, allow_unicode=True)}", nl=False)
 
 
-@lr_app.command()
+@app.command()
 def compare(
     policies: Policies = None,
     lr_opt: Shared = None,
@@ -113,7 +113,7 @@ def compare(
     those of a run are for simulate.
     """
     from halo_core.config.options import parse_assignments
-    from halo_core.lr.dryrun import DEFAULT_LR, constant
+    from halo_lr_policies.lr_command.dry_run import DEFAULT_LR, constant
 
     shared = parse_assignments(lr_opt or [], flag="-L")
     course = _course(cycles, passed, steps, heldout_samples)
@@ -124,7 +124,7 @@ def compare(
         typer.echo(f"left out: {reason}", err=True)
 
 
-@lr_app.command()
+@app.command()
 def simulate(
     run: Annotated[Path, typer.Argument(help="A run directory with finished cycles.")],
     policies: Policies = None,
@@ -143,7 +143,7 @@ def simulate(
     become of the run at other rates is not known.
     """
     from halo_core.config.options import parse_assignments
-    from halo_core.lr.dryrun import as_trained, recorded
+    from halo_lr_policies.lr_command.dry_run import as_trained, recorded
 
     course = recorded(run)
     shared = parse_assignments(lr_opt or [], flag="-L")
@@ -174,7 +174,7 @@ def _configured(config: Path | None, name: str | None, options: Sequence[str]) -
 
 
 def _course(cycles: int | None, passed: str | None, steps: str | None, heldout: int | None) -> Course:
-    from halo_core.lr.dryrun import HELDOUT, assumed
+    from halo_lr_policies.lr_command.dry_run import HELDOUT, assumed
 
     shares = _numbers(passed, float, "--passed", "shares between 0 and 1", 0, 1)
     counts = _numbers(steps, int, "--steps", "positive numbers of steps", 1, 10**9)
@@ -210,8 +210,8 @@ def _schedules(
     Those that have one of the options in `shared` get it, and failing that those in `assumed`.
     """
     from halo_core.errors import ConfigError, HaloError
-    from halo_core.lr.dryrun import dry_run, read_policy, takes
     from halo_core.plugin.discovery import available
+    from halo_lr_policies.lr_command.dry_run import dry_run, read_policy, takes
 
     sources = [] if texts else sorted(available("lr_policy"), key=lambda source: source.name != "constant")
     names = [source.name for source in sources]
@@ -246,7 +246,7 @@ def _side_by_side(
     chart: bool,
     output: Path | None,
 ) -> None:
-    from halo_core.lr.output import side_by_side
+    from halo_lr_policies.lr_command.output import side_by_side
 
     typer.echo(f"{side_by_side(schedules, course, baseline)}\n")
     what = "the rates it was trained with" if baseline in schedules else f"a {baseline.label}"
@@ -262,7 +262,7 @@ def _footer(
     chart: bool,
     output: Path | None,
 ) -> None:
-    from halo_core.lr import output as out
+    from halo_lr_policies.lr_command import output as out
 
     typer.echo(textwrap.fill(f"measurements: {course.origin}", 110))
     if chart:

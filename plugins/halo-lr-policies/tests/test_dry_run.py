@@ -8,10 +8,19 @@ import pytest
 
 from halo_core.errors import ConfigError, HaloError, PluginError, RunError
 from halo_core.loop import run_cycles
-from halo_core.lr.dryrun import PASSED, as_trained, assumed, constant, dry_run, read_policy, recorded, takes
 from halo_core.plugin.discovery import load
 from halo_core.tables import spell
 from halo_core.testing import fake_run
+from halo_lr_policies.lr_command.dry_run import (
+    PASSED,
+    as_trained,
+    assumed,
+    constant,
+    dry_run,
+    read_policy,
+    recorded,
+    takes,
+)
 
 SPY = """
 from halo_core import LRPolicy, driver

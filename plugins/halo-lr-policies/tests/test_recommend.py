@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from halo_core.errors import ConfigError
-from halo_core.lr.recommend import BASES, METHODS, read_size, recommend
 from halo_core.tables import spell
+from halo_lr_policies.lr_command.recommend import BASES, METHODS, read_size, recommend
 
 LORA = {method: recommend(method).lr for method in METHODS}
 FULL = {method: recommend(method, full=True).lr for method in METHODS}
@@ -155,7 +155,7 @@ def test_an_unknown_method() -> None:
 
 
 def test_the_card_has_the_same_rates() -> None:
-    card = (Path(__file__).parents[2] / "docs/lr-quick-reference.md").read_text()
+    card = (Path(__file__).parents[3] / "docs/lr-quick-reference.md").read_text()
     rows = re.findall(r"^\| (SFT|RAFT|DPO|GRPO|PPO)[^|]*\| (.*?) \| (.*?) \| (.*?) \|", card, re.MULTILINE)
     assert [row[0].lower() for row in rows] == list(METHODS)
     for method, lora, full, confidence in rows:

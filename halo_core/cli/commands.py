@@ -1,0 +1,80 @@
+"""Commands that packages add to `halo`, through the entry-point group `halo.commands`.
+
+    [project.entry-points."halo.commands"]
+    lr = "halo_lr_policies.lr_command.app:app"
+
+The entry point names a `typer.Typer` or a function. `halo --help` lists the commands without importing them; a
+command is imported when it is called. A package cannot replace a command of halo itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class HaloGroup(TyperGroup):
+    """The `halo` command: its own commands, and those of installed packages."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return halo's own commands, then those of packages by name."""
+        own = super().list_commands(ctx)
+        return [*own, *sorted(_installed().keys() - set(own))]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command; for one of a package, a stand-in that shows its name and its distribution."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        owners = _installed().get(cmd_name)
+        return TyperCommand(cmd_name, short_help=f"Command of {' and '.join(owners)}.") if owners else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that `args` call, and import it if it belongs to a package."""
+        name = args[0]
+        if super().get_command(ctx, name) is None and _is_from_package(name):
+            return name, load_command(name), args[1:]
+        return super().resolve_command(ctx, args)
+
+
+def _installed() -> dict[str, list[str]]:
+    """Return the distributions that provide each command, importing none of them."""
+    from importlib.metadata import entry_points
+
+    found: dict[str, list[str]] = {}
+    for entry in entry_points(group="halo.commands"):
+        found.setdefault(entry.name, []).append(entry.dist.name if entry.dist else "?")
+    return found
+
+
+def _is_from_package(name: str) -> bool:
+    from halo_core.config.kinds import PACKAGES
+
+    return name.rpartition(":")[2] in _installed() or ("command", name) in PACKAGES
+
+
+def load_command(name: str) -> Any:
+    """Import a command: a group for a `typer.Typer`, a plain command for a function.
+
+    Raises a `PluginError` if it cannot be imported, is neither, or if several distributions provide the name.
+    """
+    from halo_core.errors import PluginError
+    from halo_core.plugin.discovery import load
+
+    loaded = load("command", name)
+    value = loaded.value
+    if isinstance(value, typer.Typer):
+        command: Any = typer.main.get_group(value)
+    elif callable(value):
+        app = typer.Typer(rich_markup_mode=None)
+        app.command()(value)
+        command = typer.main.get_command(app)
+    else:
+        raise PluginError(
+            f"{loaded.source} is {type(value).__name__}, not a command",
+            hint="its entry point must name a typer.Typer or a function",
+        )
+    command.name = name
+    return command
