@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from halo_core import sandbox
-from halo_core.errors import PluginError, SandboxError
+from halo_core.errors import DataError, PluginError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_gcc import GCC
 
@@ -444,6 +444,39 @@ def test_fingerprint_depends_on_options_and_compiler() -> None:
     assert GCC().fingerprint() == GCC().fingerprint()
     assert "gcc" in GCC().fingerprint()
     assert len({GCC().fingerprint(), GCC(flags="-O2").fingerprint(), GCC(compiler="nope").fingerprint()}) == 3
+
+
+def test_recorded_fingerprints_lack_only_the_removed_option() -> None:
+    """Runs recorded with the removed option `once` are resumed: `removed_options` accounts for the difference."""
+    recorded = (
+        "GCC(language='auto', compiler='gcc', standard='', flags='-O0 -Wall -Wextra', forbid=(), rtol=0.0, atol=0.0, "
+        "repeats=1, cpu_seconds=1.0, memory_mib=256, output_kib=256, compile_cpu_seconds=10.0, "
+        "compile_memory_mib=1024, precompile=True, once=True, check_solutions=False) "
+    )
+    (option,) = (f"{name}={value}, " for name, value in GCC.removed_options.items())
+    assert GCC().fingerprint().startswith(recorded.replace(option, ""))
+
+
+# Prompts
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"test": []},
+        {"tests": "1"},
+        {"tests": ["1"]},
+        {"tests": [{"stdin": "1"}]},
+        {"tests": [{"stdin": "1", "stdout": " \n"}]},
+        {"tests": [{"stdin": "1", "stdout": 1}]},
+        {"tests": [{"stdin": 1, "stdout": "1"}]},
+        {"tests": [{"input": "1", "stdout": "1"}]},
+    ],
+)
+def test_unusable_references_are_rejected(reference: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match="p7") as caught:
+        GCC().check_prompt(Prompt("p7", "task", reference=reference))
+    assert caught.value.hint
 
 
 def test_usable_references_are_accepted() -> None:
