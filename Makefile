@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 JOBS ?= 2
 SOURCES := pyproject.toml requirements.txt constraints.txt $(wildcard plugins/*/pyproject.toml)
 
-.PHONY: demo test check docs clean system servers
+.PHONY: demo test check layers docs clean system servers
 
 demo: $(VENV)/.installed system
 	$(BIN)/halo run --verifier gcc --lr-policy exponential
@@ -19,27 +19,36 @@ check: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tests/language.py
+	$(BIN)/python tests/layers.py
+
+layers: $(VENV)/.installed
+	$(BIN)/python tests/layers.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/make_cli.py
 
 $(VENV)/.installed: $(SOURCES)
-	@command -v $(PYTHON) >/dev/null || { echo "halo needs $(PYTHON): install it, or say which: make PYTHON=python3.12 ..."; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "halo needs $(PYTHON): install it, or name another one: make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r requirements.txt
 	touch $@
 
-# A C compiler is the one thing that pip cannot bring.
+# pip cannot install a C compiler.
 system:
 	@command -v gcc >/dev/null && command -v g++ >/dev/null || \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq gcc g++ libc6-dev; \
 	else echo "halo's demo needs a C compiler: sudo apt-get install gcc g++ libc6-dev"; exit 1; fi
 
-# A PostgreSQL server, for the tests of the sql verifier to start; they are skipped where there is none.
+# Programs that some tests need: PostgreSQL (sql), clang (gcc), Chromium (the report). Without them those tests are skipped.
 servers:
-	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	{ timeout 300 apt-get update -qq && timeout 300 apt-get install -y -qq postgresql; } >/dev/null 2>&1 || true; fi
+	@missing=; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
+	command -v clang >/dev/null || missing="$$missing clang"; \
+	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	timeout 300 apt-get update -qq >/dev/null 2>&1 || true; \
+	for package in $$missing; do timeout 600 apt-get install -y -qq --no-install-recommends $$package >/dev/null 2>&1 || true; done; fi
 
 clean:
 	rm -rf $(VENV) runs
