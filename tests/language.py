@@ -28,7 +28,7 @@ BANNED: dict[str, str] = {
     r"\b(?:as they were|as it was|as they are now|as it is now)\b": "unchanged, as recorded, current",
     r"\bto be had\b": "available",
     r"\b(?:say|says|said|saying)\b": "report, log, state, name, print",
-    r"\b(?:paid|pays?)\b": "accepted, rewarded",
+    r"(?<!wrong-)\b(?:paid|pays?)\b": "accepted, rewarded",
     r"\bfor ever\b": "permanently, always",
     r"(?<!there )(?<!There )\b(?:is|are|was|were) no (?!longer\b|more\b|one\b|different\b|such\b)": "is not a, has no",
     r"\bthat (?:is|are|was|were) none\b": "that is not a",
@@ -54,6 +54,16 @@ _OPENING = re.compile(r"\s*(?:What|Whether|How much|How often|How far|How many)\
 _PROSE = ("*.md", "*.yaml", "*.html", "*.j2")
 _SKIPPED = {".venv", ".git", "runs", "data", "node_modules", "__pycache__"}
 _OWN = {"language.py", "test_language.py"}
+_DATA = {
+    "attacks.md",
+    "halo_verifier_gcc_demo",
+    "halo_verifier_jsonschema_demo",
+    "halo_verifier_pytest_demo",
+    "halo_verifier_sql_demo",
+    "halo_verifier_sympy_demo",
+}
+"""Packages and files of tasks, answers and attacks: only their own prose counts."""
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
 def found_in(root: Path) -> Iterator[tuple[Path, int, str]]:
@@ -63,9 +73,10 @@ def found_in(root: Path) -> Iterator[tuple[Path, int, str]]:
         if not path.is_file() or _SKIPPED & set(relative.parts) or path.name in _OWN:
             continue
         if path.suffix == ".py":
-            texts = _texts(path.read_text(encoding="utf-8"))
+            texts = _texts(path.read_text(encoding="utf-8"), is_data=bool(_DATA & set(relative.parts)))
         elif any(path.match(pattern) for pattern in _PROSE):
-            texts = iter([(1, path.read_text(encoding="utf-8"), False)])
+            text = path.read_text(encoding="utf-8")
+            texts = iter([(1, _FENCE.sub(_blank, text) if path.name in _DATA else text, False)])
         else:
             continue
         for line, text, is_docstring in texts:
@@ -75,14 +86,22 @@ def found_in(root: Path) -> Iterator[tuple[Path, int, str]]:
                 yield relative, line, f'docstring begins with "{match[0].strip()}"'
 
 
-def _texts(code: str) -> Iterator[tuple[int, str, bool]]:
-    """Yield the prose of a module: docstrings, other strings of three words or more, comments."""
+def _blank(match: re.Match[str]) -> str:
+    return "\n" * match[0].count("\n")
+
+
+def _texts(code: str, *, is_data: bool = False) -> Iterator[tuple[int, str, bool]]:
+    """Yield the prose of a module: docstrings, other strings of three words or more, comments.
+
+    In a module of data, the other strings are prompts, answers and attacks, which must not change.
+    """
     tree = ast.parse(code)
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    inner = {
-        id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node) if part is not node
-    }
+    strings = [node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)]
+    inner = {id(part) for node in strings for part in ast.walk(node) if part is not node}
     for node in ast.walk(tree):
+        if is_data and id(node) not in docstrings:
+            continue
         if isinstance(node, ast.JoinedStr):
             text = "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
             yield node.lineno, text, False

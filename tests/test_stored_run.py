@@ -12,9 +12,9 @@ import sys
 import tarfile
 from pathlib import Path
 
-import halo_verifier_gcc.demo
 import pytest
 
+import halo_verifier_gcc.demo
 from halo_core.ledger.ledger import Ledger
 
 STORED = Path(__file__).parent / "data" / "run_of_schema_2.tar.gz"
