@@ -1,7 +1,9 @@
 """The public names are exactly these, and having them costs nothing until they are used."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import halo_core
 from halo_core import errors
@@ -31,3 +33,15 @@ def test_importing_the_package_leaves_pydantic_out() -> None:
         "import sys, halo_core.cli; sys.exit(bool({'torch', 'pydantic', 'numpy', 'yaml'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(halo_core.__file__).read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    imported = {
+        alias.asname: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported == halo_core._MODULE
