@@ -195,3 +195,13 @@ def clone(namespaces: int) -> int:
     else:
         python.PyOS_AfterFork_Parent()
     return check(pid, "clone")
+
+
+def oom_kills() -> int:
+    """Return the number of processes that this machine's kernel killed for lack of memory; 0 if it does not count."""
+    try:
+        with open("/proc/vmstat", "rb") as file:
+            count = file.read().partition(b"\noom_kill ")[2].split(None, 1)
+    except OSError:
+        return 0
+    return int(count[0]) if count else 0

@@ -25,6 +25,7 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 Code = list[tuple[int, int, int, int]]
 """BPF instructions: operation, jump if true, jump if false, operand."""
 
+_SIGKILL = 9
 _PID = 0x5049442E
 """Placeholder for the pid of the filtered process, which is known only after the fork."""
 
@@ -136,17 +137,38 @@ def _by_argument(*, spawn: bool, landlock_abi: int) -> dict[str, Code]:
         "ioctl": _only(1, _IOCTL, errno.ENOTTY),
         "prctl": _only(0, _PRCTL, errno.EPERM),
         "prlimit64": _only(0, (0, _PID), errno.EPERM),
-        "kill": _only(0, (_PID,), errno.EPERM),
-        "tgkill": _only(0, (_PID,), errno.EPERM),
+        "kill": _signal(
+            1, spawn=spawn and landlock_abi >= 6
+        ),  # from version 6, Landlock keeps signals within the run
+        "tgkill": _signal(2, spawn=spawn and landlock_abi >= 6),
     }
-    if spawn and landlock_abi >= 6:  # Landlock keeps signals within the run
-        actions |= {"kill": [_ret(_ALLOW)], "tgkill": [_ret(_ALLOW)]}
     if spawn:
         refuse = [(_JSET, 0, 1, _NAMESPACES | _CLONE_PARENT), _ret(_ERRNO | errno.EPERM), _ret(_ALLOW)]
         actions |= {"clone": [_argument(0), *refuse], "fork": [_ret(_ALLOW)], "vfork": [_ret(_ALLOW)]}
     else:
         actions |= {name: [_ret(_ERRNO | errno.EAGAIN)] for name in _SPAWN}
     return actions
+
+
+def _signal(index: int, *, spawn: bool) -> Code:
+    """Allow signals to the run's first process, or with `spawn` to any; never SIGKILL to the first, or to a group.
+
+    A run that is ended by SIGKILL was therefore killed by the sandbox, the kernel or somebody else. `index` is that of
+    the signal among the arguments; the first argument is the process.
+    """
+    refuse, allow = _ret(_ERRNO | errno.EPERM), _ret(_ALLOW)
+    if not spawn:
+        return [_argument(0), (_JEQ, 0, 2, _PID), _argument(index), (_JEQ, 0, 1, _SIGKILL), refuse, allow]
+    return [
+        _argument(index),
+        (_JEQ, 0, 4, _SIGKILL),
+        _argument(0),
+        (_JEQ, 3, 0, _PID),
+        (_JEQ, 2, 0, 0),
+        (_JGE, 1, 0, 1 << 31),  # negative: a process group, or everything
+        allow,
+        refuse,
+    ]
 
 
 def _open(name: str, landlock_abi: int) -> Code:

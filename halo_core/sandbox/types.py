@@ -63,8 +63,8 @@ class Outcome:
     limit: LimitName | None
     """The limit that ended the run."""
     inconclusive: bool
-    """The wall clock ran out while the run waited for a CPU, even when it was repeated alone. The outcome is no
-    evidence about the program."""
+    """The wall clock ran out while the run waited for a CPU, or the kernel or another program killed the run, even when
+    it was repeated alone. The outcome is not evidence about the program."""
     tier: Tier
     """The level of isolation."""
 

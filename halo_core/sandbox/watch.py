@@ -71,6 +71,8 @@ class Watch:
         """The limit for which this watch ended the run."""
         self.starved = False
         """The wall clock ran out because the machine was busy, not because the run waited."""
+        self.killed = False
+        """This watch ended the run."""
         self._pidfd = os.pidfd_open(pid)
         self._session = session.fileno()
         self._stderr_limit: int = max(request["stderr_bytes"], request["file_bytes"])
@@ -124,6 +126,7 @@ class Watch:
 
     def _kill(self, limit: str | None) -> None:
         self.limit = self.limit or limit
+        self.killed = True
         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def drain(self) -> None:

@@ -72,6 +72,7 @@ def run(
 ) -> tuple[Message, tuple[bytearray, ...]]:
     """Run one program to its end and kill all its processes; return the outcome, and stdout and stderr."""
     entry = confinement.prepare(request)
+    oom_kills = linux.oom_kills()
     out, out_end = os.pipe2(os.O_CLOEXEC)
     err, err_end = os.pipe2(os.O_CLOEXEC)
     stdin = _stdin(request["main"], fds)
@@ -103,6 +104,15 @@ def run(
     limit = watcher.limit or _limit(status, cpu, peak, request)
     if confinement.group and confinement.group.out_of_memory():
         limit = "memory"
+    # The filter keeps the run from killing itself, so another SIGKILL is the machine's or somebody else's.
+    killed_by_others = (
+        limit is None
+        and not watcher.killed
+        and (
+            (status == signal.SIGKILL and confinement.restricted)
+            or (status != 0 and linux.oom_kills() != oom_kills)
+        )
+    )
     reply = {
         "exit_code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
@@ -112,7 +122,7 @@ def run(
         "wall_seconds": wall,
         "peak_memory": peak,
         "limit": limit,
-        "inconclusive": watcher.starved,
+        "inconclusive": watcher.starved or killed_by_others,
         "tier": confinement.tier,
     }
     return reply, (watcher.stdout.kept, stderr)
