@@ -1,6 +1,6 @@
 """Checks that a run can be resumed: same configuration, plugins, tools, model, sandbox.
 
-A run that is resumed with anything else is not the same run any more, and its figures would not show it. So a difference
+A run that is resumed with anything else is no longer the same run, and its metrics would not show it. So a difference
 is an error that lists it; `--changed` accepts it and records it in the ledger.
 """
 
