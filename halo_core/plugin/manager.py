@@ -204,7 +204,7 @@ class Hooks:
         outside = [author for author in authors if author != "builtin"] or authors
         hint = "check what it returns" if len(outside) == 1 else "check what they return, outermost first"
         return PluginError(
-            f"hook {hook!r} returned {what}; answered by {', '.join(outside) or 'nobody'}", hint=hint
+            f"hook {hook!r} returned {what}; answered by {', '.join(outside) or 'no plugin'}", hint=hint
         )
 
     @contextmanager
