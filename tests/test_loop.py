@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from halo_core.drivers import Trainer, driver
+from halo_core.drivers import Reward, Trainer, driver
 from halo_core.errors import Interrupted, PluginError, TrainingError, VerifierError
 from halo_core.hookspecs import hookimpl
 from halo_core.ledger import Ledger
@@ -402,6 +402,48 @@ def test_errors_and_inconclusive_verdicts_never_reach_a_reward_or_training(tmp_p
         48,
     )
     assert {index for index, _, _ in rewards_of(tmp_path, 1)} == {2, 3, 4, 5}
+
+
+def test_a_sample_without_a_reward_is_not_offered_to_the_selector(tmp_path: Path) -> None:
+    @driver
+    class EvenOnly(Reward):
+        def reward(self, sample: Sample) -> float | None:
+            return 1.0 if sample.completion.index % 2 == 0 else None
+
+    offered: list[Sample] = []
+
+    @hookimpl
+    def select(samples: Sequence[Sample]) -> None:
+        offered.extend(samples)
+
+    plugin = SimpleNamespace(select=select)
+    history = finished(tmp_path, plugins=[plugin], reward=EvenOnly(), cycles=1)
+    assert {sample.completion.index for sample in offered} == {0, 2, 4}
+    assert all(sample.reward == 1.0 for sample in offered)
+    assert {index for index, _, _ in rewards_of(tmp_path, 1)} == {0, 2, 4}
+    assert history[1].reward_mean == 1.0, "mean over the eligible samples"
+
+
+def test_requests_name_the_weights_of_the_actor(tmp_path: Path) -> None:
+    requests: dict[tuple[int, str], SamplingRequest] = {}
+
+    @hookimpl
+    def generate(request: SamplingRequest) -> None:
+        requests[request.cycle, request.split] = request
+
+    run, hooks = fake_run(tmp_path, plugins=[SimpleNamespace(generate=generate)], cycles=2)
+    run_cycles(run, hooks)
+    named = {key: (request.adapter, request.weights_hash) for key, request in requests.items()}
+    first, second = ((run.ledger.adapter(cycle), run.ledger.weights_hash(cycle)) for cycle in (1, 2))
+    assert named == {
+        (0, "heldout"): (None, ""),
+        (1, "train"): (None, ""),
+        (1, "heldout"): first,
+        (2, "train"): first,
+        (2, "heldout"): second,
+    }
+    assert len({"", first[1], second[1]}) == 3
+    assert all(adapter.is_dir() for adapter, _ in (first, second))
 
 
 def test_rewards_and_selections_are_stored(tmp_path: Path) -> None:

@@ -95,10 +95,10 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
     }
     for name in values:
         if name not in known:
-            raise ConfigError(
-                f"{where} has no option {name!r}",
-                hint=did_you_mean(name, known) if known else "it takes no options",
-            )
+            hint = did_you_mean(name, known) if known else "it takes no options"
+            if name in removed:
+                hint = f"the option was removed; the driver now always works as with {name}={removed[name]!r}"
+            raise ConfigError(f"{where} has no option {name!r}", hint=hint)
     if not is_dataclass(cls):
         return cls()
     hints = get_type_hints(cls)

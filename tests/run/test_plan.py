@@ -478,6 +478,38 @@ def test_an_option_added_to_a_driver_since_is_not_a_difference(data: Write, tmp_
         open_run(plan_with(data, verifier=[spec("Words", needs_reference=True)]), place)
 
 
+REMOVED = """
+from typing import ClassVar
+from halo_core.drivers import driver
+from halo_core.testing import FakeVerifier
+
+@driver
+class Mine(FakeVerifier):
+    removed_options: ClassVar[dict[str, object]] = {"strict": False}
+"""
+
+
+def test_a_stored_configuration_with_a_removed_option_is_resumed_if_its_value_was_harmless(
+    data: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text(REMOVED)
+    plan, place = plan_with(data, verifier=["./mine.py:Mine"], cycles=1), tmp_path / "run"
+    open_run(plan, place)
+    stored = yaml.safe_load((place / "run.yaml").read_text())
+
+    def store(value: bool) -> dict[str, Any]:
+        stored["verifier"][0]["strict"] = value
+        (place / "run.yaml").write_text(yaml.safe_dump(stored))
+        return Ledger(place).config()
+
+    resumed = Plan.from_raw(store(False))
+    assert resumed.config == plan.config
+    assert len(run_to_end(resumed, place)) == 2
+    with pytest.raises(ConfigError, match=r"verifier '.*mine.py:Mine' has no option 'strict'") as caught:
+        Plan.from_raw(store(True))
+    assert caught.value.hint == "the option was removed; the driver now always works as with strict=False"
+
+
 def test_a_ledger_that_lost_its_prompts_is_damaged(data: Write, tmp_path: Path) -> None:
     open_run(plan_with(data), tmp_path / "run")
     with contextlib.closing(Ledger(tmp_path / "run")) as ledger, ledger.writing() as db:

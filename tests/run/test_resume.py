@@ -44,7 +44,7 @@ def verifiers(fingerprint: str) -> VerifierSet:
 def started(tmp_path: Path) -> Callable[..., Ledger]:
     """Return a function that starts a run with a recorded environment."""
 
-    def start(machine: dict[str, Any], **settings: Any) -> Ledger:
+    def start(machine: dict[str, Any], fingerprint: str = "V()", **settings: Any) -> Ledger:
         ledger = Ledger(tmp_path / "run")
         ledger.create(
             config(**settings).model_dump(mode="json"),
@@ -52,7 +52,7 @@ def started(tmp_path: Path) -> Callable[..., Ledger]:
             [Prompt("a", "x")],
             [],
             machine,
-            {"it": "V()"},
+            {"it": fingerprint},
         )
         return ledger
 
@@ -121,6 +121,29 @@ def test_changed_libraries_and_inputs_are_reported_or_accepted(
 def test_only_the_difference_of_two_fingerprints_is_reported(now: str, message: str) -> None:
     before = {"it": "GCC(std='c17', flags='-O0') gcc 12.2 0.1.0"}
     assert resume._changed_verifiers(before, {"it": now}, []) == [f"verifier 'it' {message}"]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "current"),
+    [
+        ("V(once=True, a=1) gcc 12", "V(a=1) gcc 12"),
+        ("V(a=1, once=True, b=2)", "V(a=1, b=2)"),
+        ("V(a=1, once=True) gcc 12", "V(a=1) gcc 12"),
+        ("V(once=True)", "V()"),
+    ],
+)
+def test_a_removed_option_with_its_harmless_value_does_not_change_the_fingerprint(
+    started: Callable[..., Ledger], recorded: str, current: str
+) -> None:
+    resume.check_unchanged(started({}, recorded), PLUGINS, verifiers(current), HERE, accept=False)
+
+
+@pytest.mark.parametrize("recorded", ["V(once=False, a=1)", "V(at_once=True, a=1)", "V(once=True1, a=1)"])
+def test_other_values_and_options_change_the_fingerprint(
+    started: Callable[..., Ledger], recorded: str
+) -> None:
+    with pytest.raises(RunError, match="verifier 'it' had "):
+        resume.check_unchanged(started({}, recorded), PLUGINS, verifiers("V(a=1)"), HERE, accept=False)
 
 
 def test_values_that_an_early_halo_did_not_record_are_not_compared(started: Callable[..., Ledger]) -> None:
