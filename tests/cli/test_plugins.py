@@ -137,7 +137,7 @@ def test_show_of_a_name_that_means_two(halo: Halo, install: Install) -> None:
     install("acme-one", "1", {"halo.verifiers": "twin = acme_one:Judge"}, {"acme_one": JUDGE})
     install("acme-two", "2", {"halo.verifiers": "twin = acme_two:Judge", "halo.rewards": "raft = acme_two:Judge"},
             {"acme_two": JUDGE})  # fmt: skip
-    assert halo("plugins", "show", "twin").remedy() == "name one: acme-one:twin or acme-two:twin"
+    assert halo("plugins", "show", "twin").remedy() == "say which: acme-one:twin or acme-two:twin"
     assert halo("plugins", "show", "acme-two:twin").out.startswith("verifier 'twin' (acme-two 2)")
     assert halo("plugins", "show", "raft").remedy() == "say which: --kind reward or --kind selector"
     assert halo("plugins", "show", "raft", "--kind", "selector").code == 0
