@@ -82,7 +82,7 @@ class Env(Environment):
 
     def preflight(self):
         if self.rounds > 9:
-            raise PluginError("no room for so many rounds")
+            raise PluginError("more than 9 rounds")
 
     def react(self, text):
         return text
@@ -165,7 +165,7 @@ def test_adding_a_kind_of_driver_touches_the_table_and_the_file_of_its_interface
         "stored": resolved,
         "default": 2,
         "manifest": [{"rounds": 3}],
-        "preflight": "no room for so many rounds",
+        "preflight": "more than 9 rounds",
         "invalid": "environment './env.py:Env': rounds: input should be a valid integer, unable to parse string "
         "as an integer (got 'many')",
         "installed": ["echo"],
