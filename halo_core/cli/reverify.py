@@ -62,7 +62,9 @@ def reverify(
         return verification_threads(config.workers)
 
     done = verify_again(ledger, verifiers, pool, ConsoleReport())
-    typer.echo(f"{done.unchanged} completions judged alike before, {done.cached} known from an earlier reverify")
+    typer.echo(
+        f"{done.unchanged} completions judged alike before, {done.cached} known from an earlier reverify"
+    )
     typer.echo(f"{done.verified} judged now; the verifier was asked {done.calls} times, equal texts once")
     for (before, after), count in done.changes.most_common():
         typer.echo(f"  {before:>12} > {after:<12} {count}")
