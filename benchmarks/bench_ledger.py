@@ -33,7 +33,7 @@ from halo_core.run.state import Run
 from halo_core.seeds import derive_seed
 from halo_core.testing import FakeActor, FakePolicy, FakeVerifier, fake_run
 from halo_core.types import Completion, SamplingRequest
-from halo_core.verification.reverify import rejudge
+from halo_core.verification.reverify import reverify
 from halo_core.verification.verifiers import VerifierSet
 
 BATCH, CYCLES, PER_PROMPT = 1000, 20, 50
@@ -130,15 +130,15 @@ def command(name: str, *arguments: object) -> None:
     print(f"{name:<8} {time.perf_counter() - begin:8.2f} s  halo {name} {' '.join(map(str, arguments[1:]))}")
 
 
-def rejudged(place: Path) -> None:
+def time_reverify(place: Path) -> None:
     """Time what `halo reverify` does once it has started, for a verifier that did not change."""
     ledger = Ledger(place)
     begin = time.perf_counter()
-    done = rejudge(ledger, VerifierSet({"fake": FakeVerifier()}), nullcontext, Progress())
+    done = reverify(ledger, VerifierSet({"fake": FakeVerifier()}), nullcontext, Progress())
     spent = time.perf_counter() - begin
-    assert done.verified == done.known == 0
+    assert done.verified == done.cached == 0
     print(
-        f"reverify {spent:8.2f} s  for {done.kept} samples of an unchanged verifier, start of the command apart"
+        f"reverify {spent:8.2f} s  for {done.unchanged} samples of an unchanged verifier, start of the command apart"
     )
 
 
@@ -155,7 +155,7 @@ def main() -> None:
         command("samples", place, "--cycle", CYCLES, "--stage", "wrong")
         command("samples", place, "--text", "right 1234", "--limit", 3)
         command("report", place)
-        rejudged(place)
+        time_reverify(place)
 
 
 if __name__ == "__main__":

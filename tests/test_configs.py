@@ -1,4 +1,4 @@
-"""The configurations that ship: each one is accepted, says how it is run, and has no key without an effect."""
+"""The shipped configurations: each is valid, names its commands, and every key has an effect."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ TEXTS = (
     "c17",
     "-O1",
 )
-"""Values that some option of type text takes."""
+"""Values that some text option accepts."""
 
 
 def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """The path of each single value of a configuration, but for the names of drivers."""
+    """Yield the path of each leaf of a configuration, without the names of drivers."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key != "name" or path == ("model",):
@@ -50,21 +50,21 @@ def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield path
 
 
-def others(value: Any) -> list[Any]:
-    """Values of the same kind, one of which the key accepts."""
+def other_values(value: Any) -> list[Any]:
+    """Return values of the same type; the key accepts at least one of them."""
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, (int, float)):
         return [value + 1, value / 2]
     try:
-        return [float(value) / 2]  # YAML reads 5e-5 as a text
+        return [float(value) / 2]  # YAML reads 5e-5 as text
     except (TypeError, ValueError):
         return [*(text for text in TEXTS if text != value), f"{value}-other"]
 
 
 def changed(raw: dict[str, Any], path: tuple[Any, ...]) -> Plan:
-    """The plan with another value at `path`."""
-    for value in others(_at(raw, path)):
+    """Return the plan with another value at `path`."""
+    for value in other_values(_at(raw, path)):
         edited = copy.deepcopy(raw)
         _at(edited, path[:-1])[path[-1]] = value
         try:
@@ -92,13 +92,13 @@ def test_every_key_has_an_effect(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_what_is_resolved_reads_back_as_itself(path: Path) -> None:
+def test_the_resolved_configuration_round_trips(path: Path) -> None:
     config = Plan.from_raw(load_yaml(path)).config
     assert Plan.from_raw(config.model_dump(mode="json")).config == config
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_the_commands_in_its_head_are_accepted(path: Path, halo: Callable[..., Any]) -> None:
+def test_the_commands_in_the_header_are_accepted(path: Path, halo: Callable[..., Any]) -> None:
     head = "".join(line for line in path.read_text().splitlines(True) if line.startswith("#"))
     commands = re.findall(r"^#   halo (?:run|config validate) (.*)$", head, re.MULTILINE)
     assert commands
@@ -108,15 +108,15 @@ def test_the_commands_in_its_head_are_accepted(path: Path, halo: Callable[..., A
         assert answer.code == 0, answer.err
 
 
-def test_the_demo_is_spelled_out() -> None:
-    spelled = Plan.from_raw(load_yaml(ROOT / "configs/gcc_demo.yaml"))
+def test_the_demo_configuration_equals_the_demo() -> None:
+    full = Plan.from_raw(load_yaml(ROOT / "configs/gcc_demo.yaml"))
     short = Plan.from_raw({"verifier": "gcc", "lr_policy": "exponential"})
-    assert spelled.config == short.config
-    assert spelled.demo_model
+    assert full.config == short.config
+    assert full.demo_model
 
 
 @pytest.mark.parametrize("kind", ["raft", "demo"])
-def test_the_experimental_ones_differ_in_their_policy_alone(kind: str) -> None:
+def test_the_experimental_configurations_differ_in_their_policy_only(kind: str) -> None:
     raws = [load_yaml(path) for path in CONFIGS if path.name.startswith(f"{kind}_") and path.parent != TOP]
     assert len(raws) == 3
     assert len({str({**raw, "lr_policy": None}) for raw in raws}) == 1
@@ -142,13 +142,13 @@ NOTES = {
     "cycles": 5,
     "samples_per_prompt": 8,
 }
-"""The values of the notes and, where they are silent, of the files that came with them."""
+"""Values from the notes or, where the notes have none, from the files that came with them."""
 SMALLER = {"model.name", "model.dtype", "generator.temperature", "generator.top_p", "trainer.batch_size"}
-"""What a demo-sized twin has otherwise, its rates apart."""
+"""Keys in which a demo-sized configuration differs, besides its learning rates."""
 
 
 @pytest.mark.parametrize("name", EXPERIMENTAL)
-def test_the_experimental_ones_have_the_values_of_the_notes(name: str) -> None:
+def test_the_experimental_configurations_have_the_values_of_the_notes(name: str) -> None:
     raft, demo = (load_yaml(ROOT / f"configs/experimental/{kind}_{name}.yaml") for kind in ("raft", "demo"))
     assert {key: _at(raft, tuple(key.split("."))) for key in NOTES} == NOTES
     assert len(raft["trainer"]["target_modules"]) == 7
@@ -160,7 +160,7 @@ def test_the_experimental_ones_have_the_values_of_the_notes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXPERIMENTAL)
-def test_their_twins_run_here(name: str) -> None:
+def test_the_demo_sized_configurations_can_run(name: str) -> None:
     plan = Plan.from_raw(load_yaml(ROOT / f"configs/experimental/demo_{name}.yaml"))
     assert plan.demo_model
     prompts, heldout = plan.data()
@@ -168,7 +168,7 @@ def test_their_twins_run_here(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "rates"),
+    ("name", "lrs"),
     [
         ("raft_constant_lr", [5e-5, 5e-5, 5e-5, 5e-5, 5e-5]),
         ("raft_decay_lr", [5e-5, 4.25e-5, 3.61e-5, 3.07e-5, 2.61e-5]),
@@ -177,12 +177,14 @@ def test_their_twins_run_here(name: str) -> None:
         ("demo_aggressive_decay", [2e-3, 1.4e-3, 0.98e-3, 0.69e-3, 0.48e-3]),
     ],
 )
-def test_the_experimental_ones_train_at_the_rates_they_say(name: str, rates: list[float]) -> None:
+def test_the_experimental_configurations_have_the_learning_rates_in_their_header(
+    name: str, lrs: list[float]
+) -> None:
     path = ROOT / f"configs/experimental/{name}.yaml"
     policy = Plan.from_raw(load_yaml(path)).drivers.get("lr_policy")
     got = [policy.lr(cycle=cycle, cycles=5, history=()) for cycle in range(1, 6)]
-    assert got == pytest.approx(rates, rel=6e-3)
+    assert got == pytest.approx(lrs, rel=6e-3)
     if "decay" in name:
-        said = path.read_text().partition(": ")[2].partition(" x ")[0].split(", ")
+        listed = path.read_text().partition(": ")[2].partition(" x ")[0].split(", ")
         unit = 1e-5 if name.startswith("raft") else 1e-3
-        assert [float(text) * unit for text in said] == pytest.approx(rates, rel=1e-9)
+        assert [float(text) * unit for text in listed] == pytest.approx(lrs, rel=1e-9)

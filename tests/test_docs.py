@@ -1,15 +1,13 @@
-"""What the documentation says is true.
+"""Tests of the documentation. The first line of a fenced block determines its check:
 
-How a fenced block is checked follows from its first line:
-
-    ```python             runs, in the order of the page, in one namespace and one empty directory
-    ```python no-run      is compiled only
-    ```LANGUAGE file=F    is written to the file F in that directory
-    ```output             is what the python block before it prints; "..." stands for anything
-    ```yaml               is laid over a minimal configuration and resolved
-    ```jsonl              holds prompts, or pairs for `halo sft`
-    ```console            "$ halo ..." is run and prints what follows; one that would train or load a model
-                          is only checked: `halo run` by `halo config show`, the others for their flags
+```python             run; the blocks of a page share a namespace and a directory that starts empty
+```python no-run      compiled only
+```LANGUAGE file=F    written to the file F in that directory
+```output             compared with the output of the python block before it; "..." matches any text
+```yaml               merged over a minimal configuration and resolved
+```jsonl              read as prompts, or as pairs for `halo sft`
+```console            "$ halo ..." is run and its output compared. A command that would train or load a model is
+                      not run: `halo run` is checked with `halo config show`, the others by their flags
 """
 
 from __future__ import annotations
@@ -55,7 +53,7 @@ class Block:
 
     page: Path
     line: int
-    """Of its first line of content."""
+    """Line number of the first line of content."""
     language: str
     info: str
     text: str
@@ -78,7 +76,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
-    """Yield each table (header first) with the nearest heading above it."""
+    """Yield the nearest heading above each table, and the table's rows, header first."""
     heading, rows = "", []
     for line in [*text.splitlines(), ""]:
         if line.startswith("|"):
@@ -95,7 +93,7 @@ def tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
 
 
 class Scratch:
-    """A page's directory and namespace."""
+    """The directory and namespace of a page."""
 
     def __init__(
         self, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -103,10 +101,12 @@ class Scratch:
         self.call, self.monkeypatch, self.capsys, self.path = call, monkeypatch, capsys, Path.cwd()
         self.module = types.ModuleType("page")
         self.printed = ""
-        monkeypatch.setitem(sys.modules, "page", self.module)  # pydantic resolves annotations through it
+        monkeypatch.setitem(
+            sys.modules, "page", self.module
+        )  # pydantic resolves annotations through sys.modules
 
     def check(self, block: Block) -> None:
-        """Do with `block` what its first line asks for."""
+        """Check `block` as its first line determines."""
         if block.file:
             target = self.path / block.file
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ class Scratch:
         if block.language == "python":
             self.python(block)
         elif block.language == "output":
-            same(block.text, self.printed, block.where)
+            assert_printed(block.text, self.printed, block.where)
         elif block.language == "yaml":
             Plan.from_raw(MINIMAL | normalise(yaml.safe_load(block.text)))
         elif block.language == "jsonl" and not block.file:
@@ -138,7 +138,7 @@ class Scratch:
 
     def console(self, block: Block) -> None:
         commands = re.findall(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block.text, re.MULTILINE)
-        assert commands, f"{block.where}: a console block has lines that begin with '$ '"
+        assert commands, f"{block.where}: a console block needs lines that start with '$ '"
         for command, output in commands:
             words = shlex.split(command.replace("\\\n", " "), comments=True)
             if words[0] == "halo":
@@ -157,7 +157,7 @@ class Scratch:
             answer = self.call(*words)
             assert answer.code == 0 or "halo: error" in output, f"{where}: {answer.err}"
             if output:
-                same(output, answer.out + answer.err, where)
+                assert_printed(output, answer.out + answer.err, where)
         elif command == "run":
             answer = self.call("config", "show", *shown_by_config(words[1:]))
             assert answer.code == 0 or answer.err in output, f"{where}: {answer.err}"
@@ -168,7 +168,7 @@ class Scratch:
             assert all(re.search(rf"{flag}\b", answer.out) for flag in flags), f"{where}: {flags}"
 
     def install(self, package: Path) -> None:
-        """Do what an editable installation does, without a network: put sources and metadata on the path."""
+        """Simulate an editable installation without a network: put sources and metadata on the path."""
         project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
         info = package / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
         info.mkdir(parents=True)
@@ -188,8 +188,8 @@ class Scratch:
         assert " passed" in done.stdout
 
 
-def same(expected: str, got: str, where: str) -> None:
-    """Compare as doctest does: "..." stands for anything, blanks for any blanks."""
+def assert_printed(expected: str, got: str, where: str) -> None:
+    """Compare as doctest does: "..." matches any text, white space any white space."""
     options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
     assert doctest.OutputChecker().check_output(expected, got, options), f"{where}: printed\n{got}"
 
@@ -218,7 +218,7 @@ def test_blocks(
         scratch.check(block)
 
 
-def test_a_fence_says_what_it_is() -> None:
+def test_every_fence_has_a_known_language_and_info() -> None:
     known = {"python", "output", "yaml", "jsonl", "json", "toml", "console", "text", "bash"}
     for page in PAGES:
         for block in blocks(page):
@@ -226,7 +226,7 @@ def test_a_fence_says_what_it_is() -> None:
             assert re.fullmatch(r"|no-run|file=\S+", block.info), block.where
 
 
-def test_pages_show_the_same_run_of_the_demo() -> None:
+def test_all_pages_show_the_same_demo_output() -> None:
     runs = {block.text for page in PAGES for block in blocks(page) if block.text.startswith("demo ")}
     assert len(runs) == 1
 
@@ -262,7 +262,7 @@ def test_every_argument_and_result_of_a_hook_is_documented(name: str) -> None:
 
 
 def documented_options() -> list[tuple[str, str, dict[str, str]]]:
-    """Tables that begin with `option`, under headings such as "selector `raft`": kind, name, defaults."""
+    """Return kind, name and defaults of each table of options, which is under a heading such as "selector `raft`"."""
     return [
         (*re.fullmatch(r"(\w+) `(\S+)`", heading).groups(), {row[0]: row[1] for row in table[1:]})  # type: ignore[union-attr]
         for page in PAGES
@@ -276,20 +276,22 @@ def documented_options() -> list[tuple[str, str, dict[str, str]]]:
     documented_options(),
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_documented_options_are_those_there_are(kind: str, name: str, documented: dict[str, str]) -> None:
+def test_documented_options_match_the_drivers(kind: str, name: str, documented: dict[str, str]) -> None:
     options = options_of(load(kind, name).value)
-    assert documented == {f"`{option.name}`": spelt(option.default) for option in options}
+    assert documented == {f"`{option.name}`": shown_default(option.default) for option in options}
 
 
-def test_documented_keys_are_those_there_are() -> None:
+def test_documented_keys_match_the_configuration() -> None:
     _, table = next(
         (h, t) for h, t in tables((ROOT / "docs/configuration.md").read_text()) if t[0][0] == "key"
     )
-    assert {row[0]: row[1] for row in table[1:]} == {f"`{k}`": spelt(v) for k, v in keys(RunConfig).items()}
+    assert {row[0]: row[1] for row in table[1:]} == {
+        f"`{k}`": shown_default(v) for k, v in keys(RunConfig).items()
+    }
 
 
 def keys(section: Any, prefix: str = "") -> dict[str, Any]:
-    """Every key of a configuration section with its default; a driver's is its name."""
+    """Return every key of a configuration section with its default; for a driver, the name."""
     found: dict[str, Any] = {}
     for name, field in section.model_fields.items():
         default = ... if field.is_required() else field.default
@@ -304,7 +306,7 @@ def keys(section: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def spelt(default: Any) -> str:
+def shown_default(default: Any) -> str:
     if default is ... or default is MISSING:
         return "required"
     return f"`{json.dumps(default).strip(chr(34))}`" if default != "" else "empty"
@@ -313,8 +315,8 @@ def spelt(default: Any) -> str:
 # Links
 
 
-def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
+def anchor_of(heading: str) -> str:
+    """Return the anchor of a heading on GitHub."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
@@ -329,4 +331,4 @@ def test_links_resolve(page: Path) -> None:
         assert there.exists(), f"{page.name}: {target}"
         if anchor:
             headings = re.findall(r"^#+ (.*)$", there.read_text(), re.MULTILINE)
-            assert anchor in map(slug, headings), f"{page.name}: {target}"
+            assert anchor in map(anchor_of, headings), f"{page.name}: {target}"

@@ -1,4 +1,4 @@
-"""What is promised of the whole code base."""
+"""Guarantees of the whole code base."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from halo_core import drivers, testing
 
 ROOT = Path(__file__).parents[1]
 WITH_TORCH = {"halo_core.model.decoding", "halo_core.model.logprobs", "halo_core.model.training"}
-"""Imported by the generator and the trainer when they begin; nothing else may pull torch in."""
+"""Imported by the generator and the trainer when they start; no other module may import torch."""
 MODULES = {m.name for m in pkgutil.walk_packages(halo_core.__path__, "halo_core.")} - {"halo_core.__main__"}
 
 
-def test_only_what_computes_imports_torch() -> None:
+def test_only_the_computing_modules_import_torch() -> None:
     code = (
         f"import sys, importlib\nfor name in {sorted(MODULES - WITH_TORCH)!r}:\n"
         "    importlib.import_module(name)\n"
@@ -31,19 +31,19 @@ def test_only_what_computes_imports_torch() -> None:
 
 
 @pytest.mark.parametrize("package", [drivers, testing], ids=lambda package: package.__name__)
-def test_a_public_package_offers_exactly_its_all(package: ModuleType) -> None:
-    offered = {
+def test_a_public_package_exports_exactly_its_all(package: ModuleType) -> None:
+    exported = {
         name
         for name, value in vars(package).items()
         if not name.startswith("_") and getattr(value, "__module__", "").startswith(package.__name__)
     }
-    assert offered <= set(package.__all__)
+    assert exported <= set(package.__all__)
     assert len(set(package.__all__)) == len(package.__all__)
     for name in package.__all__:
         assert hasattr(package, name)
 
 
-def test_the_command_reference_is_that_of_the_commands() -> None:
+def test_the_command_reference_is_up_to_date() -> None:
     done = subprocess.run(
         [sys.executable, "docs/make_cli.py", "--check"], cwd=ROOT, capture_output=True, text=True
     )

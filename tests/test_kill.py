@@ -1,8 +1,8 @@
-"""kill -9, a full disk, a broken one and a torn write, at the steps by which a run is made durable; then going on.
+"""Inject faults into a run (kill -9, torn write, full disk, broken disk), resume it, and compare the result.
 
-A helper process has `faults.c` preloaded. It forks a run that meets the fault at its n-th write, sync, cut or
-rename, forks another that goes on, and compares what the two leave with what a run leaves that met none. Then
-it kills runs at random moments. HALO_KILL_STRIDE=1 tries every step, HALO_KILL_SEED chooses the moments.
+A helper process has `faults.c` preloaded. It forks a run that hits the fault at its n-th write, sync, truncation or
+rename, forks another that resumes it, and compares the result with that of a run without faults. Then it kills runs at
+random moments. HALO_KILL_STRIDE=1 tries every step; HALO_KILL_SEED seeds the steps and moments.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def ended(pid):
 def files(place):
     return {str(p.relative_to(place)): p.read_bytes() for p in place.glob("cycles/*/adapter/*")}
 
-def is_whole(place):
-    one, other = Ledger(root / "whole"), Ledger(place)
+def is_complete(place):
+    one, other = Ledger(root / "complete"), Ledger(place)
     with contextlib.closing(one), contextlib.closing(other):
-        return all(part.same for part in compare(one, other)) and files(place) == files(root / "whole")
+        return all(part.same for part in compare(one, other)) and files(place) == files(root / "complete")
 
 def batches(place):
     if not (place / "run.yaml").exists():
@@ -70,33 +70,33 @@ def batches(place):
     with contextlib.closing(Ledger(place)) as ledger, ledger.reading() as db:
         return db.execute("SELECT ifnull(sum(batches), 0) FROM rounds").fetchone()[0]
 
-checkpoint._SHARE = 0  # after every step
+checkpoint._SHARE = 0  # save after every step
 gc.freeze()
-assert ended(child(lambda: run(root / "whole"))) == 0
+assert ended(child(lambda: run(root / "complete"))) == 0
 reader, writer = os.pipe()
 pid = child(lambda: (disk.halo_fault(0, 0, 0), run(root / "count"), os.write(writer, str(disk.halo_steps()).encode())))
 assert ended(pid) == 0
 steps = int(os.read(reader, 20))
-result = {"steps": steps, "wrong": [], "met": {}, "said": [], "killed": 0}
+result = {"steps": steps, "wrong": [], "hit": {}, "errors": [], "killed": 0}
 
 FAULTS = {"kill": ("k", 0), "torn": ("t", 0), "full": ("f", errno.ENOSPC), "broken": ("e", errno.EIO)}
 source = random.Random(seed)
 for name, (how, code) in FAULTS.items():
-    apart = stride if name == "kill" or stride == 1 else 2 * stride
-    for step in range(source.randrange(apart) + 1, steps + 1, apart):
+    every = stride if name == "kill" or stride == 1 else 2 * stride
+    for step in range(source.randrange(every) + 1, steps + 1, every):
         place = root / f"{name}-{step}"
         code_of = ended(child(lambda: (disk.halo_fault(step, ord(how), code), run(place))))
         assert code_of in ((0, -signal.SIGKILL) if how in "kt" else (0, 3)), (name, step, code_of)
         if code_of == 3:
-            said = json.loads(Path(sys.argv[1]).read_text())
-            if said not in result["said"]:
-                result["said"].append(said)
-        result["met"][name] = result["met"].get(name, 0) + (code_of != 0)  # the last steps are not always taken
-        there = batches(place)
-        if ended(child(lambda: run(place))) != 0 or not is_whole(place) or batches(place) < there:
+            error = json.loads(Path(sys.argv[1]).read_text())
+            if error not in result["errors"]:
+                result["errors"].append(error)
+        result["hit"][name] = result["hit"].get(name, 0) + (code_of != 0)  # the last steps are not always reached
+        stored = batches(place)
+        if ended(child(lambda: run(place))) != 0 or not is_complete(place) or batches(place) < stored:
             result["wrong"].append(place.name)
 
-for trial in range(trials):  # anywhere, several times over
+for trial in range(trials):  # at any point, several times
     place = root / f"random-{trial}"
     while True:
         pid = child(lambda: run(place, 0.002))
@@ -107,7 +107,7 @@ for trial in range(trials):  # anywhere, several times over
         result["killed"] += code != 0
         if code == 0:
             break
-    if not is_whole(place):
+    if not is_complete(place):
         result["wrong"].append(place.name)
 print(json.dumps(result))
 """
@@ -117,7 +117,7 @@ print(json.dumps(result))
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`faults.c`, compiled."""
     if shutil.which("gcc") is None:
-        pytest.skip("a C compiler is needed to make the disk fail")
+        pytest.skip("injecting disk faults needs a C compiler")
     library = tmp_path_factory.mktemp("faults") / "faults.so"
     source = Path(__file__).with_name("faults.c")
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
@@ -128,7 +128,7 @@ def trial(disk: Path, place: Path, *, stride: int, trials: int) -> dict[str, Any
     under = place / "runs"
     under.mkdir()
     environment = os.environ | {"LD_PRELOAD": str(disk), "HALO_FAULT_UNDER": str(under)}
-    arguments = [place / "said.json", os.environ.get("HALO_KILL_SEED", "0"), stride, trials]
+    arguments = [place / "error.json", os.environ.get("HALO_KILL_SEED", "0"), stride, trials]
     done = subprocess.run(
         [sys.executable, "-c", HELPER, *map(str, arguments)],
         capture_output=True,
@@ -141,13 +141,13 @@ def trial(disk: Path, place: Path, *, stride: int, trials: int) -> dict[str, Any
     return found
 
 
-def test_after_any_fault_a_run_that_is_gone_on_with_is_the_same(disk: Path, tmp_path: Path) -> None:
+def test_a_run_resumed_after_any_fault_is_the_same(disk: Path, tmp_path: Path) -> None:
     stride = int(os.environ.get("HALO_KILL_STRIDE", "11"))
     got = trial(disk, tmp_path, stride=stride, trials=6)
     assert got["wrong"] == []
-    assert got["steps"] > 100, "every write, sync, cut and rename of a run of two cycles"
-    assert all(met > 5 for met in got["met"].values()), got["met"]
+    assert got["steps"] > 100, "every write, sync, truncation and rename of a run of two cycles"
+    assert all(hit > 5 for hit in got["hit"].values()), got["hit"]
     assert got["killed"] >= 2
-    reasons = {message.rpartition(": ")[2] for message, _ in got["said"]}
+    reasons = {message.rpartition(": ")[2] for message, _ in got["errors"]}
     assert reasons == {"No space left on device", "Input/output error"}
-    assert all("what was written is kept" in hint for _, hint in got["said"])
+    assert all("what was written is kept" in hint for _, hint in got["errors"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from halo_core.drivers import Trainer, driver
+from halo_core.drivers import Reward, Trainer, driver
 from halo_core.errors import Interrupted, PluginError, TrainingError, VerifierError
 from halo_core.hookspecs import hookimpl
 from halo_core.ledger import Ledger
@@ -40,8 +40,8 @@ def finished(directory: Path, **options: Any) -> list[CycleReport]:
     return run_cycles(*fake_run(directory, **{**SIZES, **options}))
 
 
-def differing(one: Path, other: Path) -> list[str]:
-    """Say where two runs are not the same; the files of their adapters included."""
+def differences(one: Path, other: Path) -> list[str]:
+    """Return the parts in which two runs differ, the files of their adapters included."""
     files = [
         {str(path.relative_to(place)): path.read_bytes() for path in place.glob("cycles/*/adapter/*")}
         for place in (one, other)
@@ -56,8 +56,8 @@ def texts(directory: Path, cycle: int, split: Any) -> list[str]:
     return [sample.completion.text for batch in batches for sample in batch]
 
 
-def paid(directory: Path, cycle: int) -> list[tuple[int, float, float | None]]:
-    """Index, reward and weight of each sample of `cycle` that was rewarded."""
+def rewards_of(directory: Path, cycle: int) -> list[tuple[int, float, float | None]]:
+    """Return index, reward and weight of each rewarded sample of `cycle`."""
     with Ledger(directory).reading() as db:
         return db.execute(
             "SELECT number, reward, weight FROM rounds JOIN completions ON round = rounds.id AND split = 'train'"
@@ -67,8 +67,8 @@ def paid(directory: Path, cycle: int) -> list[tuple[int, float, float | None]]:
         ).fetchall()
 
 
-class Diary:
-    """Writes down what it is told; may do something each time."""
+class Recorder:
+    """Records the calls of observing hooks; calls `act` each time."""
 
     def __init__(self, act: Callable[[Run, str, int], None] | None = None) -> None:
         self.entries: list[Any] = []
@@ -82,7 +82,7 @@ class Diary:
     @hookimpl
     def on_cycle_end(self, run: Run, report: CycleReport, history: Sequence[CycleReport]) -> None:
         assert history[-1] is report
-        assert run.ledger.reports()[-1] == report, "it is on disk by then"
+        assert run.ledger.reports()[-1] == report, "it is stored already"
         self.entries.append(("cycle", report.cycle))
         self.act(run, "cycle", report.cycle)
 
@@ -92,7 +92,7 @@ class Diary:
         self.act(run, "end", len(history))
 
 
-def test_the_model_learns_and_every_figure_says_so(tmp_path: Path) -> None:
+def test_the_model_learns_and_the_reports_show_it(tmp_path: Path) -> None:
     history = finished(tmp_path)
     assert [report.cycle for report in history] == [0, 1, 2, 3]
     before, *cycles = history
@@ -116,12 +116,12 @@ def test_the_model_learns_and_every_figure_says_so(tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path: Path) -> None:
     finished(tmp_path / "a")
     finished(tmp_path / "b")
-    assert differing(tmp_path / "a", tmp_path / "b") == []
+    assert differences(tmp_path / "a", tmp_path / "b") == []
     finished(tmp_path / "c", seed=1)
     assert texts(tmp_path / "c", 1, "train") != texts(tmp_path / "a", 1, "train")
 
 
-def test_each_cycle_samples_anew_but_measures_with_the_same_noise(tmp_path: Path) -> None:
+def test_cycles_sample_with_different_seeds_and_measure_with_the_same(tmp_path: Path) -> None:
     finished(tmp_path, trainer=Nudger())
     assert texts(tmp_path, 1, "train") != texts(tmp_path, 2, "train")
     first, *others = [texts(tmp_path, cycle, "heldout") for cycle in (0, 1, 2)]
@@ -130,35 +130,33 @@ def test_each_cycle_samples_anew_but_measures_with_the_same_noise(tmp_path: Path
 
 @driver
 class Nudger(FakeTrainer):
-    """Changes the weights by next to nothing."""
+    """Changes the weights by almost nothing."""
 
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
         return super().train(samples, replace(context, lr=1e-12))
 
 
-def test_observers_are_told_in_order(tmp_path: Path) -> None:
-    diary = Diary()
-    finished(tmp_path, plugins=[diary])
-    assert diary.entries == [("start", 0), *(("cycle", n) for n in range(4)), ("end", 4, "NoneType")]
+def test_observers_are_called_in_order(tmp_path: Path) -> None:
+    recorder = Recorder()
+    finished(tmp_path, plugins=[recorder])
+    assert recorder.entries == [("start", 0), *(("cycle", n) for n in range(4)), ("end", 4, "NoneType")]
 
 
-def test_a_finished_run_is_not_done_again(tmp_path: Path) -> None:
+def test_a_finished_run_is_not_repeated(tmp_path: Path) -> None:
     first = finished(tmp_path / "run")
     shutil.copytree(tmp_path / "run", tmp_path / "before")
-    diary = Diary()
-    assert finished(tmp_path / "run", plugins=[diary]) == first
-    assert diary.entries == [("start", 4), ("end", 4, "NoneType")]
-    assert differing(tmp_path / "before", tmp_path / "run") == []
+    recorder = Recorder()
+    assert finished(tmp_path / "run", plugins=[recorder]) == first
+    assert recorder.entries == [("start", 4), ("end", 4, "NoneType")]
+    assert differences(tmp_path / "before", tmp_path / "run") == []
 
 
-# Going on
+# Resume
 
 
 @pytest.mark.parametrize("hook", ["start", "cycle"])
 @pytest.mark.parametrize("cycle", [0, 1, 2])
-def test_a_run_that_was_interrupted_and_gone_on_with_is_the_same(
-    tmp_path: Path, hook: str, cycle: int
-) -> None:
+def test_an_interrupted_and_resumed_run_is_the_same(tmp_path: Path, hook: str, cycle: int) -> None:
     finished(tmp_path / "whole")
 
     def act(run: Run, where: str, number: int) -> None:
@@ -166,14 +164,14 @@ def test_a_run_that_was_interrupted_and_gone_on_with_is_the_same(
             run.interrupt()
 
     try:
-        finished(tmp_path / "run", plugins=[Diary(act)])
+        finished(tmp_path / "run", plugins=[Recorder(act)])
     except Interrupted:
-        assert differing(tmp_path / "whole", tmp_path / "run") != []
+        assert differences(tmp_path / "whole", tmp_path / "run") != []
     finished(tmp_path / "run")
-    assert differing(tmp_path / "whole", tmp_path / "run") == []
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
 
 
-def test_an_interrupt_while_training_leaves_no_half_trained_weights(tmp_path: Path) -> None:
+def test_an_interrupt_during_training_stores_no_weights(tmp_path: Path) -> None:
     @driver
     class Slow(FakeTrainer):
         def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
@@ -187,7 +185,7 @@ def test_an_interrupt_while_training_leaves_no_half_trained_weights(tmp_path: Pa
     assert run.ledger.trained(1) is None
     finished(tmp_path / "run")
     finished(tmp_path / "whole")
-    assert differing(tmp_path / "whole", tmp_path / "run") == []
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
 
 
 def failing(hook: str, when: int) -> object:
@@ -210,19 +208,21 @@ def failing(hook: str, when: int) -> object:
 
 @pytest.mark.parametrize("hook", ["lr_for_cycle", "generate", "reward", "select", "train", "on_cycle_end"])
 @pytest.mark.parametrize("cycle", [1, 3])
-def test_a_plugin_that_raises_is_blamed_and_nothing_is_lost(tmp_path: Path, hook: str, cycle: int) -> None:
-    diary = Diary()
+def test_a_plugin_that_raises_is_blamed_and_the_run_can_be_resumed(
+    tmp_path: Path, hook: str, cycle: int
+) -> None:
+    recorder = Recorder()
     with pytest.raises(ZeroDivisionError) as caught:
-        finished(tmp_path / "run", plugins=[diary, failing(hook, cycle)])
-    assert diary.entries[-1] == ("end", cycle + (hook == "on_cycle_end"), "ZeroDivisionError")
+        finished(tmp_path / "run", plugins=[recorder, failing(hook, cycle)])
+    assert recorder.entries[-1] == ("end", cycle + (hook == "on_cycle_end"), "ZeroDivisionError")
     assert blame_of(caught.value) == f"raised by plugin 'fake1' (fakes 0) in hook {hook!r}"
     finished(tmp_path / "run")
     finished(tmp_path / "whole")
-    assert differing(tmp_path / "whole", tmp_path / "run") == []
+    assert differences(tmp_path / "whole", tmp_path / "run") == []
 
 
-def test_weights_are_restored_before_going_on(tmp_path: Path) -> None:
-    run, hooks = fake_run(tmp_path, plugins=[Diary(stopping_after(2))], **SIZES)
+def test_weights_are_restored_on_resume(tmp_path: Path) -> None:
+    run, hooks = fake_run(tmp_path, plugins=[Recorder(stopping_after(2))], **SIZES)
     run_cycles(run, hooks)
     trained = run.actor.skill
     run, hooks = fake_run(tmp_path, **SIZES)
@@ -244,28 +244,28 @@ def stopping_after(cycle: int) -> Callable[[Run, str, int], None]:
 
 @pytest.mark.parametrize("cycle", [0, 1, 2])
 def test_a_plugin_may_end_the_run_after_any_cycle(tmp_path: Path, cycle: int) -> None:
-    diary = Diary(stopping_after(cycle))
-    run, hooks = fake_run(tmp_path, plugins=[diary], **SIZES)
+    recorder = Recorder(stopping_after(cycle))
+    run, hooks = fake_run(tmp_path, plugins=[recorder], **SIZES)
     history = run_cycles(run, hooks)
     assert history[-1].cycle == cycle
-    assert diary.entries[-1] == ("end", cycle + 1, "NoneType")
+    assert recorder.entries[-1] == ("end", cycle + 1, "NoneType")
     assert run.stop_reason == "good enough"
 
 
-def test_nothing_selected_says_why_and_what_to_do(tmp_path: Path) -> None:
-    diary = Diary()
+def test_an_empty_selection_is_an_error_with_a_hint(tmp_path: Path) -> None:
+    recorder = Recorder()
     with pytest.raises(
         TrainingError, match="cycle 1: none of 72 completions was selected; the best reward was 0"
     ) as caught:
-        finished(tmp_path, plugins=[diary], verifier=Hopeless())
+        finished(tmp_path, plugins=[recorder], verifier=Hopeless())
     assert "threshold" in caught.value.hint
-    assert diary.entries[-1] == ("end", 1, "TrainingError")
-    assert len(paid(tmp_path, 1)) == 72, "to look at"
+    assert recorder.entries[-1] == ("end", 1, "TrainingError")
+    assert len(rewards_of(tmp_path, 1)) == 72, "the rewards are stored for inspection"
 
 
 @driver
 class Hopeless(FakeVerifier):
-    """Nothing is even well-formed."""
+    """Fails every completion as invalid."""
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         return Verdict(Status.FAIL, Stage.INVALID)
@@ -273,7 +273,7 @@ class Hopeless(FakeVerifier):
 
 @driver
 class Odd(Trainer):
-    """Reports what it is told to."""
+    """Reports changed statistics."""
 
     change: Any = None
 
@@ -291,7 +291,7 @@ class Odd(Trainer):
     ],
     ids=str,
 )
-def test_a_cycle_that_could_not_change_the_weights_is_an_error(
+def test_a_cycle_that_did_not_change_the_weights_is_an_error(
     tmp_path: Path, change: dict[str, float]
 ) -> None:
     with pytest.raises(TrainingError, match="cycle 1 did not change the weights") as caught:
@@ -305,7 +305,7 @@ def test_a_cycle_that_could_not_change_the_weights_is_an_error(
     [{"loss_last": float("nan")}, {"loss_first": float("inf")}, {"update_norm": float("nan")}],
     ids=str,
 )
-def test_a_cycle_that_diverged_is_an_error_and_its_weights_are_not_kept(
+def test_a_cycle_that_diverged_is_an_error_and_its_weights_are_not_stored(
     tmp_path: Path, change: dict[str, float]
 ) -> None:
     with pytest.raises(TrainingError, match="cycle 1 diverged: loss ") as caught:
@@ -315,38 +315,38 @@ def test_a_cycle_that_diverged_is_an_error_and_its_weights_are_not_kept(
 
 
 class Unstable:
-    """A trainer that diverges above a rate, and what it was asked to train at."""
+    """Diverges at or above a learning rate; records the learning rates."""
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
-        self.rates: list[float] = []
+        self.lrs: list[float] = []
 
     @hookimpl(wrapper=True)
     def train(self, lr: float) -> Any:
-        self.rates.append(lr)
+        self.lrs.append(lr)
         stats = yield
         return stats if lr < self.limit else replace(stats, loss_last=float("nan"))
 
 
-def test_a_cycle_that_diverged_is_tried_again_at_a_tenth_and_says_so(tmp_path: Path) -> None:
+def test_a_cycle_that_diverged_is_retried_at_a_tenth_of_the_learning_rate(tmp_path: Path) -> None:
     unstable = Unstable(limit=0.005)
     sizes = {"cycles": 1, "lr_policy": FakePolicy(base_lr=0.1), "divergence_retries": 3}
     (_, report) = finished(tmp_path, plugins=[unstable], **sizes)
-    assert unstable.rates == pytest.approx([0.1, 0.01, 0.001])
+    assert unstable.lrs == pytest.approx([0.1, 0.01, 0.001])
     assert report.train is not None
     assert report.train.retries == 2
-    assert report.lr == report.train.lr_peak == unstable.rates[-1], "what it was trained at"
+    assert report.lr == report.train.lr_peak == unstable.lrs[-1], "the last learning rate"
     assert Ledger(tmp_path).reports()[-1] == report
 
 
-def test_a_cycle_that_diverges_more_often_than_it_may_ends_the_run(tmp_path: Path) -> None:
+def test_a_cycle_that_still_diverges_after_its_retries_ends_the_run(tmp_path: Path) -> None:
     unstable = Unstable(limit=0.005)
     with pytest.raises(TrainingError, match="cycle 1 diverged: loss "):
         finished(tmp_path, plugins=[unstable], lr_policy=FakePolicy(base_lr=0.1), divergence_retries=1)
-    assert unstable.rates == pytest.approx([0.1, 0.01])
+    assert unstable.lrs == pytest.approx([0.1, 0.01])
 
 
-def test_a_run_stopped_after_a_retry_still_knows_what_it_was_trained_at(tmp_path: Path) -> None:
+def test_a_run_resumed_after_a_retry_reports_the_lower_learning_rate(tmp_path: Path) -> None:
     class Killed(Exception):
         pass
 
@@ -357,26 +357,26 @@ def test_a_run_stopped_after_a_retry_still_knows_what_it_was_trained_at(tmp_path
                 raise Killed
 
     options = {"cycles": 1, "lr_policy": FakePolicy(base_lr=0.1), "divergence_retries": 1}
-    with pytest.raises(Exception):  # noqa: B017, PT011 - whatever blames the plugin
+    with pytest.raises(Exception):  # noqa: B017, PT011 - the type does not matter
         finished(tmp_path, plugins=[Unstable(limit=0.05), Kill()], **options)
     (_, report) = finished(tmp_path, **options)
     assert report.lr == pytest.approx(0.01)
 
 
 @driver
-class Lost(FakePolicy):
-    """Comes to a rate that is none."""
+class FixedPolicy(FakePolicy):
+    """Returns `answer` as the learning rate."""
 
-    comes_to: str = "0"
+    answer: str = "0"
 
     def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        return float(self.comes_to)
+        return float(self.answer)
 
 
-@pytest.mark.parametrize("rate", ["0", "-1e-5", "nan", "inf"])
-def test_a_policy_without_a_rate_stops_before_anything_is_sampled(tmp_path: Path, rate: str) -> None:
+@pytest.mark.parametrize("lr", ["0", "-1e-5", "nan", "inf"])
+def test_an_invalid_learning_rate_stops_the_run_before_sampling(tmp_path: Path, lr: str) -> None:
     with pytest.raises(PluginError, match="hook 'lr_for_cycle' returned"):
-        finished(tmp_path, lr_policy=Lost(comes_to=rate))
+        finished(tmp_path, lr_policy=FixedPolicy(answer=lr))
     assert not (tmp_path / "cycles/001").exists()
 
 
@@ -401,78 +401,120 @@ def test_errors_and_inconclusive_verdicts_never_reach_a_reward_or_training(tmp_p
         12,
         48,
     )
-    assert {index for index, _, _ in paid(tmp_path, 1)} == {2, 3, 4, 5}
+    assert {index for index, _, _ in rewards_of(tmp_path, 1)} == {2, 3, 4, 5}
 
 
-def test_what_was_rewarded_and_chosen_is_on_disk(tmp_path: Path) -> None:
+def test_a_sample_without_a_reward_is_not_offered_to_the_selector(tmp_path: Path) -> None:
+    @driver
+    class EvenOnly(Reward):
+        def reward(self, sample: Sample) -> float | None:
+            return 1.0 if sample.completion.index % 2 == 0 else None
+
+    offered: list[Sample] = []
+
+    @hookimpl
+    def select(samples: Sequence[Sample]) -> None:
+        offered.extend(samples)
+
+    plugin = SimpleNamespace(select=select)
+    history = finished(tmp_path, plugins=[plugin], reward=EvenOnly(), cycles=1)
+    assert {sample.completion.index for sample in offered} == {0, 2, 4}
+    assert all(sample.reward == 1.0 for sample in offered)
+    assert {index for index, _, _ in rewards_of(tmp_path, 1)} == {0, 2, 4}
+    assert history[1].reward_mean == 1.0, "mean over the eligible samples"
+
+
+def test_requests_name_the_weights_of_the_actor(tmp_path: Path) -> None:
+    requests: dict[tuple[int, str], SamplingRequest] = {}
+
+    @hookimpl
+    def generate(request: SamplingRequest) -> None:
+        requests[request.cycle, request.split] = request
+
+    run, hooks = fake_run(tmp_path, plugins=[SimpleNamespace(generate=generate)], cycles=2)
+    run_cycles(run, hooks)
+    named = {key: (request.adapter, request.weights_hash) for key, request in requests.items()}
+    first, second = ((run.ledger.adapter(cycle), run.ledger.weights_hash(cycle)) for cycle in (1, 2))
+    assert named == {
+        (0, "heldout"): (None, ""),
+        (1, "train"): (None, ""),
+        (1, "heldout"): first,
+        (2, "train"): first,
+        (2, "heldout"): second,
+    }
+    assert len({"", first[1], second[1]}) == 3
+    assert all(adapter.is_dir() for adapter, _ in (first, second))
+
+
+def test_rewards_and_selections_are_stored(tmp_path: Path) -> None:
     history = finished(tmp_path, cycles=1)
-    rows = paid(tmp_path, 1)
+    rows = rewards_of(tmp_path, 1)
     assert len(rows) == 72
     assert sum(weight is not None for *_, weight in rows) == history[1].selected
     assert {reward for _, reward, _ in rows} <= {0.7, 1.0}
 
 
-def test_a_broken_verifier_stops_the_run_before_it_teaches(tmp_path: Path) -> None:
+def test_a_broken_verifier_stops_the_run_before_training(tmp_path: Path) -> None:
     @driver
     class Broken(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
             raise OSError("no compiler")
 
-    diary = Diary()
+    recorder = Recorder()
     with pytest.raises(VerifierError, match=r"verifier 'fake' raised OSError: no compiler"):
-        finished(tmp_path, plugins=[diary], verifier=Broken())
-    assert diary.entries == [("start", 0), ("end", 0, "VerifierError")]
+        finished(tmp_path, plugins=[recorder], verifier=Broken())
+    assert recorder.entries == [("start", 0), ("end", 0, "VerifierError")]
 
 
-# on_run_end, whatever happens
+# on_run_end
 
 
-def test_the_end_is_told_when_a_start_raised(tmp_path: Path) -> None:
+def test_on_run_end_is_called_after_on_run_start_raised(tmp_path: Path) -> None:
     def act(run: Run, hook: str, number: int) -> None:
         if hook == "start":
             raise ZeroDivisionError("oops")
 
-    diary = Diary(act)
+    recorder = Recorder(act)
     with pytest.raises(ZeroDivisionError):
-        finished(tmp_path, plugins=[diary])
-    assert diary.entries == [("start", 0), ("end", 0, "ZeroDivisionError")]
+        finished(tmp_path, plugins=[recorder])
+    assert recorder.entries == [("start", 0), ("end", 0, "ZeroDivisionError")]
 
 
-def test_what_ended_the_run_is_not_hidden_by_what_an_end_raises(tmp_path: Path) -> None:
+def test_an_exception_in_on_run_end_does_not_hide_the_first_error(tmp_path: Path) -> None:
     def act(run: Run, hook: str, number: int) -> None:
         if hook == "end":
             raise RuntimeError("tracker gone")
 
     with pytest.raises(TrainingError, match="none of 72") as caught:
-        finished(tmp_path / "a", plugins=[Diary(act)], verifier=Hopeless())
+        finished(tmp_path / "a", plugins=[Recorder(act)], verifier=Hopeless())
     assert "on_run_end then raised RuntimeError: tracker gone" in caught.value.__notes__
     with pytest.raises(RuntimeError, match="tracker gone"):
-        finished(tmp_path / "b", plugins=[Diary(act)])
-    assert len(finished(tmp_path / "b")) == 4, "the run itself was whole"
+        finished(tmp_path / "b", plugins=[Recorder(act)])
+    assert len(finished(tmp_path / "b")) == 4, "the run itself is complete"
 
 
-def test_the_end_is_told_of_a_keyboard_interrupt(tmp_path: Path) -> None:
+def test_on_run_end_gets_a_keyboard_interrupt(tmp_path: Path) -> None:
     def act(run: Run, hook: str, number: int) -> None:
         if (hook, number) == ("cycle", 1):
             raise KeyboardInterrupt
 
-    diary = Diary(act)
+    recorder = Recorder(act)
     with pytest.raises(KeyboardInterrupt):
-        finished(tmp_path, plugins=[diary])
-    assert diary.entries[-1] == ("end", 2, "KeyboardInterrupt")
+        finished(tmp_path, plugins=[recorder])
+    assert recorder.entries[-1] == ("end", 2, "KeyboardInterrupt")
 
 
-# Hook plugins around the whole
+# Hook plugins
 
 
-def test_a_wrapper_shapes_the_reward_and_so_the_choice(tmp_path: Path) -> None:
+def test_a_reward_wrapper_changes_the_selection(tmp_path: Path) -> None:
     @hookimpl(wrapper=True)
     def reward(samples: Sequence[Sample]):
         rewards = yield
         return [-1.0 if s.completion.index % 2 else r for r, s in zip(rewards, samples, strict=True)]
 
     finished(tmp_path, plugins=[SimpleNamespace(reward=reward)], cycles=1)
-    rows = paid(tmp_path, 1)
+    rows = rewards_of(tmp_path, 1)
     assert all(weight is None for index, _, weight in rows if index % 2)
     assert any(weight for index, _, weight in rows if not index % 2)
 
@@ -499,7 +541,7 @@ def test_a_run_without_heldout_prompts_still_runs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("usual", "within"), [((700, 10, 10), 50_000), ((0, 10, 10), 0), ((90_000, 9, 9), 90_000)]
 )
-def test_garbage_is_collected_rarely_within_a_run_and_as_before_after_it(
+def test_garbage_collection_is_relaxed_during_a_run_and_restored_after_it(
     tmp_path: Path, usual: tuple[int, int, int], within: int
 ) -> None:
     seen = []
@@ -522,7 +564,7 @@ def test_garbage_is_collected_rarely_within_a_run_and_as_before_after_it(
         gc.set_threshold(*before)
 
 
-def test_batches_of_any_size_give_whole_cycles(tmp_path: Path) -> None:
+def test_every_batch_size_gives_complete_cycles(tmp_path: Path) -> None:
     for batch in (1, 7, 1000):
         history = finished(tmp_path / str(batch), generator=FakeGenerator(batch=batch), cycles=1)
         assert history[1].sampled.samples == 72
@@ -532,10 +574,10 @@ def test_batches_of_any_size_give_whole_cycles(tmp_path: Path) -> None:
     ("start_from", "skills"),
     [("previous", [0.4, 0.5, 0.6]), ("base", [0.4, 0.4, 0.4]), ("interpolate", [0.4, 0.45, 0.475])],
 )
-def test_training_begins_with_the_weights_that_were_asked_for(
+def test_start_from_determines_the_weights_that_training_starts_from(
     tmp_path: Path, start_from: str, skills: list[float]
 ) -> None:
     run, hooks = fake_run(tmp_path / "run", start_from=start_from, cycles=3)
     run_cycles(run, hooks)
-    kept = [json.loads((run.ledger.adapter(cycle) / "skill.json").read_text()) for cycle in (1, 2, 3)]
-    assert kept == pytest.approx(skills), "a tenth is learnt in each cycle"
+    stored = [json.loads((run.ledger.adapter(cycle) / "skill.json").read_text()) for cycle in (1, 2, 3)]
+    assert stored == pytest.approx(skills), "each cycle adds 0.1"

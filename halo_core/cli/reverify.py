@@ -44,7 +44,7 @@ def reverify(
     from halo_core.config.schema import read_config
     from halo_core.ledger import open_run
     from halo_core.verification.errors import ErrorBudget
-    from halo_core.verification.reverify import rejudge
+    from halo_core.verification.reverify import reverify as verify_again
     from halo_core.verification.verifiers import VerifierSet, verification_threads
 
     ledger = open_run(directory)
@@ -61,18 +61,20 @@ def reverify(
         verifiers.preflight(config.sandbox)
         return verification_threads(config.workers)
 
-    done = rejudge(ledger, verifiers, pool, ConsoleReport())
-    typer.echo(f"{done.kept} completions judged alike before, {done.known} known from an earlier reverify")
-    typer.echo(f"{done.verified} judged now; the verifier was asked {done.asked} times, equal texts once")
+    done = verify_again(ledger, verifiers, pool, ConsoleReport())
+    typer.echo(
+        f"{done.unchanged} completions judged alike before, {done.cached} known from an earlier reverify"
+    )
+    typer.echo(f"{done.verified} judged now; the verifier was asked {done.calls} times, equal texts once")
     for (before, after), count in done.changes.most_common():
         typer.echo(f"  {before:>12} > {after:<12} {count}")
-    if done.verified + done.known and not done.changes:
+    if done.verified + done.cached and not done.changes:
         typer.echo("no verdict changed")
     elif done.changes:
-        total, (was, now) = done.kept + done.known + done.verified, done.passed
+        total, (was, now) = done.unchanged + done.cached + done.verified, done.passed
         typer.echo(f"passed: {was} before, {now} now, of {total}")
     budget = ErrorBudget(config.max_error_rate)
-    budget.count(done.known + done.verified, done.errors, done.error)
+    budget.count(done.cached + done.verified, done.errors, done.error)
     budget.close()
 
 
@@ -98,7 +100,7 @@ def reselect(
     from halo_core.config.layers import assign, normalise
     from halo_core.config.schema import read_config
     from halo_core.ledger import open_run
-    from halo_core.run.reselect import rechoose
+    from halo_core.run.reselect import reselect as select_again
     from halo_core.tables import table
 
     ledger = open_run(directory)
@@ -113,7 +115,7 @@ def reselect(
         _hold(raw, key, name, options)
     config = read_config(raw)
     pay, choose = _at_cycles(config, "reward"), _at_cycles(config, "selector")
-    found = rechoose(ledger, lambda cycle: (pay(cycle), choose(cycle)), seed=config.seed)
+    found = select_again(ledger, lambda cycle: (pay(cycle), choose(cycle)), seed=config.seed)
     head = (
         "cycle",
         "samples",
@@ -127,8 +129,8 @@ def reselect(
     )
     rows = [
         (
-            *(f"{row.cycle}", f"{row.samples}", f"{row.reward_mean:.3f}", f"{row.was}", f"{row.now}"),
-            *(f"{row.both}", f"{row.overlap:.0%}", f"{row.prompts_was}", f"{row.prompts_now}"),
+            *(f"{row.cycle}", f"{row.samples}", f"{row.reward_mean:.3f}", f"{row.before}", f"{row.after}"),
+            *(f"{row.both}", f"{row.overlap:.0%}", f"{row.prompts_before}", f"{row.prompts_after}"),
         )
         for row in found
     ]

@@ -1,10 +1,10 @@
-"""Settings for hardware that halo recognises: the lowest layer of a configuration, just above its defaults.
+"""Settings for recognised hardware: the lowest layer of a configuration, just above the defaults.
 
-    found = detect()     None on a machine that needs none
-    raw = under(raw)     the same for a run: whatever `raw` says goes over it
+    found = detect()                     the recognised hardware, or None
+    raw = with_hardware_defaults(raw)    its settings, overridden by every key of `raw`
 
-GPUs are recognised by what the kernel's driver says of them, so nothing here imports torch, which could take
-seconds, or a device that another process needs.
+GPUs are recognised from the files of the kernel driver. Nothing here imports torch: that could take seconds, or take
+a device that another process needs.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from pathlib import Path
 from typing import Any
 
 NODES = Path("/sys/class/kfd/kfd/topology/nodes")
-"""Where amdgpu lists what it drives, a directory a device; absent on any other machine."""
+"""The devices of the amdgpu driver, one directory for each; absent on a machine without that driver."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a kind of hardware wants."""
+    """The settings for one kind of hardware."""
 
     name: str
     settings: Mapping[str, Mapping[str, Any]]
     """Configuration, by section and key."""
     reasons: Mapping[str, str]
-    """Why, by `section.key`; and why there is no key for something that might be looked for."""
+    """The reason for each setting, by `section.key`; also why some settings that users look for have no key."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Hardware that was recognised."""
+class Detected:
+    """Recognised hardware."""
 
     target: str
-    """What the compiler calls it: gfx1151."""
+    """The compiler's name for it, such as gfx1151."""
     profile: Profile
     usable: bool
-    """Whether the installed torch is built for it, so that the settings are applied."""
+    """True if the installed torch is built for it; only then are the settings applied."""
 
 
 PROFILES: Mapping[str, Profile] = {
@@ -47,42 +47,42 @@ PROFILES: Mapping[str, Profile] = {
         "AMD Strix Halo",
         {"model": {"dtype": "bfloat16", "attn_implementation": "eager"}},
         {
-            "model.dtype": "what it computes fastest in; the notes measured 4-bit weights at half the speed",
+            "model.dtype": "its fastest precision; the notes measured 4-bit weights at half the speed",
             "model.attn_implementation": "the notes measured sdpa 30 to 40% slower; newer torch may differ: try it",
             "4-bit weights": "no key: halo loads no quantised weights",
-            "loader workers": "no key: 0 in effect, batches are made in the process that trains",
-            "pinned memory": "no key: none in effect, CPU and GPU share their memory anyway",
+            "loader workers": "no key: batches are made in the training process, as with 0 workers",
+            "pinned memory": "no key: not used, CPU and GPU share their memory anyway",
         },
     )
 }
-"""By target. Figures are those of the halo-forge notes; none was measured with halo."""
+"""By target. The figures are from the halo-forge notes; they were not measured with halo."""
 
 
 def targets(nodes: Path | None = None) -> list[str]:
-    """Return the targets of the AMD GPUs that the kernel drives, in its order."""
+    """Return the targets of the AMD GPUs that the kernel lists, in the same order."""
     found = []
     for file in sorted((nodes or NODES).glob("*/properties"), key=lambda path: path.parent.name.zfill(9)):
         try:
             match = re.search(r"^gfx_target_version (\d+)$", file.read_text(), re.MULTILINE)
-        except OSError:  # a container may list it without letting it be read
+        except OSError:  # a container may list the file but forbid reading it
             continue
         if match and int(match[1]):  # 0: a CPU
             found.append(_target(int(match[1])))
     return found
 
 
-def detect() -> Found | None:
-    """Return the hardware of this machine that halo has settings for, or None."""
+def detect() -> Detected | None:
+    """Return the first hardware of this machine that halo has settings for, or None."""
     for target in targets():
         if target in PROFILES:
-            return Found(target, PROFILES[target], built_for_rocm())
+            return Detected(target, PROFILES[target], built_for_rocm())
     return None
 
 
 def with_hardware_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay `raw`, a configuration as `config.normalise` returns it, over the settings of this machine's hardware.
+    """Return `raw`, a configuration from `layers.normalise`, merged over the settings for this machine's hardware.
 
-    They are left out when torch cannot use the GPU and when `model.device` names another device.
+    The settings are left out if torch cannot use the GPU or `model.device` names another device.
     """
     found = detect()
     model = raw.get("model") or {}
@@ -98,7 +98,7 @@ def with_hardware_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def built_for_rocm() -> bool:
-    """Tell from its files whether the installed torch is a build for ROCm."""
+    """Return whether the installed torch is a build for ROCm, going by its files."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
         return False
@@ -110,5 +110,5 @@ def built_for_rocm() -> bool:
 
 
 def _target(version: int) -> str:
-    """Write 110501 as gfx1151 and 90010 as gfx90a: decimal pairs, the last two as hexadecimal digits."""
+    """Return gfx1151 for 110501 and gfx90a for 90010: pairs of decimal digits, the last two pairs in hexadecimal."""
     return f"gfx{version // 10000}{version // 100 % 100:x}{version % 100:x}"

@@ -17,34 +17,34 @@ class Kind:
     """One kind of driver."""
 
     name: str
-    """Its name in messages and in plugin listings; the configuration key, except for hook plugins."""
+    """Name in messages and plugin listings; also the configuration key, except for hook plugins."""
     help: str
-    """What it does, as a noun phrase for `--help` and for the configuration's documentation."""
+    """Noun phrase for `--help` and for the documentation of the configuration."""
     interface: str = ""
     """Base class as `module:Class`; empty for hook plugins, which have none."""
     hook: str = ""
-    """The hook whose default calls the driver; empty if none does."""
+    """Hook whose default calls the driver; empty if no hook does."""
     default: str = ""
-    """Driver used when the configuration names none; empty: it must be named."""
+    """Driver used if the configuration names none; empty: the configuration must name one."""
     many: bool = False
-    """Whether a run can have several."""
+    """True if a run can have several."""
     configured: bool = True
-    """Whether the configuration of a run names it."""
+    """True if the configuration of a run names it."""
     per_cycle: bool = False
-    """Whether its options may change from cycle to cycle."""
+    """True if its options may change from cycle to cycle."""
     option_flag: str = ""
-    """Long flag of its options, without the dashes."""
+    """Long flag for its options, without the dashes."""
     short: str = ""
-    """Short flag of its options."""
+    """Short flag for its options."""
 
     @property
     def group(self) -> str:
-        """Entry-point group."""
+        """The entry-point group."""
         return "halo.lr_policies" if self.name == "lr_policy" else f"halo.{self.name}s"
 
     @property
     def key(self) -> str:
-        """Key of the configuration."""
+        """The key in the configuration."""
         return "plugins" if self.name == "plugin" else self.name
 
     def load_interface(self) -> type:

@@ -1,4 +1,4 @@
-"""Layers of configuration: reading YAML, laying one mapping over another, and listing what differs."""
+"""Layers of configuration: read YAML, merge one mapping over another, list differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from halo_core.errors import ConfigError, first_line
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a configuration file. Raises a `ConfigError` with line and column where it is not usable."""
+    """Read a configuration file. Raises a `ConfigError` with line and column if the file is unusable."""
     try:
         text = Path(path).read_text(encoding="utf-8")
         loaded = yaml.load(text, _Loader)
@@ -36,7 +36,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def normalise(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Write every driver section of `layer` as a mapping, so that layers can be laid over each other."""
+    """Return `layer` with every driver section as a mapping, so that layers can be merged."""
     raw = dict(layer)
     for key in driver_sections():
         if isinstance(raw.get(key), str):
@@ -51,15 +51,15 @@ def normalise(layer: Mapping[str, Any]) -> dict[str, Any]:
 def assign(raw: dict[str, Any], path: str, value: Any) -> None:
     """Set `path` ("selector.threshold", "verifier.gcc.standard") in `raw`, in place.
 
-    In a list of drivers, the part after its key is an entry's name and may be left out when there is only
-    one entry. Naming another driver in a section drops the options of the one that was there.
+    In a list of drivers, the part after the list's key is the name of an entry; it may be left out if there is only
+    one entry. Naming another driver in a section drops the options of the previous driver.
     """
     *parents, last = path.split(".")
     if not parents and last in (*driver_sections(), *driver_lists()):
-        return _choose(raw, last, value)
+        return _set_driver(raw, last, value)
     node: Any = raw
     for part in parents:
-        node = _entry(node, part, path) if isinstance(node, list) else node.setdefault(part, _new(part))
+        node = _entry(node, part, path) if isinstance(node, list) else node.setdefault(part, _new_node(part))
         if not isinstance(node, (dict, list)):
             raise ConfigError(f"{path}: {part!r} holds a value, not a section")
     if isinstance(node, list):
@@ -70,11 +70,11 @@ def assign(raw: dict[str, Any], path: str, value: Any) -> None:
     return None
 
 
-def differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    """List what differs between two resolved configurations, a line each."""
-    old, new = flat(there), flat(here)
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """List the differences between two resolved configurations, one line for each key."""
+    old, new = flat(before), flat(after)
     return [
-        f"{key}: {_shown(old, key)} there, {_shown(new, key)} here"
+        f"{key}: was {_shown(old, key)}, is {_shown(new, key)}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     ]
@@ -84,50 +84,50 @@ def _shown(values: Mapping[str, Any], key: str) -> str:
     return repr(values[key]) if key in values else "absent"
 
 
-def _choose(raw: dict[str, Any], key: str, value: Any) -> None:
-    """Name the driver of a section, keeping the options that were set for that name or for none."""
+def _set_driver(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Set the driver of a section; keep options that were set for the same name or without a name."""
     chosen = normalise({key: value})[key]
     if key in driver_sections():
         if not isinstance(chosen, Mapping):
-            raise ConfigError(f"{key}: a name is wanted, once (got {value!r})")
-        there = raw.get(key)
-        if isinstance(there, Mapping) and there.get("name") in (None, chosen.get("name")):
-            chosen = {**there, **chosen}
+            raise ConfigError(f"{key}: expected one name (got {value!r})")
+        before = raw.get(key)
+        if isinstance(before, Mapping) and before.get("name") in (None, chosen.get("name")):
+            chosen = {**before, **chosen}
         raw[key] = chosen
         return
-    before = {entry.get("name"): entry for entry in raw.get(key) or [] if isinstance(entry, Mapping)}
-    raw[key] = [{**before.get(entry["name"], before.get(None, {})), **entry} for entry in chosen]
+    by_name = {entry.get("name"): entry for entry in raw.get(key) or [] if isinstance(entry, Mapping)}
+    raw[key] = [{**by_name.get(entry["name"], by_name.get(None, {})), **entry} for entry in chosen]
 
 
-def _new(part: str) -> Any:
+def _new_node(part: str) -> Any:
     return [{}] if part in driver_lists() else {}
 
 
 def _entry(entries: list[Any], name: str | None, path: str) -> Any:
-    """Find the entry that `name` means: as written, or without its distribution, directory and suffix."""
+    """Return the entry called `name`, in full or in short; None: the only entry."""
     for entry in entries:
         if name in names_of(entry):
             return entry
     if len(entries) == 1 and name is None:
         return entries[0]
     known = ", ".join(names_of(entry)[-1] for entry in entries if names_of(entry))
-    raise ConfigError(f"{path}: {'say which' if name is None else 'not listed'}; listed: {known or 'none'}")
+    raise ConfigError(f"{path}: {'name one' if name is None else 'not listed'}; listed: {known or 'none'}")
 
 
 def names_of(entry: Any) -> tuple[str, ...]:
-    """Return what an entry of a list of drivers may be called: as written, and in short."""
+    """Return the names of an entry in a list of drivers: in full, then in short."""
     name = entry.get("name") if isinstance(entry, Mapping) else entry
     return (name, short_name(name)) if isinstance(name, str) else ()
 
 
 def short_name(name: str) -> str:
-    """Return what a driver is called in the run: 'gcc' for 'dist:gcc', 'Judge' for './judge.py:Judge'."""
+    """Return the name of a driver within a run: 'gcc' for 'dist:gcc', 'Mine' for './mine.py:Mine'."""
     path, _, attribute = name.partition(":")
     return attribute or Path(path).stem if path.endswith(".py") else name.rpartition(":")[2]
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Return the values below `value` by their paths ("verifier[0].flags"), as JSON has them; empty lists have none."""
+    """Return the leaf values of `value` as JSON values, by path ("verifier[0].flags"); empty lists are left out."""
     if isinstance(value, Mapping):
         return {
             k: v for key, sub in value.items() for k, v in flat(sub, f"{prefix}.{key}".lstrip(".")).items()
@@ -142,7 +142,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without its worst surprise: a key given twice is an error, not a silent choice."""
+    """A YAML loader that rejects a key given twice in one mapping; plain YAML takes one of them silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

@@ -11,20 +11,20 @@ from halo_core.config.options import driver
 
 @driver
 class Mix:
-    """What is trained on besides the cycle's own choice."""
+    """The samples that a cycle trains on besides its own selection."""
 
     mode: Literal["replace", "accumulate", "replay"] = "replace"
-    """`replace`: nothing. `accumulate`: everything that earlier cycles chose. `replay`: a share of it, or of
-    `pairs`."""
+    """`replace`: nothing else. `accumulate`: everything that earlier cycles selected. `replay`: a random share of
+    that, or of `pairs`."""
     cap: Annotated[int, Field(ge=1)] = 10
-    """`accumulate`: earlier completions are added, the newest first, up to so many distinct ones of a prompt."""
+    """`accumulate`: maximum number of distinct completions of a prompt; earlier ones are added newest first."""
     share: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    """`replay`: share of the sequences trained on that are replayed, as far as there are enough."""
+    """`replay`: share of the training sequences that are replayed; less if there are not enough."""
     pairs: str | None = None
-    """`replay`: JSON Lines of {"prompt": ..., "completion": ...} to replay instead of earlier cycles."""
+    """`replay`: JSON Lines file of {"prompt": ..., "completion": ...} to replay instead of earlier cycles."""
 
     @model_validator(mode="after")
     def _pairs_are_for_replay(self) -> Self:
         if self.pairs and self.mode != "replay":
-            raise ValueError("pairs are for mode: replay")
+            raise ValueError("pairs need mode: replay")
         return self

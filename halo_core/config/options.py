@@ -1,7 +1,7 @@
-"""Options: text and YAML into a driver's typed fields, and help from the same fields.
+"""Options: parse text and YAML into a driver's typed fields; derive help from the same fields.
 
-A driver's annotations decide how its options are read, so `5e-5` is a float wherever it comes from,
-whatever PyYAML makes of it.
+A driver's annotations decide how its options are parsed. `5e-5`, for example, is a float even though PyYAML reads it
+as a string.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ def driver(cls: type[T]) -> type[T]:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a driver, as `halo plugins show` prints it."""
+    """One option of a driver, as printed by `halo plugins show`."""
 
     name: str
     type: str
     default: Any
-    """`...` when the option must be given."""
+    """`...` if the option is required."""
     help: str
 
 
 def options_of(cls: type) -> list[Option]:
-    """List the options of `cls`; a class that is not a dataclass has none."""
+    """Return the options of `cls`; empty if it is not a dataclass."""
     if not is_dataclass(cls):
         return []
     info: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
@@ -70,13 +70,13 @@ def options_of(cls: type) -> list[Option]:
         else:
             default = ... if each.default is MISSING else each.default
         found.append(
-            Option(each.name, _spell(get_type_hints(cls)[each.name]), default, _help(cls, each.name))
+            Option(each.name, _type_name(get_type_hints(cls)[each.name]), default, _help(cls, each.name))
         )
     return found
 
 
 def _help(cls: type, name: str) -> str:
-    """Find the docstring of a field; pydantic drops it from the fields that a subclass inherits."""
+    """Return the docstring of a field; pydantic drops it from inherited fields."""
     found = [getattr(base, "__pydantic_fields__", {}).get(name) for base in cls.__mro__]
     text = next((info.description for info in found if info and info.description), "")
     return " ".join(text.split())
@@ -85,8 +85,8 @@ def _help(cls: type, name: str) -> str:
 def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
     """Construct `cls` from options given as text or as YAML values.
 
-    `where` names the thing in messages ("verifier 'gcc'"). Raises a `ConfigError` that names the first
-    offending option, with the nearest known name when it is unknown.
+    `where` names the driver in messages ("verifier 'gcc'"). Raises a `ConfigError` that names the first invalid
+    option; for an unknown option, with the nearest known name.
     """
     known = {option.name for option in options_of(cls)}
     removed = getattr(cls, "removed_options", {})
@@ -95,22 +95,22 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
     }
     for name in values:
         if name not in known:
-            raise ConfigError(
-                f"{where} has no option {name!r}",
-                hint=did_you_mean(name, known) if known else "it takes no options",
-            )
+            hint = did_you_mean(name, known) if known else "it takes no options"
+            if name in removed:
+                hint = f"the option was removed; the driver now always works as with {name}={removed[name]!r}"
+            raise ConfigError(f"{where} has no option {name!r}", hint=hint)
     if not is_dataclass(cls):
         return cls()
     hints = get_type_hints(cls)
-    read = {name: _read(value, hints[name]) for name, value in values.items()}
+    converted = {name: _convert(value, hints[name]) for name, value in values.items()}
     try:
-        return TypeAdapter(cls).validate_python(read)
+        return TypeAdapter(cls).validate_python(converted)
     except ValidationError as error:
         raise ConfigError(explain(error, where=where)) from error
 
 
 def explain(error: ValidationError, *, where: str) -> str:
-    """Say the first complaint of `error` in one line."""
+    """Return the first problem of `error` as one line."""
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"] if not _is_type_tag(part))
     given = "" if first["type"].startswith("missing") else f" (got {first['input']!r})"
@@ -121,14 +121,14 @@ def explain(error: ValidationError, *, where: str) -> str:
 
 
 def parse_assignments(texts: Iterable[str], *, flag: str) -> dict[str, Any]:
-    """Read repeated `key=value` texts; a key given more than once becomes a list of its values."""
+    """Parse repeated `key=value` texts; a key given more than once becomes a list of its values."""
     found: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise ConfigError(
                 f"{flag} {text!r} is not of the form key=value",
-                hint="it sets an option; the name itself is given in full: --verifier NAME"
+                hint="it sets an option; the long flag sets the name: --verifier NAME"
                 if flag[1].isupper()
                 else "",
             )
@@ -142,8 +142,8 @@ def parse_assignments(texts: Iterable[str], *, flag: str) -> dict[str, Any]:
     return found
 
 
-def _read(value: Any, hint: Any) -> Any:
-    """Prepare a text for pydantic where its own reading of text falls short."""
+def _convert(value: Any, hint: Any) -> Any:
+    """Convert a text for pydantic where pydantic's own conversion is not enough."""
     if not isinstance(value, str):
         return value
     branches = _branches(hint)
@@ -164,7 +164,7 @@ def _read(value: Any, hint: Any) -> Any:
 
 
 def _branches(hint: Any) -> tuple[Any, ...]:
-    """Return the members of a union; any other type is its only one."""
+    """Return the members of a union; for any other type, the type itself."""
     return get_args(hint) if get_origin(hint) in {Union, UnionType} else (hint,)
 
 
@@ -179,13 +179,13 @@ def _is_mapping(hint: Any) -> bool:
 
 
 def _is_type_tag(part: int | str) -> bool:
-    """Whether pydantic put the branch of a union into the path of an error."""
+    """Return whether `part` of an error's path is the branch of a union, which pydantic inserts."""
     return isinstance(part, str) and ("[" in part or part in {"str", "int", "float", "bool", "none"})
 
 
-def _spell(hint: Any) -> str:
+def _type_name(hint: Any) -> str:
     if isinstance(hint, type) and get_origin(hint) is None:
         return "none" if hint is type(None) else hint.__name__
     if len(_branches(hint)) > 1:
-        return " | ".join(map(_spell, _branches(hint)))
+        return " | ".join(map(_type_name, _branches(hint)))
     return str(hint).replace("typing.", "").replace("collections.abc.", "")

@@ -1,7 +1,7 @@
-"""What a run is made of, and how it is put together: defaults < hardware < demo < file < --set < flags.
+"""The configuration of a run, checked. Its layers, lowest first: defaults, hardware, demo, file, --set, flags.
 
-Every key is checked; one that is not known is refused with the nearest that is. A driver is written as its
-name, or as a mapping of its name and its options:
+An unknown key is an error that names the nearest known key. A driver is written as its name, or as a mapping of its
+name and its options:
 
     verifier: gcc
     lr_policy: {name: exponential, base_lr: 5e-5, decay: 0.85}
@@ -32,7 +32,7 @@ from halo_core.errors import ConfigError, did_you_mean
 NON_RESULT_KEYS = ("workers", "checkpoint_seconds")
 """Keys that do not change a run's result."""
 RETRY_DIVISOR = 10
-"""A cycle that diverged is trained again at its learning rate divided by this."""
+"""A retry after a divergence divides the learning rate by this."""
 _NAMELESS = "a driver needs a name"
 
 
@@ -63,27 +63,27 @@ class DriverSpec(_Section):
 
 
 class DataConfig(_Section):
-    """Where the prompts come from. With neither a model nor prompts, the verifier's demo is used."""
+    """The sources of the prompts. Without a model and prompts, the verifier's demo is used."""
 
     prompts: str | None = None
     """A .jsonl, .parquet, .csv or .json file, or a Hugging Face dataset as hf:owner/name:split."""
     heldout: str | None = None
-    """The same, for the prompts that are only measured on."""
+    """The same for the held-out prompts, which are measured on but never trained on."""
     heldout_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the prompts held out when no file of held-out prompts is given."""
+    """Share of the prompts that is held out if `heldout` is not given."""
     limit: Annotated[int, Field(ge=1)] | None = None
-    """Use only the first so many training prompts."""
+    """Maximum number of training prompts; the first ones are used."""
 
 
 class HeldoutConfig(_Section):
-    """How the held-out prompts are measured."""
+    """Sampling of the held-out prompts."""
 
     samples_per_prompt: Annotated[int, Field(ge=1)] = 8
     """Completions sampled for each held-out prompt after each cycle."""
 
 
 def _driver_fields() -> dict[str, Any]:
-    """Return a field for each driver kind: its type and its default."""
+    """Return the type and default of the field for each driver kind."""
     found: dict[str, Any] = {}
     for kind in KINDS.values():
         if not kind.configured:
@@ -106,60 +106,61 @@ _Drivers = create_model("_Drivers", __base__=_Section, **_driver_fields())
 class RunConfig(_Drivers):
     """The resolved configuration of a run; the contents of `run.yaml`.
 
-    Besides the fields below it has one for each row of `config.kinds.KINDS`: a `DriverSpec`, or a tuple of them.
+    It also has a field for each row of `config.kinds.KINDS`: a `DriverSpec`, or a tuple of them.
     """
 
     model: ModelConfig = ModelConfig()
-    """What is sampled from and trained."""
+    """The model to sample from and train."""
     data: DataConfig = DataConfig()
     """The prompts."""
     cycles: Annotated[int, Field(ge=1)] = 5
-    """How often to sample and train."""
+    """Number of cycles; each samples and trains once."""
     samples_per_prompt: Annotated[int, Field(ge=1)] = 8
     """Completions sampled for each training prompt in each cycle."""
     heldout: HeldoutConfig = HeldoutConfig()
-    """How the result is measured."""
+    """Measurement on held-out prompts."""
     start_from: Literal["previous", "best", "base", "interpolate"] = "previous"
-    """Weights that each cycle's training begins with: those of the cycle before; of the best cycle so far by
-    held-out pass rate (which then samples, too); of the model before any training; or those of the cycle
-    before, drawn towards the latter by `interpolation`."""
+    """Weights that each cycle's training starts from. `previous`: those of the cycle before. `best`: those of the cycle
+    with the highest held-out pass rate so far; sampling uses them too. `base`: the model before any training.
+    `interpolate`: a mean of previous and base, weighted by `interpolation`."""
     interpolation: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """For `start_from: interpolate`: share of the change since the base model that is kept."""
+    """For `start_from: interpolate`: share of the change from the base model that remains."""
     mix: Mix = Mix()
-    """What is trained on besides a cycle's own choice."""
+    """Samples to train on besides a cycle's own selection."""
     curriculum: Curriculum = Curriculum()
-    """Which of the prompts each cycle samples."""
+    """Prompts that each cycle samples."""
     per_cycle: dict[str, dict[str, tuple[Any, ...]]] = {}  # noqa: RUF012 (pydantic copies it)
-    """Options of generator, reward, selector and trainer that change from cycle to cycle: by driver and option
-    a list, the last value held. Held-out prompts are always sampled with the generator's own options."""
+    """Options of generator, reward, selector and trainer that change from cycle to cycle: for each driver and option,
+    a list of values; the last value holds for all later cycles. Held-out prompts are always sampled with the
+    generator's own options."""
     divergence_retries: Annotated[int, Field(ge=0)] = 0
-    """How often a cycle whose training diverges is tried again, each time from the weights that it began with
-    and at a tenth of the rate."""
+    """Maximum number of retries of a cycle whose training diverges, each from the weights that it started from and at a
+    tenth of the learning rate."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Every random choice of the run derives from it."""
+    """Seed that every random choice of the run derives from."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] | None = 60.0
-    """A training that takes long is kept about so often, so that a kill or Ctrl-C loses no more of it. null:
-    never. The result is the same."""
+    """Approximate seconds between checkpoints within a long training: a kill or Ctrl-C loses at most this much of it.
+    null: no checkpoints. The result is the same."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Share of verdicts that may be errors before the run stops: a broken verifier must not teach."""
+    """Maximum share of error verdicts; above it the run stops, because a broken verifier must not teach."""
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Completions verified at once; none: the number of cores, and at least 2."""
+    """Completions verified at once; null: the number of cores, and at least 2."""
     sandbox: Literal["auto", "strong", "standard", "weak", "none"] = "auto"
-    """How well untrusted code must be contained; auto takes the best tier and refuses a weak one."""
+    """Containment of untrusted code; `auto` takes the best available tier and refuses a weak one."""
 
     def spec(self, kind: str) -> DriverSpec:
-        """Return the driver of a kind that a run has one of."""
+        """Return the driver of `kind`, a kind that a run has one of."""
         found: DriverSpec = getattr(self, KINDS[kind].key)
         return found
 
     def specs(self, kind: str) -> tuple[DriverSpec, ...]:
-        """Return the drivers of a kind that a run may have several of, in order."""
+        """Return the drivers of `kind`, a kind that a run may have several of, in order."""
         found: tuple[DriverSpec, ...] = getattr(self, KINDS[kind].key)
         return found
 
 
 def read_config(raw: Mapping[str, Any], *, where: str = "configuration") -> RunConfig:
-    """Check `raw` and return it typed. Raises a `ConfigError` that names the first offending key."""
+    """Validate `raw`. Raises a `ConfigError` that names the first invalid key."""
     named = {kind.key: {"name": kind.default} for kind in KINDS.values() if kind.key in driver_sections()}
     filled = {
         key: {**named[key], **value} if key in named and isinstance(value, Mapping) else value
@@ -168,10 +169,10 @@ def read_config(raw: Mapping[str, Any], *, where: str = "configuration") -> RunC
     try:
         return RunConfig.model_validate(filled)
     except ValidationError as error:
-        raise _complaint(error, where) from error
+        raise _config_error(error, where) from error
 
 
-def _complaint(error: ValidationError, where: str) -> ConfigError:
+def _config_error(error: ValidationError, where: str) -> ConfigError:
     first = error.errors(include_url=False)[0]
     path = [str(part) for part in first["loc"]]
     if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
@@ -181,7 +182,5 @@ def _complaint(error: ValidationError, where: str) -> ConfigError:
         fields = getattr(section, "model_fields", None) or getattr(section, "__pydantic_fields__", {})
         return ConfigError(f"{where}: unknown key {'.'.join(path)!r}", hint=did_you_mean(path[-1], fields))
     if path[:1] == ["verifier"] and (first["type"] == "missing" or first["msg"].endswith(_NAMELESS)):
-        return ConfigError(
-            "no verifier was named", hint="say what judges: --verifier gcc (halo plugins lists them)"
-        )
+        return ConfigError("no verifier was named", hint="name one: --verifier gcc (halo plugins lists them)")
     return ConfigError(explain(error, where=where))

@@ -1,1 +1,1 @@
-"""The plugin seam: entry points in, checked hook calls out. Knows nothing of runs."""
+"""Plugins: discovery through entry points, and checked hook calls. Independent of runs."""

@@ -12,13 +12,13 @@ _BLAME = "raised by "
 
 
 def add_blame(error: BaseException, who: str) -> None:
-    """Note on `error` that `who` raised it, unless an inner caller has been blamed already."""
+    """Add a note to `error` that `who` raised it, unless an inner caller has been blamed already."""
     if not any(note.startswith(_BLAME) for note in getattr(error, "__notes__", ())):
         error.add_note(f"{_BLAME}{who}")
 
 
 def blame_of(error: BaseException) -> str:
-    """Return the note that `add_blame` left, or an empty string."""
+    """Return the note that `add_blame` added, or an empty string."""
     return next((note for note in getattr(error, "__notes__", ()) if note.startswith(_BLAME)), "")
 
 

@@ -1,12 +1,11 @@
-"""Where plugins come from: entry points, listed without importing anything, loaded one at a time by name.
+"""Discovery of plugins: entry points, listed without importing anything and loaded one at a time by name.
 
-stevedore loads; the list is taken fresh from `importlib.metadata`, because stevedore's on-disk cache can
-serve a stale one and drops the distribution, and because a name that two distributions claim must be an
-error that names both, not a matter of luck. A single file works too: `./my_verifier.py:MyVerifier`.
+stevedore loads them. The list is read from `importlib.metadata` each time: stevedore's on-disk cache can be stale and
+omits the distribution, and a name that two distributions provide must be an error that names both.
 
-    verifier 'gcc'             by name
-    'halo-verifier-gcc:gcc'    by distribution and name, when two distributions claim the name
-    './judge.py:Judge'         a class in a file; for a hook plugin, './shape.py' is the whole module
+    'gcc'                      by name
+    'halo-verifier-gcc:gcc'    by distribution and name, if two distributions provide the name
+    './mine.py:Mine'           a class in a file; for a hook plugin, './shape.py' is the whole module
 """
 
 from __future__ import annotations
@@ -29,20 +28,20 @@ from halo_core.errors import PluginError, did_you_mean
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A plugin that can be loaded, and where it comes from."""
+    """The origin of a plugin that can be loaded."""
 
     kind: str
     name: str
     distribution: str
     """Distribution name; for a file plugin, the path as given."""
     version: str
-    """Distribution version; for a file plugin, `sha256:` and the first 12 digits."""
+    """Distribution version; for a file plugin, `sha256:` and the first 12 digits of the file's hash."""
     target: str
-    """`module:attribute` or the file."""
+    """`module:attribute`; for a file plugin, `file:attribute` or the file."""
 
     @property
     def address(self) -> str:
-        """What `load` finds this one by, whoever else claims its name."""
+        """A name that `load` resolves to this plugin even if others have the same name."""
         return self.target if self.version.startswith("sha256:") else f"{self.distribution}:{self.name}"
 
     def __str__(self) -> str:
@@ -55,23 +54,23 @@ BUILTIN = Source("plugin", "builtin", "halo-core", "", "halo_core.run.dispatch")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A plugin's code, with its source."""
+    """A loaded plugin, with its source."""
 
     source: Source
     value: Any
-    """The class for a driver; a class, module or object for a hook plugin."""
+    """For a driver its class; for a hook plugin a class, module or object."""
 
 
 def available(kind: str) -> list[Source]:
-    """List the installed plugins of `kind`, sorted by name, importing none of them."""
+    """Return the installed plugins of `kind`, sorted by name, without importing them."""
     return sorted((_source(kind, entry) for entry in _entries(kind)), key=lambda s: (s.name, s.distribution))
 
 
 def load(kind: str, name: str) -> Loaded:
-    """Load the one plugin of `kind` that `name` means.
+    """Load the plugin of `kind` called `name`.
 
-    Raises a `PluginError` when there is none (naming the package to install, or the nearest name), when
-    two distributions claim the name, or when its code cannot be imported.
+    Raises a `PluginError` if no such plugin is installed (with the package to install, or the nearest name), if two
+    distributions provide the name, or if its code cannot be imported.
     """
     path, _, attribute = name.partition(":")
     if path.endswith(".py"):
@@ -88,7 +87,7 @@ def load(kind: str, name: str) -> Loaded:
 
 
 def check_class(loaded: Loaded, base: type) -> type[Any]:
-    """Return the loaded driver class, or raise a `PluginError` when it is not a `base`."""
+    """Return the loaded driver class; raise a `PluginError` if it is not a subclass of `base`."""
     value = loaded.value
     if not (isinstance(value, type) and issubclass(value, base)):
         raise PluginError(
@@ -117,7 +116,7 @@ def _find(kind: str, name: str) -> EntryPoint:
         owners = sorted(_source(kind, entry).distribution for entry in matches)
         raise PluginError(
             f"{kind} {name!r} is provided by {' and '.join(owners)}",
-            hint=f"say which: {' or '.join(f'{owner}:{short}' for owner in owners)}",
+            hint=f"name one: {' or '.join(f'{owner}:{short}' for owner in owners)}",
         )
     if not matches:
         package = PACKAGES.get((kind, short))
@@ -128,12 +127,12 @@ def _find(kind: str, name: str) -> EntryPoint:
 
 
 def _is_same(one: str, other: str) -> bool:
-    """Compare distribution names as pip does (PEP 503)."""
+    """Return whether two distribution names are equal for pip (PEP 503)."""
     return re.sub(r"[-_.]+", "-", one).lower() == re.sub(r"[-_.]+", "-", other).lower()
 
 
 class _EntryPointManager(DriverManager):  # type: ignore[misc]
-    """stevedore's driver manager over exactly one, freshly listed entry point."""
+    """stevedore's driver manager for exactly one given entry point."""
 
     def __init__(self, entry: EntryPoint) -> None:
         self._entry = entry
@@ -172,7 +171,7 @@ def _import_file(kind: str, path: Path, module_name: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PluginError(f"{kind} file {str(path)!r} cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module  # pydantic resolves a dataclass' annotations through it
+    sys.modules[module_name] = module  # pydantic resolves the annotations of dataclasses through sys.modules
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -184,7 +183,7 @@ def _import_file(kind: str, path: Path, module_name: str) -> ModuleType:
 
 
 def _line_in(path: Path, error: BaseException) -> int | None:
-    """Line of `path` that was running when `error` was raised."""
+    """Return the line of `path` that was running when `error` was raised."""
     line, traceback = None, error.__traceback__
     while traceback is not None:
         if traceback.tb_frame.f_code.co_filename == str(path):

@@ -1,7 +1,7 @@
 """`Hooks`: a typed front on pluggy with one checked method for each hook.
 
-pluggy calls plugins in order. This module checks the answers, and names the plugin that is at fault if one cannot be
-used. An exception keeps its type and gets a note with the plugin, its distribution, its version and the hook.
+pluggy calls plugins in order. This module checks the answers, and names the plugin that gave an unusable one.
+An exception keeps its type and gets a note with the plugin, its distribution, its version and the hook.
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ class Hooks:
                 "lr_for_cycle", f"{lr!r} for cycle {cycle}; a learning rate is finite and positive"
             )
         if lr == 0:
-            raise self._unusable(
-                "lr_for_cycle", f"0 for cycle {cycle}; a cycle without a rate teaches nothing"
-            )
+            raise self._unusable("lr_for_cycle", f"0 for cycle {cycle}; a learning rate of 0 teaches nothing")
         return float(lr)
 
     def generate(self, *, run: RunView, request: SamplingRequest) -> Iterator[Sequence[Completion]]:
@@ -174,7 +172,7 @@ class Hooks:
 
     def _notify(self, hook: str, **arguments: Any) -> None:
         with self._blamed(hook):
-            self._observers.tell(hook, **arguments)
+            self._observers.notify(hook, **arguments)
 
     def _blame(self, error: Exception, plugin: str, hook: str) -> str:
         """Blame `plugin` for an exception of its observer; return its description."""
@@ -206,7 +204,7 @@ class Hooks:
         outside = [author for author in authors if author != "builtin"] or authors
         hint = "check what it returns" if len(outside) == 1 else "check what they return, outermost first"
         return PluginError(
-            f"hook {hook!r} returned {what}; answered by {', '.join(outside) or 'nobody'}", hint=hint
+            f"hook {hook!r} returned {what}; answered by {', '.join(outside) or 'no plugin'}", hint=hint
         )
 
     @contextmanager

@@ -1,6 +1,7 @@
-"""What is wrong with a value that a plugin handed over, in words; empty when nothing is.
+"""Validation of the values that plugins return: each function describes the first flaw, or returns an empty string.
 
-What is not found here reaches the ledger and every figure. Millions pass through, at less than a microsecond each.
+A flaw that passes unnoticed reaches the ledger and all metrics. A run validates millions of values, at less than a
+microsecond each.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from math import isfinite
 from halo_core.types import Completion, Stage, Status, Verdict
 
 NUMBER = (int, float)
-_MOST = 1 << 63
-"""What the ledger can count to."""
-_WANTED = {
+_LIMIT = 1 << 63
+"""Integers in the ledger are below this."""
+_EXPECTED = {
     "status": "a Status",
     "stage": "a Stage",
     "score": "a number from 0 to 1",
@@ -38,14 +39,14 @@ _WANTED = {
 
 
 def flaw_of_verdict(verdict: Verdict) -> str:
-    """Say which field of `verdict` cannot be used."""
+    """Describe the first field of `verdict` that is unusable; return an empty string if all are usable."""
     v = verdict
-    return _said(
+    return _describe(
         v,
         "status" if not isinstance(v.status, Status)
         else "stage" if not isinstance(v.stage, Stage)
         else "score" if not (isinstance(v.score, NUMBER) and 0 <= v.score <= 1)
-        else "warnings" if not (isinstance(v.warnings, int) and 0 <= v.warnings < _MOST)
+        else "warnings" if not (isinstance(v.warnings, int) and 0 <= v.warnings < _LIMIT)
         else "detail" if not isinstance(v.detail, str)
         else "cpu_seconds" if not (isinstance(v.cpu_seconds, NUMBER) and isfinite(v.cpu_seconds))
         else "wall_seconds" if not (isinstance(v.wall_seconds, NUMBER) and isfinite(v.wall_seconds))
@@ -57,12 +58,15 @@ def flaw_of_verdict(verdict: Verdict) -> str:
 
 
 def flaw_of_completion(completion: Completion, earlier: Completion | None = None) -> str:
-    """Say which field of `completion` cannot be used; `earlier` is one that can, often with the same context."""
+    """Describe the first field of `completion` that is unusable; return an empty string if all are usable.
+
+    `earlier` is a usable completion, often with the same prompt token ids, which are then not checked again.
+    """
     c, known = completion, earlier and earlier.prompt_token_ids
-    return _said(
+    return _describe(
         c,
         "prompt_id" if not isinstance(c.prompt_id, str)
-        else "index" if not (isinstance(c.index, int) and 0 <= c.index < _MOST)
+        else "index" if not (isinstance(c.index, int) and 0 <= c.index < _LIMIT)
         else "text" if not isinstance(c.text, str)
         else "prompt_token_ids" if c.prompt_token_ids is not known and not _are_ids(c.prompt_token_ids)
         else "token_ids" if not _are_ids(c.token_ids)
@@ -83,7 +87,7 @@ def with_stored_precision(completion: Completion) -> Completion:
 
 def _are_ids(ids: object) -> bool:
     try:
-        return isinstance(ids, tuple) and array("I", ids) is not None  # converts, and complains if it cannot
+        return isinstance(ids, tuple) and array("I", ids) is not None  # raises unless all are in range
     except (TypeError, OverflowError):
         return False
 
@@ -109,8 +113,8 @@ def _are_signals(signals: object) -> bool:
     )
 
 
-def _said(value: object, field: str) -> str:
+def _describe(value: object, field: str) -> str:
     if not field:
         return ""
     found = " ".join(repr(getattr(value, field)).split())
-    return f"{field} {found:.80}; it must be {_WANTED[field]}"
+    return f"{field} {found:.80}; it must be {_EXPECTED[field]}"

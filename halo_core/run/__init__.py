@@ -1,1 +1,1 @@
-"""One run: planning, resuming, state, the sampling pipeline and the default hooks."""
+"""A run: plan, resume, state, sampling pipeline and default hooks."""

@@ -34,7 +34,7 @@ class CycleCheckpoint:
 
     @property
     def due(self) -> bool:
-        """Whether `checkpoint_seconds` have passed, or the run is about to stop for Ctrl-C."""
+        """True if `checkpoint_seconds` have passed or the run is about to stop for Ctrl-C."""
         every = self._run.config.checkpoint_seconds
         if every is None:
             return False

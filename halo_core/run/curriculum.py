@@ -1,4 +1,4 @@
-"""Which prompts a cycle samples, by difficulty."""
+"""Selection of the prompts that a cycle samples, by difficulty."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ def prompts_for(
 ) -> tuple[Prompt, ...]:
     """Return the prompts of `cycle`, in the order of the data.
 
-    `passes` holds (passes, samples) of each prompt over the cycles before. Raises a `DataError` for a prompt
-    without the number that `curriculum.key` names.
+    `passes` has (passes, samples) of each prompt over the cycles before. Raises a `DataError` for a prompt whose data
+    has no number under `curriculum.key`.
     """
     if curriculum.order == "none":
         return tuple(prompts)
     rng = random.Random(derive_seed(seed, cycle, "curriculum"))
-    tie = {prompt.id: rng.random() for prompt in prompts}
+    draw = {prompt.id: rng.random() for prompt in prompts}
     estimated = {prompt.id: _estimated(*passes.get(prompt.id, (0, 0))) for prompt in prompts}
     if curriculum.order == "frontier":
         count = share_of(len(prompts), curriculum.start, up=True)
-        # Efraimidis and Spirakis (2006): the largest u^(1/w) are a weighted sample without replacement
-        rank = {name: -(tie[name] ** (1 / (p * (1 - p)))) for name, p in estimated.items()}
+        # Efraimidis and Spirakis (2006): the largest u^(1/w) form a weighted sample without replacement
+        rank = {name: -(draw[name] ** (1 / (p * (1 - p)))) for name, p in estimated.items()}
     else:
         share = curriculum.start + (1 - curriculum.start) * (cycle - 1) / max(1, cycles - 1)
         count = share_of(len(prompts), share, up=True)
         given = {p.id: _given(p, curriculum.key) for p in prompts} if curriculum.key else estimated
         sign = 1 if curriculum.order == "easy_first" else -1
         rank = {name: sign * value for name, value in given.items()}
-    taken = set(sorted(rank, key=lambda name: (rank[name], tie[name]))[:count])
+    taken = set(sorted(rank, key=lambda name: (rank[name], draw[name]))[:count])
     return tuple(prompt for prompt in prompts if prompt.id in taken)
 
 
@@ -55,6 +55,6 @@ def _given(prompt: Prompt, key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise DataError(
             f"prompt {prompt.id!r} has no number under {key!r}, which curriculum.key names",
-            hint="give every prompt one, or leave curriculum.key empty to estimate difficulty",
+            hint="give every prompt a number, or leave curriculum.key empty to estimate difficulty",
         )
     return float(value)

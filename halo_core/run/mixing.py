@@ -1,7 +1,7 @@
-"""What a cycle trains on besides what it selected: earlier cycles' choices, or pairs from fine-tuning.
+"""Mixing: a cycle also trains on samples that earlier cycles selected, or on fine-tuning pairs.
 
-Training on new data alone narrows a model; keeping the old does not (Gerstgrasser et al. 2024,
-arXiv 2404.01413). The cap of 10 completions of a prompt is that of ReST-EM (arXiv 2312.06585).
+Training on new data alone narrows a model; accumulating the old data prevents that (Gerstgrasser et al. 2024,
+arXiv 2404.01413). The default cap of 10 completions of a prompt is that of ReST-EM (arXiv 2312.06585).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Key = tuple[str, tuple[int, ...]]
 
 
 def mixed(chosen: Sequence[Sample], earlier: Sequence[Sample], mix: Mix, *, seed: int) -> list[Sample]:
-    """Return what to train on: `chosen`, and of `earlier` (oldest first) what `mix` says.
+    """Return the samples to train on: all of `chosen`, and those of `earlier` (oldest first) that `mix` configures.
 
-    A completion that was chosen several times counts as it was chosen last. `chosen` is kept whole: what is too
-    much of it is for the selector to cut, which knows the rewards.
+    Of a completion that was selected several times, the latest selection counts. `chosen` is never cut: limiting it is
+    up to the selector, which knows the rewards.
     """
     own = {_key(sample) for sample in chosen}
     old: dict[Key, Sample] = {}  # newest first
@@ -48,18 +48,18 @@ def mixed(chosen: Sequence[Sample], earlier: Sequence[Sample], mix: Mix, *, seed
 
 
 def pairs_as_samples(actor: Actor, path: str) -> list[Sample]:
-    """Read fine-tuning pairs and encode them as a generator would have; see `pretrain.read_pairs`."""
+    """Read fine-tuning pairs and encode them as a generator would; see `pretraining.read_pairs`."""
     from pathlib import Path
 
     from halo_core.model.pretraining import encode_pair, read_pairs
 
     verdict = Verdict(Status.PASS, Stage.CORRECT, 1.0)
-    made = []
+    samples = []
     for number, pair in enumerate(read_pairs(Path(path))):
         context, ids = encode_pair(actor, pair)
         completion = Completion(f"pair-{number}", 0, pair.completion, context, ids)
-        made.append(Sample(Prompt(completion.prompt_id, pair.prompt), completion, verdict))
-    return made
+        samples.append(Sample(Prompt(completion.prompt_id, pair.prompt), completion, verdict))
+    return samples
 
 
 def _key(sample: Sample) -> Key:

@@ -1,7 +1,7 @@
-"""From a configuration to a run that is ready to go: drivers built, data read, directory opened.
+"""From a configuration to a run: build the drivers, read the data, open the directory.
 
-plan = Plan.from_raw(raw)            nothing is written, no model is loaded
-with plan.open(directory) as (run, hooks):    the directory is begun, or gone on with
+plan = Plan.from_raw(raw)                     checks everything; writes nothing, loads no model
+with plan.open(directory) as (run, hooks):    starts or resumes the run in `directory`
     run_cycles(run, hooks)
 """
 
@@ -40,34 +40,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that could be started: everything is checked, nothing has happened."""
+    """A checked run that is not started yet."""
 
     config: RunConfig
-    """Resolved: every option of every driver is written out."""
+    """Resolved: with every option of every driver."""
     drivers: Drivers
     plugins: tuple[tuple[object, Source, dict[str, Any]], ...]
-    """Hook plugins in order, each with its source and options."""
+    """Hook plugins in order, each with its source and its options."""
     demo: Demo | None
-    """The demo that stands in for data that was not given."""
+    """The demo that replaces data that was not given."""
     demo_model: bool
-    """Whether the demo's model stands in too."""
+    """True if the demo's model is used too."""
 
     @classmethod
     def from_raw(cls, raw: Mapping[str, Any]) -> Plan:
-        """Check `raw` and build what it names.
+        """Check `raw` and build the drivers and plugins that it names.
 
-        Raises a `ConfigError` for keys, options and values that do not fit and a `PluginError` for names
-        that are not installed.
+        Raises a `ConfigError` for an invalid key, option or value, and a `PluginError` for a name that is not
+        installed.
         """
         raw = normalise(raw)
         config = read_config(with_hardware_defaults(raw))
         verifiers = VerifierSet.load(config.specs("verifier"))
-        loaded = {kind: _load(kind, config.spec(kind)) for kind in driver_sections()}
+        loaded = {kind: _load_class(kind, config.spec(kind)) for kind in driver_sections()}
         demo = None if config.data.prompts else verifiers.demo()
         demo_model = demo is not None and not config.model.name
         if demo is not None and demo_model:
             classes = {kind: loaded[kind].value for kind in driver_sections()}
-            config = read_config(with_hardware_defaults(_suggested(raw, demo, classes)))
+            config = read_config(with_hardware_defaults(_with_demo_settings(raw, demo, classes)))
         if not config.model.name and demo is None:
             raise ConfigError(
                 "prompts were given but no model",
@@ -84,7 +84,7 @@ class Plan:
         sources = {kind: loaded[kind].source for kind in driver_sections()}
         drivers = Drivers(verifiers, built, sources, config.per_cycle)
         _check_per_cycle(drivers)
-        plugins = tuple(_plugin(spec) for spec in config.specs("plugin"))
+        plugins = tuple(_build_plugin(spec) for spec in config.specs("plugin"))
         options = [options for _, _, options in plugins]
         return cls(_resolved(config, drivers, options), drivers, plugins, demo, demo_model)
 
@@ -97,11 +97,11 @@ class Plan:
         changed: bool = False,
         extended: bool = False,
     ) -> Iterator[tuple[Run, Hooks]]:
-        """Begin a run in `directory`, or go on with the one that is there; it is held until this is left.
+        """Start a run in `directory` or resume the run there; the directory stays locked until exit.
 
-        Raises a `RunError` when the directory is in use, or holds something else or a run of another
-        configuration (with `extended`, of fewer cycles) or, unless `changed`, one that was begun with other
-        versions of its plugins or tools, and a `DataError` when the prompts cannot be used.
+        With `extended`, the run may get more cycles. With `changed`, its plugins and tools may have other versions than
+        at the start. Raises a `RunError` if the directory is in use, contains other files, or contains a run with
+        another configuration or other versions, and a `DataError` if the prompts are unusable.
         """
         from halo_core.model.actor import Actor
 
@@ -119,14 +119,14 @@ class Plan:
         prompts, heldout = self.data()
         self.drivers.verifiers.check_prompts([*prompts, *heldout])
         self.preflight()
-        _ = actor.model, actor.tokenizer  # one that cannot be loaded must not leave a run behind
-        config, verifiers = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
-        ledger.create(config, self._manifest(), prompts, heldout, environment(self.config), verifiers)
+        _ = actor.model, actor.tokenizer  # load them first: a failure must not leave a run behind
+        config, fingerprints = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
+        ledger.create(config, self._manifest(), prompts, heldout, environment(self.config), fingerprints)
 
     def _resume(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
         check_same(ledger.directory, Plan.from_raw(ledger.config()).config, self.config, extend=extended)
         if not ledger.prompts("train"):
-            raise damaged(ledger.path, "it holds no prompts")
+            raise damaged(ledger.path, "it contains no prompts")
         self.preflight()
         check_tier(ledger)
         verifiers, here = self.drivers.verifiers, environment(self.config)
@@ -135,7 +135,7 @@ class Plan:
             extend(ledger, self.config, self.drivers.get("lr_policy"))
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
-        """Read the training and the held-out prompts."""
+        """Return the training prompts and the held-out prompts."""
         data = self.config.data
         if self.demo is not None:
             prompts, heldout = list(self.demo.prompts), list(self.demo.heldout)
@@ -149,7 +149,7 @@ class Plan:
         return prompts[: data.limit], heldout
 
     def preflight(self) -> None:
-        """Have each driver check that what it needs is on this machine."""
+        """Let each driver check that the machine has what it needs."""
         self.drivers.verifiers.preflight(self.config.sandbox)
         for kind in driver_sections():
             with blamed(self.drivers.source(kind)):
@@ -172,13 +172,13 @@ class Plan:
 
 
 def _check_per_cycle(drivers: Drivers) -> None:
-    """Raise a `ConfigError` for what cannot change from cycle to cycle, or not to that."""
+    """Raise a `ConfigError` for a kind, option or value that is invalid in `per_cycle`."""
     allowed = [kind.name for kind in KINDS.values() if kind.per_cycle]
     for kind, options in drivers.per_cycle.items():
         if kind not in allowed:
             raise ConfigError(
                 f"per_cycle.{kind}: only {', '.join(allowed)} can change from cycle to cycle",
-                hint=did_you_mean(kind, allowed) or "for learning rates there are policies: halo plugins",
+                hint=did_you_mean(kind, allowed) or "use a learning-rate policy instead: halo plugins",
             )
         for option, values in options.items():
             if not values:
@@ -187,13 +187,13 @@ def _check_per_cycle(drivers: Drivers) -> None:
                 drivers.get(kind, cycle)
 
 
-def _load(kind: str, spec: DriverSpec) -> Loaded:
+def _load_class(kind: str, spec: DriverSpec) -> Loaded:
     loaded = load(kind, spec.name)
     check_class(loaded, KINDS[kind].load_interface())
     return loaded
 
 
-def _plugin(spec: DriverSpec) -> tuple[object, Source, dict[str, Any]]:
+def _build_plugin(spec: DriverSpec) -> tuple[object, Source, dict[str, Any]]:
     loaded = load("plugin", spec.name)
     where = f"plugin {spec.name!r}"
     if isinstance(loaded.value, type):
@@ -206,8 +206,8 @@ def _plugin(spec: DriverSpec) -> tuple[object, Source, dict[str, Any]]:
     return loaded.value, loaded.source, {}
 
 
-def _suggested(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) -> dict[str, Any]:
-    """Lay `raw` over the demo's settings, leaving out options that the chosen drivers do not have."""
+def _with_demo_settings(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) -> dict[str, Any]:
+    """Return `raw` merged over the demo's settings, without options that the chosen drivers do not have."""
     settings = {**demo.settings, "model": {"name": str(demo.model), **demo.settings.get("model", {})}}
     merged = dict(raw)
     for key, value in settings.items():
@@ -223,49 +223,52 @@ def _suggested(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) 
 
 
 def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, Any]]) -> RunConfig:
-    """Write out every option, and make paths independent of the working directory."""
-    update: dict[str, Any] = {kind: _full(config.spec(kind), drivers.get(kind)) for kind in driver_sections()}
+    """Return `config` with every option written out and all local paths absolute."""
+    update: dict[str, Any] = {
+        kind: _full_spec(config.spec(kind), drivers.get(kind)) for kind in driver_sections()
+    }
     update["verifier"] = tuple(
-        _full(spec, drivers.verifiers.by_name[short_name(spec.name)]) for spec in config.specs("verifier")
+        _full_spec(spec, drivers.verifiers.by_name[short_name(spec.name)])
+        for spec in config.specs("verifier")
     )
     update["plugins"] = tuple(
         _spec(spec, given) for spec, given in zip(config.specs("plugin"), options, strict=True)
     )
     update["model"] = replace(
-        config.model, name=_absolute(config.model.name), adapter=_absolute(config.model.adapter)
+        config.model, name=_absolute_path(config.model.name), adapter=_absolute_path(config.model.adapter)
     )
-    update["mix"] = replace(config.mix, pairs=_absolute(config.mix.pairs))
-    prompts, heldout = _absolute(config.data.prompts), _absolute(config.data.heldout)
+    update["mix"] = replace(config.mix, pairs=_absolute_path(config.mix.pairs))
+    prompts, heldout = _absolute_path(config.data.prompts), _absolute_path(config.data.heldout)
     update["data"] = config.data.model_copy(update={"prompts": prompts, "heldout": heldout})
     return config.model_copy(update=update)
 
 
-def _full(spec: DriverSpec, driver: Any) -> DriverSpec:
+def _full_spec(spec: DriverSpec, driver: Any) -> DriverSpec:
     return _spec(spec, _options(driver))
 
 
 def _spec(spec: DriverSpec, options: Mapping[str, Any]) -> DriverSpec:
-    """Write `spec` out as a file would have it: a `DriverSpec` takes its options beside the name."""
-    return DriverSpec.model_validate({"name": _located(spec.name), **options})
+    """Return the spec of the same driver with `options`."""
+    return DriverSpec.model_validate({"name": _absolute_name(spec.name), **options})
 
 
 def _options(driver: object) -> dict[str, Any]:
     return asdict(driver) if is_dataclass(driver) and not isinstance(driver, type) else {}
 
 
-def _located(name: str) -> str:
-    """Make the path of a file plugin absolute; leave the names of installed ones alone."""
+def _absolute_name(name: str) -> str:
+    """Return the name with an absolute path for a file plugin; unchanged for an installed plugin."""
     path, colon, attribute = name.partition(":")
     return f"{Path(path).resolve()}{colon}{attribute}" if path.endswith(".py") else name
 
 
-def _absolute(name: Any) -> Any:
-    """Make a path that is on this machine absolute; leave the names of hubs alone."""
+def _absolute_path(name: Any) -> Any:
+    """Return an existing path as an absolute path; return any other name, such as one on the hub, unchanged."""
     return str(Path(name).resolve()) if name and Path(name).exists() else name
 
 
 def next_directory(root: Path, config: RunConfig) -> Path:
-    """Make the first unused `root/<verifier>-<lr policy>-<n>`, for the caller alone."""
+    """Create and return the first unused `root/<verifier>-<lr policy>-<n>`; safe against concurrent callers."""
     stem = f"{short_name(config.specs('verifier')[0].name)}-{short_name(config.spec('lr_policy').name)}"
     with disk(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -274,4 +277,4 @@ def next_directory(root: Path, config: RunConfig) -> Path:
             with suppress(FileExistsError):
                 place.mkdir()
                 return place
-    raise AssertionError("there is always a next number")
+    raise AssertionError("unreachable: count() never ends")

@@ -18,37 +18,39 @@ from halo_core.types import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Rechosen:
-    """What would have been trained on in a cycle, beside what was."""
+class Reselected:
+    """The selection of one cycle by the run (before) and by another reward or selector (after)."""
 
     cycle: int
     samples: int
-    """With a verdict of pass or fail."""
-    was: int
-    """Distinct completions chosen by the run."""
-    now: int
+    """Samples with a verdict of pass or fail."""
+    before: int
+    """Distinct completions selected by the run."""
+    after: int
+    """Distinct completions selected now."""
     both: int
-    """Chosen by both."""
-    prompts_was: int
-    """Prompts with a completion chosen."""
-    prompts_now: int
+    """Completions in both selections."""
+    prompts_before: int
+    """Prompts with a completion selected by the run."""
+    prompts_after: int
+    """Prompts with a completion selected now."""
     reward_mean: float
-    """Of the samples, as they are rewarded now."""
+    """Mean reward of the eligible samples now."""
 
     @property
     def overlap(self) -> float:
-        """Jaccard index of the two choices: shared over all."""
-        union = self.was + self.now - self.both
+        """Jaccard index of the two selections: intersection over union."""
+        union = self.before + self.after - self.both
         return self.both / union if union else 1.0
 
 
-def rechoose(
+def reselect(
     ledger: Ledger, drivers: Callable[[int], tuple[Reward, Selector]], *, seed: int
-) -> Iterator[Rechosen]:
-    """Pay and choose again, cycle by cycle, with the reward and selector that `drivers` gives for the cycle."""
+) -> Iterator[Reselected]:
+    """Yield the new selection of each cycle, using the reward and selector that `drivers` returns for the cycle."""
     prompts = ledger.prompts("train")
     with ledger.reading() as db:
-        cycles = [row[0] for row in db.execute(_CHOSEN_CYCLES)]
+        cycles = [row[0] for row in db.execute(_SELECTED_CYCLES)]
     for cycle in cycles:
         reward, selector = drivers(cycle)
         samples = [sample for batch in ledger.batches(cycle, "train", prompts) for sample in batch]
@@ -60,20 +62,20 @@ def rechoose(
                 eligible, SelectionContext(seed=derive_seed(seed, cycle, "select"), cycle=cycle)
             )
             keys = [(s.prompt.id, s.completion.token_ids, s.completion.text) for s in chosen]
-        now = {_content(*key) for key in keys}
+        after = {_content(*key) for key in keys}
         with ledger.reading() as db, files.reading(ledger.path):
-            was = {
+            before = {
                 _content(name, unpack_tokens(tokens), unpack_text(text))
-                for name, tokens, text in db.execute(_CHOSEN, (cycle,))
+                for name, tokens, text in db.execute(_SELECTED, (cycle,))
             }
-        yield Rechosen(
+        yield Reselected(
             cycle,
             len(conclusive),
-            len(was),
-            len(now),
-            len(was & now),
-            len({name for name, _ in was}),
-            len({name for name, _ in now}),
+            len(before),
+            len(after),
+            len(before & after),
+            len({name for name, _ in before}),
+            len({name for name, _ in after}),
             sum(sample.reward or 0.0 for sample in eligible) / len(eligible) if eligible else 0.0,
         )
 
@@ -90,7 +92,7 @@ def _reward(reward: Reward, sample: Sample) -> float | None:
 
 @contextmanager
 def _blaming(kind: str, driver: object) -> Iterator[None]:
-    """Turn whatever a driver does wrong into a `PluginError` that names it."""
+    """Turn any exception of a driver except `HaloError` into a `PluginError` that names the driver."""
     try:
         yield
     except HaloError:
@@ -100,15 +102,15 @@ def _blaming(kind: str, driver: object) -> Iterator[None]:
 
 
 def _content(prompt: str, tokens: tuple[int, ...], text: str) -> tuple[str, tuple[int, ...] | str]:
-    """Return what makes a completion one: which of several equal ones stands for them is a matter of chance."""
+    """Return a key that equal completions share: which of them a selector picks is random."""
     return prompt, tokens or text
 
 
-_CHOSEN_CYCLES = """
+_SELECTED_CYCLES = """
 SELECT DISTINCT cycle FROM rounds JOIN completions ON round = rounds.id
 JOIN rewards ON rewards.completion = completions.id WHERE split = 'train' ORDER BY cycle
 """
-_CHOSEN = """
+_SELECTED = """
 SELECT prompts.name, tokens, text FROM rounds JOIN completions ON round = rounds.id
 JOIN prompts ON prompts.id = prompt JOIN selections ON selections.completion = completions.id
 WHERE cycle = ? AND rounds.split = 'train'

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -167,12 +168,13 @@ def _changed_plugins(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[
 
 
 def _without_removed_options(fingerprints: Mapping[str, str], verifiers: VerifierSet) -> dict[str, str]:
-    """Drop the options that a verifier has lost since, where they had the value that changes nothing."""
+    """Drop a verifier's removed options from its fingerprint, if they had the value that changes nothing."""
     found = dict(fingerprints)
     for name, verifier in verifiers.by_name.items():
         for option, value in verifier.removed_options.items():
             if name in found:
-                found[name] = found[name].replace(f"{option}={value!r}, ", "")
+                field = re.escape(f"{option}={value!r}")
+                found[name] = re.sub(rf", {field}(?=\))|\b{field}(, |(?=\)))", "", found[name])
     return found
 
 

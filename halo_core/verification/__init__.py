@@ -1,1 +1,1 @@
-"""Verifiers at work: routing, auditing and verifying again. Usable without a run."""
+"""Verification: routing to verifiers, error budget, audit and re-verification. Usable without a run."""

@@ -1,9 +1,9 @@
-"""Proving a verifier before anything is trained on what it says.
+"""Audit: test a verifier before a model is trained with its verdicts.
 
-Of each prompt, answers are judged whose verdict is known beforehand: references must pass; mutants of them,
-empty, constant and copied answers must not, nor may the verifier's own collection of attacks get further than
-an honest wrong answer would. Everything is judged twice, the second time in another order and with more at
-once than there are cores: a verdict that does not repeat is luck.
+For each prompt, the verifier verifies answers whose verdict is known beforehand. References must pass. Their mutants
+and empty, constant and copied answers must not pass, and the verifier's own attacks must not get further than an honest
+wrong answer. All answers are verified twice, the second time in another order and with more threads than cores: a
+verdict that does not repeat is luck.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ PROBLEMS: tuple[Problem, ...] = ("false accept", "false reject", "flaky", "no ve
 
 _EMPTY = ("", " \n\t\n", "```\n```", "<think></think>")
 _CONSTANT = ("8675309", "xyzzy", "I do not know.")
-_CROWD = 4
-"""The second time, so many answers for each core are judged at once."""
+_LOAD = 4
+"""Answers verified at once for each core in the second pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +41,47 @@ class Case:
     prompt: Prompt
     text: str
     furthest: Stage = Stage.WRONG
-    """The furthest rung that it may reach; `CORRECT`: it must pass."""
+    """The furthest stage that the answer may reach; `CORRECT`: it must pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A verdict that is not what it should be."""
+    """A case with a wrong verdict."""
 
     problem: Problem
     case: Case
     first: Verdict
     second: Verdict
-    """Under load."""
+    """The verdict under load."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much of each problem is borne, as shares of the cases that could have it."""
+    """Maximum tolerated rate of each problem, as a share of the cases that can have it."""
 
     false_accepts: float = 0.0
-    """Of everything that must not pass but mutants."""
+    """Maximum tolerated rate of accepted wrong answers, without mutants."""
     mutants: float = 0.05
-    """Of mutants that pass; a mutant can happen to be right, or its prompt's checks be too few."""
+    """Maximum tolerated rate of accepted mutants: a mutant may happen to be right, or its prompt has too few checks."""
     false_rejects: float = 0.0
-    """Of references."""
+    """Maximum tolerated rate of rejected references."""
     flaky: float = 0.0
+    """Maximum tolerated rate of verdicts that do not repeat."""
     no_verdict: float = 0.0
+    """Maximum tolerated rate of errors and inconclusive verdicts."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found."""
+    """The result of an audit."""
 
     cases: tuple[Case, ...]
     findings: tuple[Finding, ...]
     unreferenced: int
-    """Prompts that hold no reference: what is right was not tried on them."""
+    """Prompts without a reference: no right answer to them was verified."""
 
     def count(self, problem: Problem, *kinds: Kind) -> int:
-        """Return how many findings of `problem` there are among the cases of `kinds`; of all when none given."""
+        """Return the number of findings of `problem` among the cases of `kinds`; without `kinds`, among all cases."""
         return sum(f.problem == problem and (not kinds or f.case.kind in kinds) for f in self.findings)
 
     def of(self, *kinds: Kind) -> int:
@@ -87,28 +89,28 @@ class Audit:
         return sum(case.kind in kinds for case in self.cases)
 
     def failures(self, bounds: Bounds) -> list[str]:
-        """Say what is past `bounds`; empty when the verifier may be trusted as far as this goes."""
+        """Return a line for each exceeded bound; empty if the verifier passes the audit."""
         wrong = tuple(kind for kind in KINDS if kind not in ("reference", "mutant"))
         rows: tuple[tuple[str, Problem, tuple[Kind, ...], float], ...] = (
-            ("answers that must not pass were paid", "false accept", wrong, bounds.false_accepts),
-            ("mutants passed", "false accept", ("mutant",), bounds.mutants),
-            ("references were refused", "false reject", ("reference",), bounds.false_rejects),
+            ("wrong answers were accepted", "false accept", wrong, bounds.false_accepts),
+            ("mutants were accepted", "false accept", ("mutant",), bounds.mutants),
+            ("references were rejected", "false reject", ("reference",), bounds.false_rejects),
             ("verdicts did not repeat", "flaky", KINDS, bounds.flaky),
             ("answers got no verdict", "no verdict", KINDS, bounds.no_verdict),
         )
         found = []
-        for what, problem, kinds, bound in rows:
+        for description, problem, kinds, bound in rows:
             count, cases = self.count(problem, *kinds), self.of(*kinds)
             if count > bound * cases:
-                found.append(f"{count} of {cases} {what}")
+                found.append(f"{count} of {cases} {description}")
         return found
 
     def require(self, bounds: Bounds) -> None:
-        """Raise a `VerifierError` when the verifier is past `bounds`."""
+        """Raise a `VerifierError` if the verifier exceeds `bounds`."""
         if failures := self.failures(bounds):
             raise VerifierError(
                 f"the verifier cannot be trusted: {'; '.join(failures)}",
-                hint="halo audit shows the cases; mend the verifier or the prompts, or give it more checks",
+                hint="halo audit shows the cases; fix the verifier or the prompts, or add checks",
             )
 
 
@@ -121,27 +123,27 @@ def audit(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Audit:
-    """Judge answers that are known to be right or wrong, twice each; return what came out otherwise.
+    """Verify answers that are known to be right or wrong, twice each; return the cases and the wrong verdicts.
 
-    `mutants` bounds the mutants of each prompt; `seed` is for the order of the second time. The prompts must
-    have been checked (`VerifierSet.check_prompts`).
+    `mutants` limits the mutants of each prompt; `seed` determines the order of the second pass. The prompts must have
+    passed `VerifierSet.check_prompts`.
     """
     cases = list(_cases(verifiers, prompts, mutants))
     order = list(range(len(cases)))
     random.Random(seed).shuffle(order)
-    crowd = ThreadPoolExecutor(_CROWD * (workers or os.cpu_count() or 1))
+    loaded = ThreadPoolExecutor(_LOAD * (workers or os.cpu_count() or 1))
     with (progress or Progress()).stage("audit", 2 * len(cases), "answers") as advance:
 
-        def judged(number: int) -> Verdict:
+        def verify(number: int) -> Verdict:
             case = cases[number]
             verdict = verifiers.check(case.prompt, Completion(case.prompt.id, 0, case.text))
             advance()
             return verdict
 
-        with verification_threads(workers) as calm:
-            first = list(calm.map(judged, range(len(cases))))
-        with crowd:
-            second = dict(zip(order, crowd.map(judged, order), strict=True))
+        with verification_threads(workers) as idle:
+            first = list(idle.map(verify, range(len(cases))))
+        with loaded:
+            second = dict(zip(order, loaded.map(verify, order), strict=True))
     found = tuple(
         Finding(problem, case, first[number], second[number])
         for number, case in enumerate(cases)
@@ -155,7 +157,7 @@ def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> I
     for number, prompt in enumerate(prompts):
         for text in references[prompt.id]:
             yield Case("reference", prompt.id, prompt, text, Stage.CORRECT)
-        for text in _spread(verifiers.by_name[verifiers.name_for(prompt)].mutants(prompt), mutants):
+        for text in _evenly_spaced(verifiers.by_name[verifiers.name_for(prompt)].mutants(prompt), mutants):
             yield Case("mutant", prompt.id, prompt, text)
         neighbour = prompts[(number + 1) % len(prompts)]
         given: dict[Kind, Sequence[str]] = {"empty": _EMPTY, "constant": _CONSTANT, "copied": _copies(prompt)}
@@ -175,13 +177,13 @@ def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> I
 def _interchangeable(
     verifiers: VerifierSet, prompt: Prompt, neighbour: Prompt, references: dict[str, Sequence[str]]
 ) -> bool:
-    """Whether two prompts ask for the same: each accepts what the other calls right."""
+    """Return whether two prompts are the same task: each accepts the other's reference."""
     if prompt.reference == neighbour.reference:
         return True
-    ways = ((prompt, references[neighbour.id]), (neighbour, references[prompt.id]))
+    directions = ((prompt, references[neighbour.id]), (neighbour, references[prompt.id]))
     return all(
-        texts and verifiers.check(asked, Completion(asked.id, 0, texts[0])).status is Status.PASS
-        for asked, texts in ways
+        texts and verifiers.check(task, Completion(task.id, 0, texts[0])).status is Status.PASS
+        for task, texts in directions
     )
 
 
@@ -190,13 +192,13 @@ def _references(verifiers: VerifierSet, prompt: Prompt) -> Sequence[str]:
 
 
 def _copies(prompt: Prompt) -> tuple[str, ...]:
-    """Return the task itself, as an answer."""
-    asked = prompt.text or "\n".join(message.get("content", "") for message in prompt.messages)
-    return (asked, f"```\n{asked}\n```")
+    """Return the task itself as answers: plain and in a code fence."""
+    task = prompt.text or "\n".join(message.get("content", "") for message in prompt.messages)
+    return (task, f"```\n{task}\n```")
 
 
-def _spread(texts: Sequence[str], count: int) -> Sequence[str]:
-    """Return at most `count` of `texts`, taken from all over."""
+def _evenly_spaced(texts: Sequence[str], count: int) -> Sequence[str]:
+    """Return at most `count` of `texts`, evenly spaced."""
     return texts if len(texts) <= count else [texts[n * len(texts) // count] for n in range(count)]
 
 

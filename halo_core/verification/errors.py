@@ -24,7 +24,7 @@ class ErrorBudget:
 
     @property
     def exceeded(self) -> bool:
-        """Whether the share of errors is above the limit."""
+        """True if the share of errors is above the limit."""
         return self._errors > self._limit * self._seen
 
     def add(self, verdicts: Sequence[Verdict]) -> None:

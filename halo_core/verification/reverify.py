@@ -1,4 +1,4 @@
-"""Judging and choosing again what a run sampled: no model is asked, and no verdict that is known."""
+"""Re-verify the completions of a run. No model runs, and cached verdicts are reused."""
 
 from __future__ import annotations
 
@@ -18,47 +18,48 @@ from halo_core.types import Completion, Prompt, Status, Verdict
 from halo_core.verification.verifiers import VerifierSet
 
 _BATCH = 512
-"""Completions judged before their verdicts are written: a kill loses at most so many."""
+"""Texts verified between two writes: a kill loses at most this many verdicts."""
 
 
 @dataclass
-class Rejudged:
-    """What judging again came to, in completions but for `asked`."""
+class Reverified:
+    """The result of re-verification. All numbers count completions, except `calls`."""
 
-    kept: int = 0
-    """The verdict is by the verifier that verifiers the prompt now, under the same fingerprint."""
-    known: int = 0
-    """The verdict was found: an earlier time judged the same text alike."""
+    unchanged: int = 0
+    """The run's verdict is by the current verifier of the prompt, with the same fingerprint."""
+    cached: int = 0
+    """The verdict was cached: an earlier call verified the same text with the same fingerprint."""
     verified: int = 0
     """The verdict is new."""
     errors: int = 0
-    """Of those judged, how many got a verdict of error: it says nothing and will be asked for again."""
+    """The verdict is an error. Errors are not cached: the next call verifies the text again."""
     error: str = ""
-    """What the first of them said."""
-    asked: int = 0
-    """How often a verifier was asked: equal texts are judged once."""
+    """Detail of the first error."""
+    calls: int = 0
+    """Calls of verifiers: equal texts are verified once."""
     passed: tuple[int, int] = (0, 0)
-    """Completions that passed, before and now."""
+    """Completions that passed: before, now."""
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """Completions by what was said of them (status, or stage of a fail) before and is now, where that differs."""
+    """Completions whose verdict changed, by `summary` of the verdict: before, now."""
 
 
-def rejudge(
+def reverify(
     ledger: Ledger,
     verifiers: VerifierSet,
     pool: Callable[[], AbstractContextManager[ThreadPoolExecutor]],
     progress: Progress,
-) -> Rejudged:
-    """Judge every completion of a run whose verdict is not by `verifiers` as they are; keep the new verdicts.
+) -> Reverified:
+    """Verify every completion of a run whose verdict is not by the current `verifiers`; cache the new verdicts.
 
-    The run's own record is not changed: rewards and selections followed from the verdicts that it had. The
-    directory is locked, and the sandbox started by `pool`, only when there is something to judge.
+    The run's own verdicts stay: its rewards and selections followed from them. The directory is locked, and the sandbox
+    started by `pool`, only if there is a completion to verify.
     """
     fingerprints = verifiers.fingerprints()
     stale = _stale(ledger, verifiers, fingerprints)
     with ledger.reading() as db:
         total, passed = db.execute(_TOTALS).fetchone()
-    done = Rejudged(kept=total - sum(count for _, count, _ in stale), passed=(passed or 0, passed or 0))
+    unchanged = total - sum(count for _, count, _ in stale)
+    done = Reverified(unchanged=unchanged, passed=(passed or 0, passed or 0))
     if not stale:
         return done
     verifiers.check_prompts(list({prompt.id: prompt for *_, prompt in stale}.values()))
@@ -66,44 +67,44 @@ def rejudge(
         with ledger.writing() as db:
             rows = {name: (register(db, name, text), text) for name, text in fingerprints.items()}
             verdicts = Verdicts(db, rows)
-        with progress.stage("verify again", len(stale), "texts") as advance:
+        with progress.stage("re-verify", len(stale), "texts") as advance:
             for start in range(0, len(stale), _BATCH):
                 batch = stale[start : start + _BATCH]
-                _judge(ledger, verdicts, verifiers, threads, batch, done)
+                _verify_batch(ledger, verdicts, verifiers, threads, batch, done)
                 advance(len(batch))
     return done
 
 
 _Stale = list[tuple[int, int, Prompt]]
-"""The first completion with a text and a verdict that are judged again, how many have them, and the prompt."""
+"""Row of the first completion of a text to verify, number of completions with this text and verdict, prompt."""
 
 
-def _judge(
+def _verify_batch(
     ledger: Ledger,
     verdicts: Verdicts,
     verifiers: VerifierSet,
     pool: ThreadPoolExecutor,
     batch: _Stale,
-    done: Rejudged,
+    done: Reverified,
 ) -> None:
     texts, before = _read(ledger, [row for row, *_ in batch])
     known = verdicts.recall([prompt for *_, prompt in batch], texts)
     new = [place for place, verdict in enumerate(known) if verdict is None]
-    tasks, asked = [batch[place][2] for place in new], [texts[place] for place in new]
-    completions = [Completion(prompt.id, 0, text) for prompt, text in zip(tasks, asked, strict=True)]
-    judged = verifiers.check_all(tasks, completions, pool)
+    tasks, new_texts = [batch[place][2] for place in new], [texts[place] for place in new]
+    completions = [Completion(prompt.id, 0, text) for prompt, text in zip(tasks, new_texts, strict=True)]
+    fresh = verifiers.check_all(tasks, completions, pool)
     with ledger.writing():
-        verdicts.remember(tasks, asked, judged)
+        verdicts.remember(tasks, new_texts, fresh)
         verdicts.flush()
     verdicts.forget()
-    done.asked += len({(prompt.id, text) for prompt, text in zip(tasks, asked, strict=True)})
-    fresh = iter(judged)
-    for (_, count, _), was, verdict in zip(batch, before, known, strict=True):
-        _count(done, was, verdict or next(fresh), count, is_new=verdict is None)
+    done.calls += len({(prompt.id, text) for prompt, text in zip(tasks, new_texts, strict=True)})
+    remaining = iter(fresh)
+    for (_, count, _), old, cached in zip(batch, before, known, strict=True):
+        _count(done, old, cached or next(remaining), count, is_new=cached is None)
 
 
 def _read(ledger: Ledger, wanted: list[int]) -> tuple[list[str], list[Verdict]]:
-    """Return texts and verdicts of completions, in the order that they are asked for."""
+    """Return the texts and verdicts of the completions in rows `wanted`, in that order."""
     with ledger.reading() as db, files.reading(ledger.path):
         query = _TEXTS.format(marks=",".join("?" * len(wanted)))
         found = {
@@ -112,23 +113,23 @@ def _read(ledger: Ledger, wanted: list[int]) -> tuple[list[str], list[Verdict]]:
     return [found[row][0] for row in wanted], [found[row][1] for row in wanted]
 
 
-def _count(done: Rejudged, before: Verdict, now: Verdict, count: int, *, is_new: bool) -> None:
+def _count(done: Reverified, before: Verdict, now: Verdict, count: int, *, is_new: bool) -> None:
     if is_new:
         done.verified += count
     else:
-        done.known += count
+        done.cached += count
     if now.status is Status.ERROR:
         done.errors += count
         done.error = done.error or now.detail
-    was, passed = done.passed
+    passed_before, passed_now = done.passed
     change = (now.status is Status.PASS) - (before.status is Status.PASS)
-    done.passed = was, passed + count * change
-    if said(before) != said(now):
-        done.changes[said(before), said(now)] += count
+    done.passed = passed_before, passed_now + count * change
+    if summary(before) != summary(now):
+        done.changes[summary(before), summary(now)] += count
 
 
-def said(verdict: Verdict) -> str:
-    """Name a verdict in a word: the stage of a pass or fail, else the status."""
+def summary(verdict: Verdict) -> str:
+    """Return a verdict in one word: the stage of a pass or fail, else the status."""
     return str(verdict.stage if verdict.conclusive else verdict.status)
 
 

@@ -131,10 +131,10 @@ def test_an_unchanged_verifier_takes_no_time(tmp_path: Path, halo: Halo) -> None
     run.ledger.close()
     from halo_core.progress import Progress
     from halo_core.testing import FakeVerifier
-    from halo_core.verification.reverify import rejudge
+    from halo_core.verification.reverify import reverify
     from halo_core.verification.verifiers import VerifierSet
 
     begin = time.process_time()
-    done = rejudge(Ledger(tmp_path / "run"), VerifierSet({"fake": FakeVerifier()}), lambda: None, Progress())
-    assert (done.kept, done.verified, done.asked) == (20_000, 0, 0)
+    done = reverify(Ledger(tmp_path / "run"), VerifierSet({"fake": FakeVerifier()}), lambda: None, Progress())
+    assert (done.unchanged, done.verified, done.calls) == (20_000, 0, 0)
     assert time.process_time() - begin < 1.0

@@ -221,7 +221,7 @@ def test_a_place_that_holds_another_run(run: Halo) -> None:
     run()
     before = Path("run/run.yaml").read_text()
     answer = run("--seed", 1)
-    assert "contains a run of another configuration: seed: 0 there, 1 here" in answer.complaint()
+    assert "contains a run of another configuration: seed: was 0, is 1" in answer.complaint()
     assert "halo resume run" in answer.remedy()
     assert Path("run/run.yaml").read_text() == before
 
@@ -407,7 +407,7 @@ def test_several_verifiers(halo: Halo, fakes: list[str]) -> None:
     got = resolved(halo, fakes, "--verifier", driver("Hopeless"), "-V", "Words.mode=strict", "--model", "m")
     assert [spec["name"] for spec in got["verifier"]] == [driver("Words"), driver("Hopeless")]
     answer = halo("config", "show", *fakes, "--verifier", driver("Hopeless"), "-V", "mode=strict")
-    assert "say which; listed: Words, Hopeless" in answer.complaint()
+    assert "name one; listed: Words, Hopeless" in answer.complaint()
 
 
 def test_what_is_shown_can_be_run(halo: Halo, fakes: list[str], prompts: Path, tmp_path: Path) -> None:

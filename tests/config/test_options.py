@@ -14,13 +14,13 @@ from halo_core.errors import ConfigError
 
 
 @driver
-class Every(Driver):
-    """One option of each kind."""
+class AllTypes(Driver):
+    """One option of each type."""
 
     rate: float = 1e-3
     """Peak rate."""
     count: Annotated[int, Field(ge=1)] = 4
-    """How many,
+    """Number of things,
     over two lines."""
     flag: bool = False
     limit: Annotated[int, Field(ge=1)] | None = 7
@@ -37,16 +37,16 @@ class Every(Driver):
 
 
 @driver
-class Demanding(Driver):
+class RequiresTool(Driver):
     """Has an option without a default."""
 
     tool: str
-    """What to call."""
+    """The tool to call."""
 
 
 @driver
-class Fussy(Driver):
-    """Checks its options itself."""
+class Validated(Driver):
+    """Validates its options."""
 
     low: int = 0
     high: int = 9
@@ -59,7 +59,7 @@ class Fussy(Driver):
         return value
 
     @model_validator(mode="after")
-    def _ordered(self) -> Fussy:
+    def _ordered(self) -> Validated:
         if self.low > self.high:
             raise ValueError("low is above high")
         return self
@@ -73,8 +73,8 @@ class Plain:
     words: tuple[str, ...] = ()
 
 
-class Bare:
-    """No dataclass at all."""
+class NoDataclass:
+    """A class that is not a dataclass."""
 
 
 @pytest.mark.parametrize(
@@ -118,14 +118,14 @@ class Bare:
         ("place", "a/b", Path("a/b")),
     ],
 )
-def test_the_annotation_decides_how_a_value_is_read(name: str, text: Any, value: Any) -> None:
-    built = getattr(build(Every, {name: text}, where="it"), name)
+def test_the_annotation_determines_the_parsed_value(name: str, text: Any, value: Any) -> None:
+    built = getattr(build(AllTypes, {name: text}, where="it"), name)
     assert built == value
     assert type(built) is type(value)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "parts"),
     [
         ("rate", "fast", ["it: rate: ", "number", "'fast'"]),
         ("rate", "nan", ["it: rate: ", "finite"]),
@@ -143,82 +143,82 @@ def test_the_annotation_decides_how_a_value_is_read(name: str, text: Any, value:
         ("table", "a", ["it: table: "]),
     ],
 )
-def test_a_value_that_does_not_fit_is_named_in_one_line(name: str, value: Any, says: list[str]) -> None:
+def test_an_invalid_value_is_reported_in_one_line(name: str, value: Any, parts: list[str]) -> None:
     with pytest.raises(ConfigError) as caught:
-        build(Every, {name: value}, where="it")
-    for part in says:
+        build(AllTypes, {name: value}, where="it")
+    for part in parts:
         assert part in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "pydantic" not in str(caught.value)
 
 
-def test_an_unknown_option_is_refused_with_the_nearest() -> None:
+def test_an_unknown_option_is_rejected_with_the_nearest_name() -> None:
     with pytest.raises(ConfigError, match="it has no option 'coutn'") as caught:
-        build(Every, {"coutn": 1}, where="it")
+        build(AllTypes, {"coutn": 1}, where="it")
     assert caught.value.hint == "did you mean 'count'?"
 
 
-def test_an_unknown_option_of_a_driver_without_any() -> None:
+def test_an_option_for_a_driver_without_options_is_rejected() -> None:
     with pytest.raises(ConfigError) as caught:
-        build(Bare, {"x": 1}, where="it")
+        build(NoDataclass, {"x": 1}, where="it")
     assert caught.value.hint == "it takes no options"
-    assert isinstance(build(Bare, {}, where="it"), Bare)
+    assert isinstance(build(NoDataclass, {}, where="it"), NoDataclass)
 
 
-def test_a_missing_option_is_named() -> None:
+def test_a_missing_required_option_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^it: tool: ") as caught:
-        build(Demanding, {}, where="it")
+        build(RequiresTool, {}, where="it")
     assert "got" not in str(caught.value)
 
 
-def test_what_a_driver_checks_itself_is_said_in_its_words() -> None:
+def test_errors_of_a_drivers_own_validators_keep_their_message() -> None:
     with pytest.raises(ConfigError, match=r"^it: low: low must be even \(got 3\)$"):
-        build(Fussy, {"low": 3}, where="it")
+        build(Validated, {"low": 3}, where="it")
     with pytest.raises(ConfigError, match=r"^it: low is above high") as caught:
-        build(Fussy, {"low": 10}, where="it")
+        build(Validated, {"low": 10}, where="it")
     assert "\n" not in str(caught.value)
 
 
-def test_a_plain_dataclass_is_typed_too() -> None:
+def test_a_plain_dataclass_is_validated_too() -> None:
     assert build(Plain, {"factor": "0.25", "words": "a"}, where="it") == Plain(0.25, ("a",))
     with pytest.raises(ConfigError, match="it: factor: "):
         build(Plain, {"factor": "x"}, where="it")
 
 
 def test_options_are_listed_with_type_default_and_help() -> None:
-    options = {option.name: option for option in options_of(Every)}
-    assert list(options)[:3] == ["rate", "count", "flag"], "in the order they are written"
+    options = {option.name: option for option in options_of(AllTypes)}
+    assert list(options)[:3] == ["rate", "count", "flag"], "in source order"
     assert (options["rate"].type, options["rate"].default, options["rate"].help) == (
         "float",
         1e-3,
         "Peak rate.",
     )
-    assert options["count"].help == "How many, over two lines."
+    assert options["count"].help == "Number of things, over two lines."
     assert options["kind"].type == "Literal['prompt', 'run']"
     assert options["limit"].type == "int | none"
     assert options["words"].type == "tuple[str, ...]"
     assert options["table"].type == "Mapping[str, float]"
     assert options["rates"].default == [0.5]
-    assert options_of(Demanding)[0].default is ...
+    assert options_of(RequiresTool)[0].default is ...
 
 
-def test_options_of_what_is_no_driver() -> None:
-    assert options_of(Bare) == []
+def test_options_of_classes_that_are_not_drivers() -> None:
+    assert options_of(NoDataclass) == []
     assert [(o.name, o.type, o.default) for o in options_of(Plain)] == [
         ("factor", "float", 0.5),
         ("words", "tuple[str, ...]", ()),
     ]
 
 
-def test_a_driver_cannot_be_changed_or_given_options_by_position() -> None:
-    built = build(Every, {}, where="it")
+def test_a_driver_is_frozen_and_keyword_only() -> None:
+    built = build(AllTypes, {}, where="it")
     with pytest.raises(FrozenInstanceError):
         built.count = 2
     with pytest.raises((TypeError, ValidationError)):
-        Every(0.1)
+        AllTypes(0.1)
 
 
-def test_assignments_become_a_mapping_and_repeats_a_list() -> None:
+def test_assignments_become_a_mapping_and_repeated_keys_a_list() -> None:
     texts = ["a=1", "b=x=y", "c=1", "c=2", "c=3", " d =5", "e="]
     assert parse_assignments(texts, flag="-V") == {
         "a": "1",
@@ -230,6 +230,6 @@ def test_assignments_become_a_mapping_and_repeats_a_list() -> None:
 
 
 @pytest.mark.parametrize("text", ["a", "=1", "", " =1"])
-def test_what_is_no_assignment_is_refused_with_its_flag(text: str) -> None:
+def test_an_invalid_assignment_is_rejected_with_its_flag(text: str) -> None:
     with pytest.raises(ConfigError, match=r"-V .* is not of the form key=value"):
         parse_assignments([text], flag="-V")

@@ -20,7 +20,7 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
-def test_a_verifier_is_all_that_must_be_said() -> None:
+def test_only_a_verifier_is_required() -> None:
     config = read_config(MINIMAL)
     assert [spec.name for spec in config.verifier] == ["gcc"]
     assert (config.selector.name, config.trainer.name, config.reward.name) == ("raft", "sft", "graduated")
@@ -28,7 +28,7 @@ def test_a_verifier_is_all_that_must_be_said() -> None:
     assert (config.cycles, config.seed, config.sandbox) == (5, 0, "auto")
 
 
-def test_no_verifier_is_told_how_to_name_one() -> None:
+def test_a_missing_verifier_is_reported_with_a_hint() -> None:
     with pytest.raises(ConfigError, match="no verifier was named") as caught:
         read_config({})
     assert "--verifier gcc" in caught.value.hint
@@ -46,14 +46,14 @@ def test_no_verifier_is_told_how_to_name_one() -> None:
         ({"zzz": 1}, "zzz", "known: checkpoint_seconds, curriculum, cycles, "),
     ],
 )
-def test_an_unknown_key_is_refused_at_every_depth(raw: dict[str, Any], key: str, hint: str) -> None:
+def test_an_unknown_key_is_rejected_at_every_depth(raw: dict[str, Any], key: str, hint: str) -> None:
     with pytest.raises(ConfigError, match=f"^configuration: unknown key '{key}'$") as caught:
         read_config({**MINIMAL, **raw})
     assert caught.value.hint.startswith(hint)
 
 
 @pytest.mark.parametrize(
-    ("raw", "says"),
+    ("raw", "message"),
     [
         ({"cycles": 0}, "configuration: cycles: "),
         ({"cycles": "many"}, "configuration: cycles: "),
@@ -78,28 +78,28 @@ def test_an_unknown_key_is_refused_at_every_depth(raw: dict[str, Any], key: str,
         ({1: 2}, "configuration: "),
     ],
 )
-def test_a_value_that_does_not_fit_is_named_in_one_line(raw: dict[Any, Any], says: str) -> None:
+def test_an_invalid_value_is_reported_in_one_line(raw: dict[Any, Any], message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(normalise({**MINIMAL, **raw}))
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "pydantic" not in str(caught.value)
 
 
-def test_a_driver_is_a_name_or_a_mapping_with_its_options() -> None:
+def test_a_driver_is_a_name_or_a_mapping_with_options() -> None:
     config = read_config({**MINIMAL, "selector": {"name": "raft", "threshold": 0.7}, "reward": "binary"})
     assert config.selector.options == {"threshold": 0.7}
     assert (config.reward.name, config.reward.options) == ("binary", {})
 
 
 @pytest.mark.parametrize("key", ["generator", "reward", "selector", "trainer", "lr_policy"])
-def test_options_without_a_name_are_the_default_drivers(key: str) -> None:
+def test_options_without_a_name_belong_to_the_default_driver(key: str) -> None:
     spec = getattr(read_config({**MINIMAL, key: {"x": 1}}), key)
     assert spec.name == getattr(read_config(MINIMAL), key).name
     assert spec.options == {"x": 1}
 
 
-def test_the_resolved_form_reads_back_as_itself() -> None:
+def test_the_resolved_form_round_trips() -> None:
     raw = {
         "verifier": [{"name": "gcc", "standard": "c11"}, "sql"],
         "plugins": ["./shape.py"],
@@ -113,7 +113,7 @@ def test_the_resolved_form_reads_back_as_itself() -> None:
 # Files
 
 
-def test_a_file_is_read_and_its_sections_written_out(tmp_path: Path) -> None:
+def test_a_file_is_read_and_its_sections_become_mappings(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         "verifier: gcc\nlr_policy: {name: exponential, base_lr: 5e-5}\nplugins: [a, {name: b, k: 1}]\n",
@@ -121,7 +121,7 @@ def test_a_file_is_read_and_its_sections_written_out(tmp_path: Path) -> None:
     raw = load_yaml(path)
     assert raw["verifier"] == [{"name": "gcc"}]
     assert raw["lr_policy"] == {"name": "exponential", "base_lr": "5e-5"}, (
-        "a text for YAML; the driver makes it a float"
+        "text for YAML; the driver converts it to a float"
     )
     assert raw["plugins"] == [{"name": "a"}, {"name": "b", "k": 1}]
 
@@ -139,7 +139,7 @@ def test_a_file_is_read_and_its_sections_written_out(tmp_path: Path) -> None:
         ("a: 1\n---\nb: 2\n", ":2:1"),
     ],
 )
-def test_what_is_not_yaml_is_named_with_line_and_column(tmp_path: Path, text: str, place: str) -> None:
+def test_invalid_yaml_is_reported_with_line_and_column(tmp_path: Path, text: str, place: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
         load_yaml(path)
@@ -169,7 +169,7 @@ def test_anchors_and_merges_are_plain_yaml(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"# nothing\n", "is empty"),
@@ -180,17 +180,17 @@ def test_anchors_and_merges_are_plain_yaml(tmp_path: Path) -> None:
         (b"? [a]\n: b\n", "unhashable"),
     ],
 )
-def test_a_file_that_is_no_configuration(tmp_path: Path, content: bytes, says: str) -> None:
+def test_a_file_that_is_not_a_configuration(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "run.yaml"
     path.write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         load_yaml(path)
     assert str(path) in str(caught.value)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="No such file or directory"):
         load_yaml(tmp_path / "run.yaml")
     with pytest.raises(ConfigError, match="Is a directory"):
@@ -215,7 +215,7 @@ def test_an_assignment_reaches_any_depth() -> None:
     }
 
 
-def test_an_assignment_goes_over_what_is_there_and_leaves_the_rest() -> None:
+def test_an_assignment_replaces_one_value() -> None:
     raw = {"selector": {"name": "raft", "threshold": 0.7, "cap": 2}}
     assert assigned(raw, ("selector.threshold", "0.9"))["selector"] == {
         "name": "raft",
@@ -225,7 +225,7 @@ def test_an_assignment_goes_over_what_is_there_and_leaves_the_rest() -> None:
 
 
 @pytest.mark.parametrize("path", ["lr_policy", "lr_policy.name"])
-def test_another_driver_drops_the_options_of_the_one_before(path: str) -> None:
+def test_another_driver_drops_the_previous_drivers_options(path: str) -> None:
     raw = {"lr_policy": {"name": "exponential", "decay": 0.7}}
     assert assigned(raw, (path, "constant"))["lr_policy"] == {"name": "constant"}
     assert assigned(raw, (path, "exponential"))["lr_policy"] == {"name": "exponential", "decay": 0.7}
@@ -241,20 +241,20 @@ def test_options_may_be_set_before_the_driver_is_named() -> None:
     ]
 
 
-def test_one_of_several_verifiers_is_addressed_by_its_name() -> None:
-    raw = {"verifier": ["halo-verifier-gcc:gcc", {"name": "./judge.py:Judge", "level": 1}]}
-    got = assigned(raw, ("verifier.gcc.standard", "c11"), ("verifier.Judge.level", "2"))
+def test_one_of_several_verifiers_is_addressed_by_name() -> None:
+    raw = {"verifier": ["halo-verifier-gcc:gcc", {"name": "./mine.py:Mine", "level": 1}]}
+    got = assigned(raw, ("verifier.gcc.standard", "c11"), ("verifier.Mine.level", "2"))
     assert got["verifier"] == [
         {"name": "halo-verifier-gcc:gcc", "standard": "c11"},
-        {"name": "./judge.py:Judge", "level": "2"},
+        {"name": "./mine.py:Mine", "level": "2"},
     ]
-    with pytest.raises(ConfigError, match=r"verifier.standard: say which; listed: gcc, Judge"):
+    with pytest.raises(ConfigError, match=r"verifier.standard: name one; listed: gcc, Mine"):
         assigned(raw, ("verifier.standard", "c11"))
-    with pytest.raises(ConfigError, match=r"verifier.sql.x: not listed; listed: gcc, Judge"):
+    with pytest.raises(ConfigError, match=r"verifier.sql.x: not listed; listed: gcc, Mine"):
         assigned(raw, ("verifier.sql.x", "1"))
 
 
-def test_the_verifiers_that_are_named_replace_the_files_but_keep_their_options() -> None:
+def test_a_new_list_of_verifiers_keeps_the_options_of_those_that_stay() -> None:
     raw = {"verifier": [{"name": "gcc", "standard": "c11"}, "sql"]}
     assert assigned(raw, ("verifier", ["gcc"]))["verifier"] == [{"name": "gcc", "standard": "c11"}]
 
@@ -270,7 +270,7 @@ def test_the_verifiers_that_are_named_replace_the_files_but_keep_their_options()
         ({"verifier": [None]}, "verifier.gcc.k", "1"),
     ],
 )
-def test_an_assignment_that_leads_nowhere(raw: dict[str, Any], path: str, value: Any) -> None:
+def test_an_assignment_to_an_invalid_path(raw: dict[str, Any], path: str, value: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         assigned(raw, (path, value))
     assert path.split(".")[0] in str(caught.value)
@@ -281,7 +281,7 @@ def test_an_assignment_that_leads_nowhere(raw: dict[str, Any], path: str, value:
     [
         ("gcc", "gcc"),
         ("halo-verifier-gcc:gcc", "gcc"),
-        ("./judge.py:Judge", "Judge"),
+        ("./mine.py:Mine", "Mine"),
         ("/a/b/shape.py", "shape"),
         ("", ""),
     ],
@@ -290,23 +290,23 @@ def test_short_names(name: str, short: str) -> None:
     assert short_name(name) == short
 
 
-def test_differences_are_a_line_each_with_both_sides() -> None:
-    there = {
+def test_differences_are_one_line_each_with_both_values() -> None:
+    before = {
         "cycles": 3,
         "lr_policy": {"name": "exponential", "decay": 0.85},
         "verifier": [{"name": "gcc"}],
         "rates": [1, 2],
     }
-    here = {
+    after = {
         "cycles": 5,
         "lr_policy": {"name": "constant"},
         "verifier": [{"name": "gcc", "x": 1}],
         "rates": (1, 2),
     }
-    assert differences(there, here) == [
-        "cycles: 3 there, 5 here",
-        "lr_policy.decay: 0.85 there, absent here",
-        "lr_policy.name: 'exponential' there, 'constant' here",
-        "verifier[0].x: absent there, 1 here",
+    assert differences(before, after) == [
+        "cycles: was 3, is 5",
+        "lr_policy.decay: was 0.85, is absent",
+        "lr_policy.name: was 'exponential', is 'constant'",
+        "verifier[0].x: was absent, is 1",
     ]
-    assert differences(there, there) == []
+    assert differences(before, before) == []

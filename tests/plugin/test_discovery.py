@@ -12,12 +12,12 @@ from halo_core.drivers import LRPolicy, Reward, Verifier
 from halo_core.errors import PluginError
 from halo_core.plugin.discovery import available, check_class, load
 
-JUDGE = """
+VERIFIER_CODE = """
 from halo_core.drivers import Verifier, driver
 from halo_core.types import Stage, Status, Verdict
 
 @driver
-class Judge(Verifier):
+class Mine(Verifier):
     level: int = 1
     def check(self, prompt, completion):
         return Verdict(Status.PASS, Stage.CORRECT)
@@ -25,19 +25,24 @@ class Judge(Verifier):
 Install = Callable[..., Path]
 
 
-def test_a_driver_is_found_by_name_with_its_distribution_and_version(install: Install) -> None:
-    install("acme-judge", "1.2", {"halo.verifiers": "acme = acme_judge:Judge"}, {"acme_judge": JUDGE})
+def test_a_driver_is_loaded_by_name_with_its_distribution_and_version(install: Install) -> None:
+    install(
+        "acme-verifier",
+        "1.2",
+        {"halo.verifiers": "acme = acme_verifier:Mine"},
+        {"acme_verifier": VERIFIER_CODE},
+    )
     loaded = load("verifier", "acme")
-    assert check_class(loaded, Verifier) is sys.modules["acme_judge"].Judge
-    assert str(loaded.source) == "verifier 'acme' (acme-judge 1.2)"
-    assert loaded.source.target == "acme_judge:Judge"
+    assert check_class(loaded, Verifier) is sys.modules["acme_verifier"].Mine
+    assert str(loaded.source) == "verifier 'acme' (acme-verifier 1.2)"
+    assert loaded.source.target == "acme_verifier:Mine"
 
 
 def test_listing_imports_nothing(install: Install) -> None:
     site = install(
         "acme-bomb",
         "3.0",
-        {"halo.verifiers": "bomb = acme_bomb:Judge"},
+        {"halo.verifiers": "bomb = acme_bomb:Mine"},
         {"acme_bomb": "raise SystemExit('imported')"},
     )
     found = [source for source in available("verifier") if source.name == "bomb"]
@@ -55,41 +60,46 @@ def test_listing_is_sorted_by_name(install: Install) -> None:
 
 def test_a_package_installed_after_the_first_listing_is_seen(install: Install) -> None:
     available("verifier")
-    install("acme-late", "1", {"halo.verifiers": "late = acme_late:Judge"}, {"acme_late": JUDGE})
+    install("acme-late", "1", {"halo.verifiers": "late = acme_late:Mine"}, {"acme_late": VERIFIER_CODE})
     assert load("verifier", "late").source.distribution == "acme-late"
 
 
-def test_a_name_that_two_distributions_claim_is_an_error_that_names_both(install: Install) -> None:
-    install("acme-one", "1", {"halo.verifiers": "twin = acme_one:Judge"}, {"acme_one": JUDGE})
-    install("acme-two", "2", {"halo.verifiers": "twin = acme_two:Judge"}, {"acme_two": JUDGE})
+def test_a_name_provided_by_two_distributions_is_an_error_that_names_both(install: Install) -> None:
+    install("acme-one", "1", {"halo.verifiers": "twin = acme_one:Mine"}, {"acme_one": VERIFIER_CODE})
+    install("acme-two", "2", {"halo.verifiers": "twin = acme_two:Mine"}, {"acme_two": VERIFIER_CODE})
     with pytest.raises(PluginError, match="verifier 'twin' is provided by acme-one and acme-two") as caught:
         load("verifier", "twin")
-    assert caught.value.hint == "say which: acme-one:twin or acme-two:twin"
-    assert not {"acme_one", "acme_two"} & set(sys.modules), "neither was imported to find out"
+    assert caught.value.hint == "name one: acme-one:twin or acme-two:twin"
+    assert not {"acme_one", "acme_two"} & set(sys.modules), "neither is imported"
     assert load("verifier", "acme-two:twin").source.version == "2"
     assert load("verifier", "acme-one:twin").source.version == "1"
 
 
-def test_a_duplicate_does_not_keep_other_names_from_loading(install: Install) -> None:
-    install("acme-one", "1", {"halo.rewards": "twin = acme_one:Judge"})
-    install("acme-two", "2", {"halo.rewards": "twin = acme_two:Judge"})
+def test_a_duplicate_name_does_not_affect_other_names(install: Install) -> None:
+    install("acme-one", "1", {"halo.rewards": "twin = acme_one:Mine"})
+    install("acme-two", "2", {"halo.rewards": "twin = acme_two:Mine"})
     assert load("reward", "graduated").value.__name__ == "Graduated"
 
 
-def test_one_name_for_two_kinds_is_no_conflict(install: Install) -> None:
-    install("acme-both", "1", {"halo.verifiers": "both = acme_both:Judge", "halo.rewards": "both = acme_both:Judge"},
-            {"acme_both": JUDGE})  # fmt: skip
+def test_two_kinds_may_share_a_name(install: Install) -> None:
+    install("acme-both", "1", {"halo.verifiers": "both = acme_both:Mine", "halo.rewards": "both = acme_both:Mine"},
+            {"acme_both": VERIFIER_CODE})  # fmt: skip
     assert load("verifier", "both").source.kind == "verifier"
 
 
-@pytest.mark.parametrize("name", ["acme-judge:acme", "Acme_Judge:acme", "acme.judge:acme"])
-def test_a_distribution_may_be_spelt_as_pip_lets_one(install: Install, name: str) -> None:
-    install("acme-judge", "1.2", {"halo.verifiers": "acme = acme_judge:Judge"}, {"acme_judge": JUDGE})
-    assert load("verifier", name).source.distribution == "acme-judge"
+@pytest.mark.parametrize("name", ["acme-verifier:acme", "Acme_Verifier:acme", "acme.verifier:acme"])
+def test_distribution_names_are_normalised_as_by_pip(install: Install, name: str) -> None:
+    install(
+        "acme-verifier",
+        "1.2",
+        {"halo.verifiers": "acme = acme_verifier:Mine"},
+        {"acme_verifier": VERIFIER_CODE},
+    )
+    assert load("verifier", name).source.distribution == "acme-verifier"
 
 
 def test_a_distribution_that_does_not_provide_the_name(install: Install) -> None:
-    install("acme-judge", "1.2", {"halo.verifiers": "acme = acme_judge:Judge"})
+    install("acme-verifier", "1.2", {"halo.verifiers": "acme = acme_verifier:Mine"})
     with pytest.raises(PluginError, match="no verifier named 'other:acme' is installed"):
         load("verifier", "other:acme")
 
@@ -102,15 +112,15 @@ def test_a_missing_package_of_this_project_is_named(monkeypatch: pytest.MonkeyPa
         assert caught.value.hint == f"pip install {package}"
 
 
-def test_a_misspelt_name_is_told_the_nearest(install: Install) -> None:
-    install("acme-judge", "1.2", {"halo.verifiers": "acme = acme_judge:Judge"})
+def test_a_misspelt_name_gets_the_nearest_as_a_hint(install: Install) -> None:
+    install("acme-verifier", "1.2", {"halo.verifiers": "acme = acme_verifier:Mine"})
     with pytest.raises(PluginError) as caught:
         load("verifier", "acne")
     assert caught.value.hint == "did you mean 'acme'?"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_unknown_name_always_gets_a_remedy(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_always_gets_a_hint(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(PluginError) as caught:
         load(kind, "qqqqqq")
     assert caught.value.hint
@@ -122,7 +132,7 @@ def test_an_unknown_name_always_gets_a_remedy(kind: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("code", "says"),
+    ("code", "message"),
     [
         ("import no_such_module_at_all", "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
         ("raise ValueError('bad day')", "ValueError: bad day"),
@@ -132,45 +142,50 @@ def test_an_unknown_name_always_gets_a_remedy(kind: str, monkeypatch: pytest.Mon
     ],
 )
 def test_a_plugin_that_cannot_be_imported_names_its_distribution(
-    install: Install, code: str, says: str
+    install: Install, code: str, message: str
 ) -> None:
-    install("acme-broken", "0.1", {"halo.verifiers": "broken = acme_broken:Judge"}, {"acme_broken": code})
+    install("acme-broken", "0.1", {"halo.verifiers": "broken = acme_broken:Mine"}, {"acme_broken": code})
     with pytest.raises(PluginError) as caught:
         load("verifier", "broken")
     assert "verifier 'broken' (acme-broken 0.1) cannot be imported" in str(caught.value)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "acme-broken" in caught.value.hint
     assert caught.value.__cause__ is not None
 
 
-def test_a_class_of_another_kind_is_refused(install: Install) -> None:
-    install("acme-judge", "1.2", {"halo.rewards": "acme = acme_judge:Judge"}, {"acme_judge": JUDGE})
-    with pytest.raises(PluginError, match=r"reward 'acme' \(acme-judge 1.2\) is not a Reward") as caught:
+def test_a_class_of_another_kind_is_rejected(install: Install) -> None:
+    install(
+        "acme-verifier",
+        "1.2",
+        {"halo.rewards": "acme = acme_verifier:Mine"},
+        {"acme_verifier": VERIFIER_CODE},
+    )
+    with pytest.raises(PluginError, match=r"reward 'acme' \(acme-verifier 1.2\) is not a Reward") as caught:
         check_class(load("reward", "acme"), Reward)
     assert "Reward" in caught.value.hint
 
 
-def test_a_class_in_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "judge.py"
-    path.write_text("from __future__ import annotations\n" + JUDGE)
-    loaded = load("verifier", f"{path}:Judge")
+def test_a_class_in_a_file_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("from __future__ import annotations\n" + VERIFIER_CODE)
+    loaded = load("verifier", f"{path}:Mine")
     assert check_class(loaded, Verifier)(level="3").level == 3
-    assert loaded.source.name == "Judge"
+    assert loaded.source.name == "Mine"
     assert loaded.source.distribution == str(path)
     assert loaded.source.version.startswith("sha256:")
 
 
-def test_an_edited_file_is_read_anew_and_has_another_version(tmp_path: Path) -> None:
-    path = tmp_path / "judge.py"
-    path.write_text(JUDGE)
-    before = load("verifier", f"{path}:Judge")
-    path.write_text(JUDGE.replace("level: int = 1", "level: int = 2"))
-    after = load("verifier", f"{path}:Judge")
+def test_an_edited_file_is_loaded_again_with_another_version(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(VERIFIER_CODE)
+    before = load("verifier", f"{path}:Mine")
+    path.write_text(VERIFIER_CODE.replace("level: int = 1", "level: int = 2"))
+    after = load("verifier", f"{path}:Mine")
     assert (before.value().level, after.value().level) == (1, 2)
     assert before.source.version != after.source.version
 
 
-def test_two_classes_of_one_file_come_from_one_module(tmp_path: Path) -> None:
+def test_two_classes_of_one_file_share_its_module(tmp_path: Path) -> None:
     path = tmp_path / "both.py"
     path.write_text("state = []\nclass One:\n    shared = state\nclass Two:\n    shared = state\n")
     one, two = (load("plugin", f"{path}:{name}").value for name in ("One", "Two"))
@@ -187,17 +202,17 @@ def test_a_whole_file_is_a_hook_plugin_but_not_a_driver(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_or_class(tmp_path: Path) -> None:
-    path = tmp_path / "judge.py"
+    path = tmp_path / "mine.py"
     with pytest.raises(PluginError, match="cannot be read: No such file or directory"):
-        load("verifier", f"{path}:Judge")
-    path.write_text(JUDGE)
-    with pytest.raises(PluginError, match="has no 'Jugde'") as caught:
-        load("verifier", f"{path}:Jugde")
-    assert caught.value.hint == "did you mean 'Judge'?"
+        load("verifier", f"{path}:Mine")
+    path.write_text(VERIFIER_CODE)
+    with pytest.raises(PluginError, match="has no 'Mnie'") as caught:
+        load("verifier", f"{path}:Mnie")
+    assert caught.value.hint == "did you mean 'Mine'?"
 
 
 @pytest.mark.parametrize(
-    ("code", "place", "says"),
+    ("code", "place", "message"),
     [
         ("x = 1\ny = (\n", ":2", "SyntaxError"),
         ("x = 1\n\nraise KeyError('k')\n", ":3", "KeyError"),
@@ -205,34 +220,34 @@ def test_a_missing_file_or_class(tmp_path: Path) -> None:
         ("def f():\n    return 1 / 0\n\n\nf()\n", ":2", "ZeroDivisionError"),
     ],
 )
-def test_a_file_that_cannot_be_imported_names_the_line(
-    tmp_path: Path, code: str, place: str, says: str
+def test_an_import_error_in_a_file_names_the_line(
+    tmp_path: Path, code: str, place: str, message: str
 ) -> None:
     path = tmp_path / "torn.py"
     path.write_text(code)
     with pytest.raises(PluginError) as caught:
         load("plugin", str(path))
-    assert f"plugin file {path}{place}: {says}" in str(caught.value)
+    assert f"plugin file {path}{place}: {message}" in str(caught.value)
     assert not [name for name in sys.modules if name.startswith("halo_file_torn")]
 
 
-def test_files_of_one_name_do_not_shadow_each_other(tmp_path: Path) -> None:
+def test_files_with_equal_names_do_not_shadow_each_other(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "shape.py").write_text("from pathlib import Path\nx = Path(__file__).parent.name")
     assert [load("plugin", str(tmp_path / name / "shape.py")).value.x for name in ("a", "b")] == ["a", "b"]
 
 
-def test_a_policy_of_the_project_loads() -> None:
+def test_a_learning_rate_policy_of_the_project_loads() -> None:
     assert issubclass(check_class(load("lr_policy", "exponential"), LRPolicy), LRPolicy)
 
 
-def test_loading_one_driver_imports_no_other(install: Install) -> None:
+def test_loading_one_driver_does_not_import_others(install: Install) -> None:
     site = install(
         "acme-two",
         "1",
-        {"halo.verifiers": "good = acme_good:Judge\nbomb = acme_bomb:Judge"},
-        {"acme_good": JUDGE, "acme_bomb": "raise SystemExit"},
+        {"halo.verifiers": "good = acme_good:Mine\nbomb = acme_bomb:Mine"},
+        {"acme_good": VERIFIER_CODE, "acme_bomb": "raise SystemExit"},
     )
     code = (
         f"import sys; sys.path.insert(0, {str(site)!r})\n"

@@ -30,13 +30,14 @@ from halo_core.types import (
 
 ACME = Source("plugin", "acme", "acme-tools", "1.2", "acme:plugin")
 OTHER = Source("plugin", "other", "other-tools", "3.4", "other:plugin")
-POLICY = Source("lr_policy", "wild", "wild-rates", "0.1", "wild:Wild")
+POLICY = Source("lr_policy", "wild", "wild-policies", "0.1", "wild:Wild")
 RUN: Any = SimpleNamespace()
+REPORT = CycleReport(cycle=0)
 PROMPT = Prompt("p", "task")
 COMPLETION = Completion("p", 0, "text")
 VERDICT = Verdict(Status.PASS, Stage.CORRECT, 1.0)
 SAMPLE = Sample(PROMPT, COMPLETION, VERDICT, 1.0)
-ROUND = SamplingRequest(cycle=1, split="train", prompts=(PROMPT,), samples_per_prompt=1, seed=0)
+REQUEST = SamplingRequest(cycle=1, split="train", prompts=(PROMPT,), samples_per_prompt=1, seed=0)
 STATS = TrainStats(
     lr=0.1,
     steps=1,
@@ -81,9 +82,9 @@ BAD_COMPLETIONS: list[tuple[dict[str, Any], str]] = [
     ({"logprobs": (float("-inf"),)}, "logprobs (-inf,); it must be None or a tuple of finite numbers"),
 ]
 
-ASK: dict[str, Callable[[Hooks], Any]] = {
+CALL: dict[str, Callable[[Hooks], Any]] = {
     "lr_for_cycle": lambda hooks: hooks.lr_for_cycle(run=RUN, cycle=3, history=()),
-    "generate": lambda hooks: list(hooks.generate(run=RUN, request=ROUND)),
+    "generate": lambda hooks: list(hooks.generate(run=RUN, request=REQUEST)),
     "verify": lambda hooks: hooks.verify(run=RUN, prompts=[PROMPT], completions=[COMPLETION]),
     "reward": lambda hooks: hooks.reward(run=RUN, cycle=1, samples=[SAMPLE]),
     "select": lambda hooks: hooks.select(run=RUN, cycle=1, samples=[SAMPLE]),
@@ -93,7 +94,14 @@ ASK: dict[str, Callable[[Hooks], Any]] = {
     "on_run_end": lambda hooks: hooks.on_run_end(run=RUN, history=(), error=None),
 }
 OBSERVERS = ["on_run_start", "on_cycle_end", "on_run_end"]
-USABLE: dict[str, Any] = {
+WITH_HISTORY: dict[str, Callable[[Hooks], Any]] = {
+    "lr_for_cycle": lambda hooks: hooks.lr_for_cycle(run=RUN, cycle=1, history=[REPORT]),
+    "on_run_start": lambda hooks: hooks.on_run_start(run=RUN, history=[REPORT]),
+    "on_cycle_end": lambda hooks: hooks.on_cycle_end(run=RUN, report=REPORT, history=[REPORT]),
+    "on_run_end": lambda hooks: hooks.on_run_end(run=RUN, history=[REPORT], error=None),
+}
+"""Calls of the hooks that take `history`, with a list."""
+VALID: dict[str, Any] = {
     "lr_for_cycle": 5e-5,
     "generate": [[COMPLETION]],
     "verify": [VERDICT],
@@ -103,8 +111,8 @@ USABLE: dict[str, Any] = {
 }
 
 
-def answering(hook: str, answer: Any) -> object:
-    """A plugin whose `hook` returns `answer`."""
+def returning(hook: str, answer: Any) -> object:
+    """Return a plugin whose `hook` returns `answer`."""
     return SimpleNamespace(**{hook: hookimpl(lambda: answer)})
 
 
@@ -125,18 +133,18 @@ def specs() -> list[str]:
     return [name for name, value in vars(hookspecs).items() if hasattr(value, "halo_spec")]
 
 
-def test_the_facade_has_one_method_for_each_hook_with_its_arguments() -> None:
-    assert sorted(ASK) == sorted(specs())
+def test_hooks_has_one_method_for_each_hook_with_its_arguments() -> None:
+    assert sorted(CALL) == sorted(specs())
     assert len(specs()) == 9
     for name in specs():
-        facade = inspect.signature(getattr(Hooks, name)).parameters
+        method = inspect.signature(getattr(Hooks, name)).parameters
         wanted = inspect.signature(getattr(hookspecs, name)).parameters
-        assert list(facade)[1:] == list(wanted), name
-        assert all(p.kind is p.KEYWORD_ONLY for p in list(facade.values())[1:]), name
+        assert list(method)[1:] == list(wanted), name
+        assert all(p.kind is p.KEYWORD_ONLY for p in list(method.values())[1:]), name
         assert all(p.default is p.empty for p in wanted.values()), f"{name}: an argument with a default"
 
 
-def test_the_run_that_hooks_see_is_there_and_in_the_documentation(tmp_path: Path) -> None:
+def test_the_run_view_is_implemented_and_documented(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text(encoding="utf-8")
     run, _ = fake_run(tmp_path)
     for view, owner, prefix in ((RunView, run, ""), (LedgerView, run.ledger, "ledger.")):
@@ -154,27 +162,48 @@ def test_the_run_that_hooks_see_is_there_and_in_the_documentation(tmp_path: Path
             assert f"`{prefix}{name}({', '.join(wanted)})`" in page, name
 
 
-@pytest.mark.parametrize("hook", USABLE)
-def test_a_usable_answer_comes_back(hook: str) -> None:
-    assert ASK[hook](with_plugin(answering(hook, USABLE[hook]))) == USABLE[hook]
+@pytest.mark.parametrize("hook", specs())
+def test_history_is_a_tuple_in_every_hook_that_takes_it(hook: str) -> None:
+    takes_history = "history" in inspect.signature(getattr(hookspecs, hook)).parameters
+    assert takes_history == (hook in WITH_HISTORY)
+    if not takes_history:
+        return
+    seen: list[Any] = []
+
+    @hookimpl
+    def record(history: Sequence[CycleReport]) -> float:
+        seen.append(history)
+        return 0.1
+
+    WITH_HISTORY[hook](with_plugin(SimpleNamespace(**{hook: record})))
+    assert seen == [(REPORT,)]
 
 
-def test_a_selector_may_weigh_and_copy_what_it_chooses() -> None:
+def test_rewards_may_be_none() -> None:
+    assert CALL["reward"](with_plugin(returning("reward", [None]))) == [None]
+
+
+@pytest.mark.parametrize("hook", VALID)
+def test_a_valid_answer_is_returned(hook: str) -> None:
+    assert CALL[hook](with_plugin(returning(hook, VALID[hook]))) == VALID[hook]
+
+
+def test_a_selector_may_weight_and_copy_samples() -> None:
     copied = replace(SAMPLE, completion=replace(COMPLETION), weight=-0.5)
-    assert ASK["select"](with_plugin(answering("select", (copied,)))) == (copied,)
+    assert CALL["select"](with_plugin(returning("select", (copied,)))) == (copied,)
 
 
-def test_the_second_context_of_a_batch_is_looked_at_too() -> None:
+def test_every_context_of_a_batch_is_validated() -> None:
     batch = [replace(COMPLETION, prompt_token_ids=ids) for ids in ((1,), (1,), (-1,))]
     with pytest.raises(PluginError, match=r"prompt_token_ids \(-1,\)"):
-        ASK["generate"](with_plugin(answering("generate", [batch])))
+        CALL["generate"](with_plugin(returning("generate", [batch])))
 
 
 @pytest.mark.parametrize("hook", OBSERVERS)
-def test_what_an_observer_returns_is_ignored(hook: str) -> None:
-    hooks = with_plugin(answering(hook, "anything"))
-    hooks.register(answering(hook, None), OTHER)
-    assert ASK[hook](hooks) is None
+def test_the_result_of_an_observer_is_ignored(hook: str) -> None:
+    hooks = with_plugin(returning(hook, "anything"))
+    hooks.register(returning(hook, None), OTHER)
+    assert CALL[hook](hooks) is None
 
 
 def test_every_observer_is_called() -> None:
@@ -184,55 +213,55 @@ def test_every_observer_is_called() -> None:
         hooks.register(
             SimpleNamespace(on_cycle_end=hookimpl(lambda source=source: seen.append(source.name))), source
         )
-    ASK["on_cycle_end"](hooks)
+    CALL["on_cycle_end"](hooks)
     assert sorted(seen) == ["acme", "other"]
 
 
-def noting(hook: str, seen: list[str], name: str, **options: bool) -> object:
-    """A plugin whose `hook` says that it was called."""
+def recording(hook: str, seen: list[str], name: str, **options: bool) -> object:
+    """A plugin whose `hook` message that it was called."""
     return SimpleNamespace(**{hook: hookimpl(**options)(lambda: seen.append(name))})
 
 
 @pytest.mark.parametrize("hook", OBSERVERS)
-def test_every_observer_is_called_though_others_raise(hook: str) -> None:
+def test_every_observer_is_called_even_if_others_raise(hook: str) -> None:
     seen: list[str] = []
     hooks = Hooks()
-    hooks.register(noting(hook, seen, "builtin"), name="console")
+    hooks.register(recording(hook, seen, "builtin"), name="console")
     hooks.register(raising(hook, KeyError("early")), Source("plugin", "early", "early-tools", "1", "early:x"))
-    hooks.register(noting(hook, seen, "very last", trylast=True), OTHER)
+    hooks.register(recording(hook, seen, "last", trylast=True), OTHER)
     hooks.register(raising(hook, ZeroDivisionError("late\nmore")), ACME)
     for _ in range(2):
         with pytest.raises(ZeroDivisionError) as caught:
-            ASK[hook](hooks)
+            CALL[hook](hooks)
         assert caught.value.__notes__ == [
             f"raised by plugin 'acme' (acme-tools 1.2) in hook {hook!r}",
             "plugin 'early' (early-tools 1) then raised KeyError: 'early'",
         ]
         caught.value.__notes__.clear()
-    assert sorted(seen) == ["builtin", "builtin", "very last", "very last"]
+    assert sorted(seen) == ["builtin", "builtin", "last", "last"]
 
 
 @pytest.mark.parametrize("hook", OBSERVERS)
-def test_a_wrapper_meets_what_the_observers_raise_and_may_forgive_it(hook: str) -> None:
+def test_a_wrapper_sees_the_exception_of_an_observer_and_may_suppress_it(hook: str) -> None:
     seen: list[str] = []
 
     @hookimpl(wrapper=True)
-    def forgiving():
+    def suppressing():
         try:
             return (yield)
         except ZeroDivisionError as error:
-            seen.append(f"forgave {error}")
+            seen.append(f"suppressed {error}")
 
     hooks = with_plugin(raising(hook, ZeroDivisionError("it")))
-    hooks.register(noting(hook, seen, "told"), name="console")
-    hooks.register(SimpleNamespace(**{hook: forgiving}), OTHER)
-    ASK[hook](hooks)
-    assert seen == ["told", "forgave it"]
+    hooks.register(recording(hook, seen, "builtin"), name="console")
+    hooks.register(SimpleNamespace(**{hook: suppressing}), OTHER)
+    CALL[hook](hooks)
+    assert seen == ["builtin", "suppressed it"]
 
 
 @pytest.mark.parametrize("hook", OBSERVERS)
 @pytest.mark.parametrize("before", [True, False])
-def test_observers_are_called_though_a_wrapper_raises(hook: str, before: bool) -> None:
+def test_observers_are_called_even_if_a_wrapper_raises(hook: str, before: bool) -> None:
     seen: list[str] = []
 
     @hookimpl(wrapper=True)
@@ -243,36 +272,36 @@ def test_observers_are_called_though_a_wrapper_raises(hook: str, before: bool) -
         raise LookupError("after")
 
     hooks = Hooks()
-    hooks.register(noting(hook, seen, "first"), name="console")
+    hooks.register(recording(hook, seen, "first"), name="console")
     hooks.register(SimpleNamespace(**{hook: failing}), OTHER)
-    hooks.register(noting(hook, seen, "second"), ACME)
+    hooks.register(recording(hook, seen, "second"), ACME)
     with pytest.raises(LookupError, match="before" if before else "after") as caught:
-        ASK[hook](hooks)
+        CALL[hook](hooks)
     assert "other-tools 3.4" in blame_of(caught.value)
     assert seen == ["second", "first"]
 
 
-def test_an_observer_that_fails_beside_a_wrapper_that_fails_is_in_its_notes() -> None:
+def test_an_observers_exception_is_noted_on_that_of_a_wrapper() -> None:
     @hookimpl(wrapper=True)
     def on_run_end():
         raise LookupError
-        yield  # what makes it a wrapper
+        yield  # makes it a generator, as a wrapper must be
 
     hooks = with_plugin(raising("on_run_end", ZeroDivisionError("oops")))
     hooks.register(SimpleNamespace(on_run_end=on_run_end), OTHER)
     with pytest.raises(LookupError) as caught:
-        ASK["on_run_end"](hooks)
+        CALL["on_run_end"](hooks)
     assert "plugin 'acme' (acme-tools 1.2) then raised ZeroDivisionError: oops" in caught.value.__notes__
 
 
-def test_ctrl_c_in_an_observer_is_not_kept_waiting() -> None:
+def test_ctrl_c_in_an_observer_is_not_deferred() -> None:
     hooks = with_plugin(raising("on_cycle_end", KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
-        ASK["on_cycle_end"](hooks)
+        CALL["on_cycle_end"](hooks)
 
 
 @pytest.mark.parametrize(
-    ("hook", "answer", "says"),
+    ("hook", "answer", "message"),
     [
         ("lr_for_cycle", float("nan"), "nan for cycle 3"),
         ("lr_for_cycle", float("inf"), "inf for cycle 3"),
@@ -295,8 +324,8 @@ def test_ctrl_c_in_an_observer_is_not_kept_waiting() -> None:
         ("verify", [Verdict(Status.PASS, "correct")], "stage"),
         ("verify", [Verdict(Status.PASS, Stage.CORRECT, float("nan"))], "score"),
         ("verify", [Verdict(Status.PASS, Stage.CORRECT, 1.5)], "score"),
-        *[("verify", [replace(VERDICT, **field)], says) for field, says in BAD_VERDICTS],
-        *[("generate", [[replace(COMPLETION, **field)]], says) for field, says in BAD_COMPLETIONS],
+        *[("verify", [replace(VERDICT, **field)], message) for field, message in BAD_VERDICTS],
+        *[("generate", [[replace(COMPLETION, **field)]], message) for field, message in BAD_COMPLETIONS],
         ("reward", [], "0 results for 1 samples"),
         ("reward", [0.1, 0.2], "2 results for 1 samples"),
         ("reward", ["1"], "'1' at position 0"),
@@ -327,44 +356,46 @@ def test_ctrl_c_in_an_observer_is_not_kept_waiting() -> None:
         ),
         ("select", {}, "dict instead of a list"),
         ("train", {}, "dict instead of TrainStats"),
-        *[(hook, None, "None") for hook in USABLE],
+        *[(hook, None, "None") for hook in VALID],
     ],
 )
-def test_an_unusable_answer_is_one_line_that_names_who_gave_it(hook: str, answer: Any, says: str) -> None:
+def test_an_unusable_answer_is_a_one_line_error_that_names_the_plugin(
+    hook: str, answer: Any, message: str
+) -> None:
     with pytest.raises(PluginError) as caught:
-        ASK[hook](with_plugin(answering(hook, answer)))
+        CALL[hook](with_plugin(returning(hook, answer)))
     message = str(caught.value)
     assert message.startswith(f"hook {hook!r} returned ")
-    assert says in message
+    assert message in message
     assert "plugin 'acme' (acme-tools 1.2)" in message
     assert "\n" not in message
     assert caught.value.hint == "check what it returns"
 
 
-def test_a_driver_behind_a_builtin_is_named_for_its_answer() -> None:
+def test_an_unusable_answer_of_a_driver_names_the_driver() -> None:
     hooks = Hooks()
     hooks.register(
-        answering("lr_for_cycle", float("nan")), name="dispatch", drivers={"lr_for_cycle": [POLICY]}
+        returning("lr_for_cycle", float("nan")), name="dispatch", drivers={"lr_for_cycle": [POLICY]}
     )
-    with pytest.raises(PluginError, match=r"answered by lr_policy 'wild' \(wild-rates 0.1\)"):
-        ASK["lr_for_cycle"](hooks)
+    with pytest.raises(PluginError, match=r"answered by lr_policy 'wild' \(wild-policies 0.1\)"):
+        CALL["lr_for_cycle"](hooks)
 
 
-def test_all_who_may_have_spoilt_an_answer_are_named_outermost_first() -> None:
-    hooks = with_plugin(answering("reward", [float("nan")]))
-    hooks.register(SimpleNamespace(reward=hookimpl(wrapper=True)(passing_on)), OTHER)
+def test_an_unusable_answer_names_all_its_plugins_outermost_first() -> None:
+    hooks = with_plugin(returning("reward", [float("nan")]))
+    hooks.register(SimpleNamespace(reward=hookimpl(wrapper=True)(pass_through)), OTHER)
     with pytest.raises(PluginError, match=r"answered by plugin 'other' .*, plugin 'acme'") as caught:
-        ASK["reward"](hooks)
+        CALL["reward"](hooks)
     assert caught.value.hint == "check what they return, outermost first"
 
 
-def passing_on():
+def pass_through():
     return (yield)
 
 
-def test_nobody_answers() -> None:
-    with pytest.raises(PluginError, match="hook 'reward' returned None; answered by nobody"):
-        ASK["reward"](Hooks())
+def test_no_answer() -> None:
+    with pytest.raises(PluginError, match="hook 'reward' returned None; answered by no plugin"):
+        CALL["reward"](Hooks())
 
 
 def scaling(factor: float, offset: float) -> object:
@@ -376,30 +407,30 @@ def scaling(factor: float, offset: float) -> object:
     return SimpleNamespace(reward=reward)
 
 
-def test_a_later_wrapper_wraps_an_earlier_one() -> None:
+def test_later_wrappers_wrap_earlier_ones() -> None:
     hooks = Hooks()
-    hooks.register(answering("reward", [1.0]), name="base")
+    hooks.register(returning("reward", [1.0]), name="base")
     hooks.register(scaling(10, 0), ACME)
     hooks.register(scaling(1, 1), OTHER)
-    assert ASK["reward"](hooks) == [11.0], "b(a(base)), not a(b(base)) = 20"
+    assert CALL["reward"](hooks) == [11.0], "b(a(base)), not a(b(base)) = 20"
 
 
-def test_a_later_plugin_answers_first_and_none_passes_on() -> None:
+def test_later_plugins_answer_first_and_none_defers_to_earlier_ones() -> None:
     hooks = Hooks()
-    hooks.register(answering("lr_for_cycle", 1.0), name="base")
-    hooks.register(answering("lr_for_cycle", 2.0), ACME)
-    assert ASK["lr_for_cycle"](hooks) == 2.0
-    hooks.register(answering("lr_for_cycle", None), OTHER)
-    assert ASK["lr_for_cycle"](hooks) == 2.0
+    hooks.register(returning("lr_for_cycle", 1.0), name="base")
+    hooks.register(returning("lr_for_cycle", 2.0), ACME)
+    assert CALL["lr_for_cycle"](hooks) == 2.0
+    hooks.register(returning("lr_for_cycle", None), OTHER)
+    assert CALL["lr_for_cycle"](hooks) == 2.0
 
 
 def test_an_empty_answer_is_an_answer() -> None:
-    hooks = with_plugin(answering("select", [SAMPLE]))
-    hooks.register(answering("select", []), OTHER)
-    assert ASK["select"](hooks) == []
+    hooks = with_plugin(returning("select", [SAMPLE]))
+    hooks.register(returning("select", []), OTHER)
+    assert CALL["select"](hooks) == []
 
 
-def test_an_implementation_names_only_the_arguments_it_wants() -> None:
+def test_an_implementation_names_only_the_arguments_it_needs() -> None:
     got = {}
 
     @hookimpl
@@ -407,25 +438,25 @@ def test_an_implementation_names_only_the_arguments_it_wants() -> None:
         got.update(cycle=cycle, samples=samples)
         return [1.0]
 
-    ASK["reward"](with_plugin(SimpleNamespace(reward=reward)))
+    CALL["reward"](with_plugin(SimpleNamespace(reward=reward)))
     assert got == {"cycle": 1, "samples": [SAMPLE]}
 
 
-def test_a_misspelt_hook_is_refused_with_the_nearest() -> None:
+def test_a_misspelt_hook_is_rejected_with_the_nearest_name() -> None:
     with pytest.raises(
         PluginError, match=r"plugin 'acme' \(acme-tools 1.2\) implements 'on_cycle_ends'"
     ) as caught:
-        with_plugin(answering("on_cycle_ends", None))
+        with_plugin(returning("on_cycle_ends", None))
     assert caught.value.hint == "did you mean 'on_cycle_end'?"
 
 
-def test_a_misspelt_hook_is_found_after_good_plugins_too() -> None:
-    hooks = with_plugin(answering("reward", [1.0]))
+def test_a_misspelt_hook_is_rejected_after_valid_plugins() -> None:
+    hooks = with_plugin(returning("reward", [1.0]))
     with pytest.raises(PluginError, match="implements 'rewards'"):
-        hooks.register(answering("rewards", [1.0]), OTHER)
+        hooks.register(returning("rewards", [1.0]), OTHER)
 
 
-def test_an_argument_that_the_hook_does_not_have_is_refused() -> None:
+def test_an_unknown_argument_is_rejected() -> None:
     @hookimpl
     def reward(sampels: Sequence[Sample]) -> list[float]:
         return []
@@ -443,26 +474,26 @@ async def async_generator():
 
 
 @pytest.mark.parametrize("function", [coroutine, async_generator])
-def test_coroutines_are_refused(function: Any) -> None:
+def test_coroutines_are_rejected(function: Any) -> None:
     with pytest.raises(PluginError, match="hook 'generate' is a coroutine function") as caught:
         with_plugin(SimpleNamespace(generate=hookimpl(function)))
     assert "async" in caught.value.hint
 
 
-def test_a_wrapper_that_does_not_yield_is_refused() -> None:
+def test_a_wrapper_that_does_not_yield_is_rejected() -> None:
     with pytest.raises(PluginError, match="cannot be registered"):
         with_plugin(SimpleNamespace(reward=hookimpl(wrapper=True)(lambda: None)))
 
 
-def test_a_plugin_is_listed_once() -> None:
-    hooks = with_plugin(answering("reward", [1.0]))
+def test_a_plugin_listed_twice_is_rejected() -> None:
+    hooks = with_plugin(returning("reward", [1.0]))
     with pytest.raises(PluginError, match="plugin 'acme' is listed twice"):
-        hooks.register(answering("reward", [1.0]), ACME)
+        hooks.register(returning("reward", [1.0]), ACME)
 
 
 def test_two_files_may_have_the_same_name(tmp_path: Path) -> None:
     hooks = Hooks()
-    hooks.register(answering("reward", [1.0]), name="base")
+    hooks.register(returning("reward", [1.0]), name="base")
     for name, factor in (("a", 2), ("b", 3)):
         (tmp_path / name).mkdir()
         path = tmp_path / name / "shape.py"
@@ -472,60 +503,60 @@ def test_two_files_may_have_the_same_name(tmp_path: Path) -> None:
         )
         loaded = load("plugin", str(path))
         hooks.register(loaded.value, loaded.source)
-    assert ASK["reward"](hooks) == [6.0]
+    assert CALL["reward"](hooks) == [6.0]
 
 
-def test_two_equal_plugins_of_one_class_are_no_crash() -> None:
-    plugin = answering("reward", [1.0])
+def test_registering_one_object_twice_is_a_plugin_error() -> None:
+    plugin = returning("reward", [1.0])
     hooks = with_plugin(plugin)
     with pytest.raises(PluginError, match="cannot be registered"):
         hooks.register(plugin, OTHER)
 
 
-def test_sources_in_order_without_the_builtin_ones() -> None:
-    hooks = with_plugin(answering("reward", [1.0]))
-    hooks.register(answering("reward", [1.0]), name="console")
-    hooks.register(answering("select", []), OTHER)
+def test_sources_are_in_order_without_builtin_ones() -> None:
+    hooks = with_plugin(returning("reward", [1.0]))
+    hooks.register(returning("reward", [1.0]), name="console")
+    hooks.register(returning("select", []), OTHER)
     assert hooks.sources() == [ACME, OTHER]
 
 
-@pytest.mark.parametrize("hook", ASK)
-def test_an_exception_keeps_its_type_and_names_plugin_distribution_version_and_hook(hook: str) -> None:
+@pytest.mark.parametrize("hook", CALL)
+def test_an_exception_keeps_its_type_and_is_blamed_on_plugin_and_hook(hook: str) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
-        ASK[hook](with_plugin(raising(hook, ZeroDivisionError("oops"))))
+        CALL[hook](with_plugin(raising(hook, ZeroDivisionError("oops"))))
     assert blame_of(caught.value) == f"raised by plugin 'acme' (acme-tools 1.2) in hook {hook!r}"
 
 
-def test_the_innermost_plugin_is_blamed_not_the_wrapper_around_it() -> None:
+def test_the_innermost_plugin_is_blamed() -> None:
     hooks = with_plugin(raising("reward", KeyError("k")))
-    hooks.register(SimpleNamespace(reward=hookimpl(wrapper=True)(passing_on)), OTHER)
+    hooks.register(SimpleNamespace(reward=hookimpl(wrapper=True)(pass_through)), OTHER)
     with pytest.raises(KeyError) as caught:
-        ASK["reward"](hooks)
+        CALL["reward"](hooks)
     assert "acme-tools" in blame_of(caught.value)
     assert "other-tools" not in blame_of(caught.value)
 
 
-def test_a_wrapper_is_blamed_for_what_it_does_itself() -> None:
+def test_a_wrapper_is_blamed_for_its_own_exception() -> None:
     @hookimpl(wrapper=True)
     def reward():
         rewards = yield
         return rewards["no"]
 
-    hooks = with_plugin(answering("reward", [1.0]))
+    hooks = with_plugin(returning("reward", [1.0]))
     hooks.register(SimpleNamespace(reward=reward), OTHER)
     with pytest.raises(TypeError) as caught:
-        ASK["reward"](hooks)
+        CALL["reward"](hooks)
     assert "other-tools 3.4" in blame_of(caught.value)
 
 
-def test_a_generator_is_blamed_for_what_it_raises_while_it_runs() -> None:
+def test_a_generator_is_blamed_for_an_exception_during_iteration() -> None:
     @hookimpl
     def generate():
         yield [COMPLETION]
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone") as caught:
-        ASK["generate"](with_plugin(SimpleNamespace(generate=generate)))
+        CALL["generate"](with_plugin(SimpleNamespace(generate=generate)))
     assert "acme-tools 1.2" in blame_of(caught.value)
 
 
@@ -542,15 +573,15 @@ def lazy_plugin() -> ModuleType:
     return module
 
 
-def test_a_wrapper_is_blamed_for_what_it_left_to_be_done_later() -> None:
-    hooks = with_plugin(answering("generate", [[COMPLETION]]))
+def test_a_wrapper_is_blamed_for_an_exception_in_its_lazy_result() -> None:
+    hooks = with_plugin(returning("generate", [[COMPLETION]]))
     hooks.register(lazy_plugin(), OTHER)
     with pytest.raises(AttributeError) as caught:
-        ASK["generate"](hooks)
+        CALL["generate"](hooks)
     assert "other-tools 3.4" in blame_of(caught.value)
 
 
-def test_a_lazy_wrapper_is_not_blamed_for_what_is_further_in() -> None:
+def test_a_lazy_wrapper_is_not_blamed_for_an_inner_exception() -> None:
     @hookimpl
     def generate():
         yield [COMPLETION]
@@ -562,7 +593,7 @@ def test_a_lazy_wrapper_is_not_blamed_for_what_is_further_in() -> None:
     module.generate = hookimpl(wrapper=True)(module.generate)
     hooks.register(module, OTHER)
     with pytest.raises(OSError, match="gone") as caught:
-        ASK["generate"](hooks)
+        CALL["generate"](hooks)
     assert "acme-tools" in blame_of(caught.value)
 
 
@@ -570,21 +601,21 @@ def test_a_builtin_is_never_blamed() -> None:
     hooks = Hooks()
     hooks.register(raising("reward", ValueError("x")), name="dispatch")
     with pytest.raises(ValueError, match="x") as caught:
-        ASK["reward"](hooks)
+        CALL["reward"](hooks)
     assert blame_of(caught.value) == ""
 
 
-def test_the_first_blame_stays() -> None:
+def test_only_the_first_blame_is_added() -> None:
     error = ValueError("x")
     add_blame(error, "one")
     add_blame(error, "two")
     assert error.__notes__ == ["raised by one"]
 
 
-def test_a_driver_is_blamed_but_not_for_what_is_meant_for_the_user() -> None:
+def test_a_driver_is_blamed_except_for_halo_errors() -> None:
     with pytest.raises(ValueError, match="x") as caught, blamed(POLICY):
         raise ValueError("x")
-    assert blame_of(caught.value) == "raised by lr_policy 'wild' (wild-rates 0.1)"
+    assert blame_of(caught.value) == "raised by lr_policy 'wild' (wild-policies 0.1)"
     with pytest.raises(TrainingError) as meant, blamed(POLICY):
         raise TrainingError("x")
     assert blame_of(meant.value) == ""
@@ -596,4 +627,4 @@ def test_a_callable_object_can_be_a_hook() -> None:
         def lr_for_cycle(self, cycle: int) -> float:
             return cycle / 10
 
-    assert ASK["lr_for_cycle"](with_plugin(Policy())) == 0.3
+    assert CALL["lr_for_cycle"](with_plugin(Policy())) == 0.3

@@ -1,4 +1,4 @@
-"""What a training keeps within a cycle: when, of whom, and what is left of it."""
+"""Checkpoints within the training of a cycle."""
 
 from __future__ import annotations
 
@@ -28,56 +28,56 @@ def write(text: str) -> Callable[[Path], None]:
     return into
 
 
-def kept(run: Run) -> list[str]:
+def checkpoints(run: Run) -> list[str]:
     return sorted(path.name for path in run.directory.glob("cycles/*/checkpoint-*"))
 
 
-def test_what_was_saved_last_is_found_by_another_process(run: Run) -> None:
+def test_the_last_checkpoint_is_found_by_another_process(run: Run) -> None:
     checkpoint = CycleCheckpoint(run, 1)
-    assert checkpoint.load("recipe") is None
+    assert checkpoint.load("inputs") is None
     for step in ("one", "two", "three"):
-        checkpoint.save("recipe", write(step))
-    assert kept(run) == ["checkpoint-3"], "one at a time"
+        checkpoint.save("inputs", write(step))
+    assert checkpoints(run) == ["checkpoint-3"], "only the last is kept"
     again = CycleCheckpoint(fake_run(run.directory)[0], 1)
-    place = again.load("recipe")
+    place = again.load("inputs")
     assert place is not None
     assert (place / "state").read_text() == "three"
 
 
-def test_a_checkpoint_of_another_training_is_not_taken(run: Run) -> None:
-    CycleCheckpoint(run, 1).save("recipe", write("x"))
-    assert CycleCheckpoint(run, 1).load("another rate") is None
-    assert CycleCheckpoint(run, 2).load("recipe") is None
+def test_a_checkpoint_of_another_training_is_not_loaded(run: Run) -> None:
+    CycleCheckpoint(run, 1).save("inputs", write("x"))
+    assert CycleCheckpoint(run, 1).load("other inputs") is None
+    assert CycleCheckpoint(run, 2).load("inputs") is None
 
 
-def test_a_damaged_checkpoint_is_said_and_not_taken(run: Run) -> None:
-    CycleCheckpoint(run, 1).save("recipe", write("x"))
-    place = CycleCheckpoint(run, 1).load("recipe")
+def test_a_damaged_checkpoint_is_logged_and_not_loaded(run: Run) -> None:
+    CycleCheckpoint(run, 1).save("inputs", write("x"))
+    place = CycleCheckpoint(run, 1).load("inputs")
     assert place is not None
     (place / "state").write_text("y")
-    assert CycleCheckpoint(run, 1).load("recipe") is None
-    (_, who, said) = run.ledger.events()[-1]
+    assert CycleCheckpoint(run, 1).load("inputs") is None
+    (_, who, text) = run.ledger.events()[-1]
     assert who == "loop"
-    assert "checkpoint-1 is damaged" in said
-    assert "training of cycle 1 starts from the beginning" in said
+    assert "checkpoint-1 is damaged" in text
+    assert "training of cycle 1 starts from the beginning" in text
 
 
-def test_one_that_fails_leaves_the_one_before(run: Run) -> None:
+def test_a_failed_save_leaves_the_previous_checkpoint(run: Run) -> None:
     checkpoint = CycleCheckpoint(run, 1)
-    checkpoint.save("recipe", write("whole"))
+    checkpoint.save("inputs", write("whole"))
 
     def half(place: Path) -> None:
         (place / "state").write_text("half")
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        checkpoint.save("recipe", half)
-    place = CycleCheckpoint(run, 1).load("recipe")
+        checkpoint.save("inputs", half)
+    place = CycleCheckpoint(run, 1).load("inputs")
     assert place is not None
     assert (place / "state").read_text() == "whole"
 
 
-def test_saving_is_due_by_time_but_takes_a_small_share_of_it(
+def test_a_checkpoint_is_due_by_time_within_its_share_of_the_cost(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
@@ -95,12 +95,12 @@ def test_saving_is_due_by_time_but_takes_a_small_share_of_it(
     def slow(place: Path) -> None:
         now[0] += 10
 
-    checkpoint.save("recipe", slow)
-    assert not due_after(199), "10 s of every 200 at most"
+    checkpoint.save("inputs", slow)
+    assert not due_after(199), "at most 10 s of every 200"
     assert due_after(1)
 
 
-def test_it_is_due_before_an_interrupt_and_never_where_it_is_turned_off(run: Run) -> None:
+def test_a_checkpoint_is_due_on_interrupt_and_never_if_turned_off(run: Run) -> None:
     run.config = run.config.model_copy(update={"checkpoint_seconds": 3600.0})
     assert not CycleCheckpoint(run, 1).due
     run.interrupt()
@@ -109,8 +109,8 @@ def test_it_is_due_before_an_interrupt_and_never_where_it_is_turned_off(run: Run
     assert not CycleCheckpoint(run, 1).due
 
 
-class Impatient(Progress):
-    """Presses Ctrl-C after the second step that it is shown."""
+class InterruptingProgress(Progress):
+    """Interrupts the run after the second training step."""
 
     run: Run | None = None
 
@@ -130,20 +130,20 @@ class Impatient(Progress):
         yield advance
 
 
-def test_an_interrupted_training_goes_on_at_the_next_step(tmp_path: Path) -> None:
+def test_an_interrupted_training_resumes_at_the_next_step(tmp_path: Path) -> None:
     options = {"trainer": FakeTrainer(steps=5), "checkpoint_seconds": 3600}
     whole = run_cycles(*fake_run(tmp_path / "whole", **options))
-    impatient = Impatient()
-    run, hooks = fake_run(tmp_path / "run", progress=impatient, **options)
-    impatient.run = run
+    progress = InterruptingProgress()
+    run, hooks = fake_run(tmp_path / "run", progress=progress, **options)
+    progress.run = run
     with pytest.raises(Interrupted):
         run_cycles(run, hooks)
     run.ledger.close()
-    assert impatient.shown == [1, 1]
-    assert kept(run)
-    again, hooks = fake_run(tmp_path / "run", progress=impatient, **options)
-    impatient.run = None
+    assert progress.shown == [1, 1]
+    assert checkpoints(run)
+    again, hooks = fake_run(tmp_path / "run", progress=progress, **options)
+    progress.run = None
     history = run_cycles(again, hooks)
-    assert impatient.shown[2:5] == [4, 1, 1], "the third step was taken, and kept, before the interrupt"
+    assert progress.shown[2:5] == [4, 1, 1], "the third step was taken, and checkpoints, before the interrupt"
     assert [report.train for report in history] == [report.train for report in whole]
-    assert kept(run) == []
+    assert checkpoints(run) == []

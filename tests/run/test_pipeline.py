@@ -26,15 +26,15 @@ Words = Callable[[int, int], str]
 
 @driver
 class Script(Generator):
-    """Says what it is told to, in batches of `size`; counts the batches it was asked for."""
+    """Yields given words in batches of `size`; records the numbers of the batches."""
 
     words: Any = None
-    """From (number of the batch, position in it) to the first word of the completion."""
+    """Function of (number of the batch, position in it) that returns the first word of the completion."""
     size: int = 4
     seen: Any = None
-    """A list that the numbers of the batches are put on as they are sampled."""
+    """List to which the number of each sampled batch is appended."""
     change: Any = None
-    """From a batch to what is yielded instead."""
+    """Function of (number of the batch, batch) that returns the batch to yield instead."""
 
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
         jobs = [(p, i) for p in request.prompts for i in range(request.samples_per_prompt)]
@@ -50,8 +50,8 @@ class Script(Generator):
             yield self.change(number, batch) if self.change else batch
 
 
-class Told(Progress):
-    """Keeps what is told."""
+class Notes(Progress):
+    """Records the notes."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -64,11 +64,11 @@ def sample(run: Run, hooks: Hooks) -> list[Sample]:
     return sample_and_verify(run, hooks, run.request(1, "train"))
 
 
-def told(words: Words, **options: Any) -> Script:
+def saying(words: Words, **options: Any) -> Script:
     return Script(words=words, **options)
 
 
-def test_each_completion_is_judged_by_its_own_prompt_in_order(tmp_path: Path) -> None:
+def test_each_completion_is_verified_against_its_own_prompt_in_order(tmp_path: Path) -> None:
     run, hooks = fake_run(tmp_path, generator=Script(), prompts=5, samples_per_prompt=3)
     samples = sample(run, hooks)
     assert [(s.prompt.id, s.completion.index) for s in samples] == [
@@ -79,7 +79,7 @@ def test_each_completion_is_judged_by_its_own_prompt_in_order(tmp_path: Path) ->
     assert [s for batch in run.ledger.batches(1, "train", run.prompts) for s in batch] == samples
 
 
-def test_the_order_is_kept_whatever_order_they_are_judged_in(tmp_path: Path) -> None:
+def test_the_order_of_batches_does_not_depend_on_that_of_verification(tmp_path: Path) -> None:
     @driver
     class Uneven(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
@@ -93,48 +93,48 @@ def test_the_order_is_kept_whatever_order_they_are_judged_in(tmp_path: Path) -> 
     assert [batch[0].completion.text.split()[1] for batch in on_disk] == [str(n) for n in range(6)]
 
 
-def test_equal_texts_of_a_prompt_are_judged_once(tmp_path: Path) -> None:
-    judged: list[str] = []
+def test_equal_texts_of_a_prompt_are_verified_once(tmp_path: Path) -> None:
+    verified: list[str] = []
 
     @driver
     class Counting(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-            judged.append(prompt.id)
+            verified.append(prompt.id)
             return super().check(prompt, completion)
 
     same = Script(size=6, change=lambda _, batch: [Completion(c.prompt_id, c.index, "right") for c in batch])
     run, hooks = fake_run(tmp_path, generator=same, verifier=Counting(), prompts=2, samples_per_prompt=3)
     assert len(sample(run, hooks)) == 6
-    assert sorted(judged) == ["t0", "t1"]
+    assert sorted(verified) == ["t0", "t1"]
 
 
-def test_the_next_batch_is_sampled_while_the_last_is_judged_and_the_other_way_round(tmp_path: Path) -> None:
-    next_sampled, first_judged = threading.Event(), threading.Event()
+def test_sampling_and_verification_overlap(tmp_path: Path) -> None:
+    next_sampled, first_verified = threading.Event(), threading.Event()
 
     def change(number: int, batch: list[Completion]) -> list[Completion]:
         if number == 1:
             next_sampled.set()
-            assert first_judged.wait(10), "nobody judges while this batch is being sampled"
+            assert first_verified.wait(10), "no completion is verified while this batch is sampled"
         return batch
 
     @driver
     class Waiting(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-            assert next_sampled.wait(10), "nobody samples while this completion is being judged"
-            first_judged.set()
+            assert next_sampled.wait(10), "no batch is sampled while this completion is verified"
+            first_verified.set()
             return super().check(prompt, completion)
 
     run, hooks = fake_run(tmp_path, generator=Script(change=change), verifier=Waiting())
     assert all(s.verdict.status is Status.PASS for s in sample(run, hooks))
 
 
-def test_few_batches_are_in_flight(tmp_path: Path) -> None:
-    gate, seen, judging = threading.Event(), [], threading.Event()
+def test_the_number_of_batches_in_flight_is_limited(tmp_path: Path) -> None:
+    gate, seen, verifying = threading.Event(), [], threading.Event()
 
     @driver
     class Gated(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-            judging.set()
+            verifying.set()
             assert gate.wait(10)
             return super().check(prompt, completion)
 
@@ -144,7 +144,7 @@ def test_few_batches_are_in_flight(tmp_path: Path) -> None:
     worker = threading.Thread(target=sample, args=(run, hooks))
     worker.start()
     try:
-        assert judging.wait(10)
+        assert verifying.wait(10)
         time.sleep(0.1)
         assert IN_FLIGHT <= len(seen) <= IN_FLIGHT + 1, "of 40"
         assert run.ledger.batches(1, "train", run.prompts) == []
@@ -154,7 +154,7 @@ def test_few_batches_are_in_flight(tmp_path: Path) -> None:
     assert len(seen) == 40
 
 
-def test_a_round_goes_on_after_the_batches_on_disk_and_gives_the_same(tmp_path: Path) -> None:
+def test_a_request_resumes_after_the_stored_batches_with_equal_samples(tmp_path: Path) -> None:
     run, hooks = fake_run(tmp_path / "whole", prompts=8, samples_per_prompt=8)
     whole = sample(run, hooks)
     batches = run.ledger.batches(1, "train", run.prompts)
@@ -167,7 +167,7 @@ def test_a_round_goes_on_after_the_batches_on_disk_and_gives_the_same(tmp_path: 
         assert run.ledger.batches(1, "train", run.prompts) == batches
 
 
-def test_a_finished_round_asks_nobody(tmp_path: Path) -> None:
+def test_a_finished_request_does_not_sample(tmp_path: Path) -> None:
     seen: list[int] = []
     run, hooks = fake_run(tmp_path, generator=Script(seen=seen))
     first = sample(run, hooks)
@@ -177,7 +177,7 @@ def test_a_finished_round_asks_nobody(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fails_at", [0, 3, 7])
-def test_what_was_judged_before_a_generator_broke_is_on_disk(tmp_path: Path, fails_at: int) -> None:
+def test_batches_before_a_generator_error_are_stored(tmp_path: Path, fails_at: int) -> None:
     def change(number: int, batch: list[Completion]) -> list[Completion]:
         if number == fails_at:
             raise OSError("out of memory")
@@ -191,13 +191,13 @@ def test_what_was_judged_before_a_generator_broke_is_on_disk(tmp_path: Path, fai
     assert len(sample(run, hooks)) == 32
 
 
-def test_when_the_generator_breaks_what_has_not_begun_is_not_judged(tmp_path: Path) -> None:
-    gate, judged = threading.Event(), set()
+def test_after_a_generator_error_waiting_batches_are_not_verified(tmp_path: Path) -> None:
+    gate, verified = threading.Event(), set()
 
     @driver
     class Gated(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-            judged.add(completion.text.split()[1])
+            verified.add(completion.text.split()[1])
             assert gate.wait(10)
             return super().check(prompt, completion)
 
@@ -210,7 +210,7 @@ def test_when_the_generator_breaks_what_has_not_begun_is_not_judged(tmp_path: Pa
     run, hooks = fake_run(tmp_path, generator=Script(change=change), verifier=Gated())
     with pytest.raises(OSError, match="out of memory"):
         sample(run, hooks)
-    assert judged <= {"0", "1"}, "two batches are judged at once; two more were waiting"
+    assert verified <= {"0", "1"}, "two batches are verified at once; two more wait"
 
 
 CHANGES: dict[str, Callable[[int, list[Completion]], list[Completion]]] = {
@@ -223,10 +223,10 @@ CHANGES: dict[str, Callable[[int, list[Completion]], list[Completion]]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_generator_that_does_not_give_what_was_asked_for(
+def test_a_generator_with_wrong_completions_is_an_error(
     tmp_path: Path, change: Callable[[int, list[Completion]], list[Completion]]
 ) -> None:
-    for _ in range(2):  # going on is no way around it
+    for _ in range(2):  # the same error when the run is resumed
         run, hooks = fake_run(tmp_path, generator=Script(change=change))
         with pytest.raises(
             PluginError, match=r"the generator gave prompt 't\d' completions numbered"
@@ -235,19 +235,20 @@ def test_a_generator_that_does_not_give_what_was_asked_for(
         assert caught.value.hint
 
 
-def test_a_verifier_that_raises_gives_an_error_verdict_with_its_name(tmp_path: Path) -> None:
-    script = told(lambda number, at: "raise" if (number, at) == (0, 1) else "right")
+def test_a_verifier_that_raises_gives_a_verdict_of_error_with_its_name(tmp_path: Path) -> None:
+    script = saying(lambda number, at: "raise" if (number, at) == (0, 1) else "right")
     run, hooks = fake_run(tmp_path, generator=script)
     samples = sample(run, hooks)
     assert samples[1].verdict.status is Status.ERROR
     detail = samples[1].verdict.detail
-    assert detail.startswith("verifier 'fake' raised RuntimeError: the judge fell over (at fakes.py:")
+    assert detail.startswith("verifier 'fake' raised RuntimeError: ")
+    assert "(at fakes.py:" in detail
     assert [s.verdict.status for s in samples].count(Status.PASS) == 31, "the others still count"
 
 
-def test_a_broken_verifier_stops_the_round_early(tmp_path: Path) -> None:
+def test_a_broken_verifier_stops_the_request_early(tmp_path: Path) -> None:
     seen: list[int] = []
-    script = told(lambda *_: "error", seen=seen)
+    script = saying(lambda *_: "error", seen=seen)
     run, hooks = fake_run(tmp_path, generator=script, prompts=100)
     with pytest.raises(
         VerifierError, match=r"16 of 16 verdicts are errors.*0\.05; the last: no compiler"
@@ -257,10 +258,10 @@ def test_a_broken_verifier_stops_the_round_early(tmp_path: Path) -> None:
     assert len(seen) < 4 + 2 * IN_FLIGHT, "and not after 100 batches"
 
 
-@pytest.mark.parametrize(("rate", "stops"), [(0.0, True), (0.06, True), (0.0625, False), (1.0, False)])
-def test_the_share_of_errors_that_is_borne(tmp_path: Path, rate: float, stops: bool) -> None:
-    script = told(lambda number, at: "error" if at == 0 and number % 4 == 0 else "right")  # 1 of 16
-    run, hooks = fake_run(tmp_path, generator=script, prompts=16, max_error_rate=rate)
+@pytest.mark.parametrize(("limit", "stops"), [(0.0, True), (0.06, True), (0.0625, False), (1.0, False)])
+def test_the_maximum_error_rate(tmp_path: Path, limit: float, stops: bool) -> None:
+    script = saying(lambda number, at: "error" if at == 0 and number % 4 == 0 else "right")  # 1 of 16
+    run, hooks = fake_run(tmp_path, generator=script, prompts=16, max_error_rate=limit)
     if stops:
         with pytest.raises(VerifierError):
             sample(run, hooks)
@@ -268,31 +269,29 @@ def test_the_share_of_errors_that_is_borne(tmp_path: Path, rate: float, stops: b
         assert sum(s.verdict.status is Status.ERROR for s in sample(run, hooks)) == 4
 
 
-def test_a_few_early_errors_do_not_stop_a_round_that_turns_out_well(tmp_path: Path) -> None:
-    script = told(lambda number, at: "error" if number == 0 and at < 2 else "right")
+def test_a_few_early_errors_do_not_stop_a_request(tmp_path: Path) -> None:
+    script = saying(lambda number, at: "error" if number == 0 and at < 2 else "right")
     run, hooks = fake_run(tmp_path, generator=script, prompts=16)
     assert len(sample(run, hooks)) == 64, "2 of 4, then 2 of 16, then 2 of 64"
 
 
-def test_a_verifier_that_breaks_halfway_stops_the_round_once_that_is_sure(tmp_path: Path) -> None:
+def test_a_verifier_that_breaks_halfway_stops_the_request(tmp_path: Path) -> None:
     seen: list[int] = []
-    script = told(lambda number, at: "error" if number >= 25 else "right", seen=seen)
+    script = saying(lambda number, at: "error" if number >= 25 else "right", seen=seen)
     run, hooks = fake_run(tmp_path, generator=script, prompts=200)
     with pytest.raises(VerifierError, match="16 of 116 verdicts are errors"):
         sample(run, hooks)
     assert len(seen) < 50
 
 
-def test_a_small_round_of_errors_is_no_result_either(tmp_path: Path) -> None:
-    run, hooks = fake_run(tmp_path, generator=told(lambda *_: "error"), prompts=2)
+def test_a_small_request_of_errors_is_an_error(tmp_path: Path) -> None:
+    run, hooks = fake_run(tmp_path, generator=saying(lambda *_: "error"), prompts=2)
     with pytest.raises(VerifierError, match="8 of 8 verdicts are errors"):
         sample(run, hooks)
 
 
 @pytest.mark.parametrize("prompts", [2, 16])
-def test_after_the_verifier_is_mended_the_round_is_as_if_it_had_never_broken(
-    tmp_path: Path, prompts: int
-) -> None:
+def test_after_the_verifier_is_fixed_the_request_gives_equal_samples(tmp_path: Path, prompts: int) -> None:
     @driver
     class Breaking(FakeVerifier):
         limit: int = 3
@@ -312,9 +311,9 @@ def test_after_the_verifier_is_mended_the_round_is_as_if_it_had_never_broken(
     assert [s for batch in run.ledger.batches(1, "train", run.prompts) for s in batch] == whole
 
 
-def test_what_was_judged_before_the_verifier_broke_is_not_done_again(tmp_path: Path) -> None:
+def test_batches_before_a_verifier_error_are_not_sampled_again(tmp_path: Path) -> None:
     run, hooks = fake_run(
-        tmp_path, generator=told(lambda number, _: "right" if number < 5 else "error"), prompts=16
+        tmp_path, generator=saying(lambda number, _: "right" if number < 5 else "error"), prompts=16
     )
     with pytest.raises(VerifierError):
         sample(run, hooks)
@@ -324,8 +323,8 @@ def test_what_was_judged_before_the_verifier_broke_is_not_done_again(tmp_path: P
     assert seen == list(range(5, 16))
 
 
-def test_errors_within_the_limit_stay_when_a_round_is_gone_on_with(tmp_path: Path) -> None:
-    script = told(lambda number, at: "error" if (number, at) == (0, 0) else "right")
+def test_errors_within_the_limit_stay_when_a_request_is_resumed(tmp_path: Path) -> None:
+    script = saying(lambda number, at: "error" if (number, at) == (0, 0) else "right")
     run, hooks = fake_run(tmp_path, generator=script, prompts=16)
     first = sample(run, hooks)
     run.ledger.keep(1, "train", 8)
@@ -342,7 +341,7 @@ def test_errors_within_the_limit_stay_when_a_round_is_gone_on_with(tmp_path: Pat
     ],
     ids=["none", "text", "status", "nan"],
 )
-def test_a_verifier_that_answers_with_something_else_stops_the_round(tmp_path: Path, answer: Any) -> None:
+def test_a_verifier_with_unusable_answers_stops_the_request(tmp_path: Path, answer: Any) -> None:
     @driver
     class Odd(Verifier):
         def check(self, prompt: Prompt, completion: Completion) -> Any:
@@ -353,7 +352,7 @@ def test_a_verifier_that_answers_with_something_else_stops_the_round(tmp_path: P
         sample(run, hooks)
 
 
-def test_an_interrupt_ends_the_round_with_what_was_sampled_on_disk(tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_request_with_its_batches_stored(tmp_path: Path) -> None:
     whole = sample(*fake_run(tmp_path / "whole", generator=FakeGenerator(batch=4), prompts=40))
     stop: list[Run] = []
 
@@ -374,7 +373,7 @@ def test_an_interrupt_ends_the_round_with_what_was_sampled_on_disk(tmp_path: Pat
     assert sample(run, hooks) == whole
 
 
-def test_progress_counts_what_is_done_and_what_was_there(tmp_path: Path) -> None:
+def test_progress_counts_new_and_stored_samples(tmp_path: Path) -> None:
     stages: list[tuple[str, int, str]] = []
     counts: list[int] = []
 
@@ -394,12 +393,12 @@ def test_progress_counts_what_is_done_and_what_was_there(tmp_path: Path) -> None
     assert counts == [8, 8, 8, 8]
 
 
-# Completions that could not be judged
+# Inconclusive verdicts
 
 
 @driver
 class Undecided(FakeVerifier):
-    """Cannot tell of the completions with these indices."""
+    """Returns inconclusive verdicts for completions with these indices."""
 
     late: Any = ()
 
@@ -408,18 +407,16 @@ class Undecided(FakeVerifier):
         return replace(verdict, status=Status.INCONCLUSIVE) if completion.index in self.late else verdict
 
 
-@pytest.mark.parametrize(("late", "said"), [(range(1), False), (range(2), True), (range(20), True)])
-def test_rates_of_those_that_were_quick_to_judge_are_said_to_be_that(
-    tmp_path: Path, late: range, said: bool
-) -> None:
-    told = Told()
+@pytest.mark.parametrize(("late", "warned"), [(range(1), False), (range(2), True), (range(20), True)])
+def test_many_inconclusive_verdicts_are_warned_of_once(tmp_path: Path, late: range, warned: bool) -> None:
+    notes = Notes()
     run, hooks = fake_run(
-        tmp_path, verifier=Undecided(late=late), prompts=2, samples_per_prompt=20, progress=told
+        tmp_path, verifier=Undecided(late=late), prompts=2, samples_per_prompt=20, progress=notes
     )
     sample(run, hooks)
-    lines = [line for line in told.lines if "inconclusive" in line]
-    assert len(lines) == said, "a twentieth is what a busy machine may come to"
-    if said:
+    lines = [line for line in notes.lines if "inconclusive" in line]
+    assert len(lines) == warned, "5% is normal on a busy machine"
+    if warned:
         assert f"cycle 1 sample: {2 * len(late)} of 40 verdicts are inconclusive" in lines[0]
     sample(run, hooks)
-    assert len(told.lines) == said, "once"
+    assert len(notes.lines) == warned, "once"

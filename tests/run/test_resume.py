@@ -1,4 +1,4 @@
-"""Whether a run may be gone on with, and being given more cycles."""
+"""Checks that a run can be resumed, and extension by more cycles."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ def config(**settings: Any) -> RunConfig:
 
 
 def verifiers(fingerprint: str) -> VerifierSet:
-    """A set of one verifier named "it" with a given fingerprint."""
+    """Return a set of one verifier named "it" with a given fingerprint."""
 
     @driver
-    class It(FakeVerifier):
+    class Stub(FakeVerifier):
         removed_options: ClassVar[dict[str, object]] = {"once": True}
 
         def fingerprint(self) -> str:
             return fingerprint
 
-    return VerifierSet({"it": It()})
+    return VerifierSet({"it": Stub()})
 
 
 @pytest.fixture
-def begun(tmp_path: Path) -> Callable[..., Ledger]:
-    """Begin a run, given what it is begun on."""
+def started(tmp_path: Path) -> Callable[..., Ledger]:
+    """Return a function that starts a run with a recorded environment."""
 
-    def begin(machine: dict[str, Any], **settings: Any) -> Ledger:
+    def start(machine: dict[str, Any], fingerprint: str = "V()", **settings: Any) -> Ledger:
         ledger = Ledger(tmp_path / "run")
         ledger.create(
             config(**settings).model_dump(mode="json"),
@@ -52,17 +52,17 @@ def begun(tmp_path: Path) -> Callable[..., Ledger]:
             [Prompt("a", "x")],
             [],
             machine,
-            {"it": "V()"},
+            {"it": fingerprint},
         )
         return ledger
 
-    return begin
+    return start
 
 
-def test_a_run_is_not_gone_on_with_in_a_lower_tier(
-    begun: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
+def test_a_run_is_not_resumed_in_a_lower_tier(
+    started: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger = begun({"sandbox": "strong"})
+    ledger = started({"sandbox": "strong"})
     monkeypatch.setattr(resume.sandbox, "running", lambda: SimpleNamespace(tier="standard"))
     with pytest.raises(SandboxError, match="started in sandbox tier 'strong', and only 'standard' holds"):
         resume.check_tier(ledger)
@@ -70,13 +70,13 @@ def test_a_run_is_not_gone_on_with_in_a_lower_tier(
     resume.check_tier(ledger)
 
 
-# What changed
+# Changes since the start
 
 HERE = {"python": "3.11.7", "versions": {"halo-core": "0.1", "torch": "2.13"}, "inputs": {"model": "abc"}}
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "message"),
     [
         (HERE, ""),
         (HERE | {"python": "3.12.1"}, "python was 3.11.7 and is 3.12.1"),
@@ -87,28 +87,28 @@ HERE = {"python": "3.11.7", "versions": {"halo-core": "0.1", "torch": "2.13"}, "
         (HERE | {"inputs": {"model": "abc", "adapter": "x"}}, ""),
     ],
 )
-def test_libraries_and_inputs_that_changed_are_said_or_accepted(
-    begun: Callable[..., Ledger], now: dict[str, Any], said: str
+def test_changed_libraries_and_inputs_are_reported_or_accepted(
+    started: Callable[..., Ledger], now: dict[str, Any], message: str
 ) -> None:
-    ledger = begun(HERE | {"sandbox": "strong"})
+    ledger = started(HERE | {"sandbox": "strong"})
 
     def check(accept: bool) -> None:
         resume.check_unchanged(ledger, PLUGINS, verifiers("V()"), now, accept=accept)
 
-    if not said:
+    if not message:
         return check(accept=False)
-    with pytest.raises(RunError, match=f"started with other plugins or tools: {said}") as caught:
+    with pytest.raises(RunError, match=f"started with other plugins or tools: {message}") as caught:
         check(accept=False)
     assert "--changed" in caught.value.hint
     check(accept=True)
-    check(accept=False)  # from now on that is how it is
-    assert ledger.machine()["sandbox"] == "strong", "that one holds for the whole run"
-    assert ledger.events()[-1][1:] == ("changed", said)
+    check(accept=False)  # the accepted state is recorded
+    assert ledger.machine()["sandbox"] == "strong", "the tier of the start holds for the whole run"
+    assert ledger.events()[-1][1:] == ("changed", message)
     return None
 
 
 @pytest.mark.parametrize(
-    ("now", "said"),
+    ("now", "message"),
     [
         ("GCC(std='c17', flags='-O0') gcc 13.1 0.1.0", "had 12.2 and has 13.1"),
         (
@@ -118,41 +118,62 @@ def test_libraries_and_inputs_that_changed_are_said_or_accepted(
         ("GCC(std='c17', flags='-O0') gcc 12.2 0.1.0 more", "had less and has more"),
     ],
 )
-def test_only_what_differs_between_two_fingerprints_is_said(now: str, said: str) -> None:
+def test_only_the_difference_of_two_fingerprints_is_reported(now: str, message: str) -> None:
     before = {"it": "GCC(std='c17', flags='-O0') gcc 12.2 0.1.0"}
-    assert resume._changed_verifiers(before, {"it": now}, []) == [f"verifier 'it' {said}"]
+    assert resume._changed_verifiers(before, {"it": now}, []) == [f"verifier 'it' {message}"]
 
 
-def test_a_run_of_an_early_halo_recorded_less(begun: Callable[..., Ledger]) -> None:
-    resume.check_unchanged(begun({}), PLUGINS, verifiers("V()"), HERE, accept=False)
+@pytest.mark.parametrize(
+    ("recorded", "current"),
+    [
+        ("V(once=True, a=1) gcc 12", "V(a=1) gcc 12"),
+        ("V(a=1, once=True, b=2)", "V(a=1, b=2)"),
+        ("V(a=1, once=True) gcc 12", "V(a=1) gcc 12"),
+        ("V(once=True)", "V()"),
+    ],
+)
+def test_a_removed_option_with_its_harmless_value_does_not_change_the_fingerprint(
+    started: Callable[..., Ledger], recorded: str, current: str
+) -> None:
+    resume.check_unchanged(started({}, recorded), PLUGINS, verifiers(current), HERE, accept=False)
 
 
-def test_the_digest_of_an_input(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recorded", ["V(once=False, a=1)", "V(at_once=True, a=1)", "V(once=True1, a=1)"])
+def test_other_values_and_options_change_the_fingerprint(
+    started: Callable[..., Ledger], recorded: str
+) -> None:
+    with pytest.raises(RunError, match="verifier 'it' had "):
+        resume.check_unchanged(started({}, recorded), PLUGINS, verifiers("V(a=1)"), HERE, accept=False)
+
+
+def test_values_that_an_early_halo_did_not_record_are_not_compared(started: Callable[..., Ledger]) -> None:
+    resume.check_unchanged(started({}), PLUGINS, verifiers("V()"), HERE, accept=False)
+
+
+def test_the_content_hash_of_an_input(tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_text("{}")
     weights = bytearray(3 << 20)
     (model / "weights").write_bytes(weights)
-    digests = [resume.content_hash(model)]
+    hashes = [resume.content_hash(model)]
     for place in (0, len(weights) - 1):
         weights[place] = 1
         (model / "weights").write_bytes(weights)
-        digests.append(resume.content_hash(model))
+        hashes.append(resume.content_hash(model))
     (model / "weights").rename(model / "others")
-    digests.append(resume.content_hash(model))
+    hashes.append(resume.content_hash(model))
     (model / "runs").mkdir()
     (model / "runs" / "report.html").write_text("a run below its model")
     (tmp_path / "moved").mkdir()
     (tmp_path / "moved" / "config.json").write_text("{}")
     (tmp_path / "moved" / "others").write_bytes(weights)
-    assert len(set(digests)) == len(digests)
-    assert resume.content_hash(tmp_path / "moved") == digests[-1], "wherever it is, whenever it was made"
+    assert len(set(hashes)) == len(hashes)
+    assert resume.content_hash(tmp_path / "moved") == hashes[-1], "independent of location and time"
     assert resume.content_hash(model / "config.json") != resume.content_hash(model / "others")
 
 
-def test_what_is_recorded_of_what_a_run_is_begun_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_of_a_run_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     (tmp_path / "pairs.jsonl").write_text("{}")
     settings = {"model": {"name": str(tmp_path), "adapter": "org/on-the-hub"}}
@@ -171,10 +192,10 @@ def test_what_is_recorded_of_what_a_run_is_begun_with(
 
 @driver
 class Falling(LRPolicy):
-    """Zero at the end of the run, wherever that is."""
+    """Falls linearly to zero after the last cycle."""
 
     def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Fall."""
+        """Return the learning rate."""
         return 0.1 * (1 - cycle / (cycles + 1))
 
 
@@ -184,7 +205,7 @@ def finished(place: Path, **settings: Any) -> Ledger:
     return run.ledger
 
 
-def test_a_run_that_is_given_more_cycles_is_as_one_that_had_them_from_the_beginning(tmp_path: Path) -> None:
+def test_an_extended_run_equals_one_started_with_all_cycles(tmp_path: Path) -> None:
     ledger = finished(tmp_path / "run")
     resume.check_same(ledger.directory, config(cycles=2), config(cycles=4), extend=True)
     resume.extend(ledger, config(cycles=4), FakePolicy())
@@ -198,7 +219,7 @@ def test_a_run_that_is_given_more_cycles_is_as_one_that_had_them_from_the_beginn
     assert ("extended", "from 2 to 4 cycles") in [event[1:] for event in ledger.events()]
 
 
-def test_rates_that_depend_on_how_many_cycles_there_are_refuse_more(tmp_path: Path) -> None:
+def test_learning_rates_that_depend_on_the_number_of_cycles_prevent_extension(tmp_path: Path) -> None:
     ledger = finished(tmp_path / "run")
     with pytest.raises(
         RunError, match=r"cycle 1 was 0.0667 and would have been 0.08 with 4 cycles"
@@ -208,7 +229,7 @@ def test_rates_that_depend_on_how_many_cycles_there_are_refuse_more(tmp_path: Pa
     assert ledger.config()["cycles"] == 2
 
 
-def test_what_cannot_be_extended(tmp_path: Path) -> None:
+def test_invalid_extensions(tmp_path: Path) -> None:
     ledger = finished(tmp_path / "run")
     with pytest.raises(RunError, match="started with 2 cycles, not 1"):
         resume.extend(ledger, config(cycles=1), FakePolicy())
@@ -216,10 +237,10 @@ def test_what_cannot_be_extended(tmp_path: Path) -> None:
         resume.extend(ledger, config(cycles=3, curriculum={"order": "easy_first"}), FakePolicy())
     resume.extend(ledger, config(cycles=2), Falling())  # nothing to do
     assert ledger.config()["cycles"] == 2
-    with pytest.raises(RunError, match="cycles: 2 there, 4 here") as caught:
+    with pytest.raises(RunError, match="cycles: was 2, is 4") as caught:
         resume.check_same(Path("my run"), config(), config(cycles=4))
     assert caught.value.hint.endswith("halo resume 'my run' --cycles 4")
-    with pytest.raises(RunError, match=r"plugins\[0\].name: absent there, 'gate' here"):
+    with pytest.raises(RunError, match=r"plugins\[0\].name: was absent, is 'gate'"):
         resume.check_same(Path("run"), config(), config(plugins=["gate"]))
-    with pytest.raises(RunError, match="seed: 0 there, 1 here"):
+    with pytest.raises(RunError, match="seed: was 0, is 1"):
         resume.check_same(ledger.directory, config(), config(cycles=4, seed=1), extend=True)

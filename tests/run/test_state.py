@@ -36,7 +36,7 @@ def run(tmp_path: Path) -> Run:
     return fake_run(tmp_path, cycles=4, samples_per_prompt=3, seed=7)[0]
 
 
-def test_what_hooks_may_read(run: Run, tmp_path: Path) -> None:
+def test_a_run_exposes_its_data(run: Run, tmp_path: Path) -> None:
     assert (run.directory, run.seed, run.config.cycles) == (tmp_path, 7, 4)
     assert [prompt.id for prompt in run.prompts] == [f"t{n}" for n in range(8)]
     assert [prompt.id for prompt in run.heldout] == [f"h{n}" for n in range(4)]
@@ -44,13 +44,13 @@ def test_what_hooks_may_read(run: Run, tmp_path: Path) -> None:
     assert isinstance(run.heldout, tuple)
 
 
-def test_rounds_ask_for_the_right_prompts(run: Run) -> None:
+def test_requests_have_the_right_prompts(run: Run) -> None:
     train, heldout = run.request(2, "train"), run.request(2, "heldout")
     assert (train.prompts, train.samples_per_prompt, train.cycle, train.done) == (run.prompts, 3, 2, 0)
     assert (heldout.prompts, heldout.samples_per_prompt) == (run.heldout, 8)
 
 
-def test_training_rounds_have_a_seed_each_and_held_out_rounds_share_one(run: Run) -> None:
+def test_training_requests_have_distinct_seeds_and_held_out_requests_share_one(run: Run) -> None:
     train = {run.request(cycle, "train").seed for cycle in range(1, 50)}
     heldout = {run.request(cycle, "heldout").seed for cycle in range(50)}
     assert len(train) == 49
@@ -58,13 +58,13 @@ def test_training_rounds_have_a_seed_each_and_held_out_rounds_share_one(run: Run
     assert not train & heldout
 
 
-def test_another_seed_gives_other_rounds(tmp_path: Path) -> None:
-    rounds = [
+def test_another_seed_gives_other_requests(tmp_path: Path) -> None:
+    seeds = [
         fake_run(tmp_path / str(seed), seed=seed)[0].request(1, split).seed
         for seed in (0, 1)
         for split in ("train", "heldout")
     ]
-    assert len(set(rounds)) == 4
+    assert len(set(seeds)) == 4
 
 
 @pytest.mark.parametrize(
@@ -76,17 +76,17 @@ def test_remaining_cycles(run: Run, closed: int, remaining: list[int]) -> None:
     assert list(run.remaining_cycles()) == remaining
 
 
-def test_a_report_sums_up(run: Run, make_sample: Make) -> None:
+def test_a_report_summarizes_the_cycle(run: Run, make_sample: Make) -> None:
     samples = [make_sample("a", n, reward=reward) for n, reward in enumerate([1.0, 0.5, None])]
     report = run.report(2, samples, samples[:1], STATS, heldout=samples)
     assert (report.cycle, report.lr, report.selected, report.train) == (2, 0.1, 1, STATS)
-    assert report.reward_mean == 0.75, "over those that have one"
+    assert report.reward_mean == 0.75, "mean over the samples with a reward"
     assert report.sampled == report.heldout
     empty = run.report(0, heldout=())
     assert (empty.heldout, empty.sampled, empty.reward_mean) == (None, None, 0.0)
 
 
-def test_seconds_are_the_cycles_own_and_add_up(run: Run) -> None:
+def test_seconds_belong_to_one_cycle_and_add_up(run: Run) -> None:
     _, hooks = fake_run(run.directory)
     for _ in range(2):
         with run.timed(1, "sample"):
@@ -98,11 +98,11 @@ def test_seconds_are_the_cycles_own_and_add_up(run: Run) -> None:
     assert report.seconds != {}
 
 
-def test_seconds_outlive_the_process(run: Run, tmp_path: Path) -> None:
+def test_seconds_survive_the_process(run: Run, tmp_path: Path) -> None:
     with contextlib.suppress(ZeroDivisionError), run.timed(1, "train"):
         time.sleep(0.02)
         run.flush_timer()
-        assert run.ledger.seconds(1) == {}, "not worth a transaction yet"
+        assert run.ledger.seconds(1) == {}, "too short to be stored"
         run.flush_timer(at_least=0.01)
         _ = 1 / 0
     again = fake_run(tmp_path)[0]
@@ -110,11 +110,11 @@ def test_seconds_outlive_the_process(run: Run, tmp_path: Path) -> None:
     with again.timed(1, "train"):
         time.sleep(0.02)
     assert 0.04 <= again.report(1, heldout=()).seconds["train"] < 1
-    run.flush_timer(at_least=0)  # of no stage: nothing to say
+    run.flush_timer(at_least=0)  # outside of a stage: no effect
     assert set(run.ledger.seconds(1)) == {"train"}
 
 
-def test_an_interrupt_is_raised_where_it_is_looked_for(run: Run) -> None:
+def test_an_interrupt_is_raised_at_the_next_check(run: Run) -> None:
     run.check_interrupt()
     run.interrupt()
     with pytest.raises(Interrupted, match=f"halo resume {run.directory}") as caught:

@@ -1,4 +1,4 @@
-"""An audit finds each way in which a verifier can be talked into paying, and leaves a sound one alone."""
+"""An audit finds each kind of wrong verdict and passes a sound verifier."""
 
 from __future__ import annotations
 
@@ -39,94 +39,94 @@ class Sound(Verifier):
 
 
 class Leaky(Sound):
-    """Pays for one kind of answer more."""
+    """Accepts one kind of wrong answer."""
 
-    pays = ""
+    accepts = ""
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         text = completion.text
-        paid = {
+        accepted = {
             "empty": not text.strip(),
             "constant": text == "xyzzy",
             "copied": text == prompt.text,
             "mutant": text == str(int(prompt.reference["answer"]) + 3),
             "neighbour": text.isdigit(),
         }
-        return PASS if paid[self.pays] else super().check(prompt, completion)
+        return PASS if accepted[self.accepts] else super().check(prompt, completion)
 
 
-def tried(verifier: Verifier, **options: Any) -> Audit:
+def audited(verifier: Verifier, **options: Any) -> Audit:
     return audit(VerifierSet({"it": verifier}), PROMPTS, workers=2, **options)
 
 
 def test_a_sound_verifier_passes() -> None:
-    found = tried(Sound())
+    found = audited(Sound())
     assert found.findings == ()
     assert (found.of("reference"), found.of("mutant"), found.unreferenced) == (6, 18, 0)
     found.require(Bounds())
 
 
 @pytest.mark.parametrize("kind", ["empty", "constant", "copied", "mutant"])
-def test_what_is_paid_by_mistake_is_found(kind: str) -> None:
+def test_a_false_accept_is_found(kind: str) -> None:
     verifier = Leaky()
-    object.__setattr__(verifier, "pays", kind)
-    found = tried(verifier)
+    object.__setattr__(verifier, "accepts", kind)
+    found = audited(verifier)
     assert {finding.problem for finding in found.findings} == {"false accept"}
     assert {finding.case.kind for finding in found.findings} == {kind}
     assert found.count("false accept", kind) >= 6  # type: ignore[arg-type]
-    with pytest.raises(VerifierError, match=r"of .* (paid|passed)"):
+    with pytest.raises(VerifierError, match="were accepted"):
         found.require(Bounds())
 
 
-def test_prompts_that_take_each_others_references_ask_for_the_same() -> None:
+def test_prompts_that_accept_each_others_references_are_the_same_task() -> None:
     verifier = Leaky()
-    object.__setattr__(verifier, "pays", "neighbour")
-    found = tried(verifier)
+    object.__setattr__(verifier, "accepts", "neighbour")
+    found = audited(verifier)
     assert found.count("false accept", "mutant") == 18
     assert found.count("false accept", "copied") == 0
 
 
-def test_a_reference_of_the_neighbour_that_passes_is_found() -> None:
+def test_an_accepted_reference_of_another_prompt_is_found() -> None:
     @driver
     class Lenient(Sound):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
             lenient = prompt.id == "p0" and completion.text == "1"
             return PASS if lenient else super().check(prompt, completion)
 
-    assert tried(Lenient(), mutants=0).count("false accept", "copied") == 1
+    assert audited(Lenient(), mutants=0).count("false accept", "copied") == 1
 
 
-def test_a_reference_that_is_refused_is_found() -> None:
+def test_a_rejected_reference_is_found() -> None:
     @driver
     class Strict(Sound):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
             return WRONG if completion.text == "3" else super().check(prompt, completion)
 
-    found = tried(Strict())
+    found = audited(Strict())
     assert [(finding.problem, finding.case.name) for finding in found.findings] == [("false reject", "p3")]
-    with pytest.raises(VerifierError, match="1 of 6 references were refused"):
+    with pytest.raises(VerifierError, match="1 of 6 references were rejected"):
         found.require(Bounds())
     found.require(Bounds(false_rejects=0.2))
 
 
-def test_an_attack_must_not_get_further_than_an_honest_answer() -> None:
-    found = tried(Sound(careful=True))
+def test_an_attack_that_gets_too_far_is_found() -> None:
+    found = audited(Sound(careful=True))
     assert [(finding.problem, finding.case.name) for finding in found.findings] == [("false accept", "blank")]
 
 
-def test_a_verdict_that_does_not_repeat_is_found() -> None:
+def test_a_flaky_verdict_is_found() -> None:
     calls = itertools.count()
 
     @driver
-    class Moody(Sound):
+    class Flaky(Sound):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
             verdict = super().check(prompt, completion)
             return verdict if verdict is PASS else Verdict(Status.FAIL, Stage.WRONG, 0.1 * (next(calls) % 10))
 
-    assert tried(Moody()).count("flaky") > 0
+    assert audited(Flaky()).count("flaky") > 0
 
 
-def test_errors_and_exceptions_are_no_verdicts() -> None:
+def test_errors_and_exceptions_are_missing_verdicts() -> None:
     @driver
     class Broken(Sound):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
@@ -134,7 +134,7 @@ def test_errors_and_exceptions_are_no_verdicts() -> None:
                 raise ZeroDivisionError
             return super().check(prompt, completion)
 
-    found = tried(Broken(), mutants=0)
+    found = audited(Broken(), mutants=0)
     assert {finding.case.text for finding in found.findings if finding.problem == "no verdict"} == {"3"}
     with pytest.raises(VerifierError, match="no verdict"):
         found.require(Bounds())
@@ -146,4 +146,4 @@ def test_prompts_without_a_reference_are_counted() -> None:
         def references(self, prompt: Prompt) -> Sequence[str]:
             return []
 
-    assert tried(Silent()).unreferenced == 6
+    assert audited(Silent()).unreferenced == 6

@@ -1,4 +1,4 @@
-"""Judging side by side, and leaving off."""
+"""Parallel verification and interruption."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ PROMPT = Prompt("p", "task")
 COMPLETIONS = [Completion("p", index, f"right {index}") for index in range(40)]
 
 
-def test_an_interrupt_does_not_wait_for_what_has_not_begun() -> None:
-    asked: list[str] = []
-    go = threading.Event()
+def test_an_interrupt_does_not_wait_for_pieces_that_have_not_started() -> None:
+    verified: list[str] = []
+    release = threading.Event()
 
     @driver
     class Interrupted(FakeVerifier):
-        """Is interrupted at the first text."""
+        """Raises KeyboardInterrupt at the first completion."""
 
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-            asked.append(completion.text)
+            verified.append(completion.text)
             if completion.index == 0:
                 raise KeyboardInterrupt
-            go.wait(10)
+            release.wait(10)
             return super().check(prompt, completion)
 
     verifier = Interrupted()
     with ThreadPoolExecutor(2) as pool:
         with pytest.raises(KeyboardInterrupt):
             VerifierSet({"fake": verifier}).check_all([PROMPT] * 40, COMPLETIONS, pool)
-        go.set()
-    assert len(asked) <= 4
+        release.set()
+    assert len(verified) <= 4
