@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import cast
 
 from halo_core.drivers import Generator, driver
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.model.contexts import SamplingContext
 from halo_core.progress import Progress
