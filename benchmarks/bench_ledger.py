@@ -1,13 +1,12 @@
-"""A million samples through the loop with model and verifier faked: speed, memory, and opening what they leave.
+"""A million samples through the loop with fakes for model and verifier: speed, memory, and reading the run.
 
     python benchmarks/bench_ledger.py
     python benchmarks/bench_ledger.py --samples 100000 --keep runs/simulated
 
-Each sample has a text of about 200 characters and 64 tokens. Speed counts everything that the loop does:
-sampling, judging, recording, rewarding, selecting, reports; "read back" reads all samples of the run once more
-as the loop does when it goes on. The fakes' own time is part of it. Goals: 20,000 samples a second, at most
-400 MB above the start, `halo samples` and `halo report` under 3 seconds, and `halo reverify` of a run whose
-verifier did not change under a second for 100,000 samples.
+Each sample has a text of about 200 characters and 64 tokens. The speed of writing covers the whole loop: sampling,
+verifying, storing, rewarding, selecting, reports, and the fakes' own time. The speed of reading is that of a resumed
+run that reads all its samples. Goals: 20,000 samples per second, at most 400 MB above the start, `halo samples` and
+`halo report` in under 3 seconds, and `halo reverify` with an unchanged verifier in under a second for 100,000 samples.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import cast
 
 from halo_core.drivers import Generator, driver
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.model.contexts import SamplingContext
 from halo_core.progress import Progress
@@ -45,7 +44,7 @@ BODY = (
 
 @driver
 class Fast(Generator):
-    """Answers right or wrong with the actor's skill as probability, in texts of some length."""
+    """Answers right with the actor's skill as probability, in texts of realistic length."""
 
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
         """Yield batches; see `SamplingRequest`."""
@@ -68,7 +67,7 @@ class Fast(Generator):
 
 
 class Memory:
-    """Watches the resident memory of this process, in megabytes above where it was."""
+    """Measures the resident memory of this process, in megabytes above the start."""
 
     def __init__(self) -> None:
         self.start = self.peak = resident()
@@ -77,7 +76,7 @@ class Memory:
         self._thread.start()
 
     def stop(self) -> float:
-        """Return the peak."""
+        """Stop measuring; return the peak."""
         self._done.set()
         self._thread.join()
         return self.peak - self.start
@@ -99,46 +98,46 @@ def simulate(place: Path, samples: int) -> None:
         place, prompts=prompts, heldout=20, cycles=CYCLES, samples_per_prompt=PER_PROMPT,
         generator=Fast(), lr_policy=FakePolicy(base_lr=0.02),
     )  # fmt: skip
-    made = prompts * CYCLES * PER_PROMPT
-    begin, busy = time.perf_counter(), time.process_time()
+    total = prompts * CYCLES * PER_PROMPT
+    start, busy = time.perf_counter(), time.process_time()
     with closing(run.ledger):
         run_cycles(run, hooks)
-        written = time.perf_counter() - begin
+        written = time.perf_counter() - start
         read = read_back(run)
     busy = time.process_time() - busy
     print(
-        f"written  {made / written:8.0f} samples/s in the loop ({made} samples in {written:.1f} s); goal 20000"
+        f"written  {total / written:8.0f} samples/s in the loop ({total} samples in {written:.1f} s); goal 20000"
     )
-    print(f"read     {made / read:8.0f} samples/s back")
-    print(f"both     {made / (written + read):8.0f} samples/s; goal 20000")
-    print(f"         {made / busy:8.0f} samples for each second of processor time, both")
-    print(f"memory   {memory.stop():8.0f} MB above the start at most; goal 400")
-    print(f"disk     {run.ledger.path.stat().st_size / made:8.0f} bytes a sample")
+    print(f"read     {total / read:8.0f} samples/s back")
+    print(f"both     {total / (written + read):8.0f} samples/s; goal 20000")
+    print(f"         {total / busy:8.0f} samples per second of CPU time, both")
+    print(f"memory   {memory.stop():8.0f} MB above the start, peak; goal 400")
+    print(f"disk     {run.ledger.path.stat().st_size / total:8.0f} bytes per sample")
 
 
 def read_back(run: Run) -> float:
-    begin = time.perf_counter()
+    start = time.perf_counter()
     for cycle in range(1, run.config.cycles + 1):
         assert sum(map(len, run.ledger.batches(cycle, "train", run.prompts))) == len(run.prompts) * PER_PROMPT
-    return time.perf_counter() - begin
+    return time.perf_counter() - start
 
 
 def command(name: str, *arguments: object) -> None:
-    begin = time.perf_counter()
-    shown = [sys.executable, "-m", "halo_core", name, *map(str, arguments)]
-    subprocess.run(shown, check=True, stdout=subprocess.DEVNULL)
-    print(f"{name:<8} {time.perf_counter() - begin:8.2f} s  halo {name} {' '.join(map(str, arguments[1:]))}")
+    start = time.perf_counter()
+    words = [sys.executable, "-m", "halo_core", name, *map(str, arguments)]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+    print(f"{name:<8} {time.perf_counter() - start:8.2f} s  halo {name} {' '.join(map(str, arguments[1:]))}")
 
 
 def time_reverify(place: Path) -> None:
-    """Time what `halo reverify` does once it has started, for a verifier that did not change."""
+    """Time the work of `halo reverify`, without its start, for an unchanged verifier."""
     ledger = Ledger(place)
-    begin = time.perf_counter()
+    start = time.perf_counter()
     done = reverify(ledger, VerifierSet({"fake": FakeVerifier()}), nullcontext, Progress())
-    spent = time.perf_counter() - begin
+    spent = time.perf_counter() - start
     assert done.verified == done.cached == 0
     print(
-        f"reverify {spent:8.2f} s  for {done.unchanged} samples of an unchanged verifier, start of the command apart"
+        f"reverify {spent:8.2f} s  for {done.unchanged} samples of an unchanged verifier, without the start of the command"
     )
 
 
@@ -147,7 +146,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--samples", type=int, default=1_000_000)
-    parser.add_argument("--keep", type=Path, help="leave the run here")
+    parser.add_argument("--keep", type=Path, help="keep the run in this directory")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = args.keep or Path(folder) / "run"

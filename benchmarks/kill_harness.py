@@ -30,8 +30,8 @@ from pathlib import Path
 import yaml
 
 from halo_core.config.schema import DriverSpec
-from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
+from halo_core.ledger.ledger import Ledger
 from halo_core.run import checkpoint
 from halo_core.verification.verifiers import VerifierSet
 

@@ -1,7 +1,7 @@
-"""Prompts in: JSON Lines by halo itself, anything else that `datasets` reads through it.
+"""Reading prompts: halo reads JSON Lines itself, other formats with the `datasets` package.
 
-A row has `id` (made from its content when absent), `prompt` (or `text`, or chat `messages`), `reference`
-(what the verifier judges by) and, where several verifiers run, `verifier`. Other keys travel as `meta`.
+A row has `prompt` (or `text`, or chat `messages`), and optionally `id` (default: a hash of the content), `reference`
+(the verifier's data) and `verifier` (its name, if the run has several). Other keys become `meta`.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ _KNOWN = frozenset({"id", "prompt", "text", "messages", "verifier", "reference"}
 def load_prompts(source: str | Path) -> list[Prompt]:
     """Read prompts from a `.jsonl` file, a `.parquet`, `.csv` or `.json` file, or a Hugging Face dataset.
 
-    A dataset is named `hf:owner/name` or `hf:owner/name:split`. Raises a `DataError` that names the line
-    (or row) for anything that is not a prompt, for two prompts with one id, and for an empty source.
+    A dataset is named `hf:owner/name` or `hf:owner/name:split`. Raises a `DataError` for an empty source, and one that
+    names the line or row for a row that is not a prompt or whose id is already taken.
     """
     prompts: list[Prompt] = []
     seen: dict[str, str] = {}
     for place, row in _rows(str(source)):
         prompt = _prompt(row, place)
         if prompt.id in seen:
-            raise DataError(f"{place}: id {prompt.id!r} was used before, at {seen[prompt.id]}")
+            raise DataError(f"{place}: id {prompt.id!r} is already used at {seen[prompt.id]}")
         seen[prompt.id] = place
         prompts.append(prompt)
     if not prompts:
         raise DataError(
-            f"{source}: no prompts in it", hint="one JSON object a line, with at least a 'prompt'"
+            f"{source}: contains no prompts", hint="write one JSON object per line, with at least a 'prompt'"
         )
     return prompts
 
 
 def split_heldout(prompts: Sequence[Prompt], share: float, seed: int) -> tuple[list[Prompt], list[Prompt]]:
-    """Split off a random `share` of the prompts (at least one) for measuring; return (train, heldout).
+    """Split off a random `share` of the prompts, at least one, as held-out prompts; return (train, heldout).
 
-    Prompts that are the same `task` stay together: as many tasks are held out as fit into the share.
+    Prompts with the same `task` stay together: as many tasks are held out as fit into the share.
     """
     tasks: dict[Task, list[int]] = {}
     for index, prompt in enumerate(prompts):
         tasks.setdefault(task(prompt), []).append(index)
     if len(tasks) < 2:
-        what = "a single prompt" if len(prompts) < 2 else f"{len(prompts)} prompts of one and the same task"
+        what = "a single prompt" if len(prompts) < 2 else f"{len(prompts)} prompts of the same task"
         raise DataError(f"{what} cannot be split into training and held-out prompts",
                         hint="give more prompts, or a file of held-out prompts with --heldout")  # fmt: skip
     groups = list(tasks.values())
@@ -69,7 +69,7 @@ def split_heldout(prompts: Sequence[Prompt], share: float, seed: int) -> tuple[l
 
 
 def check_disjoint(prompts: Iterable[Prompt], heldout: Iterable[Prompt]) -> None:
-    """Raise a `DataError` when a held-out prompt is also trained on: by its id, or as the same `task`."""
+    """Raise a `DataError` if a held-out prompt has the id or the `task` of a training prompt."""
     trained = list(prompts)
     tasks, ids = {task(prompt): prompt.id for prompt in trained}, {prompt.id for prompt in trained}
     for prompt in heldout:
@@ -77,14 +77,14 @@ def check_disjoint(prompts: Iterable[Prompt], heldout: Iterable[Prompt]) -> None
         if twin is not None:
             raise DataError(
                 f"held-out prompt {prompt.id!r} is also a training prompt ({twin!r})",
-                hint="what a model is measured on must not be what it was trained on; remove one of them",
+                hint="a model must not be measured on prompts it was trained on; remove one of them",
             )
 
 
 def task(prompt: Prompt) -> Task:
-    """Return what the model is asked, as (role, text) pairs in which white space does not matter.
+    """Return the messages to the model as (role, text) pairs, with white space normalized.
 
-    A text is the same task as a chat of that one message from the user. What it is judged by is no part of it.
+    A text equals a chat with that single message from the user. The verifier and its data are not part of the task.
     """
     messages = prompt.messages or ({"role": "user", "content": prompt.text},)
     return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
@@ -122,7 +122,7 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
         import datasets
     except ImportError as error:
         raise DataError(
-            f"{source}: reading this needs the datasets package", hint="pip install datasets"
+            f"{source}: this format needs the datasets package", hint="pip install datasets"
         ) from error
     try:
         if source.startswith("hf:"):
@@ -145,11 +145,11 @@ def _prompt(row: Any, place: str) -> Prompt:
     if not isinstance(text, str):
         raise DataError(f"{place}: 'prompt' must be text")
     if bool(text.strip()) == bool(messages):
-        raise DataError(f"{place}: give either 'prompt' (text) or 'messages' (a chat), and not an empty one")
+        raise DataError(f"{place}: give either 'prompt' (text) or 'messages' (a chat), not empty")
     if not isinstance(messages, (list, tuple)):
         raise DataError(f"{place}: 'messages' must be a list")
     if not isinstance(row.get("id", ""), (str, int)):
-        raise DataError(f"{place}: 'id' must be a text or a number")
+        raise DataError(f"{place}: 'id' must be a string or a number")
     reference = _mapping(row.get("reference", {}), "reference", place)
     verifier = row.get("verifier", "")
     if not isinstance(verifier, str):
@@ -165,7 +165,7 @@ def _prompt(row: Any, place: str) -> Prompt:
 
 
 def _mapping(value: Any, key: str, place: str) -> Mapping[str, Any]:
-    """Take a JSON object as it is, or as the text that a CSV or Parquet column holds."""
+    """Return a JSON object, given as such or as the text in a CSV or Parquet column."""
     if isinstance(value, str):
         value = _parse(value, place)
     if not isinstance(value, dict):
@@ -175,7 +175,7 @@ def _mapping(value: Any, key: str, place: str) -> Mapping[str, Any]:
 
 def _message(value: Any, place: str) -> Mapping[str, str]:
     if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("role", "content")):
-        raise DataError(f"{place}: each message needs a text 'role' and a text 'content'")
+        raise DataError(f"{place}: each message needs a 'role' and a 'content', both strings")
     return {"role": value["role"], "content": value["content"]}
 
 

@@ -1,8 +1,6 @@
-"""What can go wrong, as a person would want to be told it.
+"""The errors that halo raises on purpose, each with a message of one line and often a hint for the user.
 
-Every error halo raises on purpose is a `HaloError`: one line that says what is wrong and, where there is
-one, a hint that says what to do about it. The command line prints the two and exits with `exit_code`;
-a traceback is shown only with `--debug`.
+The command line prints both and exits with `exit_code`; it prints a traceback only with `--debug`.
 """
 
 from __future__ import annotations
@@ -16,18 +14,18 @@ from typing import ClassVar
 
 
 class HaloError(Exception):
-    """Base of every error that halo raises on purpose."""
+    """The base of every error that halo raises on purpose."""
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
-        """What the user can do about it; may be empty."""
+        """Advice for the user; may be empty."""
 
 
 class ConfigError(HaloError):
-    """A configuration, an option or a flag is not usable as given."""
+    """A configuration, an option or a flag is invalid."""
 
     exit_code = 2
 
@@ -39,43 +37,43 @@ class DataError(HaloError):
 
 
 class PluginError(HaloError):
-    """A plugin is unknown, ambiguous, broken, or answered a hook with something unusable."""
+    """A plugin is unknown, ambiguous or broken, or returned an invalid value from a hook."""
 
 
 class ModelError(HaloError):
-    """A model or an adapter could not be loaded, or is not what it was taken for."""
+    """A model or an adapter could not be loaded, or is of the wrong kind."""
 
 
 class VerifierError(HaloError):
-    """Verification itself broke; nothing can be learnt from its verdicts."""
+    """Verification failed; its verdicts mean nothing."""
 
 
 class TrainingError(HaloError):
-    """A training step did not, or could not, do its work."""
+    """Training failed, or could not change the weights."""
 
 
 class DivergedError(TrainingError):
-    """A loss, a gradient or a weight stopped being finite."""
+    """A loss, a gradient or a weight is no longer finite."""
 
 
 class SandboxError(HaloError):
-    """Untrusted code cannot be run as safely as was asked for."""
+    """Untrusted code cannot be run as safely as required."""
 
 
 class RunError(HaloError):
-    """A run directory cannot be created, read, written or continued."""
+    """A run directory cannot be created, read or written, or its run cannot be resumed."""
 
 
 class Interrupted(HaloError):
-    """The user asked the run to stop and it has, at a safe point."""
+    """The run stopped at a safe point, as the user requested."""
 
     exit_code = 130
 
 
 def refusal(error: BaseException) -> str:
-    """Return why the system refused, for an `OSError` or what a library in Rust makes of one; else "".
+    """Return the system's message of an `OSError`, or of a Rust library's error that wraps one; otherwise "".
 
-    Such libraries (safetensors, tokenizers) raise errors of their own that end in "(os error 28)".
+    Such libraries (safetensors, tokenizers) raise their own exceptions, which end in "(os error 28)".
     """
     if isinstance(error, OSError):
         return error.strerror or str(error)
@@ -84,18 +82,18 @@ def refusal(error: BaseException) -> str:
 
 
 def command(*words: object) -> str:
-    """Return a command as it can be typed, whatever its paths are called."""
+    """Return a command line, quoted for the shell."""
     return shlex.join(map(str, words))
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error of a library says first, as one line, or else its type; some announce more after a colon."""
+    """Return the first line of an error's message, with the next one if it ends in a colon; its type if it is empty."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return " ".join(line.strip() for line in lines[: 2 if lines[0].endswith(":") else 1])
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean 'x'?" for the nearest of `known`, else the list of them."""
+    """Return "did you mean 'x'?" for the most similar of `known`, or if there is none, the list of `known`."""
     names = sorted(known)
     near = difflib.get_close_matches(word, names, n=1)
     if near:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside, synced, renamed; and what the disk refuses, in one line."""
+"""Atomic writes, synced before they return, and errors of the disk as a `RunError` with one clear line."""
 
 from __future__ import annotations
 
@@ -14,57 +14,59 @@ import yaml
 
 from halo_core.errors import RunError, refusal
 
-_NO_ROOM = "make room or choose another place with --output; what was written is kept"
-_NO_RIGHT = "see to its permissions, or choose another place with --output; what was written is kept"
-_DAMAGED = "restore it from a copy, or begin the run anew with another --output"
+_DISK_FULL = "free some space or choose another place with --output; the data already written is kept"
+_NO_PERMISSION = (
+    "check its permissions, or choose another place with --output; the data already written is kept"
+)
+_DAMAGED = "restore it from a copy, or start a new run with another --output"
 _HINTS = {
     os.strerror(errno.ENOENT): _DAMAGED,
-    **{os.strerror(code): _NO_RIGHT for code in (errno.EACCES, errno.EPERM, errno.EROFS)},
+    **{os.strerror(code): _NO_PERMISSION for code in (errno.EACCES, errno.EPERM, errno.EROFS)},
 }
 
 
 def write(path: Path, text: str) -> None:
-    """Write `path` so that it holds all of `text` or what it held before; on the disk when this returns."""
-    beside = path.with_name(path.name + ".partial")
+    """Replace the content of `path` by `text` atomically; it is on the disk when this returns."""
+    partial = path.with_name(path.name + ".partial")
     with disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8") as file:
+        with partial.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        beside.rename(path)
+        partial.rename(path)
         sync(path.parent)
 
 
 def write_directory(target: Path, fill: Callable[[Path], None]) -> str:
-    """Have `fill` write into an empty directory, put that in the place of `target`, return its digest."""
-    beside = target.with_name(target.name + ".partial")
+    """Call `fill` on an empty directory, then replace `target` by it; return the `directory_hash`."""
+    partial = target.with_name(target.name + ".partial")
     with disk(target):
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        fill(beside)
-        for place in [*beside.rglob("*"), beside]:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        fill(partial)
+        for place in [*partial.rglob("*"), partial]:
             sync(place)
-        digest = directory_hash(beside)
+        content_hash = directory_hash(partial)
         shutil.rmtree(target, ignore_errors=True)
-        beside.rename(target)
+        partial.rename(target)
         sync(target.parent)
-    return digest
+    return content_hash
 
 
 def directory_hash(directory: Path) -> str:
-    """Return the SHA-256 over names and contents of all files below `directory`."""
-    whole = hashlib.sha256()
+    """Return the SHA-256 of the names and contents of all files below `directory`."""
+    total = hashlib.sha256()
     for path in sorted(path for path in directory.rglob("*") if path.is_file()):
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256")
-        whole.update(f"{path.relative_to(directory).as_posix()}\0{content.hexdigest()}\n".encode())
-    return whole.hexdigest()
+        total.update(f"{path.relative_to(directory).as_posix()}\0{content.hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
 @contextmanager
 def disk(path: Path) -> Iterator[None]:
-    """Turn what the system refuses into a `RunError` that says what to do."""
+    """Raise errors of the operating system as a `RunError` with a hint."""
     try:
         yield
     except Exception as error:
@@ -75,7 +77,7 @@ def disk(path: Path) -> Iterator[None]:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever a damaged file raises into a `RunError` that names it."""
+    """Raise every error that a damaged file can cause as a `RunError` that names the file."""
     try:
         with disk(path):
             yield
@@ -84,17 +86,17 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def refused(path: Path, reason: str) -> RunError:
-    """Return the error for a disk that does not play along."""
-    return RunError(f"{path}: {reason}", hint=_HINTS.get(reason, _NO_ROOM))
+    """Return the error for a failed disk operation."""
+    return RunError(f"{path}: {reason}", hint=_HINTS.get(reason, _DISK_FULL))
 
 
 def damaged(path: Path, reason: str) -> RunError:
-    """Return the error for a file that is not what was written."""
+    """Return the error for a file with invalid content."""
     return RunError(f"{path} is damaged: {' '.join(reason.split())}", hint=_DAMAGED)
 
 
 def sync(path: Path) -> None:
-    """Have the disk keep a file's content, or a directory's entries."""
+    """Flush a file's content, or a directory's entries, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,9 @@
-"""EvalMetrics with intervals. Prompts are resampled, not completions: samples of one prompt are not independent.
+"""Metrics with intervals. Prompts are resampled, not completions: samples of one prompt are not independent.
 
-The bootstrap alone has no width for one prompt, or where all prompts did equally well. So the interval of a rate is
-never narrower than if every completion was an independent draw (`independent_error`). In a comparison that would
-be too wide: held-out rounds share their random numbers, and what two cycles have in common cancels. There the error
-of independent draws is averaged with the bootstrap's, as if it had been seen in `FEW_PROMPTS` prompts more.
+The bootstrap interval has no width for a single prompt, or if all prompts have the same result. The interval of a
+pass rate is therefore at least as wide as for independent completions (`independent_error`). For a difference that
+would be too wide: the held-out samples of two cycles share their random numbers, so their common part cancels. There
+the variance of independent completions is averaged with the bootstrap's, with the weight of `FEW_PROMPTS` prompts.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from halo_core.types import CycleReport, EvalMetrics, PairedDifference, Sample, 
 
 RESAMPLES = 2000
 Z95 = NormalDist().inv_cdf(0.975)
-"""Half the width of a 95% interval in standard errors."""
+"""Half the width of a 95% interval, in standard errors."""
 FEW_PROMPTS = 8
-"""Held-out prompts below which an interval over them means little: their spread is guessed from a handful."""
+"""Number of held-out prompts below which an interval means little: too few to estimate their spread."""
 T = TypeVar("T")
 Counts = Mapping[str, tuple[int, int]]
 """(hits, samples) by prompt."""
 
 
 def eval_metrics(samples: Sequence[Sample], *, seed: int) -> EvalMetrics:
-    """Summarise `samples`; see `EvalMetrics`. `seed` makes the intervals repeatable."""
-    judged = _conclusive(samples)
+    """Return the metrics of `samples`. `seed` makes the intervals repeatable."""
+    conclusive = _conclusive(samples)
     statuses = Counter(s.verdict.status for s in samples)
-    stages = Counter(s.verdict.stage for s in judged)
+    stages = Counter(s.verdict.stage for s in conclusive)
     texts = {(s.prompt.id, s.completion.text) for s in samples}
-    passes = list(_counts(judged, is_pass).values())
+    passes = list(_counts(conclusive, is_pass).values())
     total = len(samples) or 1
     return EvalMetrics(
-        samples=len(judged),
-        valid=_share(judged, is_valid),
-        passed=_share(judged, is_pass),
-        valid_interval=interval(_counts(judged, is_valid), seed=seed),
-        passed_interval=interval(_counts(judged, is_pass), seed=seed),
+        samples=len(conclusive),
+        valid=_share(conclusive, is_valid),
+        passed=_share(conclusive, is_pass),
+        valid_interval=interval(_counts(conclusive, is_valid), seed=seed),
+        passed_interval=interval(_counts(conclusive, is_pass), seed=seed),
         stages={stage.value: stages[stage] for stage in Stage if stages[stage]},
         errors=statuses[Status.ERROR],
         inconclusive=statuses[Status.INCONCLUSIVE],
         truncated=sum(s.completion.finish_reason == "length" for s in samples) / total,
         distinct=len(texts) / total,
-        distinct_correct=distinct_correct(judged),
+        distinct_correct=distinct_correct(conclusive),
         entropy=entropy(samples),
         all_pass=_share(passes, lambda row: row[0] == row[1]),
         all_fail=_share(passes, lambda row: row[0] == 0),
@@ -59,20 +59,20 @@ def eval_metrics(samples: Sequence[Sample], *, seed: int) -> EvalMetrics:
 
 
 def distinct_correct(samples: Sequence[Sample]) -> float:
-    """Return the share of distinct (prompt, text) pairs among the samples that passed, up to white space."""
+    """Return the share of distinct (prompt, text) pairs among the samples that passed, ignoring white space."""
     right = [(s.prompt.id, " ".join(s.completion.text.split())) for s in samples if is_pass(s)]
     return len(set(right)) / len(right) if right else 0.0
 
 
 def entropy(samples: Sequence[Sample]) -> float | None:
-    """Return the mean of -log p over sampled tokens, in nats; None when no log-probabilities were recorded."""
+    """Return the mean of -log p over the sampled tokens, in nats; None if no log-probabilities were recorded."""
     known = [s.completion for s in samples if s.completion.logprobs is not None and s.completion.token_ids]
     tokens = sum(completion.written for completion in known)
     return -sum(completion.logprob or 0.0 for completion in known) / tokens if tokens else None
 
 
 def pass_at(counts: Sequence[tuple[int, int]]) -> dict[int, float]:
-    """Return pass@k for k = 1, 2, 4, ... that every prompt has completions for, from (passes, completions).
+    """Return pass@k from (passes, completions) by prompt, for k = 1, 2, 4, ... up to the fewest completions.
 
     Unbiased: the mean over prompts of 1 - C(n - c, k) / C(n, k) (Chen et al. 2021, arXiv 2107.03374).
     """
@@ -82,7 +82,7 @@ def pass_at(counts: Sequence[tuple[int, int]]) -> dict[int, float]:
 
 
 def gini(counts: Sequence[int]) -> float:
-    """Return the Gini coefficient of `counts`: 0 when all are equal; 0 too when there is nothing to share.
+    """Return the Gini coefficient of `counts`: 0 if all are equal, or if their sum is 0.
 
     G = 2 sum_i(i x_i) / (n sum(x)) - (n + 1) / n over x in ascending order, i from 1.
     """
@@ -93,22 +93,24 @@ def gini(counts: Sequence[int]) -> float:
 
 
 def samples_difference(
-    before: Sequence[Sample], after: Sequence[Sample], what: Callable[[Sample], bool], *, seed: int
+    before: Sequence[Sample], after: Sequence[Sample], predicate: Callable[[Sample], bool], *, seed: int
 ) -> PairedDifference:
-    """Compare the share of samples for which `what` holds, pairing by prompt."""
-    return paired_difference(_counts(_conclusive(before), what), _counts(_conclusive(after), what), seed=seed)
+    """Compare the shares of samples that fulfil `predicate`, paired by prompt."""
+    return paired_difference(
+        _counts(_conclusive(before), predicate), _counts(_conclusive(after), predicate), seed=seed
+    )
 
 
 def paired_difference(first: Counts, second: Counts, *, seed: int) -> PairedDifference:
-    """Compare two shares, given as (hits, samples) by prompt; prompts that only one has are left out."""
+    """Compare two shares, given as (hits, samples) by prompt. Only prompts in both count."""
     shared = sorted(first.keys() & second.keys())
     if not shared:
         return PairedDifference(0.0, 0.0, 0.0, (0.0, 0.0))
     a = np.array([first[key] for key in shared], dtype=float)
     b = np.array([second[key] for key in shared], dtype=float)
     differences = np.concatenate([_pooled(b, d) - _pooled(a, d) for d in _draws(len(shared), seed)])
-    everyone = np.arange(len(shared))[None]
-    share_a, share_b = float(_pooled(a, everyone)[0]), float(_pooled(b, everyone)[0])
+    all_prompts = np.arange(len(shared))[None]
+    share_a, share_b = float(_pooled(a, all_prompts)[0]), float(_pooled(b, all_prompts)[0])
     (middle_a, error_a), (middle_b, error_b) = _independent(a), _independent(b)
     weights = len(shared) - 1, FEW_PROMPTS
     error = np.sqrt(np.average([differences.var(), error_a**2 + error_b**2], weights=weights))
@@ -117,7 +119,7 @@ def paired_difference(first: Counts, second: Counts, *, seed: int) -> PairedDiff
 
 
 def best_cycle(history: Sequence[CycleReport]) -> int | None:
-    """Return the cycle with the highest held-out pass rate, of equals the first; None when none was measured."""
+    """Return the first cycle with the highest held-out pass rate; None if none was measured."""
     known = [(report.heldout.passed, -report.cycle) for report in history if report.heldout]
     return -max(known)[1] if known else None
 
@@ -132,29 +134,29 @@ def interval(counts: Counts, *, seed: int) -> tuple[float, float]:
 
 
 def independent_error(hits: float, samples: float) -> float:
-    """Return the standard error of hits / samples if all samples are independent; 1 for no sample.
+    """Return the standard error of hits / samples for independent samples; 1 without samples.
 
-    One hit and one miss are added before it is reckoned (Agresti and Coull 1998, in the form of Agresti and Caffo
-    2000), so that a share of 0 or 1 has an error too.
+    One hit and one miss are added first (Agresti and Coull 1998, in the form of Agresti and Caffo 2000), so that a
+    share of 0 or 1 has an error too.
     """
     return _independent(np.array([[hits, samples]], dtype=float))[1] if samples > 0 else 1.0
 
 
 def caution(prompts: int) -> str:
-    """Return a line to say where so many held-out prompts are too few for intervals; empty where they are not."""
+    """Return a warning if `prompts` held-out prompts are too few for intervals; otherwise an empty string."""
     if not 0 < prompts < FEW_PROMPTS:
         return ""
-    some = "1 held-out prompt is" if prompts == 1 else f"{prompts} held-out prompts are"
-    return f"{some} too few for the 95% intervals to mean much; hold out {FEW_PROMPTS} or more"
+    subject = "1 held-out prompt is" if prompts == 1 else f"{prompts} held-out prompts are"
+    return f"{subject} too few for the 95% intervals to mean much; hold out {FEW_PROMPTS} or more"
 
 
 def is_valid(sample: Sample) -> bool:
-    """Whether the completion got past the first rung."""
+    """Return whether the completion got past the first stage."""
     return sample.verdict.valid
 
 
 def is_pass(sample: Sample) -> bool:
-    """Whether the verdict is pass."""
+    """Return whether the verdict is pass."""
     return sample.verdict.status is Status.PASS
 
 
@@ -162,20 +164,20 @@ def _conclusive(samples: Sequence[Sample]) -> list[Sample]:
     return [s for s in samples if s.verdict.conclusive]
 
 
-def _share(things: Sequence[T], what: Callable[[T], bool]) -> float:
-    return sum(map(what, things)) / len(things) if things else 0.0
+def _share(items: Sequence[T], predicate: Callable[[T], bool]) -> float:
+    return sum(map(predicate, items)) / len(items) if items else 0.0
 
 
-def _counts(samples: Sequence[Sample], what: Callable[[Sample], bool]) -> dict[str, tuple[int, int]]:
+def _counts(samples: Sequence[Sample], predicate: Callable[[Sample], bool]) -> dict[str, tuple[int, int]]:
     counts: dict[str, tuple[int, int]] = {}
     for sample in samples:
         hits, total = counts.get(sample.prompt.id, (0, 0))
-        counts[sample.prompt.id] = (hits + what(sample), total + 1)
+        counts[sample.prompt.id] = (hits + predicate(sample), total + 1)
     return counts
 
 
 def _draws(prompts: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield resampled prompt indices, (draws, prompts) at a time, `RESAMPLES` draws in all."""
+    """Yield arrays (draws, prompts) of resampled prompt indices, `RESAMPLES` draws in total."""
     generator = np.random.default_rng(derive_seed(seed, "bootstrap"))
     chunk = max(1, min(RESAMPLES, 1_000_000 // prompts))
     for start in range(0, RESAMPLES, chunk):
@@ -183,16 +185,16 @@ def _draws(prompts: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def _pooled(table: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Share of hits in each draw; `table` is (prompts, 2) of hits and samples, `draws` (draws, prompts)."""
+    """Return the share of hits in each draw; `table` is (prompts, 2): hits, samples; `draws` is (draws, prompts)."""
     share: np.ndarray = table[:, 0][draws].sum(axis=1) / table[:, 1][draws].sum(axis=1)
     return share
 
 
 def _independent(table: np.ndarray) -> tuple[float, float]:
-    """Return the pooled share with one hit and one miss added, and its error if all completions are independent.
+    """Return the pooled share with one hit and one miss added, and its standard error for independent completions.
 
-    Each row of `table` (hits, samples) is drawn at a rate of its own. A row for each prompt is for comparisons, in
-    which what sets the prompts apart cancels; one row of sums is for a share by itself.
+    Each row of `table` (hits, samples) has its own probability of a hit. Pass one row per prompt for a difference, in
+    which the spread between prompts cancels, and one row of sums for a single share.
     """
     hits, samples = table[:, 0] + 1 / len(table), table[:, 1] + 2 / len(table)
     total = samples.sum()
@@ -201,6 +203,6 @@ def _independent(table: np.ndarray) -> tuple[float, float]:
 
 
 def _widened(values: np.ndarray, middle: float, error: float, *, least: float) -> tuple[float, float]:
-    """Return the 95% interval of bootstrapped `values`, widened to `middle` +- 95% of `error`, within `least` and 1."""
+    """Return the 95% interval of bootstrapped `values`, at least `middle` +- `Z95` * `error`, within `least` and 1."""
     low, high = np.quantile(values, [0.025, 0.975])
     return max(least, min(float(low), middle - Z95 * error)), min(1.0, max(float(high), middle + Z95 * error))

@@ -1,4 +1,4 @@
-"""How a run says where it is. The base class says nothing; the console says it to a person."""
+"""Progress of a run. The base class discards it; the console plugin prints it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Counts what is done of a stage."""
+    """Advances the progress of a stage."""
 
     def __call__(self, count: int = 1, *, total: int | None = None, note: str = "") -> None:
-        """So many more are done; `total` corrects the stage's total, `note` says something beside the bar."""
+        """Add `count` to the units done; `total` corrects the stage's total, `note` is shown beside the bar."""
 
 
 class Progress:
-    """Receives what a run has to say while it works. Subclass to show it."""
+    """Receives progress and messages of a run. Subclasses show them."""
 
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
-        """Enclose one stage of `total` units (0: not known yet); yields what counts them."""
+        """Enclose a stage of `total` units (0: not known yet); yield the function that advances it."""
         yield _ignore
 
     def note(self, message: str) -> None:
-        """Say one line."""
+        """Show one line of text."""
         return
 
 

@@ -1,4 +1,4 @@
-"""Text for people: columns, and learning rates in short form."""
+"""Text for people: tables, and short learning rates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def table(rows: Sequence[Sequence[str]], *, left: int) -> str:
-    """Lay `rows` out in columns: the first `left` flush left, the others flush right."""
+    """Align `rows` in columns: the first `left` columns to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = (
         "  ".join(
@@ -19,6 +19,6 @@ def table(rows: Sequence[Sequence[str]], *, left: int) -> str:
 
 
 def spell(lr: float) -> str:
-    """Write a rate as people do, to three digits: 5e-5, 2.5e-5, 1.71e-5."""
+    """Format a learning rate with three digits in short form: 5e-5, 2.5e-5, 1.71e-5."""
     mantissa, exponent = f"{lr:.2e}".split("e")
     return f"{float(mantissa):g}e{int(exponent)}"

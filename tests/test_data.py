@@ -64,15 +64,15 @@ def test_blank_lines_are_skipped_but_counted(write: Write) -> None:
         load_prompts(path)
 
 
-def test_windows_files_are_read(tmp_path: Path) -> None:
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "prompts.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + GOOD.encode() + b"\r\n")
     assert load_prompts(path) == [Prompt("a", "Add two numbers.")]
 
 
-@pytest.mark.parametrize(("given", "id_"), [(0, "0"), (7, "7"), ("0", "0"), ("a b", "a b")])
-def test_ids_are_kept_as_text(write: Write, given: object, id_: str) -> None:
-    assert load_prompts(write(json.dumps({"id": given, "prompt": "Add."})))[0].id == id_
+@pytest.mark.parametrize(("given", "expected"), [(0, "0"), (7, "7"), ("0", "0"), ("a b", "a b")])
+def test_ids_become_strings(write: Write, given: object, expected: str) -> None:
+    assert load_prompts(write(json.dumps({"id": given, "prompt": "Add."})))[0].id == expected
 
 
 @pytest.mark.parametrize("row", [{}, {"id": None}, {"id": ""}])
@@ -82,7 +82,7 @@ def test_a_missing_id_is_made_from_the_content(write: Write, row: dict[str, obje
     )
     assert first.id != second.id
     again = load_prompts(write(json.dumps({**row, "prompt": "y"})))
-    assert again[0].id == second.id, "wherever it stands in the file"
+    assert again[0].id == second.id, "whatever its position in the file"
 
 
 def test_null_means_absent(write: Write) -> None:
@@ -99,7 +99,7 @@ def test_null_means_absent(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("{", "not JSON: .* at column"),
         ("nonsense", "not JSON"),
@@ -126,24 +126,24 @@ def test_null_means_absent(write: Write) -> None:
         ('{"prompt": "x", "reference": "{"}', "not JSON"),
         ('{"prompt": "x", "verifier": 3}', "'verifier' must be"),
         ('{"prompt": "x", "id": [1]}', "'id' must be"),
-        ('{"prompt": "x", "id": "a"}', "id 'a' was used before, at .*:1"),
+        ('{"prompt": "x", "id": "a"}', "id 'a' is already used at .*:1"),
     ],
 )
-def test_a_row_that_is_no_prompt_is_named_with_its_line(write: Write, line: str, says: str) -> None:
+def test_the_error_for_an_invalid_row_names_its_line(write: Write, line: str, message: str) -> None:
     path = write(GOOD, line)
-    with pytest.raises(DataError, match=f"{path}:2: {says}") as caught:
+    with pytest.raises(DataError, match=f"{path}:2: {message}") as caught:
         load_prompts(path)
     assert "\n" not in str(caught.value)
 
 
-def test_two_rows_with_the_same_content_are_duplicates(write: Write) -> None:
-    with pytest.raises(DataError, match="was used before"):
+def test_rows_with_equal_content_and_no_id_are_duplicates(write: Write) -> None:
+    with pytest.raises(DataError, match="is already used"):
         load_prompts(write('{"prompt": "x"}', '{"prompt": "x"}'))
 
 
 @pytest.mark.parametrize("lines", [(), ("",), ("  ", "")])
 def test_a_file_without_prompts(write: Write, lines: tuple[str, ...]) -> None:
-    with pytest.raises(DataError, match="no prompts in it") as caught:
+    with pytest.raises(DataError, match="contains no prompts") as caught:
         load_prompts(write(*lines))
     assert "prompt" in caught.value.hint
 
@@ -171,11 +171,11 @@ def test_a_table_is_read_through_datasets(tmp_path: Path, monkeypatch: pytest.Mo
         Prompt("1", "Sub.", meta={"level": 3}),
     ]
     path.write_text("id,prompt\n1,Add.\n1,Sub.\n")
-    with pytest.raises(DataError, match=r"prompts.csv row 2: id '1' was used before, at .* row 1"):
+    with pytest.raises(DataError, match=r"prompts.csv row 2: id '1' is already used at .* row 1"):
         load_prompts(path)
 
 
-def test_a_table_that_fails_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_of_datasets_without_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object, **__: object) -> None:
         raise AssertionError
 
@@ -197,9 +197,7 @@ def prompts(count: int) -> list[Prompt]:
 
 
 @given(st.integers(2, 60), st.floats(0.01, 0.99), st.integers(0, 2**32))
-def test_the_split_parts_the_prompts_and_depends_on_the_seed_alone(
-    count: int, share: float, seed: int
-) -> None:
+def test_the_split_is_a_partition_that_depends_only_on_the_seed(count: int, share: float, seed: int) -> None:
     train, heldout = split_heldout(prompts(count), share, seed)
     assert sorted(p.id for p in train + heldout) == sorted(p.id for p in prompts(count))
     assert train
@@ -213,36 +211,36 @@ def test_the_split_parts_the_prompts_and_depends_on_the_seed_alone(
 
 @pytest.mark.parametrize("times", [2, 3])
 @pytest.mark.parametrize("seed", range(20))
-def test_a_task_that_is_there_under_several_ids_is_on_one_side(times: int, seed: int) -> None:
-    some = [Prompt(f"p{n}", f"task {n // times}", reference={"n": n}) for n in range(42)]
-    train, heldout = split_heldout(some, 0.1, seed)
+def test_prompts_with_the_same_task_stay_together(times: int, seed: int) -> None:
+    tasks = [Prompt(f"p{n}", f"task {n // times}", reference={"n": n}) for n in range(42)]
+    train, heldout = split_heldout(tasks, 0.1, seed)
     check_disjoint(train, heldout)
     assert len(heldout) == 4 // times * times
     assert len(train) + len(heldout) == 42
 
 
-def test_the_smallest_task_is_held_out_where_none_fits() -> None:
-    some = [Prompt(f"p{n}", "abbccc"[n]) for n in (1, 2, 3, 4, 5)]
-    train, heldout = split_heldout(some, 0.1, 0)
+def test_the_smallest_task_is_held_out_if_none_fits() -> None:
+    tasks = [Prompt(f"p{n}", "abbccc"[n]) for n in (1, 2, 3, 4, 5)]
+    train, heldout = split_heldout(tasks, 0.1, 0)
     assert ({p.text for p in train}, {p.text for p in heldout}) == ({"c"}, {"b"})
-    with pytest.raises(DataError, match="2 prompts of one and the same task cannot be split"):
+    with pytest.raises(DataError, match="2 prompts of the same task cannot be split"):
         split_heldout([Prompt("a", "x"), Prompt("b", "x ")], 0.5, 0)
 
 
-def test_prompts_that_differ_are_split_as_they_always_were() -> None:
+def test_the_split_of_distinct_prompts_is_recorded() -> None:
     order = list(range(50))
     random.Random(derive_seed(3, "heldout")).shuffle(order)
     assert [p.id for p in split_heldout(prompts(50), 0.1, 3)[1]] == [f"p{n}" for n in sorted(order[:5])]
 
 
-def test_another_seed_holds_out_others() -> None:
+def test_different_seeds_hold_out_different_prompts() -> None:
     held = {tuple(p.id for p in split_heldout(prompts(100), 0.1, seed)[1]) for seed in range(20)}
     assert len(held) == 20
     assert all(len(ids) == 10 for ids in held)
 
 
 @pytest.mark.parametrize("count", [0, 1])
-def test_too_few_to_split(count: int) -> None:
+def test_too_few_prompts_to_split(count: int) -> None:
     with pytest.raises(DataError, match="cannot be split") as caught:
         split_heldout(prompts(count), 0.1, 0)
     assert "--heldout" in caught.value.hint
@@ -261,7 +259,7 @@ def test_too_few_to_split(count: int) -> None:
         (Prompt("a", "x y"), Prompt("b", " x  y\n")),
     ],
 )
-def test_what_is_measured_on_must_not_be_trained_on(train: Prompt, heldout: Prompt) -> None:
+def test_a_heldout_prompt_must_not_be_a_training_prompt(train: Prompt, heldout: Prompt) -> None:
     with pytest.raises(
         DataError, match=f"held-out prompt '{heldout.id}' is also a training prompt"
     ) as caught:

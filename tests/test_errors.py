@@ -9,33 +9,33 @@ ALL = [value for value in vars(errors).values() if isinstance(value, type) and i
 
 
 @pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
-def test_each_error_is_a_line_a_hint_and_an_exit_code(kind: type[HaloError]) -> None:
-    error = kind("it broke", hint="mend it")
+def test_each_error_has_a_message_a_hint_and_an_exit_code(kind: type[HaloError]) -> None:
+    error = kind("it broke", hint="fix it")
     assert str(error) == "it broke"
-    assert error.hint == "mend it"
+    assert error.hint == "fix it"
     assert kind("it broke").hint == ""
     assert 0 < kind.exit_code < 256
 
 
-def test_what_the_user_typed_wrong_exits_like_a_usage_error() -> None:
+def test_errors_of_the_user_have_exit_code_2() -> None:
     assert ConfigError.exit_code == errors.DataError.exit_code == 2
     assert errors.Interrupted.exit_code == 130
 
 
 @pytest.mark.parametrize(
-    ("word", "known", "said"),
+    ("word", "known", "expected"),
     [
         ("exponental", ["exponential", "manual"], "did you mean 'exponential'?"),
         ("zzz", ["b", "a"], "known: a, b"),
         ("zzz", [], ""),
     ],
 )
-def test_did_you_mean(word: str, known: list[str], said: str) -> None:
-    assert did_you_mean(word, known) == said
+def test_did_you_mean(word: str, known: list[str], expected: str) -> None:
+    assert did_you_mean(word, known) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("", "OSError"),
         (" \n", "OSError"),
@@ -44,5 +44,5 @@ def test_did_you_mean(word: str, known: list[str], said: str) -> None:
         ("alone:", "alone:"),
     ],
 )
-def test_what_a_library_says_first_is_one_line_and_never_nothing(text: str, said: str) -> None:
-    assert first_line(OSError(text)) == said
+def test_first_line_is_one_line_and_never_empty(text: str, expected: str) -> None:
+    assert first_line(OSError(text)) == expected

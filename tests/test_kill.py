@@ -21,7 +21,7 @@ HELPER = r"""
 import ctypes, errno, gc, io, json, os, random, signal, sys, time, contextlib
 from pathlib import Path
 from halo_core.errors import RunError
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.compare import compare
 from halo_core.loop import run_cycles
 from halo_core.run import checkpoint
@@ -150,4 +150,4 @@ def test_a_run_resumed_after_any_fault_is_the_same(disk: Path, tmp_path: Path) -
     assert got["killed"] >= 2
     reasons = {message.rpartition(": ")[2] for message, _ in got["errors"]}
     assert reasons == {"No space left on device", "Input/output error"}
-    assert all("what was written is kept" in hint for _, hint in got["errors"])
+    assert all("the data already written is kept" in hint for _, hint in got["errors"])

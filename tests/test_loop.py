@@ -14,8 +14,8 @@ import pytest
 from halo_core.drivers import Reward, Trainer, driver
 from halo_core.errors import Interrupted, PluginError, TrainingError, VerifierError
 from halo_core.hookspecs import hookimpl
-from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.model.contexts import TrainingContext
 from halo_core.plugin.blame import blame_of

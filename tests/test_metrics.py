@@ -26,14 +26,14 @@ Make = Callable[..., Sample]
 
 
 def passes(make_sample: Make, prompt: str, hits: int, total: int) -> list[Sample]:
-    """`total` samples of one prompt of which `hits` pass and the others do not even parse."""
+    """Return `total` samples of one prompt: `hits` pass, the others do not parse."""
     right = [make_sample(prompt, n) for n in range(hits)]
     return right + [
         make_sample(prompt, n, status=Status.FAIL, stage=Stage.INVALID, score=0.0) for n in range(hits, total)
     ]
 
 
-def test_rates_of_a_mixed_bag(make_sample: Make) -> None:
+def test_metrics_of_samples_with_every_status(make_sample: Make) -> None:
     samples = [
         make_sample("a", 0, text="x"),
         make_sample("a", 1, text="x"),
@@ -43,26 +43,26 @@ def test_rates_of_a_mixed_bag(make_sample: Make) -> None:
         make_sample("b", 2, status=Status.INCONCLUSIVE, stage=Stage.CRASHED),
     ]
     got = eval_metrics(samples, seed=0)
-    assert got.samples == 4, "errors and inconclusive verdicts say nothing about the completions"
+    assert got.samples == 4, "errors and inconclusive verdicts do not count"
     assert got.valid == 3 / 4
     assert got.passed == 2 / 4
     assert got.stages == {"invalid": 1, "wrong": 1, "correct": 2}
     assert (got.errors, got.inconclusive, got.prompts) == (1, 1, 2)
     assert got.truncated == 1 / 6
-    assert got.distinct == 5 / 6, "the same text is another thing for another prompt"
+    assert got.distinct == 5 / 6, "equal texts of different prompts are distinct"
     for low, high in (got.valid_interval, got.passed_interval):
         assert 0 <= low <= high <= 1
 
 
 @pytest.mark.parametrize("status", [Status.ERROR, Status.INCONCLUSIVE])
-def test_rates_of_nothing_judged(make_sample: Make, status: Status) -> None:
+def test_metrics_without_conclusive_samples(make_sample: Make, status: Status) -> None:
     got = eval_metrics([make_sample("a", 0, status=status, stage=Stage.INVALID)], seed=0)
     assert (got.samples, got.valid, got.passed) == (0, 0.0, 0.0)
     assert got.passed_interval == (0.0, 0.0)
     assert eval_metrics([], seed=0).distinct == 0.0
 
 
-def test_the_interval_of_one_sample_a_prompt_is_the_binomials() -> None:
+def test_the_interval_of_one_sample_per_prompt_is_binomial() -> None:
     # Resampling n Bernoulli prompts is sampling from Binomial(n, p) / n.
     counts = {f"p{n}": (int(n < 400), 1) for n in range(1000)}
     low, high = interval(counts, seed=0)
@@ -71,15 +71,15 @@ def test_the_interval_of_one_sample_a_prompt_is_the_binomials() -> None:
     assert high == pytest.approx(0.4 + spread, abs=0.0025)
 
 
-def test_samples_of_one_prompt_are_not_taken_as_independent() -> None:
-    # All or nothing by prompt: 800 samples tell no more than the 100 prompts they come from.
+def test_samples_of_one_prompt_are_not_treated_as_independent() -> None:
+    # All samples of a prompt pass or fail: 800 samples carry no more information than the 100 prompts.
     clustered = interval({f"p{n}": (8 * (n < 40), 8) for n in range(100)}, seed=0)
     alone = interval({f"p{n}": (int(n < 40), 1) for n in range(100)}, seed=0)
     assert clustered == pytest.approx(alone, abs=0.01)
 
 
 @pytest.mark.parametrize("prompts", [1, 20])
-def test_prompts_that_do_equally_well_leave_the_noise_of_their_samples(prompts: int) -> None:
+def test_equal_prompts_have_the_interval_of_independent_samples(prompts: int) -> None:
     low, high = interval({f"p{n}": (3 * 80 // prompts, 4 * 80 // prompts) for n in range(prompts)}, seed=0)
     spread = 1.96 * math.sqrt(0.75 * 0.25 / 320)
     assert (low, high) == pytest.approx((0.75 - spread, 0.75 + spread), abs=0.003)
@@ -87,14 +87,14 @@ def test_prompts_that_do_equally_well_leave_the_noise_of_their_samples(prompts: 
 
 
 @pytest.mark.parametrize("samples", [1, 8, 400])
-def test_all_or_nothing_is_not_certain(samples: int) -> None:
+def test_a_share_of_0_or_1_has_an_interval(samples: int) -> None:
     low, high = interval({"a": (samples, samples)}, seed=0)
     assert high == 1.0
-    assert low < 0.025 ** (1 / samples) + 0.15, "what the exact binomial interval allows, or a little less"
+    assert low < 0.025 ** (1 / samples) + 0.15, "about the exact binomial bound"
     assert interval({"a": (0, samples)}, seed=0) == pytest.approx((0.0, 1 - low))
 
 
-def test_independent_draws_set_the_least_width_and_the_bootstrap_the_usual_one() -> None:
+def test_the_bootstrap_interval_is_not_widened_if_it_is_wide_enough() -> None:
     import numpy as np
 
     source = np.random.default_rng(0)
@@ -107,20 +107,20 @@ def test_independent_draws_set_the_least_width_and_the_bootstrap_the_usual_one()
 
 
 @pytest.mark.parametrize("prompts", [1, 2, 5, 30])
-def test_a_change_of_nothing_is_seldom_significant_however_few_the_prompts(prompts: int) -> None:
+def test_false_positives_are_rare_for_any_number_of_prompts(prompts: int) -> None:
     import numpy as np
 
-    source, called = np.random.default_rng(1), 0
+    source, significant = np.random.default_rng(1), 0
     for trial in range(300):
         chances = source.beta(0.5, 0.5, prompts)
         first, second = (
             {str(n): (int(k), 8) for n, k in enumerate(source.binomial(8, chances))} for _ in range(2)
         )
-        called += paired_difference(first, second, seed=trial).significant
-    assert called / 300 < 0.08
+        significant += paired_difference(first, second, seed=trial).significant
+    assert significant / 300 < 0.08
 
 
-def test_what_cycles_have_in_common_cancels_where_there_are_prompts_enough() -> None:
+def test_the_common_part_of_two_cycles_cancels_with_enough_prompts() -> None:
     import numpy as np
 
     source = np.random.default_rng(2)
@@ -132,7 +132,7 @@ def test_what_cycles_have_in_common_cancels_where_there_are_prompts_enough() -> 
     assert (high - low) / 2 == pytest.approx(1.96 * differences.std() / math.sqrt(96), rel=0.1)
 
 
-def test_a_change_of_one_prompt_is_that_of_two_binomials() -> None:
+def test_the_difference_for_one_prompt_is_that_of_two_binomials() -> None:
     assert not paired_difference({"a": (8, 8)}, {"a": (7, 8)}, seed=0).significant
     got = paired_difference({"a": (800, 1000)}, {"a": (700, 1000)}, seed=0)
     half = 1.96 * math.sqrt((0.8 * 0.2 + 0.7 * 0.3) / 1000)
@@ -140,11 +140,11 @@ def test_a_change_of_one_prompt_is_that_of_two_binomials() -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompts", "said"), [(0, ""), (1, "1 held-out prompt is too few"), (7, "7 held"), (8, "")]
+    ("prompts", "expected"), [(0, ""), (1, "1 held-out prompt is too few"), (7, "7 held"), (8, "")]
 )
-def test_too_few_prompts_are_said(prompts: int, said: str) -> None:
-    assert caution(prompts).startswith(said)
-    assert bool(caution(prompts)) == bool(said)
+def test_a_warning_of_too_few_prompts(prompts: int, expected: str) -> None:
+    assert caution(prompts).startswith(expected)
+    assert bool(caution(prompts)) == bool(expected)
 
 
 def test_prompts_with_more_samples_weigh_more() -> None:
@@ -155,14 +155,14 @@ def test_prompts_with_more_samples_weigh_more() -> None:
     assert low < 0.8 < high, "the pooled share, not the mean of shares, which is 0.5"
 
 
-def test_intervals_repeat_and_do_not_depend_on_order() -> None:
+def test_intervals_are_repeatable_and_independent_of_order() -> None:
     counts = {f"p{n}": (n % 5, 4 + n % 3) for n in range(50)}
     backward = dict(reversed(counts.items()))
     assert interval(counts, seed=1) == interval(backward, seed=1)
     assert interval(counts, seed=1) != interval(counts, seed=2)
 
 
-def test_the_interval_covers_the_truth_about_95_times_in_a_hundred() -> None:
+def test_the_interval_covers_the_truth_in_about_95_percent() -> None:
     import random
 
     source, covered = random.Random(0), 0
@@ -174,20 +174,20 @@ def test_the_interval_covers_the_truth_about_95_times_in_a_hundred() -> None:
     assert 0.88 <= covered / 200 <= 0.99
 
 
-def test_a_change_is_paired_by_prompt(make_sample: Make) -> None:
+def test_a_difference_is_paired_by_prompt(make_sample: Make) -> None:
     # Every prompt gains exactly 1 of 4, from very different levels: unpaired, the interval would be wide.
     before = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 4, 4)]
     after = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 4 + 1, 4)]
     got = samples_difference(before, after, is_pass, seed=0)
     assert got.difference == pytest.approx(0.25)
     assert got.after - got.before == pytest.approx(got.difference)
-    # 0.156 is the mean of p (1 - p); noise of independent draws that 29 degrees of freedom saw none of, to 8
+    # 0.156 is the mean of p (1 - p). The bootstrap variance is 0, with weight 29; that of independent samples weighs 8.
     half = 1.96 * math.sqrt(2 * 0.156 / 120 * 8 / (29 + 8))
     assert got.interval == pytest.approx((0.25 - half, 0.25 + half), abs=0.005)
     assert got.significant
 
 
-def test_no_change_is_not_significant(make_sample: Make) -> None:
+def test_no_difference_is_not_significant(make_sample: Make) -> None:
     samples = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 5, 4)]
     assert not samples_difference(samples, samples, is_pass, seed=0).significant
     mixed = [s for n in range(30) for s in passes(make_sample, f"p{n}", (n + 1) % 5, 4)]
@@ -196,7 +196,7 @@ def test_no_change_is_not_significant(make_sample: Make) -> None:
     assert not got.significant
 
 
-def test_a_loss_is_significant_too(make_sample: Make) -> None:
+def test_a_decline_is_significant_too(make_sample: Make) -> None:
     before = [s for n in range(30) for s in passes(make_sample, f"p{n}", 3 + n % 2, 4)]
     after = [s for n in range(30) for s in passes(make_sample, f"p{n}", n % 2, 4)]
     got = samples_difference(before, after, is_valid, seed=0)
@@ -205,7 +205,7 @@ def test_a_loss_is_significant_too(make_sample: Make) -> None:
     assert got.significant
 
 
-def test_a_change_is_over_the_prompts_that_both_have_judged(make_sample: Make) -> None:
+def test_a_difference_covers_the_prompts_conclusive_in_both(make_sample: Make) -> None:
     before = passes(make_sample, "a", 1, 2) + passes(make_sample, "b", 2, 2)
     broken = [make_sample("b", 0, status=Status.ERROR, stage=Stage.INVALID)]
     after = passes(make_sample, "a", 2, 2) + broken + passes(make_sample, "c", 0, 2)
@@ -213,14 +213,14 @@ def test_a_change_is_over_the_prompts_that_both_have_judged(make_sample: Make) -
     assert (got.before, got.after) == (0.5, 1.0)
 
 
-def test_nothing_in_common_is_no_change(make_sample: Make) -> None:
+def test_no_common_prompts_give_no_difference(make_sample: Make) -> None:
     got = samples_difference(passes(make_sample, "a", 1, 2), passes(make_sample, "b", 1, 2), is_pass, seed=0)
     assert got.interval == (0.0, 0.0)
     assert not got.significant
     assert not samples_difference([], [], is_pass, seed=0).significant
 
 
-def test_a_change_repeats(make_sample: Make) -> None:
+def test_a_difference_is_repeatable(make_sample: Make) -> None:
     before = [s for n in range(20) for s in passes(make_sample, f"p{n}", n % 5, 4)]
     after = [s for n in range(20) for s in passes(make_sample, f"p{n}", (n * 3) % 5, 4)]
     assert samples_difference(before, after, is_pass, seed=0) == samples_difference(
@@ -228,7 +228,7 @@ def test_a_change_repeats(make_sample: Make) -> None:
     )
 
 
-def test_many_prompts_do_not_need_memory_for_all_draws_at_once() -> None:
+def test_the_draws_for_many_prompts_are_made_in_chunks() -> None:
     import tracemalloc
 
     counts = {f"p{n}": (n % 2, 1) for n in range(20_000)}
@@ -239,7 +239,7 @@ def test_many_prompts_do_not_need_memory_for_all_draws_at_once() -> None:
     assert peak < 100 * 2**20, "all draws at once would take 2000 x 20000 x 8 bytes = 320 MB"
 
 
-def test_pass_at_k_is_the_chance_that_k_drawn_without_replacement_hold_a_pass() -> None:
+def test_pass_at_k_is_the_probability_of_a_pass_among_k_without_replacement() -> None:
     counts = [(0, 4), (1, 4), (3, 4)]
     for k, value in pass_at(counts).items():
         chances = [
@@ -248,7 +248,7 @@ def test_pass_at_k_is_the_chance_that_k_drawn_without_replacement_hold_a_pass() 
         ]
         assert value == pytest.approx(sum(chances) / 3)
     assert list(pass_at(counts)) == [1, 2, 4]
-    assert list(pass_at([(1, 3), (2, 8)])) == [1, 2], "only what every prompt has completions for"
+    assert list(pass_at([(1, 3), (2, 8)])) == [1, 2], "k up to the fewest completions of a prompt"
     assert pass_at([]) == {}
 
 
@@ -259,14 +259,14 @@ def test_gini() -> None:
     assert gini([]) == gini([0, 0]) == 0.0
 
 
-def test_prompts_that_teach_nothing_are_counted(make_sample: Make) -> None:
+def test_prompts_that_all_pass_or_all_fail_are_counted(make_sample: Make) -> None:
     samples = passes(make_sample, "a", 2, 2) + passes(make_sample, "b", 0, 2) + passes(make_sample, "c", 1, 2)
     got = eval_metrics(samples, seed=0)
     assert (got.all_pass, got.all_fail) == (1 / 3, 1 / 3)
     assert got.pass_at == {"1": 0.5, "2": pytest.approx(2 / 3)}
 
 
-def test_ways_of_being_right(make_sample: Make) -> None:
+def test_distinct_correct_completions(make_sample: Make) -> None:
     texts = ["x = 1", "x  =\n1", "y = 1", "z"]
     samples = [make_sample("a", n, text=text) for n, text in enumerate(texts)]
     samples.append(make_sample("a", 9, text="w", status=Status.FAIL, stage=Stage.WRONG))
@@ -287,4 +287,4 @@ def test_entropy_is_in_nats_per_token(make_sample: Make) -> None:
     ]
     assert entropy(known) == 1.0
     assert entropy(samples) is None
-    assert entropy([*known, *samples]) == 1.0, "what is not known is left out"
+    assert entropy([*known, *samples]) == 1.0, "completions without log-probabilities do not count"

@@ -18,7 +18,7 @@ from halo_core.types import (
 )
 
 
-def test_the_ladder_goes_from_invalid_to_correct() -> None:
+def test_stages_are_ordered_from_invalid_to_correct() -> None:
     assert [stage.value for stage in Stage] == [
         "invalid",
         "flawed",
@@ -31,17 +31,17 @@ def test_the_ladder_goes_from_invalid_to_correct() -> None:
 
 
 @pytest.mark.parametrize("stage", Stage)
-def test_only_the_first_rung_is_not_valid(stage: Stage) -> None:
+def test_only_the_first_stage_is_not_valid(stage: Stage) -> None:
     assert Verdict(Status.FAIL, stage).valid is (stage is not Stage.INVALID)
 
 
-def test_nothing_is_believed_of_a_bare_verdict() -> None:
+def test_defaults_of_a_verdict_claim_nothing() -> None:
     verdict = Verdict(Status.FAIL, Stage.WRONG)
     assert verdict.score == 0.0
     assert verdict.sandbox == "none"
 
 
-def test_a_sample_has_no_reward_until_it_is_given_one() -> None:
+def test_a_new_sample_has_no_reward() -> None:
     sample = Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT))
     assert sample.reward is None
     assert sample.weight == 1.0
@@ -72,14 +72,14 @@ def test_a_sample_has_no_reward_until_it_is_given_one() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_the_values_that_travel_cannot_be_changed(value: object) -> None:
+def test_values_are_frozen_and_slotted(value: object) -> None:
     name = fields(value)[0].name
     with pytest.raises(FrozenInstanceError):
         setattr(value, name, 0)
-    assert not hasattr(value, "__dict__"), "slotted: a run holds hundreds of thousands of them"
+    assert not hasattr(value, "__dict__"), "a run holds hundreds of thousands of them"
 
 
-def test_every_public_type_says_what_it_is() -> None:
+def test_every_public_type_has_a_docstring() -> None:
     public = [
         value
         for value in vars(types).values()

@@ -11,7 +11,7 @@ import typer
 from halo_core.cli.output import name_of
 
 if TYPE_CHECKING:
-    from halo_core.ledger import Ledger
+    from halo_core.ledger.ledger import Ledger
     from halo_core.ledger.summary import Summary
 
 _HEIGHT = 14
@@ -30,7 +30,7 @@ def compare(
 
     The other runs are compared with the first, prompt by prompt, where they were measured on the same prompts.
     """
-    from halo_core.ledger import open_run
+    from halo_core.ledger.ledger import open_run
     from halo_core.ledger.summary import summarise
     from halo_core.tables import table
 

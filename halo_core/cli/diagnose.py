@@ -33,7 +33,7 @@ def diagnose(
     from halo_core.config.options import build, parse_assignments
     from halo_core.diagnosis import diagnose as findings
     from halo_core.errors import RunError
-    from halo_core.ledger import Ledger
+    from halo_core.ledger.ledger import Ledger
 
     options = build(Doctor, parse_assignments(opt or [], flag="--opt"), where="halo diagnose")
     ledger = Ledger(directory)

@@ -24,8 +24,8 @@ def diff(
 
     Exits with 0 when they are identical, with 1 when they are not, with 2 when one cannot be read.
     """
-    from halo_core.ledger import open_run
     from halo_core.ledger.compare import compare
+    from halo_core.ledger.ledger import open_run
 
     try:
         parts = compare(open_run(one), open_run(other))

@@ -47,7 +47,7 @@ def export(
     """Write samples as JSON Lines or Parquet, for `datasets`, `halo sft` or another trainer."""
     from halo_core.errors import ConfigError, did_you_mean
     from halo_core.ledger import export as rows
-    from halo_core.ledger import open_run
+    from halo_core.ledger.ledger import open_run
 
     if to not in _FORMATS:
         raise ConfigError(f"--to {to!r}: there is no such format", hint=did_you_mean(to, _FORMATS))

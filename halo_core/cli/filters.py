@@ -12,8 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from halo_core.errors import DataError
-    from halo_core.ledger import Ledger
     from halo_core.ledger.browse import Filter
+    from halo_core.ledger.ledger import Ledger
 
 Directory = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
 

@@ -16,7 +16,7 @@ def report(
 ) -> None:
     """Write a run's report: one HTML file that needs no network. `halo run` does so after every cycle."""
     from halo_core.cli.output import check_output
-    from halo_core.ledger import open_run
+    from halo_core.ledger.ledger import open_run
     from halo_core.report import write_report
 
     if output is not None:

@@ -42,7 +42,7 @@ def reverify(
     from halo_core.builtin.console import ConsoleReport
     from halo_core.config.layers import assign, normalise
     from halo_core.config.schema import read_config
-    from halo_core.ledger import open_run
+    from halo_core.ledger.ledger import open_run
     from halo_core.verification.errors import ErrorBudget
     from halo_core.verification.reverify import reverify as verify_again
     from halo_core.verification.verifiers import VerifierSet, verification_threads
@@ -99,7 +99,7 @@ def reselect(
     """
     from halo_core.config.layers import assign, normalise
     from halo_core.config.schema import read_config
-    from halo_core.ledger import open_run
+    from halo_core.ledger.ledger import open_run
     from halo_core.run.reselect import reselect as select_again
     from halo_core.tables import table
 

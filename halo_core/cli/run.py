@@ -68,7 +68,7 @@ def resume(
     as_json: AsJSON = False,
 ) -> None:
     """Go on with a run that was stopped or killed, or that is to have more cycles."""
-    from halo_core.ledger import open_run
+    from halo_core.ledger.ledger import open_run
     from halo_core.run.plan import Plan
 
     raw = open_run(directory).config()

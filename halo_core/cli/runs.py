@@ -34,12 +34,12 @@ def runs(
     head = ("run", "began", "status", "cycles", "verifier", "lr policy", "model", "held-out pass", "points")
     typer.echo(table([head, *map(_row, found)], left=7))
     for summary in found:
-        if summary.trouble:
-            typer.echo(f"halo: {name_of(summary.directory)}: {summary.trouble}", err=True)
+        if summary.error:
+            typer.echo(f"halo: {name_of(summary.directory)}: {summary.error}", err=True)
 
 
 def _row(summary: Summary) -> tuple[str, ...]:
-    began = datetime.fromtimestamp(summary.began).strftime("%Y-%m-%d %H:%M") if summary.began else ""
+    began = datetime.fromtimestamp(summary.started).strftime("%Y-%m-%d %H:%M") if summary.started else ""
     measured = [report.heldout for report in summary.reports if report.heldout]
     ends = [measured[0], measured[-1]] if len(measured) > 1 else measured
     rate = " > ".join(f"{rates.passed:.1%}" for rates in ends)

@@ -33,8 +33,8 @@ def samples(
     from rich.console import Console
 
     from halo_core.cli.filters import nothing_found
-    from halo_core.ledger import open_run
     from halo_core.ledger.browse import find
+    from halo_core.ledger.ledger import open_run
 
     ledger = open_run(directory)
     console = Console(highlight=False)

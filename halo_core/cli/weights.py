@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from halo_core.ledger import Ledger
+    from halo_core.ledger.ledger import Ledger
     from halo_core.model.actor import Actor
     from halo_core.run.plan import Plan
 
@@ -94,7 +94,7 @@ def cycle_of(ledger: Ledger, text: str) -> int:
 
 
 def _opened(directory: Path) -> tuple[Ledger, Plan]:
-    from halo_core.ledger import open_run
+    from halo_core.ledger.ledger import open_run
     from halo_core.run.plan import Plan
 
     ledger = open_run(directory)

@@ -1,7 +1,7 @@
-"""halo's verifiers and rewards in other people's training loops.
+"""halo's verifiers and rewards in the training loops of other libraries.
 
-    from halo_core.interop.trl import reward_func              a reward function for TRL's trainers
-    from halo_core.interop.verifiers import reward_func        one for a rubric of `verifiers`
+    from halo_core.interop.trl import reward_func              reward functions for TRL's trainers
+    from halo_core.interop.verifiers import reward_func        reward functions for rubrics of `verifiers`
 
-Neither module imports the library that it serves.
+Neither module imports its library.
 """

@@ -1,4 +1,4 @@
-"""What the bridges share: a verifier and a reward, asked about prompts and completions of any common form."""
+"""Scoring for all bridges: a verifier and a reward, for prompts and completions in any common form."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ from halo_core.types import Completion, Prompt, Sample, Verdict
 from halo_core.verification.errors import ErrorBudget
 from halo_core.verification.verifiers import VerifierSet, verification_threads
 
-Named = str | Mapping[str, Any]
-"""A driver by its name, or as in YAML: its name with options beside it."""
+DriverLike = str | Mapping[str, Any]
+"""A driver as in YAML: its name, or a mapping of `name` and options."""
 
-_KNOWN_PROMPTS = 65536
+_CACHED_PROMPTS = 65536
 
 
 @dataclass
 class Scorer:
     """Verifies completions and rewards them. Thread-safe."""
 
-    verifier: Named
-    reward: Named = "graduated"
+    verifier: DriverLike
+    reward: DriverLike = "graduated"
     sandbox: sandbox.Mode = "auto"
-    """The protection that must hold where programs are run."""
+    """The protection that must hold while programs run."""
     max_error_rate: float = 0.05
-    """Share of verdicts that may be errors before scoring stops."""
+    """Maximum tolerated share of verdicts that are errors."""
     workers: int | None = None
-    """Completions judged at once; None: one for each core, at least 2."""
+    """Completions verified at once; None: one per core, at least 2."""
 
     _lock: Lock = field(default_factory=Lock, init=False, repr=False)
     _prompts: dict[str, Prompt] = field(default_factory=dict, init=False, repr=False)
 
     def prepare(self) -> None:
-        """Load verifier and reward and see that what they need is there.
+        """Load the verifier and the reward, and check their requirements.
 
-        Raises a `PluginError` for what is not installed or does not work, a `ConfigError` for an option that
-        does not fit.
+        Raises a `PluginError` if something is not installed or does not work, and a `ConfigError` for an invalid
+        option.
         """
         self._verifiers.preflight(self.sandbox)
         _ = self._reward
 
     @property
     def name(self) -> str:
-        """What the verifier is called, as an identifier."""
+        """The verifier's name as an identifier."""
         return "halo_" + "".join(c if c.isalnum() else "_" for c in self._verifiers.first)
 
     def score(
@@ -65,22 +65,21 @@ class Scorer:
         references: Sequence[Any],
         token_ids: Sequence[Sequence[int]] | None = None,
     ) -> list[tuple[float | None, Verdict]]:
-        """Return the reward and the verdict of each completion; the reward is None without pass or fail.
+        """Return the reward and the verdict of each completion; the reward is None if the verdict is not conclusive.
 
-        Prompts and completions are text or chat messages; a completion of several messages is judged by the
-        last one of the assistant. References are mappings, or JSON text that holds one. Raises a `DataError`
-        for a reference that the verifier cannot judge by, and a `VerifierError` when too many verdicts are
-        errors.
+        Prompts and completions are text or chat messages; of several messages the assistant's last one is verified.
+        References are mappings, or mappings as JSON text. Raises a `DataError` for a reference that the verifier
+        rejects, and a `VerifierError` if too many verdicts are errors.
         """
-        asked = [self._prompt(*row) for row in zip(prompts, references, strict=True)]
-        ids = token_ids or [()] * len(asked)
-        given = [
+        tasks = [self._prompt(*row) for row in zip(prompts, references, strict=True)]
+        ids = token_ids or [()] * len(tasks)
+        answers = [
             Completion(prompt.id, index, text_of(completion), token_ids=tuple(tokens))
-            for index, (prompt, completion, tokens) in enumerate(zip(asked, completions, ids, strict=True))
+            for index, (prompt, completion, tokens) in enumerate(zip(tasks, completions, ids, strict=True))
         ]
-        verdicts = self._verifiers.check_all(asked, given, self._threads)
+        verdicts = self._verifiers.check_all(tasks, answers, self._threads)
         self._budget.add(verdicts)
-        samples = map(Sample, asked, given, verdicts)
+        samples = map(Sample, tasks, answers, verdicts)
         return [(self._reward_of(sample), sample.verdict) for sample in samples]
 
     def _reward_of(self, sample: Sample) -> float | None:
@@ -90,26 +89,28 @@ class Scorer:
         return None if value is None else float(value)
 
     def _prompt(self, prompt: Any, reference: Any) -> Prompt:
-        """Return the one `Prompt` for these data; the first time the verifier looks at its reference."""
+        """Return the `Prompt` for a prompt and a reference; the verifier checks each new one."""
         data = _mapping(reference)
-        shown = prompt if isinstance(prompt, str) else [_message(message) for message in prompt or ()]
+        content = prompt if isinstance(prompt, str) else [_message(message) for message in prompt or ()]
         try:
-            key = json.dumps([shown, data], sort_keys=True, default=str)
+            key = json.dumps([content, data], sort_keys=True, default=str)
         except (TypeError, ValueError) as error:
-            raise DataError(f"a reference that is not plain data: {error}", hint=_REFERENCE) from None
+            raise DataError(
+                f"a reference contains values that JSON cannot represent: {error}", hint=_REFERENCE
+            ) from None
         if (known := self._prompts.get(key)) is not None:
             return known
-        made = Prompt(
+        new = Prompt(
             id=hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:16],
-            text=shown if isinstance(shown, str) else "",
-            messages=() if isinstance(shown, str) else tuple(shown),
+            text=content if isinstance(content, str) else "",
+            messages=() if isinstance(content, str) else tuple(content),
             reference=data,
         )
-        self._verifiers.check_prompts([made])
+        self._verifiers.check_prompts([new])
         with self._lock:
-            if len(self._prompts) >= _KNOWN_PROMPTS:
+            if len(self._prompts) >= _CACHED_PROMPTS:
                 self._prompts.clear()
-            return self._prompts.setdefault(key, made)
+            return self._prompts.setdefault(key, new)
 
     @cached_property
     def _budget(self) -> ErrorBudget:
@@ -124,21 +125,21 @@ class Scorer:
         spec = DriverSpec.model_validate(self.reward)
         loaded = load("reward", spec.name)
         check_class(loaded, Reward)
-        made: Reward = build(loaded.value, spec.options, where=f"reward {short_name(spec.name)!r}")
-        return made
+        reward: Reward = build(loaded.value, spec.options, where=f"reward {short_name(spec.name)!r}")
+        return reward
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
         return verification_threads(self.workers)
 
 
-_REFERENCE = "a reference is a mapping, or JSON text that holds one; docs/interop.md shows how to pass it"
+_REFERENCE = "a reference is a mapping, or a mapping as JSON text; docs/interop.md shows how to pass it"
 
 
 def text_of(completion: Any) -> str:
-    """Return what is judged of a completion: text as it is, of messages the last one of the assistant.
+    """Return the text to verify: the completion itself, or the assistant's last message.
 
-    A message with tool calls is returned whole, as JSON, in the form that the `jsonschema` verifier reads.
+    A message with tool calls is returned as JSON, in the form that the `jsonschema` verifier reads.
     """
     if isinstance(completion, str):
         return completion
@@ -156,7 +157,7 @@ def _message(message: Any) -> dict[str, str]:
 
 
 def _content(message: Any) -> str:
-    """Return a message's text; of content in parts, the parts that are text."""
+    """Return the text of a message; of content in parts, the text parts joined."""
     content = _get(message, "content")
     if isinstance(content, str) or content is None:
         return content or ""
@@ -168,7 +169,7 @@ def _get(message: Any, key: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return models of pydantic as the mappings that they stand for."""
+    """Convert pydantic models to mappings."""
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value.model_dump(exclude_none=True) if hasattr(value, "model_dump") else value
@@ -179,7 +180,7 @@ def _mapping(reference: Any) -> Mapping[str, Any]:
         try:
             reference = json.loads(reference)
         except ValueError as error:
-            raise DataError(f"a reference that is not JSON: {error}", hint=_REFERENCE) from None
+            raise DataError(f"a reference is not JSON: {error}", hint=_REFERENCE) from None
     if not isinstance(reference, Mapping):
-        raise DataError(f"a reference that is {type(reference).__name__}, not a mapping", hint=_REFERENCE)
+        raise DataError(f"a reference is a {type(reference).__name__}, not a mapping", hint=_REFERENCE)
     return reference

@@ -2,8 +2,8 @@
 
     rubric = vf.Rubric(funcs=[reward_func("gcc")])
 
-The dataset's `info` holds `reference`, what the verifier judges by; `answer` may hold it instead, as JSON text.
-From version 0.4 on the library has tasks in place of rubrics; there, the function is awaited in a reward method:
+The dataset's `info` has the verifier's data under `reference`; `answer` may have it instead, as JSON text. Since
+version 0.4 the library has tasks instead of rubrics; await the function in a reward method there:
 
     @vf.reward
     async def solved(self, trace):
@@ -17,29 +17,29 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from halo_core.errors import DataError, VerifierError
-from halo_core.interop.scoring import Named, Scorer
+from halo_core.interop.scoring import DriverLike, Scorer
 from halo_core.sandbox import Mode
 
 RewardFunction = Callable[..., Awaitable[float]]
 
 
 def reward_func(
-    verifier: Named,
+    verifier: DriverLike,
     *,
-    reward: Named = "graduated",
+    reward: DriverLike = "graduated",
     sandbox: Mode = "auto",
     max_error_rate: float = 0.05,
     workers: int | None = None,
     **options: Any,
 ) -> RewardFunction:
-    """Return an async reward function that judges by `verifier` and pays by `reward`.
+    """Return an async reward function that verifies with `verifier` and rewards with `reward`.
 
-    Arguments and errors are those of `halo_core.interop.trl.reward_func`. A completion without a verdict is
-    not worth 0: the function puts a `VerifierError` into the rollout's `state["error"]`, by which the library
-    knows rollouts that must not be trained on, and raises it.
+    Arguments and errors are those of `halo_core.interop.trl.reward_func`. If a verdict is not conclusive, the function
+    raises a `VerifierError` instead of returning 0, and stores it in the rollout's `state["error"]`, which marks
+    rollouts that must not be trained on.
     """
-    named = {"name": verifier} if isinstance(verifier, str) else dict(verifier)
-    scorer = Scorer({**named, **options}, reward, sandbox, max_error_rate, workers)
+    spec = {"name": verifier} if isinstance(verifier, str) else dict(verifier)
+    scorer = Scorer({**spec, **options}, reward, sandbox, max_error_rate, workers)
     scorer.prepare()
 
     async def score(
@@ -49,14 +49,16 @@ def reward_func(
         info: Any = None,
         state: MutableMapping[str, Any] | None = None,
     ) -> float:
-        def judge() -> float:
-            ((paid, verdict),) = scorer.score([prompt], [completion], [_reference(info, answer)])
-            if paid is None:
-                raise VerifierError(f"no verdict ({verdict.status}): {verdict.detail or 'no detail'}")
-            return paid
+        def verify() -> float:
+            ((value, verdict),) = scorer.score([prompt], [completion], [_reference(info, answer)])
+            if value is None:
+                raise VerifierError(
+                    f"the verdict is not conclusive ({verdict.status}): {verdict.detail or 'no detail'}"
+                )
+            return value
 
         try:
-            return await asyncio.to_thread(judge)
+            return await asyncio.to_thread(verify)
         except (DataError, VerifierError) as error:
             if state is not None:
                 state["error"] = error
@@ -72,6 +74,6 @@ def _reference(info: Any, answer: Any) -> Any:
     if answer:
         return answer
     raise DataError(
-        "a rollout without a reference for the verifier to judge by",
-        hint='put it into the dataset: "info": {"reference": {...}}, or as JSON text into "answer"',
+        "a rollout has no reference for the verifier",
+        hint='add it to the dataset: "info": {"reference": {...}}, or as JSON text in "answer"',
     )

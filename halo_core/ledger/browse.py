@@ -1,4 +1,4 @@
-"""Looking into a ledger without running anything: samples by what they are, and how the prompts fare."""
+"""Queries on the stored samples of a run: by filter, and by held-out prompt. Nothing is run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from halo_core.types import Prompt, Sample, Split
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which samples are meant; None: any."""
+    """Conditions on samples; None: any."""
 
     cycle: int | None = None
     split: Split | None = None
@@ -24,18 +24,18 @@ class Filter:
     status: str | None = None
     stage: str | None = None
     low: float | None = None
-    """Reward of at least so much; samples without a reward are left out."""
+    """Lowest reward; samples without a reward are left out."""
     high: float | None = None
-    """Reward of at most so much."""
+    """Highest reward; samples without a reward are left out."""
     text: str | None = None
-    """In the completion or in what its verifier said of it; case is nothing to ASCII letters."""
+    """Part of the completion or of its verdict's detail; ASCII case-insensitive."""
     chosen: bool = False
-    """Only what was trained on."""
+    """Only samples that were trained on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A sample and where it is from. Its weight is 0 unless it was trained on."""
+    """A sample with its cycle and split. Its weight is 0 unless it was trained on."""
 
     cycle: int
     split: Split
@@ -43,15 +43,15 @@ class Found:
 
 
 def find(ledger: Ledger, filter: Filter, *, limit: int | None = None) -> Iterator[Found]:
-    """Yield the samples that `filter` means in the order in which they were sampled."""
+    """Yield the samples that match `filter`, in the order of sampling."""
     prompts: dict[str, Prompt] = {}
     contexts: dict[int, tuple[int, ...]] = {}
     where, values = _conditions(filter)
     with ledger.reading() as db, files.reading(ledger.path):
-        rounds = _rounds(db, filter)
-        query = _SELECT.format(marks=",".join("?" * len(rounds)), where=where)
+        requests = _requests(db, filter)
+        query = _SELECT.format(marks=",".join("?" * len(requests)), where=where)
         for cycle, split, name, context, reward, weight, *row in db.execute(
-            query, [*rounds, *values, -1 if limit is None else limit]
+            query, [*requests, *values, -1 if limit is None else limit]
         ):
             if name not in prompts:
                 body = db.execute("SELECT body FROM prompts WHERE name = ?", (name,)).fetchone()[0]
@@ -67,7 +67,7 @@ def find(ledger: Ledger, filter: Filter, *, limit: int | None = None) -> Iterato
 
 @dataclass(frozen=True, slots=True)
 class PromptOutcome:
-    """How a held-out prompt fared before training and after a cycle, in passes and verdicts of pass or fail."""
+    """The results of a held-out prompt before training and after a cycle, as (passes, verdicts of pass or fail)."""
 
     prompt: str
     before: tuple[int, int]
@@ -75,16 +75,16 @@ class PromptOutcome:
 
     @property
     def change(self) -> float:
-        """Share of passes after, less that before."""
+        """Share of passes after minus the share before."""
         return self.after[0] / self.after[1] - self.before[0] / self.before[1]
 
 
 def prompt_outcomes(ledger: Ledger, cycle: int) -> list[PromptOutcome]:
-    """Compare the held-out prompts of cycle 0 with those of `cycle`, in the order of the file."""
+    """Compare the held-out prompts of `cycle` with those of cycle 0, in the order of the file."""
     with ledger.reading() as db:
         counts = {
-            at: {name: (passed, judged) for name, passed, judged in db.execute(_FARED, (at,))}
-            for at in (0, cycle)
+            number: {name: (passed, total) for name, passed, total in db.execute(_OUTCOMES, (number,))}
+            for number in (0, cycle)
         }
     return [
         PromptOutcome(name, counts[0][name], after)
@@ -94,13 +94,13 @@ def prompt_outcomes(ledger: Ledger, cycle: int) -> list[PromptOutcome]:
 
 
 def prompt_text(prompt: Prompt) -> str:
-    """Write a prompt for a person to read."""
+    """Return a prompt as text for a person."""
     if prompt.text:
         return prompt.text
     return "\n\n".join(f"[{message['role']}] {message['content']}" for message in prompt.messages)
 
 
-def _rounds(db: sqlite3.Connection, filter: Filter) -> list[int]:
+def _requests(db: sqlite3.Connection, filter: Filter) -> list[int]:
     found = db.execute("SELECT id, cycle, split FROM rounds")
     return [
         number
@@ -110,26 +110,27 @@ def _rounds(db: sqlite3.Connection, filter: Filter) -> list[int]:
 
 
 def _conditions(filter: Filter) -> tuple[str, list[Any]]:
-    said: list[tuple[str, list[Any]]] = []
+    conditions: list[tuple[str, list[Any]]] = []
     if filter.prompt is not None:
-        said.append(
+        conditions.append(
             ("completions.prompt = (SELECT id FROM prompts WHERE name = ?)", [rows.pack_text(filter.prompt)])
         )
     if filter.status is not None:
-        said.append(("status = ?", [filter.status]))
+        conditions.append(("status = ?", [filter.status]))
     if filter.stage is not None:
-        said.append(("stage = ?", [filter.stage]))
+        conditions.append(("stage = ?", [filter.stage]))
     if filter.low is not None:
-        said.append(("reward >= ?", [filter.low]))
+        conditions.append(("reward >= ?", [filter.low]))
     if filter.high is not None:
-        said.append(("reward <= ?", [filter.high]))
+        conditions.append(("reward <= ?", [filter.high]))
     if filter.text is not None:
-        found = "instr(lower({}), lower(?))"  # LIKE stops at NUL, skips blobs
-        both = f"({found.format('text')} OR {found.format('detail')})"
-        said.append((both, [rows.pack_text(filter.text)] * 2))
+        contains = "instr(lower({}), lower(?))"  # LIKE stops at NUL and skips blobs
+        both = f"({contains.format('text')} OR {contains.format('detail')})"
+        conditions.append((both, [rows.pack_text(filter.text)] * 2))
     if filter.chosen:
-        said.append(("weight IS NOT NULL", []))
-    return "".join(f" AND {text}" for text, _ in said), [value for _, values in said for value in values]
+        conditions.append(("weight IS NOT NULL", []))
+    where = "".join(f" AND {condition}" for condition, _ in conditions)
+    return where, [value for _, values in conditions for value in values]
 
 
 _SELECT = f"""
@@ -141,7 +142,7 @@ LEFT JOIN rewards ON rewards.completion = completions.id
 LEFT JOIN selections ON selections.completion = completions.id
 WHERE round IN ({{marks}}){{where}} ORDER BY completions.id LIMIT ?
 """
-_FARED = """
+_OUTCOMES = """
 SELECT prompts.name, sum(status = 'pass'), count(*) FROM rounds
 JOIN completions ON round = rounds.id JOIN prompts ON prompts.id = prompt JOIN verdicts ON verdicts.id = verdict
 WHERE cycle = ? AND rounds.split = 'heldout' AND status IN ('pass', 'fail') GROUP BY prompts.id ORDER BY prompts.id

@@ -1,4 +1,4 @@
-"""Whether two runs, called A and B, are identical, and where they part. Times that were measured are left out."""
+"""Comparison of two runs, A and B, content by content. Measured times are left out."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import unpack_text, unpack_tokens
 
 _Rows = Iterator[tuple[str, tuple[Any, ...]]]
-"""Where a row belongs ("cycle 1 train, prompt 'a', completion 3"), and what it holds."""
+"""The place of a row ("cycle 1 train, prompt 'a', completion 3"), and its values."""
 _NOTHING = ("", ())
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One kind of content of two runs, compared."""
+    """The comparison of one kind of content."""
 
     name: str
     rows: int
-    """Rows of the longer of the two."""
+    """Rows of the run that has more."""
     differing: int
     first: str = ""
-    """Where they part, and how; empty where they do not."""
+    """The first difference; empty if there is none."""
 
     @property
     def same(self) -> bool:
-        """Whether nothing differs."""
+        """True if nothing differs."""
         return self.differing == 0
 
 
 def compare(one: Ledger, other: Ledger) -> list[Part]:
-    """Compare two runs, from what they are made of to what came of it. Raises a `RunError` for a damaged one."""
+    """Compare two runs, from their configuration to their results. Raises a `RunError` for a damaged run."""
     return [_part(name, _read(rows, one), _read(rows, other)) for name, rows in _PARTS.items()]
 
 
@@ -46,31 +46,31 @@ def _read(rows: Callable[[Ledger], _Rows], ledger: Ledger) -> _Rows:
         yield from rows(ledger)
 
 
-def _part(name: str, there: _Rows, here: _Rows) -> Part:
+def _part(name: str, rows_a: _Rows, rows_b: _Rows) -> Part:
     count = differing = 0
     first = ""
-    for (place, left), (second, right) in zip_longest(there, here, fillvalue=_NOTHING):
+    for (place, left), (other_place, right) in zip_longest(rows_a, rows_b, fillvalue=_NOTHING):
         count += 1
-        if (place, left) == (second, right):
+        if (place, left) == (other_place, right):
             continue
         differing += 1
-        first = first or _say(place, left, second, right)
+        first = first or _describe(place, left, other_place, right)
     return Part(name, count, differing, first)
 
 
-def _say(place: str, left: Sequence[Any], second: str, right: Sequence[Any]) -> str:
-    if place != second:
-        return f"A has {place or 'nothing more'}, B has {second or 'nothing more'}"
+def _describe(place: str, left: Sequence[Any], other_place: str, right: Sequence[Any]) -> str:
+    if place != other_place:
+        return f"A has {place or 'nothing more'}, B has {other_place or 'nothing more'}"
     was, now = next((a, b) for a, b in zip_longest(left, right) if a != b)
-    at = next((n for n, (a, b) in enumerate(zip(str(was), str(now), strict=False)) if a != b), 0)
-    return f"{place}: A {_short(was, at)}, B {_short(now, at)}"
+    position = next((n for n, (a, b) in enumerate(zip(str(was), str(now), strict=False)) if a != b), 0)
+    return f"{place}: A {_short(was, position)}, B {_short(now, position)}"
 
 
-def _short(value: Any, at: int, width: int = 60) -> str:
-    """Write what can be printed of `value` in `width` letters, so that what stands at `at` is seen."""
+def _short(value: Any, position: int, width: int = 60) -> str:
+    """Return at most `width` printable characters of `value`, including the one at `position`."""
     text = value if isinstance(value, str) else repr(value)
-    if at > width - 10 and len(text) > width:
-        text = f"...{text[at - 20 :]}"
+    if position > width - 10 and len(text) > width:
+        text = f"...{text[position - 20 :]}"
     text = text if text and text.isprintable() else repr(text)
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
@@ -81,7 +81,7 @@ def _configuration(ledger: Ledger) -> _Rows:
 
 
 def _flat(values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a row for each value however deep, as text: NaN is equal to itself."""
+    """Return a row for each nested value, as text, in which NaN equals itself."""
     return sorted((key, json.dumps(value)) for key, value in flat(values).items())
 
 
@@ -90,7 +90,7 @@ def _plugins(ledger: Ledger) -> _Rows:
         for row in ledger.plugins():
             yield f"{row['kind']} {row['name']!r}", (row["distribution"], row["version"])
     for name, text in ledger.fingerprints().items():
-        yield f"what {name!r} judges by", (text,)
+        yield f"fingerprint of verifier {name!r}", (text,)
 
 
 def _prompts(ledger: Ledger) -> _Rows:
@@ -121,13 +121,13 @@ def _selections(ledger: Ledger) -> _Rows:
 
 
 def _adapters(ledger: Ledger) -> _Rows:
-    """Weights as they are on the disk now, and what the trainings that made them said."""
+    """Yield the hash of each adapter on the disk, and the statistics of its training."""
     with ledger.reading() as db:
         for cycle, stats in db.execute("SELECT cycle, stats FROM trainings ORDER BY cycle"):
             place = ledger.adapter(cycle)
             with files.disk(place):
-                digest = files.directory_hash(place)[:12] if place.is_dir() else "missing"
-            yield f"cycle {cycle}", (f"adapter {digest}", stats)
+                weights_hash = files.directory_hash(place)[:12] if place.is_dir() else "missing"
+            yield f"cycle {cycle}", (f"adapter {weights_hash}", stats)
 
 
 def _figures(ledger: Ledger) -> _Rows:
@@ -140,14 +140,14 @@ def _figures(ledger: Ledger) -> _Rows:
 
 def _samples(ledger: Ledger, columns: str, joined: str) -> _Rows:
     with ledger.reading() as db:
-        rounds = db.execute(
+        requests = db.execute(
             "SELECT id, cycle, split FROM rounds ORDER BY cycle, split = 'heldout'"
         ).fetchall()
-        for number, cycle, split in rounds:
+        for request, cycle, split in requests:
             found = db.execute(
                 f"SELECT prompts.name, number, {columns} FROM completions JOIN prompts ON prompts.id = prompt"
                 f" {joined} WHERE round = ? ORDER BY completions.id",
-                (number,),
+                (request,),
             )
             for name, index, *row in found:
                 yield f"cycle {cycle} {split}, prompt {name!r}, completion {index}", tuple(row)

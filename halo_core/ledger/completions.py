@@ -1,4 +1,4 @@
-"""The completions of a ledger: rows in, samples out. Contexts are kept once, and are the same objects once read."""
+"""Storing and reading completions. Equal contexts are stored once, and read as one shared object."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from halo_core.types import Prompt, Sample
 
 
 class Completions:
-    """The completions of one ledger. Not thread-safe: the ledger locks."""
+    """The completions of one ledger. Not thread-safe; the ledger holds a lock."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
         self._prompts: dict[str, int] = {}
         self._contexts: dict[tuple[int, ...], int] = {}
 
-    def append(self, round: int, number: int, batch: Sequence[Sample], verdicts: Sequence[int]) -> None:
-        """Write batch `number` of a round, given the row of the round and of each sample's verdict."""
+    def append(self, request: int, number: int, batch: Sequence[Sample], verdicts: Sequence[int]) -> None:
+        """Store batch `number` of a request, given the rows of the request and of each sample's verdict."""
         self._db.executemany(
             "INSERT INTO completions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
-                    round,
+                    request,
                     number,
                     self._prompt(c.prompt_id),
                     c.index,
@@ -48,22 +48,22 @@ class Completions:
                 for c, verdict in zip((sample.completion for sample in batch), verdicts, strict=True)
             ],
         )
-        self._db.execute("UPDATE rounds SET batches = batches + 1 WHERE id = ?", (round,))
+        self._db.execute("UPDATE rounds SET batches = batches + 1 WHERE id = ?", (request,))
 
     def forget(self) -> None:
-        """Let go of rows that may not be there: what wrote them was taken back."""
+        """Drop the cached rows of contexts after a rollback, which may have removed them."""
         self._contexts.clear()
 
-    def batches(self, round: int, count: int, prompts: Mapping[str, Prompt]) -> list[list[Sample]]:
-        """Return the `count` batches of a round."""
+    def batches(self, request: int, count: int, prompts: Mapping[str, Prompt]) -> list[list[Sample]]:
+        """Return the `count` batches of a request."""
         found: list[list[Sample]] = [[] for _ in range(count)]
         contexts: dict[int, tuple[int, ...]] = {}
-        for batch, name, context, *rest in self._db.execute(_BATCHES, (round,)):
+        for batch, name, context, *rest in self._db.execute(_BATCHES, (request,)):
             found[batch].append(read_sample(rest, prompts[name], self._tokens(context, contexts)))
         return found
 
     def selected(self, before: int, prompts: Mapping[str, Prompt]) -> list[Sample]:
-        """Return what the cycles before `before` chose, oldest first, with weights and without rewards."""
+        """Return the samples selected in the cycles before `before`, oldest first, with weights, without rewards."""
         contexts: dict[int, tuple[int, ...]] = {}
         return [
             replace(read_sample(rest, prompts[name], self._tokens(context, contexts)), weight=weight)

@@ -17,12 +17,12 @@ from halo_core import files
 from halo_core.errors import RunError
 
 DATABASE = "ledger.db"
-_BEGIN = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "plugins.json", "machine.json", "run.yaml")
-"""What beginning a run writes, in this order."""
+_INITIAL_FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "plugins.json", "machine.json", "run.yaml")
+"""Files written when a run starts, in this order."""
 
 
 def _acquired(lock: IO[str]) -> bool:
-    """Whether the lock was got, at once or when those that only looked at it have gone."""
+    """Try to acquire the lock. Retries for 0.2 seconds, since `in_use` holds the lock for a moment too."""
     for _ in range(20):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -34,35 +34,35 @@ def _acquired(lock: IO[str]) -> bool:
 
 
 class RunDirectory:
-    """Where a run is. Every method raises a `RunError` when the disk does not play along."""
+    """The directory of a run. Every method raises a `RunError` after a failed disk operation."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
     @property
     def exists(self) -> bool:
-        """Whether a run was begun here."""
+        """True if the directory contains a run."""
         return (self.directory / "run.yaml").is_file()
 
     @property
     def path(self) -> Path:
-        """The database."""
+        """The path of the database."""
         return self.directory / DATABASE
 
     def check_unused(self) -> None:
-        """Raise a `RunError` unless a run may be begun here: nothing in it but what a killed begin left."""
+        """Raise a `RunError` unless a run can start here: empty, or with files of a start that was killed."""
         if not self.directory.exists():
             return
         with files.disk(self.directory):
             names = {path.name.removesuffix(".partial") for path in self.directory.iterdir()}
-        if names - {".lock", *_BEGIN}:
+        if names - {".lock", *_INITIAL_FILES}:
             raise RunError(
                 f"{self.directory} is not empty and holds no run", hint="choose another place with --output"
             )
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the directory against a second process; the lock dies with its owner."""
+        """Lock the directory against other processes; a killed process releases the lock."""
         with files.disk(self.directory):
             is_new = not self.directory.exists()
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -77,16 +77,16 @@ class RunDirectory:
                 yield
             finally:
                 self.close()
-                if not self.exists:  # nothing came of it
+                if not self.exists:  # the run did not start: leave no files behind
                     with suppress(OSError):
-                        for name in {".lock", *_BEGIN} - before:
+                        for name in {".lock", *_INITIAL_FILES} - before:
                             (self.directory / name).unlink(missing_ok=True)
                         if is_new:
                             self.directory.rmdir()
 
     @property
     def in_use(self) -> bool:
-        """Whether another process holds the directory."""
+        """True if another process has locked the directory."""
         try:
             with (self.directory / ".lock").open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -97,13 +97,13 @@ class RunDirectory:
         return False
 
     def close(self) -> None:
-        """Let go of what is open; it is opened again when it is next needed."""
+        """Close open files; they are reopened when needed."""
         return
 
-    # What the run is made of
+    # Description of the run
 
     def config(self) -> dict[str, Any]:
-        """Return the configuration the run was begun with."""
+        """Return the resolved configuration of the run."""
         path = self.directory / "run.yaml"
         with files.reading(path):
             loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -112,7 +112,7 @@ class RunDirectory:
         return loaded
 
     def machine(self) -> dict[str, Any]:
-        """Return what the run was begun on."""
+        """Return the recorded environment: versions, hashes of inputs, sandbox tier."""
         return dict(self._json("machine.json", dict))
 
     def plugins(self) -> list[dict[str, Any]]:
@@ -120,30 +120,30 @@ class RunDirectory:
         return list(self._json("plugins.json", list))
 
     def write_plugins(self, plugins: Sequence[Any]) -> None:
-        """Record the drivers and plugins that the run goes on with."""
+        """Record the drivers and plugins that the run uses from now on."""
         files.write(self.directory / "plugins.json", json.dumps(plugins, indent=2) + "\n")
 
     def write_machine(self, machine: Mapping[str, Any]) -> None:
-        """Record what the run goes on on."""
+        """Record the environment that the run uses from now on."""
         files.write(self.directory / "machine.json", json.dumps(dict(machine), indent=2) + "\n")
 
     def write_config(self, config: Mapping[str, Any]) -> None:
-        """Record the configuration that the run goes on with."""
+        """Record the configuration that the run uses from now on."""
         text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
         files.write(self.directory / "run.yaml", text)
 
     def _clear(self) -> None:
-        """Make room for a database."""
+        """Create the directory, and remove the database of a start that was killed."""
         with files.disk(self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-            for name in (name for name in _BEGIN if name.startswith(DATABASE)):
+            for name in (name for name in _INITIAL_FILES if name.startswith(DATABASE)):
                 (self.directory / name).unlink(missing_ok=True)
             files.sync(self.directory.parent)
 
     def _describe(
         self, config: Mapping[str, Any], plugins: Sequence[Any], machine: Mapping[str, Any]
     ) -> None:
-        """Write what the run is made of; `run.yaml` last, since its presence marks a run."""
+        """Write the description of the run; `run.yaml` last, since its presence marks a run."""
         self.write_plugins(plugins)
         self.write_machine(machine)
         self.write_config(config)
@@ -153,26 +153,26 @@ class RunDirectory:
         if not path.is_file():
             return kind()
         with files.reading(path):
-            found = json.loads(path.read_bytes())
-            if not isinstance(found, kind):
+            loaded = json.loads(path.read_bytes())
+            if not isinstance(loaded, kind):
                 raise ValueError(f"not a {kind.__name__}")
-        return found
+        return loaded
 
     # Cycles
 
     def cycle_directory(self, cycle: int) -> Path:
-        """Where cycle `cycle` keeps its files."""
+        """Return the directory of the files of `cycle`."""
         return self.directory / "cycles" / f"{cycle:03d}"
 
     def adapter(self, cycle: int) -> Path:
-        """Where the weights after cycle `cycle` are kept."""
+        """Return the directory of the weights that `cycle` trained."""
         return self.cycle_directory(cycle) / "adapter"
 
     def _checkpoint(self, cycle: int, number: int) -> Path:
         return self.cycle_directory(cycle) / f"checkpoint-{number}"
 
-    def _sweep(self, cycle: int, keep: int = 0) -> None:
-        """Remove the checkpoints of `cycle` but the one that is numbered `keep`."""
+    def _remove_checkpoints(self, cycle: int, keep: int = 0) -> None:
+        """Remove the checkpoints of `cycle` except number `keep`."""
         with files.disk(self.cycle_directory(cycle)):
             for place in self.cycle_directory(cycle).glob("checkpoint-*"):
                 if place != self._checkpoint(cycle, keep):

@@ -1,4 +1,4 @@
-"""Rows for others to train on or look at: every sample, pairs for supervised fine-tuning, preference pairs."""
+"""Rows for other programs: every sample, pairs for supervised fine-tuning, preference pairs."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ Row = dict[str, Any]
 
 
 def sample_rows(ledger: Ledger, filter: Filter) -> Iterator[Row]:
-    """Yield everything that is known of each sample, flat, with the same keys in each row.
+    """Yield all stored values of each sample, flat, with the same keys in each row.
 
-    Held-out samples come last. They have no reward, and `datasets` takes a column's type from the first rows.
+    Held-out samples come last: they have no reward, and `datasets` infers a column's type from the first rows.
     """
-    asked = _Asked(ledger, chat=True)
+    form = _PromptForm(ledger, chat=True)
     splits: tuple[Split, ...] = (filter.split,) if filter.split else ("train", "heldout")
     for split in splits:
         for found in find(ledger, replace(filter, split=split)):
-            yield _everything(found, asked)
+            yield _everything(found, form)
 
 
 def sft_rows(ledger: Ledger, filter: Filter, *, chat: bool = False) -> Iterator[Row]:
-    """Yield what passed, or with `Filter.chosen` what was trained on, as prompt and completion, each pair once.
+    """Yield the prompt and completion of samples that passed, or of those matching a status, stage or `Filter.chosen`.
 
-    With `chat`, and wherever a prompt of the run is a chat, all have the conversational form: lists of messages
-    for both. Held-out samples are left out unless `Filter.split` asks for them.
+    Each pair appears once. With `chat`, or if any prompt of the run is a chat, prompts and completions are lists of
+    messages. Held-out samples are left out unless `Filter.split` selects them.
     """
     if not (filter.chosen or filter.status or filter.stage):
         filter = replace(filter, status=Status.PASS.value)
-    asked = _Asked(ledger, chat=chat)
+    form = _PromptForm(ledger, chat=chat)
     seen: set[tuple[str, str]] = set()
     for found in find(ledger, replace(filter, split=filter.split or "train")):
         key = (found.sample.prompt.id, found.sample.completion.text)
         if key not in seen:
             seen.add(key)
-            yield {"prompt": asked.of(found.sample.prompt), "completion": asked.answer(found.sample)}
+            yield {"prompt": form.prompt(found.sample.prompt), "completion": form.completion(found.sample)}
 
 
 def dpo_rows(ledger: Ledger, filter: Filter, *, pairs: int = 1, chat: bool = False) -> Iterator[Row]:
-    """Yield preferences: for each prompt and cycle up to `pairs` times a better and a worse completion.
+    """Yield up to `pairs` preference pairs, a better and a worse completion, for each prompt and cycle.
 
-    Better is a higher reward; of held-out samples, which get none, a pass is better than a fail. The best is
-    paired with the worst, the second best with the second worst, no completion being used twice in a cycle.
-    `chat` and held-out samples are as in `sft_rows`; what is preferred to what is said once.
+    The completion with the higher reward is better; among held-out samples, which have no reward, a pass is better
+    than a fail. The best is paired with the worst, the second best with the second worst; no completion is used twice
+    in a cycle. `chat` and held-out samples are as in `sft_rows`. Each pair appears once.
     """
-    asked = _Asked(ledger, chat=chat)
+    form = _PromptForm(ledger, chat=chat)
     seen: set[tuple[str, str, str]] = set()
     for group in _groups(ledger, replace(filter, split=filter.split or "train")):
         ranked = sorted(_distinct(group), key=lambda sample: -_worth(sample))
@@ -62,48 +62,48 @@ def dpo_rows(ledger: Ledger, filter: Filter, *, pairs: int = 1, chat: bool = Fal
             if key not in seen:
                 seen.add(key)
                 yield {
-                    "prompt": asked.of(better.prompt),
-                    "chosen": asked.answer(better),
-                    "rejected": asked.answer(worse),
+                    "prompt": form.prompt(better.prompt),
+                    "chosen": form.completion(better),
+                    "rejected": form.completion(worse),
                 }
 
 
-class _Asked:
-    """How the run put its prompts to the model: as text or as chats, after the generator's system prompt."""
+class _PromptForm:
+    """The form of the run's prompts, text or chat, with the generator's system prompt."""
 
     def __init__(self, ledger: Ledger, *, chat: bool) -> None:
         self._system = str(ledger.config().get("generator", {}).get("system") or "")
         prompts = [*ledger.prompts("train"), *ledger.prompts("heldout")]
-        self._chat = chat or any(prompt.messages for prompt in prompts)  # a column has one type
+        self._chat = chat or any(prompt.messages for prompt in prompts)  # a column has a single type
 
-    def of(self, prompt: Prompt) -> Any:
+    def prompt(self, prompt: Prompt) -> Any:
         if not self._chat:
             return clean(f"{self._system}\n\n{prompt.text}" if self._system else prompt.text)
-        given = prompt.messages or ({"role": "user", "content": prompt.text},)
-        before = [{"role": "system", "content": self._system}] if self._system else []
-        return [{key: clean(text) for key, text in message.items()} for message in (*before, *given)]
+        messages = prompt.messages or ({"role": "user", "content": prompt.text},)
+        system = [{"role": "system", "content": self._system}] if self._system else []
+        return [{key: clean(text) for key, text in message.items()} for message in (*system, *messages)]
 
-    def answer(self, sample: Sample) -> Any:
+    def completion(self, sample: Sample) -> Any:
         text = clean(sample.completion.text)
         return [{"role": "assistant", "content": text}] if self._chat else text
 
 
 def clean(text: str) -> str:
-    """Replace lone surrogates: they are no Unicode, and neither Parquet nor what reads JSON takes them."""
+    """Replace lone surrogates, which are not Unicode and which Parquet and JSON readers reject."""
     return _SURROGATES.sub("\ufffd", text)
 
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def _everything(found: Found, asked: _Asked) -> Row:
+def _everything(found: Found, form: _PromptForm) -> Row:
     sample, verdict, completion = found.sample, found.sample.verdict, found.sample.completion
     return {
         "cycle": found.cycle,
         "split": found.split,
         "prompt_id": clean(sample.prompt.id),
         "index": completion.index,
-        "messages": asked.of(sample.prompt),
+        "messages": form.prompt(sample.prompt),
         "completion": clean(completion.text),
         "status": str(verdict.status),
         "stage": str(verdict.stage),
@@ -126,17 +126,17 @@ def _everything(found: Found, asked: _Asked) -> Row:
 
 
 def _groups(ledger: Ledger, filter: Filter) -> Iterator[list[Sample]]:
-    """Yield the samples of one prompt in one cycle together, a round at a time."""
-    rounds: dict[str, list[Sample]] = {}
-    at: tuple[int, str] | None = None
+    """Yield the conclusive samples of each prompt in each cycle as one list, holding one request in memory."""
+    by_prompt: dict[str, list[Sample]] = {}
+    current: tuple[int, str] | None = None
     for found in find(ledger, filter):
         if not found.sample.verdict.conclusive:
             continue
-        if at != (found.cycle, found.split):
-            yield from rounds.values()
-            rounds, at = {}, (found.cycle, found.split)
-        rounds.setdefault(found.sample.prompt.id, []).append(found.sample)
-    yield from rounds.values()
+        if current != (found.cycle, found.split):
+            yield from by_prompt.values()
+            by_prompt, current = {}, (found.cycle, found.split)
+        by_prompt.setdefault(found.sample.prompt.id, []).append(found.sample)
+    yield from by_prompt.values()
 
 
 def _distinct(samples: list[Sample]) -> list[Sample]:

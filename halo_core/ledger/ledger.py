@@ -1,44 +1,39 @@
-"""The ledger of one run: what is in its directory, written so that a kill at any moment loses nothing."""
+"""The ledger of one run: every value it stores survives a kill at any moment."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from halo_core import files
 from halo_core.errors import RunError
-from halo_core.ledger import rows, schema
+from halo_core.ledger import rows
 from halo_core.ledger.completions import Completions
-from halo_core.ledger.directory import DATABASE, RunDirectory
+from halo_core.ledger.database import RunDatabase
 from halo_core.ledger.verdicts import Verdicts, register
 from halo_core.types import CycleReport, Prompt, Sample, Split, TrainStats, Verdict
 
 
-class Ledger(RunDirectory):
-    """A run directory and its database. Every method raises a `RunError` when the disk does not play along."""
+class Ledger(RunDatabase):
+    """A run directory and its database. Every method raises a `RunError` after a failed disk operation."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self._lock = threading.RLock()  # verdicts are asked for by the threads that judge
-        self._open: sqlite3.Connection | None = None
-        self._known: Verdicts | None = None
-        self._rows: Completions | None = None
+        self._verdict_cache: Verdicts | None = None
+        self._completion_cache: Completions | None = None
 
     def close(self) -> None:
-        """Let go of the database; it is opened again when it is next needed."""
+        """Close the database; it is reopened when needed."""
         with self._lock:
-            if self._open is not None:
-                self._open.close()
-            self._open = self._known = self._rows = None
+            super().close()
+            self._verdict_cache = self._completion_cache = None
 
-    # What the run is made of
+    # Description of the run
 
     def create(
         self,
@@ -49,79 +44,77 @@ class Ledger(RunDirectory):
         machine: Mapping[str, Any] | None = None,
         fingerprints: Mapping[str, str] | None = None,
     ) -> None:
-        """Write what the run is made of; `run.yaml` last, since its presence marks a run.
+        """Write the description of a new run; `run.yaml` last, since its presence marks a run.
 
-        `fingerprints` are those of its verifiers by name, the one that judges by default first.
+        `fingerprints` are those of its verifiers by name, the default verifier first.
         """
-        self.close()
-        self._clear()
-        self._open = schema.connect(self.path, create=True)
+        self._create()
         with self.writing() as db:
             for split, given in (("train", prompts), ("heldout", heldout)):
                 db.executemany(
                     "INSERT INTO prompts (split, name, body) VALUES (?, ?, ?)",
                     ((split, prompt.id, rows.prompt_body(prompt)) for prompt in given),
                 )
-            self._use(db, fingerprints or {})
-            self._note(db, "begun", "")
-        self._settle()
+            self._use_verifiers(db, fingerprints or {})
+            self._note(db, "started", "")
+        self._merge_log()
         self._describe(config, plugins, machine or {})
 
     def prompts(self, split: Split) -> list[Prompt]:
-        """Return the prompts of `split` as they were when the run began."""
+        """Return the prompts of `split`, as read when the run started."""
         with self.reading() as db, files.reading(self.path):
             found = db.execute("SELECT name, body FROM prompts WHERE split = ? ORDER BY id", (split,))
             return [rows.read_prompt(*row) for row in found]
 
     def fingerprints(self) -> dict[str, str]:
-        """Return what the verdicts of each verifier of the run depend on, the first verifier first."""
-        return {name: text for name, (_, text) in self._judges().items()}
+        """Return the fingerprint of each verifier of the run by name, the default verifier first."""
+        return {name: text for name, (_, text) in self._verifiers().items()}
 
     def use_verifiers(self, fingerprints: Mapping[str, str]) -> None:
-        """Go on with these verifiers. What they judged under other fingerprints is kept, not reused."""
+        """Switch to these verifiers. Verdicts under other fingerprints stay stored but are not reused."""
         with self.writing() as db:
-            self._use(db, fingerprints)
+            self._use_verifiers(db, fingerprints)
 
     def note(self, kind: str, detail: str = "") -> None:
-        """Record that something happened to the run, for people."""
+        """Record an event of the run, for people to read."""
         with self.writing() as db:
             self._note(db, kind, detail)
 
     def events(self) -> list[tuple[float, str, str]]:
-        """Return what was noted, oldest first: seconds since 1970, kind, detail."""
+        """Return the recorded events, oldest first: seconds since 1970, kind, detail."""
         with self.reading() as db:
             return list(db.execute("SELECT time, kind, detail FROM events ORDER BY id"))
 
     # Samples
 
     def open_request(self, cycle: int, split: Split, request_hash: str) -> None:
-        """Say what the completions of a round follow from. Raises a `RunError` when it was something else."""
+        """Record the hash of a request's inputs. Raises a `RunError` if its stored completions have another hash."""
         with self.reading() as db:
             row = db.execute(
                 "SELECT request_hash FROM rounds WHERE cycle = ? AND split = ?", (cycle, split)
             ).fetchone()
         if row is None or not row[0]:
             with self.writing() as db:
-                number, _ = self._round(db, cycle, split)
-                db.execute("UPDATE rounds SET request_hash = ? WHERE id = ?", (request_hash, number))
+                request, _ = self._request(db, cycle, split)
+                db.execute("UPDATE rounds SET request_hash = ? WHERE id = ?", (request_hash, request))
         elif row[0] != request_hash:
             raise RunError(
-                f"{self.path}: the completions of cycle {cycle} ({split}) that are there were sampled from other"
-                " weights or in another way",
-                hint="an adapter or a plugin was changed; put it back, or begin anew with another --output",
+                f"{self.path}: the stored completions of cycle {cycle} ({split}) were sampled from other weights or "
+                "in another way",
+                hint="an adapter or a plugin was changed; restore it, or start a new run with another --output",
             )
 
     def append(self, cycle: int, split: Split, batch: Sequence[Sample]) -> None:
-        """Add one verified batch; when this returns it is on the disk."""
-        with self._lock:  # what is remembered meanwhile must not be forgotten unwritten
+        """Add one verified batch; it is on the disk when this returns."""
+        with self._lock:  # a verdict remembered between flush and forget would be lost
             verdicts = self._verdicts()
             with self.writing() as db:
                 verdicts.flush()
-                self._completions().append(*self._round(db, cycle, split), batch, verdicts.ids(batch))
+                self._completions().append(*self._request(db, cycle, split), batch, verdicts.ids(batch))
             verdicts.forget()
 
     def batches(self, cycle: int, split: Split, prompts: Iterable[Prompt]) -> list[list[Sample]]:
-        """Return the batches on disk in order. `prompts` are those of the round."""
+        """Return the stored batches in order. `prompts` are those of the request."""
         by_id = {prompt.id: prompt for prompt in prompts}
         with self._lock, self.reading() as db, files.reading(self.path):
             row = db.execute(
@@ -129,49 +122,49 @@ class Ledger(RunDirectory):
             ).fetchone()
             if row is None:
                 return []
-            number, batches = row
-            return self._completions().batches(number, batches, by_id)
+            request, count = row
+            return self._completions().batches(request, count, by_id)
 
     def selected(self, before: int, prompts: Iterable[Prompt]) -> list[Sample]:
-        """Return what the cycles before `before` chose, oldest first, with weights and without rewards."""
+        """Return the samples selected in the cycles before `before`, oldest first, with weights, without rewards."""
         by_id = {prompt.id: prompt for prompt in prompts}
         with self._lock, self.reading(), files.reading(self.path):
             return self._completions().selected(before, by_id)
 
     def passes(self, split: Split, first: int, last: int) -> dict[str, tuple[int, int]]:
-        """Return (passes, verdicts of pass or fail) by prompt id, over the cycles `first` .. `last`."""
+        """Return (passes, verdicts of pass or fail) by prompt id, over the cycles `first` to `last`."""
         with self.reading() as db:
             return {name: (hits, total) for name, hits, total in db.execute(_PASSES, (split, first, last))}
 
     def keep(self, cycle: int, split: Split, count: int) -> None:
-        """Drop all but the first `count` batches."""
+        """Delete all but the first `count` batches."""
         with self.writing() as db:
-            number, _ = self._round(db, cycle, split)
-            db.execute("DELETE FROM completions WHERE round = ? AND batch >= ?", (number, count))
-            db.execute("UPDATE rounds SET batches = ? WHERE id = ?", (count, number))
+            request, _ = self._request(db, cycle, split)
+            db.execute("DELETE FROM completions WHERE round = ? AND batch >= ?", (request, count))
+            db.execute("UPDATE rounds SET batches = ? WHERE id = ?", (count, request))
 
     def recall(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Verdict | None]:
-        """Return the verdict on each text where its prompt's verifier has given one before, else None."""
+        """Return the cached verdict on each text by its prompt's current verifier, or None."""
         with self._lock, self.reading():
             return self._verdicts().recall(prompts, texts)
 
     def remember(
         self, prompts: Sequence[Prompt], texts: Sequence[str], verdicts: Sequence[Verdict]
     ) -> list[Verdict]:
-        """Keep verdicts to be recalled; they reach the disk with the next batch. Returns those that hold."""
+        """Cache verdicts; the next batch stores them. Returns for each text the verdict cached first."""
         with self._lock, self.reading():
             return self._verdicts().remember(prompts, texts, verdicts)
 
     def write_rewards(self, cycle: int, samples: Iterable[Sample], chosen: Iterable[Sample]) -> None:
-        """Record each sample's reward and, of those chosen, the weight they are trained with."""
+        """Record the reward of each sample, and the weight in training of each chosen one."""
         weights = {(s.prompt.id, s.completion.index): s.weight for s in chosen}
         with self.writing() as db:
-            number, _ = self._round(db, cycle, "train")
-            ids = {(name, index): row for row, name, index in db.execute(_PLACES, (number,))}
+            request, _ = self._request(db, cycle, "train")
+            ids = {(name, index): row for row, name, index in db.execute(_COMPLETION_IDS, (request,))}
             for table in ("rewards", "selections"):
                 db.execute(
                     f"DELETE FROM {table} WHERE completion IN (SELECT id FROM completions WHERE round = ?)",
-                    (number,),
+                    (request,),
                 )
             db.executemany(
                 "INSERT INTO rewards VALUES (?, ?)",
@@ -179,45 +172,45 @@ class Ledger(RunDirectory):
             )
             db.executemany(
                 "INSERT INTO selections VALUES (?, ?)",
-                ((ids[place], weight) for place, weight in weights.items() if place in ids),
+                ((ids[key], weight) for key, weight in weights.items() if key in ids),
             )
 
     # Training and cycles
 
     def weights_hash(self, cycle: int) -> str:
-        """Return the SHA-256 of the weights after `cycle`; empty for the model as it was given."""
+        """Return the SHA-256 of the weights that `cycle` trained; empty if it has not trained any."""
         with self.reading() as db:
             row = db.execute("SELECT weights_hash FROM trainings WHERE cycle = ?", (cycle,)).fetchone()
         return str(row[0]) if row else ""
 
     def check_adapter(self, cycle: int) -> Path:
-        """Return `adapter(cycle)`, or raise a `RunError` when it is not what was written."""
+        """Return `adapter(cycle)`. Raises a `RunError` if its files have changed since they were written."""
         place = self.adapter(cycle)
         with files.disk(place):
-            whole = files.directory_hash(place) == self.weights_hash(cycle)
-        if not whole:
-            raise files.damaged(place, "its files are not those that were written")
+            intact = files.directory_hash(place) == self.weights_hash(cycle)
+        if not intact:
+            raise files.damaged(place, _CHANGED)
         return place
 
     def trained(self, cycle: int) -> TrainStats | None:
-        """Return what cycle `cycle`'s training did, if it finished; its weights are then in `adapter`."""
+        """Return the statistics of the training of `cycle`, or None if it has not finished."""
         with self.reading() as db, files.reading(self.path):
             row = db.execute("SELECT stats FROM trainings WHERE cycle = ?", (cycle,)).fetchone()
             return rows.read_stats(row[0]) if row else None
 
     def write_trained(self, cycle: int, stats: TrainStats, save: Callable[[Path], None]) -> None:
-        """Keep the weights (which `save` writes into the directory it is given) together with `stats`."""
-        digest = files.write_directory(self.adapter(cycle), save)
+        """Store the weights, which `save` writes into the directory it is given, together with `stats`."""
+        weights_hash = files.write_directory(self.adapter(cycle), save)
         with self.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO trainings VALUES (?, ?, ?)",
-                (cycle, json.dumps(asdict(stats)), digest),
+                (cycle, json.dumps(asdict(stats)), weights_hash),
             )
 
     def checkpoint(self, cycle: int, inputs_hash: str) -> Path | None:
-        """Return where the training of `cycle` got to, if it is the one that `inputs_hash` stands for.
+        """Return the checkpoint of the training of `cycle` with these inputs, or None.
 
-        Raises a `RunError` when the files are not those that were written.
+        Raises a `RunError` if its files have changed since they were written.
         """
         with self.reading() as db:
             row = db.execute(
@@ -229,11 +222,11 @@ class Ledger(RunDirectory):
         place = self._checkpoint(cycle, row[0])
         with files.disk(place):
             if files.directory_hash(place) != row[1]:
-                raise files.damaged(place, "its files are not those that were written")
+                raise files.damaged(place, _CHANGED)
         return place
 
     def write_checkpoint(self, cycle: int, inputs_hash: str, save: Callable[[Path], None]) -> None:
-        """Keep what `save` writes into the directory it is given, instead of what was kept before."""
+        """Replace the checkpoint of `cycle` by the files that `save` writes into the directory it is given."""
         with self.reading() as db:
             row = db.execute("SELECT number FROM checkpoints WHERE cycle = ?", (cycle,)).fetchone()
         number = row[0] + 1 if row else 1
@@ -243,7 +236,7 @@ class Ledger(RunDirectory):
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
                 (cycle, number, inputs_hash, files_hash),
             )
-        self._sweep(cycle, number)
+        self._remove_checkpoints(cycle, keep=number)
 
     def spend(self, cycle: int, stage: str, seconds: float) -> None:
         """Add to the wall time of a stage."""
@@ -251,98 +244,82 @@ class Ledger(RunDirectory):
             db.execute(_SPEND, (cycle, stage, seconds))
 
     def seconds(self, cycle: int) -> dict[str, float]:
-        """Return the wall time of each stage of `cycle` so far, of all processes that worked at it."""
+        """Return the wall time of each stage of `cycle` so far, summed over all processes of the run."""
         with self.reading() as db:
             return dict(
                 db.execute("SELECT stage, seconds FROM seconds WHERE cycle = ? ORDER BY rowid", (cycle,))
             )
 
     def write_report(self, report: CycleReport) -> None:
-        """Close the cycle. What was kept within it goes."""
-        self._sweep(report.cycle)
+        """Close the cycle: store its report, delete its checkpoints."""
+        self._remove_checkpoints(report.cycle)
         with self.writing() as db:
             db.execute("DELETE FROM checkpoints WHERE cycle = ?", (report.cycle,))
             db.execute(
                 "INSERT OR REPLACE INTO cycles VALUES (?, ?)", (report.cycle, rows.report_text(report))
             )
-        self._settle()
+        self._merge_log()
 
     def reports(self) -> list[CycleReport]:
-        """Return the reports of the cycles that were closed, oldest first."""
+        """Return the reports of the closed cycles, oldest first, up to the first missing one."""
         with self.reading() as db, files.reading(self.path):
             found = [
                 rows.read_report(text) for (text,) in db.execute("SELECT report FROM cycles ORDER BY cycle")
             ]
-        return [report for place, report in enumerate(found) if report.cycle == place]
+        return [report for number, report in enumerate(found) if report.cycle == number]
 
-    # Within, and for the modules of this package
+    # Internal
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """Enclose reading from the database."""
-        with schema.sqlite(self.path):
-            yield self._connection()
-
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Enclose one transaction: on the disk when this returns, or not there at all."""
-        with self._lock, schema.transaction(self._connection(), self.path):
-            try:
-                yield self._connection()
-            except BaseException:
-                self._completions().forget()
-                raise
-
-    def _settle(self) -> None:
-        """See that a log that is lost or damaged takes no more with it than the cycle that goes on."""
-        with self._lock, self.reading() as db:
-            schema.settle(db)
-
-    def _connection(self) -> sqlite3.Connection:
-        with self._lock:
-            if self._open is None:
-                if not self.path.exists() and (self.directory / "prompts.jsonl").exists():
-                    raise RunError(
-                        f"{self.directory} was written by an early halo, in JSON Lines; this one reads {DATABASE}",
-                        hint="begin the run anew with another --output",
-                    )
-                self._open = schema.connect(self.path)
-            return self._open
+    def _rolled_back(self) -> None:
+        if self._completion_cache is not None:
+            self._completion_cache.forget()
 
     def _verdicts(self) -> Verdicts:
-        if self._known is None:
-            self._known = Verdicts(self._connection(), self._judges())
-        return self._known
+        if self._verdict_cache is None:
+            self._verdict_cache = Verdicts(self._connection(), self._verifiers())
+        return self._verdict_cache
 
     def _completions(self) -> Completions:
-        if self._rows is None:
-            self._rows = Completions(self._connection())
-        return self._rows
+        if self._completion_cache is None:
+            self._completion_cache = Completions(self._connection())
+        return self._completion_cache
 
-    def _judges(self) -> dict[str, tuple[int, str]]:
+    def _verifiers(self) -> dict[str, tuple[int, str]]:
+        """Return the row and the fingerprint of each verifier of the run, the default verifier first."""
         with self.reading() as db:
             found = db.execute(
                 "SELECT name, id, fingerprint FROM verifiers WHERE place IS NOT NULL ORDER BY place"
             )
             return {name: (row, text) for name, row, text in found}
 
-    def _use(self, db: sqlite3.Connection, fingerprints: Mapping[str, str]) -> None:
+    def _use_verifiers(self, db: sqlite3.Connection, fingerprints: Mapping[str, str]) -> None:
         db.execute("UPDATE verifiers SET place = NULL")
         for place, (name, text) in enumerate(fingerprints.items()):
             db.execute("UPDATE verifiers SET place = ? WHERE id = ?", (place, register(db, name, text)))
-        self._known = None
+        self._verdict_cache = None
 
     def _note(self, db: sqlite3.Connection, kind: str, detail: str) -> None:
         db.execute("INSERT INTO events VALUES (NULL, ?, ?, ?)", (time.time(), kind, rows.pack_text(detail)))
 
-    def _round(self, db: sqlite3.Connection, cycle: int, split: Split) -> tuple[int, int]:
-        """Return the row of a round and how many batches it has."""
+    def _request(self, db: sqlite3.Connection, cycle: int, split: Split) -> tuple[int, int]:
+        """Return the row of a request and its number of batches; add the row if it is new."""
         db.execute("INSERT OR IGNORE INTO rounds VALUES (NULL, ?, ?, '', 0)", (cycle, split))
         row = db.execute("SELECT id, batches FROM rounds WHERE cycle = ? AND split = ?", (cycle, split))
-        number, batches = row.fetchone()
-        return number, batches
+        request, batches = row.fetchone()
+        return request, batches
 
 
+def open_run(directory: Path) -> Ledger:
+    """Return the ledger of the run in `directory`. Raises a `RunError` if there is no run."""
+    ledger = Ledger(directory)
+    if not ledger.exists:
+        raise RunError(
+            f"{directory} holds no run", hint="name the directory that halo run printed; halo runs lists them"
+        )
+    return ledger
+
+
+_CHANGED = "its files have changed since they were written"
 _SPEND = """
 INSERT INTO seconds VALUES (?, ?, ?) ON CONFLICT (cycle, stage) DO UPDATE SET seconds = seconds + excluded.seconds
 """
@@ -352,6 +329,6 @@ FROM completions JOIN rounds ON rounds.id = round
 JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
 WHERE rounds.split = ? AND cycle BETWEEN ? AND ? AND status IN ('pass', 'fail') GROUP BY prompts.name
 """
-_PLACES = """
+_COMPLETION_IDS = """
 SELECT completions.id, prompts.name, number FROM completions JOIN prompts ON prompts.id = prompt WHERE round = ?
 """

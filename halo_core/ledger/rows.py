@@ -1,4 +1,4 @@
-"""From halo's values to what a row of the ledger holds, and back."""
+"""Conversion of values to the columns of ledger rows, and back."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _STATUS = {status.value: status for status in Status}
 _STAGE = {stage.value: stage for stage in Stage}
 
 VERDICT = "status, stage, score, warnings, detail, cpu_seconds, wall_seconds, sandbox, integrity, signals"
-"""Columns of `verdicts` that make up a `Verdict`, in the order of its fields."""
+"""The columns of `verdicts` that hold a `Verdict`, in the order of its fields."""
 
 
 def pack_tokens(ids: Sequence[int]) -> bytes:
-    """Write token ids as small as the largest of them allows: the width in bytes, then the ids."""
+    """Pack token ids in the smallest width that fits the largest: the width in bytes, then the ids."""
     largest = max(ids, default=0)
     code = "B" if largest < 1 << 8 else "H" if largest < 1 << 16 else "I" if largest < 1 << 32 else "q"
     packed = array(code, ids)
@@ -33,7 +33,7 @@ def pack_tokens(ids: Sequence[int]) -> bytes:
 
 
 def unpack_tokens(blob: bytes) -> tuple[int, ...]:
-    """Read what `pack_tokens` wrote."""
+    """Unpack the result of `pack_tokens`."""
     packed = array(_CODES[blob[0]], blob[1:])
     if sys.byteorder == "big":
         packed.byteswap()
@@ -41,7 +41,7 @@ def unpack_tokens(blob: bytes) -> tuple[int, ...]:
 
 
 def pack_floats(values: Sequence[float] | None) -> bytes | None:
-    """Write numbers as little-endian float32; None as None."""
+    """Pack numbers as little-endian float32; None stays None."""
     if values is None:
         return None
     packed = array("f", values)
@@ -51,7 +51,7 @@ def pack_floats(values: Sequence[float] | None) -> bytes | None:
 
 
 def unpack_floats(blob: bytes | None) -> tuple[float, ...] | None:
-    """Read the result of `pack_floats`."""
+    """Unpack the result of `pack_floats`."""
     if blob is None:
         return None
     packed = array("f", blob)
@@ -61,17 +61,17 @@ def unpack_floats(blob: bytes | None) -> tuple[float, ...] | None:
 
 
 def pack_mask(mask: Sequence[bool] | None) -> bytes | None:
-    """Write a mask as one byte for each token; None as None."""
+    """Pack a mask as one byte per token; None stays None."""
     return None if mask is None else bytes(mask)
 
 
 def unpack_mask(blob: bytes | None) -> tuple[bool, ...] | None:
-    """Read the result of `pack_mask`."""
+    """Unpack the result of `pack_mask`."""
     return None if blob is None else tuple(map(bool, blob))
 
 
 def pack_text(text: str) -> str | bytes:
-    """Return `text` as SQLite can hold it: bytes where it is not Unicode (lone surrogates)."""
+    """Return `text` in a form that SQLite can store: as bytes if it is not Unicode (lone surrogates)."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -80,12 +80,12 @@ def pack_text(text: str) -> str | bytes:
 
 
 def unpack_text(value: str | bytes) -> str:
-    """Read what `pack_text` wrote."""
+    """Unpack the result of `pack_text`."""
     return value.decode(errors="surrogatepass") if isinstance(value, bytes) else value
 
 
 def prompt_body(prompt: Prompt) -> str:
-    """Write all of a prompt but its id, as JSON. Equal bodies are equal tasks with equal checks."""
+    """Return a prompt without its id, as JSON. Equal bodies mean equal tasks with equal checks."""
     body = {
         "text": prompt.text,
         "messages": [dict(message) for message in prompt.messages],
@@ -97,28 +97,28 @@ def prompt_body(prompt: Prompt) -> str:
 
 
 def read_prompt(name: str, body: str) -> Prompt:
-    """Read a prompt from its row."""
+    """Return a prompt from its row."""
     row = json.loads(body)
     return Prompt(name, **(row | {"messages": tuple(row["messages"])}))
 
 
 def prompt_hash(prompt: Prompt) -> bytes:
-    """Return what stands for a prompt in the keys of its verdicts."""
+    """Return the hash of a prompt for the keys of its verdicts."""
     return hashlib.blake2b(f"{prompt.id}\0{prompt_body(prompt)}".encode(errors="surrogatepass")).digest()
 
 
 def verdict_key(prompt: bytes, fingerprint: bytes, text: str) -> bytes:
-    """Return the 18 bytes under which the verdict on `text` is found; the first two are digests.
+    """Return the key of the verdict on `text`, 18 bytes; `prompt` and `fingerprint` are hashes.
 
-    Keys of one prompt have their first four bytes in common: they lie together in the index, so that a batch,
-    which is of few prompts, touches few of its pages.
+    Keys of one prompt share their first four bytes. They are neighbours in the index, so a batch, which has few
+    prompts, touches few of its pages.
     """
     content = text.encode(errors="surrogatepass")
     return prompt[:4] + hashlib.blake2b(prompt + fingerprint + content, digest_size=14).digest()
 
 
 def verdict_row(verdict: Verdict) -> tuple[Any, ...]:
-    """Write a verdict as the columns of `VERDICT`."""
+    """Return a verdict as the columns of `VERDICT`."""
     return (
         verdict.status.value,
         verdict.stage.value,
@@ -134,9 +134,9 @@ def verdict_row(verdict: Verdict) -> tuple[Any, ...]:
 
 
 def read_verdict(row: Sequence[Any]) -> Verdict:
-    """Read a verdict from the columns of `VERDICT`. Raises a `KeyError` for a status or stage that is none."""
+    """Return a verdict from the columns of `VERDICT`. Raises a `KeyError` for an unknown status or stage."""
     status, stage, score, warnings, detail, cpu, wall, sandbox, integrity, signals = row
-    named = {} if signals == "{}" else json.loads(signals)
+    decoded = {} if signals == "{}" else json.loads(signals)
     return Verdict(
         _STATUS[status],
         _STAGE[stage],
@@ -147,16 +147,16 @@ def read_verdict(row: Sequence[Any]) -> Verdict:
         wall,
         sandbox,
         integrity,
-        named,
+        decoded,
     )
 
 
 def equal_apart_from_time(one: Verdict, other: Verdict) -> bool:
-    """Whether two verdicts differ in nothing but the time they took."""
-    return one is other or _said(one) == _said(other)
+    """Return whether two verdicts are equal except for the times they took."""
+    return one is other or _without_times(one) == _without_times(other)
 
 
-def _said(verdict: Verdict) -> tuple[Any, ...]:
+def _without_times(verdict: Verdict) -> tuple[Any, ...]:
     v = verdict
     return v.status, v.stage, v.score, v.warnings, v.detail, v.sandbox, v.integrity, v.signals
 
@@ -169,7 +169,7 @@ def read_sample(
     reward: float | None = None,
     weight: float = 1.0,
 ) -> Sample:
-    """Read a sample from number, text, tokens, finish, logprobs, loss_mask and the columns of `VERDICT`."""
+    """Return a sample from number, text, tokens, finish, logprobs, loss_mask and the columns of `VERDICT`."""
     number, text, tokens, finish, logprobs, mask, *verdict = row
     completion = Completion(
         prompt.id,
@@ -185,17 +185,17 @@ def read_sample(
 
 
 def report_text(report: CycleReport) -> str:
-    """Write a report as JSON."""
+    """Return a report as JSON."""
     return json.dumps(asdict(report))
 
 
 def read_report(text: str) -> CycleReport:
-    """Read a report; what an earlier halo did not measure has its default. Raises a `ValueError`."""
+    """Return a report from JSON; fields that an earlier halo did not write get defaults. Raises a `ValueError`."""
     return _REPORT.validate_json(text)
 
 
 def read_stats(text: str) -> TrainStats:
-    """Read what a training did, as `read_report` does."""
+    """Return the statistics of a training from JSON, like `read_report`."""
     return _STATS.validate_json(text)
 
 

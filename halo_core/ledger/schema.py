@@ -1,6 +1,6 @@
-"""The tables of `ledger.db`, how a database of an earlier version is brought up to date, and opening one.
+"""The tables of `ledger.db`, the migration of databases of earlier versions, and opening a database.
 
-SQLite in WAL mode, synced at each commit. What SQLite raises becomes a `RunError` with one clear line.
+SQLite in WAL mode, synced at each commit. SQLite's errors are raised as a `RunError` with one clear line.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import RunError
-from halo_core.files import damaged, refused
+from halo_core.files import damaged, reading, refused
 
 _APPLICATION = 0x68616C6F  # "halo"; `file ledger.db` shows it
 
 _TABLES = """
-CREATE TABLE prompts (        -- as they were read when the run began
+CREATE TABLE prompts (        -- as read when the run started
     id INTEGER PRIMARY KEY,   -- in the order of the file, training prompts first
     split TEXT NOT NULL,      -- train, heldout
     name TEXT NOT NULL UNIQUE,  -- Prompt.id
     body TEXT NOT NULL        -- JSON: text or messages, verifier, reference, meta
 );
-CREATE TABLE verifiers (      -- who has judged, each with what its verdicts depend on
+CREATE TABLE verifiers (      -- the verifiers of the verdicts, each with its fingerprint
     id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL,       -- as the run calls it
+    name TEXT NOT NULL,       -- in the run
     fingerprint TEXT NOT NULL,
-    place INTEGER,            -- position among those that the run uses now; NULL: not any more, or never
+    place INTEGER,            -- position among the run's current verifiers; NULL: not one of them
     UNIQUE (name, fingerprint)
 );
 CREATE TABLE rounds (         -- one request to the generator
     id INTEGER PRIMARY KEY,
     cycle INTEGER NOT NULL,
     split TEXT NOT NULL,
-    recipe TEXT NOT NULL,     -- SHA-256 of all that its completions follow from: seeds, weights, options
-    batches INTEGER NOT NULL, -- so many are here
+    recipe TEXT NOT NULL,     -- SHA-256 of all inputs: prompts, seeds, weights, options
+    batches INTEGER NOT NULL, -- number of batches stored
     UNIQUE (cycle, split)
 );
 CREATE TABLE contexts (       -- prompts as the model saw them
@@ -47,8 +47,8 @@ CREATE TABLE contexts (       -- prompts as the model saw them
 );
 CREATE TABLE verdicts (
     id INTEGER PRIMARY KEY,
-    key BLOB UNIQUE,          -- of (prompt, text, fingerprint); NULL: changed by a plugin, or no pass or fail
-    verifier INTEGER REFERENCES verifiers,  -- NULL where key is
+    key BLOB UNIQUE,          -- of (prompt, text, fingerprint); NULL: changed by a plugin, or not conclusive
+    verifier INTEGER REFERENCES verifiers,  -- NULL if key is
     status TEXT NOT NULL,
     stage TEXT NOT NULL,
     score REAL NOT NULL,
@@ -59,17 +59,17 @@ CREATE TABLE verdicts (
     sandbox TEXT NOT NULL,
     integrity TEXT NOT NULL
 );
-CREATE TABLE completions (    -- in the order in which they were sampled
+CREATE TABLE completions (    -- in the order of sampling
     id INTEGER PRIMARY KEY,
     round INTEGER NOT NULL REFERENCES rounds,
     batch INTEGER NOT NULL,   -- from 0
     prompt INTEGER NOT NULL REFERENCES prompts,
     number INTEGER NOT NULL,  -- Completion.index
-    text TEXT NOT NULL,       -- a blob where it is not Unicode (lone surrogates)
+    text TEXT NOT NULL,       -- a blob if it is not Unicode (lone surrogates)
     context INTEGER NOT NULL REFERENCES contexts,
     tokens BLOB NOT NULL,     -- width of an id in bytes (1, 2, 4, 8), then the ids, little-endian
     finish TEXT NOT NULL,     -- stop, length
-    logprob REAL,
+    logprob REAL,             -- sum over the tokens that the model wrote, nats; NULL: not recorded
     verdict INTEGER NOT NULL REFERENCES verdicts
 );
 CREATE INDEX completions_of_round ON completions (round);
@@ -78,20 +78,20 @@ CREATE TABLE rewards (
     completion INTEGER PRIMARY KEY REFERENCES completions,
     reward REAL NOT NULL
 );
-CREATE TABLE selections (     -- what was trained on
+CREATE TABLE selections (     -- the completions trained on
     completion INTEGER PRIMARY KEY REFERENCES completions,
     weight REAL NOT NULL
 );
-CREATE TABLE trainings (      -- a row says that cycles/NNN/adapter is whole
+CREATE TABLE trainings (      -- a row marks cycles/NNN/adapter as complete
     cycle INTEGER PRIMARY KEY,
     stats TEXT NOT NULL,      -- JSON: TrainStats
     adapter TEXT NOT NULL     -- SHA-256 of its files
 );
-CREATE TABLE cycles (         -- a row closes the cycle
+CREATE TABLE cycles (         -- a row marks the cycle as closed
     cycle INTEGER PRIMARY KEY,
     report TEXT NOT NULL      -- JSON: CycleReport
 );
-CREATE TABLE events (         -- what happened to the run, for people
+CREATE TABLE events (         -- events of the run, for people
     id INTEGER PRIMARY KEY,
     time REAL NOT NULL,       -- seconds since 1970
     kind TEXT NOT NULL,
@@ -99,46 +99,48 @@ CREATE TABLE events (         -- what happened to the run, for people
 );
 """
 
-_WITHIN_A_CYCLE = """
-CREATE TABLE seconds (        -- wall time, over all processes that worked at it
+_PROGRESS_WITHIN_CYCLE = """
+CREATE TABLE seconds (        -- wall time, summed over all processes of the run
     cycle INTEGER NOT NULL,
     stage TEXT NOT NULL,      -- sample, train, heldout
     seconds REAL NOT NULL,
     PRIMARY KEY (cycle, stage)
 );
-CREATE TABLE checkpoints (    -- a row says that cycles/NNN/checkpoint-NUMBER is whole
+CREATE TABLE checkpoints (    -- a row marks cycles/NNN/checkpoint-NUMBER as complete
     cycle INTEGER PRIMARY KEY,
     number INTEGER NOT NULL,  -- counted from 1
-    recipe TEXT NOT NULL,     -- of the training that it belongs to, as the trainer says
+    recipe TEXT NOT NULL,     -- SHA-256 of the training's inputs, computed by the trainer
     digest TEXT NOT NULL      -- SHA-256 of its files
 );
 """
 
-_PER_TOKEN = """
-ALTER TABLE completions ADD COLUMN logprobs BLOB;   -- float32, little-endian, one a token; NULL: not recorded
-ALTER TABLE completions ADD COLUMN loss_mask BLOB;  -- a byte a token, 1: the model wrote it; NULL: it wrote all
+_PER_TOKEN_VALUES = """
+ALTER TABLE completions ADD COLUMN logprobs BLOB;   -- float32 per token, little-endian; NULL: not recorded
+ALTER TABLE completions ADD COLUMN loss_mask BLOB;  -- a byte per token, 1: the model wrote it; NULL: it wrote all
 ALTER TABLE verdicts ADD COLUMN signals TEXT NOT NULL DEFAULT '{}';  -- JSON: named numbers
 ALTER TABLE rounds RENAME COLUMN recipe TO request_hash;
 ALTER TABLE checkpoints RENAME COLUMN recipe TO inputs_hash;
 ALTER TABLE checkpoints RENAME COLUMN digest TO files_hash;
 ALTER TABLE trainings RENAME COLUMN adapter TO weights_hash;
+UPDATE events SET kind = 'started' WHERE id = 1;  -- every ledger's first event
 """
 
 
 def _rename_fields(db: sqlite3.Connection) -> None:
-    """Give the fields of stored statistics and reports the names that they have since version 3."""
+    """Rename the fields of stored reports and statistics, and add `TrainStats.lr`."""
+    lr: dict[int, float] = {}
     for cycle, text in db.execute("SELECT cycle, report FROM cycles").fetchall():
         report = json.loads(text)
         report["sampled"] = report.pop("rates", None)
         report["sampler_error"] = report.pop("canary", None)
         if report.get("train"):
-            _rename_stats(report["train"], report["lr"])
+            lr[cycle] = report["lr"]
+            _rename_stats(report["train"], lr[cycle])
         db.execute("UPDATE cycles SET report = ? WHERE cycle = ?", (json.dumps(report), cycle))
-        db.execute(_STATS, (json.dumps(report["train"]), cycle))
-    for cycle, text in db.execute(_TRAINED_ONLY).fetchall():
+    for cycle, text in db.execute("SELECT cycle, stats FROM trainings").fetchall():
         stats = json.loads(text)
-        _rename_stats(stats, stats["lr_peak"])
-        db.execute(_STATS, (json.dumps(stats), cycle))
+        _rename_stats(stats, lr.get(cycle, stats["lr_peak"]))
+        db.execute("UPDATE trainings SET stats = ? WHERE cycle = ?", (json.dumps(stats), cycle))
 
 
 def _rename_stats(stats: dict[str, Any], lr: float) -> None:
@@ -146,29 +148,29 @@ def _rename_stats(stats: dict[str, Any], lr: float) -> None:
     stats["lr"] = lr
 
 
-_STATS = "UPDATE trainings SET stats = ? WHERE cycle = ?"
-_TRAINED_ONLY = "SELECT cycle, stats FROM trainings WHERE cycle NOT IN (SELECT cycle FROM cycles)"
-
 Migration = str | Callable[[sqlite3.Connection], None]
-MIGRATIONS: tuple[tuple[Migration, ...], ...] = ((_TABLES,), (_WITHIN_A_CYCLE,), (_PER_TOKEN, _rename_fields))
-"""`MIGRATIONS[n]` brings version n to n + 1: SQL scripts and functions, in order. Released entries never change."""
+MIGRATIONS: tuple[tuple[Migration, ...], ...] = (
+    (_TABLES,),
+    (_PROGRESS_WITHIN_CYCLE,),
+    (_PER_TOKEN_VALUES, _rename_fields),
+)
+"""`MIGRATIONS[n]` migrates version n to n + 1: SQL scripts and functions, in order. The SQL of a released entry never
+changes; comments may."""
 
-Migrations = tuple[tuple[Migration, ...], ...]
 
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """Open the database at `path` in the current version; with `create`, create it if it does not exist.
 
-def connect(path: Path, *, create: bool = False, migrations: Migrations | None = None) -> sqlite3.Connection:
-    """Open the database at `path`, up to date; with `create`, make it where there is none.
-
-    It can be written where the disk can. Raises a `RunError` for a file that is no ledger, one of a newer
-    halo, or one that is damaged.
+    The connection is read-only on a read-only disk. There, a database of an earlier version is copied into memory and
+    the copy migrated. Raises a `RunError` for a file that is not a ledger, was written by a newer halo, or is damaged.
     """
-    migrations = MIGRATIONS if migrations is None else migrations
     if not create and not path.exists():
         raise refused(path, os.strerror(errno.ENOENT))
     with sqlite(path):
         db = _open(path, create=create)
         try:
-            _bring_up_to_date(db, path, migrations, create=create)
+            if _version(db, path, create=create) < len(MIGRATIONS):
+                db = _migrated(db, path)
         except BaseException:
             db.close()
             raise
@@ -177,31 +179,36 @@ def connect(path: Path, *, create: bool = False, migrations: Migrations | None =
 
 @contextmanager
 def sqlite(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into a `RunError` that says what to do."""
+    """Raise SQLite's errors as a `RunError` with a hint."""
     try:
         yield
     except sqlite3.DatabaseError as error:
-        raise _complaint(path, error) from error
-    except UnicodeDecodeError as error:  # of what SQLite took for text
+        raise _run_error(path, error) from error
+    except UnicodeDecodeError as error:  # in a column that SQLite takes for text
         raise damaged(path, str(error)) from error
 
 
 @contextmanager
 def transaction(db: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """Enclose changes that are on the disk together when this returns, or not there at all."""
-    with sqlite(path):
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            db.execute("COMMIT")
-        except BaseException:
-            if db.in_transaction:  # SQLite itself gives up after a full disk
-                db.execute("ROLLBACK")
-            raise
+    """Enclose one transaction; it is on the disk when this returns, and rolled back after an exception."""
+    with sqlite(path), _transaction(db):
+        yield
 
 
-def settle(db: sqlite3.Connection) -> None:
-    """Bring what was committed out of the log into the database itself, unless a reader is in the way."""
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:  # after some errors, a full disk for example, SQLite has already rolled back
+            db.execute("ROLLBACK")
+        raise
+
+
+def merge_log(db: sqlite3.Connection) -> None:
+    """Move the commits in the write-ahead log into the database file, unless a reader prevents it."""
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
@@ -211,7 +218,7 @@ def _open(path: Path, *, create: bool) -> sqlite3.Connection:
             f"{path.resolve().as_uri()}?{query}", uri=True, isolation_level=None, check_same_thread=False
         )
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA cache_size = -32000")  # kibibytes; the indices of a million samples
+        db.execute("PRAGMA cache_size = -32000")  # kibibytes: the indices of a million samples
         db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         return db
 
@@ -220,39 +227,71 @@ def _open(path: Path, *, create: bool) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         if create or path.with_name(path.name + "-wal").exists():
             raise
-        return opened("immutable=1")  # a disk that cannot be written, where a WAL would have to be made
+        return opened("immutable=1")  # on a read-only disk SQLite cannot create the log that WAL mode needs
     if db.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         db.execute("PRAGMA journal_mode = WAL")
     return db
 
 
-def _bring_up_to_date(db: sqlite3.Connection, path: Path, migrations: Migrations, *, create: bool) -> None:
-    version, latest = _number(db, "user_version"), len(migrations)
+def _version(db: sqlite3.Connection, path: Path, *, create: bool) -> int:
+    """Return the version of the schema. Raises a `RunError` if this halo cannot read the database."""
+    version = _number(db, "user_version")
     if version == 0 and not create:
-        raise damaged(path, "it holds no ledger")
+        raise damaged(path, "it is not a ledger")
     if version and _number(db, "application_id") != _APPLICATION:
-        raise damaged(path, "it is a database, but not of halo")
-    if version > latest:
+        raise damaged(path, "it is a database of another application")
+    if version > len(MIGRATIONS):
         raise RunError(
-            f"{path} was written by a newer halo (schema {version}; this one knows up to {latest})",
+            f"{path} was written by a newer halo (schema {version}; this one reads up to {len(MIGRATIONS)})",
             hint="pip install --upgrade halo-core",
         )
-    if version == latest:
-        return
-    with transaction(db, path):
-        for number in range(_number(db, "user_version"), latest):  # another process may have been faster
-            for step in migrations[number]:
+    return version
+
+
+def _migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Return the database in the latest version: itself, or a migrated copy if it cannot be written."""
+    try:
+        _migrate(db, path)
+    except sqlite3.OperationalError as error:
+        if _code(error) != sqlite3.SQLITE_READONLY:
+            raise
+        return _migrated_copy(db, path)
+    return db
+
+
+def _migrate(db: sqlite3.Connection, path: Path) -> None:
+    """Migrate the database to the latest version, in one transaction."""
+    with _transaction(db):
+        for number in range(
+            _number(db, "user_version"), len(MIGRATIONS)
+        ):  # another process may have migrated it
+            for step in MIGRATIONS[number]:
                 if callable(step):
-                    step(db)
+                    with reading(path):
+                        step(db)
                     continue
                 for statement in _statements(step):
                     db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
-        db.execute(f"PRAGMA user_version = {latest}")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+
+
+def _migrated_copy(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
+    """Copy the database into memory, close it, and return the copy, migrated and read-only."""
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    try:
+        db.backup(copy)
+        db.close()
+        _migrate(copy, path)
+        copy.execute("PRAGMA query_only = ON")  # a write into memory would be lost
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def _statements(script: str) -> Iterator[str]:
-    """Split a script: `executescript` would commit before it, and half a migration must not stay."""
+    """Split a script into statements: `executescript` would commit first, and a migration must be one transaction."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -265,6 +304,11 @@ def _number(db: sqlite3.Connection, pragma: str) -> int:
     return int(db.execute(f"PRAGMA {pragma}").fetchone()[0])
 
 
+def _code(error: sqlite3.DatabaseError) -> int:
+    """Return the primary result code of an error; 255 if it does not come from SQLite itself."""
+    return getattr(error, "sqlite_errorcode", -1) & 0xFF
+
+
 _REASONS: dict[int, Callable[[Path], RunError]] = {
     sqlite3.SQLITE_FULL: lambda path: refused(path, os.strerror(errno.ENOSPC)),
     sqlite3.SQLITE_IOERR: lambda path: refused(path, os.strerror(errno.EIO)),
@@ -275,18 +319,16 @@ _REASONS: dict[int, Callable[[Path], RunError]] = {
         f"{path} is in use by another process", hint="wait for it, or stop it"
     ),
 }
-
-
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def _complaint(path: Path, error: sqlite3.DatabaseError) -> RunError:
-    code = getattr(error, "sqlite_errorcode", -1) & 0xFF
+def _run_error(path: Path, error: sqlite3.DatabaseError) -> RunError:
+    code = _code(error)
     if code in _REASONS:
         return _REASONS[code](path)
     if code in _DAMAGE:
         return damaged(path, str(error))
     return RunError(
         f"halo asked {path} for something that SQLite refuses: {error}",
-        hint="the file can be read: this is a fault of halo's own, or of a plugin; --debug shows where",
+        hint="the file is intact: this is a bug in halo or in a plugin; --debug shows where",
     )

@@ -1,4 +1,4 @@
-"""What a run came to, in a few figures: for lists of runs, comparisons and the head of a report."""
+"""The main figures of a run, for lists of runs, comparisons and the head of a report."""
 
 from __future__ import annotations
 
@@ -17,35 +17,38 @@ from halo_core.types import CycleReport, PairedDifference
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A run in a few figures."""
+    """The main figures of a run."""
 
     directory: Path
     status: str
-    """finished, running, stopped, begun or unreadable."""
-    trouble: str = ""
-    """Why it is unreadable."""
-    began: float = 0.0
+    """finished, running, stopped, started (no cycle closed yet) or unreadable."""
+    error: str = ""
+    """Why the run is unreadable."""
+    started: float = 0.0
     """Seconds since 1970."""
     verifier: str = ""
     lr_policy: str = ""
     model: str = ""
     seed: int = 0
     cycles: int = 0
-    """Wanted."""
+    """Configured, cycle 0 not counted."""
     reports: tuple[CycleReport, ...] = ()
     change: PairedDifference | None = None
-    """Of the held-out pass rate from cycle 0 to the last; None before that was measured twice."""
+    """Of the held-out pass rate from cycle 0 to the last; None until a second cycle has measured it."""
 
     @property
     def done(self) -> int:
-        """Cycles that are closed, the measurement before training not counted."""
+        """Closed cycles, cycle 0 not counted."""
         return max(0, len(self.reports) - 1)
 
     @property
     def samples(self) -> int:
-        """Completions judged, held-out ones included."""
+        """Completions with a verdict of pass or fail, held-out ones included."""
         return sum(
-            rates.samples for report in self.reports for rates in (report.sampled, report.heldout) if rates
+            metrics.samples
+            for report in self.reports
+            for metrics in (report.sampled, report.heldout)
+            if metrics
         )
 
     @property
@@ -60,23 +63,23 @@ class Summary:
 
 
 def summarise(ledger: Ledger) -> Summary:
-    """Sum up a run. Raises a `RunError` for one that cannot be read."""
+    """Return the summary of a run. Raises a `RunError` if it cannot be read."""
     with files.reading(ledger.directory / "run.yaml"):
-        made_of = _made_of(ledger.config())
+        settings = _settings(ledger.config())
     reports, events = ledger.reports(), ledger.events()
-    status = "begun" if not reports else "stopped"
-    status = "finished" if len(reports) > made_of["cycles"] else "running" if ledger.in_use else status
+    status = "started" if not reports else "stopped"
+    status = "finished" if len(reports) > settings["cycles"] else "running" if ledger.in_use else status
     return Summary(
         directory=ledger.directory,
         status=status,
-        began=events[0][0] if events else 0.0,
+        started=events[0][0] if events else 0.0,
         reports=tuple(reports),
-        change=_change(ledger, reports, made_of["seed"]),
-        **made_of,
+        change=_change(ledger, reports, settings["seed"]),
+        **settings,
     )
 
 
-def _made_of(config: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "verifier": ", ".join(short_name(entry["name"]) for entry in config["verifier"]),
         "lr_policy": short_name(config["lr_policy"]["name"]),
@@ -87,17 +90,20 @@ def _made_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def summaries(root: Path) -> list[Summary]:
-    """Sum up `root` if it is a run, and every run in it, the newest last. One that cannot be read says why."""
+    """Return the summaries of `root`, if it is a run, and of every run in it, the newest last.
+
+    A run that cannot be read has the status `unreadable` and an `error`.
+    """
     found = []
     for path in sorted([*root.glob("run.yaml"), *root.glob("*/run.yaml")]):
         ledger = Ledger(path.parent)
         try:
             found.append(summarise(ledger))
         except HaloError as error:
-            found.append(Summary(path.parent, "unreadable", trouble=str(error)))
+            found.append(Summary(path.parent, "unreadable", error=str(error)))
         finally:
             ledger.close()
-    return sorted(found, key=lambda summary: summary.began)
+    return sorted(found, key=lambda summary: summary.started)
 
 
 def _change(ledger: Ledger, reports: Sequence[CycleReport], seed: int) -> PairedDifference | None:

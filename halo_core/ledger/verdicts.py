@@ -1,8 +1,7 @@
-"""Verdicts by what they depend on: prompt, text and the verifier's fingerprint. What is known is not judged again.
+"""The cache of verdicts. Its key is everything that a verdict depends on: prompt, text, the verifier's fingerprint.
 
-Only verdicts of pass and fail are kept to be found again: errors and inconclusive ones say nothing about
-the completion. What a hook plugin made of a verdict is recorded with the completion but never found again,
-so that the plugin is asked each time.
+Only verdicts of pass and fail are cached: errors and inconclusive verdicts tell nothing about the completion. A
+verdict that a hook plugin changed is stored with the completion but not cached, so the plugin is called each time.
 """
 
 from __future__ import annotations
@@ -22,109 +21,110 @@ from halo_core.ledger.rows import (
 )
 from halo_core.types import Prompt, Sample, Verdict
 
-_AT_ONCE = 500
-"""Keys looked up by one statement."""
+_KEYS_PER_QUERY = 500
 _INSERT = (
     f"INSERT INTO verdicts (id, key, verifier, {VERDICT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
 class Verdicts:
-    """The verdicts of one ledger, under the fingerprints that are in use. Not thread-safe: the ledger locks."""
+    """The verdicts of one ledger under the current fingerprints. Not thread-safe; the ledger holds a lock."""
 
-    def __init__(self, db: sqlite3.Connection, judges: Mapping[str, tuple[int, str]]) -> None:
-        """Take the row and the fingerprint of each verifier by name, the first one judging by default."""
+    def __init__(self, db: sqlite3.Connection, verifiers: Mapping[str, tuple[int, str]]) -> None:
+        """Take the row and the fingerprint of each verifier by name, the default verifier first."""
         self._db = db
         self._fingerprints = {
-            name: hashlib.blake2b(text.encode()).digest() for name, (_, text) in judges.items()
+            name: hashlib.blake2b(text.encode()).digest() for name, (_, text) in verifiers.items()
         }
-        self._first = next(iter(judges), "")
-        self._ids = {name: row for name, (row, _) in judges.items()}
-        self._digests: dict[str, bytes] = {}
-        self._fresh: dict[bytes, tuple[int, Verdict]] = {}
+        self._default = next(iter(verifiers), "")
+        self._ids = {name: row for name, (row, _) in verifiers.items()}
+        self._prompt_hashes: dict[str, bytes] = {}
+        self._pending: dict[bytes, tuple[int, Verdict]] = {}
+        """Verdicts not stored yet, each with the row of its verifier."""
         self._rows: dict[bytes, tuple[int, Verdict]] = {}
+        """Stored verdicts, each with its row."""
         self._numbers = count(db.execute("SELECT ifnull(max(id), 0) + 1 FROM verdicts").fetchone()[0])
 
     def recall(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[Verdict | None]:
-        """Return what is known of each text: the verdict on it, or None."""
+        """Return the cached verdict on each text, or None."""
         keys = [self._key(prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
-        known = {key: self._fresh[key][1] for key in keys if key and key in self._fresh}
+        known = {key: self._pending[key][1] for key in keys if key and key in self._pending}
         known |= {key: verdict for key, (_, verdict) in self._find(set(keys) - known.keys()).items()}
         return [known.get(key) if key else None for key in keys]
 
     def remember(
         self, prompts: Sequence[Prompt], texts: Sequence[str], verdicts: Sequence[Verdict]
     ) -> list[Verdict]:
-        """Keep what a verifier said until `flush`; return it, or what it had said of the same text before."""
-        kept = []
+        """Cache conclusive verdicts until `flush`; return for each text the verdict cached first."""
+        held = []
         for prompt, text, verdict in zip(prompts, texts, verdicts, strict=True):
             key = self._key(prompt, text)
             if key and isinstance(verdict, Verdict) and verdict.conclusive:
-                _, verdict = self._fresh.setdefault(key, (self._verifier(prompt), verdict))
-            kept.append(verdict)
-        return kept
+                _, verdict = self._pending.setdefault(key, (self._verifier(prompt), verdict))
+            held.append(verdict)
+        return held
 
     def flush(self) -> None:
-        """Write what was remembered. Belongs into a transaction; `forget` what it wrote when that is over."""
-        numbered = {key: (next(self._numbers), verdict) for key, (_, verdict) in self._fresh.items()}
+        """Store the remembered verdicts. Call it inside a transaction, and `forget` after the commit."""
+        numbered = {key: (next(self._numbers), verdict) for key, (_, verdict) in self._pending.items()}
         added = self._db.executemany(
             f"{_INSERT} ON CONFLICT (key) DO NOTHING",
             [
-                (number, key, self._fresh[key][0], *verdict_row(verdict))
+                (number, key, self._pending[key][0], *verdict_row(verdict))
                 for key, (number, verdict) in numbered.items()
             ],
         )
         self._rows |= numbered
-        if added.rowcount < len(numbered):  # a batch beside this one was faster with some of them
+        if added.rowcount < len(numbered):  # another writer has stored some of them
             self._find(set(numbered))
 
     def forget(self) -> None:
-        """Let go of what has been written."""
-        self._fresh.clear()
+        """Drop the verdicts that have been stored."""
+        self._pending.clear()
         self._rows.clear()
 
     def ids(self, samples: Sequence[Sample]) -> list[int]:
-        """Return the row of each sample's verdict, adding those that are nobody else's."""
+        """Return the row of each sample's verdict; add a row for each verdict that is not cached."""
         keys = [self._key(sample.prompt, sample.completion.text) for sample in samples]
         self._find(set(keys) - self._rows.keys())
-        found, own = [], []
+        ids, uncached = [], []
         for key, sample in zip(keys, samples, strict=True):
             row, verdict = self._rows.get(key, (0, None)) if key else (0, None)
             if verdict is None or not equal_apart_from_time(verdict, sample.verdict):
                 row = next(self._numbers)
-                own.append((row, None, None, *verdict_row(sample.verdict)))
-            found.append(row)
-        self._db.executemany(_INSERT, own)
-        return found
+                uncached.append((row, None, None, *verdict_row(sample.verdict)))
+            ids.append(row)
+        self._db.executemany(_INSERT, uncached)
+        return ids
 
     def _find(self, keys: set[bytes | None]) -> dict[bytes, tuple[int, Verdict]]:
-        """Return (row, verdict) by key of those that are on disk, and keep them at hand until `forget`."""
+        """Return (row, verdict) by key for those stored, and cache them until `forget`."""
         wanted = [key for key in keys if key]
         found: dict[bytes, tuple[int, Verdict]] = {}
-        for start in range(0, len(wanted), _AT_ONCE):
-            some = wanted[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(some))
-            rows = self._db.execute(f"SELECT key, id, {VERDICT} FROM verdicts WHERE key IN ({marks})", some)
+        for start in range(0, len(wanted), _KEYS_PER_QUERY):
+            chunk = wanted[start : start + _KEYS_PER_QUERY]
+            marks = ",".join("?" * len(chunk))
+            rows = self._db.execute(f"SELECT key, id, {VERDICT} FROM verdicts WHERE key IN ({marks})", chunk)
             found |= {key: (number, read_verdict(row)) for key, number, *row in rows}
         self._rows |= found
         return found
 
     def _verifier(self, prompt: Prompt) -> int:
-        return self._ids[prompt.verifier or self._first]
+        return self._ids[prompt.verifier or self._default]
 
     def _key(self, prompt: Prompt, text: str) -> bytes | None:
-        """Return the key of the verdict on `text`; None where it is not known who judges."""
-        fingerprint = self._fingerprints.get(prompt.verifier or self._first)
+        """Return the key of the verdict on `text`; None if the prompt's verifier is unknown."""
+        fingerprint = self._fingerprints.get(prompt.verifier or self._default)
         if fingerprint is None:
             return None
-        digest = self._digests.get(prompt.id)
-        if digest is None:
-            digest = self._digests[prompt.id] = prompt_hash(prompt)
-        return verdict_key(digest, fingerprint, text)
+        hashed = self._prompt_hashes.get(prompt.id)
+        if hashed is None:
+            hashed = self._prompt_hashes[prompt.id] = prompt_hash(prompt)
+        return verdict_key(hashed, fingerprint, text)
 
 
 def register(db: sqlite3.Connection, name: str, fingerprint: str) -> int:
-    """Return the row of a verifier under a fingerprint, adding it where it is new."""
+    """Return the row of a verifier under a fingerprint; add it if it is new."""
     row = db.execute(
         "SELECT id FROM verifiers WHERE name = ? AND fingerprint = ?", (name, fingerprint)
     ).fetchone()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from halo_core import files
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 
 __all__ = ["write_report"]
 

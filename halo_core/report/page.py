@@ -14,8 +14,8 @@ import yaml
 from markupsafe import Markup
 
 from halo_core.diagnosis import Finding, Thresholds, diagnose
-from halo_core.ledger import Ledger
 from halo_core.ledger.browse import Filter, Found, PromptOutcome, find, prompt_outcomes, prompt_text
+from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.summary import Summary, summarise
 from halo_core.metrics import best_cycle
 from halo_core.report.charts import draw
@@ -40,10 +40,10 @@ _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A held-out prompt and how it fared."""
+    """A held-out prompt and its results."""
 
     prompt: Prompt
-    fared: PromptOutcome
+    outcome: PromptOutcome
 
     @property
     def text(self) -> str:
@@ -53,7 +53,7 @@ class Task:
     @property
     def share(self) -> float:
         """Passes after the last cycle."""
-        return self.fared.after[0] / self.fared.after[1]
+        return self.outcome.after[0] / self.outcome.after[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def render(ledger: Ledger) -> str:
         best=None if best is None else run.reports[best],
         facts=_facts(run, machine),
         findings=_findings(run.reports, plugins),
-        events=[event for event in ledger.events() if event[1] != "begun"],
+        events=[event for event in ledger.events() if event[1] != "started"],
         notes=[(report.cycle, note) for report in run.reports if report.train for note in report.train.notes],
         charts=list(zip(charted, draw(charted), strict=True)),
         tables=tables(run.reports),
@@ -160,8 +160,8 @@ def _tasks(ledger: Ledger, reports: Sequence[CycleReport]) -> list[tuple[str, li
     prompts = {prompt.id: prompt for prompt in ledger.prompts("heldout")}
     tasks = [Task(prompts[row.prompt], row) for row in prompt_outcomes(ledger, reports[-1].cycle)]
     groups = [
-        ("Improved", sorted((t for t in tasks if t.fared.change > 0), key=lambda t: -t.fared.change)),
-        ("Became worse", sorted((t for t in tasks if t.fared.change < 0), key=lambda t: t.fared.change)),
+        ("Improved", sorted((t for t in tasks if t.outcome.change > 0), key=lambda t: -t.outcome.change)),
+        ("Became worse", sorted((t for t in tasks if t.outcome.change < 0), key=lambda t: t.outcome.change)),
         ("Worst", sorted(tasks, key=lambda t: t.share)),
         ("Best", sorted(tasks, key=lambda t: -t.share)),
     ]

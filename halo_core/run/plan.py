@@ -23,7 +23,7 @@ from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.drivers import Demo
 from halo_core.errors import ConfigError, did_you_mean
 from halo_core.files import damaged, disk
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.plugin.blame import blamed
 from halo_core.plugin.discovery import Loaded, Source, check_class, load
 from halo_core.plugin.manager import Hooks

@@ -18,7 +18,7 @@ from halo_core.config.schema import RunConfig, read_config
 from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.model.actor import Actor
 from halo_core.model.contexts import SamplingContext, TrainingContext
 from halo_core.plugin.discovery import Source

@@ -14,7 +14,7 @@ from halo_core.builtin.doctor import FILE, Doctor
 from halo_core.config.options import build
 from halo_core.drivers import Trainer, driver
 from halo_core.errors import ConfigError
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.progress import Progress
 from halo_core.testing.fakes import FakeTrainer, fake_run

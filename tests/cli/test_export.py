@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.model.pretraining import read_pairs
 
 Halo = Callable[..., Any]

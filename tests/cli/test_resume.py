@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 
 Halo = Callable[..., Any]
 DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"

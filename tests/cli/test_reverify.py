@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 
 Halo = Callable[..., Any]
 Rows = Callable[[Any], list[dict[str, Any]]]

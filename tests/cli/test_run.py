@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
+from halo_core.ledger.ledger import Ledger
 
 Halo = Callable[..., Any]
 DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
@@ -147,10 +147,10 @@ def test_who_gave_a_wrong_answer_is_named_with_where_it_comes_from(run: Halo) ->
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no prompts in it"),
+        ("", "contains no prompts"),
         ('{"prompt": "x"}\nnonsense\n', ":2: not JSON"),
         ('{"prompt": "x"}\n\n{"promt": "y"}\n', ":3: give either 'prompt'"),
-        ('{"id": 1, "prompt": "x"}\n{"id": 1, "prompt": "y"}\n', ":2: id '1' was used before"),
+        ('{"id": 1, "prompt": "x"}\n{"id": 1, "prompt": "y"}\n', ":2: id '1' is already used"),
         ('{"prompt": "x"}\n', "a single prompt cannot be split"),
         ('{"prompt": "x", "verifier": "sql"}\n{"prompt": "y"}\n', "names verifier 'sql'"),
     ],

@@ -1,4 +1,4 @@
-"""A verifier from a file, as anybody might have one."""
+"""A verifier in a file, as a user might write it."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ from halo_core.errors import DataError, PluginError
 
 @driver
 class Exact(Verifier):
-    """Right is what the reference says, word for word."""
+    """Passes a completion that equals the reference."""
 
     lower: bool = False
-    """Compare small letters."""
+    """Compare in lower case."""
     missing: bool = False
-    """Pretend that a tool is not there."""
+    """Pretend that a tool is missing."""
 
     def preflight(self):
         if self.missing:
@@ -29,7 +29,7 @@ class Exact(Verifier):
     def check(self, prompt, completion):
         text = completion.text.lower() if self.lower else completion.text
         if text == "break":
-            raise RuntimeError("the tool is gone")
+            raise RuntimeError("the tool is missing")
         if text == "wait":
             return Verdict(Status.INCONCLUSIVE, Stage.CRASHED, detail="too busy")
         if text == prompt.reference["answer"]:
@@ -40,7 +40,7 @@ class Exact(Verifier):
 
 @pytest.fixture
 def exact(tmp_path: Path) -> str:
-    """The name by which the verifier is loaded."""
+    """Return the verifier's name for loading it."""
     path = tmp_path / "exact.py"
     path.write_text(VERIFIER)
     return f"{path}:Exact"

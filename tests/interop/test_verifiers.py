@@ -1,4 +1,4 @@
-"""Reward functions for the `verifiers` library: by themselves, and in a rubric of its own."""
+"""Reward functions for the `verifiers` library: on their own, and in its rubrics and tasks."""
 
 import asyncio
 import json
@@ -12,43 +12,45 @@ from halo_core.interop.verifiers import reward_func
 INFO = {"reference": {"answer": "yes"}}
 
 
-def pay(func: Any, completion: Any, **rest: Any) -> float:
+def reward_of(func: Any, completion: Any, **rest: Any) -> float:
     return asyncio.run(func(completion=completion, **{"prompt": "Say yes.", "info": INFO, **rest}))
 
 
-def test_rewards_are_those_of_the_ladder(exact: str) -> None:
+def test_rewards_follow_the_stages(exact: str) -> None:
     func = reward_func(exact, lower=True)
-    assert [pay(func, text) for text in ("YES", "no", "")] == [1.0, 0.7, 0.0]
+    assert [reward_of(func, text) for text in ("YES", "no", "")] == [1.0, 0.7, 0.0]
     assert (
-        pay(func, [{"role": "assistant", "content": "yes"}], prompt=[{"role": "user", "content": "Say yes."}])
+        reward_of(
+            func, [{"role": "assistant", "content": "yes"}], prompt=[{"role": "user", "content": "Say yes."}]
+        )
         == 1.0
     )
-    assert pay(reward_func(exact, reward="binary"), "no") == 0.0
+    assert reward_of(reward_func(exact, reward="binary"), "no") == 0.0
 
 
-def test_references_are_in_info_or_in_the_answer(exact: str) -> None:
+def test_references_are_in_info_or_answer(exact: str) -> None:
     func = reward_func(exact)
-    assert pay(func, "yes", info={"reference": json.dumps(INFO["reference"])}) == 1.0
-    assert pay(func, "yes", info={}, answer=json.dumps(INFO["reference"])) == 1.0
-    assert pay(func, "yes", info=None, answer=INFO["reference"]) == 1.0
+    assert reward_of(func, "yes", info={"reference": json.dumps(INFO["reference"])}) == 1.0
+    assert reward_of(func, "yes", info={}, answer=json.dumps(INFO["reference"])) == 1.0
+    assert reward_of(func, "yes", info=None, answer=INFO["reference"]) == 1.0
     for rest in ({"info": {}}, {"info": None, "answer": ""}, {"info": {}, "answer": "yes"}):
         with pytest.raises(DataError):
-            pay(func, "yes", **rest)
+            reward_of(func, "yes", **rest)
 
 
-def test_no_verdict_marks_the_rollout(exact: str) -> None:
+def test_a_verdict_that_is_not_conclusive_marks_the_rollout(exact: str) -> None:
     func = reward_func(exact)
-    for text, reason in (("break", "the tool is gone"), ("wait", "too busy")):
+    for text, reason in (("break", "the tool is missing"), ("wait", "too busy")):
         state: dict[str, Any] = {"error": None}
         with pytest.raises(VerifierError, match=reason):
-            pay(func, text, state=state)
+            reward_of(func, text, state=state)
         assert reason in str(state["error"])
     state = {"error": None}
-    pay(func, "no", state=state)
+    reward_of(func, "no", state=state)
     assert state == {"error": None}
 
 
-def test_many_rollouts_are_judged_side_by_side(exact: str) -> None:
+def test_rollouts_are_verified_concurrently(exact: str) -> None:
     func = reward_func(exact)
 
     async def all_of_them() -> list[float]:
@@ -74,7 +76,7 @@ def state_of(text: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_rubric_pays_and_marks_what_has_no_verdict(exact: str) -> None:
+def test_a_rubric_scores_rollouts_and_marks_errors(exact: str) -> None:
     func = reward_func(exact)
     rubric = rubric_of(func)
     states = [state_of(text) for text in ("yes", "no", "", "break")]
@@ -87,7 +89,7 @@ def test_a_rubric_pays_and_marks_what_has_no_verdict(exact: str) -> None:
     assert single["reward"] == 2.0
 
 
-def test_a_task_awaits_it_in_a_reward_method(exact: str) -> None:
+def test_a_task_awaits_the_function_in_a_reward_method(exact: str) -> None:
     pytest.importorskip("verifiers.v1", exc_type=ImportError)
     import verifiers.v1 as vf
 

@@ -13,8 +13,8 @@ import pytest
 import transformers
 
 from halo_core.config.model import ModelConfig
-from halo_core.ledger import Ledger
 from halo_core.ledger.compare import compare
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.metrics import best_cycle
 from halo_core.model.actor import Actor

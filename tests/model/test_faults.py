@@ -18,7 +18,7 @@ import torch
 from halo_core.config.model import ModelConfig
 from halo_core.model.actor import Actor
 from halo_core.errors import RunError
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.files import directory_hash
 from halo_core.types import TrainStats
 

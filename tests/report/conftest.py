@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from halo_core.drivers import Generator, driver
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.report import write_report
 from halo_core.testing import FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run

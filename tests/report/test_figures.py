@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.report.charts import draw
 from halo_core.report.figures import Plot, plots, tables
 from halo_core.types import CycleReport, EvalMetrics, TrainStats

@@ -14,7 +14,7 @@ import pytest
 from halo_core.builtin.report import ReportFile
 from halo_core.errors import RunError
 from halo_core.hookspecs import hookimpl
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.report import write_report
 from halo_core.report.page import _clean, _cut
@@ -230,7 +230,7 @@ def test_the_same_run_gives_the_same_file(ledger: Ledger, page: str, tmp_path: P
 def test_a_run_that_has_only_begun_has_a_report(tmp_path: Path) -> None:
     run, _ = fake_run(tmp_path / "run")
     page = write_report(run.ledger).read_text()
-    assert "begun, cycle 0 of 2" in page
+    assert "started, cycle 0 of 2" in page
     assert "Nothing has been measured yet" in page
     assert "<figure>" not in page
 

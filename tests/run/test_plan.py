@@ -15,7 +15,7 @@ from halo_core.config.kinds import driver_sections
 from halo_core.config.options import options_of
 from halo_core.config.schema import read_config
 from halo_core.errors import ConfigError, DataError, PluginError, RunError
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.run.plan import Plan, next_directory
 from halo_core.testing import FakeActor

@@ -13,7 +13,7 @@ import pytest
 from halo_core.config.schema import RunConfig, read_config
 from halo_core.drivers import LRPolicy, driver
 from halo_core.errors import RunError, SandboxError
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.run import resume
 from halo_core.testing import FakePolicy, FakeVerifier, fake_run

@@ -9,7 +9,7 @@ import pytest
 
 from halo_core.config.schema import read_config
 from halo_core.errors import Interrupted
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.progress import Progress
 from halo_core.run.state import Run
 from halo_core.testing import FakeActor, fake_run

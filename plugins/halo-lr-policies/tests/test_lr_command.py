@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.plugin.discovery import available
 from halo_core.testing import fake_run

@@ -18,7 +18,7 @@ from typing import Any
 from halo_core.config.options import build, options_of, parse_assignments
 from halo_core.drivers import LRPolicy
 from halo_core.errors import ConfigError, PluginError, RunError
-from halo_core.ledger import Ledger
+from halo_core.ledger.ledger import Ledger
 from halo_core.plugin.discovery import check_class, load
 from halo_core.tables import spell
 from halo_core.types import CycleReport, EvalMetrics, TrainStats
