@@ -183,7 +183,10 @@ def simulate(
     policies: PoliciesArgument = None,
     lr_opt: SharedOptions = None,
     cycles: Annotated[
-        int | None, typer.Option("--cycles", "-n", min=1, help="Number of cycles.", show_default="all")
+        int | None,
+        typer.Option(
+            "--cycles", "-n", min=1, help="Use only the first cycles, this many.", show_default="all"
+        ),
     ] = None,
     plot: PlotOption = None,
     chart: ChartOption = False,
