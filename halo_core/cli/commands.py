@@ -16,15 +16,15 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class HaloGroup(TyperGroup):
-    """The `halo` command: its own commands, and those of installed packages."""
+    """The `halo` command group: its own commands and those of installed packages."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Return halo's own commands, then those of packages by name."""
+        """Return the names of halo's own commands, then those of packages in alphabetical order."""
         own = super().list_commands(ctx)
         return [*own, *sorted(_installed().keys() - set(own))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command; for one of a package, a stand-in that shows its name and its distribution."""
+        """Return a command; for a package's command, a placeholder with its name and distribution."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
@@ -32,7 +32,7 @@ class HaloGroup(TyperGroup):
         return TyperCommand(cmd_name, short_help=f"Command of {' and '.join(owners)}.") if owners else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command that `args` call, and import it if it belongs to a package."""
+        """Return the command that `args` call; import it if it belongs to a package."""
         name = args[0]
         if super().get_command(ctx, name) is None and _is_from_package(name):
             return name, load_command(name), args[1:]
@@ -40,7 +40,7 @@ class HaloGroup(TyperGroup):
 
 
 def _installed() -> dict[str, list[str]]:
-    """Return the distributions that provide each command, importing none of them."""
+    """Return the distributions that provide each command, without importing them."""
     from importlib.metadata import entry_points
 
     found: dict[str, list[str]] = {}
@@ -56,9 +56,9 @@ def _is_from_package(name: str) -> bool:
 
 
 def load_command(name: str) -> Any:
-    """Import a command: a group for a `typer.Typer`, a plain command for a function.
+    """Import and return a command: a group for a `typer.Typer`, a plain command for a function.
 
-    Raises a `PluginError` if it cannot be imported, is neither, or if several distributions provide the name.
+    Raises a `PluginError` if it cannot be imported or is neither, or if several distributions provide the name.
     """
     from halo_core.errors import PluginError
     from halo_core.plugin.discovery import load

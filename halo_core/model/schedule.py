@@ -1,13 +1,13 @@
-"""How many optimizer steps a cycle takes, and how many of them its warmup may have."""
+"""The number of optimizer steps of a cycle, and the share of them that warmup may take."""
 
 from __future__ import annotations
 
 import math
 
 FEW = 10
-"""Fewer steps than this at the full rate are worth a warning (a judgement; the notes' cycle has 16)."""
+"""Fewest steps at the full learning rate without a warning: our estimate; the cycle of the halo-forge notes has 16."""
 SHORT = 20
-"""A cycle of fewer steps needs no warmup when its optimizer's moments are carried over."""
+"""Cycles of fewer steps need no warmup if the optimizer's moments are carried over."""
 
 
 def effective_steps(
@@ -15,34 +15,33 @@ def effective_steps(
 ) -> int:
     """Return epochs x ceil(ceil(samples / (batch x world)) / accumulation), the optimizer steps of a cycle.
 
-    `batch`: sequences of one forward pass on one of `world` devices; `accumulation`: forward passes of an
-    optimizer step. Trainer `sft` is one device whose `batch_size` is all sequences of a step, so for it
-    `accumulation` and `world` are 1. The halo-forge notes divide without rounding and leave out the devices.
+    `batch`: sequences per forward pass on each of `world` devices; `accumulation`: forward passes per optimizer
+    step. Trainer `sft` uses one device and its `batch_size` counts all sequences of a step, so its `accumulation`
+    and `world` are 1. The halo-forge notes divide without rounding and ignore the number of devices.
     """
     return epochs * math.ceil(math.ceil(samples / (batch * world)) / accumulation)
 
 
 def warmup_advice(steps: int, carried: bool = False) -> int:
-    """Return how many of `steps` to warm up for: min(ceil(steps / 10), floor(steps / 4)).
+    """Return the recommended warmup for a cycle of `steps` steps: min(ceil(steps / 10), floor(steps / 4)).
 
-    That is a tenth, and never a great part of a short cycle; the rule of thumb of 2 / (1 - beta2) = 2000
-    steps (arXiv 1910.04209) does not fit into a cycle. None for a short cycle whose optimizer is `carried`
-    over from the last: its second moments are warm. Confidence: low, a judgement.
+    A tenth, and never more than a quarter of a short cycle: the rule of thumb of 2 / (1 - beta2) = 2000 steps (arXiv
+    1910.04209) does not fit into a cycle. 0 for a cycle of fewer than `SHORT` steps whose optimizer is `carried` over
+    from the previous cycle, because its second moments are warm. Confidence: low, our estimate.
     """
     return 0 if carried and steps < SHORT else min(math.ceil(steps / 10), steps // 4)
 
 
 def warnings_for(steps: int, warmup: int) -> tuple[str, ...]:
-    """Say, in a sentence each, what is questionable about `warmup` steps of `steps`."""
-    found = []
+    """Return a warning, one sentence each, for a long warmup and for too few steps at the full learning rate."""
+    warnings = []
     if warmup and 2 * warmup >= steps:
-        found.append(
-            f"{warmup} of {steps} optimizer steps are warmup, half or more of the cycle:"
-            f" {warmup_advice(steps)} would do"
+        warnings.append(
+            f"{warmup} of {steps} optimizer steps are warmup, half or more of the cycle: use {warmup_advice(steps)}"
         )
     if steps - warmup < FEW:
-        left = f" ({max(0, steps - warmup)} at the full rate)" if warmup else ""
-        found.append(
-            f"{steps} optimizer steps{left} teach little: sample more, lower the batch or take more epochs"
+        after_warmup = f" ({max(0, steps - warmup)} at the full learning rate)" if warmup else ""
+        warnings.append(
+            f"only {steps} optimizer steps{after_warmup}: sample more, lower the batch size or train more epochs"
         )
-    return tuple(found)
+    return tuple(warnings)

@@ -56,8 +56,8 @@ def test_help_and_plugins_list_commands_without_importing_them(install: Install,
     assert ["command", "bomb", "acme-bomb", "1.0", "acme_bomb:app"] in rows
 
 
-def test_a_command_that_cannot_be_imported_is_one_line(install: Install, halo: Halo) -> None:
-    install("acme-bad", "1.0", {GROUP: "bad = acme_bad:app"}, {"acme_bad": "import nothing_of_the_kind"})
+def test_a_command_that_cannot_be_imported_is_reported_in_one_line(install: Install, halo: Halo) -> None:
+    install("acme-bad", "1.0", {GROUP: "bad = acme_bad:app"}, {"acme_bad": "import acme_missing"})
     assert "command 'bad' (acme-bad 1.0) cannot be imported" in halo("bad").complaint()
     install("acme-odd", "1.0", {GROUP: "odd = acme_odd:app"}, {"acme_odd": "app = 3"})
     assert "int, not a command" in halo("odd").complaint()
@@ -80,7 +80,7 @@ def test_a_package_cannot_replace_a_command_of_halo(install: Install, halo: Halo
     assert "heavy" not in halo("doctor", "--help").out
 
 
-def test_a_command_of_a_package_that_is_missing_names_the_package(
+def test_a_command_of_a_missing_package_names_the_package(
     monkeypatch: pytest.MonkeyPatch, halo: Halo
 ) -> None:
     monkeypatch.setattr("halo_core.cli.commands._installed", dict)

@@ -1,8 +1,8 @@
-"""Where to start: base learning rates by method, adjusted to a setup, each with its source and its doubts.
+"""Recommended learning rates: a base value by method, adjusted to a setup, with sources and confidence.
 
-These are starting points for a sweep of three or more rates, not answers. The evidence for single factors is
-thin; each says how thin. "The notes" are those that halo grew out of (halo-forge, and a heuristic from the
-Unsloth community beside them); where they disagree with published practice, that is said, not averaged away.
+They are starting points for a sweep of three or more learning rates, not answers. The evidence for each adjustment is
+weak, and its confidence is stated. "The halo-forge notes" are the notes that halo grew out of, together with a
+heuristic from the Unsloth community. Where they disagree with published practice, the recommendation names both.
 """
 
 from __future__ import annotations
@@ -16,24 +16,26 @@ from typing import Literal, get_args
 from halo_core.errors import ConfigError, did_you_mean
 from halo_core.model.schedule import effective_steps, warmup_advice, warnings_for
 from halo_core.tables import spell
+from halo_lr_policies.lr_command.defaults import ALPHA, BATCH, RANK
 
 Method = Literal["sft", "raft", "dpo", "grpo", "ppo"]
 METHODS: tuple[Method, ...] = get_args(Method)
-BATCH, RANK, ALPHA, SIZE = 32, 16, 32.0, 7e9
-"""The setup that needs no adjustment: sequences an optimizer step, LoRA rank and alpha, parameters."""
+Confidence = Literal["high", "medium", "low"]
+SIZE = 7e9
+"""Parameters of the model for which the base learning rates hold; see `defaults` for the rest of that setup."""
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A rate for the setup that needs no adjustment."""
+    """A learning rate for the setup that needs no adjustment."""
 
     lr: float
     low: float
     high: float
-    confidence: str
+    confidence: Confidence
     source: str
-    notes: tuple[float, float]
-    """The range that the notes give."""
+    notes_range: tuple[float, float]
+    """Lowest and highest learning rate in the halo-forge notes."""
 
 
 _TENFOLD = "ten times full fine-tuning (thinkingmachines.ai/blog/lora)"
@@ -74,56 +76,66 @@ BASES: Mapping[tuple[Method, bool], Base] = {
     ),
     ("ppo", False): Base(1e-5, 1e-6, 3e-5, "low", f"no published system; {_TENFOLD}", (1e-6, 5e-6)),
 }  # fmt: skip
-"""By method and whether all weights are trained (True) or a LoRA adapter (False)."""
+"""Keys: method, and True for training all weights or False for a LoRA adapter."""
 
 _QUARTER = (
-    "the notes' 1/4 rule (RAFT at a quarter of the SFT rate, 2e-4 to 5e-5) is 1/4 here too, as a convention:"
-    " untested, and RAFT's own code does not follow it (2e-5, as SFT has it)"
+    "the 1/4 rule of the halo-forge notes (RAFT at a quarter of the SFT learning rate, 2e-4 to 5e-5) holds here too,"
+    " as a convention: it is untested, and RAFT's own code does not follow it (2e-5, the same as for SFT)"
 )
 _FORTIETH = (
-    "the notes' 10-40x rule (RL that far below SFT, 2e-4 to 5e-6) is 20x here for policy gradients; published"
-    " LoRA rates for RL lie 2 to 20x below LoRA SFT. It does not concern RAFT, whose loss is that of SFT"
+    "the 10-40x rule of the halo-forge notes (RL at a learning rate 10 to 40 times below SFT, 2e-4 to 5e-6) is 20x"
+    " here for policy gradients; published LoRA learning rates for RL are 2 to 20x below those for LoRA SFT. The rule"
+    " does not apply to RAFT, whose loss is that of SFT"
 )
-_UNSAID = "the notes do not say whether their rates for RL are for LoRA; the sizes fit LoRA"
+_UNSPECIFIED = (
+    "the halo-forge notes do not specify whether their learning rates for RL are for LoRA; their magnitude fits"
+    " LoRA"
+)
 _RULES: Mapping[Method, tuple[str, ...]] = {
     "sft": (),
     "raft": (
         _QUARTER,
         _FORTIETH,
-        "for later cycles the notes have 3e-5 (cycle 3), 2e-5 (cycle 5) and 1e-5 (from 7 on), with low confidence or"
-        " as speculation; their own decay of 0.85 comes to 1.9e-5 at cycle 7. halo lr compare shows policies",
+        "for later cycles, the halo-forge notes give 3e-5 (cycle 3), 2e-5 (cycle 5) and 1e-5 (from cycle 7 on), with"
+        " low confidence or as speculation; their own decay of 0.85 gives 1.9e-5 at cycle 7. Compare policies with"
+        " halo lr compare",
     ),
-    "dpo": (_FORTIETH, _UNSAID),
+    "dpo": (_FORTIETH, _UNSPECIFIED),
     "grpo": (
         _FORTIETH,
-        _UNSAID,
-        "the rate depends on the scale of the rewards unless advantages are normalised",
+        _UNSPECIFIED,
+        "the best learning rate depends on the scale of the rewards unless advantages are normalised",
     ),
-    "ppo": (_FORTIETH, _UNSAID, "the notes' own PPO row is 40 to 200x below their SFT, outside their rule"),
+    "ppo": (
+        _FORTIETH,
+        _UNSPECIFIED,
+        "PPO in the halo-forge notes is 40 to 200x below their SFT, which contradicts their 10-40x rule",
+    ),
 }
 
 
-_BY_TEMPERATURE = {0.5: "3e-5", 0.7: "5e-5", 0.9: "7e-5"}
-"""EvalMetrics that the notes' experiment 4 pairs with temperatures of sampling."""
-_DATA = (
-    "data size: no adjustment; more samples are more steps, so the same rate already spends more, and the notes'"
-    " question whether larger sets tolerate higher rates is open. Hold rate x steps equal instead"
+_BY_TEMPERATURE: Mapping[float, float] = {0.5: 3e-5, 0.7: 5e-5, 0.9: 7e-5}
+"""Sampling temperature -> learning rate in experiment 4 of the halo-forge notes."""
+_DATA_SIZE = (
+    "data size: no adjustment; more samples give more optimizer steps, so the same learning rate already has a larger"
+    " sum. Whether larger data sets tolerate higher learning rates is an open question of the halo-forge notes."
+    " Compare at equal learning rate x steps"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Adjustment:
-    """A factor on the base rate."""
+    """A factor on the base learning rate."""
 
     name: str
     factor: float
-    confidence: str
+    confidence: Confidence
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A rate to start from, the range to sweep, and why."""
+    """A learning rate to start from, the range to sweep, and the reasons."""
 
     method: Method
     full: bool
@@ -133,18 +145,18 @@ class Recommendation:
     base: Base
     adjustments: tuple[Adjustment, ...]
     steps: int | None
-    """Optimizer steps of a cycle, where the number of samples was given."""
+    """Optimizer steps per cycle; None if the number of samples is unknown."""
     warmup: int | None
-    """Optimizer steps of warmup, of those."""
-    notes_say: str
-    """Where the notes have it, and whether they agree."""
+    """Warmup steps among `steps`."""
+    notes_comparison: str
+    """The range in the halo-forge notes, and whether `lr` is inside it."""
     remarks: tuple[str, ...]
-    """Rules of the notes, and what there is no adjustment for."""
+    """Rules of the halo-forge notes, and factors that are not adjusted for."""
     warnings: tuple[str, ...]
 
     @property
     def lr_sum(self) -> float | None:
-        """Learning rate x optimizer steps of a cycle: what it spends without a schedule of its own."""
+        """Learning rate x optimizer steps of a cycle with a constant schedule; None if `steps` is."""
         return None if self.steps is None else self.lr * self.steps
 
 
@@ -162,9 +174,9 @@ def recommend(
 ) -> Recommendation:
     """Recommend a peak learning rate for AdamW.
 
-    `full`: train every weight instead of a LoRA adapter. `size`: parameters of the model. `batch`: sequences
-    an optimizer step over all devices and accumulation. `temperature`: that of sampling. `samples`: sequences
-    to train on in a cycle. Raises a `ConfigError` for a method that is not known.
+    `full`: train all weights instead of a LoRA adapter. `size`: parameters of the model. `batch`: sequences per
+    optimizer step, over all devices and accumulation steps. `temperature`: sampling temperature. `samples`: sequences
+    trained on per cycle. Raises a `ConfigError` for an unknown method.
     """
     known = next((each for each in METHODS if each == method.lower()), None)
     if known is None:
@@ -173,7 +185,7 @@ def recommend(
     adjustments = tuple(each for each in (_for_batch(batch), _for_size(size, full)) if each)
     factor = math.prod(each.factor for each in adjustments)
     steps = None if samples is None else effective_steps(samples, batch, epochs=epochs)
-    adapter = () if full else _about_adapter(rank, alpha)
+    adapter_remarks = () if full else (_adapter_remark(rank, alpha),)
     return Recommendation(
         known,
         full,
@@ -184,17 +196,17 @@ def recommend(
         adjustments,
         steps,
         None if steps is None else warmup_advice(steps),
-        _notes_say(base, base.lr * factor),
-        (*_RULES[known], *adapter, _about_temperature(temperature), _DATA),
+        _compare_with_notes(base, base.lr * factor),
+        (*_RULES[known], *adapter_remarks, _temperature_remark(temperature), _DATA_SIZE),
         tuple(_warnings(full, size, batch, samples, steps)),
     )
 
 
-def read_size(text: str) -> float:
-    """Read "7B", "0.5b", "350M" or a number into parameters."""
+def parse_size(text: str) -> float:
+    """Return the number of parameters that "7B", "0.5b", "350M" or a plain number denotes."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\d+)?)\s*([kmbt]?)", text.strip().lower())
     if not match or not float(match[1]):
-        raise ConfigError(f"{text!r} is no number of parameters", hint="write 7B, 0.5B or 350M")
+        raise ConfigError(f"{text!r} is not a number of parameters", hint="write 7B, 0.5B or 350M")
     return float(match[1]) * {"": 1.0, "k": 1e3, "m": 1e6, "b": 1e9, "t": 1e12}[match[2]]
 
 
@@ -206,8 +218,8 @@ def _for_batch(batch: int) -> Adjustment | None:
         "batch",
         factor,
         "medium",
-        f"sqrt({batch} / {BATCH}), held within 1/2 and 2: Adam's scaling rule (arXiv 2205.10287); the notes'"
-        " linear rule (Goyal et al.) is for SGD",
+        f"sqrt({batch} / {BATCH}), clamped to 1/2 and 2: Adam's scaling rule (arXiv 2205.10287); the linear rule of"
+        " the halo-forge notes (Goyal et al.) is for SGD",
     )
 
 
@@ -217,69 +229,74 @@ def _for_size(size: float | None, full: bool) -> Adjustment | None:
     power = 0.5 if full else 0.25
     factor = min(4.0, max(0.25, (SIZE / size) ** power))
     evidence = (
-        "Tulu 3 goes down by 2.5 to 3 from 8B to 70B"
+        "learning rates in Tulu 3 fall by a factor of 2.5 to 3 from 8B to 70B"
         if full
-        else "Tinker's sweep goes down by 3 from 1B to 70B (Llama) and from 8B to 235B (Qwen)"
+        else "learning rates in Tinker's sweep fall by a factor of 3 from 1B to 70B (Llama) and from 8B to 235B (Qwen)"
     )
     return Adjustment(
         "size",
         factor,
         "low",
-        f"(7B / {size / 1e9:.3g}B)^{power}, held within 1/4 and 4: {evidence}; the law is ours",
+        f"(7B / {size / 1e9:.3g}B)^{power}, clamped to 1/4 and 4: {evidence}; the formula is ours",
     )
 
 
-def _about_adapter(rank: int, alpha: float) -> tuple[str, ...]:
-    """Say what rank and alpha do, which no adjustment is applied for."""
+def _adapter_remark(rank: int, alpha: float) -> str:
+    """Return the known effects of rank and alpha, which are not adjusted for."""
     if alpha == ALPHA:
-        same = "the best rate hardly depends on the rank then (thinkingmachines.ai/blog/lora)"
         return (
-            f"rank {rank} at alpha {alpha:g}: no adjustment; {same}; the notes would lower it from rank 32 on",
+            f"rank {rank} at alpha {alpha:g}: no adjustment; at a fixed alpha, the best learning rate hardly depends"
+            " on the rank (thinkingmachines.ai/blog/lora); the halo-forge notes would lower it from rank 32 on"
         )
     if alpha / rank == ALPHA / RANK:
         low, high = sorted((RANK / rank, 1.0))
         return (
-            f"rank {rank} with alpha / rank kept at {ALPHA / RANK:g}: x {low:.2g} to {high:.2g}, depending on"
-            " initialisation (arXiv 2602.06204); not applied, low confidence",
+            f"rank {rank} at alpha / rank {ALPHA / RANK:g}: x {low:.2g} to {high:.2g}, depending on the initialisation"
+            " (arXiv 2602.06204); not applied, low confidence"
         )
     scale = alpha / rank
     return (
-        f"alpha / rank is {scale:g}, not {ALPHA / RANK:g}: updates are scaled by it, so x {ALPHA / RANK / scale:.2g}"
-        " as a heuristic; not applied, low confidence: Adam undoes part of it, and alpha is not merely a rate"
-        " (arXiv 2606.12883). Sweep again",
+        f"alpha / rank is {scale:g}, not {ALPHA / RANK:g}: it scales the updates, which suggests"
+        f" x {ALPHA / RANK / scale:.2g}; not applied, low confidence: Adam undoes part of the scaling, and alpha acts"
+        " as more than a learning rate (arXiv 2606.12883). Sweep again"
     )
 
 
-def _about_temperature(temperature: float | None) -> str:
-    """Say what the notes would do for a temperature, which no adjustment is applied for."""
-    text = "temperature: no adjustment; that a higher one allows a higher rate is the notes' guess, untested"
+def _temperature_remark(temperature: float | None) -> str:
+    """Return the advice of the halo-forge notes for a sampling temperature, which is not adjusted for."""
+    text = (
+        "temperature: no adjustment; the halo-forge notes guess, untested, that a higher temperature allows a higher"
+        " learning rate"
+    )
     if temperature is None:
         return text
-    pairs = ", ".join(f"{lr} at {t:g}" for t, lr in _BY_TEMPERATURE.items())
+    pairs = ", ".join(f"{spell(lr)} at {t:g}" for t, lr in _BY_TEMPERATURE.items())
     nearest = _BY_TEMPERATURE[min(_BY_TEMPERATURE, key=lambda known: abs(known - temperature))]
-    return f"{text}: their experiment 4 has {pairs}, so {nearest} would be theirs for {temperature:g}"
+    return f"{text}: their experiment 4 has {pairs}, which suggests {spell(nearest)} at {temperature:g}"
 
 
-def _notes_say(base: Base, lr: float) -> str:
-    low, high = base.notes
-    where = spell(low) if low == high else f"{spell(low)} to {spell(high)}"
+def _compare_with_notes(base: Base, lr: float) -> str:
+    low, high = base.notes_range
+    notes_range = spell(low) if low == high else f"{spell(low)} to {spell(high)}"
     if lr < low * (1 - 1e-9):
-        return f"{where}; this is {low / lr:.2g}x lower"
+        return f"{notes_range}; this is {low / lr:.2g}x lower"
     if lr > high * (1 + 1e-9):
-        return f"{where}; this is {lr / high:.2g}x higher"
-    return f"{where}; agrees"
+        return f"{notes_range}; this is {lr / high:.2g}x higher"
+    return f"{notes_range}; agrees"
 
 
 def _warnings(
     full: bool, size: float | None, batch: int, samples: int | None, steps: int | None
 ) -> list[str]:
-    found = [] if steps is None else list(warnings_for(steps, warmup_advice(steps)))
+    warnings = [] if steps is None else list(warnings_for(steps, warmup_advice(steps)))
     if samples is not None and samples < 50:
-        found.append(
-            f"{samples} samples to train on: fewer than 50 distinct correct ones are learnt by heart (a judgement)"
+        warnings.append(
+            f"{samples} samples: a model memorises fewer than 50 distinct correct ones (our estimate)"
         )
     if not full and batch > BATCH:
-        found.append(f"LoRA loses more than full fine-tuning does at large batches: {batch} is above {BATCH}")
+        warnings.append(f"LoRA loses more than full fine-tuning at large batches: {batch} is above {BATCH}")
     if size is not None and size < 0.4e9:
-        found.append("below 0.4B parameters published rates go up to 1e-3 (SmolLM, SFT): sweep upwards")
-    return found
+        warnings.append(
+            "below 0.4B parameters, published learning rates reach 1e-3 (SmolLM, SFT): extend the sweep upwards"
+        )
+    return warnings
