@@ -27,9 +27,9 @@ def rates() -> Making:
 
 
 def test_two_sided_intervals_have_their_textbook_widths() -> None:
-    assert measures.z_of(0.95) == pytest.approx(1.960, abs=1e-3)
-    assert measures.z_of(0.95, comparisons=5) == pytest.approx(2.576, abs=1e-3)
-    assert measures.z_of(0.95, prompts=31) == pytest.approx(2.042, abs=5e-3)  # Student's t with 30
+    assert measures.z_score(0.95) == pytest.approx(1.960, abs=1e-3)
+    assert measures.z_score(0.95, comparisons=5) == pytest.approx(2.576, abs=1e-3)
+    assert measures.z_score(0.95, prompts=31) == pytest.approx(2.042, abs=5e-3)  # Student's t with 30
 
 
 def test_differences_of_independent_estimates_add_their_variances() -> None:
@@ -52,15 +52,15 @@ def test_the_design_effect_is_what_the_interval_says(rates: Making) -> None:
 def test_prompts_are_never_overestimated(rates: Making) -> None:
     for each in range(1, 20):
         powers = {str(1 << n): 0.5 for n in range(5) if 1 << n <= each}
-        assert measures.prompts_in(rates(samples=96 * each, pass_at=powers)) <= 96
-    assert measures.prompts_in(rates()) == 0
-    assert measures.prompts_in(rates(samples=40, pass_at={"8": 0.5}, prompts=5)) == 5, (
+        assert measures.prompt_count(rates(samples=96 * each, pass_at=powers)) <= 96
+    assert measures.prompt_count(rates()) == 0
+    assert measures.prompt_count(rates(samples=40, pass_at={"8": 0.5}, prompts=5)) == 5, (
         "where they were counted"
     )
 
 
 def test_one_prompt_tells_no_more_of_the_others_than_two() -> None:
-    assert measures.z_of(0.99, prompts=1) == measures.z_of(0.99, prompts=2) > measures.z_of(0.99, prompts=3)
+    assert measures.z_score(0.99, prompts=1) == measures.z_score(0.99, prompts=2) > measures.z_score(0.99, prompts=3)
 
 
 def test_a_trend_is_found_and_noise_is_none() -> None:
@@ -98,14 +98,14 @@ def test_too_little_alternates_not(values: list[float]) -> None:
 
 def test_a_leap_is_told_from_a_steep_start_and_from_heavy_noise() -> None:
     settling = [3 * math.exp(-n / 5) + 0.3 for n in range(40)]
-    assert measures.leap(settling)[2] < 1.2
+    assert measures.largest_jump(settling)[2] < 1.2
     source = np.random.default_rng(2)
     noisy = [np.exp(0.4 * source.standard_normal(40)).tolist() for _ in range(200)]
-    assert np.mean([measures.leap(each)[1] > 6 for each in noisy]) < 0.02
+    assert np.mean([measures.largest_jump(each)[1] > 6 for each in noisy]) < 0.02
     steady = (0.4 * np.exp(0.1 * source.standard_normal(40))).tolist()
     steady[17] *= 5
-    place, deviations, ratio = measures.leap(steady)
+    place, deviations, ratio = measures.largest_jump(steady)
     assert place == 17
     assert deviations > 6
     assert 4 < ratio < 6
-    assert measures.leap([0.1, -0.1] * 10) == (0, 0, 1)
+    assert measures.largest_jump([0.1, -0.1] * 10) == (0, 0, 1)
