@@ -129,12 +129,14 @@ def test_training(query: Callable[..., list[Any]], shown: dict[str, list[dict[st
                  "JOIN rounds ON rounds.id = round GROUP BY cycle ORDER BY cycle")  # fmt: skip
     assert column(rows, "selected") == [str(number) for number in chosen]
     assert column(rows, "learning rate") == ["2.00e-01", "5.00e-02", "3.00e-01"]
-    assert column(rows, "loss") == [f"{each['loss_first']:.3f} → {each['loss_last']:.3f}" for each in stats]
-    assert column(rows, "gradient norm") == [f"{each['grad_norm_median']:.3g}" for each in stats]
-    assert column(rows, "clipped") == percents(each["clipped_fraction"] for each in stats)
-    assert column(rows, "KL") == [f"{each['kl']:.4f}" for each in stats]
-    assert column(rows, "tokens") == [str(each["tokens"]) for each in stats]
-    assert column(rows, "steps") == [str(each["steps"]) for each in stats]
+    assert column(rows, "loss") == [
+        f"{entry['loss_first']:.3f} → {entry['loss_last']:.3f}" for entry in stats
+    ]
+    assert column(rows, "gradient norm") == [f"{entry['grad_norm_median']:.3g}" for entry in stats]
+    assert column(rows, "clipped") == percents(entry["clipped_fraction"] for entry in stats)
+    assert column(rows, "KL") == [f"{entry['kl']:.4f}" for entry in stats]
+    assert column(rows, "tokens") == [str(entry["tokens"]) for entry in stats]
+    assert column(rows, "steps") == [str(entry["steps"]) for entry in stats]
     assert column(rows, "started from") == [
         str(n) for n in query("SELECT report ->> '$.started_from' FROM cycles")[1:]
     ]
@@ -148,10 +150,10 @@ def test_seconds(
     found = [json.loads(text) for text in query("SELECT report -> '$.seconds' FROM cycles")]
     rows = shown["Seconds"]
     assert list(rows[0]) == ["cycle", "sample", "train", "heldout", "total"]
-    assert column(rows, "total") == [f"{sum(each.values()):.1f}" for each in found]
-    assert column(rows, "heldout") == [f"{each['heldout']:.1f}" for each in found]
+    assert column(rows, "total") == [f"{sum(entry.values()):.1f}" for entry in found]
+    assert column(rows, "heldout") == [f"{entry['heldout']:.1f}" for entry in found]
     for series in plotted["Seconds by stage"].series:
-        assert [value for _, value in series.points] == [each.get(series.label, 0) for each in found]
+        assert [value for _, value in series.points] == [entry.get(series.label, 0) for entry in found]
 
 
 def test_facts_and_headline(
@@ -273,9 +275,9 @@ def test_plotted_training(query: Callable[..., list[Any]], plotted: dict[str, Pl
         ("Change of the model by training", "kl"),
         ("Gradient norm", "grad_norm_median"),
     ):
-        assert plotted[title].series[0].points == tuple((n, each[key]) for n, each in enumerate(stats, 1))
+        assert plotted[title].series[0].points == tuple((n, entry[key]) for n, entry in enumerate(stats, 1))
     steps = [point for point in plotted["Training loss"].series[0].points if point[1] == point[1]]
-    assert [value for _, value in steps] == [loss for each in stats for loss in each["losses"]]
+    assert [value for _, value in steps] == [loss for entry in stats for loss in entry["losses"]]
     assert all(cycle - 0.5 < at < cycle + 0.5 for n, (at, _) in enumerate(steps) for cycle in [n // 5 + 1])
 
 
