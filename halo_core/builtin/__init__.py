@@ -1,1 +1,1 @@
-"""Hook plugins of the core itself. They go through the same hooks as anybody's."""
+"""The core's own hook plugins. They use the same hooks as any other plugin."""

@@ -1,4 +1,4 @@
-"""The report, kept up to date while a run goes on."""
+"""The HTML report, updated during the run."""
 
 from __future__ import annotations
 
@@ -11,30 +11,35 @@ from halo_core.hookspecs import hookimpl
 from halo_core.types import CycleReport
 
 if TYPE_CHECKING:
-    from halo_core.run.state import Run
+    from halo_core.run.state import Run as ConcreteRun
 
 
 class ReportFile:
-    """Writes report.html after every cycle. What goes wrong with it is said and does not stop the run."""
+    """Writes report.html after every cycle. An error while writing is printed and does not stop the run.
+
+    It needs more than a `RunView`: the report reads the whole ledger.
+    """
 
     @hookimpl(trylast=True)
-    def on_cycle_end(self, run: Run) -> None:
-        """Write it, after whatever the other plugins have to say of the cycle."""
+    def on_cycle_end(self, run: ConcreteRun) -> None:
+        """Write the report, after the other plugins have logged their lines about the cycle."""
         self._write(run)
 
     @hookimpl(trylast=True)
-    def on_run_end(self, run: Run, history: Sequence[CycleReport], error: BaseException | None) -> None:
-        """Keep how a run ended that did not get to its end, and write that too."""
-        ended = str(error) or type(error).__name__ if error else run.stop_reason
-        if ended and history:
-            with suppress(RunError):  # of a full disk, say, which was told already
-                run.ledger.note("ended", ended)
+    def on_run_end(
+        self, run: ConcreteRun, history: Sequence[CycleReport], error: BaseException | None
+    ) -> None:
+        """Store the reason if the run ended early, and write a report with it."""
+        reason = str(error) or type(error).__name__ if error else run.stop_reason
+        if reason and history:
+            with suppress(RunError):  # for example a full disk, which was reported already
+                run.ledger.note("ended", reason)
             self._write(run)
 
-    def _write(self, run: Run) -> None:
+    def _write(self, run: ConcreteRun) -> None:
         from halo_core.report import write_report
 
         try:
             write_report(run.ledger)
-        except Exception as error:  # hours of training are not to be lost to a picture
+        except Exception as error:  # a failed report must not cost hours of training
             run.progress.note(f"report   not written: {type(error).__name__}: {error}")

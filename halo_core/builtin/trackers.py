@@ -1,12 +1,12 @@
-"""Trackers: plugins that hand each cycle's figures to a tool that draws them.
+"""Trackers: plugins that pass each cycle's metrics to a tool that plots them.
 
     halo run ... --plugin tensorboard
     halo run ... --plugin wandb --plugin-opt wandb.project=halo
     halo run ... --plugin trackio
     halo run ... --plugin jsonl
 
-They only observe. A run that is gone on with tells them its last cycle once more, since it may have been killed
-after the cycle was closed and before they were told, and then the cycles from there on.
+They only observe. When a run is resumed, they report its last cycle once more, because the run may have been killed
+after the cycle was closed and before they were notified; then they report the cycles that follow.
 """
 
 from __future__ import annotations
@@ -19,31 +19,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import asdict
 from io import StringIO
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from halo_core import files
 from halo_core.config.options import driver
 from halo_core.errors import PluginError
-from halo_core.hookspecs import hookimpl
+from halo_core.hookspecs import RunView, hookimpl
 from halo_core.types import CycleReport
-
-if TYPE_CHECKING:
-    from halo_core.run.state import Run
 
 
 def metrics(report: CycleReport) -> dict[str, float]:
-    """Return every figure of a report under a flat name: `heldout/passed`, `train/loss_last`, `seconds/train`.
+    """Return every number of a report under a flat name: `heldout/passed`, `train/loss_last`, `seconds/train`.
 
-    The bounds of an interval end in `/low` and `/high`. What was not measured, and what is a list (the losses
-    of each step), is left out.
+    The bounds of an interval end in `/low` and `/high`. Values that were not measured and lists (the losses of each
+    step) are left out.
     """
     return dict(_flat(asdict(report), ""))
 
 
 def _flat(value: Any, name: str) -> Iterator[tuple[str, float]]:
     if isinstance(value, Mapping):
-        for key, below in value.items():
-            yield from _flat(below, f"{name}/{key}".lstrip("/"))
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}/{key}".lstrip("/"))
     elif isinstance(value, tuple) and "interval" in name and len(value) == 2:
         yield from zip((f"{name}/low", f"{name}/high"), map(float, value), strict=True)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -52,64 +49,64 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, float]]:
 
 @driver
 class TensorBoard:
-    """Write each cycle's figures for TensorBoard, into `tensorboard/` of the run."""
+    """Write each cycle's metrics for TensorBoard, to `tensorboard/` in the run directory."""
 
     @hookimpl
-    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
-        """See that the package is there before anything is sampled."""
-        _needed("tensorboard", "tensorboard")
+    def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:
+        """Check that the package is installed, before anything is sampled; rewrite the last cycle of a resumed run."""
+        _import("tensorboard")
         if history:
-            _to_tensorboard(run, history[-1], again=True)
+            _to_tensorboard(run, history[-1], overwrite=True)
 
     @hookimpl
-    def on_cycle_end(self, run: Run, report: CycleReport) -> None:
-        """Write the cycle's figures, the cycle being the step."""
+    def on_cycle_end(self, run: RunView, report: CycleReport) -> None:
+        """Write the cycle's metrics; the cycle is the step."""
         _to_tensorboard(run, report)
 
 
-def _to_tensorboard(run: Run, report: CycleReport, *, again: bool = False) -> None:
+def _to_tensorboard(run: RunView, report: CycleReport, *, overwrite: bool = False) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
-    purge = report.cycle if again else None  # what it has from that step on is void
+    purge = report.cycle if overwrite else None  # TensorBoard then drops earlier events from that step on
     with SummaryWriter(str(run.directory / "tensorboard"), purge_step=purge) as writer:
         for name, value in metrics(report).items():
             writer.add_scalar(name, value, report.cycle)
 
 
-class _SpeaksWandB:
-    """What has init, log and finish as wandb has them."""
+class _WandBInterface:
+    """A tracker whose package has wandb's init, log and finish."""
 
     package: ClassVar[str]
 
     @hookimpl
-    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
-        """Begin, or go on with, the run there; tell again what a kill may have kept from it."""
-        self._begin(_needed(self.package, self.package), run)
+    def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:
+        """Start or resume the tracker's run; log the last cycle again, which a kill may have left out."""
+        self._start(_import(self.package), run)
         if history:
             self.on_cycle_end(history[-1])
 
     @hookimpl
     def on_cycle_end(self, report: CycleReport) -> None:
-        """Log the cycle's figures, the cycle being the step."""
-        _needed(self.package, self.package).log(metrics(report), step=report.cycle)
+        """Log the cycle's metrics; the cycle is the step."""
+        _import(self.package).log(metrics(report), step=report.cycle)
 
     @hookimpl
     def on_run_end(self, error: BaseException | None) -> None:
-        """Finish, saying whether the run did where that can be said."""
-        module = _needed(self.package, self.package)
+        """Finish the tracker's run, as failed after an error if the package can record that."""
+        module = _import(self.package)
         if module.run is not None:
             self._end(module, error)
 
     @abstractmethod
-    def _begin(self, module: Any, run: Run) -> None: ...
+    def _start(self, module: Any, run: RunView) -> None: ...
 
     def _end(self, module: Any, error: BaseException | None) -> None:
         module.finish()
 
 
 @driver
-class WandB(_SpeaksWandB):
-    """Log each cycle's figures to Weights & Biases; `wandb sync` sends what was logged offline."""
+class WandB(_WandBInterface):
+    """Log each cycle's metrics to Weights & Biases; `wandb sync` uploads what was logged offline."""
 
     package: ClassVar[str] = "wandb"
     project: str = "halo"
@@ -117,19 +114,22 @@ class WandB(_SpeaksWandB):
     entity: str | None = None
     """User or team; none: your default."""
     mode: Literal["offline", "online"] = "offline"
-    """`offline` writes to `wandb/` of the run and sends nothing."""
+    """`offline` writes to `wandb/` in the run directory and sends nothing."""
 
-    def _begin(self, module: Any, run: Run) -> None:
+    def _start(self, module: Any, run: RunView) -> None:
         module.init(
             project=self.project,
             entity=self.entity,
             mode=self.mode,
             dir=str(run.directory.resolve()),
-            id=_identity(run),
+            id=_run_id(run),
             name=run.directory.name,
             config=run.config.model_dump(mode="json"),
             resume="allow",
-            settings={"console": "off", "silent": self.mode == "offline"},  # the table is halo's
+            settings={
+                "console": "off",
+                "silent": self.mode == "offline",
+            },  # the terminal belongs to halo's table
         )
 
     def _end(self, module: Any, error: BaseException | None) -> None:
@@ -137,8 +137,8 @@ class WandB(_SpeaksWandB):
 
 
 @driver
-class Trackio(_SpeaksWandB):
-    """Log each cycle's figures to Trackio, on this machine; `trackio show` opens its dashboard."""
+class Trackio(_WandBInterface):
+    """Log each cycle's metrics to Trackio, on this machine; `trackio show` opens its dashboard."""
 
     package: ClassVar[str] = "trackio"
     project: str = "halo"
@@ -146,11 +146,11 @@ class Trackio(_SpeaksWandB):
     space_id: str | None = None
     """A Space on the Hugging Face hub to log to instead, as owner/name."""
 
-    def _begin(self, module: Any, run: Run) -> None:
-        with redirect_stdout(StringIO()):  # the table is halo's
+    def _start(self, module: Any, run: RunView) -> None:
+        with redirect_stdout(StringIO()):  # the terminal belongs to halo's table
             module.init(
                 project=self.project,
-                name=f"{run.directory.name}-{_identity(run)[:6]}",
+                name=f"{run.directory.name}-{_run_id(run)[:6]}",
                 space_id=self.space_id,
                 config=run.config.model_dump(mode="json"),
                 resume="allow",
@@ -158,35 +158,35 @@ class Trackio(_SpeaksWandB):
             )
 
     def _end(self, module: Any, error: BaseException | None) -> None:
-        with redirect_stdout(StringIO()), suppress(RuntimeError):  # which it raises where nothing was begun
+        with redirect_stdout(StringIO()), suppress(RuntimeError):  # raised if no run was started
             module.finish()
 
 
 @driver
 class JSONLines:
-    """Keep `metrics.jsonl` in the run: one line for each cycle, all its figures under flat names."""
+    """Write `metrics.jsonl` in the run directory: one line for each cycle, with all its metrics under flat names."""
 
     @hookimpl
-    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
-        """Write what there is of a run that is gone on with."""
+    def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:
+        """Write the existing cycles of a resumed run."""
         if history:
             self.on_cycle_end(run, history)
 
     @hookimpl
-    def on_cycle_end(self, run: Run, history: Sequence[CycleReport]) -> None:
-        """Write the file anew, so that a run that was killed and gone on with has each cycle once."""
+    def on_cycle_end(self, run: RunView, history: Sequence[CycleReport]) -> None:
+        """Write the whole file, so that it has each cycle once even if the run was killed and resumed."""
         text = "".join(json.dumps(metrics(report)) + "\n" for report in history)
         files.write(run.directory / "metrics.jsonl", text)
 
 
-def _identity(run: Run) -> str:
-    """Return what a run is known by elsewhere: the same each time that it is gone on with, in its place."""
+def _run_id(run: RunView) -> str:
+    """Return the run's identifier in a tracker: the same after a resume in the same directory."""
     return hashlib.sha256(f"{run.directory.resolve()} {run.seed}".encode()).hexdigest()[:16]
 
 
-def _needed(module: str, package: str) -> Any:
-    """Import `module`, or raise a `PluginError` that says what to install."""
+def _import(package: str) -> Any:
+    """Import `package`; raise a `PluginError` with the install command if it is missing."""
     try:
-        return importlib.import_module(module)
+        return importlib.import_module(package)
     except ImportError as error:
         raise PluginError(f"plugin {package!r} needs {package}", hint=f"pip install {package}") from error

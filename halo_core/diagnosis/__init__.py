@@ -1,15 +1,15 @@
-"""What a run's reports say about its causes: learning rate, verifier, data or machinery.
+"""Diagnose a run from its reports: learning rate, verifier, data or machinery.
 
     for finding in diagnose(reports):
         print(finding)
 
-findings.py   what is said: a cause with evidence, advice and what to do at once
+findings.py   a finding: a cause with evidence, advice and an immediate action
 options.py    every threshold
 measures.py   the statistics          history.py   a run's reports as series and comparisons
-rules/        one function a cause, in order of precedence
+rules/        one function for each cause, in order of precedence
 
-Pure functions of the reports: nothing is read, written or remembered, so a run that was resumed is diagnosed as
-one that was not. The doctor (`halo_core.builtin.doctor`) and `halo diagnose` call them.
+Pure functions of the reports: nothing else is read, written or remembered, so a resumed run gets the same findings as
+an uninterrupted one. The plugin `doctor` (`halo_core.builtin.doctor`) and `halo diagnose` call them.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ __all__ = ["Action", "Cause", "Evidence", "Finding", "Severity", "Thresholds", "
 
 
 def diagnose(history: Sequence[CycleReport], options: Thresholds | None = None) -> list[Finding]:
-    """Return what is wrong with a run, the most severe first, and of equal severity the more basic.
+    """Return the findings about a run, the most severe first; equally severe ones in the order of `RULES`.
 
-    `history` holds the reports of cycles 0, 1, ...; empty when nothing is significant. A measurement that the
-    reports do not have silences the rules that need it.
+    `history` holds the reports of cycles 0, 1, ... The result is empty if nothing is significant. A rule is silent if
+    the reports lack a measurement that it needs.
     """
     if len(history) < 2:
         return []
     view = History(history, options or Thresholds())
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for rule in RULES:
-        finding = rule(view, frozenset(each.cause for each in found))
+        finding = rule(view, frozenset(earlier.cause for earlier in findings))
         if finding is not None:
-            found.append(finding)
-    return sorted(found, key=lambda finding: -finding.severity.rank)
+            findings.append(finding)
+    return sorted(findings, key=lambda finding: -finding.severity.rank)

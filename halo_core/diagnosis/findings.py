@@ -1,4 +1,4 @@
-"""What a diagnosis says."""
+"""The result of a diagnosis: findings, each with its cause and evidence."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Action = Literal["none", "rollback"]
 
 
 class Severity(StrEnum):
-    """How much depends on it, least first."""
+    """The consequence of ignoring a finding, mildest first."""
 
     NOTICE = "notice"
-    """Worth knowing; the run may be left alone."""
+    """Worth knowing; the run can continue as it is."""
     WARNING = "warning"
-    """The run is not doing what it is for, or is about to stop doing it."""
+    """The run does not serve its purpose, or is about to stop doing so."""
     CRITICAL = "critical"
-    """What the run does from here on is lost until this is mended."""
+    """Further cycles are wasted until the cause is fixed."""
 
     @property
     def rank(self) -> int:
@@ -26,80 +26,81 @@ class Severity(StrEnum):
 
 
 class Cause(StrEnum):
-    """What is to be changed. Named by where the remedy lies, not by what was seen."""
+    """The thing to change. Causes are named after the remedy's place, not after the symptom."""
 
     DIVERGED = "diverged"
-    """A loss, a gradient or a weight stopped being finite."""
+    """A loss, a gradient or a weight is no longer finite."""
     VERIFIER_ERRORS = "verifier-errors"
-    """The verifier fails to judge."""
+    """The verifier fails to reach verdicts."""
     STALE_SAMPLER = "stale-sampler"
-    """What samples is not what was trained."""
+    """The sampler does not use the trained weights."""
     NO_UPDATE = "no-update"
-    """Nothing was trained: no step, a rate of zero, weights that did not change."""
+    """Training had no effect: no step, a learning rate of zero, or unchanged weights."""
     WARMUP = "warmup"
-    """The cycle ends before the rate that was set is reached."""
+    """The cycle ends before the configured learning rate is reached."""
     WRONG_PAID = "wrong-paid"
-    """Programs that do not pass are selected and imitated."""
+    """Wrong answers are accepted: completions that do not pass are selected and trained on."""
     LEAKY_VERIFIER = "leaky-verifier"
-    """The training prompts' verifier passes what the held-out prompts' does not."""
+    """The verifier passes completions of training prompts in ways that do not work on held-out prompts."""
     TRUNCATION = "truncation"
-    """Completions run into the token limit."""
+    """Completions reach the token limit."""
     LR_TOO_HIGH = "learning-rate-too-high"
     LR_TOO_LOW = "learning-rate-too-low"
     TOO_FEW_STEPS = "too-few-steps"
     """A cycle has too few optimizer steps to move the model."""
     NARROWING = "narrowing"
-    """Fewer and fewer ways of answering are left."""
+    """The completions lose diversity."""
     PROMPT_REUSE = "prompt-reuse"
-    """The training prompts are learnt by heart."""
+    """The model memorises the training prompts."""
     PROMPTS_EXHAUSTED = "prompts-exhausted"
     """Most training prompts are always solved."""
     PROMPTS_TOO_HARD = "prompts-too-hard"
     """Most training prompts are never solved."""
     SPIKE = "spike"
-    """The loss leapt within a cycle whose other steps are in order: a bad batch, or a rate at its limit."""
+    """The loss of one step jumped and the cycle's other steps look normal: a bad batch, or a learning rate at its
+    limit."""
     REGRESSION = "regression"
-    """The held-out rate fell, and nothing that was measured says why."""
+    """The held-out pass rate fell, and no measurement explains it."""
     CEILING = "ceiling"
-    """Nothing is left to gain on the held-out prompts."""
+    """Little is left to gain on the held-out prompts."""
     PLATEAU = "plateau"
-    """Training moves the model, and it gets no better."""
+    """Training moves the model without improving it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One measurement, or one comparison of two, that speaks for a cause."""
+    """One measurement, or one comparison of two, that supports a cause."""
 
     signal: str
-    """Name of the rule: what docs/doctor.md lists."""
+    """Name of the signal, as docs/doctor.md lists it."""
     text: str
-    """The numbers in a clause, for a person."""
+    """The numbers as a clause, for a person."""
     cycles: tuple[int, ...] = ()
-    """Where they were measured, in order."""
+    """The cycles of the measurements, in order."""
     values: tuple[float, ...] = ()
-    """What was measured there."""
+    """The measured values."""
     interval: tuple[float, float] | None = None
-    """Of the last value, or of the last less the first where two cycles are compared. At the confidence that
-    the rule demanded, which is more than the options' where several cycles could have raised it."""
+    """Of the last value, or, if two cycles are compared, of the last value minus the first. It holds at the confidence
+    that the rule requires, which exceeds the option's if several cycles could have raised the signal."""
     threshold: float | None = None
-    """The option that was passed."""
+    """The value of the option that was crossed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A cause, and why it is believed to be one."""
+    """A cause with its evidence and the advice that follows."""
 
     cause: Cause
     severity: Severity
     cycle: int
-    """The last cycle that shows it."""
+    """The last cycle that shows the cause."""
     evidence: tuple[Evidence, ...]
     """The strongest first; never empty."""
     advice: str
-    """What to do, in a sentence."""
+    """The recommended change, in one sentence."""
     action: Action = "none"
-    """What a gate should do at once: `rollback` where the weights of `cycle` should not be gone on with."""
+    """The immediate action for a gate: `rollback` if training should not continue from the weights of `cycle`."""
 
     def __str__(self) -> str:
-        seen = "; ".join(each.text for each in self.evidence)
+        seen = "; ".join(evidence.text for evidence in self.evidence)
         return f"{self.severity}: {self.cause} (cycle {self.cycle}): {seen}. {self.advice}"

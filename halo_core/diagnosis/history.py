@@ -1,4 +1,7 @@
-"""A run's reports as the rules look at them: series by cycle, and comparisons that hold at the asked confidence."""
+"""A run's reports in the form that the rules read: series by cycle, and comparisons at the required confidence.
+
+An `Evidence` property returns None unless the statement in its docstring holds.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ Measure = Callable[[EvalMetrics], Estimate]
 
 
 class History:
-    """The reports of a run so far, cycle 0 first, with the thresholds to judge them by."""
+    """The reports of a run so far, cycle 0 first, with the thresholds that apply to them."""
 
     def __init__(self, reports: Sequence[CycleReport], options: Thresholds) -> None:
         self.reports = tuple(reports)
@@ -30,29 +33,35 @@ class History:
 
     @cached_property
     def training(self) -> list[tuple[int, TrainStats]]:
-        """What training did in each cycle that had any."""
-        return [(each.cycle, each.train) for each in self.reports if each.train is not None]
+        """The training statistics of each cycle that trained."""
+        return [(report.cycle, report.train) for report in self.reports if report.train is not None]
 
     @cached_property
     def heldout(self) -> list[tuple[int, EvalMetrics]]:
-        """Held-out rates by the cycle after which they were measured."""
-        return [(each.cycle, each.heldout) for each in self.reports if each.heldout and each.heldout.samples]
+        """Held-out metrics by the cycle after which they were measured."""
+        return [
+            (report.cycle, report.heldout)
+            for report in self.reports
+            if report.heldout and report.heldout.samples
+        ]
 
     @cached_property
     def sampled(self) -> list[tuple[int, EvalMetrics]]:
-        """EvalMetrics of the training samples by the cycle whose weights made them, as for `heldout`."""
+        """Metrics of the training samples by the cycle whose weights sampled them, comparable to `heldout`."""
         return [
-            (each.cycle - 1, each.sampled) for each in self.reports if each.sampled and each.sampled.samples
+            (report.cycle - 1, report.sampled)
+            for report in self.reports
+            if report.sampled and report.sampled.samples
         ]
 
     @cached_property
     def measured(self) -> list[tuple[int, EvalMetrics]]:
-        """The held-out rates, or those of the training samples where nothing is held out."""
+        """The held-out metrics, or those of the training samples if there are no held-out prompts."""
         return self.heldout if len(self.heldout) > 1 else self.sampled
 
     @cached_property
     def kl(self) -> dict[int, float]:
-        """KL(before || after) by cycle, nats per token, where it is known."""
+        """KL(before || after) by cycle, nats per token, without cycles for which it is unknown."""
         return {cycle: train.kl for cycle, train in self.training if train.kl is not None}
 
     @cached_property
@@ -61,63 +70,62 @@ class History:
         return self.z_for(2 * (len(self.reports) - 1))
 
     def z_for(self, comparisons: int) -> float:
-        """Return the standard errors of an interval that holds for so many comparisons of rates."""
-        prompts = measures.prompts_in(self.measured[-1][1]) if self.measured else 0
-        return measures.z_of(self.options.confidence, comparisons, prompts)
+        """Return the standard errors of an interval that holds for `comparisons` comparisons of rates at once."""
+        prompts = measures.prompt_count(self.measured[-1][1]) if self.measured else 0
+        return measures.z_score(self.options.confidence, comparisons, prompts)
 
     def compare(
         self, series: Sequence[tuple[int, EvalMetrics]], measure: Measure, *, since: int | None = None
     ) -> Estimate | None:
-        """Return how `measure` has changed from cycle `since` (the first) to the last; None without two cycles.
+        """Return the change of `measure` from cycle `since` (default: the first) to the last; None without two cycles.
 
-        As if the two were independent, but for the prompts, which they share.
+        The two are treated as independent except that they share their prompts.
         """
-        rates = dict(series)
-        if len(rates) < 2 or (since is not None and since not in rates):
+        known = dict(series)
+        if len(known) < 2 or (since is not None and since not in known):
             return None
         first, last = series[0][0] if since is None else since, series[-1][0]
-        return measure(rates[last]) - measure(rates[first]) if first < last else None
+        return measure(known[last]) - measure(known[first]) if first < last else None
 
     @cached_property
     def from_best(self) -> tuple[int, Estimate] | None:
-        """The cycle with the best pass rate so far, and how the last differs from it; None for the best itself."""
+        """The cycle with the best pass rate so far and the last cycle's difference from it; None if that is best."""
         report, known = self.last, dict(self.measured)
         if report.best in known and report.versus_best is not None:
             best, change = report.best, measures.paired(report.versus_best)
         elif len(self.measured) > 1:
             best = max(self.measured[:-1], key=lambda pair: pair[1].passed)[0]
-            found = self.compare(self.measured, measures.passed, since=best)
-            if found is None:
+            unpaired = self.compare(self.measured, measures.passed, since=best)
+            if unpaired is None:
                 return None
-            change = found
+            change = unpaired
         else:
             return None
         return (best, change) if change.value < 0 else None
 
     @cached_property
     def fall(self) -> Evidence | None:
-        """That the pass rate is below its best, beyond noise and `regression_points`."""
+        """The pass rate is below its best, beyond noise and `regression_points`."""
         if self.from_best is None:
             return None
         best, change = self.from_best
         high = change.interval(self.z)[1]
         if not (high < 0 and change.value <= -self.options.regression_points):
             return None
-        rates = dict(self.measured)
-        return self.change("regression", "pass rate", change, rates[best].passed, best)
+        return self.change("regression", "pass rate", change, dict(self.measured)[best].passed, best)
 
     @cached_property
     def gain(self) -> Evidence | None:
-        """That the pass rate is above its first. It is an alibi, so 95% are enough."""
+        """The pass rate is above its first value. A gain only excuses other signs, so 95% confidence suffices."""
         change = self.compare(self.measured, measures.passed)
         if change is None or change.interval(Z95)[0] <= 0:
             return None
-        first, rates = self.measured[0]
-        return self.change("gain", "pass rate", change, rates.passed, first)
+        first, metrics = self.measured[0]
+        return self.change("gain", "pass rate", change, metrics.passed, first)
 
     @cached_property
     def gaining(self) -> bool:
-        """Whether the last `patience` cycles together raised the pass rate; 95% are enough."""
+        """True if the last `patience` cycles together raised the pass rate; 95% confidence suffices."""
         cycles = [cycle for cycle, _ in self.measured]
         if len(cycles) <= self.options.patience:
             return self.gain is not None
@@ -125,7 +133,7 @@ class History:
         return change is not None and change.interval(Z95)[0] > 0
 
     def change(self, signal: str, name: str, change: Estimate, before: float, since: int) -> Evidence:
-        """Put a change of a share of the measured samples into words."""
+        """Return evidence of a change of a share of the measured samples, from `before` in cycle `since` to now."""
         low, high = change.interval(self.z)
         where = "held-out " if self.measured is self.heldout else ""
         last = self.measured[-1][0]
@@ -142,7 +150,7 @@ class History:
 
     @cached_property
     def valid_rose(self) -> bool:
-        """Whether the valid rate is higher than it was at the best pass rate, beyond noise."""
+        """True if the valid rate rose beyond noise since the cycle with the best pass rate."""
         change = self.compare(
             self.measured, measures.valid, since=self.from_best[0] if self.from_best else None
         )
@@ -150,50 +158,51 @@ class History:
 
     @cached_property
     def truncation_rose(self) -> Evidence | None:
-        """That the truncated share rose since the first cycle, beyond noise and `truncated_rise`."""
+        """The truncated share rose since the first cycle, beyond noise and `truncated_rise`."""
         change = self.compare(self.measured, measures.truncated)
         if change is None or change.value < self.options.truncated_rise or change.interval(self.z)[0] <= 0:
             return None
-        first, rates = self.measured[0]
-        return self.change("truncation-rising", "truncated share", change, rates.truncated, first)
+        first, metrics = self.measured[0]
+        return self.change("truncation-rising", "truncated share", change, metrics.truncated, first)
 
     @cached_property
     def update_ratios(self) -> dict[int, float]:
-        """Change of the trained weights relative to their norm, by cycle, where it is known."""
+        """Change of the trained weights relative to their norm, by cycle, without cycles that lack the norm."""
         return {
-            c: train.update_norm / train.weight_norm for c, train in self.training if train.weight_norm > 0
+            cycle: train.update_norm / train.weight_norm
+            for cycle, train in self.training
+            if train.weight_norm > 0
         }
 
-    def still(self, kl: float, update: float) -> Evidence | None:
-        """That no cycle moved the model by more than `kl`, or its weights by `update` where that is not known."""
+    @cached_property
+    def hardly_moved(self) -> Evidence | None:
+        """No cycle moved the model by `kl_low`, or, if the KL is unknown, its weights by `update_low`."""
         if self.kl and len(self.kl) == len(self.training):
-            most = max(self.kl.values())
+            limit, most = self.options.kl_low, max(self.kl.values())
+            if most >= limit:
+                return None
             text = f"no cycle moved the model by more than {most:.2g} nats per token (KL before and after)"
-            return (
-                Evidence("kl-low", text, self.cycles, tuple(self.kl.values()), threshold=kl)
-                if most < kl
-                else None
-            )
-        ratios = self.update_ratios
-        if not ratios or len(ratios) < len(self.training) or max(ratios.values()) >= update:
+            return Evidence("kl-low", text, self.cycles, tuple(self.kl.values()), threshold=limit)
+        limit, ratios = self.options.update_low, self.update_ratios
+        if not ratios or len(ratios) < len(self.training) or max(ratios.values()) >= limit:
             return None
         text = f"no cycle changed the trained weights by more than {max(ratios.values()):.2g} of their norm"
-        return Evidence("update-low", text, self.cycles, tuple(ratios.values()), threshold=update)
+        return Evidence("update-low", text, self.cycles, tuple(ratios.values()), threshold=limit)
 
     @cached_property
     def slow(self) -> Evidence | None:
-        """That the pass rate rose by less than `slow_points` a cycle, if it rose at all."""
+        """The pass rate rose by less than `slow_points` a cycle, or fell."""
         change = self.compare(self.measured, measures.passed)
         if change is None or change.value / (len(self.measured) - 1) >= self.options.slow_points:
             return None
-        first, rates = self.measured[0]
-        return self.change("slow", "pass rate", change, rates.passed, first)
+        first, metrics = self.measured[0]
+        return self.change("slow", "pass rate", change, metrics.passed, first)
 
-    def median(self, what: Callable[[TrainStats], float]) -> float:
-        """Return the median over the cycles of something that training reports."""
-        return statistics.median(what(train) for _, train in self.training)
+    def median(self, value: Callable[[TrainStats], float]) -> float:
+        """Return the median of `value` over the cycles that trained."""
+        return statistics.median(value(train) for _, train in self.training)
 
 
 def points(share: float) -> str:
-    """Write a difference of shares in points."""
+    """Format a difference of shares in points."""
     return f"{100 * share:+.1f}"

@@ -1,8 +1,8 @@
-"""The statistics of the rules: intervals of differences, trends, outliers. No rule decides without them.
+"""The statistics behind the rules: intervals of differences, trends, outliers. Every rule relies on them.
 
-Reports hold no single verdicts, but the intervals in them were made by resampling prompts. From these follows
-how much less a completion tells than an independent one would (the design effect, Kish 1965), and that is
-applied to the shares that come without an interval.
+Reports do not hold single verdicts, but their intervals come from resampling prompts. From the intervals follows how
+much less information a completion carries than an independent one would (the design effect, Kish 1965). It is applied
+to the shares that have no interval of their own.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ class Estimate:
     error: float
 
     def interval(self, z: float) -> tuple[float, float]:
-        """Return the interval of `z` standard errors either side."""
+        """Return the interval of `z` standard errors on either side."""
         return (self.value - z * self.error, self.value + z * self.error)
 
     def __sub__(self, other: Estimate) -> Estimate:
-        """Return the difference, as if the two were independent."""
+        """Return the difference, treating the two as independent."""
         return Estimate(self.value - other.value, math.hypot(self.error, other.error))
 
 
-def z_of(confidence: float, comparisons: int = 1, prompts: int = 0) -> float:
+def z_score(confidence: float, comparisons: int = 1, prompts: int = 0) -> float:
     """Return the standard errors of a two-sided interval that holds for `comparisons` at once (Bonferroni).
 
-    With `prompts` known, as of Student's t with one degree of freedom less, to the first order of its expansion
-    (Abramowitz and Stegun 26.7.5): a standard error from few prompts is itself uncertain. One prompt tells as
-    little of the others as two do; 0: not known.
+    If `prompts` is known, the quantile is Student's t with `prompts` - 1 degrees of freedom, to the first order of its
+    expansion (Abramowitz and Stegun 26.7.5): a standard error from few prompts is itself uncertain. One prompt is
+    treated as two; 0: not known.
     """
     z = statistics.NormalDist().inv_cdf(1 - (1 - confidence) / (2 * max(1, comparisons)))
     return z + (z**3 + z) / (4 * (max(2, prompts) - 1)) if prompts else z
@@ -49,64 +49,67 @@ def z_of(confidence: float, comparisons: int = 1, prompts: int = 0) -> float:
 def share(value: float, count: float) -> Estimate:
     """Return a share of `count` completions with the error of independent draws.
 
-    Between two cycles that is right or too much, for they have the same prompts, whose differences cancel; a
-    share on its own is `clustered`.
+    Between two cycles that error is right or too large: both have the same prompts, so differences between prompts
+    cancel. A share on its own needs `clustered`.
     """
     return Estimate(value, independent_error(value * count, count))
 
 
-def clustered(estimate: Estimate, rates: EvalMetrics) -> Estimate:
-    """Return `estimate`, a share of the completions of `rates`, with the error that the design effect gives it."""
-    return Estimate(estimate.value, estimate.error * math.sqrt(design_effect(rates)))
+def clustered(estimate: Estimate, metrics: EvalMetrics) -> Estimate:
+    """Return `estimate`, a share of the completions of `metrics`, with its error scaled by the design effect."""
+    return Estimate(estimate.value, estimate.error * math.sqrt(design_effect(metrics)))
 
 
-def design_effect(rates: EvalMetrics) -> float:
-    """Return by how much the variance of a share exceeds that of independent completions, at least 1."""
-    found = [1.0]
-    for value, (low, high) in ((rates.passed, rates.passed_interval), (rates.valid, rates.valid_interval)):
-        alone = value * (1 - value) / rates.samples if rates.samples else 0.0
-        if alone > 0:
-            found.append(((high - low) / (2 * Z95)) ** 2 / alone)
-    return max(found)
+def design_effect(metrics: EvalMetrics) -> float:
+    """Return the ratio of a share's variance to that of independent completions, at least 1."""
+    ratios = [1.0]
+    for value, (low, high) in (
+        (metrics.passed, metrics.passed_interval),
+        (metrics.valid, metrics.valid_interval),
+    ):
+        independent = value * (1 - value) / metrics.samples if metrics.samples else 0.0
+        if independent > 0:
+            ratios.append(((high - low) / (2 * Z95)) ** 2 / independent)
+    return max(ratios)
 
 
-def passed(rates: EvalMetrics) -> Estimate:
+def passed(metrics: EvalMetrics) -> Estimate:
     """Return the pass rate."""
-    return share(rates.passed, rates.samples)
+    return share(metrics.passed, metrics.samples)
 
 
-def valid(rates: EvalMetrics) -> Estimate:
+def valid(metrics: EvalMetrics) -> Estimate:
     """Return the valid rate."""
-    return share(rates.valid, rates.samples)
+    return share(metrics.valid, metrics.samples)
 
 
-def truncated(rates: EvalMetrics) -> Estimate:
+def truncated(metrics: EvalMetrics) -> Estimate:
     """Return the share that the token limit cut short."""
-    return share(rates.truncated, rates.samples)
+    return share(metrics.truncated, metrics.samples)
 
 
-def passed_of_valid(rates: EvalMetrics) -> Estimate:
-    """Return which share of the valid completions pass."""
-    count = rates.valid * rates.samples
-    return share(rates.passed / rates.valid if rates.valid else 0.0, count)
+def passed_of_valid(metrics: EvalMetrics) -> Estimate:
+    """Return the share of the valid completions that pass."""
+    count = metrics.valid * metrics.samples
+    return share(metrics.passed / metrics.valid if metrics.valid else 0.0, count)
 
 
-def unjudged(known: Sequence[EvalMetrics]) -> Estimate:
-    """Return the share of all completions of `known` that the verifier could not judge."""
-    lost = sum(rates.errors + rates.inconclusive for rates in known)
-    count = lost + sum(rates.samples for rates in known)
-    return clustered(share(lost / count, count), known[0]) if count else Estimate(0.0, 1.0)
+def without_verdict(splits: Sequence[EvalMetrics]) -> Estimate:
+    """Return the share of all completions of `splits` with a verdict of neither pass nor fail."""
+    lost = sum(metrics.errors + metrics.inconclusive for metrics in splits)
+    count = lost + sum(metrics.samples for metrics in splits)
+    return clustered(share(lost / count, count), splits[0]) if count else Estimate(0.0, 1.0)
 
 
-def prompts_in(rates: EvalMetrics) -> int:
-    """Return how many prompts the completions belong to; where that was not counted rather too few, or 0."""
-    most = max((int(k) for k in rates.pass_at), default=0)
-    return rates.prompts or (rates.samples // (2 * most - 1) if most else 0)
+def prompt_count(metrics: EvalMetrics) -> int:
+    """Return the number of prompts of the completions; if it was not recorded, a lower bound, or 0 without one."""
+    largest_k = max((int(k) for k in metrics.pass_at), default=0)
+    return metrics.prompts or (metrics.samples // (2 * largest_k - 1) if largest_k else 0)
 
 
-def of_prompts(rates: EvalMetrics, value: float) -> Estimate:
-    """Return a share of the prompts, or a mean over them of something between 0 and 1, with its error."""
-    return share(value, prompts_in(rates))
+def of_prompts(metrics: EvalMetrics, value: float) -> Estimate:
+    """Return `value`, a share of the prompts or a mean over them of a quantity from 0 to 1, with its error."""
+    return share(value, prompt_count(metrics))
 
 
 def paired(change: PairedDifference) -> Estimate:
@@ -116,10 +119,10 @@ def paired(change: PairedDifference) -> Estimate:
 
 
 def trend(values: Sequence[float]) -> tuple[float, float]:
-    """Return Theil and Sen's slope per step and the z of Mann and Kendall's test that there is one.
+    """Return the slope per step (Theil and Sen) and the z of the test for a trend (Mann and Kendall).
 
-    Neither minds outliers nor how the noise is distributed. Of more than 60 values, means of neighbours are
-    looked at. (0, 0) for fewer than four values.
+    Both are robust to outliers and make no assumption about the distribution of the noise. More than 60 values are
+    first averaged in blocks of neighbours. (0, 0) for fewer than four values.
     """
     width = math.ceil(len(values) / _BLOCKS)
     values = [statistics.fmean(values[i : i + width]) for i in range(0, len(values), width or 1)]
@@ -136,23 +139,23 @@ def trend(values: Sequence[float]) -> tuple[float, float]:
 def alternation(values: Sequence[float]) -> tuple[float, float]:
     """Return the lag-1 autocorrelation of `values` about their trend, and its z against independent values.
 
-    Steps that overshoot alternate, so it is negative; for independent values it is -1/n, give or take
+    Steps that overshoot alternate, which makes it negative; for independent values it is -1/n, plus or minus
     1/sqrt(n). (0, 0) for fewer than eight values or no spread.
     """
     n = len(values)
     if n < 8:
         return 0.0, 0.0
     line = statistics.linear_regression(range(n), values)
-    rest = [value - line.slope * place - line.intercept for place, value in enumerate(values)]
-    total = sum(value * value for value in rest)
+    residuals = [value - line.slope * place - line.intercept for place, value in enumerate(values)]
+    total = sum(value * value for value in residuals)
     if total <= 0:
         return 0.0, 0.0
-    r = sum(a * b for a, b in itertools.pairwise(rest)) / total
+    r = sum(a * b for a, b in itertools.pairwise(residuals)) / total
     return r, (r + 1 / n) * math.sqrt(n)
 
 
 def variation(values: Sequence[float]) -> float:
-    """Return the spread about the median relative to it: the scaled median absolute deviation."""
+    """Return the scaled median absolute deviation relative to the median."""
     middle = statistics.median(values)
     return mad(values) / abs(middle) if middle else math.inf
 
@@ -163,12 +166,12 @@ def mad(values: Sequence[float]) -> float:
     return 1.4826 * statistics.median(abs(value - middle) for value in values)
 
 
-def leap(values: Sequence[float], window: int = 4) -> tuple[int, float, float]:
-    """Return the place of the largest leap over the median of the values before, in deviations, and its ratio.
+def largest_jump(values: Sequence[float], window: int = 4) -> tuple[int, float, float]:
+    """Return the largest jump above the median of the `window` values before: its index, deviations and ratio.
 
-    Looked at in logarithms, as losses vary in proportion to their size. The deviation is the scaled median
-    absolute one of all such differences, so that the fall of a loss at the start of training is none. (0, 0, 1)
-    for fewer than eight values or any that is not positive.
+    Computed on logarithms, because losses vary in proportion to their size. A deviation is the scaled median absolute
+    deviation of all such differences, so the steady fall of the loss at the start of training does not count as a
+    jump. (0, 0, 1) for fewer than two windows of values, or if any value is not positive.
     """
     if len(values) < 2 * window or min(values) <= 0:
         return 0, 0.0, 1.0

@@ -15,18 +15,18 @@ Count = Annotated[int, Field(ge=1)]
 
 @driver
 class Thresholds:
-    """When a measurement speaks for a cause. docs/doctor.md says which rule reads which."""
+    """The limits from which measurements support a cause. docs/doctor.md lists the rule that reads each."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
-    """Confidence at which a difference counts as one, for all cycles together, each compared with the first
-    and the best: with more cycles each comparison must be clearer."""
+    """Confidence at which a difference counts, for all cycles together, each compared with the first and the
+    best: with more cycles, each comparison must be clearer."""
     patience: Count = 3
-    """Cycles without a gain after which their lack is a finding."""
+    """Cycles without a gain after which the lack of one is a finding."""
 
     regression_points: Share = 0.02
     """Smallest fall of the pass rate from its best that counts, as a share: 0.02 is 2 points."""
     plateau_points: Share = 0.02
-    """A cycle whose change of the held-out pass rate is within this, interval and all, gained nothing."""
+    """A cycle gained nothing if the whole interval of its change of the held-out pass rate is within this."""
     slow_points: Share = 0.01
     """Gain of the pass rate per cycle below which a run whose model hardly moves is slow."""
     ceiling: Share = 0.95
@@ -41,7 +41,7 @@ class Thresholds:
     update_high: Positive = 1.0
     """Change of the trained weights in a cycle, relative to their norm, from which it counts as too large."""
     update_low: Positive = 5e-3
-    """The same, below which the weights hardly moved; used where the KL is not known."""
+    """The same, below which the weights hardly moved; used if the KL is unknown."""
     collapse: Share = 0.5
     """Valid rate, relative to that of the best cycle, below which the model has collapsed."""
     loss_rise: Positive = 0.25
@@ -52,51 +52,52 @@ class Thresholds:
     variation: Positive = 0.2
     """Smallest spread of the step losses, relative to their median, for an oscillation to matter."""
     spike_deviations: Positive = 6.0
-    """A step's loss so many deviations (scaled median absolute ones) above the steps before it is a spike."""
+    """Scaled median absolute deviations above the preceding steps from which a step's loss is a spike."""
     spike_ratio: Annotated[float, Field(gt=1)] = 2.0
-    """And so many times as high."""
+    """Ratio to the preceding steps' loss that a spike must also have."""
     clipped: Share = 0.5
-    """Share of the steps with clipped gradients that supports a rate that is too high."""
+    """Share of the steps with clipped gradients that supports a learning rate that is too high."""
     repetition: Share = 0.5
     """Distinct share of the completions, relative to the first cycle's, below which the model repeats itself."""
 
     min_steps: Count = 10
     """Optimizer steps of a cycle below which their number may be what keeps the model from moving."""
     warmup_reached: Share = 0.9
-    """Share of the set rate that the steps of a cycle must reach."""
+    """Share of the configured learning rate that the steps of a cycle must reach."""
     sampler_off: Positive = 0.1
-    """Nats per token by which the sampler's log-probabilities may be off those of the trained weights."""
+    """Nats per token by which the sampler's log-probabilities may differ from those of the trained weights."""
 
     errors: Share = 0.02
-    """Share of completions that the verifier may fail to judge."""
+    """Share of completions that may end without a verdict of pass or fail."""
     paid_gap: Share = 0.05
-    """Fall of the share of valid completions that pass, from which wrong ones count as being taught."""
+    """Fall of the share of valid completions that pass, from which the model counts as learning wrong answers."""
     leak_gap: Share = 0.05
     """Growth of the difference between the pass rates of training and held-out prompts that counts."""
 
     leak_unsolved: Share = 0.2
-    """Share of the never solved training prompts that a leak leaves unsolved, at most: what fools a verifier does
-    so on all prompts."""
+    """Largest share of the never solved training prompts that a leak leaves unsolved: a trick that fools a verifier
+    works on every prompt."""
 
     truncated: Share = 0.1
-    """Share of completions cut short by the token limit that is too many."""
+    """Share of completions cut short by the token limit that is too large."""
     truncated_rise: Share = 0.05
     """Rise of that share since the first cycle that counts."""
     entropy_drop: Share = 0.5
-    """Token entropy relative to the first, below which it speaks for narrowing."""
+    """Token entropy, relative to the first cycle's, below which it is a sign of narrowing."""
     distinct_drop: Share = 0.6
-    """Distinct share of the correct completions relative to the first, below which it does."""
+    """Distinct share of the correct completions, relative to the first cycle's, below which it is a sign of
+    narrowing."""
     exposure: Share = 0.6
-    """Gini coefficient of the completions kept for each prompt, from which it does."""
+    """Gini coefficient of the completions selected for each prompt, from which it is a sign of narrowing."""
     narrowing_signs: Annotated[int, Field(ge=1, le=4)] = 2
-    """How many of the four signs of narrowing must agree."""
+    """Number of the four signs of narrowing that must agree."""
     all_pass: Share = 0.5
-    """Share of the training prompts that are always solved, from which they are used up."""
+    """Share of the training prompts that are always solved, from which they are exhausted."""
     all_fail: Share = 0.8
     """Share of the training prompts that are never solved, from which they are too hard."""
 
     legacy_grad_band: bool = False
-    """Also judge by the bands of gradient norms in the notes: at the clip too high, below 0.05 too low. Trainers
-    log the norm before clipping, so the bands do not mean what they seem to; notices only."""
+    """Also apply the gradient-norm bands of the notes: at the clip the learning rate is too high, below 0.05 too
+    low. Trainers log the norm before clipping, so the bands do not mean what they seem to; notices only."""
     legacy_max_grad_norm: Positive = 0.3
-    """The clip that the bands are about."""
+    """The clip that the bands refer to."""

@@ -1,6 +1,6 @@
-"""The report of a run: one HTML file that needs no network, for screens of any size, light, dark or paper.
+"""The report of a run: one HTML file that needs no network, for screens of any size, light or dark, and for print.
 
-Every figure in it comes from the run's directory, so it can be written again at any time.
+Every number in it comes from the run directory, so it can be rewritten at any time.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ __all__ = ["write_report"]
 
 
 def write_report(ledger: Ledger, output: Path | None = None) -> Path:
-    """Write the report of a run to `output`, or to report.html in its directory; return where it is.
+    """Write the report of a run to `output`, by default report.html in the run directory; return its path.
 
-    Raises a `RunError` when the run cannot be read or the file cannot be written.
+    Raises a `RunError` if the run cannot be read or the file cannot be written.
     """
     from halo_core.report.page import render
 

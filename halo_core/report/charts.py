@@ -1,7 +1,7 @@
-"""Plots drawn by matplotlib as SVG whose colours are CSS variables, so that one drawing is light, dark and printed.
+"""Charts drawn by matplotlib as SVG. Their colours are CSS variables, so one drawing serves light, dark and print.
 
-Titles, units and legends are the page's: there they wrap, and are read at any width. Figures are as wide as a
-phone, so that their text is as large there as the rest.
+Titles, units and legends are part of the page, where they wrap and are readable at any width. Figures are as wide as a
+phone, so that their text is as large there as the text around them.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from halo_core.ledger.summary import Summary
 
 _SIZE = (4.6, 2.75)
-"""Inches at 72 points: 331 by 198 pixels, scaled to the width that there is."""
-_PLACE = (0.135, 0.2, 0.85, 0.76)
-"""Of the axes within the figure: left, bottom, width, height. Laying that out anew for each would double the time."""
-_STAND_INS: Mapping[str, str] = {
+"""Inches at 72 points: 331 by 198 pixels, scaled to the available width."""
+_AXES = (0.135, 0.2, 0.85, 0.76)
+"""Axes within the figure: left, bottom, width, height. Computing the layout for each figure would double the time."""
+_PLACEHOLDERS: Mapping[str, str] = {
     "ink": "#010101",
     "line": "#020202",
     "card": "#030303",
@@ -33,9 +33,9 @@ _STAND_INS: Mapping[str, str] = {
         for number, stage in enumerate(("invalid", "flawed", "untested", "crashed", "wrong", "correct"))
     },
 }
-"""The colour that stands for each of the page's CSS variables while matplotlib draws."""
+"""The placeholder colour for each of the page's CSS variables while matplotlib draws."""
 _MARKS = (("o", "-"), ("s", (0, (4, 2))), ("^", (0, (1, 1.5))), ("D", (0, (6, 2, 1, 2))))
-"""Marker and dashes of each line: two are told apart without colour."""
+"""Marker and dashes of each line, so that lines are distinguishable without colour."""
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "halo",
@@ -43,22 +43,22 @@ _STYLE = {
     "font.size": 11,
     "figure.facecolor": "none",
     "axes.facecolor": "none",
-    "axes.edgecolor": _STAND_INS["ink"],
-    "axes.labelcolor": _STAND_INS["ink"],
+    "axes.edgecolor": _PLACEHOLDERS["ink"],
+    "axes.labelcolor": _PLACEHOLDERS["ink"],
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.spines.left": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
     "axes.axisbelow": True,
-    "grid.color": _STAND_INS["line"],
+    "grid.color": _PLACEHOLDERS["line"],
     "grid.linewidth": 0.8,
-    "xtick.color": _STAND_INS["ink"],
-    "ytick.color": _STAND_INS["ink"],
+    "xtick.color": _PLACEHOLDERS["ink"],
+    "ytick.color": _PLACEHOLDERS["ink"],
     "ytick.major.size": 0,
-    "text.color": _STAND_INS["ink"],
+    "text.color": _PLACEHOLDERS["ink"],
 }
-_ON_ITS_OWN = {
+_STANDALONE = {
     "figure.facecolor": "#ffffff",
     **dict.fromkeys(
         ("axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "text.color"), "#1d2126"
@@ -66,15 +66,15 @@ _ON_ITS_OWN = {
     "grid.color": "#dde1e4",
     "legend.frameon": False,
 }
-"""What differs in a drawing that is on no page."""
+"""Style overrides for a drawing that is not part of a page."""
 _DIGITS = re.compile(r"(\.\d\d)\d+")
-"""A hundredth of a pixel is enough; thousands of optimizer steps would weigh twice as much."""
+"""Coordinates are cut to hundredths of a pixel, which halves the size of a drawing of thousands of optimizer steps."""
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
 
 
 def draw(plots: Sequence[Plot]) -> list[str]:
-    """Return an SVG element for each plot, to be put into one page."""
+    """Return an SVG element for each plot, for use in the same page."""
     from matplotlib import rc_context
 
     ElementTree.register_namespace("", _SVG.strip("{}"))
@@ -83,22 +83,22 @@ def draw(plots: Sequence[Plot]) -> list[str]:
 
 
 def comparison(runs: Sequence[Summary], kind: str) -> bytes:
-    """Draw the held-out pass rates of several runs by cycle, with their intervals, as a file of `kind`."""
+    """Return an image in format `kind`: the held-out pass rates of several runs by cycle, with intervals."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE | _ON_ITS_OWN):
+    with rc_context(_STYLE | _STANDALONE):
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         axes = figure.subplots()
-        for place, run in enumerate(runs):
-            found = [(report.cycle, report.heldout) for report in run.reports if report.heldout]
+        for number, run in enumerate(runs):
+            measured = [(report.cycle, report.heldout) for report in run.reports if report.heldout]
             series = Series(
                 str(run.directory),
-                f"C{place}",
-                tuple((cycle, rates.passed) for cycle, rates in found),
-                tuple(rates.passed_interval for _, rates in found),
+                f"C{number}",
+                tuple((cycle, metrics.passed) for cycle, metrics in measured),
+                tuple(metrics.passed_interval for _, metrics in measured),
             )
-            _line(axes, series, series.colour, place)
+            _line(axes, series, series.colour, number)
         _percents(axes)
         _cycles(axes)
         axes.set_ylabel("held-out pass rate")
@@ -113,7 +113,7 @@ def _svg(plot: Plot, *, prefix: str) -> str:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_SIZE)
-    axes = figure.add_axes(_PLACE)
+    axes = figure.add_axes(_AXES)
     if plot.form == "bars":
         _bars(axes, plot)
     else:
@@ -126,16 +126,16 @@ def _svg(plot: Plot, *, prefix: str) -> str:
 def _lines(axes: Axes, plot: Plot) -> None:
     for number, series in enumerate(plot.series):
         if plot.form == "steps":
-            axes.plot(*_columns(series), color=_STAND_INS[series.colour], linewidth=1, gid=f"s{number}")
+            axes.plot(*_columns(series), color=_PLACEHOLDERS[series.colour], linewidth=1, gid=f"s{number}")
         else:
-            _line(axes, series, _STAND_INS[series.colour], number)
+            _line(axes, series, _PLACEHOLDERS[series.colour], number)
     top = max(high for series in plot.series for high in _highs(series))
     _heights(axes, plot, 1.08 * top)
     _cycles(axes, plot)
 
 
 def _line(axes: Axes, series: Series, colour: str, number: int) -> None:
-    """Draw values with a marker each, and their intervals as a band and as bars: a lone cycle has no band."""
+    """Draw values with markers, and their intervals as a band and as bars, because a single cycle has no band."""
     cycles, values = _columns(series)
     marker, dashes = _MARKS[number % len(_MARKS)]
     size = 4.5 if len(cycles) < 30 else 2
@@ -154,8 +154,8 @@ def _bars(axes: Axes, plot: Plot) -> None:
     for number, series in enumerate(plot.series):
         cycles, heights = _columns(series)
         bars = axes.bar(
-            cycles, heights, bottom=bottom, width=0.8, color=_STAND_INS[series.colour],
-            edgecolor=_STAND_INS["card"], linewidth=0.7,
+            cycles, heights, bottom=bottom, width=0.8, color=_PLACEHOLDERS[series.colour],
+            edgecolor=_PLACEHOLDERS["card"], linewidth=0.7,
         )  # fmt: skip
         for place, bar in enumerate(bars):
             bar.set_gid(f"s{number}-{place}")
@@ -188,12 +188,12 @@ def _cycles(axes: Axes, plot: Plot | None = None) -> None:
     axes.set_xlabel("cycle")
     if plot:
         cycles = [cycle for series in plot.series for cycle, _ in series.points]
-        beside = 0.3 if plot.form == "lines" else 0.6
-        axes.set_xlim(round(min(cycles)) - beside, round(max(cycles)) + beside)
+        margin = 0.3 if plot.form == "lines" else 0.6
+        axes.set_xlim(round(min(cycles)) - margin, round(max(cycles)) + margin)
 
 
 def _short(value: float, top: float) -> str:
-    """Write a number in the few letters that there is room for; all of an axis alike."""
+    """Format an axis label in few characters, in the same notation for the whole axis."""
     if value == 0 or 0.01 <= top < 100_000:
         return f"{value:.6g}"
     mantissa, exponent = f"{value:.1e}".split("e")
@@ -210,38 +210,38 @@ def _highs(series: Series) -> list[float]:
 
 
 def _inlined(drawing: str, plot: Plot, prefix: str) -> str:
-    """Make a drawing part of a page: a name, ids of its own, the page's colours and font, values to point at."""
+    """Adapt a drawing to the page: an accessible name, unique ids, the page's colours and font, values as tooltips."""
     root = ElementTree.fromstring(drawing)
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": plot.text}
     for parent in list(root.iter()):
-        for child in [each for each in parent if each.tag in (f"{_SVG}metadata", f"{_SVG}style")]:
+        for child in [node for node in parent if node.tag in (f"{_SVG}metadata", f"{_SVG}style")]:
             parent.remove(child)
-    _point_out(root, plot)
-    for each in root.iter():
-        if name := each.attrib.pop("id", None):
-            each.set("id", prefix + name)
-        if link := each.attrib.pop(_LINK, None):
-            each.set("href", f"#{prefix}{link[1:]}")
-        if path := each.get("d"):
-            each.set("d", _DIGITS.sub(r"\1", path))
-        if each.tag == f"{_SVG}text":
-            each.set("style", "; ".join(re.findall(r"text-anchor: \w+", each.get("style", ""))))
+    _add_tooltips(root, plot)
+    for node in root.iter():
+        if name := node.attrib.pop("id", None):
+            node.set("id", prefix + name)
+        if link := node.attrib.pop(_LINK, None):
+            node.set("href", f"#{prefix}{link[1:]}")
+        if path := node.get("d"):
+            node.set("d", _DIGITS.sub(r"\1", path))
+        if node.tag == f"{_SVG}text":
+            node.set("style", "; ".join(re.findall(r"text-anchor: \w+", node.get("style", ""))))
     text = ElementTree.tostring(root, encoding="unicode").replace("url(#", f"url(#{prefix}")
-    for name, colour in _STAND_INS.items():
+    for name, colour in _PLACEHOLDERS.items():
         text = text.replace(colour, f"var(--{name})")
     return re.sub(r"\s*\n\s*", "\n", text).strip()
 
 
-def _point_out(root: ElementTree.Element, plot: Plot) -> None:
-    """Give each marker and bar its value as a title, which browsers show beside the pointer."""
-    named = {each.get("id"): each for each in root.iter(f"{_SVG}g")}
+def _add_tooltips(root: ElementTree.Element, plot: Plot) -> None:
+    """Add each marker's and bar's value as a title, which browsers show as a tooltip."""
+    named = {group.get("id"): group for group in root.iter(f"{_SVG}g")}
     for number, series in enumerate(plot.series):
-        said = [f"cycle {cycle:g}, {series.label}: {plot.value(value)}" for cycle, value in series.points]
+        texts = [f"cycle {cycle:g}, {series.label}: {plot.value(value)}" for cycle, value in series.points]
         line = named.get(f"s{number}")
         marks = list(line.iter(f"{_SVG}use")) if line is not None else []
         marks = marks or [
-            bar for place in range(len(said)) if (bar := named.get(f"s{number}-{place}")) is not None
+            bar for place in range(len(texts)) if (bar := named.get(f"s{number}-{place}")) is not None
         ]
-        if len(marks) == len(said):  # not where steps are drawn
-            for mark, text in zip(marks, said, strict=True):
+        if len(marks) == len(texts):  # steps are drawn without marks
+            for mark, text in zip(marks, texts, strict=True):
                 ElementTree.SubElement(mark, f"{_SVG}title").text = text

@@ -1,4 +1,4 @@
-"""What is in the report, gathered from a ledger and laid out by `report.html.jinja`."""
+"""The content of the report, read from a ledger; `report.html.jinja` lays it out."""
 
 from __future__ import annotations
 
@@ -23,54 +23,60 @@ from halo_core.report.figures import percent, plots, points, tables
 from halo_core.types import CycleReport, Prompt, Stage, Status
 
 _CYCLES = 6
-"""Cycles whose samples can be browsed: the first, the last, and others between them."""
-_EACH = 3
-"""Samples of each stage in each of them."""
-_PROMPTS = 12
-"""Prompts listed as changed, worst and best."""
+"""Cycles whose samples are shown: the first, the last, and others between them."""
+_SAMPLES_PER_STAGE = 3
+"""Samples shown of each stage in each of these cycles."""
+_LISTED_PROMPTS = 12
+"""Prompts listed in each group: changed, worst and best."""
 _LONGEST = 4000
-"""Characters shown of a text."""
+"""Maximum characters shown of a text."""
 _LINES = 100
-"""Lines shown of a text: no more than two printed pages."""
+"""Maximum lines shown of a text: at most two printed pages."""
 _ESCAPES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[ -/]*[0-~])")
-"""What a terminal takes for a command: colours, titles, cursor movements."""
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, those that turn a line's direction, and halves of characters: nothing that can be shown."""
+"""Terminal escape sequences: colours, titles, cursor movements."""
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, including those that change the writing direction, and lone surrogates."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A held-out prompt and its results."""
+    """A held-out prompt and its passes before and after."""
 
     prompt: Prompt
     outcome: PromptOutcome
 
     @property
     def text(self) -> str:
-        """The task in words."""
+        """The prompt's text, shortened."""
         return _cut(prompt_text(self.prompt), 400)
 
     @property
     def share(self) -> float:
-        """Passes after the last cycle."""
+        """Pass rate after the last cycle."""
         return self.outcome.after[0] / self.outcome.after[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A sample of the browser."""
+    """A sample in the sample view."""
 
     found: Found
     kind: str
-    """The stage that it reached, or what kept it from being judged."""
+    """The stage that it reached, or the status of a verdict that is neither pass nor fail."""
     printed: bool
-    """Whether it stands for its kind on paper."""
+    """True if it represents its kind in print."""
+
+    @property
+    def signals(self) -> str:
+        """The named numbers of the verdict, one per line."""
+        signals = self.found.sample.verdict.signals
+        return "\n".join(f"{name} {value:g}" for name, value in signals.items())
 
 
 def render(ledger: Ledger) -> str:
     """Return the report of a run as HTML."""
     run, machine, plugins = summarise(ledger), ledger.machine(), ledger.plugins()
-    charted = plots(run.reports)
+    charts = plots(run.reports)
     samples = _samples(ledger, run.reports)
     best = best_cycle(run.reports)
     return _template().render(
@@ -81,13 +87,13 @@ def render(ledger: Ledger) -> str:
         findings=_findings(run.reports, plugins),
         events=[event for event in ledger.events() if event[1] != "started"],
         notes=[(report.cycle, note) for report in run.reports if report.train for note in report.train.notes],
-        charts=list(zip(charted, draw(charted), strict=True)),
+        charts=list(zip(charts, draw(charts), strict=True)),
         tables=tables(run.reports),
         tasks=_tasks(ledger, run.reports),
-        longest=_PROMPTS,
+        longest=_LISTED_PROMPTS,
         samples=samples,
-        cycles=list(dict.fromkeys(each.found.cycle for each in samples)),
-        kinds=[kind for kind in (*Stage, *Status) if kind in {each.kind for each in samples}],
+        cycles=list(dict.fromkeys(shown.found.cycle for shown in samples)),
+        kinds=[kind for kind in (*Stage, *Status) if kind in {shown.kind for shown in samples}],
         prompt_text=prompt_text,
         config=yaml.safe_dump(ledger.config(), sort_keys=False, allow_unicode=True),
         plugins=plugins,
@@ -122,10 +128,10 @@ def _facts(run: Summary, machine: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("LR policy", run.lr_policy),
         ("model", run.model),
         ("seed", str(run.seed)),
-        ("samples judged", f"{run.samples:,}"),
+        ("conclusive samples", f"{run.samples:,}"),
         ("tokens trained on", f"{run.tokens:,}"),
         ("time", _seconds(run.seconds)),
-        ("sandbox", str(machine.get("sandbox") or "nothing was run in one")),
+        ("sandbox", str(machine.get("sandbox") or "not used")),
     ]
     return [(name, value) for name, value in facts if value]
 
@@ -134,7 +140,7 @@ def _flat(machine: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows: list[tuple[str, str]] = []
     for name, value in machine.items():
         rows += (
-            [(key, str(each)) for key, each in value.items()]
+            [(key, str(inner)) for key, inner in value.items()]
             if isinstance(value, dict)
             else [(name, str(value))]
         )
@@ -142,45 +148,55 @@ def _flat(machine: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _findings(reports: Sequence[CycleReport], plugins: Sequence[Mapping[str, Any]]) -> list[Finding]:
-    """Diagnose the run, by the doctor's thresholds where it has one."""
+    """Diagnose the run, with the thresholds of its plugin `doctor` if it has one."""
     known = {field.name for field in fields(Thresholds)}
-    given = [
+    configured = [
         row.get("options") or {}
         for row in plugins
         if (row.get("kind"), row.get("name")) == ("plugin", "doctor")
     ]
-    options = {name: value for each in given for name, value in each.items() if name in known}
+    options = {name: value for row in configured for name, value in row.items() if name in known}
     return diagnose(reports, Thresholds(**options))
 
 
 def _tasks(ledger: Ledger, reports: Sequence[CycleReport]) -> list[tuple[str, list[Task]]]:
-    """Return the held-out prompts by what became of them, under a heading each; the most telling first."""
+    """Return the held-out prompts in groups, each with a heading, the largest changes and extremes first."""
     if not reports:
         return []
     prompts = {prompt.id: prompt for prompt in ledger.prompts("heldout")}
     tasks = [Task(prompts[row.prompt], row) for row in prompt_outcomes(ledger, reports[-1].cycle)]
     groups = [
-        ("Improved", sorted((t for t in tasks if t.outcome.change > 0), key=lambda t: -t.outcome.change)),
-        ("Became worse", sorted((t for t in tasks if t.outcome.change < 0), key=lambda t: t.outcome.change)),
-        ("Worst", sorted(tasks, key=lambda t: t.share)),
-        ("Best", sorted(tasks, key=lambda t: -t.share)),
+        (
+            "Improved",
+            sorted(
+                (task for task in tasks if task.outcome.change > 0), key=lambda task: -task.outcome.change
+            ),
+        ),
+        (
+            "Became worse",
+            sorted((task for task in tasks if task.outcome.change < 0), key=lambda task: task.outcome.change),
+        ),
+        ("Worst", sorted(tasks, key=lambda task: task.share)),
+        ("Best", sorted(tasks, key=lambda task: -task.share)),
     ]
     return [(heading, group) for heading, group in groups if group]
 
 
 def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Shown]:
-    """Choose some samples of each stage from some cycles; the first ones, so that a report repeats."""
+    """Choose the first samples of each stage from some cycles; always the same, so that a report is reproducible."""
     sampled = [report for report in reports if report.sampled]
     wanted = {round(place * (len(sampled) - 1) / (_CYCLES - 1)) for place in range(_CYCLES)}
     shown: list[Shown] = []
     for report in (sampled[place] for place in sorted(wanted) if sampled):
-        rates = report.sampled
-        assert rates is not None
-        counts = {**rates.stages, "error": rates.errors, "inconclusive": rates.inconclusive}
+        metrics = report.sampled
+        assert metrics is not None
+        counts = {**metrics.stages, "error": metrics.errors, "inconclusive": metrics.inconclusive}
         kinds = [kind for kind, number in counts.items() if number]
         for kind in kinds:
-            found = islice(_of_kind(ledger, report.cycle, kind), _EACH)
-            shown += [Shown(each, kind, report is sampled[-1] and not n) for n, each in enumerate(found)]
+            found = islice(_of_kind(ledger, report.cycle, kind), _SAMPLES_PER_STAGE)
+            shown += [
+                Shown(item, kind, printed=report is sampled[-1] and not n) for n, item in enumerate(found)
+            ]
     return shown
 
 
@@ -188,19 +204,19 @@ def _of_kind(ledger: Ledger, cycle: int, kind: str) -> Iterator[Found]:
     if kind in (Status.ERROR, Status.INCONCLUSIVE):
         return find(ledger, Filter(cycle, "train", status=kind))
     found = find(ledger, Filter(cycle, "train", stage=kind))
-    return (each for each in found if each.sample.verdict.conclusive)
+    return (item for item in found if item.sample.verdict.conclusive)
 
 
 def _clean(value: Any) -> Any:
-    """Take out of a text what no page can hold or show: terminal codes, control characters, lone surrogates."""
+    """Remove terminal escape sequences from a text and replace control characters and lone surrogates."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     lines = value.replace("\r\n", "\n").replace("\r", "\n")
-    return _UNSEEN.sub("\ufffd", _ESCAPES.sub("", lines))
+    return _UNPRINTABLE.sub("\ufffd", _ESCAPES.sub("", lines))
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:
-    """Shorten a text in its middle, to so many characters and `_LINES`: answers tend to be at the end."""
+    """Shorten a text to about `longest` characters and `_LINES` lines, in the middle: answers tend to be at the end."""
     lines = text.splitlines(keepends=True)
     if len(lines) > _LINES:
         tail = _LINES // 4
@@ -213,8 +229,8 @@ def _cut(text: str, longest: int = _LONGEST) -> str:
     return text
 
 
-def _gap(number: int, what: str) -> str:
-    return f"[... {number:,} {what} left out ...]\n"
+def _gap(number: int, unit: str) -> str:
+    return f"[... {number:,} {unit} left out ...]\n"
 
 
 def _when(seconds: float) -> str:

@@ -16,7 +16,7 @@ from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
 from halo_core.types import CycleReport, EvalMetrics, PairedDifference, Stage, Status, TrainStats, Verdict
 
-RATES = EvalMetrics(
+METRICS = EvalMetrics(
     samples=512,
     valid=0.625,
     passed=0.25,
@@ -43,9 +43,9 @@ STATS = TrainStats(
 )
 REPORT = CycleReport(
     cycle=2,
-    heldout=RATES,
+    heldout=METRICS,
     lr=4.25e-5,
-    sampled=RATES,
+    sampled=METRICS,
     reward_mean=0.5,
     selected=96,
     train=STATS,
@@ -53,40 +53,40 @@ REPORT = CycleReport(
 )
 
 
-def reported(directory: Path, report: Any, **options: Any) -> None:
+def report_run(directory: Path, report: Any, **options: Any) -> None:
     run, hooks = fake_run(directory, progress=report, prompts=16, heldout=16, **options)
     hooks.register(report, name="console")
     run_cycles(run, hooks)
 
 
-def test_a_row_holds_every_figure_of_the_cycle() -> None:
+def test_row_contains_every_number_of_the_cycle() -> None:
     words = row(REPORT).split()
     assert words[:10] == ["2", "4.25e-05", "512", "62.5%", "25.0%", "96", "0.88", "1.250", ">", "0.500"]
     assert words[10] == "12+4+6", "seconds by stage"
     assert " ".join(words[11:]) == "62.5% [50.0, 75.0] 25.0% [20.0, 30.0]"
 
 
-def test_a_row_says_how_many_were_judged_where_not_all_were() -> None:
-    rates = replace(RATES, samples=180, errors=5, inconclusive=15)
-    assert row(replace(REPORT, heldout=rates)).endswith("25.0% [20.0, 30.0]  180 of 200 judged")
-    assert row(CycleReport(cycle=0, heldout=rates)).endswith("  180 of 200 judged")
-    assert "judged" not in row(REPORT)
+def test_row_counts_conclusive_completions_if_some_are_not() -> None:
+    metrics = replace(METRICS, samples=180, errors=5, inconclusive=15)
+    assert row(replace(REPORT, heldout=metrics)).endswith("25.0% [20.0, 30.0]  180 of 200 conclusive")
+    assert row(CycleReport(cycle=0, heldout=metrics)).endswith("  180 of 200 conclusive")
+    assert "conclusive" not in row(REPORT)
 
 
-def test_the_row_of_the_untrained_model() -> None:
-    text = row(CycleReport(cycle=0, heldout=RATES, seconds={"heldout": 5.0}))
+def test_row_of_the_untrained_model() -> None:
+    text = row(CycleReport(cycle=0, heldout=METRICS, seconds={"heldout": 5.0}))
     assert "before training" in text
     assert "62.5% [50.0, 75.0]" in text
     assert row(CycleReport(cycle=0)).split() == ["0", "before", "training"]
 
 
-def test_rows_stand_under_one_another() -> None:
-    full, first = row(REPORT), row(CycleReport(cycle=0, heldout=RATES, seconds={"heldout": 5.0}))
+def test_columns_of_rows_are_aligned() -> None:
+    full, first = row(REPORT), row(CycleReport(cycle=0, heldout=METRICS, seconds={"heldout": 5.0}))
     assert full.index("62.5% [") == first.index("62.5% [")
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "expected"),
     [
         (
             PairedDifference(0.59, 0.78, 0.19, (0.12, 0.26)),
@@ -98,12 +98,12 @@ def test_rows_stand_under_one_another() -> None:
         ),
     ],
 )
-def test_a_change_is_said_in_points_with_its_interval(change: PairedDifference, says: str) -> None:
-    assert says in describe_change("held-out pass", change)
+def test_change_is_described_in_points_with_its_interval(change: PairedDifference, expected: str) -> None:
+    assert expected in describe_change("held-out pass", change)
 
 
-def test_plain_lines_when_it_is_not_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reported(tmp_path / "run", ConsoleReport(valid_label="compiles"))
+def test_output_is_plain_lines_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report_run(tmp_path / "run", ConsoleReport(valid_label="compiles"))
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "\r" not in out
@@ -117,71 +117,67 @@ def test_plain_lines_when_it_is_not_a_terminal(tmp_path: Path, capsys: pytest.Ca
     assert lines[-1] == f"try it   halo generate {tmp_path / 'run'} 'held-out task 0'"
 
 
-@pytest.mark.parametrize(("heldout", "said"), [(7, True), (8, False)])
-def test_too_few_held_out_prompts_are_said_before_anything_is_sampled(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], heldout: int, said: bool
+@pytest.mark.parametrize(("heldout", "warned"), [(7, True), (8, False)])
+def test_too_few_held_out_prompts_give_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], heldout: int, warned: bool
 ) -> None:
     report = ConsoleReport()
     run, hooks = fake_run(tmp_path, progress=report, heldout=heldout)
     hooks.register(report, name="console")
     run_cycles(run, hooks)
-    assert (f"heldout  {heldout} held-out prompts are too few" in capsys.readouterr().out) is said
+    assert (f"heldout  {heldout} held-out prompts are too few" in capsys.readouterr().out) is warned
 
 
-def test_a_long_directory_is_not_broken_over_lines(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place = tmp_path / ("x" * 120) / ("y" * 120)
-    reported(place, ConsoleReport())
-    assert f"try it   halo generate {place} " in capsys.readouterr().out
+def test_long_directory_is_not_wrapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = tmp_path / ("x" * 120) / ("y" * 120)
+    report_run(directory, ConsoleReport())
+    assert f"try it   halo generate {directory} " in capsys.readouterr().out
 
 
-def test_markup_in_names_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reported(tmp_path / "[bold]run[/bold]", ConsoleReport())
+def test_markup_in_names_is_printed_literally(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report_run(tmp_path / "[bold]run[/bold]", ConsoleReport())
     assert "[bold]run[/bold]" in capsys.readouterr().out
 
 
-def test_quiet_prints_the_result_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reported(tmp_path, ConsoleReport(quiet=True))
+def test_quiet_prints_only_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report_run(tmp_path, ConsoleReport(quiet=True))
     lines = [line for line in capsys.readouterr().out.splitlines() if line]
     assert [line.split()[0] for line in lines] == ["held-out", "held-out", "adapter", "try"]
 
 
-def test_a_run_that_is_gone_on_with_shows_what_it_has(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    reported(tmp_path, ConsoleReport())
+def test_resumed_run_prints_the_existing_cycles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report_run(tmp_path, ConsoleReport())
     first = capsys.readouterr().out
-    reported(tmp_path, ConsoleReport())
+    report_run(tmp_path, ConsoleReport())
     assert capsys.readouterr().out == first
 
 
-def test_why_a_run_ended_early(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_reason_for_stopping_early_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Stopper:
         @hookimpl
         def on_cycle_end(self, run: Any, report: CycleReport) -> None:
             if report.cycle == 1:
                 run.stop("no progress")
 
-    reported(tmp_path, ConsoleReport(), plugins=[Stopper()])
+    report_run(tmp_path, ConsoleReport(), plugins=[Stopper()])
     assert "stopped after cycle 1: no progress" in capsys.readouterr().out
 
 
-def test_an_error_is_left_to_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_error_is_left_to_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Exception, match="none of"):
-        reported(tmp_path, ConsoleReport(), verifier=hopeless())
+        report_run(tmp_path, ConsoleReport(), verifier=hopeless())
     assert "adapter" not in capsys.readouterr().out
 
 
-def test_no_result_of_a_run_that_broke_off(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failed_run_prints_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Failing:
         @hookimpl
         def on_cycle_end(self, report: CycleReport) -> None:
             if report.cycle == 1:
-                raise OSError("tracker gone")
+                raise OSError("tracker failed")
 
-    with pytest.raises(OSError, match="tracker gone"):
-        reported(tmp_path, ConsoleReport(), plugins=[Failing()])
+    with pytest.raises(OSError, match="tracker failed"):
+        report_run(tmp_path, ConsoleReport(), plugins=[Failing()])
     assert "adapter" not in capsys.readouterr().out
 
 
@@ -197,13 +193,13 @@ def hopeless() -> Any:
     return Hopeless()
 
 
-def test_a_bar_for_each_stage_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_shows_a_bar_for_each_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
     screen = io.StringIO()
     report = ConsoleReport()
     monkeypatch.setattr(report, "_console", Console(file=screen, force_terminal=True, width=120))
-    reported(tmp_path, report)
+    report_run(tmp_path, report)
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     for stage in ("cycle 0 held-out", "cycle 1 sample", "cycle 1 train", "cycle 2 held-out"):
         assert stage in shown
@@ -218,8 +214,8 @@ def events(text: str) -> list[dict[str, Any]]:
     return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
 
 
-def test_json_is_one_object_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reported(tmp_path, JSONReport())
+def test_json_report_is_one_object_per_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report_run(tmp_path, JSONReport())
     start, *cycles, end = events(capsys.readouterr().out)
     assert start == {"event": "run_start", "directory": str(tmp_path), "cycles_done": 0}
     assert [event["cycle"] for event in cycles] == [0, 1, 2]
@@ -234,16 +230,16 @@ def test_json_is_one_object_a_line(tmp_path: Path, capsys: pytest.CaptureFixture
     assert end["passed"]["interval"][0] <= end["passed"]["difference"] <= end["passed"]["interval"][1]
 
 
-def test_json_says_what_went_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_report_contains_the_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Exception, match="none of"):
-        reported(tmp_path, JSONReport(), verifier=hopeless())
+        report_run(tmp_path, JSONReport(), verifier=hopeless())
     end = events(capsys.readouterr().out)[-1]
     assert end["event"] == "run_end"
     assert "none of 64 completions was selected" in end["error"]
 
 
 @pytest.mark.parametrize("report", [ConsoleReport, JSONReport])
-def test_reports_survive_a_run_without_heldout_prompts(
+def test_reports_work_without_heldout_prompts(
     tmp_path: Path, report: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, hooks = fake_run(tmp_path, heldout=0)
@@ -252,7 +248,7 @@ def test_reports_survive_a_run_without_heldout_prompts(
     assert str(tmp_path) in capsys.readouterr().out
 
 
-def test_history_is_not_touched_by_a_report(tmp_path: Path) -> None:
+def test_report_does_not_change_the_history(tmp_path: Path) -> None:
     seen: list[Sequence[CycleReport]] = []
 
     class Spy:
@@ -260,5 +256,5 @@ def test_history_is_not_touched_by_a_report(tmp_path: Path) -> None:
         def on_run_end(self, history: Sequence[CycleReport]) -> None:
             seen.append(list(history))
 
-    reported(tmp_path, ConsoleReport(), plugins=[Spy()])
+    report_run(tmp_path, ConsoleReport(), plugins=[Spy()])
     assert [report.cycle for report in seen[0]] == [0, 1, 2]

@@ -19,8 +19,8 @@ from halo_core.testing import fake_run
 from halo_core.types import CycleReport, EvalMetrics
 
 
-def test_every_figure_has_a_flat_name() -> None:
-    rates = EvalMetrics(
+def test_every_number_has_a_flat_name() -> None:
+    heldout = EvalMetrics(
         samples=8,
         valid=0.5,
         passed=0.25,
@@ -32,20 +32,16 @@ def test_every_figure_has_a_flat_name() -> None:
         truncated=0.0,
         distinct=1.0,
     )
-    found = metrics(CycleReport(cycle=3, heldout=rates, lr=0.5, seconds={"train": 2.0}))
-    assert (found["cycle"], found["lr"], found["heldout/passed"], found["seconds/train"]) == (
-        3,
-        0.5,
-        0.25,
-        2.0,
-    )
+    found = metrics(CycleReport(cycle=3, heldout=heldout, lr=0.5, seconds={"train": 2.0}))
+    assert (found["cycle"], found["lr"]) == (3, 0.5)
+    assert (found["heldout/passed"], found["seconds/train"]) == (0.25, 2.0)
     assert (found["heldout/valid_interval/low"], found["heldout/valid_interval/high"]) == (0.1, 0.9)
     assert found["heldout/stages/correct"] == 2
     assert not [name for name in found if name.startswith(("train", "rates"))]
     assert all(type(value) is float for value in found.values())
 
 
-def test_json_lines_have_each_cycle_once_however_often_the_run_is_gone_on_with(tmp_path: Path) -> None:
+def test_json_lines_have_each_cycle_once_after_a_resume(tmp_path: Path) -> None:
     run, hooks = fake_run(tmp_path, cycles=3, plugins=[JSONLines(), Stopping(1)])
     run_cycles(run, hooks)
     run_cycles(*fake_run(tmp_path, cycles=3, plugins=[JSONLines()]))
@@ -68,7 +64,7 @@ class Stopping:
         self.on_cycle_end = on_cycle_end
 
 
-def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
+def test_tensorboard_reads_the_written_events(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -83,59 +79,68 @@ def test_tensorboard_reads_what_was_written(tmp_path: Path) -> None:
     )
 
 
-def test_a_cycle_that_was_closed_untold_is_told_when_the_run_is_gone_on_with(
+def test_cycle_closed_before_a_kill_is_reported_on_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     logged: list[int] = []
-    fake = SimpleNamespace(run=None, init=lambda **given: None, log=lambda figures, step: logged.append(step))
+    fake = SimpleNamespace(
+        run=None, init=lambda **options: None, log=lambda figures, step: logged.append(step)
+    )
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    history = run_cycles(*fake_run(tmp_path))  # as if killed each time before its plugins were told
+    history = run_cycles(*fake_run(tmp_path))  # without plugins, as if killed before they were notified
     for _ in range(2):
         run_cycles(*fake_run(tmp_path, plugins=[JSONLines(), TensorBoard(), WandB()]))
     last = history[-1].cycle
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [line["cycle"] for line in lines] == list(range(last + 1))
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert [event.step for event in events.Scalars("heldout/passed")] == [last], "once, though told twice"
+    assert [event.step for event in events.Scalars("heldout/passed")] == [last], "once, though written twice"
     assert logged == [last, last]
 
 
-def test_wandb_is_told_of_each_cycle_and_of_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wandb_is_notified_of_each_cycle_and_of_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[tuple[str, Any]] = []
     fake = SimpleNamespace(
         run=True,
-        init=lambda **given: calls.append(("init", given)),
+        init=lambda **options: calls.append(("init", options)),
         log=lambda figures, step: calls.append(("log", (step, figures["heldout/passed"]))),
         finish=lambda exit_code: calls.append(("finish", exit_code)),
     )
     monkeypatch.setitem(sys.modules, "wandb", fake)
     history = run_cycles(*fake_run(tmp_path, seed=3, plugins=[WandB(project="mine")]))
-    (name, given), *logged, end = calls
-    assert (name, given["project"], given["mode"], given["resume"]) == ("init", "mine", "offline", "allow")
-    assert given["config"]["seed"] == 3
+    (name, options), *logged, end = calls
+    assert (name, options["project"], options["mode"], options["resume"]) == (
+        "init",
+        "mine",
+        "offline",
+        "allow",
+    )
+    assert options["config"]["seed"] == 3
     assert logged == [("log", (r.cycle, r.heldout.passed)) for r in history if r.heldout]
     assert end == ("finish", 0)
 
 
 @pytest.mark.slow
-def test_wandb_itself_takes_it_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wandb_package_logs_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
     run_cycles(*fake_run(tmp_path / "run", plugins=[WandB()]))
     assert list((tmp_path / "run" / "wandb").glob("offline-run-*/run-*.wandb"))
 
 
-def test_trackio_is_told_of_each_cycle_and_of_the_end(
+def test_trackio_is_notified_of_each_cycle_and_of_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls: list[tuple[str, Any]] = []
 
-    def init(**given: Any) -> None:
+    def init(**options: Any) -> None:
         print("* Trackio project initialized")
-        calls.append(("init", given))
+        calls.append(("init", options))
 
     fake = SimpleNamespace(
         run=SimpleNamespace(),
@@ -151,13 +156,13 @@ def test_trackio_is_told_of_each_cycle_and_of_the_end(
     assert (first["project"], first["resume"], first["config"]["cycles"]) == ("mine", "allow", 2)
     assert logged == [("log", (r.cycle, r.heldout.passed)) for r in history if r.heldout]
     assert end == ("finish", None)
-    names = [given["name"] for call, given in calls if call == "init"]
-    assert names[0] == names[1] != names[2], "a run is known by its place, not by its name alone"
-    assert capsys.readouterr().out == "", "the table is halo's"
+    names = [options["name"] for call, options in calls if call == "init"]
+    assert names[0] == names[1] != names[2], "a run is identified by its path, not only by its name"
+    assert capsys.readouterr().out == "", "the terminal belongs to halo's table"
 
 
 @pytest.mark.slow
-def test_trackio_itself_takes_it(tmp_path: Path) -> None:
+def test_the_trackio_package_logs(tmp_path: Path) -> None:
     pytest.importorskip("trackio")
     code = (
         "import sys; from pathlib import Path\n"
@@ -165,17 +170,17 @@ def test_trackio_itself_takes_it(tmp_path: Path) -> None:
         "from halo_core.testing import fake_run\n"
         "run_cycles(*fake_run(Path(sys.argv[1]), plugins=[Trackio()]))"
     )
-    place = tmp_path / "trackio"
+    directory = tmp_path / "trackio"
     command = [sys.executable, "-c", code, tmp_path / "run"]
-    subprocess.run(command, env=os.environ | {"TRACKIO_DIR": str(place)}, check=True)
-    with closing(sqlite3.connect(place / "halo.db")) as db:
+    subprocess.run(command, env=os.environ | {"TRACKIO_DIR": str(directory)}, check=True)
+    with closing(sqlite3.connect(directory / "halo.db")) as db:
         assert db.execute("SELECT step FROM metrics ORDER BY step").fetchall() == [(0,), (1,), (2,)]
 
 
 @pytest.mark.parametrize(
     ("plugin", "package"), [(TensorBoard(), "tensorboard"), (WandB(), "wandb"), (Trackio(), "trackio")]
 )
-def test_what_has_to_be_installed_is_said_before_anything_is_sampled(
+def test_missing_package_is_reported_before_anything_is_sampled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: Any, package: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)

@@ -1,4 +1,4 @@
-"""Histories for the rules: recorded ones, simulated ones, and a run with one number changed."""
+"""Fixtures: recorded histories, and the causes that a diagnosis finds in a history."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECORDED = Path(__file__).parents[1] / "data" / "histories"
 
 @pytest.fixture
 def recorded() -> Callable[[str], list[CycleReport]]:
-    """Read a recorded history: the reports of a run of the gcc demo."""
+    """Return a function that reads a recorded history: the reports of a run of the gcc demo."""
 
     def read(name: str) -> list[CycleReport]:
         rows = json.loads((RECORDED / f"{name}.json").read_text())
@@ -28,7 +28,7 @@ def recorded() -> Callable[[str], list[CycleReport]]:
 
 @pytest.fixture
 def found() -> Callable[..., list[str]]:
-    """Return the causes that a diagnosis names, in order."""
+    """Return a function that lists the causes that a diagnosis finds, in order."""
     from halo_core.diagnosis import Thresholds, diagnose
 
     def causes(reports: list[CycleReport], **options: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""Real runs of the gcc demo, made wrong on purpose or not: tests/data/histories says how each was made."""
+"""Recorded runs of the gcc demo, ordinary or deliberately wrong; tests/data/histories/README.md has their settings."""
 
 from __future__ import annotations
 
@@ -30,25 +30,23 @@ Found = Callable[..., list[str]]
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_a_recorded_run_is_named_rightly(name: str, recorded: Recorded, found: Found) -> None:
+def test_recorded_run_has_the_expected_cause(name: str, recorded: Recorded, found: Found) -> None:
     assert next(iter(found(recorded(name))), None) == EXPECTED[name]
 
 
 @pytest.mark.parametrize("name", [name for name, cause in EXPECTED.items() if cause is None])
-def test_nothing_is_said_after_any_cycle_of_an_ordinary_run(
-    name: str, recorded: Recorded, found: Found
-) -> None:
+def test_ordinary_run_has_no_findings_after_any_cycle(name: str, recorded: Recorded, found: Found) -> None:
     reports = recorded(name)
     assert not [found(reports[:end]) for end in range(1, len(reports) + 1) if found(reports[:end])]
 
 
-def test_every_history_is_tested() -> None:
-    there = {path.stem for path in (Path(__file__).parents[1] / "data" / "histories").glob("*.json")}
-    assert there == EXPECTED.keys()
+def test_every_recorded_history_is_tested() -> None:
+    names = {path.stem for path in (Path(__file__).parents[1] / "data" / "histories").glob("*.json")}
+    assert names == EXPECTED.keys()
 
 
-def test_the_notes_gradient_band_is_there_for_whoever_asks(recorded: Recorded, found: Found) -> None:
-    """Its notice would be too low at a norm of 0.03 and too high at 0.3; the norms of these runs are 0.02 and 0.07."""
+def test_legacy_gradient_band_is_optional(recorded: Recorded, found: Found) -> None:
+    """The norms of these runs are 0.02 and 0.07; the bands call 0.03 too low and 0.3 too high."""
     assert found(recorded("one-step"), legacy_grad_band=True) == ["learning-rate-too-low"]
     assert not found(recorded("ordinary"), legacy_grad_band=True)
     assert found(recorded("ordinary"), legacy_grad_band=True, legacy_max_grad_norm=0.05) == [

@@ -1,4 +1,4 @@
-"""What tells causes apart: one thing changed in a history, and another name for it."""
+"""The differences between causes: changing one thing in a history changes the cause."""
 
 from __future__ import annotations
 
@@ -20,54 +20,55 @@ def first(reports: list[CycleReport]) -> Finding:
     return diagnose(reports)[0]
 
 
-def trained(report: CycleReport, **changes: Any) -> CycleReport:
+def with_training(report: CycleReport, **changes: Any) -> CycleReport:
     return replace(report, train=replace(report.train, **changes)) if report.train else report  # type: ignore[type-var]
 
 
-def all_trained(reports: list[CycleReport], **changes: Any) -> list[CycleReport]:
-    return [trained(report, **changes) for report in reports]
+def with_all_training(reports: list[CycleReport], **changes: Any) -> list[CycleReport]:
+    return [with_training(report, **changes) for report in reports]
 
 
-def test_nothing_is_said_before_a_cycle_is_over(found: Found) -> None:
+def test_no_findings_before_the_first_cycle_ends(found: Found) -> None:
     assert found([]) == found(simulate("too-high", 0)[:1]) == []
 
 
-def test_clipping_alone_is_no_finding(found: Found) -> None:
-    assert not found(all_trained(simulate("healthy", 3), clipped_fraction=1.0))
+def test_clipping_alone_is_not_a_finding(found: Found) -> None:
+    assert not found(with_all_training(simulate("healthy", 3), clipped_fraction=1.0))
     signals = [
-        each.signal for each in first(all_trained(simulate("too-high", 3), clipped_fraction=1.0)).evidence
+        item.signal
+        for item in first(with_all_training(simulate("too-high", 3), clipped_fraction=1.0)).evidence
     ]
     assert "clipping" in signals
 
 
-def test_a_flat_loss_alone_is_no_finding(found: Found) -> None:
+def test_flat_loss_alone_is_not_a_finding(found: Found) -> None:
     assert not found(simulate("healthy-flat-loss", 3))
 
 
-def test_without_a_low_kl_a_run_that_gains_nothing_is_not_told_to_raise_the_rate(found: Found) -> None:
+def test_low_learning_rate_needs_a_low_kl(found: Found) -> None:
     assert found(simulate("too-low", 3)) == ["learning-rate-too-low"]
-    assert "learning-rate-too-low" not in found(all_trained(simulate("too-low", 3), kl=0.02))
+    assert "learning-rate-too-low" not in found(with_all_training(simulate("too-low", 3), kl=0.02))
 
 
-def test_a_high_kl_that_did_no_harm_is_no_finding(found: Found) -> None:
-    assert not found(all_trained(simulate("healthy", 3), kl=0.5))
+def test_high_kl_without_harm_is_not_a_finding(found: Found) -> None:
+    assert not found(with_all_training(simulate("healthy", 3), kl=0.5))
 
 
-def test_a_decline_becomes_the_rate_s_when_the_steps_since_the_best_cycle_are_large(found: Found) -> None:
+def test_decline_with_large_steps_since_the_best_cycle_is_a_high_learning_rate(found: Found) -> None:
     reports = simulate("decline", 3)
     assert found(reports) == ["regression"]
-    assert found(all_trained(reports, kl=0.5)) == ["learning-rate-too-high"]
+    assert found(with_all_training(reports, kl=0.5)) == ["learning-rate-too-high"]
     best = first(reports).evidence[0].cycles[0]
-    early = [trained(each, kl=0.5) if each.cycle <= best else each for each in reports]
+    early = [with_training(report, kl=0.5) if report.cycle <= best else report for report in reports]
     assert found(early) == ["regression"]
 
 
-def test_a_decline_with_more_valid_answers_is_not_the_rate_s_however_large_the_steps(found: Found) -> None:
-    assert found(all_trained(simulate("wrong-paid", 3), kl=0.5)) == ["wrong-paid"]
+def test_decline_with_more_valid_answers_is_not_a_high_learning_rate(found: Found) -> None:
+    assert found(with_all_training(simulate("wrong-paid", 3), kl=0.5)) == ["wrong-paid"]
 
 
-def test_wrong_answers_that_are_proved_to_be_trained_on_are_named_before_large_steps(found: Found) -> None:
-    """Both are there in a decline from a peak that validity shares; the proof is more selected than passed."""
+def test_proof_of_training_on_wrong_answers_precedes_large_steps(found: Found) -> None:
+    """Both apply if the valid rate declines from the same peak; the proof is that more were selected than passed."""
     reports = simulate("wrong-paid-early", 3)
     assert found(reports)[0] == "wrong-paid"
     last = reports[-1]
@@ -79,75 +80,82 @@ def test_wrong_answers_that_are_proved_to_be_trained_on_are_named_before_large_s
         high += [
             replace(last, heldout=worse, best=2, versus_best=PairedDifference(0.5, 0.3, -0.2, (-0.22, -0.18)))
         ]
-        high = [replace(each, selected=each.selected if proved else 1) for each in all_trained(high, kl=0.5)]
+        high = [
+            replace(report, selected=report.selected if proved else 1)
+            for report in with_all_training(high, kl=0.5)
+        ]
         assert ("wrong-paid" in found(high)) == proved
         assert "learning-rate-too-high" in found(high)
 
 
-def test_a_dead_rate_is_not_called_low_and_a_short_warmup_not_few_steps(found: Found) -> None:
+def test_zero_rate_is_not_low_and_long_warmup_is_not_few_steps(found: Found) -> None:
     assert found(simulate("zero-rate", 3)) == ["no-update"]
     assert found(simulate("warmup", 3)) == ["warmup"]
 
 
-def test_few_steps_are_named_before_a_low_rate(found: Found) -> None:
+def test_few_steps_precede_a_low_learning_rate(found: Found) -> None:
     assert found(simulate("few-steps", 3)) == ["too-few-steps"]
-    assert found(all_trained(simulate("few-steps", 3), steps=40)) == ["learning-rate-too-low"]
+    assert found(with_all_training(simulate("few-steps", 3), steps=40)) == ["learning-rate-too-low"]
 
 
-def test_a_cycle_that_was_retried_after_it_diverged_is_not_taken_for_warmup(found: Found) -> None:
-    reports = all_trained(simulate("healthy", 3), retries=2)
+def test_retried_cycle_is_not_mistaken_for_warmup(found: Found) -> None:
+    reports = with_all_training(simulate("healthy", 3), retries=2)
     assert found(reports) == ["learning-rate-too-high"]
     rate = reports[-1].lr
     assert (
         f"diverged at {spell(rate * 100)} and was trained at {spell(rate)}" in first(reports).evidence[0].text
     )
-    short = [trained(each, lr_peak=each.lr / 100) for each in simulate("healthy", 3)]
-    assert found(short) == ["warmup"], "a tenth of a tenth is no sign of a retry"
-    assert "warmup" in found([trained(each, retries=1) for each in short])
+    short = [with_training(report, lr_peak=report.lr / 100) for report in simulate("healthy", 3)]
+    assert found(short) == ["warmup"], "a low peak alone does not indicate a retry"
+    assert "warmup" in found([with_training(report, retries=1) for report in short])
 
 
-def test_a_verifier_that_fails_is_named_before_anything_that_follows_from_it(found: Found) -> None:
+def test_failing_verifier_precedes_its_consequences(found: Found) -> None:
     failing = [
-        replace(each, heldout=replace(each.heldout, errors=90)) if each.heldout else each
-        for each in simulate("level", 3)
+        replace(report, heldout=replace(report.heldout, errors=90)) if report.heldout else report
+        for report in simulate("level", 3)
     ]
     assert found(failing)[0] == "verifier-errors"
     slow = [
-        replace(e, heldout=replace(e.heldout, inconclusive=90)) if e.heldout else e
-        for e in simulate("level", 3)
+        replace(report, heldout=replace(report.heldout, inconclusive=90)) if report.heldout else report
+        for report in simulate("level", 3)
     ]
     assert "busy machine" in first(slow).advice
 
 
-def test_a_leak_is_told_from_learning_by_heart_by_what_is_left_unsolved(found: Found) -> None:
+def test_leak_and_memorising_differ_in_unsolved_prompts(found: Found) -> None:
     reports = simulate("leaky", 3)
     assert found(reports)[0] == "leaky-verifier"
     unsolved = [
-        replace(each, sampled=replace(each.sampled, all_fail=0.3)) if each.sampled else each
-        for each in reports
+        replace(report, sampled=replace(report.sampled, all_fail=0.3)) if report.sampled else report
+        for report in reports
     ]
     assert found(unsolved)[0] == "prompt-reuse"
 
 
-def test_what_carries_over_to_held_out_prompts_is_not_learning_by_heart(found: Found) -> None:
-    reports = simulate("by-heart", 3)
+def test_gain_that_transfers_to_held_out_prompts_is_not_memorising(found: Found) -> None:
+    reports = simulate("memorised", 3)
     assert found(reports) == ["prompt-reuse"]
     top = reports[-1].cycle
 
-    def carried(transfer: float) -> list[CycleReport]:
+    def with_transfer(transfer: float) -> list[CycleReport]:
         def at(cycle: int, gain: float, rates: Any) -> Any:
             return rates and replace(rates, passed=0.3 + gain * cycle / top)
 
         return [
-            replace(e, sampled=at(e.cycle - 1, 0.6, e.sampled), heldout=at(e.cycle, transfer, e.heldout))
-            for e in reports
+            replace(
+                report,
+                sampled=at(report.cycle - 1, 0.6, report.sampled),
+                heldout=at(report.cycle, transfer, report.heldout),
+            )
+            for report in reports
         ]
 
-    assert "prompt-reuse" in found(carried(0.1))
-    assert "prompt-reuse" not in found(carried(0.25))
+    assert "prompt-reuse" in found(with_transfer(0.1))
+    assert "prompt-reuse" not in found(with_transfer(0.25))
 
 
-def test_the_more_cycles_the_clearer_a_fall_must_be(found: Found) -> None:
+def test_fall_must_be_clearer_with_more_cycles(found: Found) -> None:
     fall = PairedDifference(0.5, 0.435, -0.065, (-0.105, -0.025))
     for cycles, causes in ((1, ["regression"]), (20, [])):
         reports = simulate("level-long", 3)[: cycles + 1]
@@ -155,24 +163,26 @@ def test_the_more_cycles_the_clearer_a_fall_must_be(found: Found) -> None:
         assert found(reports) == causes
 
 
-def test_a_spike_in_a_cycle_that_gained_is_left_alone(found: Found) -> None:
+def test_spike_in_a_cycle_with_a_gain_is_ignored(found: Found) -> None:
     reports = simulate("spike", 3)
     spiked = first(reports)
     assert (spiked.cause, spiked.action) == (Cause.SPIKE, "rollback")
     gain = PairedDifference(0.4, 0.5, 0.1, (0.05, 0.15))
-    assert not found([replace(e, improvement=gain) if e.cycle == spiked.cycle else e for e in reports])
+    assert not found(
+        [replace(report, improvement=gain) if report.cycle == spiked.cycle else report for report in reports]
+    )
 
 
-def test_not_a_number_is_critical_wherever_it_stands() -> None:
+def test_any_number_that_is_not_finite_is_critical() -> None:
     for changes in ({"loss_last": float("nan")}, {"grad_norms": (0.1, float("inf"))}, {"kl": float("nan")}):
         reports = simulate("healthy", 3)
-        reports[4] = trained(reports[4], **changes)
+        reports[4] = with_training(reports[4], **changes)
         finding = first(reports)
         assert (finding.cause, finding.severity, finding.cycle) == (Cause.DIVERGED, Severity.CRITICAL, 4)
         assert finding.action == "rollback"
 
 
-def test_up_and_down_and_up_is_the_rate_s_unless_it_was_rolled_back(found: Found) -> None:
+def test_swings_are_a_high_learning_rate_unless_rolled_back(found: Found) -> None:
     reports = simulate("level-long", 3)
     down, up = (
         PairedDifference(0.5, 0.35, -0.15, (-0.19, -0.11)),
@@ -188,43 +198,47 @@ def test_up_and_down_and_up_is_the_rate_s_unless_it_was_rolled_back(found: Found
 def test_narrowing_needs_two_signs_that_agree(found: Found) -> None:
     assert "narrowing" in found(simulate("narrowing", 3))
     assert "narrowing" not in found(simulate("narrowing", 3), narrowing_signs=4)
-    surer = [
-        replace(e, heldout=replace(e.heldout, entropy=0.4 / (1 + e.cycle))) if e.heldout else e
-        for e in simulate("healthy", 3)
+    lower_entropy = [
+        replace(report, heldout=replace(report.heldout, entropy=0.4 / (1 + report.cycle)))
+        if report.heldout
+        else report
+        for report in simulate("healthy", 3)
     ]
-    assert not found(surer)
+    assert not found(lower_entropy)
 
 
-def test_truncation_that_does_no_harm_is_a_notice() -> None:
+def test_truncation_without_harm_is_a_notice() -> None:
     cut = [
-        replace(e, heldout=replace(e.heldout, truncated=0.3)) if e.heldout else e
-        for e in simulate("healthy", 3)
+        replace(report, heldout=replace(report.heldout, truncated=0.3)) if report.heldout else report
+        for report in simulate("healthy", 3)
     ]
     assert first(cut).severity is Severity.NOTICE
     assert first(simulate("token-limit", 4)).severity is Severity.WARNING
 
 
-def test_without_held_out_prompts_the_training_samples_are_judged(found: Found) -> None:
-    def blind(reports: list[CycleReport]) -> list[CycleReport]:
-        return [replace(e, heldout=None, improvement=None, best=None, versus_best=None) for e in reports]
+def test_training_samples_replace_missing_held_out_prompts(found: Found) -> None:
+    def without_heldout(reports: list[CycleReport]) -> list[CycleReport]:
+        return [
+            replace(report, heldout=None, improvement=None, best=None, versus_best=None) for report in reports
+        ]
 
-    assert found(blind(simulate("too-high-late", 3)))[0] == "learning-rate-too-high"
-    assert found(blind(simulate("too-low", 3))) == ["learning-rate-too-low"]
-    assert not found(blind(simulate("healthy", 3)))
+    assert found(without_heldout(simulate("too-high-late", 3)))[0] == "learning-rate-too-high"
+    assert found(without_heldout(simulate("too-low", 3))) == ["learning-rate-too-low"]
+    assert not found(without_heldout(simulate("healthy", 3)))
 
 
 @pytest.mark.parametrize(
     ("norm", "cause"), [(0.31, "learning-rate-too-high"), (0.04, "learning-rate-too-low")]
 )
-def test_the_legacy_band_is_off_and_never_more_than_a_notice(norm: float, cause: str, found: Found) -> None:
-    reports = all_trained(simulate("healthy", 3), grad_norm_median=norm)
+def test_legacy_band_is_off_by_default_and_only_a_notice(norm: float, cause: str, found: Found) -> None:
+    reports = with_all_training(simulate("healthy", 3), grad_norm_median=norm)
     assert not found(reports)
     (finding,) = diagnose(reports, Thresholds(legacy_grad_band=True))
     assert (finding.cause.value, finding.severity) == (cause, Severity.NOTICE)
 
 
-def test_the_most_severe_comes_first() -> None:
-    reports = all_trained(simulate("token-limit", 3), update_norm=0.0)
+def test_most_severe_finding_comes_first() -> None:
+    reports = with_all_training(simulate("token-limit", 3), update_norm=0.0)
     severities = [finding.severity.rank for finding in diagnose(reports)]
     assert len(severities) > 1
     assert severities == sorted(severities, reverse=True)

@@ -1,4 +1,4 @@
-"""Every kind of trouble is called by its name, and nothing is made of noise."""
+"""Simulated problems are named correctly, and noise gives no findings."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from halo_core.testing.histories import KINDS, simulate
 from halo_core.types import CycleReport
 
 SEEDS = range(5)
-SICK = [name for name, kind in KINDS.items() if kind.cause]
-WELL = [name for name, kind in KINDS.items() if not kind.cause]
+FAULTY = [name for name, kind in KINDS.items() if kind.cause]
+HEALTHY = [name for name, kind in KINDS.items() if not kind.cause]
 
 
-@pytest.mark.parametrize("name", SICK)
+@pytest.mark.parametrize("name", FAULTY)
 def test_the_first_finding_names_the_cause(name: str) -> None:
-    causes = [next((each.cause for each in diagnose(simulate(name, seed))), None) for seed in SEEDS]
+    causes = [next((finding.cause for finding in diagnose(simulate(name, seed))), None) for seed in SEEDS]
     assert causes.count(KINDS[name].cause) >= len(SEEDS) - 1, causes
 
 
-def test_in_all_histories_together_hardly_one_is_misnamed() -> None:
+def test_most_histories_are_named_correctly() -> None:
     named = [
-        next((each.cause for each in diagnose(simulate(name, seed))), None) == KINDS[name].cause
+        next((finding.cause for finding in diagnose(simulate(name, seed))), None) == KINDS[name].cause
         for name in KINDS
         for seed in (100, 101)
     ]
     assert sum(named) >= 0.95 * len(named)
 
 
-@pytest.mark.parametrize("name", WELL)
-def test_nothing_is_said_of_a_healthy_run_after_any_cycle(name: str) -> None:
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_run_has_no_findings_after_any_cycle(name: str) -> None:
     for seed in SEEDS:
         reports = simulate(name, seed)
         for end in range(1, len(reports) + 1):
@@ -40,30 +40,30 @@ def test_nothing_is_said_of_a_healthy_run_after_any_cycle(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_said_is_fit_to_be_read(name: str) -> None:
+def test_findings_are_well_formed(name: str) -> None:
     for finding in diagnose(simulate(name, 0)):
         assert finding.evidence
-        assert all(each.text and not each.text.endswith(".") for each in finding.evidence)
+        assert all(item.text and not item.text.endswith(".") for item in finding.evidence)
         assert finding.advice.endswith(".")
         assert finding.advice.count(". ") == 0, "one sentence"
-        assert all(0 <= cycle <= KINDS[name].cycles for each in finding.evidence for cycle in each.cycles)
+        assert all(0 <= cycle <= KINDS[name].cycles for item in finding.evidence for cycle in item.cycles)
         assert (finding.action == "rollback") <= (
             finding.cause in (Cause.DIVERGED, Cause.SPIKE, Cause.LR_TOO_HIGH)
         )
 
 
-def test_a_history_depends_on_kind_and_seed_alone() -> None:
+def test_history_depends_only_on_kind_and_seed() -> None:
     assert simulate("spike", 1) == simulate("spike", 1)
     assert simulate("spike", 1) != simulate("spike", 2)
 
 
-def test_there_are_enough_of_them() -> None:
+def test_every_cause_is_simulated() -> None:
     assert len(KINDS) >= 24
     assert {kind.cause for kind in KINDS.values()} == {None, *Cause}
 
 
 @pytest.mark.parametrize("name", ["healthy", "too-high", "wrong-paid"])
-def test_simulated_reports_hold_together(name: str) -> None:
+def test_simulated_reports_are_consistent(name: str) -> None:
     for report in simulate(name, 0):
         assert report.heldout is not None
         assert report.heldout.passed <= report.heldout.valid
@@ -76,18 +76,18 @@ def test_simulated_reports_hold_together(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["too-high", "narrowing", "leaky", "token-limit", "spike", "few-steps"])
-def test_a_rule_without_its_data_is_silent(name: str) -> None:
-    """What reports of older versions hold: nothing of what was added since."""
-    reports = [bare(report) for report in simulate(name, 0)]
+def test_rule_without_its_data_is_silent(name: str) -> None:
+    """Reports of older versions lack the fields that were added since."""
+    reports = [without_new_fields(report) for report in simulate(name, 0)]
     diagnose(reports)
     assert not diagnose([CycleReport(cycle=report.cycle) for report in reports])
 
 
-def bare(report: CycleReport) -> CycleReport:
+def without_new_fields(report: CycleReport) -> CycleReport:
     from pydantic import TypeAdapter
 
     row = asdict(report)
-    for part, names in OLDER.items():
+    for part, names in NEW_FIELDS.items():
         holder = row if part == "report" else row[part]
         for name in names:
             if holder is not None:
@@ -95,7 +95,7 @@ def bare(report: CycleReport) -> CycleReport:
     return TypeAdapter(CycleReport).validate_python(row)
 
 
-OLDER: dict[str, tuple[str, ...]] = {
+NEW_FIELDS: dict[str, tuple[str, ...]] = {
     "report": ("started_from", "kept_gini", "improvement", "best", "versus_best", "sampler_error"),
     "train": ("weight_norm", "kl", "losses", "grad_norms", "notes"),
     "sampled": ("distinct_correct", "entropy", "all_pass", "all_fail", "pass_at"),
@@ -105,7 +105,7 @@ OLDER: dict[str, tuple[str, ...]] = {
 Found = Callable[..., list[str]]
 
 
-def test_a_threshold_decides(found: Found) -> None:
+def test_thresholds_take_effect(found: Found) -> None:
     limit = simulate("token-limit", 0)
     assert "truncation" in found(limit)
     assert "truncation" not in found(limit, truncated=0.9)

@@ -1,4 +1,4 @@
-"""A run whose every stage, status and text can be found in its report, and the page read back."""
+"""A run with every stage, status and kind of text in its report, and a parser for the page."""
 
 from __future__ import annotations
 
@@ -23,36 +23,44 @@ VOID = {"meta", "input"}
 
 @driver
 class Varied(FakeGenerator):
-    """Answers in all the ways that there are, and says things that a page must not take for its own."""
+    """Gives answers of every kind, with text that could break the page."""
 
     def generate(self, request: Any, context: Any) -> Any:
         for batch in super().generate(request, context):
-            yield [self._varied(c, place, request.split == "train") for place, c in enumerate(batch)]
+            yield [
+                self._varied(completion, place, request.split == "train")
+                for place, completion in enumerate(batch)
+            ]
 
-    def _varied(self, c: Completion, place: int, known: bool) -> Completion:
-        word = {0: "crash", 1: "invalid", 5: "error", 6: "error", 9: "late"}.get(place, c.text.split()[0])
-        if c.prompt_id.endswith(("1", "7")):  # what becomes worse where the others improve
+    def _varied(self, completion: Completion, place: int, with_logprobs: bool) -> Completion:
+        word = {0: "crash", 1: "invalid", 5: "error", 6: "error", 9: "late"}.get(
+            place, completion.text.split()[0]
+        )
+        if completion.prompt_id.endswith(("1", "7")):  # these become worse while the others improve
             word = {"right": "wrong", "wrong": "right"}.get(word, word)
-        text = f"{word} {sum(c.token_ids) % 5} {NASTY}"
+        text = f"{word} {sum(completion.token_ids) % 5} {NASTY}"
         finish: FinishReason = "length" if place == 1 else "stop"
-        # Those of held-out samples would be checked.
-        logprobs = (-1.5 * place / len(c.token_ids),) * len(c.token_ids) if known else None
-        return Completion(c.prompt_id, c.index, text, c.prompt_token_ids, c.token_ids, finish, logprobs)
+        # Log-probabilities of held-out samples would be checked against the actor.
+        logprobs = (
+            (-1.5 * place / len(completion.token_ids),) * len(completion.token_ids) if with_logprobs else None
+        )
+        return replace(completion, text=text, finish_reason=finish, logprobs=logprobs)
 
 
 @driver
 class Strict(FakeVerifier):
-    """Knows one more status than the fake it is."""
+    """Also returns inconclusive verdicts, and verdicts with signals."""
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         if completion.text.startswith("late"):
             return Verdict(Status.INCONCLUSIVE, Stage.WRONG, detail="the clock ran out")
-        return replace(super().check(prompt, completion), detail=f"main.c: {NASTY}")
+        signals = {"format": 0.25, "<b>length": 12.0} if completion.text.startswith("right") else {}
+        return replace(super().check(prompt, completion), detail=f"main.c: {NASTY}", signals=signals)
 
 
 @driver
 class Uneven(FakePolicy):
-    """Another rate in each cycle."""
+    """Returns a different learning rate in each cycle."""
 
     def lr(self, *, cycle: int, cycles: int, history: Any) -> float:
         return (0.2, 0.05, 0.3)[cycle - 1]
@@ -60,7 +68,7 @@ class Uneven(FakePolicy):
 
 @driver
 class Stepping(FakeTrainer):
-    """Tells of each of its steps, and makes the model worse where the rate is low."""
+    """Reports the loss of each step, and makes the model worse if the learning rate is low."""
 
     def train(self, samples: Any, context: Any) -> Any:
         stats = super().train(samples, context)
@@ -70,17 +78,17 @@ class Stepping(FakeTrainer):
 
 
 class Page(HTMLParser):
-    """What a browser would make of a report; fails on tags that do not nest."""
+    """The parsed page of a report; fails on tags that do not nest."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.text = text
         self.tags: list[str] = []
-        self.given: list[dict[str, str | None]] = []
+        self.attributes: list[dict[str, str | None]] = []
         """The attributes of each tag."""
         self.open: list[str] = []
         self.tables: dict[str, list[dict[str, str]]] = {}
-        """Rows as cells by heading, by the table's caption, or where it has none the heading above it."""
+        """Rows of each table, as cells by column. Tables are keyed by caption, or by the heading above."""
         self.facts: dict[str, str] = {}
         self._words: list[str] = []
         self._title, self._name, self._head, self._row = "", "", [""][:0], [""][:0]
@@ -89,7 +97,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: Sequence[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        self.given.append(dict(attributes))
+        self.attributes.append(dict(attributes))
         if tag in {"caption", "h3", "th", "td", "dt", "dd"}:
             self._words = []
         if tag not in VOID:
@@ -105,13 +113,13 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
-        said = " ".join("".join(self._words).split())
+        text = " ".join("".join(self._words).split())
         if tag in ("caption", "h3"):
-            self._title = said
+            self._title = text
         elif tag == "th" and "thead" in self.open:
-            self._head.append(said)
+            self._head.append(text)
         elif tag in ("th", "td"):
-            self._row.append(said)
+            self._row.append(text)
         elif tag == "tr" and "tbody" in self.open:
             row = dict(zip(self._head, self._row, strict=True))
             self.tables.setdefault(self._title, []).append(row)
@@ -119,28 +127,30 @@ class Page(HTMLParser):
         elif tag == "table":
             self._head = []
         elif tag == "dt":
-            self._name = said
+            self._name = text
         elif tag == "dd":
-            self.facts[self._name] = said
+            self.facts[self._name] = text
 
-    def of(self, attribute: str) -> list[str]:
-        """Every value of an attribute, in the order of the page."""
-        return [value for given in self.given if (value := given.get(attribute)) is not None]
+    def values(self, attribute: str) -> list[str]:
+        """Return every value of an attribute, in page order."""
+        return [value for tag in self.attributes if (value := tag.get(attribute)) is not None]
 
 
 @pytest.fixture(scope="session")
 def read_page() -> Callable[[str], Page]:
-    """Read a report back."""
+    """Return the parser of report pages."""
     return Page
 
 
 @pytest.fixture(scope="session")
 def make_run() -> Callable[..., Ledger]:
-    """Make a run of fakes and return what it left."""
+    """Return a function that runs fakes and returns the ledger."""
 
-    def make(place: Path, generator: Generator | None = None, **options: Any) -> Ledger:
+    def make(directory: Path, generator: Generator | None = None, **options: Any) -> Ledger:
         sizes = {"prompts": 6, "heldout": 6, "cycles": 3, "samples_per_prompt": 6, **options}
-        run, hooks = fake_run(place, generator=generator, **{"lr_policy": FakePolicy(base_lr=0.15), **sizes})
+        run, hooks = fake_run(
+            directory, generator=generator, **{"lr_policy": FakePolicy(base_lr=0.15), **sizes}
+        )
         run_cycles(run, hooks)
         return run.ledger
 
@@ -149,10 +159,10 @@ def make_run() -> Callable[..., Ledger]:
 
 @pytest.fixture(scope="session")
 def ledger(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Ledger]) -> Ledger:
-    """A run with everything in it that a report can show."""
-    place = tmp_path_factory.mktemp("report") / "a <b>run"
+    """A run with everything that a report can show."""
+    directory = tmp_path_factory.mktemp("report") / "a <b>run"
     run = make_run(
-        place,
+        directory,
         Varied(),
         verifier=Strict(),
         trainer=Stepping(),
@@ -162,12 +172,12 @@ def ledger(tmp_path_factory: pytest.TempPathFactory, make_run: Callable[..., Led
         max_error_rate=0.9,
     )
     for report in run.reports():
-        if report.train:  # the fakes cannot tell how far they moved
+        if report.train:  # the fakes cannot measure the KL
             run.write_report(replace(report, train=replace(report.train, kl=report.cycle / 80)))
     return run
 
 
 @pytest.fixture(scope="session")
 def page(ledger: Ledger) -> str:
-    """Its report."""
+    """The report of that run."""
     return write_report(ledger).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every figure of a report, computed once more from the database by other means."""
+"""Every number of a report, computed independently from the database."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from halo_core.types import CycleReport, EvalMetrics, TrainStats
 SAMPLES = """FROM completions JOIN rounds ON rounds.id = round JOIN verdicts ON verdicts.id = verdict
 LEFT JOIN rewards ON rewards.completion = completions.id LEFT JOIN selections ON selections.completion = completions.id
 WHERE split = ? """
-JUDGED = "AND status IN ('pass', 'fail') "
+CONCLUSIVE = "AND status IN ('pass', 'fail') "
 
 
 @pytest.fixture(scope="module")
-def ask(ledger: Ledger) -> Callable[..., list[Any]]:
-    """Ask the database: one column as values, several as tuples."""
+def query(ledger: Ledger) -> Callable[..., list[Any]]:
+    """Return a function that queries the database: one column as values, several as tuples."""
     db = sqlite3.connect(ledger.path)
 
-    def answer(query: str, *values: object) -> list[Any]:
-        rows = db.execute(query, values).fetchall()
+    def answer(sql: str, *values: object) -> list[Any]:
+        rows = db.execute(sql, values).fetchall()
         return [row[0] if len(row) == 1 else row for row in rows]
 
     return answer
@@ -57,113 +57,123 @@ def percents(values: Iterable[float]) -> list[str]:
 
 DISTINCT = "1.0 * count(DISTINCT prompt || ' ' || text) / count(*)"
 SHARES = {
-    "pass": f"SELECT avg(status = 'pass') {SAMPLES} {JUDGED} GROUP BY cycle ORDER BY cycle",
-    "valid": f"SELECT avg(stage != 'invalid') {SAMPLES} {JUDGED} GROUP BY cycle ORDER BY cycle",
-    "cut short": f"SELECT avg(finish = 'length') {SAMPLES} GROUP BY cycle ORDER BY cycle",
+    "pass": f"SELECT avg(status = 'pass') {SAMPLES} {CONCLUSIVE} GROUP BY cycle ORDER BY cycle",
+    "valid": f"SELECT avg(stage != 'invalid') {SAMPLES} {CONCLUSIVE} GROUP BY cycle ORDER BY cycle",
+    "truncated": f"SELECT avg(finish = 'length') {SAMPLES} GROUP BY cycle ORDER BY cycle",
     "distinct": f"SELECT {DISTINCT} {SAMPLES} GROUP BY cycle ORDER BY cycle",
-    "distinct right": f"SELECT {DISTINCT} {SAMPLES} AND status = 'pass' GROUP BY cycle ORDER BY cycle",
+    "distinct correct": f"SELECT {DISTINCT} {SAMPLES} AND status = 'pass' GROUP BY cycle ORDER BY cycle",
 }
 COUNTS = {
-    "judged": f"SELECT count(*) {SAMPLES} {JUDGED} GROUP BY cycle ORDER BY cycle",
+    "conclusive": f"SELECT count(*) {SAMPLES} {CONCLUSIVE} GROUP BY cycle ORDER BY cycle",
     "errors": f"SELECT sum(status = 'error') {SAMPLES} GROUP BY cycle ORDER BY cycle",
     "inconclusive": f"SELECT sum(status = 'inconclusive') {SAMPLES} GROUP BY cycle ORDER BY cycle",
 }
-STAGE = f"SELECT sum(stage = ?) {SAMPLES} {JUDGED} GROUP BY cycle ORDER BY cycle"
+STAGE = f"SELECT sum(stage = ?) {SAMPLES} {CONCLUSIVE} GROUP BY cycle ORDER BY cycle"
 
 
 @pytest.mark.parametrize(("title", "split"), [("Held-out prompts", "heldout"), ("Training samples", "train")])
 def test_rates_and_counts(
-    ask: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]], title: str, split: str
+    query: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]], title: str, split: str
 ) -> None:
     rows = shown[title]
     assert column(rows, "cycle") == [str(cycle) for cycle in range(0 if split == "heldout" else 1, 4)]
-    for name, query in SHARES.items():
+    for name, sql in SHARES.items():
         if name in rows[0]:
-            assert column(rows, name) == percents(ask(query, split)), name
-    for name, query in COUNTS.items():
-        assert column(rows, name) == [str(n) if n else "" for n in ask(query, split)], name
-    assert {"pass", "cut short"} <= rows[0].keys()
+            assert column(rows, name) == percents(query(sql, split)), name
+    for name, sql in COUNTS.items():
+        assert column(rows, name) == [str(n) if n else "" for n in query(sql, split)], name
+    assert {"pass", "truncated"} <= rows[0].keys()
 
 
-def test_training_samples(ask: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]]) -> None:
+def test_training_samples(query: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]]) -> None:
     rows = shown["Training samples"]
     for stage in ("invalid", "crashed", "wrong", "correct"):
-        assert column(rows, stage) == [str(n) for n in ask(STAGE, stage, "train")], stage
-    assert "untested" not in rows[0], "nothing was"
-    rewards = ask(f"SELECT avg(reward) {SAMPLES} GROUP BY cycle ORDER BY cycle", "train")
+        assert column(rows, stage) == [str(n) for n in query(STAGE, stage, "train")], stage
+    assert "untested" not in rows[0], "no sample is"
+    rewards = query(f"SELECT avg(reward) {SAMPLES} GROUP BY cycle ORDER BY cycle", "train")
     assert column(rows, "reward") == [f"{reward:.3f}" for reward in rewards]
-    tokens = "length(tokens) / 2"  # ids below 500: a byte for the width, then two each; 12 ids are 25 bytes
-    entropy = ask(f"SELECT -sum(logprob) / sum({tokens}) {SAMPLES} GROUP BY cycle ORDER BY cycle", "train")
+    tokens = "length(tokens) / 2"  # ids below 500: one byte for the width, then two for each id; 12 ids are 25 bytes
+    entropy = query(f"SELECT -sum(logprob) / sum({tokens}) {SAMPLES} GROUP BY cycle ORDER BY cycle", "train")
     assert column(rows, "entropy") == [f"{value:.3f}" for value in entropy]
 
 
-def test_intervals_and_changes(ask: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]]) -> None:
+def test_intervals_and_changes(
+    query: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]]
+) -> None:
     rows = shown["Held-out prompts"]
-    for name, key in (("95% interval", "passed"), ("its interval", "valid")):
-        found = [json.loads(text) for text in ask(f"SELECT report -> '$.heldout.{key}_interval' FROM cycles")]
-        assert column(rows, name) == [" to ".join(percents(bounds)) for bounds in found]
-    for name, key in (("on the cycle before", "improvement"), ("on the best before", "versus_best")):
-        found = [json.loads(text) for text in ask(f"SELECT report -> '$.{key}' FROM cycles WHERE cycle > 0")]
-        said = [
-            f"{100 * each['difference']:+.1f} ({100 * each['interval'][0]:+.1f} to {100 * each['interval'][1]:+.1f})"
-            for each in found
+    for name, key in (("pass 95% interval", "passed"), ("valid 95% interval", "valid")):
+        found = [
+            json.loads(text) for text in query(f"SELECT report -> '$.heldout.{key}_interval' FROM cycles")
         ]
-        assert column(rows, name) == ["", *said]
-    passed = ask(SHARES["pass"], "heldout")
-    changes = [float(text.split()[0]) for text in column(rows, "on the cycle before")[1:]]
+        assert column(rows, name) == [" to ".join(percents(bounds)) for bounds in found]
+    for name, key in (("vs cycle before", "improvement"), ("vs best before", "versus_best")):
+        found = [
+            json.loads(text) for text in query(f"SELECT report -> '$.{key}' FROM cycles WHERE cycle > 0")
+        ]
+        texts = [
+            "{:+.1f} ({:+.1f} to {:+.1f})".format(
+                *(100 * x for x in (change["difference"], *change["interval"]))
+            )
+            for change in found
+        ]
+        assert column(rows, name) == ["", *texts]
+    passed = query(SHARES["pass"], "heldout")
+    changes = [float(text.split()[0]) for text in column(rows, "vs cycle before")[1:]]
     assert changes == pytest.approx([100 * (b - a) for a, b in pairwise(passed)], abs=0.051)
 
 
-def test_training(ask: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]]) -> None:
+def test_training(query: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]]) -> None:
     rows = shown["Training"]
-    stats = [json.loads(text) for text in ask("SELECT report -> '$.train' FROM cycles WHERE cycle > 0")]
-    chosen = ask("SELECT count(*) FROM selections JOIN completions ON completions.id = completion "
+    stats = [json.loads(text) for text in query("SELECT report -> '$.train' FROM cycles WHERE cycle > 0")]
+    chosen = query("SELECT count(*) FROM selections JOIN completions ON completions.id = completion "
                  "JOIN rounds ON rounds.id = round GROUP BY cycle ORDER BY cycle")  # fmt: skip
     assert column(rows, "selected") == [str(number) for number in chosen]
     assert column(rows, "learning rate") == ["2.00e-01", "5.00e-02", "3.00e-01"]
-    assert column(rows, "loss") == [f"{each['loss_first']:.3f} → {each['loss_last']:.3f}" for each in stats]
-    assert column(rows, "gradient norm") == [f"{each['grad_norm_median']:.3g}" for each in stats]
-    assert column(rows, "clipped") == percents(each["clipped_fraction"] for each in stats)
-    assert column(rows, "KL") == [f"{each['kl']:.4f}" for each in stats]
-    assert column(rows, "tokens") == [str(each["tokens"]) for each in stats]
-    assert column(rows, "steps") == [str(each["steps"]) for each in stats]
-    assert column(rows, "from cycle") == [
-        str(n) for n in ask("SELECT report ->> '$.started_from' FROM cycles")[1:]
+    assert column(rows, "loss") == [
+        f"{entry['loss_first']:.3f} → {entry['loss_last']:.3f}" for entry in stats
     ]
-    gini = ask("SELECT report ->> '$.kept_gini' FROM cycles WHERE cycle > 0")
+    assert column(rows, "gradient norm") == [f"{entry['grad_norm_median']:.3g}" for entry in stats]
+    assert column(rows, "clipped") == percents(entry["clipped_fraction"] for entry in stats)
+    assert column(rows, "KL") == [f"{entry['kl']:.4f}" for entry in stats]
+    assert column(rows, "tokens") == [str(entry["tokens"]) for entry in stats]
+    assert column(rows, "steps") == [str(entry["steps"]) for entry in stats]
+    assert column(rows, "started from") == [
+        str(n) for n in query("SELECT report ->> '$.started_from' FROM cycles")[1:]
+    ]
+    gini = query("SELECT report ->> '$.kept_gini' FROM cycles WHERE cycle > 0")
     assert column(rows, "Gini") == [f"{value:.2f}" for value in gini]
 
 
 def test_seconds(
-    ask: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]], plotted: dict[str, Plot]
+    query: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]], plotted: dict[str, Plot]
 ) -> None:
-    found = [json.loads(text) for text in ask("SELECT report -> '$.seconds' FROM cycles")]
+    found = [json.loads(text) for text in query("SELECT report -> '$.seconds' FROM cycles")]
     rows = shown["Seconds"]
-    assert list(rows[0]) == ["cycle", "sample", "train", "heldout", "together"]
-    assert column(rows, "together") == [f"{sum(each.values()):.1f}" for each in found]
-    assert column(rows, "heldout") == [f"{each['heldout']:.1f}" for each in found]
+    assert list(rows[0]) == ["cycle", "sample", "train", "heldout", "total"]
+    assert column(rows, "total") == [f"{sum(entry.values()):.1f}" for entry in found]
+    assert column(rows, "heldout") == [f"{entry['heldout']:.1f}" for entry in found]
     for series in plotted["Seconds by stage"].series:
-        assert [value for _, value in series.points] == [each.get(series.label, 0) for each in found]
+        assert [value for _, value in series.points] == [entry.get(series.label, 0) for entry in found]
 
 
 def test_facts_and_headline(
-    ask: Callable[..., list[Any]], ledger: Ledger, page: str, read_page: Callable[[str], Any]
+    query: Callable[..., list[Any]], ledger: Ledger, page: str, read_page: Callable[[str], Any]
 ) -> None:
     facts = read_page(page).facts
-    judged = ask(f"SELECT count(*) {SAMPLES} {JUDGED}", "train") + ask(
-        f"SELECT count(*) {SAMPLES} {JUDGED}", "heldout"
+    conclusive = query(f"SELECT count(*) {SAMPLES} {CONCLUSIVE}", "train") + query(
+        f"SELECT count(*) {SAMPLES} {CONCLUSIVE}", "heldout"
     )
-    assert facts["samples judged"] == f"{sum(judged):,}"
-    assert facts["tokens trained on"] == f"{sum(ask('''SELECT stats ->> '$.tokens' FROM trainings''')):,}"
+    assert facts["conclusive samples"] == f"{sum(conclusive):,}"
+    assert facts["tokens trained on"] == f"{sum(query('''SELECT stats ->> '$.tokens' FROM trainings''')):,}"
     assert facts["status"] == "finished, cycle 3 of 3"
     assert facts["verifier"] == "fake"
-    before, *_, after = ask(SHARES["pass"], "heldout")
-    said = re.sub(r"<[^>]*>", "", page[page.index('class="headline"') :])
-    assert f"{100 * before:.1f}% → {100 * after:.1f}%:" in said
-    assert f"{100 * (after - before):+.1f} points" in said
+    before, *_, after = query(SHARES["pass"], "heldout")
+    text = re.sub(r"<[^>]*>", "", page[page.index('class="headline"') :])
+    assert f"{100 * before:.1f}% → {100 * after:.1f}%:" in text
+    assert f"{100 * (after - before):+.1f} points" in text
 
 
-def test_the_best_cycle_is_named_where_it_is_not_the_last(
+def test_best_cycle_is_shown_unless_it_is_the_last(
     make_run: Callable[..., Ledger], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from halo_core.report.page import render
@@ -177,26 +187,28 @@ def test_the_best_cycle_is_named_where_it_is_not_the_last(
     assert "The best was cycle 1: <b>98.7%</b>" in render(run)
 
 
-def test_prompts_that_flipped(ask: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]]) -> None:
+def test_groups_of_heldout_prompts(
+    query: Callable[..., list[Any]], shown: dict[str, list[dict[str, str]]]
+) -> None:
     counts = f"SELECT (SELECT name FROM prompts WHERE id = prompt), cycle, sum(status = 'pass'), count(*) {SAMPLES}"
-    counts += f"{JUDGED} AND cycle IN (0, 3) GROUP BY prompt, cycle ORDER BY prompt, cycle"
-    of: dict[str, list[tuple[int, int]]] = {}
-    for name, _, passes, judged in ask(counts, "heldout"):
-        of.setdefault(name, []).append((passes, judged))
-    change = {name: b / m - a / n for name, ((a, n), (b, m)) in of.items()}
-    after = {name: b / m for name, (_, (b, m)) in of.items()}
-    ups, downs = [n for n in of if change[n] > 0], [n for n in of if change[n] < 0]
+    counts += f"{CONCLUSIVE} AND cycle IN (0, 3) GROUP BY prompt, cycle ORDER BY prompt, cycle"
+    results: dict[str, list[tuple[int, int]]] = {}
+    for name, _, passes, total in query(counts, "heldout"):
+        results.setdefault(name, []).append((passes, total))
+    change = {name: b / m - a / n for name, ((a, n), (b, m)) in results.items()}
+    after = {name: b / m for name, (_, (b, m)) in results.items()}
+    ups, downs = [n for n in results if change[n] > 0], [n for n in results if change[n] < 0]
     listed = {
         title: [row["prompt"].split()[0] for row in rows] for title, rows in shown.items() if title in TITLES
     }
-    order = list(of)
+    order = list(results)
     assert listed["Improved"] == sorted(ups, key=lambda n: (-change[n], order.index(n)))[:12]
-    assert downs, "some did, or there is nothing to see"
+    assert downs, "some prompts must become worse"
     assert listed["Became worse"] == sorted(downs, key=lambda n: (change[n], order.index(n)))[:12]
-    assert listed["Worst"] == sorted(of, key=lambda n: (after[n], order.index(n)))[:12]
-    assert listed["Best"] == sorted(of, key=lambda n: (-after[n], order.index(n)))[:12]
+    assert listed["Worst"] == sorted(results, key=lambda n: (after[n], order.index(n)))[:12]
+    assert listed["Best"] == sorted(results, key=lambda n: (-after[n], order.index(n)))[:12]
     for row in (row for title in listed for row in shown[title]):
-        (a, n), (b, m) = of[row["prompt"].split()[0]]
+        (a, n), (b, m) = results[row["prompt"].split()[0]]
         assert (row["before"], row["after"]) == (f"{a}/{n}", f"{b}/{m}")
         assert float(row["points"]) == round(100 * (b / m - a / n))
 
@@ -204,51 +216,50 @@ def test_prompts_that_flipped(ask: Callable[..., list[Any]], shown: dict[str, li
 TITLES = ("Improved", "Became worse", "Worst", "Best")
 
 
-def test_how_many_prompts_flipped_is_said_though_some_are_listed(
-    page: str, ask: Callable[..., list[Any]]
-) -> None:
-    heldout = ask("SELECT count(*) FROM prompts WHERE split = 'heldout'")[0]
+def test_number_of_prompts_is_shown_if_not_all_are_listed(page: str, query: Callable[..., list[Any]]) -> None:
+    heldout = query("SELECT count(*) FROM prompts WHERE split = 'heldout'")[0]
     assert heldout > 12
     assert f'<h3>Worst</h3> <span class="soft">12 of {heldout}</span>' in page
 
 
-# What is plotted
+# Plotted values
 
 
-def test_plotted_shares(ask: Callable[..., list[Any]], plotted: dict[str, Plot]) -> None:
+def test_plotted_shares(query: Callable[..., list[Any]], plotted: dict[str, Plot]) -> None:
     def values(title: str, label: str) -> list[float]:
-        return [value for each in plotted[title].series if each.label == label for _, value in each.points]
+        return [value for line in plotted[title].series if line.label == label for _, value in line.points]
 
-    assert values("Held-out rates", "pass") == pytest.approx(ask(SHARES["pass"], "heldout"))
-    assert values("Held-out rates", "valid") == pytest.approx(ask(SHARES["valid"], "heldout"))
-    assert values("Diversity of training samples", "of all") == pytest.approx(
-        ask(SHARES["distinct"], "train")
+    assert values("Held-out pass and valid rates", "pass") == pytest.approx(query(SHARES["pass"], "heldout"))
+    assert values("Held-out pass and valid rates", "valid") == pytest.approx(
+        query(SHARES["valid"], "heldout")
     )
-    right = ask(SHARES["distinct right"], "train")
-    assert values("Diversity of training samples", "of the right") == pytest.approx(right)
-    judged = ask(COUNTS["judged"], "train")
+    assert values("Diversity of training samples", "all") == pytest.approx(query(SHARES["distinct"], "train"))
+    right = query(SHARES["distinct correct"], "train")
+    assert values("Diversity of training samples", "correct") == pytest.approx(right)
+    totals = query(COUNTS["conclusive"], "train")
     for stage in ("invalid", "crashed", "wrong", "correct"):
-        counts = ask(STAGE, stage, "train")
-        expected = [number / whole for number, whole in zip(counts, judged, strict=True)]
-        assert values("What training samples reached", stage) == pytest.approx(expected), stage
-    ladder = plotted["What training samples reached"].series
+        counts = query(STAGE, stage, "train")
+        expected = [number / total for number, total in zip(counts, totals, strict=True)]
+        assert values("Stages of training samples", stage) == pytest.approx(expected), stage
+    ladder = plotted["Stages of training samples"].series
     assert [series.label for series in ladder] == ["invalid", "crashed", "wrong", "correct"], "lowest first"
     for cycle in range(3):
         assert sum(series.points[cycle][1] for series in ladder) == pytest.approx(1)
 
 
-def test_plotted_intervals(ask: Callable[..., list[Any]], plotted: dict[str, Plot]) -> None:
-    for series, key in zip(plotted["Held-out rates"].series, ("passed", "valid"), strict=True):
+def test_plotted_intervals(query: Callable[..., list[Any]], plotted: dict[str, Plot]) -> None:
+    for series, key in zip(plotted["Held-out pass and valid rates"].series, ("passed", "valid"), strict=True):
         stored = [
-            json.loads(text) for text in ask(f"SELECT report -> '$.heldout.{key}_interval' FROM cycles")
+            json.loads(text) for text in query(f"SELECT report -> '$.heldout.{key}_interval' FROM cycles")
         ]
         assert [list(bounds) for bounds in series.bounds] == stored
         assert [cycle for cycle, _ in series.points] == [0, 1, 2, 3]
 
 
-def test_plotted_pass_at_k(ask: Callable[..., list[Any]], plotted: dict[str, Plot]) -> None:
-    rows = ask(
-        f"SELECT cycle, sum(status = 'pass'), count(*) {SAMPLES} {JUDGED} GROUP BY cycle, prompt", "heldout"
+def test_plotted_pass_at_k(query: Callable[..., list[Any]], plotted: dict[str, Plot]) -> None:
+    rows = query(
+        f"SELECT cycle, sum(status = 'pass'), count(*) {SAMPLES} {CONCLUSIVE} GROUP BY cycle, prompt",
+        "heldout",
     )
     for series in plotted["Held-out pass@k"].series:
         k = int(series.label.removeprefix("k = "))
@@ -257,21 +268,21 @@ def test_plotted_pass_at_k(ask: Callable[..., list[Any]], plotted: dict[str, Plo
             assert value == pytest.approx(sum(found) / len(found)), (k, cycle)
 
 
-def test_plotted_training(ask: Callable[..., list[Any]], plotted: dict[str, Plot]) -> None:
-    stats = [json.loads(text) for text in ask("SELECT report -> '$.train' FROM cycles WHERE cycle > 0")]
+def test_plotted_training(query: Callable[..., list[Any]], plotted: dict[str, Plot]) -> None:
+    stats = [json.loads(text) for text in query("SELECT report -> '$.train' FROM cycles WHERE cycle > 0")]
     for title, key in (
         ("Learning rate", "lr_peak"),
-        ("How far training moved the model", "kl"),
+        ("Change of the model by training", "kl"),
         ("Gradient norm", "grad_norm_median"),
     ):
-        assert plotted[title].series[0].points == tuple((n, each[key]) for n, each in enumerate(stats, 1))
+        assert plotted[title].series[0].points == tuple((n, entry[key]) for n, entry in enumerate(stats, 1))
     steps = [point for point in plotted["Training loss"].series[0].points if point[1] == point[1]]
-    assert [value for _, value in steps] == [loss for each in stats for loss in each["losses"]]
+    assert [value for _, value in steps] == [loss for entry in stats for loss in entry["losses"]]
     assert all(cycle - 0.5 < at < cycle + 0.5 for n, (at, _) in enumerate(steps) for cycle in [n // 5 + 1])
 
 
-def test_at_most_four_lines_of_pass_at_k_the_first_and_the_last_among_them() -> None:
-    rates = EvalMetrics(
+def test_pass_at_k_has_at_most_four_lines_with_the_first_and_the_last() -> None:
+    metrics = EvalMetrics(
         samples=64,
         valid=1,
         passed=0.5,
@@ -285,18 +296,18 @@ def test_at_most_four_lines_of_pass_at_k_the_first_and_the_last_among_them() -> 
         pass_at={str(1 << n): n / 9 for n in range(8)},
     )
     [shown] = [
-        plot for plot in plots([CycleReport(cycle=0, heldout=rates)]) if plot.title == "Held-out pass@k"
+        plot for plot in plots([CycleReport(cycle=0, heldout=metrics)]) if plot.title == "Held-out pass@k"
     ]
     labels = [series.label for series in shown.series]
     assert len(labels) == 4
     assert (labels[0], labels[-1]) == ("k = 1", "k = 128")
 
 
-# What is drawn
+# Drawings
 
 
 def drawn(svg: str, number: int) -> list[tuple[float, float]]:
-    """Return where the marks of a line are, or the upper ends of its bars."""
+    """Return the positions of a line's markers, or of the upper ends of its bars."""
     if marks := re.search(rf'<g id="c\d+-s{number}">(.*?)</g>\s*</g>', svg, re.DOTALL):
         places = re.findall(r'<use x="([\d.]+)" y="([\d.]+)"', marks[1])
     else:
@@ -309,9 +320,9 @@ def drawn(svg: str, number: int) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize(
-    "title", ["Held-out rates", "What training samples reached", "Gradient norm", "Learning rate"]
+    "title", ["Held-out pass and valid rates", "Stages of training samples", "Gradient norm", "Learning rate"]
 )
-def test_marks_and_bars_are_where_the_values_say(plotted: dict[str, Plot], title: str) -> None:
+def test_markers_and_bars_are_at_their_values(plotted: dict[str, Plot], title: str) -> None:
     plot = plotted[title]
     heights, values, ground = [], [], [0.0] * 9
     [svg] = draw([plot])
@@ -332,7 +343,7 @@ def test_marks_and_bars_are_where_the_values_say(plotted: dict[str, Plot], title
 
 
 @pytest.mark.parametrize("loss", [nan, inf, 0.0])
-def test_a_diverged_run_is_drawn_too(loss: float) -> None:
+def test_diverged_run_is_drawn(loss: float) -> None:
     stats = TrainStats(
         lr=1e-05,
         steps=1,
@@ -354,24 +365,24 @@ def test_a_diverged_run_is_drawn_too(loss: float) -> None:
         assert plot.title in svg
 
 
-def test_what_has_nothing_to_show_is_left_out() -> None:
+def test_empty_charts_and_tables_are_left_out() -> None:
     assert plots([CycleReport(cycle=0)]) == []
     assert tables([CycleReport(cycle=0)]) == []
 
 
-def test_a_chart_is_said_in_words_too(plotted: dict[str, Plot]) -> None:
-    text = plotted["Held-out rates"].text
-    first, *_, last = plotted["Held-out rates"].series[0].points
+def test_chart_has_a_description(plotted: dict[str, Plot]) -> None:
+    text = plotted["Held-out pass and valid rates"].text
+    first, *_, last = plotted["Held-out pass and valid rates"].series[0].points
     assert f"pass: {100 * first[1]:.1f}% in cycle 0, {100 * last[1]:.1f}% in cycle 3" in text
     assert plotted["Learning rate"].text.endswith("learning rate: 0.2 in cycle 1, 0.3 in cycle 3.")
 
 
-def test_colours_and_marks_tell_lines_apart(plotted: dict[str, Plot]) -> None:
+def test_every_line_has_its_own_colour(plotted: dict[str, Plot]) -> None:
     for plot in plotted.values():
         assert len({series.colour for series in plot.series}) == len(plot.series) <= 6
 
 
-def test_many_steps_stay_a_small_drawing() -> None:
+def test_drawing_of_many_steps_is_small() -> None:
     losses = tuple(2 / (1 + n) + 0.1 * (n * 7919 % 13) for n in range(20_000))
     stats = TrainStats(
         lr=1e-05,
@@ -388,7 +399,7 @@ def test_many_steps_stay_a_small_drawing() -> None:
         losses=losses,
     )
     loss = [plot for plot in plots([CycleReport(cycle=1, train=stats)]) if plot.title == "Training loss"]
-    assert len(loss[0].series[0].points) == 20_000, "none is left out"
+    assert len(loss[0].series[0].points) == 20_000, "no step is left out"
     [svg] = draw(loss)
     assert len(svg) < 200_000
     assert not re.search(r' d="[^"]*\.\d{3}', svg), "hundredths of a pixel are enough"

@@ -1,4 +1,4 @@
-"""The page: one file, safe, complete, and written when it should be."""
+"""The page: one file, safe, complete, and written after every cycle."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from halo_core.builtin.report import ReportFile
 from halo_core.errors import RunError
 from halo_core.hookspecs import hookimpl
 from halo_core.ledger.ledger import Ledger
+from halo_core.ledger.summary import summarise
 from halo_core.loop import run_cycles
 from halo_core.report import write_report
 from halo_core.report.page import _clean, _cut
@@ -25,31 +26,31 @@ WRITE = ReportFile._write
 Read = Callable[[str], Any]
 
 
-def test_it_is_one_sound_file_that_asks_for_nothing_else(page: str, read_page: Read) -> None:
+def test_page_is_valid_and_self_contained(page: str, read_page: Read) -> None:
     outline = read_page(page)
     assert outline.open == []
-    ids, references = outline.of("id"), outline.of("href") + outline.of("src")
-    assert len(ids) == len(set(ids)), "ids are unique though there are many drawings"
+    ids, references = outline.values("id"), outline.values("href") + outline.values("src")
+    assert len(ids) == len(set(ids)), "ids are unique across drawings"
     assert all(reference.startswith("#") for reference in references)
-    used = set(re.findall(r"url\(#([^)]*)\)", page)) | {each[1:] for each in references}
-    assert used | set(outline.of("aria-labelledby")) <= set(ids)
+    used = set(re.findall(r"url\(#([^)]*)\)", page)) | {reference[1:] for reference in references}
+    assert used | set(outline.values("aria-labelledby")) <= set(ids)
     assert not {"link", "img", "iframe", "object", "embed", "form", "base"} & set(outline.tags)
     assert not re.findall(r"@import|url\((?!#)", page)
     assert set(re.findall(r"(?:https?:)?//[a-z][^\s\"<]*", page)) <= {"http://www.w3.org/2000/svg"}
 
 
-def test_what_a_model_wrote_is_text_and_never_the_page(page: str, read_page: Read) -> None:
+def test_text_of_the_model_is_escaped(page: str, read_page: Read) -> None:
     outline = read_page(page)
     assert outline.tags.count("script") == 1
-    assert not [name for given in outline.given for name in given if name.startswith("on")]
+    assert not [name for attributes in outline.attributes for name in attributes if name.startswith("on")]
     assert "&lt;/pre&gt;&lt;/script&gt;&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "日本語 $x_1$ {{ 7 * 7 }}" in page
     assert "<title>a &lt;b&gt;run · halo</title>" in page
     assert "a &lt;warmup&gt; of half the steps" in page
 
 
-def test_nothing_in_it_moves_a_terminal_or_turns_a_line(page: str) -> None:
-    assert " red \ufffdback \ufffd " in page, "codes are gone, what was between them is there"
+def test_page_has_no_control_characters(page: str) -> None:
+    assert " red \ufffdback \ufffd " in page, "escape sequences are removed, the text between them is kept"
     assert (
         set(re.findall(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", page))
         == set()
@@ -67,11 +68,11 @@ def test_nothing_in_it_moves_a_terminal_or_turns_a_line(page: str) -> None:
         (5, 5),
     ],
 )
-def test_control_characters(text: object, clean: object) -> None:
+def test_clean_removes_control_characters(text: object, clean: object) -> None:
     assert _clean(text) == clean
 
 
-def test_a_long_text_keeps_its_end() -> None:
+def test_long_text_keeps_its_end() -> None:
     text = "".join(chr(33 + place % 90) for place in range(10_000))
     short = _cut(text, 400)
     assert short.startswith(text[:300])
@@ -80,12 +81,12 @@ def test_a_long_text_keeps_its_end() -> None:
     assert _cut(text[:400], 400) == text[:400]
 
 
-def test_a_text_of_many_lines_keeps_its_end() -> None:
+def test_text_of_many_lines_keeps_its_end() -> None:
     lines = [f"line {number}\n" for number in range(500)]
     assert _cut("".join(lines[:100])) == "".join(lines[:100])
     gap = "[... 400 lines left out ...]\n"
     assert _cut("".join(lines)) == "".join([*lines[:75], gap, *lines[475:]])
-    assert len(_cut("\n".join(["x" * 1000] * 500))) < 4200, "nor is it too long"
+    assert len(_cut("\n".join(["x" * 1000] * 500))) < 4200, "the number of characters is limited too"
 
 
 # Colours
@@ -107,7 +108,7 @@ def schemes(page: str) -> dict[str, dict[str, str]]:
 
 
 def luminance(colour: str) -> float:
-    """Relative luminance as WCAG 2 has it."""
+    """Return the relative luminance, as WCAG 2 defines it."""
     digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
     linear = [
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
@@ -122,30 +123,30 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark", "print"])
-def test_contrast_is_what_wcag_aa_asks_for(page: str, scheme: str) -> None:
-    of = schemes(page)[scheme]
+def test_contrast_meets_wcag_aa(page: str, scheme: str) -> None:
+    colour = schemes(page)[scheme]
     for text in ("ink", "soft", "up", "down", "link"):
         for ground in ("page", "card", "code"):
-            assert contrast(of[text], of[ground]) >= 4.5, (text, ground)
+            assert contrast(colour[text], colour[ground]) >= 4.5, (text, ground)
     for line in ("series-1", "series-2", "series-3", "series-4", "edge"):
-        assert contrast(of[line], of["card"]) >= 3, line
+        assert contrast(colour[line], colour["card"]) >= 3, line
     ladder = [
-        of[f"stage-{stage}"] for stage in ("invalid", "flawed", "untested", "crashed", "wrong", "correct")
+        colour[f"stage-{stage}"] for stage in ("invalid", "flawed", "untested", "crashed", "wrong", "correct")
     ]
     for lower, upper in pairwise(ladder):
         assert contrast(lower, upper) >= 1.2, "neighbours differ in grey as well"
 
 
-def test_one_drawing_is_light_and_dark(page: str) -> None:
+def test_drawings_use_only_colour_variables(page: str) -> None:
     drawings = "".join(re.findall(r"<figure>.*?</figure>", page, re.DOTALL))
     used = set(re.findall(r"var\(--([\w-]+)\)", drawings))
     assert {"ink", "line", "card", "series-1", "stage-correct"} <= used
     for scheme, known in schemes(page).items():
         assert used <= known.keys(), scheme
-    assert set(re.findall(r"#[0-9a-f]{6}\b", drawings)) == set(), "no colour is fixed"
+    assert set(re.findall(r"#[0-9a-f]{6}\b", drawings)) == set(), "no fixed colours"
 
 
-def test_it_is_made_for_paper_and_telephones(page: str) -> None:
+def test_page_is_made_for_print_and_phones(page: str) -> None:
     paper = page[page.index("@media print") : page.index("</style>")]
     for rule in ("color-scheme: light", "break-inside: avoid", "max-height: none", ".sample:not([open])"):
         assert rule in paper
@@ -158,48 +159,56 @@ def test_it_is_made_for_paper_and_telephones(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "what",
+    "text",
     [
-        *("Held-out rates", "Held-out pass@k", "What training samples reached", "Diversity", "Learning rate"),
-        *("How far training moved the model", "Training loss", "Gradient norm", "Seconds by stage"),
         *(
-            "What was noticed",
-            "While it ran",
-            "Figures",
+            "Held-out pass and valid rates",
+            "Held-out pass@k",
+            "Stages of training samples",
+            "Diversity",
+            "Learning rate",
+        ),
+        *("Change of the model by training", "Training loss", "Gradient norm", "Seconds by stage"),
+        *(
+            "Findings and events",
+            "Events",
+            "Tables",
             "Held-out prompts",
             "Samples",
-            "What it was made of",
+            "Setup",
         ),
         *("Improved", "Worst", "Best", "Drivers and plugins", "Configuration", "Machine", "sandbox"),
         *("samples_per_prompt: 6", "finished, cycle 3 of 3", "Verdicts of fake depend on", "95% interval"),
     ],
 )
-def test_what_is_in_it(page: str, what: str) -> None:
-    assert what in page
+def test_page_contains(page: str, text: str) -> None:
+    assert text in page
 
 
-def test_a_screen_reader_finds_its_way(page: str, read_page: Read) -> None:
+def test_page_is_accessible(page: str, read_page: Read) -> None:
     outline = read_page(page)
     levels = [int(tag[1]) for tag in outline.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in pairwise(levels)), "no level is left out"
+    assert all(after <= before + 1 for before, after in pairwise(levels)), "no heading level is skipped"
     assert {"header", "main", "nav"} <= set(outline.tags)
-    charts = [given for tag, given in zip(outline.tags, outline.given, strict=True) if tag == "svg"]
+    charts = [
+        attributes for tag, attributes in zip(outline.tags, outline.attributes, strict=True) if tag == "svg"
+    ]
     for chart in charts:
         assert chart.get("aria-hidden") == "true" or (
             chart["role"] == "img" and re.search(r"\d", chart["aria-label"] or "")
         )
-    for tag, given in zip(outline.tags, outline.given, strict=True):
+    for tag, attributes in zip(outline.tags, outline.attributes, strict=True):
         if tag in ("select", "input"):
-            assert given["aria-label"]
+            assert attributes["aria-label"]
         if tag == "th":
-            assert given["scope"] in ("row", "col")
-        if given.get("class") == "scroll":
-            assert given["tabindex"] == "0", "a keyboard can scroll it"
+            assert attributes["scope"] in ("row", "col")
+        if attributes.get("class") == "scroll":
+            assert attributes["tabindex"] == "0", "a keyboard can scroll it"
 
 
-def test_samples_are_the_first_of_each_kind(ledger: Ledger, page: str, read_page: Read) -> None:
+def test_samples_are_the_first_of_each_stage(ledger: Ledger, page: str, read_page: Read) -> None:
     kinds: dict[Any, list[str]] = {}
     db = sqlite3.connect(ledger.path)
     for cycle, name, number, status, stage in db.execute(
@@ -211,31 +220,38 @@ def test_samples_are_the_first_of_each_kind(ledger: Ledger, page: str, read_page
         kinds.setdefault((str(cycle), kind), []).append(f"{name} cycle {cycle}, completion {number}")
     outline = read_page(page)
     shown: dict[Any, list[str]] = {}
-    said = re.findall(r"<code>(\w+)</code> <span class=\"soft\">(cycle \d+, completion \d+)", page)
-    marked = [given for given in outline.given if given.get("class") == "sample"]
-    for given, (name, place) in zip(marked, said, strict=True):
-        shown.setdefault((given["data-cycle"], given["data-kind"]), []).append(f"{name} {place}")
+    titles = re.findall(r"<code>(\w+)</code> <span class=\"soft\">(cycle \d+, completion \d+)", page)
+    marked = [attributes for attributes in outline.attributes if attributes.get("class") == "sample"]
+    for attributes, (name, place) in zip(marked, titles, strict=True):
+        shown.setdefault((attributes["data-cycle"], attributes["data-kind"]), []).append(f"{name} {place}")
     assert shown == {kind: names[:3] for kind, names in kinds.items()}
-    printed = [given["data-kind"] for given in marked if "data-printed" in given]
-    assert sorted(printed) == sorted({given["data-kind"] for given in marked}), (
+    printed = [attributes["data-kind"] for attributes in marked if "data-printed" in attributes]
+    assert sorted(printed) == sorted({attributes["data-kind"] for attributes in marked}), (
         "one of each kind, of the last cycle"
     )
 
 
-def test_the_same_run_gives_the_same_file(ledger: Ledger, page: str, tmp_path: Path) -> None:
+def test_signals_of_verdicts_are_shown(page: str) -> None:
+    shown = re.findall(r'<h3>signals</h3><pre tabindex="0">(.*?)</pre>', page, re.DOTALL)
+    assert shown
+    assert set(shown) == {"format 0.25\n&lt;b&gt;length 12"}
+    assert len(shown) < page.count("<h3>diagnostics</h3>"), "verdicts without signals have no section"
+
+
+def test_report_is_reproducible(ledger: Ledger, page: str, tmp_path: Path) -> None:
     again = write_report(Ledger(ledger.directory), tmp_path / "again.html")
     assert again.read_text(encoding="utf-8") == page
 
 
-def test_a_run_that_has_only_begun_has_a_report(tmp_path: Path) -> None:
+def test_report_of_a_run_without_cycles(tmp_path: Path) -> None:
     run, _ = fake_run(tmp_path / "run")
     page = write_report(run.ledger).read_text()
-    assert "started, cycle 0 of 2" in page
-    assert "Nothing has been measured yet" in page
+    assert f"{summarise(run.ledger).status}, cycle 0 of 2" in page
+    assert "Nothing measured yet" in page
     assert "<figure>" not in page
 
 
-def test_a_run_that_was_measured_and_not_trained(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
+def test_report_of_a_run_without_training(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
     ledger = make_run(tmp_path / "run", cycles=1)
     with ledger.writing() as db:
         db.execute("DELETE FROM cycles WHERE cycle > 0")
@@ -243,26 +259,26 @@ def test_a_run_that_was_measured_and_not_trained(make_run: Callable[..., Ledger]
     [report] = ledger.reports()
     assert report.heldout is not None
     assert f"Held-out pass rate <b>{100 * report.heldout.passed:.1f}%</b> before training" in page
-    assert "No cycle of training has been finished" in page
+    assert "No training cycle is finished yet" in page
     assert "Training loss" not in page
 
 
-def test_a_run_of_one_cycle(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
+def test_report_of_a_run_of_one_cycle(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
     page = write_report(make_run(tmp_path / "run", cycles=1)).read_text()
-    assert len(re.findall("<figure>", page)) == 8, "all but KL, which the fakes cannot tell"
+    assert len(re.findall("<figure>", page)) == 8, "all but KL, which the fakes cannot measure"
 
 
-def test_without_heldout_prompts(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
+def test_report_without_heldout_prompts(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
     page = write_report(make_run(tmp_path / "run", heldout=0)).read_text()
     assert 'id="tasks"' not in page
     assert "No held-out prompts" in page
-    assert "What training samples reached" in page
+    assert "Stages of training samples" in page
 
 
-def test_it_is_written_after_every_cycle_and_at_a_bad_end(tmp_path: Path) -> None:
+def test_report_is_written_after_every_cycle_and_after_an_error(tmp_path: Path) -> None:
     seen: list[int] = []
 
-    class Looks:
+    class Reader:
         @hookimpl(trylast=True)
         def on_cycle_end(self, run: Any, report: CycleReport) -> None:
             seen.append(len(re.findall(r"<figure>", (run.directory / "report.html").read_text())))
@@ -271,14 +287,14 @@ def test_it_is_written_after_every_cycle_and_at_a_bad_end(tmp_path: Path) -> Non
 
     run, hooks = fake_run(tmp_path / "run", cycles=3)
     hooks.register(ReportFile(), name="report")
-    hooks.register(Looks(), name="looks")  # the last of the last
+    hooks.register(Reader(), name="reader")  # called after the report
     with pytest.raises(ZeroDivisionError):
         run_cycles(run, hooks)
     assert len(seen) == 3
     assert "oops" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_what_goes_wrong_with_it_is_said_and_does_not_stop_the_run(
+def test_failed_write_is_printed_and_does_not_stop_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: Any) -> None:
@@ -286,23 +302,23 @@ def test_what_goes_wrong_with_it_is_said_and_does_not_stop_the_run(
 
     monkeypatch.setattr("halo_core.report.write_report", full)
     run, hooks = fake_run(tmp_path / "run")
-    said: list[str] = []
-    monkeypatch.setattr(run.progress, "note", said.append, raising=False)
+    lines: list[str] = []
+    monkeypatch.setattr(run.progress, "note", lines.append, raising=False)
     hooks.register(ReportFile(), name="report")
     assert len(run_cycles(run, hooks)) == 3
-    assert said == ["report   not written: RunError: report.html: No space left on device"] * 3
+    assert lines == ["report   not written: RunError: report.html: No space left on device"] * 3
 
 
-def test_what_the_plugins_said_is_in_it(tmp_path: Path) -> None:
+def test_report_contains_the_lines_of_plugins(tmp_path: Path) -> None:
     run, hooks = fake_run(tmp_path / "run")
     run_cycles(run, hooks)
     run.log("gate", "cycle 2 is worse than cycle 1")
     page = write_report(run.ledger).read_text()
-    assert "What was noticed" in page
+    assert "Findings and events" in page
     assert "cycle 2 is worse than cycle 1" in page
 
 
-def test_halo_run_and_halo_report_write_it(
+def test_halo_run_and_halo_report_write_the_report(
     halo: Callable[..., Any], fakes: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ReportFile, "_write", WRITE)
@@ -314,9 +330,7 @@ def test_halo_run_and_halo_report_write_it(
     assert "holds no run" in halo("report", "nowhere").complaint()
 
 
-def test_the_diagnosis_is_in_it_by_the_doctors_own_thresholds(
-    make_run: Callable[..., Ledger], tmp_path: Path
-) -> None:
+def test_diagnosis_uses_the_thresholds_of_the_doctor(make_run: Callable[..., Ledger], tmp_path: Path) -> None:
     ledger = make_run(tmp_path / "run", lr_policy=FakePolicy(base_lr=0.001))
     assert "too-few-steps" in write_report(ledger).read_text()
     ledger.write_plugins([{"kind": "plugin", "name": "doctor", "distribution": "halo-core", "version": "1",
@@ -325,18 +339,20 @@ def test_the_diagnosis_is_in_it_by_the_doctors_own_thresholds(
     assert "too-few-steps" not in page
 
 
-def test_it_is_named_after_the_directory_however_that_is_called(
+def test_title_is_the_name_of_the_directory(
     make_run: Callable[..., Ledger], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = write_report(make_run(tmp_path / "mine")).read_text()
     monkeypatch.chdir(tmp_path / "mine")
     assert write_report(Ledger(Path())).read_text() == page
     assert "<h1>mine</h1>" in page
-    assert str(tmp_path) not in page, "it may be sent to somebody"
+    assert str(tmp_path) not in page, "the report may be sent to others"
 
 
 @pytest.mark.parametrize("name", ["ledger.db", "run.yaml", "cycles/001/adapter/skill.json"])
-def test_a_report_is_not_written_over_the_run(halo: Callable[..., Any], fakes: list[str], name: str) -> None:
+def test_report_does_not_overwrite_files_of_the_run(
+    halo: Callable[..., Any], fakes: list[str], name: str
+) -> None:
     assert halo("run", *fakes, "-n", 1, "-o", "run").code == 0
     before = (Path("run") / name).read_bytes()
     assert f"{name} is part of the run" in halo("report", "run", "-o", Path("run") / name).complaint()

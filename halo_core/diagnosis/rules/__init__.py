@@ -1,7 +1,7 @@
-"""One function a cause: from a history and what was found before it to a finding, or None.
+"""One function for each cause. Given a history and the causes found so far, it returns a finding or None.
 
-RULES is in order of precedence. A rule stays silent where it lacks its data, where what it sees may be noise, and
-where a cause that comes before it explains what it sees.
+`RULES` is in order of precedence. A rule is silent if the reports lack its data, if noise could explain the
+measurement, or if a cause that was found before explains it. `h` is the history in every rule.
 """
 
 from __future__ import annotations
@@ -10,29 +10,46 @@ from collections.abc import Callable
 
 from halo_core.diagnosis.findings import Cause, Finding
 from halo_core.diagnosis.history import History
-from halo_core.diagnosis.rules import data, machinery, outcome, rate, verifier
+from halo_core.diagnosis.rules.data import (
+    narrowing,
+    prompt_reuse,
+    prompts_exhausted,
+    prompts_too_hard,
+    truncation,
+)
+from halo_core.diagnosis.rules.machinery import (
+    diverged,
+    no_update,
+    spike,
+    stale_sampler,
+    too_few_steps,
+    warmup,
+)
+from halo_core.diagnosis.rules.outcome import ceiling, plateau, regression
+from halo_core.diagnosis.rules.rate import legacy_band, lr_too_high, lr_too_low
+from halo_core.diagnosis.rules.verifier import leaky_verifier, verifier_errors, wrong_paid
 
 Rule = Callable[[History, frozenset[Cause]], Finding | None]
 
 RULES: tuple[Rule, ...] = (
-    machinery.diverged,
-    verifier.errors,
-    machinery.stale_sampler,
-    machinery.no_update,
-    machinery.warmup,
-    verifier.leaky,
-    data.prompt_reuse,
-    verifier.wrong_paid,
-    rate.too_high,
-    data.truncation,
-    data.narrowing,
-    machinery.spike,
-    data.too_hard,
-    outcome.ceiling,
-    data.exhausted,
-    machinery.too_few_steps,
-    rate.too_low,
-    outcome.regression,
-    outcome.plateau,
-    rate.legacy_band,
+    diverged,
+    verifier_errors,
+    stale_sampler,
+    no_update,
+    warmup,
+    leaky_verifier,
+    prompt_reuse,
+    wrong_paid,
+    lr_too_high,
+    truncation,
+    narrowing,
+    spike,
+    prompts_too_hard,
+    ceiling,
+    prompts_exhausted,
+    too_few_steps,
+    lr_too_low,
+    regression,
+    plateau,
+    legacy_band,
 )

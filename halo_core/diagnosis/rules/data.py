@@ -1,4 +1,4 @@
-"""Causes in what is trained on: the prompts, and what is left of the completions."""
+"""Causes in the training data: the prompts, and the diversity of the completions."""
 
 from __future__ import annotations
 
@@ -9,61 +9,62 @@ from halo_core.diagnosis.rules.verifier import growing_gap
 
 
 def prompt_reuse(h: History, found: frozenset[Cause]) -> Finding | None:
-    """Training prompts pass more and held-out ones do not, among prompts that were solved before."""
+    """Training prompts that were solved before pass more often, and held-out ones do not."""
     gap = growing_gap(h)
     if gap is None or Cause.LEAKY_VERIFIER in found:
         return None
     first, last = h.sampled[0][1], h.sampled[-1][1]
     text = f"training prompts that are always solved: {first.all_pass:.0%}, now {last.all_pass:.0%}"
     solved = Evidence("always-solved", text, gap.cycles, (first.all_pass, last.all_pass))
-    advice = "Train on prompts that the model has not seen, or on more of them: it learns these by heart."
+    advice = "Train on more prompts, or on ones that the model has not seen: it memorises these."
     return Finding(Cause.PROMPT_REUSE, Severity.WARNING, h.last.cycle, (gap, solved), advice)
 
 
 def truncation(h: History, found: frozenset[Cause]) -> Finding | None:
-    """Too many completions run into the token limit, or more and more do."""
+    """Too many completions reach the token limit, or their share grows."""
     if found & {Cause.LR_TOO_HIGH, Cause.DIVERGED}:
         return None
-    seen = [each for each in (_cut_short(h), h.truncation_rose) if each]
+    seen = [evidence for evidence in (_truncated(h), h.truncation_rose) if evidence]
     if not seen:
         return None
     advice = (
-        "Raise max_new_tokens or ask for shorter answers; if the share grows from cycle to cycle, see that the end "
+        "Raise max_new_tokens or ask for shorter answers; if the share grows from cycle to cycle, check that the end "
         "token is trained on."
     )
     severity = Severity.WARNING if h.gain is None else Severity.NOTICE
     return Finding(Cause.TRUNCATION, severity, h.last.cycle, tuple(seen), advice)
 
 
-def _cut_short(h: History) -> Evidence | None:
+def _truncated(h: History) -> Evidence | None:
     if not h.measured:
         return None
-    limit, (cycle, rates) = h.options.truncated, h.measured[-1]
-    share = measures.clustered(measures.truncated(rates), rates)
+    limit, (cycle, metrics) = h.options.truncated, h.measured[-1]
+    share = measures.clustered(measures.truncated(metrics), metrics)
     if share.interval(h.z)[0] <= limit:
         return None
-    text = f"{share.value:.1%} of the completions after cycle {cycle} ran into the token limit"
+    text = f"{share.value:.1%} of the completions after cycle {cycle} reached the token limit"
     return Evidence("truncated", text, (cycle,), (share.value,), share.interval(h.z), limit)
 
 
 def narrowing(h: History, found: frozenset[Cause]) -> Finding | None:
-    """Several signs agree that the model is left with few ways of answering."""
+    """Several signs agree that the completions lose diversity."""
     if found & {Cause.LR_TOO_HIGH, Cause.DIVERGED, Cause.PROMPT_REUSE, Cause.LEAKY_VERIFIER}:
         return None
     if len(h.measured) < 2:
         return None
-    signs = [each for each in (_surer(h), _fewer_right(h), _fewer_solved(h), _few_give_all(h)) if each]
+    candidates = (_lower_entropy(h), _fewer_distinct_correct(h), _lower_pass_at_k(h), _uneven_selection(h))
+    signs = [evidence for evidence in candidates if evidence]
     if len(signs) < h.options.narrowing_signs:
         return None
     advice = (
-        "Keep more ways of being right: cap the completions kept of a prompt (selector.cap), replay earlier data, "
-        "sample hotter, or stop here; a lower rate only slows it."
+        "Keep correct answers diverse: cap the completions selected for a prompt (selector.cap), replay earlier data, "
+        "sample at a higher temperature, or stop here; a lower learning rate only slows the narrowing."
     )
     severity = Severity.WARNING if h.fall is None else Severity.CRITICAL
     return Finding(Cause.NARROWING, severity, h.last.cycle, tuple(signs), advice)
 
 
-def _surer(h: History) -> Evidence | None:
+def _lower_entropy(h: History) -> Evidence | None:
     (first, before), (last, after) = h.measured[0], h.measured[-1]
     if (
         not before.entropy
@@ -78,68 +79,67 @@ def _surer(h: History) -> Evidence | None:
     return Evidence("entropy", text, (first, last), values, threshold=h.options.entropy_drop)
 
 
-def _fewer_right(h: History) -> Evidence | None:
+def _fewer_distinct_correct(h: History) -> Evidence | None:
     (first, before), (last, after) = h.measured[0], h.measured[-1]
-    kept = after.distinct_correct / before.distinct_correct if before.distinct_correct else 1.0
-    if not 0 < kept < h.options.distinct_drop:
+    ratio = after.distinct_correct / before.distinct_correct if before.distinct_correct else 1.0
+    if not 0 < ratio < h.options.distinct_drop:
         return None
     text = (
-        f"distinct among the correct completions {before.distinct_correct:.0%} after cycle {first}, "
+        f"distinct share of the correct completions {before.distinct_correct:.0%} after cycle {first}, "
         f"{after.distinct_correct:.0%} after cycle {last}"
     )
     values = (before.distinct_correct, after.distinct_correct)
     return Evidence("distinct-correct", text, (first, last), values, threshold=h.options.distinct_drop)
 
 
-def _fewer_solved(h: History) -> Evidence | None:
-    """pass@k falls though pass@1 does not: what is gained is gained by giving up the rest."""
+def _lower_pass_at_k(h: History) -> Evidence | None:
+    """pass@k fell and pass@1 did not: the model solves fewer prompts, and those more often."""
     (first, before), (last, after) = h.measured[0], h.measured[-1]
     k = max(map(int, before.pass_at.keys() & after.pass_at.keys()), default=1)
     if k == 1 or after.passed < before.passed:
         return None
-    was, now = before.pass_at[str(k)], after.pass_at[str(k)]
-    change = measures.of_prompts(after, now) - measures.of_prompts(before, was)
+    earlier, now = before.pass_at[str(k)], after.pass_at[str(k)]
+    change = measures.of_prompts(after, now) - measures.of_prompts(before, earlier)
     low, high = change.interval(h.z)
     if high >= 0:
         return None
     text = (
-        f"pass@{k} {was:.1%} after cycle {first}, {now:.1%} after cycle {last} ({points(low)} to {points(high)} "
+        f"pass@{k} {earlier:.1%} after cycle {first}, {now:.1%} after cycle {last} ({points(low)} to {points(high)} "
         f"points), though pass@1 went from {before.passed:.1%} to {after.passed:.1%}"
     )
-    return Evidence("pass-at-k", text, (first, last), (was, now), (low, high))
+    return Evidence("pass-at-k", text, (first, last), (earlier, now), (low, high))
 
 
-def _few_give_all(h: History) -> Evidence | None:
-    kept = [(each.cycle, each.kept_gini) for each in h.reports if each.selected]
-    if not kept or kept[-1][1] < h.options.exposure:
+def _uneven_selection(h: History) -> Evidence | None:
+    ginis = [(report.cycle, report.kept_gini) for report in h.reports if report.selected]
+    if not ginis or ginis[-1][1] < h.options.exposure:
         return None
-    text = f"few prompts give most of what is trained on (Gini {kept[-1][1]:.2f} in cycle {kept[-1][0]})"
-    return Evidence("exposure", text, (kept[-1][0],), (kept[-1][1],), threshold=h.options.exposure)
+    cycle, gini = ginis[-1]
+    text = f"few prompts provide most of the training samples (Gini {gini:.2f} in cycle {cycle})"
+    return Evidence("exposure", text, (cycle,), (gini,), threshold=h.options.exposure)
 
 
-def exhausted(h: History, found: frozenset[Cause]) -> Finding | None:
-    """Most training prompts are always solved, and the run gains nothing any more."""
+def prompts_exhausted(h: History, found: frozenset[Cause]) -> Finding | None:
+    """Most training prompts are always solved, and the run has stopped gaining."""
     if not h.sampled or h.gaining or found & {Cause.CEILING, Cause.LEAKY_VERIFIER, Cause.VERIFIER_ERRORS}:
         return None
-    cycle, rates = h.sampled[-1]
-    if rates.all_pass < h.options.all_pass or len(h.sampled) < 2:
+    cycle, metrics = h.sampled[-1]
+    if metrics.all_pass < h.options.all_pass or len(h.sampled) < 2:
         return None
-    text = f"{rates.all_pass:.0%} of the training prompts were always solved after cycle {cycle}"
-    seen = Evidence("all-pass", text, (cycle,), (rates.all_pass,), threshold=h.options.all_pass)
-    advice = "Give new or harder prompts: from one that is always solved there is nothing left to learn."
+    text = f"{metrics.all_pass:.0%} of the training prompts were always solved after cycle {cycle}"
+    seen = Evidence("all-pass", text, (cycle,), (metrics.all_pass,), threshold=h.options.all_pass)
+    advice = "Use new or harder prompts: a prompt that is always solved has nothing left to teach."
     return Finding(Cause.PROMPTS_EXHAUSTED, Severity.WARNING, h.last.cycle, (seen,), advice)
 
 
-def too_hard(h: History, found: frozenset[Cause]) -> Finding | None:
-    """Most training prompts are never solved: a cycle learns from the few that are."""
+def prompts_too_hard(h: History, found: frozenset[Cause]) -> Finding | None:
+    """Most training prompts are never solved, so a cycle learns from the few others."""
     if not h.sampled or found & {Cause.LR_TOO_HIGH, Cause.DIVERGED, Cause.VERIFIER_ERRORS, Cause.TRUNCATION}:
         return None
-    (_, before), (cycle, rates) = h.sampled[0], h.sampled[-1]
-    if min(before.all_fail, rates.all_fail) < h.options.all_fail or h.gain:
+    (_, before), (cycle, metrics) = h.sampled[0], h.sampled[-1]
+    if min(before.all_fail, metrics.all_fail) < h.options.all_fail or h.gain:
         return None
-    text = f"{rates.all_fail:.0%} of the training prompts were never solved after cycle {cycle}"
-    seen = Evidence("all-fail", text, (cycle,), (rates.all_fail,), threshold=h.options.all_fail)
-    advice = (
-        "Start from a stronger model (halo sft), give easier prompts, or sample more completions of each."
-    )
+    text = f"{metrics.all_fail:.0%} of the training prompts were never solved after cycle {cycle}"
+    seen = Evidence("all-fail", text, (cycle,), (metrics.all_fail,), threshold=h.options.all_fail)
+    advice = "Start from a stronger model (halo sft), use easier prompts, or sample more completions of each prompt."
     return Finding(Cause.PROMPTS_TOO_HARD, Severity.WARNING, h.last.cycle, (seen,), advice)

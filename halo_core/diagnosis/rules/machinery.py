@@ -1,4 +1,4 @@
-"""Causes in the machinery of training: what never happened, or happened to something else."""
+"""Causes in the training machinery: training that failed, had no effect, or did not reach the sampler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from halo_core.types import CycleReport, TrainStats
 
 
 def diverged(h: History, found: frozenset[Cause]) -> Finding | None:
-    """A number of training is not finite. Adam cannot recover from it."""
+    """A training statistic is not finite. Adam cannot recover from that."""
     for report in h.reports:
         names = [name for name, value in _numbers(report) if not math.isfinite(value)]
         if names:
@@ -21,71 +21,75 @@ def diverged(h: History, found: frozenset[Cause]) -> Finding | None:
                 "not-finite", f"{', '.join(names)} not finite in cycle {report.cycle}", (report.cycle,)
             )
             advice = (
-                f"Go back to the weights before cycle {report.cycle} and lower the rate; if it happens at a rate "
-                "ten times lower too, look at the precision (float16 overflows where bfloat16 does not)."
+                f"Go back to the weights before cycle {report.cycle} and lower the learning rate; if training diverges "
+                "at a tenth of it too, check the precision (float16 overflows where bfloat16 does not)."
             )
             return Finding(Cause.DIVERGED, Severity.CRITICAL, report.cycle, (seen,), advice, "rollback")
     return None
 
 
 def stale_sampler(h: History, found: frozenset[Cause]) -> Finding | None:
-    """The sampler's log-probabilities are not those of the trained weights."""
+    """The sampler's log-probabilities differ from those of the trained weights."""
     limit = h.options.sampler_off
     off = [
-        (each.cycle, each.sampler_error)
-        for each in h.reports
-        if each.sampler_error is not None and each.sampler_error > limit
+        (report.cycle, report.sampler_error)
+        for report in h.reports
+        if report.sampler_error is not None and report.sampler_error > limit
     ]
     if not off:
         return None
-    cycle, worst = off[-1]
-    text = f"the sampler's log-probabilities are off by {worst:.3g} nats per token after cycle {cycle}"
+    cycle, last = off[-1]
+    text = f"the sampler's log-probabilities are off by {last:.3g} nats per token after cycle {cycle}"
     seen = Evidence("sampler-off", text, tuple(c for c, _ in off), tuple(v for _, v in off), threshold=limit)
-    advice = "Make the generator load the weights of each cycle: what is sampled now is another model."
+    advice = (
+        "Make the generator load the weights of each cycle: the completions come from a different model now."
+    )
     return Finding(Cause.STALE_SAMPLER, Severity.CRITICAL, cycle, (seen,), advice)
 
 
 def no_update(h: History, found: frozenset[Cause]) -> Finding | None:
-    """A cycle took no step, had a rate of zero throughout, or left the weights as they were."""
-    idle = [(cycle, why) for cycle, train in h.training if (why := _idle(train))]
+    """A cycle took no step, had a learning rate of zero throughout, or left the weights unchanged."""
+    idle = [(cycle, reason) for cycle, train in h.training if (reason := _idle(train))]
     if not idle:
         return None
-    cycle, why = idle[-1]
-    seen = Evidence("dead-rate", f"{why} in cycle {cycle}", tuple(c for c, _ in idle))
-    advice = (
-        "Check the schedule, the warmup and what is trainable: this cycle's training had no effect at all."
-    )
+    cycle, reason = idle[-1]
+    seen = Evidence("dead-rate", f"{reason} in cycle {cycle}", tuple(c for c, _ in idle))
+    advice = "Check the schedule, the warmup and the trainable parameters: the training of this cycle had no effect."
     return Finding(Cause.NO_UPDATE, Severity.CRITICAL, cycle, (seen,), advice)
 
 
 def warmup(h: History, found: frozenset[Cause]) -> Finding | None:
-    """The steps of the cycles end before the rate that was set is reached."""
+    """The cycles end before their steps reach the configured learning rate."""
     share = h.options.warmup_reached
     short = [
-        (each.cycle, each.train.lr_peak / each.lr, each)
-        for each in h.reports
-        if each.train and each.train.lr_sum > 0 and 0 < each.train.lr_peak < share * each.lr
+        (report.cycle, report.train.lr_peak / report.lr, report)
+        for report in h.reports
+        if report.train and report.train.lr_sum > 0 and 0 < report.train.lr_peak < share * report.lr
     ]
     if not short or Cause.NO_UPDATE in found:
         return None
     cycle, reached, report = short[-1]
     assert report.train is not None
     text = (
-        f"{report.train.steps} steps in cycle {cycle} reached {reached:.0%} of the rate that was set "
+        f"{report.train.steps} steps in cycle {cycle} reached {reached:.0%} of the configured learning rate "
         f"({spell(report.train.lr_peak)} of {spell(report.lr)})"
     )
     seen = Evidence(
         "warmup", text, tuple(c for c, *_ in short), tuple(r for _, r, _ in short), threshold=share
     )
     severity = Severity.NOTICE if h.gain else Severity.WARNING
-    advice = "Give the warmup fewer steps (about a tenth of a cycle's), or the cycle more, before you touch the rate."
+    advice = (
+        "Shorten the warmup to about a tenth of a cycle's steps, or give the cycle more steps, before you change the "
+        "learning rate."
+    )
     return Finding(Cause.WARMUP, severity, cycle, (seen,), advice)
 
 
 def too_few_steps(h: History, found: frozenset[Cause]) -> Finding | None:
     """The cycles have fewer than `min_steps` optimizer steps, hardly move the model, and gain nothing."""
     few, enough = h.options.min_steps, min(h.options.patience, 2)
-    if len(h.training) < enough or not h.slow or found & {Cause.WARMUP, Cause.NO_UPDATE, *_NOT_RATE}:
+    explained = found & {Cause.WARMUP, Cause.NO_UPDATE, *_OTHER_EXPLANATIONS}
+    if len(h.training) < enough or not h.slow or explained:
         return None
     steps = h.median(lambda train: train.steps)
     moved = h.kl and max(h.kl.values()) >= 10 * h.options.kl_low
@@ -93,39 +97,36 @@ def too_few_steps(h: History, found: frozenset[Cause]) -> Finding | None:
         return None
     text = f"{steps:g} optimizer steps in the median cycle"
     counts = tuple(float(train.steps) for _, train in h.training)
-    seen = [Evidence("few-steps", text, h.cycles, counts, threshold=few), h.slow]
+    seen = (Evidence("few-steps", text, h.cycles, counts, threshold=few), h.slow)
     advice = (
-        "Give a cycle more steps before you touch the rate: a smaller batch, more epochs, more prompts or more "
-        "samples of each."
+        "Give a cycle more steps before you change the learning rate: a smaller batch, more epochs, more prompts or "
+        "more samples of each."
     )
-    return Finding(
-        Cause.TOO_FEW_STEPS, Severity.WARNING, h.last.cycle, tuple(each for each in seen if each), advice
-    )
+    return Finding(Cause.TOO_FEW_STEPS, Severity.WARNING, h.last.cycle, seen, advice)
 
 
 def spike(h: History, found: frozenset[Cause]) -> Finding | None:
-    """A step's loss leapt far above the steps before it, in a cycle that did not make the model better."""
+    """The loss of a step jumped far above the steps before it, in a cycle that did not improve the model."""
     if found & {Cause.LR_TOO_HIGH, Cause.DIVERGED}:
         return None
     for report in reversed(h.reports):
-        seen = leap(h, report)
+        seen = _loss_jump(h, report)
         gained = report.improvement is not None and report.improvement.interval[0] > 0
         if seen and not gained:
             fell = report.improvement is not None and report.improvement.interval[1] < 0
             advice = (
                 f"Go back to the weights before cycle {report.cycle} and look at the samples of that step; if it "
-                "happens again, lower the rate or max_grad_norm."
+                "happens again, lower the learning rate or max_grad_norm."
             )
             severity = Severity.CRITICAL if fell else Severity.WARNING
             return Finding(Cause.SPIKE, severity, report.cycle, (seen,), advice, "rollback")
     return None
 
 
-def leap(h: History, report: CycleReport) -> Evidence | None:
-    """Return the spike in the losses of `report`'s cycle, if there is one."""
+def _loss_jump(h: History, report: CycleReport) -> Evidence | None:
     if report.train is None or not all(map(math.isfinite, report.train.losses)):
         return None
-    place, deviations, ratio = measures.leap(report.train.losses)
+    place, deviations, ratio = measures.largest_jump(report.train.losses)
     if deviations < h.options.spike_deviations or ratio < h.options.spike_ratio:
         return None
     text = (
@@ -136,7 +137,10 @@ def leap(h: History, report: CycleReport) -> Evidence | None:
     return Evidence("spike", text, (report.cycle,), values, threshold=h.options.spike_deviations)
 
 
-_NOT_RATE = frozenset({Cause.VERIFIER_ERRORS, Cause.STALE_SAMPLER, Cause.CEILING, Cause.PROMPTS_TOO_HARD})
+_OTHER_EXPLANATIONS = frozenset(
+    {Cause.VERIFIER_ERRORS, Cause.STALE_SAMPLER, Cause.CEILING, Cause.PROMPTS_TOO_HARD}
+)
+"""Causes that explain why a run gains nothing, whatever its number of steps."""
 
 
 def _numbers(report: CycleReport) -> Iterator[tuple[str, float]]:
@@ -150,8 +154,9 @@ def _numbers(report: CycleReport) -> Iterator[tuple[str, float]]:
 
 
 def _idle(train: TrainStats) -> str:
+    """Return why the training had no effect; empty if it had one."""
     if not train.steps:
         return "no optimizer step was taken"
     if not train.lr_sum > 0:
-        return f"the rate was zero in all of {train.steps} steps"
+        return f"the learning rate was zero in all of {train.steps} steps"
     return "" if train.update_norm != 0 else f"{train.steps} steps left the weights unchanged"

@@ -1,10 +1,11 @@
-"""The learning rate itself: named only on evidence that nothing else explains."""
+"""The learning rate itself: reported only on evidence that no other cause explains."""
 
 from __future__ import annotations
 
 import math
 import statistics
 
+from halo_core.config.schema import RETRY_DIVISOR
 from halo_core.diagnosis import measures
 from halo_core.diagnosis.findings import Cause, Evidence, Finding, Severity
 from halo_core.diagnosis.history import History, points
@@ -12,7 +13,9 @@ from halo_core.metrics import Z95
 from halo_core.tables import spell
 from halo_core.types import TrainStats
 
-_LOOK_ELSEWHERE = frozenset(
+LEGACY_LOW = 0.05
+"""Gradient norm below which the notes call the learning rate too low."""
+_OTHER_EXPLANATIONS = frozenset(
     {
         Cause.VERIFIER_ERRORS,
         Cause.STALE_SAMPLER,
@@ -25,35 +28,38 @@ _LOOK_ELSEWHERE = frozenset(
         Cause.TRUNCATION,
     }
 )
-"""Causes for which a run that gains nothing does not need a higher rate."""
-_DOWN = (
-    "Go back to the best cycle and lower the rate to a third or less; change nothing else, so that you learn whether "
-    "it was that."
+"""Causes that explain a run without gains; a higher learning rate would not help."""
+_LOWER_IT = (
+    "Go back to the best cycle and lower the learning rate to a third or less; change nothing else, so that the result "
+    "shows whether that was the cause."
 )
-_UP = (
-    "Raise the rate three- to tenfold (halo lr recommend gives a range), or lower it later in the run if it began "
-    "higher; keep everything else as it is."
+_RAISE_IT = (
+    "Raise the learning rate three- to tenfold (halo lr recommend gives a range), or decay it later if the run started "
+    "at a higher one; keep everything else unchanged."
 )
 
 
-def too_high(h: History, found: frozenset[Cause]) -> Finding | None:
-    """The steps do harm: the loss rises or alternates, or the model moved far and got worse for it."""
+def lr_too_high(h: History, found: frozenset[Cause]) -> Finding | None:
+    """The steps do harm: the loss rises or alternates, or the model moved far and got worse."""
     if found & {Cause.DIVERGED, Cause.LEAKY_VERIFIER, Cause.STALE_SAMPLER}:
         return None
     far, worse = steps_too_large(h), h.fall
-    seen = [each for each in (retried(h), swings(h), rising_loss(h), alternating_loss(h)) if each]
-    blame = (far or collapse(h)) if worse and not (h.valid_rose or h.truncation_rose) else None
-    if not (seen or blame):
+    direct = (retried(h), swings(h), rising_loss(h), alternating_loss(h))
+    seen = [evidence for evidence in direct if evidence]
+    reason = (far or collapse(h)) if worse and not (h.valid_rose or h.truncation_rose) else None
+    if not (seen or reason):
         return None
-    more = (worse, blame, far, clipping(h), repetition(h) if worse else None)
-    seen += [each for each in dict.fromkeys(more) if each]
+    more = (worse, reason, far, clipping(h), repetition(h) if worse else None)
+    seen += [evidence for evidence in dict.fromkeys(more) if evidence]
     severity = Severity.CRITICAL if worse else Severity.WARNING
-    cycle = max(cycle for each in seen for cycle in each.cycles)
-    return Finding(Cause.LR_TOO_HIGH, severity, cycle, tuple(seen), _DOWN, "rollback" if worse else "none")
+    cycle = max(cycle for evidence in seen for cycle in evidence.cycles)
+    return Finding(
+        Cause.LR_TOO_HIGH, severity, cycle, tuple(seen), _LOWER_IT, "rollback" if worse else "none"
+    )
 
 
 def steps_too_large(h: History) -> Evidence | None:
-    """Return the cycle since the best that moved the model furthest, if that is too far."""
+    """Find the cycle since the best that moved the model furthest; None if it did not move it too far."""
     best = h.from_best[0] if h.from_best else 0
     since = {cycle: kl for cycle, kl in h.kl.items() if cycle > best}
     if since:
@@ -73,7 +79,7 @@ def steps_too_large(h: History) -> Evidence | None:
 
 
 def collapse(h: History) -> Evidence | None:
-    """Return that most of the completions that were valid at the best cycle are no longer."""
+    """Find a collapse: the valid rate is below the share `collapse` of the best cycle's, beyond noise."""
     change = h.compare(h.measured, measures.valid, since=h.from_best[0] if h.from_best else None)
     if change is None or h.from_best is None or change.interval(h.z)[1] >= 0:
         return None
@@ -84,30 +90,32 @@ def collapse(h: History) -> Evidence | None:
 
 
 def retried(h: History) -> Evidence | None:
-    """Return the last cycle that diverged and was trained again, each time at a tenth of the rate."""
+    """Find the last cycle that diverged and was retried, each time at 1 / `RETRY_DIVISOR` of the learning rate."""
     for report in reversed(h.reports):
         if report.train is not None and report.train.retries:
-            tenth = 10.0**-report.train.retries
-            text = f"cycle {report.cycle} diverged at {spell(report.lr / tenth)} and was trained at {spell(report.lr)}"
-            return Evidence("retried", text, (report.cycle,), (tenth,))
+            factor = 1 / RETRY_DIVISOR**report.train.retries
+            text = f"cycle {report.cycle} diverged at {spell(report.lr / factor)} and was trained at {spell(report.lr)}"
+            return Evidence("retried", text, (report.cycle,), (factor,))
     return None
 
 
 def swings(h: History) -> Evidence | None:
-    """Return that the pass rate fell from one cycle to the next, recovered, and fell again, each beyond noise.
+    """Find swings: the pass rate fell from one cycle to the next, recovered, and fell again, each beyond noise.
 
-    A cycle that was started from an earlier one has not recovered, but been rolled back.
+    A rise in a cycle that started from an earlier one does not count: that is a rollback, not a recovery.
     """
     z = h.z_for(len(h.reports) - 1)
-    changes = [(each.cycle, measures.paired(each.improvement)) for each in h.reports if each.improvement]
+    changes = [
+        (report.cycle, measures.paired(report.improvement)) for report in h.reports if report.improvement
+    ]
     falls = [cycle for cycle, change in changes if change.interval(z)[1] < 0]
     if not falls:
         return None
-    trained_on = {each.cycle for each in h.reports if each.started_from in (0, each.cycle - 1)}
+    not_rolled_back = {report.cycle for report in h.reports if report.started_from in (0, report.cycle - 1)}
     rises = [
         cycle
         for cycle, change in changes
-        if falls[0] < cycle < falls[-1] and cycle in trained_on and change.interval(Z95)[0] > 0
+        if falls[0] < cycle < falls[-1] and cycle in not_rolled_back and change.interval(Z95)[0] > 0
     ]
     if not rises:
         return None
@@ -122,8 +130,8 @@ def swings(h: History) -> Evidence | None:
 
 
 def rising_loss(h: History) -> Evidence | None:
-    """Return the last cycle over which the training loss rose, beyond noise."""
-    z = measures.z_of(h.options.confidence, len(h.training))
+    """Find the last cycle over which the training loss rose, beyond noise."""
+    z = measures.z_score(h.options.confidence, len(h.training))
     for cycle, train in reversed(h.training):
         losses = _finite(train)
         slope, score = measures.trend(losses)
@@ -136,8 +144,8 @@ def rising_loss(h: History) -> Evidence | None:
 
 
 def alternating_loss(h: History) -> Evidence | None:
-    """Return the last cycle whose step losses alternate, beyond noise: each step overshoots."""
-    z = measures.z_of(h.options.confidence, len(h.training))
+    """Find the last cycle whose step losses alternate, beyond noise: each step overshoots."""
+    z = measures.z_score(h.options.confidence, len(h.training))
     for cycle, train in reversed(h.training):
         losses = _finite(train)
         r, score = measures.alternation(losses)
@@ -148,7 +156,7 @@ def alternating_loss(h: History) -> Evidence | None:
 
 
 def clipping(h: History) -> Evidence | None:
-    """Return that most gradients were clipped. It speaks for a rate that is too high beside other evidence only."""
+    """Return evidence if most gradients were clipped. It supports a high learning rate only beside other evidence."""
     share = h.median(lambda train: train.clipped_fraction) if h.training else 0.0
     if share <= h.options.clipped:
         return None
@@ -157,46 +165,43 @@ def clipping(h: History) -> Evidence | None:
 
 
 def repetition(h: History) -> Evidence | None:
-    """Return that the completions have become the same few."""
-    first, last = h.measured[0], h.measured[-1]
-    ratio = last[1].distinct / first[1].distinct if first[1].distinct else 1.0
+    """Return evidence if the completions repeat far more than in the first cycle."""
+    (first, before), (last, after) = h.measured[0], h.measured[-1]
+    ratio = after.distinct / before.distinct if before.distinct else 1.0
     if ratio >= h.options.repetition:
         return None
-    text = f"{last[1].distinct:.0%} of the completions are distinct, {first[1].distinct:.0%} were"
-    values = (first[1].distinct, last[1].distinct)
-    return Evidence("repetition", text, (first[0], last[0]), values, threshold=h.options.repetition)
+    text = f"{after.distinct:.0%} of the completions are distinct, {before.distinct:.0%} were at first"
+    values = (before.distinct, after.distinct)
+    return Evidence("repetition", text, (first, last), values, threshold=h.options.repetition)
 
 
-def too_low(h: History, found: frozenset[Cause]) -> Finding | None:
-    """For `patience` cycles the model hardly moved, and gained nothing or next to nothing."""
-    still = h.still(h.options.kl_low, h.options.update_low)
-    slow = h.slow
-    if len(h.training) < h.options.patience or not (still and slow) or found & _LOOK_ELSEWHERE:
+def lr_too_low(h: History, found: frozenset[Cause]) -> Finding | None:
+    """The model hardly moved in any of at least `patience` cycles, and gained little or nothing."""
+    still, slow = h.hardly_moved, h.slow
+    if len(h.training) < h.options.patience or not (still and slow) or found & _OTHER_EXPLANATIONS:
         return None
-    seen = [still, slow, flat_loss(h), wasted(h)]
-    return Finding(
-        Cause.LR_TOO_LOW, Severity.WARNING, h.last.cycle, tuple(each for each in seen if each), _UP
-    )
+    seen = tuple(evidence for evidence in (still, slow, flat_loss(h), wasted(h)) if evidence)
+    return Finding(Cause.LR_TOO_LOW, Severity.WARNING, h.last.cycle, seen, _RAISE_IT)
 
 
 def flat_loss(h: History) -> Evidence | None:
-    """Return that no cycle's training loss had a trend. On its own it means nothing: see docs/doctor.md."""
-    z = measures.z_of(h.options.confidence, len(h.training))
-    known = [_finite(train) for _, train in h.training if len(train.losses) >= 4]
-    if not known or any(abs(measures.trend(losses)[1]) > z for losses in known):
+    """Return evidence if no cycle's training loss had a trend. Alone it means nothing: see docs/doctor.md."""
+    z = measures.z_score(h.options.confidence, len(h.training))
+    series = [_finite(train) for _, train in h.training if len(train.losses) >= 4]
+    if not series or any(abs(measures.trend(losses)[1]) > z for losses in series):
         return None
-    return Evidence("flat-loss", f"the training loss has no trend in any of {len(known)} cycles", h.cycles)
+    return Evidence("flat-loss", f"the training loss has no trend in any of {len(series)} cycles", h.cycles)
 
 
 def wasted(h: History) -> Evidence | None:
     """Return the seconds that the cycles took."""
-    spent = sum(sum(each.seconds.values()) for each in h.reports[1:])
+    spent = sum(sum(report.seconds.values()) for report in h.reports[1:])
     text = f"{spent:.0f} s of sampling and training"
     return Evidence("wasted-compute", text, h.cycles, (spent,)) if spent else None
 
 
 def legacy_band(h: History, found: frozenset[Cause]) -> Finding | None:
-    """The notes' bands of gradient norms, at their word; off by default."""
+    """The median gradient norm is outside the bands of the notes, taken literally; off by default."""
     if not h.options.legacy_grad_band or not h.training or found & {Cause.LR_TOO_HIGH, Cause.LR_TOO_LOW}:
         return None
     limit = h.options.legacy_max_grad_norm
@@ -207,12 +212,8 @@ def legacy_band(h: History, found: frozenset[Cause]) -> Finding | None:
     text = f"median gradient norm {norm:.3g}, before clipping"
     threshold = limit if norm >= limit else LEGACY_LOW
     seen = Evidence("legacy-grad-band", text, h.cycles, (norm,), threshold=threshold)
-    advice = "Take it with care: the band is about norms after clipping, and Adam divides the gradient's scale out."
+    advice = "Read it with caution: the band refers to norms after clipping, and Adam divides the gradient's scale out."
     return Finding(cause, Severity.NOTICE, h.last.cycle, (seen,), advice)
-
-
-LEGACY_LOW = 0.05
-"""Gradient norm below which the notes call the rate too low."""
 
 
 def _finite(train: TrainStats) -> tuple[float, ...]:

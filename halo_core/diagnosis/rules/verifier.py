@@ -1,4 +1,4 @@
-"""Causes in what is paid for: a verifier that fails, that can be fooled, or a threshold below passing."""
+"""Causes in what is accepted: a verifier that fails or can be fooled, or a selection that accepts wrong answers."""
 
 from __future__ import annotations
 
@@ -7,31 +7,35 @@ from halo_core.diagnosis.findings import Cause, Evidence, Finding, Severity
 from halo_core.diagnosis.history import History, points
 
 
-def errors(h: History, found: frozenset[Cause]) -> Finding | None:
-    """More than `errors` of the last cycle's completions got no verdict."""
+def verifier_errors(h: History, found: frozenset[Cause]) -> Finding | None:
+    """More than `errors` of the last cycle's completions have no verdict of pass or fail."""
     limit, cycle = h.options.errors, h.last.cycle
-    known = [each for each in (h.last.sampled, h.last.heldout) if each]
-    share = measures.unjudged(known)
+    splits = [metrics for metrics in (h.last.sampled, h.last.heldout) if metrics]
+    share = measures.without_verdict(splits)
     if share.interval(h.z)[0] <= limit:
         return None
-    faults, late = sum(each.errors for each in known), sum(each.inconclusive for each in known)
-    text = f"{share.value:.1%} of the completions of cycle {cycle} got no verdict: {faults} errors, {late} inconclusive"
+    errors = sum(metrics.errors for metrics in splits)
+    inconclusive = sum(metrics.inconclusive for metrics in splits)
+    text = (
+        f"{share.value:.1%} of the completions of cycle {cycle} got no verdict: {errors} errors, "
+        f"{inconclusive} inconclusive"
+    )
     seen = Evidence("verifier-errors", text, (cycle,), (share.value,), share.interval(h.z), limit)
-    advice = "Mend the verifier or its tools (halo plugins check, halo verify) before you read anything else."
-    if late > faults:
+    advice = "Fix the verifier or its tools (halo plugins check, halo verify) before you read anything else."
+    if inconclusive > errors:
         advice = (
-            "The wall clock ran out on a busy machine: lower workers or raise the verifier's timeout, for until then "
-            "the rates are of those completions only that were quick to judge."
+            "The wall clock ran out on a busy machine: lower workers or raise the verifier's timeout, because until "
+            "then the metrics cover only the completions that were quick to verify."
         )
     severity = Severity.CRITICAL if share.value >= 5 * limit else Severity.WARNING
     return Finding(Cause.VERIFIER_ERRORS, severity, cycle, (seen,), advice)
 
 
-def leaky(h: History, found: frozenset[Cause]) -> Finding | None:
-    """Training prompts pass more and held-out ones do not, on prompts that were never solved before too.
+def leaky_verifier(h: History, found: frozenset[Cause]) -> Finding | None:
+    """Training prompts pass more often, held-out ones do not, and prompts that were never solved before pass too.
 
-    What fools a verifier fools it on every prompt, so that hardly any training prompt is left unsolved. One
-    that is learnt by heart had to be solved first (`prompt-reuse`).
+    A trick that fools a verifier works on every prompt, so hardly any training prompt stays unsolved. A prompt that is
+    memorised had to be solved first (`prompt-reuse`).
     """
     gap = growing_gap(h)
     first, last = (h.sampled[0][1], h.sampled[-1][1]) if gap else (None, None)
@@ -41,21 +45,21 @@ def leaky(h: History, found: frozenset[Cause]) -> Finding | None:
     values = (first.all_fail, last.all_fail)
     unsolved = Evidence("all-solved", text, gap.cycles, values, threshold=h.options.leak_unsolved)
     advice = (
-        "Read some passing completions of the last cycle and try the verifier with halo audit: it passes what the "
-        "held-out prompts' does not."
+        "Read some passing completions of the last cycle and test the verifier with halo audit: it passes what the "
+        "verifier of the held-out prompts rejects."
     )
     return Finding(Cause.LEAKY_VERIFIER, Severity.CRITICAL, h.last.cycle, (gap, unsolved), advice)
 
 
 def growing_gap(h: History) -> Evidence | None:
-    """Return that training prompts pass more while held-out ones pass no more, for the same weights."""
-    held, trained = dict(h.heldout), dict(h.sampled)
-    both = sorted(held.keys() & trained.keys())
+    """Find a growing gap: with the same weights, training prompts pass more often and held-out ones do not."""
+    heldout, sampled = dict(h.heldout), dict(h.sampled)
+    both = sorted(heldout.keys() & sampled.keys())
     if len(both) < 2:
         return None
     first, last = both[0], both[-1]
-    gained = measures.passed(trained[last]) - measures.passed(trained[first])
-    transferred = measures.passed(held[last]) - measures.passed(held[first])
+    gained = measures.passed(sampled[last]) - measures.passed(sampled[first])
+    transferred = measures.passed(heldout[last]) - measures.passed(heldout[first])
     gap = gained - transferred
     low, high = gap.interval(h.z)
     if low <= 0 or gap.value < h.options.leak_gap or transferred.value > gained.value / 4:
@@ -70,30 +74,30 @@ def growing_gap(h: History) -> Evidence | None:
 
 
 def wrong_paid(h: History, found: frozenset[Cause]) -> Finding | None:
-    """Valid completions become more and passing ones do not: what is selected and imitated is valid but wrong.
+    """Wrong answers are accepted: more completions are valid and no more of them pass.
 
-    Compared with the best cycle; where it is proved that wrong completions were trained on, with the first too.
+    Compared with the best cycle; if wrong completions were provably trained on, with the first cycle too.
     """
     if found & {Cause.LEAKY_VERIFIER, Cause.PROMPT_REUSE, Cause.VERIFIER_ERRORS} or not h.measured:
         return None
-    proof = imitated(h)
+    proof = wrong_selected(h)
     starts = [h.from_best[0]] if h.from_best else []
     if not h.gain and (proof or not h.from_best):
         starts.append(h.measured[0][0])
-    seen = next((each for each in (_wrong_since(h, start, proof) for start in starts) if each), None)
+    seen = next((changes for start in starts if (changes := _wrong_since(h, start, proof))), None)
     if seen is None:
         return None
     advice = (
-        "Pay for passing only: raise selector.threshold above the reward of a wrong answer, or use --reward binary; "
-        "lowering the rate would only slow this down."
+        "Reward only completions that pass: raise selector.threshold above the reward of a wrong answer, or use "
+        "--reward binary; a lower learning rate would only slow this down."
     )
     severity = Severity.CRITICAL if h.fall else Severity.WARNING
-    evidence = tuple(each for each in (h.fall, *seen, proof) if each)
+    evidence = tuple(item for item in (h.fall, *seen, proof) if item)
     return Finding(Cause.WRONG_PAID, severity, h.last.cycle, evidence, advice)
 
 
 def _wrong_since(h: History, start: int, proof: Evidence | None) -> tuple[Evidence, ...]:
-    """Return that since cycle `start` more completions are valid and of these fewer pass, beyond noise."""
+    """Return evidence if, since cycle `start`, more completions are valid and a smaller share of them passes."""
     right = h.compare(h.measured, measures.passed_of_valid, since=start)
     wider = h.compare(h.measured, measures.valid, since=start)
     if right is None or wider is None or right.value > -h.options.paid_gap or right.interval(h.z)[1] >= 0:
@@ -108,11 +112,11 @@ def _wrong_since(h: History, start: int, proof: Evidence | None) -> tuple[Eviden
     )
 
 
-def imitated(h: History) -> Evidence | None:
-    """Return that more completions were selected than passed, which proves it."""
-    rates, selected = h.last.sampled, h.last.selected
-    if rates is None or selected <= rates.passed * rates.samples:
+def wrong_selected(h: History) -> Evidence | None:
+    """Return the proof that wrong completions were trained on: more were selected than passed."""
+    metrics, selected = h.last.sampled, h.last.selected
+    if metrics is None or selected <= metrics.passed * metrics.samples:
         return None
-    passed, cycle = rates.passed * rates.samples, h.last.cycle
+    passed, cycle = metrics.passed * metrics.samples, h.last.cycle
     text = f"{selected} sequences were trained on in cycle {cycle}, of which at most {passed:.0f} passed"
-    return Evidence("wrong-selected", text, (h.last.cycle,), (float(selected),))
+    return Evidence("wrong-selected", text, (cycle,), (float(selected),))
