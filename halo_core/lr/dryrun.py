@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.config.options import build, options_of, parse_assignments
-from halo_core.drivers import LRPolicy
+from halo_core.drivers.base import LRPolicy
 from halo_core.errors import ConfigError, PluginError, RunError
 from halo_core.ledger import Ledger
 from halo_core.plugin.discovery import check_class, load

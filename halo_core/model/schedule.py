@@ -1,39 +1,39 @@
-"""How many optimizer steps a cycle takes, and how many of them its warmup may have."""
+"""The number of optimizer steps of a cycle, and advice about its warmup."""
 
 from __future__ import annotations
 
 import math
 
 FEW = 10
-"""Fewer steps than this at the full rate are worth a warning (a judgement; the notes' cycle has 16)."""
+"""Fewer steps than this at the peak learning rate get a warning (an estimate; the notes' cycle has 16)."""
 SHORT = 20
-"""A cycle of fewer steps needs no warmup when its optimizer's moments are carried over."""
+"""A cycle of fewer steps needs no warmup if its optimizer's moments are carried over."""
 
 
 def effective_steps(
     samples: int, batch: int, *, epochs: int = 1, world: int = 1, accumulation: int = 1
 ) -> int:
-    """Return epochs x ceil(ceil(samples / (batch x world)) / accumulation), the optimizer steps of a cycle.
+    """Return the optimizer steps of a cycle: epochs x ceil(ceil(samples / (batch x world)) / accumulation).
 
-    `batch`: sequences of one forward pass on one of `world` devices; `accumulation`: forward passes of an
-    optimizer step. Trainer `sft` is one device whose `batch_size` is all sequences of a step, so for it
-    `accumulation` and `world` are 1. The halo-forge notes divide without rounding and leave out the devices.
+    `batch`: sequences of one forward pass on one of `world` devices; `accumulation`: forward passes of an optimizer
+    step. Trainer `sft` uses one device, and its `batch_size` counts all sequences of a step, so for it `accumulation`
+    and `world` are 1. The halo-forge notes divide without rounding and ignore the number of devices.
     """
     return epochs * math.ceil(math.ceil(samples / (batch * world)) / accumulation)
 
 
 def warmup_advice(steps: int, carried: bool = False) -> int:
-    """Return how many of `steps` to warm up for: min(ceil(steps / 10), floor(steps / 4)).
+    """Return the advised warmup steps for a cycle of `steps`: min(ceil(steps / 10), floor(steps / 4)).
 
-    That is a tenth, and never a great part of a short cycle; the rule of thumb of 2 / (1 - beta2) = 2000
-    steps (arXiv 1910.04209) does not fit into a cycle. None for a short cycle whose optimizer is `carried`
-    over from the last: its second moments are warm. Confidence: low, a judgement.
+    That is a tenth, and never a large part of a short cycle; the rule of thumb of 2 / (1 - beta2) = 2000 steps (arXiv
+    1910.04209) does not fit into a cycle. 0 for a short cycle whose optimizer is `carried` over from the last one: its
+    second moments are warm. Confidence: low, an estimate.
     """
     return 0 if carried and steps < SHORT else min(math.ceil(steps / 10), steps // 4)
 
 
 def warnings_for(steps: int, warmup: int) -> tuple[str, ...]:
-    """Say, in a sentence each, what is questionable about `warmup` steps of `steps`."""
+    """Return warnings about a cycle of `steps` with `warmup` steps of warmup, one sentence each."""
     found = []
     if warmup and 2 * warmup >= steps:
         found.append(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.config.options import build
-from halo_core.drivers import LRPolicy, Verifier
+from halo_core.drivers.base import LRPolicy, Verifier
 from halo_core.errors import DataError
 from halo_core.types import Completion, CycleReport, EvalMetrics, Prompt, Stage, Status, Verdict
 

@@ -20,7 +20,7 @@ from halo_core.config.options import build
 from halo_core.config.schema import RunConfig, read_config
 from halo_core.data import load_prompts
 from halo_core.demo.build import Corpus
-from halo_core.drivers import Demo, Verifier
+from halo_core.drivers.base import Demo, Verifier
 from halo_core.model.actor import Actor
 from halo_core.model.contexts import SamplingContext
 from halo_core.plugin.discovery import load

@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from halo_core.config.options import driver
 from halo_core.config.schema import RunConfig, read_config
-from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
+from halo_core.drivers.base import Generator, LRPolicy, Reward, Selector, Trainer, Verifier
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
 from halo_core.ledger import Ledger
