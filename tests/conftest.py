@@ -1,4 +1,4 @@
-"""What the tests of the core share: makers of samples, fake distributions, and the command line in process."""
+"""Fixtures of the core's tests: factories of samples, fake distributions, and the command line in this process."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from hypothesis import settings
 
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
-settings.register_profile("halo", deadline=None, derandomize=True)  # a busy machine is no failure
+settings.register_profile("halo", deadline=None, derandomize=True)  # a slow machine is not a failure
 settings.load_profile("halo")
 DRIVERS = Path(__file__).with_name("fake_drivers.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_sync() -> Iterator[None]:
-    """Spare the disk: what survives a power cut is not what most tests are about."""
+    """Skip fsync, which only tests of power cuts need."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 
 @pytest.fixture(autouse=True)
-def one_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that what halo says of one of its own packages can be seen, whatever the machine has."""
+def missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a package of halo that is never installed, so that tests can observe the error about it."""
     from halo_core.config.kinds import PACKAGES
 
     monkeypatch.setitem(PACKAGES, ("verifier", "lean"), "halo-verifier-lean")
@@ -36,7 +36,7 @@ def one_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_sample() -> Callable[..., Sample]:
-    """Build a sample from the few things that a test cares about."""
+    """Return a factory of samples with defaults for every field."""
 
     def make(
         prompt: str = "p",
@@ -63,7 +63,7 @@ def make_sample() -> Callable[..., Sample]:
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Install a distribution for the length of a test: its modules by name, its entry points by group."""
+    """Return a function that installs a distribution during a test: modules by name, entry points by group."""
     number = 0
 
     def make(
@@ -88,26 +88,26 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one call of the command line came to."""
+class CommandResult:
+    """The result of one call of the command line."""
 
     code: int
     out: str
     err: str
 
     def complaint(self) -> str:
-        """The one line that says what is wrong; fails when there is more or less than that."""
+        """Return stderr; fail unless it is one line with the error, and at most one with a hint."""
         assert self.code not in (0, None), self.out
         assert "Traceback" not in self.err
         lines = self.err.splitlines()
-        assert lines, "nothing was said"
+        assert lines, "no error was printed"
         assert lines[0].startswith("halo: error: ")
         assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("halo: hint: ")), self.err
         assert "bug in halo" not in self.err, self.err
         return self.err
 
     def remedy(self) -> str:
-        """The hint, which must be there."""
+        """Return the hint; fail if there is none."""
         lines = self.complaint().splitlines()
         assert len(lines) == 2, f"no hint: {lines}"
         return lines[1].removeprefix("halo: hint: ")
@@ -116,10 +116,10 @@ class Answer:
 @pytest.fixture
 def halo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Answer]:
-    """Call the command line in this process, in an empty directory, with a model of one weight.
+) -> Callable[..., CommandResult]:
+    """Return a function that calls the command line in this process, in an empty directory, with a `FakeActor`.
 
-    The report is not drawn after each cycle, which would take longer than everything else.
+    The report is not written after each cycle, because drawing it would take longer than everything else.
     """
     from halo_core.builtin.report import ReportFile
     from halo_core.cli import main
@@ -127,11 +127,11 @@ def halo(
 
     monkeypatch.setattr(ReportFile, "_write", lambda self, run: None)
     monkeypatch.setattr("halo_core.model.actor.Actor", lambda config: FakeActor())
-    here = tmp_path / "here"
-    here.mkdir(exist_ok=True)
-    monkeypatch.chdir(here)
+    working_directory = tmp_path / "here"
+    working_directory.mkdir(exist_ok=True)
+    monkeypatch.chdir(working_directory)
 
-    def call(*arguments: object) -> Answer:
+    def call(*arguments: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["halo", *map(str, arguments)])
         capsys.readouterr()
         code: object = 0
@@ -140,13 +140,13 @@ def halo(
         except SystemExit as stop:
             code = stop.code
         captured = capsys.readouterr()
-        return Answer(code if isinstance(code, int) else int(bool(code)), captured.out, captured.err)
+        return CommandResult(code if isinstance(code, int) else int(bool(code)), captured.out, captured.err)
 
     return call
 
 
 @pytest.fixture(scope="session")
 def fakes() -> list[str]:
-    """Flags that choose a driver of `fake_drivers.py` for each step, so that no torch is needed."""
+    """Return flags that select drivers of `fake_drivers.py`, so that torch is not needed."""
     kinds = {"verifier": "Words", "generator": "Skilled", "trainer": "Adder", "lr-policy": "Flat"}
     return [text for kind, name in kinds.items() for text in (f"--{kind}", f"{DRIVERS}:{name}")]

@@ -26,7 +26,7 @@ class RAFT(Selector):
     """Keep samples with a reward of at least `threshold`, then the best `keep_top` of those.
 
     After the selection, completions of one prompt with the same tokens are merged into one, weighted by their number.
-    So duplicates count as often as they were sampled.
+    So each duplicate counts.
     """
 
     threshold: float = 0.5

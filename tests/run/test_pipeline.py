@@ -241,7 +241,7 @@ def test_a_verifier_that_raises_gives_an_error_verdict_with_its_name(tmp_path: P
     samples = sample(run, hooks)
     assert samples[1].verdict.status is Status.ERROR
     detail = samples[1].verdict.detail
-    assert detail.startswith("verifier 'fake' raised RuntimeError: the judge fell over (at fakes.py:")
+    assert detail.startswith("verifier 'fake' raised RuntimeError: the verifier crashed (at fakes.py:")
     assert [s.verdict.status for s in samples].count(Status.PASS) == 31, "the others still count"
 
 
