@@ -14,7 +14,7 @@ from halo_core.model.schedule import effective_steps, warmup_advice, warnings_fo
     ("samples", "batch", "world", "accumulation", "epochs", "steps"),
     [
         (500, 32, 1, 1, 1, 16),  # the notes' 500 / 32
-        (500, 2, 1, 16, 1, 16),  # and 500 / 2 / 16, which is 15.6
+        (500, 2, 1, 16, 1, 16),  # the notes' 500 / 2 / 16, which is 15.6
         (500, 2, 8, 2, 1, 16),
         (512, 2, 1, 16, 1, 16),
         (513, 2, 1, 16, 1, 17),
@@ -30,36 +30,36 @@ def test_steps_are_rounded_up_twice(
 
 
 @given(st.integers(1, 5000), st.integers(1, 64), st.integers(1, 8), st.integers(1, 32), st.integers(1, 3))
-def test_no_sample_is_left_out_and_no_step_is_empty(
+def test_every_sample_is_used_and_no_step_is_empty(
     samples: int, batch: int, world: int, accumulation: int, epochs: int
 ) -> None:
     steps = effective_steps(samples, batch, epochs=epochs, world=world, accumulation=accumulation)
-    whole = batch * world * accumulation
+    per_step = batch * world * accumulation
     assert steps % epochs == 0
-    assert (steps // epochs - 1) * whole < samples <= steps // epochs * whole
+    assert (steps // epochs - 1) * per_step < samples <= steps // epochs * per_step
 
 
 @pytest.mark.parametrize("samples", [1, 31, 32, 33, 500])
-def test_they_are_those_the_trainer_takes(samples: int) -> None:
-    taken = len(epoch_steps([10] * samples, 32, random.Random(0)))
-    assert effective_steps(samples, 32, epochs=3) == 3 * taken
+def test_the_steps_are_those_of_the_trainer(samples: int) -> None:
+    per_epoch = len(epoch_steps([10] * samples, 32, random.Random(0)))
+    assert effective_steps(samples, 32, epochs=3) == 3 * per_epoch
 
 
 @pytest.mark.parametrize(
     ("steps", "warmup"),
     [(0, 0), (1, 0), (3, 0), (4, 1), (10, 1), (11, 2), (16, 2), (20, 2), (100, 10), (101, 11)],
 )
-def test_a_tenth_is_warmup(steps: int, warmup: int) -> None:
+def test_a_tenth_of_the_steps_is_warmup(steps: int, warmup: int) -> None:
     assert warmup_advice(steps) == warmup
 
 
-def test_a_warm_optimizer_needs_none_in_a_short_cycle() -> None:
+def test_a_carried_optimizer_needs_no_warmup_in_a_short_cycle() -> None:
     assert warmup_advice(19, carried=True) == 0
     assert warmup_advice(20, carried=True) == 2
 
 
 @given(st.integers(0, 10_000))
-def test_the_advice_never_takes_a_great_part(steps: int) -> None:
+def test_the_advised_warmup_is_never_a_large_part(steps: int) -> None:
     warmup = warmup_advice(steps)
     assert 0 <= warmup <= steps / 4
     assert warmup <= steps / 10 + 1
