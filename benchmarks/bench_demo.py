@@ -1,9 +1,9 @@
-"""Whether the demo learns: held-out rates before and after, for several seeds, with paired intervals.
+"""Measure how much the demo learns: held-out metrics before and after, for several seeds, with paired intervals.
 
     python benchmarks/bench_demo.py --verifier gcc --seeds 0 1 2
 
-Goals for gcc: compile rate up by at least 12 points with an interval that excludes 0, pass rate up by at
-least 5 points, a run in under 3 minutes on two cores.
+Goals for gcc: the share that compiles rises by at least 12 points with an interval that excludes 0, the pass rate rises
+by at least 5 points, and a run takes less than 3 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from typing import Any
 
 
 def run_once(verifier: str, policy: str, seed: int, extra: list[str]) -> tuple[dict[str, Any], float]:
-    """Run the demo as a user would; return its last JSON line and its wall seconds."""
+    """Run the demo with the command line; return its last JSON line and its wall seconds."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "halo_core", "run", "--verifier", verifier, "--lr-policy", policy]
         command += ["--seed", str(seed), "--json", "--output", str(Path(folder) / "run"), *extra]
-        begin = time.monotonic()
+        started = time.monotonic()
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        return json.loads(done.stdout.splitlines()[-1]), time.monotonic() - begin
+        return json.loads(done.stdout.splitlines()[-1]), time.monotonic() - started
 
 
-def points(change: dict[str, Any]) -> str:
-    """Say a change in percentage points."""
-    low, high = (100 * bound for bound in change["interval"])
-    before, after, by = 100 * change["before"], 100 * change["after"], 100 * change["difference"]
-    return f"{before:5.1f} > {after:5.1f}  {by:+5.1f} [{low:+5.1f}, {high:+5.1f}]"
+def points(pair: dict[str, Any]) -> str:
+    """Format a paired difference in percentage points."""
+    low, high = (100 * bound for bound in pair["interval"])
+    before, after, difference = 100 * pair["before"], 100 * pair["after"], 100 * pair["difference"]
+    return f"{before:5.1f} > {after:5.1f}  {difference:+5.1f} [{low:+5.1f}, {high:+5.1f}]"
 
 
 def main() -> None:

@@ -1,14 +1,13 @@
-"""Tokens a second of generator `transformers` against `generate` of transformers, on the CPU.
+"""Compare the tokens per second of generator `transformers` with `generate` of transformers, on the CPU.
 
     python benchmarks/bench_generate.py
 
-512 samples, 8 for each of 64 prompts of unlike lengths, from a Llama of a million random weights. Samples
-are to end at unlike lengths, as programs do: a share of the vocabulary ends them, so that lengths are about
-exponential with a mean of 100, cut at 256. Both sample at temperature 1 in batches of the same 128 rows of
-like length, padded on the left; tokens after a row's end are not counted. They take turns; medians and
-their ratio are printed.
+512 samples, 8 for each of 64 prompts of different lengths, from a Llama with a million random weights. Like programs,
+samples should end at different lengths: a share of the vocabulary are end tokens, so that lengths are about exponential
+with a mean of 100, cut at 256. Both sample at temperature 1 in batches of the same 128 rows of similar length, padded
+on the left; tokens after a row's end are not counted. They take turns; medians and their ratio are printed.
 
-`--busy N` has N processes compute beside it, as verifiers do while a batch is sampled.
+`--busy N` runs N busy processes at the same time, like verifiers while a batch is sampled.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ import transformers
 from halo_core.config.model import ModelConfig
 from halo_core.model.actor import Actor
 from halo_core.model.decoding import Sampling, decode
-from halo_core.model.pretraining import Pair, new_checkpoint, new_tokenizer
+from halo_core.model.pretraining import new_checkpoint, new_tokenizer
 
 VOCABULARY, MEAN, LIMIT, ROWS, PROMPTS, SAMPLES = 1024, 100, 256, 128, 64, 8
 ENDS = range(VOCABULARY // MEAN)
-"""Ids that end a sample. Random weights make every id about equally likely."""
+"""End tokens. With random weights every token is about equally likely."""
 ARCHITECTURE = {
     "model_type": "llama",
     "vocab_size": VOCABULARY,
@@ -46,7 +45,7 @@ Prompts = list[tuple[int, ...]]
 
 
 def draw_batches() -> list[Prompts]:
-    """Prompts of 24 to 64 tokens, each 8 times, longest first, cut into batches."""
+    """Return batches of prompts of 24 to 64 tokens, each repeated 8 times, longest first."""
     rng = random.Random(0)
     prompts = [tuple(rng.choices(range(100, VOCABULARY), k=rng.randrange(24, 65))) for _ in range(PROMPTS)]
     rows = [prompt for prompt in sorted(prompts, key=len, reverse=True) for _ in range(SAMPLES)]
@@ -92,11 +91,11 @@ def by_transformers(actor: Actor, batches: list[Prompts]) -> int:
                 pad_token_id=0,
             )
         for row in out[:, longest:].tolist():
-            tokens += next((place for place, token in enumerate(row, 1) if token in ENDS), len(row))
+            tokens += next((count for count, token in enumerate(row, 1) if token in ENDS), len(row))
     return tokens
 
 
-def spin() -> None:
+def keep_busy() -> None:
     while True:
         sum(range(100_000))
 
@@ -104,30 +103,30 @@ def spin() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--busy", type=int, default=0, help="processes that compute beside it")
+    parser.add_argument("--busy", type=int, default=0, help="number of busy processes")
     args = parser.parse_args()
 
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
-    others = [multiprocessing.Process(target=spin, daemon=True) for _ in range(args.busy)]
-    rates: dict[str, list[float]] = {"halo": [], "transformers": []}
+    busy = [multiprocessing.Process(target=keep_busy, daemon=True) for _ in range(args.busy)]
+    speeds: dict[str, list[float]] = {"halo": [], "transformers": []}
     with tempfile.TemporaryDirectory() as folder:
-        new_checkpoint(Path(folder), ARCHITECTURE, new_tokenizer([Pair("a", "b")], 512), seed=0)
+        new_checkpoint(Path(folder), ARCHITECTURE, new_tokenizer(["a", "b"], 512), seed=0)
         actor = Actor(ModelConfig(name=folder, device="cpu"))
         batches = draw_batches()
         by_halo(actor, batches[:1])
         by_transformers(actor, batches[:1])
-        for other in others:
-            other.start()
+        for process in busy:
+            process.start()
         for _ in range(args.rounds):
             for name, sample in (("halo", by_halo), ("transformers", by_transformers)):
-                begin = time.perf_counter()
+                started = time.perf_counter()
                 tokens = sample(actor, batches)
-                rates[name].append(tokens / (time.perf_counter() - begin))
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-    for name, rate in medians.items():
-        spread = f"{min(rates[name]):.0f} to {max(rates[name]):.0f}"
-        print(f"{name:14} {rate:8.0f} tokens/s ({spread})   halo is {medians['halo'] / rate:.2f} x")
+                speeds[name].append(tokens / (time.perf_counter() - started))
+    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    for name, speed in medians.items():
+        spread = f"{min(speeds[name]):.0f} to {max(speeds[name]):.0f}"
+        print(f"{name:14} {speed:8.0f} tokens/s ({spread})   halo is {medians['halo'] / speed:.2f} x")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""Useful tokens a second of trainer `sft` against TRL's `SFTTrainer`, on the CPU.
+"""Compare the useful tokens per second of trainer `sft` with TRL's `SFTTrainer`, on the CPU.
 
     pip install trl
     python benchmarks/bench_sft.py
 
-Both train the same LoRA (rank 16, all seven projections, dropout 0.05) on the same Llama of random weights,
-in float32, for one epoch over the same token sequences, with the loss on the completions only, AdamW, a
-constant rate, gradients clipped at 0.3 and 32 sequences an optimizer step. Useful tokens are those of
-prompts and completions, padding left out. Lengths are log-normal, as those of sampled programs are.
+Both train the same LoRA (rank 16, all seven projections, dropout 0.05) on the same Llama with random weights, in
+float32, for one epoch over the same token sequences, with the loss on the completions only, AdamW, a constant learning
+rate, gradients clipped at 0.3 and 32 sequences per optimizer step. Useful tokens are those of prompts and completions,
+without padding. Lengths are log-normal, like those of sampled programs.
 
-TRL gets what suits it: tokens prepared beforehand, gradient checkpointing, bf16, logging and saving off,
-no padding to multiples, micro-batches of 8 sequences (less padding than 32 at once), its default random
-order, and, as a second contestant, transformers' grouping by length. Packing and padding-free batches need
-attention kernels that a CPU does not have. Only the training is timed: models, adapters, data sets and
-trainers are made before. The three take turns; medians and their ratios are printed.
+TRL gets favorable settings: tokens prepared in advance; gradient checkpointing, bf16, logging and saving off; no
+padding to multiples; micro-batches of 8 sequences (less padding than 32 at once); its default random order and, as a
+third contestant, transformers' grouping by length. Packing and padding-free batches need attention kernels that do not
+exist for a CPU. Only the training is timed: models, adapters, data sets and trainers are created before. The three take
+turns; medians and their ratios are printed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ import transformers
 from halo_core.config.model import ModelConfig
 from halo_core.drivers.sft import SFT
 from halo_core.model.actor import Actor
+from halo_core.model.contexts import TrainingContext
 from halo_core.model.logprobs import Example
-from halo_core.model.pretraining import Pair, new_checkpoint, new_tokenizer
-from halo_core.model.training import fit
+from halo_core.model.pretraining import new_checkpoint, new_tokenizer
+from halo_core.model.training import fit, prepare
 
 VOCABULARY, LR, STEP, MICRO = 4096, 1e-4, 32, 8
 ARCHITECTURE = {
@@ -49,7 +50,7 @@ ARCHITECTURE = {
 
 
 def draw_examples(count: int, seed: int) -> list[Example]:
-    """Sequences of random tokens: prompts of 16 to 96, completions of median 100 and at most 512."""
+    """Return sequences of random tokens: prompts of 16 to 95, completions with a median of 100 and at most 512."""
     rng = random.Random(seed)
 
     def tokens(length: int) -> tuple[int, ...]:
@@ -62,8 +63,8 @@ def draw_examples(count: int, seed: int) -> list[Example]:
 def halo_trainer(model: Path, examples: list[Example]) -> Callable[[], object]:
     actor = Actor(ModelConfig(name=str(model), device="cpu", dtype="float32"))
     options = SFT(batch_size=STEP)
-    options.prepare(actor, seed=0)
-    return lambda: fit(actor, examples, options, lr=LR, seed=0)
+    prepare(actor, options, seed=0)
+    return lambda: fit(examples, options, TrainingContext(actor=actor, lr=LR, seed=0))
 
 
 def trl_trainer(model: Path, examples: list[Example], out: str, order: str) -> Callable[[], object]:
@@ -117,7 +118,7 @@ def main() -> None:
     parser.add_argument("--examples", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--cpu-time", action="store_true", help="count CPU seconds: for a machine with other work to do"
+        "--cpu-time", action="store_true", help="measure CPU seconds, for a machine with other load"
     )
     args = parser.parse_args()
 
@@ -126,25 +127,25 @@ def main() -> None:
     clock = time.process_time if args.cpu_time else time.perf_counter
     examples = draw_examples(args.examples, seed=0)
     useful = sum(map(len, examples))
-    rates: dict[str, list[float]] = {"halo": [], "trl": [], "trl, grouped by length": []}
+    speeds: dict[str, list[float]] = {"halo": [], "trl": [], "trl, grouped by length": []}
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model"
-        new_checkpoint(model, ARCHITECTURE, new_tokenizer([Pair("a", "b")], 512), seed=0)
-        for turn in range(args.rounds + 1):  # the first warms up and is not counted
-            ready = {
+        new_checkpoint(model, ARCHITECTURE, new_tokenizer(["a", "b"], 512), seed=0)
+        for turn in range(args.rounds + 1):  # the first is a warm-up and is not counted
+            trainers = {
                 "halo": halo_trainer(model, examples),
                 "trl": trl_trainer(model, examples, folder, "random"),
                 "trl, grouped by length": trl_trainer(model, examples, folder, "group_by_length"),
             }
-            for name, train in ready.items():
-                begin = clock()
+            for name, train in trainers.items():
+                started = clock()
                 train()
                 if turn:
-                    rates[name].append(useful / (clock() - begin))
-    medians = {name: statistics.median(found) for name, found in rates.items()}
-    for name, rate in medians.items():
-        spread = f"{min(rates[name]):.0f} to {max(rates[name]):.0f}"
-        print(f"{name:24} {rate:8.0f} useful tokens/s ({spread})   halo is {medians['halo'] / rate:.2f} x")
+                    speeds[name].append(useful / (clock() - started))
+    medians = {name: statistics.median(found) for name, found in speeds.items()}
+    for name, speed in medians.items():
+        spread = f"{min(speeds[name]):.0f} to {max(speeds[name]):.0f}"
+        print(f"{name:24} {speed:8.0f} useful tokens/s ({spread})   halo is {medians['halo'] / speed:.2f} x")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""kill -9 a real demo run at random moments, go on, and compare with the run that was never killed.
+"""Kill real demo runs with SIGKILL at random moments, resume them, and compare with an uninterrupted run.
 
     python benchmarks/kill_harness.py --kills 100
     python benchmarks/kill_harness.py --kills 20 --verifier sympy --cycles 3 --seed 1 --each 5
 
-Runs are started by forking this process, which has torch imported but not used, so that the moments fall into
-the run and not into its imports. Each run is killed at a moment drawn from the time that a whole one takes, then
-gone on with to its end; with `--each`, killed again on the way, so many times at most. Its ledger's content, the
-bytes of every adapter and the figures of every report must be those of the run that was never killed; only
-measured times may differ. Training keeps its checkpoints as often as it can, so that kills fall between them.
-Exits with 1 when any run differs.
+Runs are started by forking this process, which has imported torch without using it, so that kills hit the run and not
+its imports. Each run is killed at a random moment within the duration of an uninterrupted run, then resumed to its end;
+`--each` sets the maximum number of kills of one run. The content of its ledger, the bytes of every adapter and the
+figures of every report must equal those of the uninterrupted run; only measured times may differ. Training stores
+checkpoints as often as possible, so that kills also hit the time between them. Exits with 1 if any run differs.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from halo_core.verification.verifiers import VerifierSet
 
 
 def forked(work: Callable[[], None], log: Path) -> int:
-    """Run `work` in a process of its own, its output in `log`; return the process id."""
+    """Run `work` in a new process that writes its output to `log`; return the process id."""
     pid = os.fork()
     if pid:
         return pid
@@ -60,7 +59,7 @@ def ended(pid: int) -> int:
 
 
 def kill_at(moment: float, pid: int) -> None:
-    """Kill a process at `moment`, if it is still there."""
+    """Kill a process at `moment` if it is still running."""
     while time.monotonic() < moment:
         if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return
@@ -75,15 +74,15 @@ def halo(*arguments: object) -> None:
     main()
 
 
-def stage(place: Path) -> str:
-    """Say what a killed run was at, as far as its directory tells."""
-    if not (place / "run.yaml").exists():
-        return "beginning"
-    if list(place.glob("cycles/*/adapter.partial*")):
+def stage(directory: Path) -> str:
+    """Return the stage in which a run was killed, derived from its directory."""
+    if not (directory / "run.yaml").exists():
+        return "starting"
+    if list(directory.glob("cycles/*/adapter.partial*")):
         return "saving an adapter"
-    if list(place.glob("cycles/*/*.partial*")):
+    if list(directory.glob("cycles/*/*.partial*")):
         return "saving a checkpoint"
-    with contextlib.closing(Ledger(place)) as ledger, ledger.reading() as db:
+    with contextlib.closing(Ledger(directory)) as ledger, ledger.reading() as db:
         cycle = len(ledger.reports())
         config = ledger.config()
         if cycle > config["cycles"]:
@@ -95,31 +94,31 @@ def stage(place: Path) -> str:
                 (cycle,),
             )
         )
-        whole = len(ledger.prompts("train")) * config["samples_per_prompt"]
-        if cycle and counts.get("train", 0) < whole:
+        total = len(ledger.prompts("train")) * config["samples_per_prompt"]
+        if cycle and counts.get("train", 0) < total:
             return "sampling and verifying"
         if cycle and ledger.trained(cycle) is None:
             return (
                 "training, "
-                + ("after" if list(place.glob("cycles/*/checkpoint-*")) else "before")
+                + ("after" if list(directory.glob("cycles/*/checkpoint-*")) else "before")
                 + " a checkpoint"
             )
         return "measuring held-out prompts"
 
 
 def differences(one: Path, other: Path) -> list[str]:
-    """Say where two runs part."""
+    """Return the differences between two runs."""
     with contextlib.closing(Ledger(one)) as a, contextlib.closing(Ledger(other)) as b:
         found = [f"{part.name}: {part.first}" for part in compare(a, b) if not part.same]
     adapters = [
-        {path.relative_to(place): path.read_bytes() for path in place.glob("cycles/*/adapter/*")}
-        for place in (one, other)
+        {path.relative_to(run): path.read_bytes() for path in run.glob("cycles/*/adapter/*")}
+        for run in (one, other)
     ]
     return found + (["adapter bytes"] if adapters[0] != adapters[1] or not adapters[0] else [])
 
 
-def small(verifier: str, cycles: int, root: Path) -> list[object]:
-    """Return the flags of a demo run that is over soon: a few of the demo's prompts, few samples."""
+def short_run(verifier: str, cycles: int, root: Path) -> list[object]:
+    """Return the flags of a short demo run: a few of the demo's prompts, few samples."""
     demo = VerifierSet.load([DriverSpec(name=verifier)]).demo()
     for name, prompts in (("prompts", demo.prompts[:16]), ("heldout", demo.heldout[:12])):
         rows = [
@@ -135,10 +134,10 @@ def small(verifier: str, cycles: int, root: Path) -> list[object]:
     }
     settings |= {"heldout": {"samples_per_prompt": 2}, "verifier": verifier}
     settings["lr_policy"] = {"name": "exponential", **demo.settings.get("lr_policy", {})}
-    (root / "small.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(settings, default=dict))))
+    (root / "short.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(settings, default=dict))))
     flags = [
         "--config",
-        root / "small.yaml",
+        root / "short.yaml",
         "--data",
         root / "prompts.jsonl",
         "--heldout",
@@ -161,8 +160,8 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--each", type=int, default=1, help="kills of one run at most")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments of the kills")
+    parser.add_argument("--each", type=int, default=1, help="maximum number of kills of one run")
     parser.add_argument("--verifier", default="gcc")
     parser.add_argument("--cycles", type=int, default=2)
     args = parser.parse_args()
@@ -172,39 +171,39 @@ def main() -> int:
 
     torch.set_num_threads(1)
     checkpoint._SHARE = 1  # a demo trains for seconds
-    source, kills, runs, wrong = random.Random(args.seed), 0, 0, []
+    rng, kills, runs, different = random.Random(args.seed), 0, 0, []
     numbers = itertools.count()
-    where: Counter[str] = Counter()
+    stages: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        flags = small(args.verifier, args.cycles, root)
-        begin = time.monotonic()
-        assert ended(forked(lambda: halo("run", *flags, "-o", root / "whole"), root / "log")) == 0, (
-            root / "log"
-        ).read_text()
-        length = time.monotonic() - begin
-        print(f"a whole run takes {length:.1f} s", flush=True)
+        flags = short_run(args.verifier, args.cycles, root)
+        uninterrupted, log = root / "uninterrupted", root / "log"
+        started = time.monotonic()
+        assert ended(forked(lambda: halo("run", *flags, "-o", uninterrupted), log)) == 0, log.read_text()
+        duration = time.monotonic() - started
+        print(f"an uninterrupted run takes {duration:.1f} s", flush=True)
         while kills < args.kills:
-            place, met = root / f"run-{next(numbers)}", 0
+            directory, own_kills = root / f"run-{next(numbers)}", 0
+            log = directory.with_suffix(".log")
             while True:
-                pid = forked(lambda place=place: halo("run", *flags, "-o", place), place.with_suffix(".log"))
-                if met < args.each and kills < args.kills:
-                    kill_at(time.monotonic() + source.uniform(0, length), pid)
+                pid = forked(lambda directory=directory: halo("run", *flags, "-o", directory), log)
+                if own_kills < args.each and kills < args.kills:
+                    kill_at(time.monotonic() + rng.uniform(0, duration), pid)
                 code = ended(pid)
                 if code != -signal.SIGKILL:
                     break
-                met, kills = met + 1, kills + 1
-                where[stage(place)] += 1
-            assert code == 0, (place.with_suffix(".log")).read_text()
-            runs += met > 0  # else it was over before its moment
-            if found := differences(root / "whole", place):
-                wrong.append(found)
+                own_kills, kills = own_kills + 1, kills + 1
+                stages[stage(directory)] += 1
+            assert code == 0, log.read_text()
+            runs += own_kills > 0  # otherwise it ended before the kill
+            if found := differences(uninterrupted, directory):
+                different.append(found)
                 print(f"run {runs} differs: {found}", flush=True)
-            print(f"{kills} kills, {runs} runs, {len(wrong)} differ", flush=True)
-    print(f"\n{kills} kills in {runs} runs; {runs - len(wrong)} of {runs} the same as the run never killed")
-    for name, count in where.most_common():
+            print(f"{kills} kills, {runs} runs, {len(different)} differ", flush=True)
+    print(f"\n{kills} kills in {runs} runs; {runs - len(different)} of {runs} equal the uninterrupted run")
+    for name, count in stages.most_common():
         print(f"  {count:4d} while {name}")
-    return int(bool(wrong))
+    return int(bool(different))
 
 
 if __name__ == "__main__":

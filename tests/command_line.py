@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Install a distribution for the length of a test: its modules by name, its entry points by group."""
+    """Return a function that installs a distribution during a test: modules by name, entry points by group."""
     number = 0
 
     def make(
@@ -37,26 +37,26 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one call of the command line came to."""
+class CommandResult:
+    """The result of one call of the command line."""
 
     code: int
     out: str
     err: str
 
     def complaint(self) -> str:
-        """The one line that says what is wrong; fails when there is more or less than that."""
+        """Return stderr; fail unless it is one line with the error, and at most one with a hint."""
         assert self.code not in (0, None), self.out
         assert "Traceback" not in self.err
         lines = self.err.splitlines()
-        assert lines, "nothing was said"
+        assert lines, "no error was printed"
         assert lines[0].startswith("halo: error: ")
         assert len(lines) == 1 or (len(lines) == 2 and lines[1].startswith("halo: hint: ")), self.err
         assert "bug in halo" not in self.err, self.err
         return self.err
 
     def remedy(self) -> str:
-        """The hint, which must be there."""
+        """Return the hint; fail if there is none."""
         lines = self.complaint().splitlines()
         assert len(lines) == 2, f"no hint: {lines}"
         return lines[1].removeprefix("halo: hint: ")
@@ -65,10 +65,10 @@ class Answer:
 @pytest.fixture
 def halo(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., Answer]:
-    """Call the command line in this process, in an empty directory, with a model of one weight.
+) -> Callable[..., CommandResult]:
+    """Return a function that calls the command line in this process, in an empty directory, with a `FakeActor`.
 
-    The report is not drawn after each cycle, which would take longer than everything else.
+    The report is not written after each cycle, because drawing it would take longer than everything else.
     """
     from halo_core.builtin.report import ReportFile
     from halo_core.cli import main
@@ -76,11 +76,11 @@ def halo(
 
     monkeypatch.setattr(ReportFile, "_write", lambda self, run: None)
     monkeypatch.setattr("halo_core.model.actor.Actor", lambda config: FakeActor())
-    here = tmp_path / "here"
-    here.mkdir(exist_ok=True)
-    monkeypatch.chdir(here)
+    working_directory = tmp_path / "here"
+    working_directory.mkdir(exist_ok=True)
+    monkeypatch.chdir(working_directory)
 
-    def call(*arguments: object) -> Answer:
+    def call(*arguments: object) -> CommandResult:
         monkeypatch.setattr(sys, "argv", ["halo", *map(str, arguments)])
         capsys.readouterr()
         code: object = 0
@@ -89,6 +89,6 @@ def halo(
         except SystemExit as stop:
             code = stop.code
         captured = capsys.readouterr()
-        return Answer(code if isinstance(code, int) else int(bool(code)), captured.out, captured.err)
+        return CommandResult(code if isinstance(code, int) else int(bool(code)), captured.out, captured.err)
 
     return call

@@ -1,4 +1,4 @@
-"""What the tests of the core share: makers of samples, fake distributions, and the command line in process."""
+"""Fixtures of the core's tests: factories of samples, fake distributions, and the command line in this process."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command_line import Answer, halo, install
+from command_line import CommandResult, halo, install
 from hypothesis import settings
 
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
-__all__ = ["Answer", "halo", "install"]
-settings.register_profile("halo", deadline=None, derandomize=True)  # a busy machine is no failure
+__all__ = ["CommandResult", "halo", "install"]
+settings.register_profile("halo", deadline=None, derandomize=True)  # a slow machine is not a failure
 settings.load_profile("halo")
 DRIVERS = Path(__file__).with_name("fake_drivers.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def no_sync() -> Iterator[None]:
-    """Spare the disk: what survives a power cut is not what most tests are about."""
+    """Skip fsync, which only tests of power cuts need."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 
 @pytest.fixture(autouse=True)
-def one_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that what halo says of one of its own packages can be seen, whatever the machine has."""
+def missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add a package of halo that is never installed, so that tests can observe the error about it."""
     from halo_core.config.kinds import PACKAGES
 
     monkeypatch.setitem(PACKAGES, ("verifier", "lean"), "halo-verifier-lean")
@@ -36,7 +36,7 @@ def one_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_sample() -> Callable[..., Sample]:
-    """Build a sample from the few things that a test cares about."""
+    """Return a factory of samples with defaults for every field."""
 
     def make(
         prompt: str = "p",
@@ -63,6 +63,6 @@ def make_sample() -> Callable[..., Sample]:
 
 @pytest.fixture(scope="session")
 def fakes() -> list[str]:
-    """Flags that choose a driver of `fake_drivers.py` for each step, so that no torch is needed."""
+    """Return flags that select drivers of `fake_drivers.py`, so that torch is not needed."""
     kinds = {"verifier": "Words", "generator": "Skilled", "trainer": "Adder", "lr-policy": "Flat"}
     return [text for kind, name in kinds.items() for text in (f"--{kind}", f"{DRIVERS}:{name}")]

@@ -1,4 +1,4 @@
-"""Drivers for the command line's tests, loaded as anybody's would be from a file: ./fake_drivers.py:Words."""
+"""Drivers for the tests of the command line, loaded from a file like a user's: ./fake_drivers.py:Words."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from halo_core.types import Prompt, Stage, Status, Verdict
 
 @driver
 class Skilled(FakeGenerator):
-    """Answers right as often as the actor is skilled."""
+    """Answers "right" with the actor's skill as the probability."""
 
 
 @driver
 class Adder(FakeTrainer):
-    """Adds the rate to the skill."""
+    """Adds the learning rate to the skill."""
 
 
 @driver
 class Idle(FakeTrainer):
-    """Reports a change that is none."""
+    """Changes nothing."""
 
     def train(self, samples, context):
         return super().train(samples, replace(context, lr=0.0))
@@ -32,16 +32,16 @@ class Idle(FakeTrainer):
 
 @driver
 class Words(FakeVerifier):
-    """Believes what the completion says."""
+    """Derives the verdict from the completion's first word."""
 
     valid_label = "speaks"
 
     mode: Literal["plain", "strict"] = "plain"
-    """How words are read."""
+    """Has no effect, but is part of the fingerprint."""
     needs_reference: bool = False
-    """Whether a prompt must say what it is judged by."""
+    """Reject prompts without a reference."""
     missing_tool: bool = False
-    """Pretend that the compiler is not there."""
+    """Pretend that the compiler is missing."""
 
     def preflight(self):
         from halo_core.errors import PluginError
@@ -73,7 +73,7 @@ class Broken(Verifier):
     """Raises on everything."""
 
     def check(self, prompt, completion):
-        raise RuntimeError("the judge fell over")
+        raise RuntimeError("the verifier crashed")
 
 
 @driver
@@ -86,7 +86,7 @@ class Hopeless(Verifier):
 
 @driver
 class Speechless(Verifier):
-    """Forgets to answer."""
+    """Returns no verdict."""
 
     def check(self, prompt, completion):
         return None
@@ -94,10 +94,10 @@ class Speechless(Verifier):
 
 @driver
 class Flat(LRPolicy):
-    """A constant rate."""
+    """A constant learning rate."""
 
     base_lr: float = 0.2
-    """The rate."""
+    """Learning rate of every cycle."""
 
     def lr(self, *, cycle, cycles, history):
         return self.base_lr
@@ -105,7 +105,7 @@ class Flat(LRPolicy):
 
 @driver
 class NotANumber(LRPolicy):
-    """A rate that is none."""
+    """Returns NaN as the learning rate."""
 
     def lr(self, *, cycle, cycles, history):
         return float("nan")
@@ -113,7 +113,7 @@ class NotANumber(LRPolicy):
 
 @driver
 class Silent(LRPolicy):
-    """No rate at all."""
+    """Returns no learning rate."""
 
     def lr(self, *, cycle, cycles, history):
         return None
@@ -121,8 +121,8 @@ class Silent(LRPolicy):
 
 @driver
 class Gullible(Words):
-    """Pays for nothing at all."""
+    """Accepts empty completions."""
 
     def check(self, prompt, completion):
-        nothing = not completion.text.strip()
-        return Verdict(Status.PASS, Stage.CORRECT, 1.0) if nothing else super().check(prompt, completion)
+        empty = not completion.text.strip()
+        return Verdict(Status.PASS, Stage.CORRECT, 1.0) if empty else super().check(prompt, completion)

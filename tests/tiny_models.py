@@ -1,4 +1,4 @@
-"""Tiny models of random weights, with a tokenizer trained on the spot: nothing is downloaded."""
+"""Tiny models with random weights and a tokenizer trained by the tests, so that nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ CHAT = (
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
-    """Matrices this small only lose by sharing them out."""
+    """Use one thread: more make such small matrices slower."""
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Return the directory of a model: its architecture; with a chat template; with a start token."""
+    """Return a function that returns a model's directory, by architecture, chat template and start token."""
     made: dict[tuple[str, bool, bool], Path] = {}
 
     def get(kind: str = "llama", *, chat: bool = False, bos: bool = False) -> Path:
@@ -73,25 +73,25 @@ def _tokenizer(chat: bool, bos: bool) -> Any:
 
 @pytest.fixture
 def make_actor(checkpoint: Callable[..., Path]) -> Callable[..., Actor]:
-    """Load an actor of its own for a test: the architecture, then options of `checkpoint`."""
+    """Return a function that creates a new actor; its arguments are those of `checkpoint`, and an adapter."""
 
     def make(kind: str = "llama", *, adapter: Path | None = None, **options: bool) -> Actor:
-        place = str(checkpoint(kind, **options))
-        return Actor(ModelConfig(name=place, device="cpu", adapter=str(adapter) if adapter else None))
+        name = str(checkpoint(kind, **options))
+        return Actor(ModelConfig(name=name, device="cpu", adapter=str(adapter) if adapter else None))
 
     return make
 
 
 @pytest.fixture
 def disturb() -> Callable[[Actor], Actor]:
-    """Give an actor an adapter that matters: a fresh one changes nothing."""
+    """Return a function that adds an adapter with random weights: a new adapter has no effect."""
 
     def apply(actor: Actor, seed: int = 3) -> Actor:
         actor.add_lora(rank=4, alpha=8.0, dropout=0.0, seed=seed)
-        source = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for weight in actor.trainable().values():
-                weight.copy_(torch.randn(weight.shape, generator=source) * 0.1)
+                weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
         return actor
 
     return apply
@@ -99,7 +99,7 @@ def disturb() -> Callable[[Actor], Actor]:
 
 @pytest.fixture(scope="session")
 def sample_of() -> Callable[..., Sample]:
-    """Build a sample of given token ids."""
+    """Return a factory of samples with given token ids."""
 
     def make(
         prompt_ids: tuple[int, ...], ids: tuple[int, ...], weight: float = 1.0, *, prompt: str = "p"
@@ -112,10 +112,10 @@ def sample_of() -> Callable[..., Sample]:
 
 @pytest.fixture(scope="session")
 def samples(sample_of: Callable[..., Sample]) -> list[Sample]:
-    """Seven samples of unlike lengths."""
-    source = torch.Generator().manual_seed(0)
+    """Return seven samples of different lengths."""
+    generator = torch.Generator().manual_seed(0)
 
     def ids(length: int) -> tuple[int, ...]:
-        return tuple(torch.randint(1, 256, (length,), generator=source).tolist())
+        return tuple(torch.randint(1, 256, (length,), generator=generator).tolist())
 
     return [sample_of(ids(3 + 5 * n % 11), (*ids(2 + 7 * n % 17), 0), prompt=f"p{n}") for n in range(7)]

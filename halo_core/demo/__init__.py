@@ -1,1 +1,1 @@
-"""Authoring of demos: tasks, corpora and tiny models. No run imports this package."""
+"""Tools for authors of demos: tasks, corpora and tiny models. No run imports this package."""

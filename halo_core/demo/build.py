@@ -1,14 +1,13 @@
-"""Making a domain's demo: prompts, held-out prompts, and a tiny model that half knows how to answer them.
+"""Building a domain's demo: prompts, held-out prompts, and a tiny model that answers some of them.
 
-A domain gives a `Corpus`: tasks as prompts, and answers as a beginner would give them, right and wrong at
-fixed rates. The model is a Llama of under a million parameters, trained on the corpus from random weights by
-the same code as `halo sft`. So it is right only some of the time and has something to learn from its
-verifier, which takes a minute on a processor without an accelerator. It never sees a held-out task.
+A domain provides a `Corpus`: tasks as prompts, and answers like a beginner's, a fixed share of them wrong. The model is
+a Llama with less than a million parameters, trained on the corpus from random weights by the code of `halo sft`. So it
+is right only sometimes and can learn from the verifier; that takes a minute on a CPU. It never sees a held-out task.
 
     if __name__ == "__main__":
         demos.main(__doc__, make_corpus)
 
-Importing this module leaves torch out.
+Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -40,49 +39,49 @@ ARCHITECTURE: Mapping[str, Any] = {
 }
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}\n{% endfor %}"
 WORDS = r"\n| ?[A-Za-z]+| ?[^\sA-Za-z]+|\s+"
-"""Where tokens may begin and end unless a domain says otherwise: words, and runs of other characters."""
+"""The default of `Corpus.pieces`: words, and runs of other characters."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a demo is made of."""
+    """The content of a demo, before the model is trained."""
 
     prompts: Sequence[Mapping[str, Any]]
-    """Rows of the prompts file: `id`, `prompt`, `reference`, and whatever else is worth keeping."""
+    """Rows of the prompts file: `id`, `prompt`, `reference`, and any further columns."""
     heldout: Sequence[Mapping[str, Any]]
-    """The same, of tasks that neither `prompts` nor `pairs` hold."""
+    """Rows of the held-out prompts file; their tasks are in neither `prompts` nor `pairs`."""
     pairs: Sequence[Pair]
-    """What the model learns from before any verifier is asked: prompts with a beginner's answers."""
+    """The model's training data before any run: prompts with a beginner's answers."""
     pieces: str = WORDS
-    """Regular expression whose matches no token runs across. Longer pieces make shorter completions."""
+    """Regular expression; no token crosses the boundary of its matches. Longer pieces make shorter completions."""
     vocabulary: int = 768
-    """Entries of the tokenizer, the 256 bytes and the end token included."""
+    """Entries of the tokenizer, including the 256 bytes and the end token."""
 
 
 class Task(Protocol):
-    """What a domain asks: one of many that are put together from the same parts."""
+    """A task of a domain, one of many that are composed from the same parts."""
 
     @property
     def key(self) -> str:
-        """Name of its own."""
+        """Unique name."""
 
     @property
     def family(self) -> str:
-        """Name that it shares with the tasks like it."""
+        """Name shared with similar tasks."""
 
 
 T = TypeVar("T", bound=Task)
 
 
 def is_heldout(task: Task) -> bool:
-    """Whether a task is kept from the corpus: about one in four, by its name alone."""
+    """Return True for tasks that are excluded from the corpus: about one in four, by `key` alone."""
     return hashlib.sha256(task.key.encode()).digest()[0] < 64
 
 
 def make_pairs(
     tasks: Sequence[T], count: int, seed: int, write: Callable[[T, random.Random], Pair]
 ) -> list[Pair]:
-    """Return `count` pairs, each by `write` for a task drawn at random; all families alike."""
+    """Return `count` pairs; `write` makes each for a task drawn at random, every family being equally likely."""
     rng = random.Random(derive_seed(seed, "pairs"))
     by_family = _families(tasks)
     chosen = [rng.choice(rng.choice(by_family)) for _ in range(count)]
@@ -96,15 +95,15 @@ def make_prompts(
     seed: int,
     write: Callable[[T, random.Random], Mapping[str, Any] | None],
 ) -> list[dict[str, Any]]:
-    """Return rows for `count` different tasks, taking the families in turn.
+    """Return rows for `count` different tasks, cycling through the families.
 
-    `write` gives the `prompt` and the `reference` of a task; or None, when it cannot be used after all.
+    `write` returns the `prompt` and the `reference` of a task, or None if the task is unusable.
     """
     rng = random.Random(derive_seed(seed, name))
-    waiting = [rng.sample(family, len(family)) for family in _families(tasks)]
-    turns = (family.pop() for _ in range(max(map(len, waiting))) for family in waiting if family)
+    shuffled = [rng.sample(family, len(family)) for family in _families(tasks)]
+    in_turn = (family.pop() for _ in range(max(map(len, shuffled))) for family in shuffled if family)
     rows: list[dict[str, Any]] = []
-    for task in turns:
+    for task in in_turn:
         if len(rows) == count:
             break
         if (row := write(task, rng)) is not None:
@@ -127,7 +126,7 @@ def split(
     *,
     pieces: str = WORDS,
 ) -> Corpus:
-    """Return the corpus of `tasks`: prompts and pairs of those that are seen, held-out prompts of the others."""
+    """Return the corpus of `tasks`: held-out prompts for the held-out tasks, prompts and pairs for the others."""
     seen = [task for task in tasks if not is_heldout(task)]
     unseen = [task for task in tasks if is_heldout(task)]
     return Corpus(
@@ -139,7 +138,7 @@ def split(
 
 
 def load(directory: Path, settings: Mapping[str, Any]) -> Demo:
-    """Return the demo that `directory` holds: `prompts.jsonl`, `heldout.jsonl`, `model/`."""
+    """Return the demo stored in `directory`: `prompts.jsonl`, `heldout.jsonl`, `model/`."""
     return Demo(
         prompts=tuple(load_prompts(directory / "prompts.jsonl")),
         heldout=tuple(load_prompts(directory / "heldout.jsonl")),
@@ -158,9 +157,9 @@ def main(
     prompts: int = 64,
     heldout: int = 96,
 ) -> None:
-    """Read the command line and make the demo. `make` is given the parsed arguments.
+    """Parse the command line, pass the arguments to `make`, and write the demo.
 
-    Same arguments, same files: byte for byte on one machine with one number of threads.
+    The same arguments give the same bytes on one machine with a fixed number of threads.
     """
     parser = argparse.ArgumentParser(description=(doc or "").partition("\n")[0])
     parser.add_argument("out", type=Path, help="directory to write to")
@@ -175,7 +174,7 @@ def main(
 
 
 def write(out: Path, corpus: Corpus, *, epochs: int, lr: float, seed: int) -> None:
-    """Write the prompts to `out`, train the model and write it beside them."""
+    """Write the prompts to `out`, train the model and write it there too."""
     from halo_core.config.model import ModelConfig
     from halo_core.config.training import TrainingOptions
     from halo_core.model.pretraining import new_checkpoint, new_tokenizer, texts_of, train_checkpoint
@@ -188,7 +187,7 @@ def write(out: Path, corpus: Corpus, *, epochs: int, lr: float, seed: int) -> No
     tokenizer = new_tokenizer(texts_of(corpus.pairs), corpus.vocabulary, pieces=corpus.pieces)
     with tempfile.TemporaryDirectory() as scratch:
         new_checkpoint(Path(scratch), ARCHITECTURE, tokenizer, seed=seed)
-        made = train_checkpoint(
+        trained = train_checkpoint(
             corpus.pairs,
             out / "model",
             model=ModelConfig(name=scratch),
@@ -199,7 +198,9 @@ def write(out: Path, corpus: Corpus, *, epochs: int, lr: float, seed: int) -> No
             save_dtype="bfloat16",
             progress=_progress,
         )
-    print(f"{made.parameters} parameters, {made.stats.tokens} tokens, loss {made.stats.loss_last:.3f}")
+    print(
+        f"{trained.parameters} parameters, {trained.stats.tokens} tokens, loss {trained.stats.loss_last:.3f}"
+    )
 
 
 def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

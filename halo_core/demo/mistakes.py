@@ -1,6 +1,6 @@
-"""Beginners' mistakes, for the demos: a model that was taught by careless authors has something to learn.
+"""Beginners' mistakes for the demos, so that the demo model has something to learn.
 
-A mistake is a function of a right answer's text and a random generator; it returns None where it cannot be made.
+A mistake is a function of a correct answer and a random generator; it returns None if it does not apply.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Replacement = str | Callable[[re.Match[str]], str]
 
 
 def swap(pattern: str, replacement: Replacement, *, flags: re.RegexFlag = re.MULTILINE) -> Mistake:
-    """Make a mistake that replaces one match of `pattern`, chosen at random; groups as in `re.sub`."""
+    """Return a mistake that replaces one random match of `pattern`; groups work as in `re.sub`."""
     compiled = re.compile(pattern, flags)
 
     def make(text: str, rng: random.Random) -> str | None:
@@ -31,20 +31,20 @@ def swap(pattern: str, replacement: Replacement, *, flags: re.RegexFlag = re.MUL
 
 @dataclass(frozen=True)
 class MistakeInjector:
-    """An author who makes each kind of mistake at a rate of its own."""
+    """Adds each kind of mistake to a fixed share of the answers."""
 
     kinds: Mapping[str, tuple[tuple[Mistake, ...], float]]
-    """By what comes of them: the mistakes, and the share of the answers that have one."""
+    """By the effect of the mistakes: the mistakes, and the share of the answers that get one."""
 
     def __call__(self, text: str, rng: random.Random) -> str:
-        """Return `text` as this author would have written it."""
-        for kind, (_, rate) in self.kinds.items():
-            if rng.random() < rate:
+        """Return `text`, with mistakes added at random."""
+        for kind, (_, share) in self.kinds.items():
+            if rng.random() < share:
                 text = self.inject(text, kind, rng)
         return text
 
     def inject(self, text: str, kind: str, rng: random.Random) -> str:
-        """Return `text` with one mistake of `kind`, or as it is when none of them can be made."""
-        options = list(self.kinds[kind][0])
-        rng.shuffle(options)
-        return next((bad for mistake in options if (bad := mistake(text, rng)) not in (None, text)), text)
+        """Return `text` with one mistake of `kind`; unchanged if no mistake of that kind applies."""
+        mistakes = list(self.kinds[kind][0])
+        rng.shuffle(mistakes)
+        return next((bad for mistake in mistakes if (bad := mistake(text, rng)) not in (None, text)), text)

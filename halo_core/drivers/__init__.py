@@ -1,4 +1,7 @@
-"""What a run chooses by name. `base` has the interfaces; the other modules are what the core ships."""
+"""The public names for authors of drivers: the interfaces of `base`, and `driver`.
+
+The other modules contain the drivers of the core. Within halo, import from `halo_core.drivers.base`.
+"""
 
 from halo_core.config.options import driver
 from halo_core.drivers.base import (

@@ -1,7 +1,7 @@
-"""RAFT's selection (Dong et al., 2023): a threshold on the reward, then the best share of what is left.
+"""The selection of RAFT (Dong et al., 2023): a threshold on the reward, then the best share of the remaining samples.
 
-What halo-forge's version got wrong is left out on purpose: a stable sort over the whole file gives, with
-tied rewards, the first half of the file instead of the best half of the samples.
+It deliberately differs from halo-forge, whose stable sort over the whole file selects, if rewards are tied, the first
+half of the file instead of the best half of the samples.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from halo_core.types import Sample
 class RAFT(Selector):
     """Keep samples with a reward of at least `threshold`, then the best `keep_top` of those.
 
-    Completions of one prompt that are the same tokens are merged into one, weighted by their number, after
-    the choice, so duplicates count as often as they were sampled.
+    After the selection, completions of one prompt with the same tokens are merged into one, weighted by their number.
+    So each duplicate counts.
     """
 
     threshold: float = 0.5
     """Lowest reward that is kept."""
     keep_top: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Share kept of those that reach the threshold, rounded up; 1 keeps all."""
+    """Share to keep of the samples that reach the threshold, rounded up; 1 keeps all."""
     per: Literal["prompt", "run"] = "prompt"
-    """Whether the best share is taken within each prompt or over all samples of the cycle."""
+    """Take the best share within each prompt, or over all samples of the cycle."""
     cap: Annotated[int, Field(ge=1)] | None = None
-    """At most this many distinct completions of one prompt, the best ones; none: no limit."""
+    """Maximum number of distinct completions of one prompt; the best are kept. none: no limit."""
     truncated: bool = False
     """Also keep completions that the token limit cut short."""
 
     def select(self, samples: Sequence[Sample], context: SelectionContext) -> Sequence[Sample]:
-        """Return the chosen samples, ordered by prompt and index, with multiplicities as weights."""
+        """Return the selected samples, ordered by prompt and index; the weight is the number of duplicates."""
         eligible = [s for s in samples if _reward(s) >= self.threshold and (self.truncated or _finished(s))]
         ranked = _ranked(eligible, context.seed)
         groups = _by_prompt(ranked) if self.per == "prompt" else [ranked]
@@ -62,7 +62,7 @@ def _finished(sample: Sample) -> bool:
 
 
 def _ranked(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """Sort best first; ties in an order that depends on the seed and not on the order of `samples`."""
+    """Sort by reward, best first. The order of ties depends on the seed and not on the order of `samples`."""
     shuffled = sorted(samples, key=lambda s: (s.prompt.id, s.completion.index))
     random.Random(seed).shuffle(shuffled)
     return sorted(shuffled, key=_reward, reverse=True)
@@ -76,7 +76,7 @@ def _by_prompt(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 
 def _merged(samples: Sequence[Sample]) -> list[Sample]:
-    """Merge equal token sequences of one prompt into the first of them, with their number as its weight."""
+    """Merge equal token sequences of one prompt into the first of them, weighted by their number."""
     first: dict[tuple[int, ...] | str, Sample] = {}
     count: dict[tuple[int, ...] | str, int] = {}
     for sample in samples:

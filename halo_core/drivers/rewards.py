@@ -1,6 +1,6 @@
-"""The rewards that ship: three ways to turn the same verdict into a number.
+"""The rewards of the core: three ways to turn the same verdict into a number.
 
-Changing the reward never needs re-verifying: all of them read the verdict alone.
+They depend on the verdict alone, so another reward never requires verifying again.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ LADDER: Mapping[Stage, float] = {
     Stage.WRONG: 0.7,
     Stage.CORRECT: 1.0,
 }
-"""Syntax error, warnings, compiles, crashes, wrong output, right: the ladder of halo-forge's theory page."""
+"""Syntax error, warnings, compiles, crashes, wrong output, correct: the ladder of halo-forge's theory page."""
 
 
 @driver
 class Graduated(Reward):
-    """A ladder from 0 (syntax error) over 0.3 (warnings), 0.5 (crashes) and 0.7 (wrong) to 1 (correct).
+    """A ladder: 0 (syntax error), 0.3 (warnings), 0.5 (crashes), 0.7 (wrong), 1 (correct).
 
-    As published, warnings are looked at before the program is run, so a correct program with one warning
-    earns 0.3, less than a clean one that crashes. `monotone` drops that cap.
+    As published, warnings are checked before the program is run, so a correct program with one warning gets 0.3, less
+    than a clean one that crashes. `monotone` removes that cap.
     """
 
     monotone: bool = False
-    """Pay for the furthest stage whatever the warnings, so that more progress never pays less."""
+    """Ignore warnings and reward the furthest stage, so that more progress never lowers the reward."""
 
     def reward(self, sample: Sample) -> float:
-        """Return the rung's value, capped at 0.3 when there are warnings unless `monotone`."""
+        """Return the value of the verdict's stage; unless `monotone`, at most 0.3 if there are warnings."""
         value = LADDER[sample.verdict.stage]
         if sample.verdict.warnings and not self.monotone:
             return min(value, LADDER[Stage.FLAWED])
@@ -54,7 +54,7 @@ class Binary(Reward):
 class Fraction(Reward):
     """The share of the prompt's checks that passed.
 
-    Pays for programs that are right on some tests only; with few or weak tests that teaches guessing.
+    It rewards programs that pass only some tests; with few or weak tests that teaches guessing.
     """
 
     def reward(self, sample: Sample) -> float:

@@ -21,9 +21,9 @@ class SFT(TrainingOptions, Trainer):
 
         sum_i(w_i * T_i * nll_i) / sum_i(|w_i| * T_i)
 
-    that is, the mean over completion tokens, the end token included, in which k identical completions count k times
-    although they are computed once. T counts the tokens that the model wrote; text that a tool or an environment
-    inserted carries no loss. A negative weight pushes its completion away.
+    that is, the mean over completion tokens, the end token included. k identical completions are computed once and
+    count k times. T counts the tokens that the model wrote; text that a tool or an environment inserted carries no
+    loss. A negative weight makes its completion less likely.
     """
 
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
@@ -36,7 +36,7 @@ class SFT(TrainingOptions, Trainer):
             completion = sample.completion
             if not completion.prompt_token_ids or not completion.token_ids:
                 raise TrainingError(
-                    f"completion {completion.index} of prompt {completion.prompt_id!r} carries no token ids",
+                    f"completion {completion.index} of prompt {completion.prompt_id!r} has no token ids",
                     hint="`sft` trains on the sampled tokens; use a generator that records them",
                 )
             key = Example(completion.prompt_token_ids, completion.token_ids, loss_mask=completion.loss_mask)

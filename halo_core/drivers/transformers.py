@@ -20,57 +20,58 @@ from halo_core.types import Completion, SamplingRequest
 class Transformers(Generator):
     """Sample from the actor itself, on the device it is trained on.
 
-    Works with any decoder-only model that transformers loads. The model's own generation settings
-    (repetition penalty and the like) are not applied: what is sampled is the model.
+    Works with any decoder-only model that transformers loads. The model's own generation settings (repetition penalty
+    and so on) are ignored, so completions come from the model's own distribution.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 0.8
-    """Flattens (above 1) or sharpens the distribution. 0: always the likeliest token."""
+    """Above 1 flattens, below 1 sharpens the distribution. 0: always the likeliest token."""
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    """Draw among the fewest likeliest tokens whose probabilities reach this sum."""
+    """Draw from the smallest set of likeliest tokens whose probabilities reach this sum."""
     top_k: Annotated[int, Field(ge=0)] = 0
-    """Draw among so many of the likeliest tokens. 0: among all."""
+    """Draw from this number of likeliest tokens. 0: from all."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 512
-    """Longest completion, the end token included, where the model's context has room for it. A longer one
-    is cut and marked as truncated."""
+    """Maximum length of a completion in tokens, the end token included; less if the model's context ends earlier. A
+    longer completion is cut and marked as truncated."""
     batch_tokens: Annotated[int, Field(ge=1)] = 32768
-    """Tokens sampled side by side: rows x (prompt + `max_new_tokens`). Lower it when memory runs out."""
+    """Tokens per batch: rows x (prompt + `max_new_tokens`). Lower it when memory runs out."""
     system: str = ""
     """System prompt: a message before the others under a chat template, else text before the prompt."""
 
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
-        """Yield the round's completions, batches with the longest prompts first; see `Generator`."""
+        """Yield the request's completions, batches with the longest prompts first; see `Generator`."""
         import torch
 
         from halo_core.model.decoding import Sampling, decode
 
         actor = context.actor
         contexts = [actor.encode(prompt, system=self.system) for prompt in request.prompts]
-        limit = actor.context_length or float("inf")
+        context_length = actor.context_length or float("inf")
         for prompt, ids in zip(request.prompts, contexts, strict=True):
-            if len(ids) >= limit:
+            if len(ids) >= context_length:
                 raise DataError(
-                    f"prompt {prompt.id!r} has {len(ids)} tokens, but the model's context holds {limit}",
-                    hint="shorten or leave out the prompt, or choose a model with a longer context",
+                    f"prompt {prompt.id!r} has {len(ids)} tokens, but the model's context has {context_length}",
+                    hint="shorten or remove the prompt, or choose a model with a longer context",
                 )
         jobs = [
-            (place, index) for place in range(len(contexts)) for index in range(request.samples_per_prompt)
+            (position, index)
+            for position in range(len(contexts))
+            for index in range(request.samples_per_prompt)
         ]
-        room = [int(min(self.max_new_tokens, limit - len(ids))) for ids in contexts]
-        lengths = [len(contexts[place]) + room[place] for place, _ in jobs]
+        limits = [int(min(self.max_new_tokens, context_length - len(ids))) for ids in contexts]
+        lengths = [len(contexts[position]) + limits[position] for position, _ in jobs]
         batches = token_batches(lengths, self.batch_tokens)
         sampling = Sampling(self.temperature, self.top_p, self.top_k)
         with actor.merged() as model:
             for number in range(request.done, len(batches)):
                 batch = [jobs[row] for row in batches[number]]
-                prompts = [contexts[place] for place, _ in batch]
                 generator = torch.Generator(actor.device).manual_seed(derive_seed(request.seed, number))
                 with actor.autocast():
                     decoded = decode(
                         model,
-                        prompts,
+                        [contexts[position] for position, _ in batch],
                         sampling=sampling,
-                        max_new_tokens=[room[place] for place, _ in batch],
+                        max_new_tokens=[limits[position] for position, _ in batch],
                         end_ids=actor.end_ids,
                         generator=generator,
                     )
@@ -81,13 +82,13 @@ class Transformers(Generator):
                 )
                 yield [
                     Completion(
-                        prompt_id=request.prompts[place].id,
+                        prompt_id=request.prompts[position].id,
                         index=index,
                         text=text,
-                        prompt_token_ids=contexts[place],
+                        prompt_token_ids=contexts[position],
                         token_ids=it.token_ids,
                         finish_reason="stop" if it.ended else "length",
                         logprobs=it.logprobs,
                     )
-                    for (place, index), it, text in zip(batch, decoded, texts, strict=True)
+                    for (position, index), it, text in zip(batch, decoded, texts, strict=True)
                 ]

@@ -15,7 +15,7 @@ from halo_core import sandbox
 from halo_core.config.layers import short_name
 from halo_core.config.options import build
 from halo_core.config.schema import DriverSpec
-from halo_core.drivers import Reward
+from halo_core.drivers.base import Reward
 from halo_core.errors import DataError
 from halo_core.plugin.discovery import check_class, load
 from halo_core.types import Completion, Prompt, Sample, Verdict

@@ -1,1 +1,1 @@
-"""The model and its work: the actor, sampling, training, log-probabilities. Knows neither drivers nor runs."""
+"""The model: actor, sampling, training, log-probabilities. Imports neither concrete drivers nor runs."""

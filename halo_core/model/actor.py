@@ -1,7 +1,7 @@
 """The actor: the model that is sampled from and trained, its tokenizer and its adapter.
 
-Importing this module never imports torch; making an `Actor` loads nothing. The tokenizer and the model are
-loaded when they are first touched.
+Importing this module never imports torch, and creating an `Actor` loads nothing. The tokenizer and the model are loaded
+lazily.
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.config.model import ModelConfig
 from halo_core.errors import DataError, ModelError, first_line
+from halo_core.model.loading import (
+    choose_device,
+    choose_dtype,
+    hub_options,
+    load_adapter,
+    load_model,
+    load_tokenizer,
+    model_source,
+)
 from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
     import torch
 
-# Threads of torch that spin while they wait starve whatever else runs, verifiers above all, and then each
-# other: sampling was 16 times slower on two busy cores. OpenMP reads this when torch is first imported.
+# Spinning torch threads starve other processes, above all verifiers, and then each other: sampling was 16 times slower
+# on two busy cores. OpenMP reads this variable when torch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _OPTIMIZER = "optimizer.safetensors"
@@ -37,96 +46,63 @@ class Actor:
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
         self.optimizer_state: dict[str, torch.Tensor] = {}
-        """What a trainer wants its next optimizer to begin with; saved and loaded with the weights."""
+        """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
 
-    # What is loaded lazily
+    # Loaded lazily
 
     @cached_property
     def device(self) -> torch.device:
-        """Where the model lives."""
-        return _device(self.config.device)
+        """The device that holds the model."""
+        return choose_device(self.config.device)
 
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the forward pass."""
-        import torch
-
-        if self.config.dtype == "auto":
-            return torch.bfloat16 if _has_bfloat16(self.device) else torch.float32
-        dtype: torch.dtype = getattr(torch, self.config.dtype)
-        return dtype
+        return choose_dtype(self.config.dtype, self.device)
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The model's `PreTrainedTokenizer`. Raises `ModelError` when there is none."""
-        from transformers import AutoTokenizer
-
-        source = self._source()
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(source, **self._hub_options())
-        except Exception as error:  # the libraries' errors have no common base
-            raise _load_error("tokenizer", self.config.name, error) from error
-        if len(tokenizer) <= len(tokenizer.all_special_tokens):  # made up from the model's type, of no files
-            raise ModelError(
-                f"{self.config.name!r} holds no tokenizer",
-                hint="copy the files of its tokenizer (tokenizer.json and its like) beside the weights",
-            )
-        return tokenizer
+        """The model's `PreTrainedTokenizer`. Raises a `ModelError` if it cannot be loaded."""
+        return load_tokenizer(self.config)
 
     @cached_property
     def model(self) -> Any:
         """The `PreTrainedModel`, wrapped in a `PeftModel` once there is an adapter; frozen until trained.
 
-        Raises `ModelError`, with a hint, when it cannot be loaded.
+        Raises a `ModelError` with a hint if it cannot be loaded.
         """
-        import transformers
+        return load_model(self.config, device=self.device, dtype=self.dtype)
 
-        transformers.utils.logging.disable_progress_bar()
-        source = self._source()
-        try:
-            model, info = transformers.AutoModelForCausalLM.from_pretrained(
-                source,
-                dtype=self.dtype,
-                attn_implementation=self.config.attn_implementation,
-                output_loading_info=True,
-                **self._hub_options(),
-            )
-        except Exception as error:
-            raise _load_error("model", self.config.name, error) from error
-        if info["missing_keys"]:
-            name = sorted(info["missing_keys"])[0]
-            raise ModelError(
-                f"the weights of {self.config.name!r} are incomplete: no {name!r}",
-                hint="the directory may hold another kind of model, or a download that was cut short",
-            )
-        model.requires_grad_(False).to(self.device).eval()
-        return _with_adapter(model, self.config.adapter) if self.config.adapter else model
+    @property
+    def unwrapped_model(self) -> Any:
+        """The `PreTrainedModel` without the `PeftModel` around it; it still contains the adapter's layers."""
+        return self.model.get_base_model() if self.has_adapter else self.model
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
-        """Ids that end a completion, ascending: the model's own and the tokenizer's."""
+        """Ids that end a completion, ascending: those of the model and of the tokenizer."""
         ids = self.model.generation_config.eos_token_id
         found = {self.tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [ids])}
         return tuple(sorted(found - {None}))
 
     @cached_property
     def context_length(self) -> int | None:
-        """The most tokens that the model can attend to, or None where its configuration does not say."""
+        """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
         length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         return length if length and length > 0 else None
 
     # Text to tokens
 
     def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
-        """Return the token ids of the context in which `prompt` is answered.
+        """Return the token ids of the context that the model completes to answer `prompt`.
 
-        With a chat template: the messages, after a system message if `system` is given, up to where the
-        assistant's turn begins. Without one: the plain text, `system` before it and a blank line between.
-        Raises `DataError` when the template refuses the messages or nothing is left to encode.
+        With a chat template: the messages, after a system message if `system` is given, up to the start of the
+        assistant's turn. Without one: the plain text, after `system` and a blank line if `system` is given.
+        Raises a `DataError` if the template rejects the messages or if there are no tokens.
         """
-        given = prompt.messages or ({"role": "user", "content": prompt.text},)
-        before = [{"role": "system", "content": system}] if system else []
-        messages = before + [dict(message) for message in given]
+        own = prompt.messages or ({"role": "user", "content": prompt.text},)
+        first = [{"role": "system", "content": system}] if system else []
+        messages = first + [dict(message) for message in own]
         if self.tokenizer.chat_template:
             ids = self._encode_chat(prompt.id, messages)
         else:
@@ -142,8 +118,8 @@ class Actor:
             text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         except TemplateError as error:
             raise DataError(
-                f"the chat template of {self.config.name!r} refuses prompt {prompt_id!r}: {error}",
-                hint="some templates take no system message; put it into the prompt and leave `system` empty",
+                f"the chat template of {self.config.name!r} rejects prompt {prompt_id!r}: {error}",
+                hint="some templates accept no system message; put it into the prompt and leave `system` empty",
             ) from error
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
@@ -151,9 +127,9 @@ class Actor:
     def _encode_plain(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text)["input_ids"]
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
-        if len(ids) > 1 and ids[0] == ids[1] == bos:  # the text brought its own
+        if len(ids) > 1 and ids[0] == ids[1] == bos:  # the text starts with one already
             ids = ids[1:]
-        while len(ids) > 1 and ids[-1] == eos != bos:  # some tokenizers close every text
+        while len(ids) > 1 and ids[-1] == eos != bos:  # some tokenizers end every text with it
             ids = ids[:-1]
         return ids
 
@@ -161,21 +137,20 @@ class Actor:
 
     @property
     def has_adapter(self) -> bool:
-        """Whether the model carries a PEFT adapter."""
+        """True if the model has a PEFT adapter."""
         return hasattr(self.model, "peft_config")
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
-        """Return the weights that training changes, by name; empty until an adapter or `train_all`."""
+        """Return the trainable weights by name; empty before `add_lora`, `train_all` or a loaded adapter."""
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     def add_lora(
         self, *, rank: int, alpha: float, dropout: float, target_modules: tuple[str, ...] = (), seed: int
     ) -> None:
-        """Attach a fresh LoRA adapter whose initial weights depend on `seed`; do nothing if there is one.
+        """Add a new LoRA adapter whose initial weights depend on `seed`; do nothing if the model has an adapter.
 
-        Without `target_modules`: the seven `PROJECTIONS` where the architecture has all of them, else
-        every linear layer but the output head. Raises `ModelError` for modules that are not there, or
-        when the model is being trained whole.
+        Without `target_modules`: the seven `PROJECTIONS` if the architecture has all of them, else every linear layer
+        except the output head. Raises a `ModelError` for modules that do not exist, or if the whole model is trained.
         """
         import peft
         import torch
@@ -184,7 +159,7 @@ class Actor:
             return
         if self.trainable():
             raise ModelError(
-                "the model is being trained whole and cannot take an adapter now",
+                "all weights of the model are being trained; an adapter cannot be added",
                 hint="set the trainer's `full` option for the whole run or not at all",
             )
         config = peft.LoraConfig(
@@ -203,20 +178,20 @@ class Actor:
                 raise ModelError(f"LoRA does not fit this model: {first_line(error)}") from error
 
     def train_all(self) -> None:
-        """Make every weight trainable, held in float32 so that small updates are not rounded away."""
+        """Make every weight trainable, in float32 so that small updates are not rounded away."""
         if self.has_adapter:
             raise ModelError(
-                "full fine-tuning of a model that carries an adapter",
+                "a model with an adapter cannot be fully fine-tuned",
                 hint="merge the adapter into its model first, or leave `full` off",
             )
         self.model.float().requires_grad_(True)
 
     @contextmanager
     def merged(self) -> Iterator[Any]:
-        """Give the model with its adapter folded into the weights, for fast sampling.
+        """Yield the model with its adapter merged into the weights, for fast sampling.
 
-        On leaving, the base weights are put back bit for bit from a copy in main memory; subtracting the
-        adapter again would not restore them exactly.
+        On exit, the base weights are restored bit for bit from a copy in main memory; subtracting the adapter would not
+        restore them exactly.
         """
         if not self.has_adapter:
             yield self.model
@@ -236,24 +211,24 @@ class Actor:
                 weight.data.copy_(copied)
 
     def autocast(self) -> AbstractContextManager[object]:
-        """Give the context for a forward pass of weights that are held in more than `dtype`."""
+        """Return the context for a forward pass in `dtype` with weights stored in a higher precision."""
         import torch
 
         enabled = self.dtype is not torch.float32 and self.model.dtype != self.dtype
         return torch.autocast(self.device.type, self.dtype, enabled=enabled)
 
     def save(self, directory: Path) -> None:
-        """Write the trained weights into `directory`. `files.write_directory` makes that whole or nothing.
+        """Write the trained weights and the tokenizer to `directory`; `files.write_directory` makes that atomic.
 
-        An adapter is written as plain PEFT reads it, a model trained whole as plain transformers reads it,
-        either with the tokenizer. Raises `ModelError` when there is nothing trained to save.
+        An adapter is written in the format of PEFT, a fully trained model in the format of transformers. Raises a
+        `ModelError` if there are no trained weights.
         """
         from safetensors.torch import save_file
 
         if not self.trainable():
             raise ModelError("there are no trained weights to save")
         for config in getattr(self.model, "peft_config", {}).values():
-            if isinstance(config.target_modules, set):  # of another order in each process
+            if isinstance(config.target_modules, set):  # its order differs between processes
                 config.target_modules = sorted(config.target_modules)
         self.model.save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
@@ -261,46 +236,50 @@ class Actor:
             save_file(self.optimizer_state, directory / _OPTIMIZER)
 
     def save_merged(self, directory: Path, dtype: str = "auto") -> None:
-        """Write the model with its adapter folded in into `directory`, as plain transformers reads it.
+        """Merge the adapter into the model for good, and write the model to `directory` in the format of transformers.
 
-        In `dtype`, a name of torch's, or for "auto" in that of the files that the model came from. The adapter
-        is then part of the model here too. Raises `ModelError` when there is none, or for another `dtype`.
+        `dtype` is the name of a torch precision; "auto": that of the model's files. Raises a `ModelError` if there is
+        no adapter, or for another `dtype`.
         """
         import torch
         from transformers import AutoConfig
 
         if not self.has_adapter:
-            raise ModelError("there is no adapter to fold in")
+            raise ModelError("there is no adapter to merge")
         if dtype == "auto":
-            own = AutoConfig.from_pretrained(self._source(), **self._hub_options()).dtype
+            precision = AutoConfig.from_pretrained(
+                model_source(self.config), **hub_options(self.config)
+            ).dtype
         else:
-            own = getattr(torch, dtype, None)
-        if not isinstance(own, torch.dtype) or not own.is_floating_point:
-            raise ModelError(f"{dtype!r} is no precision for a model", hint="float32, bfloat16 or float16")
+            precision = getattr(torch, dtype, None)
+        if not isinstance(precision, torch.dtype) or not precision.is_floating_point:
+            raise ModelError(
+                f"{dtype!r} is not a precision for a model", hint="use float32, bfloat16 or float16"
+            )
         self.model = self.model.merge_and_unload()
-        self.model.to(own).save_pretrained(directory)
+        self.model.to(precision).save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
 
     def load(self, directory: Path) -> None:
-        """Take over the trained weights that `save` wrote to `directory`; they can be trained further.
+        """Load the trained weights that `save` wrote to `directory`; they remain trainable.
 
-        Raises `ModelError` when there are none or they do not fit.
+        Raises a `ModelError` if there are none or if they do not fit.
         """
         from safetensors.torch import load_file
 
         if (directory / "adapter_config.json").is_file():
             if self.has_adapter:
                 self.model = self.model.unload()
-            self.model = _with_adapter(self.model, str(directory))
+            self.model = load_adapter(self.model, str(directory))
         else:
-            self.__dict__.pop("model", None)  # so that two models are never held at once
+            self.__dict__.pop("model", None)  # never hold two models in memory
             self.model = Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
             self.train_all()
         state = directory / _OPTIMIZER
         self.optimizer_state = load_file(state) if state.is_file() else {}
 
     def reset(self) -> None:
-        """Go back to the weights from before any training."""
+        """Restore the weights from before any training."""
         self.optimizer_state = {}
         if self.trainable() and self.has_adapter and not self.config.adapter:
             self.model = self.model.unload()
@@ -308,10 +287,10 @@ class Actor:
             self.__dict__.pop("model", None)
 
     def interpolate(self, share: float) -> None:
-        """Put the trained weights at `share` of the way from the untrained ones: W = W0 + share (W - W0).
+        """Move the trained weights W to W0 + `share` (W - W0), W0 being the untrained ones.
 
-        For an adapter this scales one of its two matrices, which is exact. The optimizer's state is dropped:
-        it belongs to other weights. (Wortsman et al. 2022, arXiv 2109.01903.)
+        For an adapter this scales one of its two matrices, which is exact. The optimizer's state is dropped because it
+        belongs to other weights. (Wortsman et al. 2022, arXiv 2109.01903.)
         """
         import torch
 
@@ -319,7 +298,7 @@ class Actor:
         weights = self.trainable()
         if self.has_adapter and self.config.adapter:
             raise ModelError(
-                "an adapter that was there before training cannot be interpolated",
+                "an adapter that existed before training cannot be interpolated",
                 hint="merge it into its model first, or use another start_from",
             )
         with torch.no_grad():
@@ -332,100 +311,33 @@ class Actor:
                     weights[name].copy_(torch.lerp(old.to(weights[name]), weights[name], share))
 
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
-        """Return, for each completion, log p of each sampled token in nats at temperature 1.
+        """Return the log p of each token of each completion, in nats at temperature 1.
 
-        Under the weights as they are now, computed as in training. Completions without token ids get ().
+        Uses the current weights and is computed as in training. Completions without token ids get ().
         """
         from halo_core.model.logprobs import token_logprobs
 
-        return token_logprobs(self, completions)
+        return token_logprobs(self.unwrapped_model, completions, device=self.device, autocast=self.autocast)
 
     def weights_hash(self) -> str:
-        """Return the SHA-256 over names, types, shapes and bytes of the trainable weights, in hexadecimal.
+        """Return the SHA-256 of the trainable weights, in hexadecimal; see `tensors_hash`.
 
-        Of nothing, for a model that nothing was trained on yet.
+        If nothing is trainable yet, it is the hash of nothing.
         """
         return tensors_hash(self.trainable())
 
-    # Where the model comes from
-
-    def _source(self) -> str:
-        name = self.config.name
-        if not name:
-            raise ModelError("no model is named", hint="name one: `--model NAME`, or `model: {name: NAME}`")
-        path = Path(name).expanduser()
-        if not path.exists():
-            if name.startswith((".", "/", "~")) or name.count("/") > 1:
-                raise ModelError(f"there is no directory {name!r}", hint="check the path of the model")
-            return name
-        if not (path / "config.json").is_file():
-            raise ModelError(
-                f"{name!r} holds no model: there is no config.json",
-                hint="name the directory that `save_pretrained` or `halo sft` wrote",
-            )
-        return str(path.resolve())
-
-    def _hub_options(self) -> dict[str, Any]:
-        return {"revision": self.config.revision, "trust_remote_code": self.config.trust_remote_code}
-
 
 def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 over names, types, shapes and bytes, in hexadecimal."""
+    """Return the SHA-256 of names, types, shapes and bytes, in hexadecimal."""
     import torch
 
-    digest = hashlib.sha256()
+    total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return found or torch.device("cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ModelError(
-            f"device {name!r} cannot be used: {first_line(error)}", hint="leave `device` on auto, or set cpu"
-        ) from error
-
-
-def _has_bfloat16(device: torch.device) -> bool:
-    import torch
-
-    match device.type:
-        case "cpu":
-            return False
-        case "cuda":
-            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-        case "mps":
-            return bool(torch.backends.mps.is_macos_or_newer(14, 0))
-        case _:
-            return True
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
 
 
 def _lora_targets(model: Any) -> list[str] | str:
     leaves = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     return list(PROJECTIONS) if leaves.issuperset(PROJECTIONS) else "all-linear"
-
-
-def _with_adapter(model: Any, source: str) -> Any:
-    import peft
-
-    try:
-        return peft.PeftModel.from_pretrained(model, source, is_trainable=True).eval()
-    except Exception as error:
-        raise _load_error("adapter", source, error) from error
-
-
-def _load_error(what: str, name: str, error: Exception) -> ModelError:
-    if Path(name).expanduser().exists():
-        hint = f"the directory lacks the files of a {what}, or they are damaged"
-    else:
-        hint = f"{name!r} is no local directory; on the hub, check its name, the network, and `hf auth login`"
-    return ModelError(f"cannot load the {what} of {name!r}: {first_line(error)}", hint=hint)

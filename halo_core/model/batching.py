@@ -1,4 +1,4 @@
-"""Which sequences are computed together. Lengths in, indices out: no torch here, nothing random but `rng`."""
+"""Batches of sequences, as indices into their lengths. Needs no torch; `rng` is the only source of randomness."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import random
 from collections.abc import Sequence
 
 _WINDOW = 16
-"""Optimizer steps among which sequences of similar length are brought together."""
+"""Optimizer steps within which sequences are grouped by length."""
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Split the indices of `lengths` into batches of at most `budget` tokens, longest first.
 
-    A batch takes rows x its longest length. A sequence longer than the budget gets a batch of its own.
-    Equal lengths keep their order.
+    A batch of n sequences takes n x its longest length. A sequence longer than the budget gets its own batch. Equal
+    lengths keep their order.
     """
     batches: list[list[int]] = []
     longest = 0
@@ -27,11 +27,11 @@ def token_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
 
 def epoch_steps(lengths: Sequence[int], batch_size: int, rng: random.Random) -> list[list[int]]:
-    """Deal the indices of `lengths` out to the optimizer steps of one epoch.
+    """Distribute the indices of `lengths` over the optimizer steps of one epoch.
 
-    The steps number ceil(n / batch_size) and differ in size by one at most, so that no step is left with
-    a handful of noisy sequences. The indices are shuffled, sorted by length within windows of a few
-    steps, cut into steps, and the steps shuffled: near-equal lengths in a step, steps in random order.
+    There are ceil(n / batch_size) steps. Their sizes differ by at most one, so that no step has only a few noisy
+    sequences. The indices are shuffled, sorted by length within windows of a few steps and cut into steps; then the
+    steps are shuffled. So a step has similar lengths, and the steps are in random order.
     """
     order = list(range(len(lengths)))
     rng.shuffle(order)

@@ -1,4 +1,4 @@
-"""Contexts: what a run gives a driver besides its data. They can gain fields without breaking any driver."""
+"""Contexts: a driver's arguments besides its data. They can gain fields without breaking any driver."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Checkpoint(Protocol):
-    """Storage for the progress of one cycle's training, so that a kill loses a minute of it and not all.
+    """Storage for the progress of one cycle's training, so that a kill loses only a minute of it.
 
-    A trainer that takes long uses it twice: before its first step, and after each step.
+    A slow trainer uses it twice: before its first step, and after each step.
 
         if context.checkpoint and (place := context.checkpoint.load(inputs_hash)):
             restore_from(place)
@@ -23,25 +23,25 @@ class Checkpoint(Protocol):
             if context.checkpoint and context.checkpoint.due:
                 context.checkpoint.save(inputs_hash, write)  # write(directory)
 
-    `inputs_hash` covers everything that the result follows from: examples, options, rate, seed, weights.
+    `inputs_hash` covers everything that the result depends on: examples, options, learning rate, seed, weights.
     """
 
     def load(self, inputs_hash: str) -> Path | None:
-        """Return the directory last saved under `inputs_hash`, or None to start from the beginning."""
+        """Return the directory last saved under `inputs_hash`; None: start from the beginning."""
 
     @property
     def due(self) -> bool:
-        """Whether to save now."""
+        """True if a checkpoint should be saved now."""
 
     def save(self, inputs_hash: str, write: Callable[[Path], None]) -> None:
-        """Store the files that `write` puts into the empty directory it is given, replacing the last checkpoint.
+        """Call `write` with an empty directory and store the files that it writes, replacing the last checkpoint.
 
-        They are on disk when this returns; a kill before that leaves the last checkpoint in place.
+        The files are on disk when this returns; a kill before that leaves the last checkpoint in place.
         """
 
 
 def ignore_step(done: int, total: int, loss: float) -> None:
-    """Do nothing: the progress of a training that nobody watches."""
+    """Ignore the progress of a training; the default."""
 
 
 def _continue() -> None:
@@ -50,7 +50,7 @@ def _continue() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingContext:
-    """The surroundings of one sampling request."""
+    """Context of one sampling request."""
 
     actor: Actor
     """The model and its tokenizer, with the weights that the request names."""
@@ -58,7 +58,7 @@ class SamplingContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionContext:
-    """The surroundings of one cycle's selection."""
+    """Context of one cycle's selection."""
 
     seed: int
     """Breaks ties; no other source of randomness may influence the selection."""
@@ -68,12 +68,12 @@ class SelectionContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingContext:
-    """The surroundings of one cycle's training."""
+    """Context of one cycle's training."""
 
     actor: Actor
     """The model to train, in place."""
     lr: float
-    """Peak learning rate of the cycle. The rate may vary within the cycle but never exceeds it."""
+    """Peak learning rate of the cycle. The learning rate may vary within the cycle but never exceeds it."""
     seed: int
     """Seed of every random choice of the training."""
     cycle: int = 1

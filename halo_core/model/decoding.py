@@ -1,11 +1,11 @@
-"""Sampling from a causal language model, a batch at a time.
+"""Sampling from a causal language model, one batch at a time.
 
-It imports torch, so it is itself imported only where sampling begins.
+It imports torch, so it is imported only where sampling starts.
 
-What makes it faster than `generate` of transformers, most of all for small models and many samples:
-a prompt shared by several rows is computed once, rows that have ended are dropped, keys and values go
-into buffers that grow now and then instead of being copied at each step, and nothing is done besides the
-model and the draw. `benchmarks/bench_generate.py` measures it.
+It is faster than `generate` of transformers, above all for small models and many samples, because a prompt shared by
+several rows is computed once, finished rows are dropped, keys and values are stored in buffers that grow rarely instead
+of being copied at each step, and a step does nothing besides the model and the draw. `benchmarks/bench_generate.py`
+measures the difference.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from halo_core.errors import ModelError
 _CHUNK = 64
 """Positions by which the buffers of keys and values grow."""
 _DROP_SHARE = 8
-"""Rows that have ended are dropped once they are one in so many of those under way."""
+"""Finished rows are dropped when they are at least 1 in `_DROP_SHARE` of the rows in the batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn."""
+    """Distribution that the next token is drawn from."""
 
     temperature: float = 1.0
-    """0: the likeliest token."""
+    """0: always the likeliest token."""
     top_p: float = 1.0
-    """Draw among the fewest likeliest tokens whose probabilities reach this sum."""
+    """Draw from the smallest set of likeliest tokens whose probabilities reach this sum."""
     top_k: int = 0
-    """Draw among so many of the likeliest tokens; 0: among all."""
+    """Draw from this number of likeliest tokens; 0: from all."""
 
     def draw(self, logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Draw a token [R] for each row of `logits` [R, V], in float32."""
@@ -51,22 +51,22 @@ class Sampling:
         probabilities = logits.softmax(-1)
         if self.top_p < 1:
             probabilities = _nucleus(probabilities, self.top_p)
-        # The first of independent exponential clocks with these rates to ring. The same as a multinomial
-        # draw, but one that does not stop an accelerator to check its input.
-        clocks = torch.empty_like(probabilities).exponential_(generator=generator).clamp_(min=1e-30)
-        return (probabilities / clocks).argmax(-1)
+        # An exponential race: the same distribution as a multinomial draw, which would synchronize an accelerator to
+        # check its input.
+        noise = torch.empty_like(probabilities).exponential_(generator=generator).clamp_(min=1e-30)
+        return (probabilities / noise).argmax(-1)
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """How one row went on."""
+    """The sampled continuation of one row."""
 
     token_ids: tuple[int, ...]
-    """The end token included when there is one."""
+    """The end token included if there is one."""
     logprobs: tuple[float, ...]
     """log p of each of `token_ids`, in nats, at temperature 1 and without top_p and top_k."""
     ended: bool
-    """Whether the last token is an end token."""
+    """True if the last token is an end token."""
 
 
 @torch.inference_mode()
@@ -79,34 +79,33 @@ def decode(
     end_ids: Sequence[int],
     generator: torch.Generator,
 ) -> list[Decoded]:
-    """Continue each of `prompts`, in that order; one that occurs several times is computed once.
+    """Return the continuation of each prompt, in order; repeated prompts are computed once.
 
-    A row ends with one of `end_ids` or after as many tokens as `max_new_tokens` has for it. `generator` is
-    on the model's device. Raises `ModelError` for a model that keeps no cache, or whose logits
-    are not finite.
+    A row ends with one of `end_ids` or after its number of tokens in `max_new_tokens`. `generator` is on the model's
+    device. Raises a `ModelError` if the model has no cache or its logits are not finite.
     """
     context = _Context(model, prompts)
     device = model.device
     ends = torch.tensor(list(end_ids), device=device)
     rows = torch.arange(len(prompts), device=device)
     ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    room = torch.tensor(list(max_new_tokens), device=device)
+    limits = torch.tensor(list(max_new_tokens), device=device)
     last_steps = set(max_new_tokens)
-    most = max(last_steps)
-    tokens = torch.zeros(len(prompts), most, dtype=torch.long, device=device)
-    logprobs = torch.zeros(len(prompts), most, device=device)
-    for step in range(1, most + 1):
+    longest = max(last_steps)
+    tokens = torch.zeros(len(prompts), longest, dtype=torch.long, device=device)
+    logprobs = torch.zeros(len(prompts), longest, device=device)
+    for step in range(1, longest + 1):
         logits = context.logits.float()
         drawn = sampling.draw(logits, generator)
         tokens[rows, step - 1] = drawn
         logprobs[rows, step - 1] = logits.gather(1, drawn[:, None]).squeeze(1) - logits.logsumexp(-1)
         ended |= torch.isin(drawn, ends)
-        if step in last_steps:  # these must be dropped at once: the model may have no position for more
-            ended |= room[rows] == step
-        over = int(ended.sum())
-        if over == len(rows):
+        if step in last_steps:  # drop these rows now: the model may have no further position for them
+            ended |= limits[rows] == step
+        finished = int(ended.sum())
+        if finished == len(rows):
             break
-        if step in last_steps or over * _DROP_SHARE >= len(rows):
+        if step in last_steps or finished * _DROP_SHARE >= len(rows):
             keep = (~ended).nonzero().squeeze(1)
             rows, ended, drawn = rows[keep], ended[keep], drawn[keep]
             context.keep(keep)
@@ -115,10 +114,10 @@ def decode(
 
 
 class _Context:
-    """The rows under way: what the model has seen of each, and its logits for what comes next.
+    """The unfinished rows: the model's cache for them, and its logits for their next tokens.
 
-    Rows are padded on the left, so that all write to the same place of the cache. Padding is masked, and
-    positions are counted from each row's first token. Without padding there is no mask.
+    Rows are padded on the left, so that all write to the same position of the cache. Padding is masked, and positions
+    are counted from each row's first token. Without padding there is no mask.
     """
 
     def __init__(self, model: Any, prompts: Sequence[tuple[int, ...]]) -> None:
@@ -126,8 +125,8 @@ class _Context:
         cache_name = next((name for name in ("past_key_values", "cache_params") if name in accepted), "")
         if not cache_name:
             raise ModelError(
-                f"{type(model).__name__} cannot be sampled from: it takes no cache",
-                hint="choose a decoder-only model, as most on the hub are",
+                f"cannot sample from {type(model).__name__}: it accepts no cache",
+                hint="choose a decoder-only model; most models on the hub are",
             )
         self.model = model
         self.cache = DynamicCache(config=model.config)
@@ -139,21 +138,21 @@ class _Context:
             self.options["logits_to_keep"] = 1
         self.takes_positions = "position_ids" in accepted
 
-        places = {prompt: place for place, prompt in enumerate(dict.fromkeys(prompts))}
-        longest = max(map(len, places))
-        ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in places])
-        pads = torch.tensor([[longest - len(prompt)] for prompt in places])
+        unique = {prompt: row for row, prompt in enumerate(dict.fromkeys(prompts))}
+        longest = max(map(len, unique))
+        ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in unique])
+        pads = torch.tensor([[longest - len(prompt)] for prompt in unique])
         positions = torch.arange(longest) - pads
         self.mask = (positions >= 0).to(model.device) if pads.any() else None
         self.next = (longest - pads).to(model.device)
         self.logits = self._forward(ids.to(model.device), positions.clamp(min=0).to(model.device))
         if cache_name == "cache_params":
-            self.mask = None  # a purely recurrent model has taken the padding in, and takes no mask later
-        if len(places) < len(prompts):
-            self.keep(torch.tensor([places[prompt] for prompt in prompts], device=model.device))
+            self.mask = None  # a purely recurrent model has processed the padding, and accepts no mask later
+        if len(unique) < len(prompts):
+            self.keep(torch.tensor([unique[prompt] for prompt in prompts], device=model.device))
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Go on with `rows` only, in that order; a row may occur several times."""
+        """Keep only `rows`, in that order; a row may occur several times."""
         self.cache.reorder_cache(rows)
         self.logits, self.next = self.logits[rows], self.next[rows]
         if self.mask is not None:
@@ -175,7 +174,7 @@ class _Context:
 
 
 class _Buffer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values [R, heads, positions, size] in buffers with room for the next `_CHUNK` positions."""
+    """Keys and values [R, heads, positions, size] in buffers that grow by `_CHUNK` positions."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -220,15 +219,15 @@ def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
 def _cut(
     tokens: list[list[int]], logprobs: list[list[float]], limits: Sequence[int], ends: frozenset[int]
 ) -> list[Decoded]:
-    """Cut each row after its first end token: rows that have ended go on until they are dropped."""
+    """Cut each row after its first end token: finished rows are sampled until they are dropped."""
     decoded = []
     for row, row_logprobs, limit in zip(tokens, logprobs, limits, strict=True):
-        length = next((place for place, token in enumerate(row[:limit], 1) if token in ends), limit)
-        own = tuple(row_logprobs[:length])
-        if not all(map(math.isfinite, own)):
+        length = next((count for count, token in enumerate(row[:limit], 1) if token in ends), limit)
+        kept = tuple(row_logprobs[:length])
+        if not all(map(math.isfinite, kept)):
             raise ModelError(
                 "the model's logits are not finite",
-                hint="its weights may have diverged, or try dtype float32",
+                hint="its weights may have diverged; otherwise try dtype float32",
             )
-        decoded.append(Decoded(tuple(row[:length]), own, row[length - 1] in ends))
+        decoded.append(Decoded(tuple(row[:length]), kept, row[length - 1] in ends))
     return decoded

@@ -1,8 +1,9 @@
-"""Log-probabilities of sequences under the actor as it is trained. Imports torch."""
+"""Log-probabilities of token sequences, computed as in training. Imports torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from torch.nn.utils.rnn import pad_sequence
 from halo_core.model.batching import token_batches
 
 if TYPE_CHECKING:
-    from halo_core.model.actor import Actor
     from halo_core.types import Completion
 
 _BATCH_TOKENS = 4096
@@ -20,14 +20,14 @@ _BATCH_TOKENS = 4096
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A sequence: the context as the model saw it, and the completion that carries the loss."""
+    """A sequence: the context, and the completion that carries the loss."""
 
     prompt_ids: tuple[int, ...]
     """At least one."""
     completion_ids: tuple[int, ...]
     weight: float = 1.0
     loss_mask: tuple[bool, ...] | None = None
-    """Which of `completion_ids` carry loss; None: all."""
+    """Marks the `completion_ids` that carry loss; None: all of them."""
 
     def __len__(self) -> int:
         return len(self.prompt_ids) + len(self.completion_ids)
@@ -49,42 +49,42 @@ class Batch:
     ids: torch.Tensor
     """[B, T], padded on the right."""
     positions: torch.Tensor
-    """[N], into the flattened [B * T]: where the next token carries loss."""
+    """[N], indices into the flattened [B * T]: the positions whose next token carries loss."""
     targets: torch.Tensor
-    """[N], those tokens, sequence by sequence."""
+    """[N], the tokens that carry loss, sequence by sequence."""
     weights: torch.Tensor
-    """[N], of their sequences."""
+    """[N], the weight of each token's sequence."""
 
 
-def token_logprobs(actor: Actor, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
-    """Return, for each completion, log p of each of its tokens in nats at temperature 1.
+def token_logprobs(
+    model: Any,
+    completions: Sequence[Completion],
+    *,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[object]],
+) -> list[tuple[float, ...]]:
+    """Return the log p of each token of each completion, in nats at temperature 1.
 
-    Computed as training does: with the adapter beside the weights, not folded into them.
+    Computed as in training: with the adapter next to the weights, not merged into them.
     """
     examples = [Example(it.prompt_token_ids, it.token_ids) for it in completions]
     found: dict[int, tuple[float, ...]] = {}
     for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
-        scored = _scored(actor, [examples[row] for row in rows])
-        found |= dict(zip(rows, scored, strict=True))
+        batch = pack([examples[row] for row in rows], device)
+        with torch.inference_mode(), autocast():
+            logits = completion_logits(model, batch.ids, batch.positions).float()
+        logprobs = logits.log_softmax(-1).gather(1, batch.targets[:, None]).squeeze(1)
+        lengths = [len(examples[row].completion_ids) for row in rows]
+        parts = torch.split(logprobs, lengths)
+        found |= {row: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
     return [found[row] for row in range(len(examples))]
-
-
-def _scored(actor: Actor, examples: Sequence[Example]) -> Iterator[tuple[float, ...]]:
-    batch = pack(examples, actor.device)
-    model = actor.model.get_base_model() if actor.has_adapter else actor.model
-    with torch.inference_mode(), actor.autocast():
-        logits = completion_logits(model, batch.ids, batch.positions).float()
-    logprobs = logits.log_softmax(-1).gather(1, batch.targets[:, None]).squeeze(1)
-    lengths = [len(example.completion_ids) for example in examples]
-    for part in torch.split(logprobs, lengths):
-        yield tuple(part.tolist())
 
 
 def completion_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Return the logits [N, V] of a causal language model on `ids` [B, T] at N flat `positions` of B * T.
 
-    The output head is given those positions only, which leaves whatever the model does to its logits in
-    place. A model whose head cannot be found computes them all, and the positions are taken out.
+    The output head computes those positions only, so further processing of the logits by the model still applies. If
+    the head cannot be found, the model computes all logits and those at the positions are selected.
     """
     head = model.get_output_embeddings()
     if head is None:
@@ -102,10 +102,9 @@ def _take(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 
 def pack(examples: Sequence[Example], device: torch.device) -> Batch:
-    """Lay sequences side by side.
+    """Put sequences into one batch.
 
-    Padding is on the right and no attention mask is needed: under causal attention a token never sees what
-    comes after it.
+    Padding is on the right and needs no attention mask: under causal attention a token never sees later tokens.
     """
     rows = [torch.tensor(example.prompt_ids + example.completion_ids) for example in examples]
     ids = pad_sequence(rows, batch_first=True)

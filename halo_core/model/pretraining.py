@@ -1,7 +1,7 @@
-"""Starting checkpoints from prompt and completion pairs: what `halo sft` does.
+"""Starting checkpoints trained on pairs of prompt and completion; the implementation of `halo sft`.
 
-A model from scratch is a randomly initialised checkpoint that is then trained like any other, by the loop
-of trainer `sft`. This module imports torch only when it is put to work.
+A model from scratch is a randomly initialised checkpoint that is then trained like any other, by the training loop of
+trainer `sft`. Importing this module does not import torch.
 """
 
 from __future__ import annotations
@@ -23,29 +23,31 @@ from halo_core.seeds import derive_seed
 from halo_core.types import Prompt, TrainStats
 
 END_OF_TEXT = "<|endoftext|>"
-"""The one special token of a tokenizer made here: it ends completions, and pads."""
+"""The only special token of `new_tokenizer`: it ends completions and serves as padding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A prompt and the completion that a model should give to it."""
+    """A prompt and the completion that the model should learn for it."""
 
     prompt: str
     completion: str
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read JSONL lines `{"prompt": ..., "completion": ...}`; other keys are ignored, as are blank lines.
+    """Read JSONL lines `{"prompt": ..., "completion": ...}`; other keys and blank lines are ignored.
 
-    Raises `DataError`, with the line number, for what is malformed, and for a file without pairs.
+    Raises a `DataError` with the line number for a malformed line, and a `DataError` for a file without pairs.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold what else ends lines
+        lines = path.read_text(encoding="utf-8").split("\n")  # a text may contain other line separators
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
     pairs = [_pair(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not pairs:
-        raise DataError(f"{path} holds no pairs", hint='one a line: {"prompt": "...", "completion": "..."}')
+        raise DataError(
+            f"{path} contains no pairs", hint='one per line: {"prompt": "...", "completion": "..."}'
+        )
     return pairs
 
 
@@ -57,17 +59,17 @@ def _pair(line: str, where: str) -> Pair:
     match record:
         case {"prompt": str(prompt), "completion": str(completion)} if prompt and completion:
             return Pair(prompt, completion)
-    raise DataError(f"{where}: needs a non-empty text for each of prompt and completion")
+    raise DataError(f"{where}: prompt and completion must be non-empty texts")
 
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """What `train_checkpoint` made."""
+    """The result of `train_checkpoint`."""
 
     path: Path
     parameters: int
     skipped: int
-    """Pairs left out because they do not fit into the model's context."""
+    """Pairs that were skipped because they do not fit into the model's context."""
     stats: TrainStats
 
 
@@ -85,15 +87,14 @@ def train_checkpoint(
     save_dtype: Literal["float32", "bfloat16", "float16"] = "float32",
     progress: Callable[[int, int, float], None] = ignore_step,
 ) -> Pretrained:
-    """Train a model on `pairs` and write it to the directory `out`, as plain transformers reads it.
+    """Train a model on `pairs` and write it to the directory `out`, in the format of transformers.
 
-    With `architecture`, fields of a transformers configuration (`model_type` and sizes), the model starts
-    from random weights; its tokenizer is that of `model.name` if a name is given, else a byte-level BPE
-    of at most `vocab_size` entries trained on the pairs. Without it, `model` is trained further. With
-    `options.full` off, a PEFT adapter is written instead of a model. `progress` is called as
-    `TrainingContext.progress` is.
+    With `architecture`, fields of a transformers configuration (`model_type` and sizes), the model starts from random
+    weights; its tokenizer is that of `model.name` if a name is given, else a byte-level BPE of at most `vocab_size`
+    entries trained on the pairs. Without `architecture`, `model` is trained further. Without `options.full`, a PEFT
+    adapter is written instead of a model. `progress` is called like `TrainingContext.progress`.
 
-    Raises a `HaloError` for pairs or an architecture that cannot be used, and whatever training raises.
+    Raises a `HaloError` for unusable pairs or an unusable architecture, and every error that training raises.
     """
     import torch
 
@@ -102,8 +103,8 @@ def train_checkpoint(
 
     if architecture is not None and not options.full:
         raise ConfigError(
-            "an adapter of random weights that are not kept would be of no use",
-            hint="train a model from scratch whole: set the trainer's `full` option",
+            "an adapter is useless without the random weights it was trained on, which are not stored",
+            hint="to train a model from scratch, set the trainer's `full` option",
         )
     with tempfile.TemporaryDirectory(prefix="halo-") as scratch:
         if architecture is not None:
@@ -134,7 +135,7 @@ def texts_of(pairs: Iterable[Pair]) -> Iterator[str]:
 
 
 def encode_pair(actor: Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the ids of the context, as a generator would make it, and of the completion with its end."""
+    """Return the token ids of the context, encoded as by a generator, and of the completion with its end token."""
     prompt = actor.encode(Prompt(id="pair", text=pair.prompt))
     completion = actor.tokenizer(pair.completion, add_special_tokens=False)["input_ids"]
     if actor.tokenizer.eos_token_id is None:
@@ -146,7 +147,7 @@ def new_tokenizer(texts: Iterable[str], vocab_size: int, *, pieces: str = "") ->
     """Train a byte-level BPE tokenizer of at most `vocab_size` entries on `texts`.
 
     No token crosses a boundary between matches of the regular expression `pieces`; empty: GPT-2's pattern. Digits are
-    single tokens, so that a number has only one spelling. Raises `ConfigError` if `vocab_size` cannot hold the
+    single tokens, so that a number has only one spelling. Raises a `ConfigError` if `vocab_size` is less than 257, the
     256 bytes and the end token.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -154,7 +155,7 @@ def new_tokenizer(texts: Iterable[str], vocab_size: int, *, pieces: str = "") ->
 
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     if vocab_size <= len(alphabet):
-        raise ConfigError(f"a vocabulary of {vocab_size} is too small", hint="257 is the least; try 1024")
+        raise ConfigError(f"a vocabulary of {vocab_size} is too small", hint="the minimum is 257; try 1024")
     tokenizer = Tokenizer(models.BPE())
     steps: list[Any] = [pre_tokenizers.Split(Regex(pieces), behavior="isolated")] if pieces else []
     steps += [
@@ -178,7 +179,7 @@ def new_tokenizer(texts: Iterable[str], vocab_size: int, *, pieces: str = "") ->
 def new_checkpoint(directory: Path, architecture: Mapping[str, Any], tokenizer: Any, *, seed: int) -> None:
     """Write a model of `architecture` with random weights, and `tokenizer`, to `directory`.
 
-    Raises `ConfigError` for an architecture that transformers does not accept.
+    Raises a `ConfigError` for an architecture that transformers does not accept.
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -192,7 +193,7 @@ def new_checkpoint(directory: Path, architecture: Mapping[str, Any], tokenizer: 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = AutoModelForCausalLM.from_config(config)
-    except Exception as error:  # of transformers, torch or the check of the fields: no common base
+    except Exception as error:  # transformers, torch and field validation raise errors without a common base
         raise ConfigError(
             f"transformers cannot build this architecture: {first_line(error)}",
             hint="give `model_type` (llama, qwen2, gpt2, ...) and the fields of its configuration",

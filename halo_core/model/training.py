@@ -1,8 +1,8 @@
-"""The one training loop: optimizer steps over token sequences whose completions carry the loss.
+"""The training loop: optimizer steps over token sequences whose completions carry the loss.
 
-It imports torch, so it is itself imported only where training begins.
+It imports torch, so it is imported only where training starts.
 
-Logits are computed at the positions that predict completion tokens and nowhere else (`scoring.py`).
+Logits are computed only at the positions that predict a token with loss (`logprobs.py`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Step:
 
 
 def prepare(actor: Actor, options: TrainingOptions, *, seed: int) -> None:
-    """Make the actor trainable as `options` configures, unless it already is."""
+    """Make the actor trainable as `options` configures, unless it is already."""
     if options.full:
         actor.train_all()
     else:
@@ -61,18 +61,22 @@ def prepare(actor: Actor, options: TrainingOptions, *, seed: int) -> None:
 def fit(examples: Sequence[Example], options: TrainingOptions, context: TrainingContext) -> TrainStats:
     """Train the trainable weights of `context.actor` on `examples` and return the statistics.
 
-    The optimizer is fresh, or with `options.optimizer` "carry" starts from `actor.optimizer_state`, where its state is
-    also left. On a CPU the result depends on the arguments alone. With `context.checkpoint`, an interrupted training
-    resumes from its last checkpoint. Raises `DivergedError` if a loss, gradient or weight stops being finite, and
-    `TrainingError` if there is nothing to train on or with, the rate is not positive and finite, or the weights do not
-    change.
+    The optimizer is new; with `options.optimizer` "carry" it starts from `actor.optimizer_state` and its final state is
+    stored there. On a CPU the result depends on the arguments alone. With `context.checkpoint`, an interrupted training
+    resumes from its last checkpoint. Raises a `DivergedError` if a loss, gradient or weight is no longer finite, and a
+    `TrainingError` if no token carries loss, the learning rate is not positive and finite, or no weight changed.
     """
     actor, lr = context.actor, context.lr
     examples = [example for example in examples if example.weight and example.loss_tokens]
     if not examples:
-        raise TrainingError("there is nothing to train on", hint="no completion was chosen, or each weighs 0")
+        raise TrainingError(
+            "no completion to train on",
+            hint="nothing was selected, all weights are 0, or every loss mask is all False",
+        )
     if not 0 < lr < float("inf"):
-        raise TrainingError(f"a learning rate of {lr} cannot train", hint="it must be positive and finite")
+        raise TrainingError(
+            f"the learning rate is {lr}", hint="the learning rate must be positive and finite"
+        )
     weights = actor.trainable()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     with _training_mode(actor, options, context.seed):
@@ -81,7 +85,7 @@ def fit(examples: Sequence[Example], options: TrainingOptions, context: Training
     state = loop.optimizer_state() if options.optimizer == "carry" else {}
     actor.optimizer_state = {name: value.to("cpu", copy=True) for name, value in state.items()}
     change = _change(before, weights)
-    losses, rates, norms = [s.loss for s in done], [s.lr for s in done], [s.grad_norm for s in done]
+    losses, lrs, norms = [s.loss for s in done], [s.lr for s in done], [s.grad_norm for s in done]
     return TrainStats(
         lr=lr,
         steps=len(done),
@@ -89,8 +93,8 @@ def fit(examples: Sequence[Example], options: TrainingOptions, context: Training
         tokens=options.epochs * sum(example.loss_tokens for example in examples),
         loss_first=losses[0],
         loss_last=losses[-1],
-        lr_peak=max(rates),
-        lr_sum=sum(rates),
+        lr_peak=max(lrs),
+        lr_sum=sum(lrs),
         grad_norm_median=statistics.median(norms),
         clipped_fraction=sum(norm > options.max_grad_norm > 0 for norm in norms) / len(norms),
         update_norm=change,
@@ -109,9 +113,11 @@ class _Loop:
     ) -> None:
         actor = context.actor
         self.actor, self.examples, self.options, self.context = actor, examples, options, context
-        self.model = actor.model.get_base_model() if actor.has_adapter else actor.model
+        self.model = actor.unwrapped_model
         self.weights = list(actor.trainable().values())
-        AcceleratorState._reset_state(reset_partial_state=True)  # else the process keeps its first precision
+        AcceleratorState._reset_state(
+            reset_partial_state=True
+        )  # otherwise the process keeps its first precision
         self.accelerator = Accelerator(
             mixed_precision=_PRECISION[actor.dtype], cpu=actor.device.type == "cpu", device_placement=False
         )
@@ -122,16 +128,16 @@ class _Loop:
         if options.optimizer == "carry" and actor.optimizer_state:
             _restore(optimizer, actor.trainable(), actor.optimizer_state)
         self.optimizer: Any = self.accelerator.prepare(optimizer)
-        self.optimizer.zero_grad()  # whoever had the weights before may have left gradients
+        self.optimizer.zero_grad()  # earlier users of the weights may have left gradients
 
     def run(self) -> list[_Step]:
-        """Take every step that the checkpoint does not have; report each to the context."""
+        """Take the steps that the checkpoint does not contain, and report each to the context."""
         checkpoint, inputs_hash = self.context.checkpoint, ""
         done: list[_Step] = []
         if checkpoint:
             inputs_hash = self.inputs_hash()
-            place = checkpoint.load(inputs_hash)
-            done = self.restore(place) if place else []
+            directory = checkpoint.load(inputs_hash)
+            done = self.restore(directory) if directory else []
         lengths = [len(example) for example in self.examples]
         plan = [
             step
@@ -143,16 +149,16 @@ class _Loop:
             )
         ]
         for number, indices in list(enumerate(plan))[len(done) :]:
-            rate = self.context.lr * self.options.multiplier(number, len(plan))
-            done.append(self._step([self.examples[index] for index in indices], rate))
+            lr = self.context.lr * self.options.multiplier(number, len(plan))
+            done.append(self._step([self.examples[index] for index in indices], lr))
             if checkpoint and checkpoint.due:
-                checkpoint.save(inputs_hash, partial(self.keep, done))
+                checkpoint.save(inputs_hash, partial(self.write, done))
             self.context.interrupt()
             self.context.progress(len(done), len(plan), done[-1].loss)
         return done
 
     def optimizer_state(self) -> dict[str, torch.Tensor]:
-        """Return the optimizer's state by the weights' names."""
+        """Return the optimizer's state, by the names of the weights."""
         inner = self.optimizer.optimizer
         return {
             f"{name}/{key}": torch.as_tensor(value).detach()
@@ -161,28 +167,28 @@ class _Loop:
         }
 
     def inputs_hash(self) -> str:
-        """Return the SHA-256 of all that the steps follow from. To be asked before the first."""
+        """Return the SHA-256 of everything that the steps depend on. Call it before the first step."""
         before = tensors_hash(self.actor.trainable()), tensors_hash(self.actor.optimizer_state)
         return sha256(
             repr((self.options, self.context.lr, self.context.seed, self.examples, before)).encode()
         ).hexdigest()
 
-    def keep(self, done: Sequence[_Step], directory: Path) -> None:
-        """Write where the loop is: weights, optimizer, random numbers, scaler, the steps taken."""
+    def write(self, done: Sequence[_Step], directory: Path) -> None:
+        """Write the loop's state: weights, optimizer, random number generators, scaler, finished steps."""
         for part, tensors in (
             ("weights", self.actor.trainable()),
             ("optimizer", self.optimizer_state()),
             ("random", {name: get() for name, (get, _) in _generators(self.actor.device).items()}),
         ):
-            whole = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-            save_file(whole, directory / f"{part}.safetensors")
+            contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+            save_file(contiguous, directory / f"{part}.safetensors")
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
         (directory / "steps.json").write_text(
             json.dumps({"steps": list(map(astuple, done)), "scaler": scaler})
         )
 
     def restore(self, directory: Path) -> list[_Step]:
-        """Go to where the loop was when it wrote `directory`; return the steps taken up to there."""
+        """Restore the state that `write` stored in `directory`; return the finished steps."""
         weights = self.actor.trainable()
         with torch.no_grad():
             for name, value in load_file(directory / "weights.safetensors").items():
@@ -190,12 +196,12 @@ class _Loop:
         _restore(self.optimizer.optimizer, weights, load_file(directory / "optimizer.safetensors"))
         for name, state in load_file(directory / "random.safetensors").items():
             _generators(self.actor.device)[name][1](state)
-        rest = json.loads((directory / "steps.json").read_text())
-        if rest["scaler"]:
-            self.accelerator.scaler.load_state_dict(rest["scaler"])
-        return [_Step(*step) for step in rest["steps"]]
+        stored = json.loads((directory / "steps.json").read_text())
+        if stored["scaler"]:
+            self.accelerator.scaler.load_state_dict(stored["scaler"])
+        return [_Step(*step) for step in stored["steps"]]
 
-    def _step(self, examples: Sequence[Example], rate: float) -> _Step:
+    def _step(self, examples: Sequence[Example], lr: float) -> _Step:
         total = sum(abs(example.weight) * example.loss_tokens for example in examples)
         loss = torch.zeros((), device=self.actor.device)
         for rows in token_batches([len(example) for example in examples], self.budget):
@@ -206,7 +212,7 @@ class _Loop:
             self.accelerator.backward((nll * batch.weights).sum() / total)
             loss += (nll.detach() * batch.weights.abs()).sum() / total
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = lr
         norm = self._clip()
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -214,7 +220,7 @@ class _Loop:
             raise DivergedError(
                 f"the loss became {loss.item()}", hint="lower the learning rate, or check the model's weights"
             )
-        return _Step(loss.item(), rate, norm)
+        return _Step(loss.item(), lr, norm)
 
     def _clip(self) -> float:
         limit = self.options.max_grad_norm or float("inf")
@@ -224,7 +230,7 @@ class _Loop:
 
 @contextmanager
 def _training_mode(actor: Actor, options: TrainingOptions, seed: int) -> Iterator[None]:
-    """Dropout on and seeded, inside; everything as it was, outside."""
+    """Turn on seeded dropout and gradient checkpointing for the enclosed training; restore everything on exit."""
     model, device = actor.model, actor.device
     devices = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(devices=devices, device_type="cuda" if not devices else device.type):
@@ -241,26 +247,29 @@ def _training_mode(actor: Actor, options: TrainingOptions, seed: int) -> Iterato
 
 
 def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Callable[[Any], None]]]:
-    """Return how the state of each generator that dropout may draw from is read and set."""
+    """Return a getter and a setter of the state of each random number generator that dropout may use."""
     found: dict[str, Any] = {"cpu": (torch.get_rng_state, torch.set_rng_state)}
     if device.type != "cpu":
         module = torch.get_device_module(device)
-        where = {} if device.type == "mps" else {"device": device}
-        found["device"] = partial(module.get_rng_state, **where), partial(module.set_rng_state, **where)
+        options = {} if device.type == "mps" else {"device": device}
+        found["device"] = (
+            partial(module.get_rng_state, **options),
+            partial(module.set_rng_state, **options),
+        )
     return found
 
 
 def _restore(
     optimizer: torch.optim.Optimizer, weights: dict[str, torch.nn.Parameter], state: dict[str, torch.Tensor]
 ) -> None:
-    """Give `optimizer` the state that another one had for the same weights."""
+    """Load into `optimizer` the state that another optimizer had for the same weights."""
     for name, weight in weights.items():
         prefix = f"{name}/"
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         if not own or any(value.dim() and value.shape != weight.shape for value in own.values()):
             raise TrainingError(
                 f"the optimizer's state does not fit the weights: {name}",
-                hint="begin a new run, or set the trainer's option optimizer=reset",
+                hint="start a new run, or set the trainer's option optimizer=reset",
             )
         optimizer.state[weight] = {
             key: value.to(weight.device, copy=True) if value.dim() else value.clone().to(weight.device)
@@ -277,7 +286,7 @@ def _change(before: dict[str, torch.Tensor], after: dict[str, torch.nn.Parameter
     change = _norm(after[name].detach() - old for name, old in before.items())
     if change == 0.0:
         raise TrainingError(
-            "training left the weights unchanged",
+            "training did not change the weights",
             hint="the learning rate may be too small for their precision, or the gradients are all zero",
         )
     if not change < float("inf"):

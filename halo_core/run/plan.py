@@ -20,7 +20,7 @@ from halo_core.config.layers import normalise, short_name
 from halo_core.config.options import build, options_of
 from halo_core.config.schema import DriverSpec, RunConfig, read_config
 from halo_core.data import check_disjoint, load_prompts, split_heldout
-from halo_core.drivers import Demo
+from halo_core.drivers.base import Demo
 from halo_core.errors import ConfigError, did_you_mean
 from halo_core.files import damaged, disk
 from halo_core.ledger.ledger import Ledger

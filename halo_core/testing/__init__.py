@@ -1,4 +1,4 @@
-"""For authors of plugins and for halo's own tests: contracts to subclass, and fakes of the slow parts.
+"""Contracts to subclass and fakes of the slow parts, for authors of plugins and for halo's own tests.
 
     from halo_core.testing import VerifierContract
 
@@ -7,7 +7,7 @@
         def verifier(self): return MyVerifier()
         ...
 
-Needs pytest; not imported by halo itself.
+Needs pytest; halo itself does not import it.
 """
 
 from halo_core.testing.contracts import LRPolicyContract, VerifierContract

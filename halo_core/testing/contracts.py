@@ -1,4 +1,4 @@
-"""What any verifier and any LR policy must hold to, as test classes to subclass."""
+"""The contracts of verifiers and LR policies, as test classes to subclass."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from halo_core.config.options import build
-from halo_core.drivers import LRPolicy, Verifier
+from halo_core.drivers.base import LRPolicy, Verifier
 from halo_core.errors import DataError
 from halo_core.types import Completion, CycleReport, EvalMetrics, Prompt, Stage, Status, Verdict
 
@@ -31,7 +31,7 @@ _HOSTILE = (
 
 
 class VerifierContract(ABC):
-    """Subclass, give the fixtures, and pytest checks the contract of `halo_core.drivers.Verifier`."""
+    """Tests of the contract of `halo_core.drivers.Verifier`. Subclass it and define the fixtures."""
 
     @pytest.fixture
     @abstractmethod
@@ -41,7 +41,7 @@ class VerifierContract(ABC):
     @pytest.fixture
     @abstractmethod
     def prompt(self) -> Prompt:
-        """A prompt that it can judge."""
+        """A prompt that the verifier accepts."""
 
     @pytest.fixture
     @abstractmethod
@@ -54,42 +54,42 @@ class VerifierContract(ABC):
         """A completion that must fail."""
 
     def test_preflight_passes_here(self, verifier: Verifier) -> None:
-        """The test machine has what the verifier needs."""
+        """Check that the test machine has what the verifier needs."""
         verifier.preflight()
 
     def test_good_passes_and_bad_fails(self, verifier: Verifier, prompt: Prompt, good: str, bad: str) -> None:
-        """The least one can ask."""
+        """Check that `good` passes and `bad` fails."""
         verifier.check_prompt(prompt)
         assert _check(verifier, prompt, good).status is Status.PASS
         assert _check(verifier, prompt, bad).status is Status.FAIL
 
     @pytest.mark.parametrize("text", _HOSTILE, ids=range(len(_HOSTILE)))
     def test_any_text_gets_a_verdict(self, verifier: Verifier, prompt: Prompt, text: str) -> None:
-        """Odd text is the completion's fault: it fails, it is not an error, nothing is raised."""
+        """Check that odd text fails: it is neither an error nor an exception."""
         assert _check(verifier, prompt, text).status is Status.FAIL
 
     def test_verdicts_repeat_in_threads(
         self, verifier: Verifier, prompt: Prompt, good: str, bad: str
     ) -> None:
-        """Eight threads at once give what one gives."""
+        """Check that eight threads give the same verdicts as one."""
         texts = [good, bad] * 8
         serial = [_outcome(_check(verifier, prompt, text)) for text in texts[:2]] * 8
         with ThreadPoolExecutor(8) as pool:
             threaded = list(pool.map(lambda text: _outcome(_check(verifier, prompt, text)), texts))
         assert threaded == serial
 
-    def test_judges_the_text_alone(self, verifier: Verifier, prompt: Prompt, good: str, bad: str) -> None:
-        """What the completion is numbered, and how it was sampled, is nothing to a verifier."""
+    def test_depends_on_the_text_alone(self, verifier: Verifier, prompt: Prompt, good: str, bad: str) -> None:
+        """Check that the verdict ignores the completion's index, tokens, finish reason and log-probabilities."""
         for text in (good, bad):
             other = Completion(prompt.id, 7, text, (1, 2), (3, 4), "length", (-9.0, -9.0))
             assert _outcome(verifier.check(prompt, other)) == _outcome(_check(verifier, prompt, text))
 
-    def test_empty_reference_never_pays(
+    def test_empty_reference_never_passes(
         self, verifier: Verifier, prompt: Prompt, good: str, bad: str
     ) -> None:
-        """Without what it judges by, nothing passes: an error in the data, or a fail."""
+        """Check that no completion passes without a reference: the prompt is rejected, or the completion fails."""
         if not prompt.reference:
-            pytest.skip("judges by the text alone")
+            pytest.skip("the verifier needs no reference")
         bare = replace(prompt, reference={})
         try:
             verifier.check_prompt(bare)
@@ -99,54 +99,56 @@ class VerifierContract(ABC):
             assert _check(verifier, bare, text).status is not Status.PASS
 
     def test_fingerprint_is_stable_and_options_round_trip(self, verifier: Verifier) -> None:
-        """A verifier rebuilt from its options is the same verifier."""
-        again = build(type(verifier), asdict(verifier), where="verifier")  # type: ignore[call-overload]
-        assert again.fingerprint() == verifier.fingerprint()
+        """Check that a verifier rebuilt from its options has the same fingerprint."""
+        rebuilt = build(type(verifier), asdict(verifier), where="verifier")  # type: ignore[call-overload]
+        assert rebuilt.fingerprint() == verifier.fingerprint()
 
     def test_leaves_the_working_directory_alone(self, verifier: Verifier, prompt: Prompt, good: str) -> None:
-        """Nothing is left where the user stands."""
+        """Check that the verifier leaves no files in the working directory."""
         before = sorted(Path.cwd().iterdir())
         _check(verifier, prompt, good)
         assert sorted(Path.cwd().iterdir()) == before
 
 
 class LRPolicyContract(ABC):
-    """Subclass, give the fixture, and pytest checks the contract of `halo_core.drivers.LRPolicy`."""
+    """Tests of the contract of `halo_core.drivers.LRPolicy`. Subclass it and define the fixture."""
 
     @pytest.fixture
     @abstractmethod
     def policy(self) -> LRPolicy:
         """The policy to test."""
 
-    def test_rates_are_positive_and_finite(self, policy: LRPolicy) -> None:
-        """Over more cycles than anybody runs."""
+    def test_learning_rates_are_positive_and_finite(self, policy: LRPolicy) -> None:
+        """Check every cycle of a run of 100."""
         for cycle in range(1, 101):
-            rate = policy.lr(cycle=cycle, cycles=100, history=())
-            assert math.isfinite(rate)
-            assert rate > 0
+            lr = policy.lr(cycle=cycle, cycles=100, history=())
+            assert math.isfinite(lr)
+            assert lr > 0
 
     def test_is_a_function_of_its_arguments(self, policy: LRPolicy) -> None:
-        """A run that is resumed asks for later cycles first; the answers must not depend on that."""
+        """Check that the order of the calls does not matter: a resumed run starts with a later cycle."""
         forward = [policy.lr(cycle=c, cycles=10, history=()) for c in range(1, 11)]
         backward = [policy.lr(cycle=c, cycles=10, history=()) for c in range(10, 0, -1)]
         assert forward == backward[::-1]
 
     def test_takes_any_history(self, policy: LRPolicy) -> None:
-        """Cycle 0 has no training, a run may have no held-out prompts, and rates go up, down or nowhere."""
-        for shares in ([], [0.5] * 5, [0.1, 0.2, 0.4, 0.6, 0.9], [0.9, 0.6, 0.3, 0.1, 0.0]):
-            history = [CycleReport(cycle=cycle, heldout=_rates(share)) for cycle, share in enumerate(shares)]
-            rate = policy.lr(cycle=max(1, len(history)), cycles=10, history=history)
-            assert math.isfinite(rate)
-            assert rate > 0
+        """Check histories without training, without any cycle, and with any trend of the pass rate."""
+        for pass_rates in ([], [0.5] * 5, [0.1, 0.2, 0.4, 0.6, 0.9], [0.9, 0.6, 0.3, 0.1, 0.0]):
+            history = [
+                CycleReport(cycle=cycle, heldout=_metrics(passed)) for cycle, passed in enumerate(pass_rates)
+            ]
+            lr = policy.lr(cycle=max(1, len(history)), cycles=10, history=history)
+            assert math.isfinite(lr)
+            assert lr > 0
 
 
-def _rates(share: float) -> EvalMetrics:
+def _metrics(passed: float) -> EvalMetrics:
     return EvalMetrics(
         samples=100,
-        valid=share,
-        passed=share,
-        valid_interval=(share, share),
-        passed_interval=(share, share),
+        valid=passed,
+        passed=passed,
+        valid_interval=(passed, passed),
+        passed_interval=(passed, passed),
         stages={},
         errors=0,
         inconclusive=0,
@@ -156,7 +158,7 @@ def _rates(share: float) -> EvalMetrics:
 
 
 def _check(verifier: Verifier, prompt: Prompt, text: str) -> Verdict:
-    """Judge `text`, and see to what holds for every verdict."""
+    """Return the verdict on `text`, and check what every verdict must satisfy."""
     verdict = verifier.check(prompt, Completion(prompt.id, 0, text))
     assert isinstance(verdict, Verdict)
     assert isinstance(verdict.status, Status)
@@ -165,9 +167,9 @@ def _check(verifier: Verifier, prompt: Prompt, text: str) -> Verdict:
     assert verdict.cpu_seconds >= 0
     assert verdict.wall_seconds >= 0
     if verdict.status is Status.PASS:
-        assert verdict.stage is Stage.CORRECT, "what passes is correct"
+        assert verdict.stage is Stage.CORRECT, "a pass must have stage CORRECT"
     if verdict.status is Status.FAIL:
-        assert verdict.stage is not Stage.CORRECT, "what fails is not"
+        assert verdict.stage is not Stage.CORRECT, "a fail must not have stage CORRECT"
     return verdict
 
 

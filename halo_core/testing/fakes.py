@@ -1,7 +1,7 @@
-"""Stand-ins for the model and the verifier, so that the loop can be run in milliseconds.
+"""Fakes of the model and the drivers, so that the loop runs in milliseconds.
 
-The fake model has one number, its skill: the chance that a completion is right. Training raises it by the
-learning rate. So a test sees learning, resuming and stale weights without torch.
+The fake model has one weight, its skill: the probability that a completion is right. Training raises it by the learning
+rate. So tests can observe learning, resuming and stale weights without torch.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from halo_core.config.options import driver
 from halo_core.config.schema import RunConfig, read_config
-from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
+from halo_core.drivers.base import Generator, LRPolicy, Reward, Selector, Trainer, Verifier
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
 from halo_core.ledger.ledger import Ledger
@@ -54,33 +55,33 @@ class FakeActor:
         _write(self.skill, "skill.json", directory)
 
     def load(self, directory: Path) -> None:
-        """Read it back."""
+        """Read the weight."""
         self.skill = json.loads((directory / "skill.json").read_text())
 
     def reset(self) -> None:
-        """Forget what was learnt."""
+        """Restore the initial weight."""
         self.skill = self._base
 
     def interpolate(self, share: float) -> None:
-        """Forget part of it."""
+        """Keep `share` of the change since the initial weight."""
         self.skill = self._base + share * (self.skill - self._base)
 
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
-        """Say nothing: the fake generator records no log-probabilities either."""
+        """Return no log-probabilities; the fake generator records none either."""
         return [() for _ in completions]
 
 
 @driver
 class FakeGenerator(Generator):
-    """Answers "right" with the actor's skill as probability, "wrong" otherwise."""
+    """Answers "right" with the actor's skill as the probability, otherwise "wrong"."""
 
     batch: int = 16
-    """Completions a batch."""
+    """Completions per batch."""
     seconds: float = 0.0
-    """Wait before each batch, as for a GPU."""
+    """Delay before each batch, like that of a GPU."""
 
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
-        """Yield batches; see `SamplingRequest`."""
+        """Yield the completions of `request` in batches; see `SamplingRequest`."""
         skill = cast(FakeActor, context.actor).skill
         jobs = [(prompt, index) for prompt in request.prompts for index in range(request.samples_per_prompt)]
         batches = [jobs[start : start + self.batch] for start in range(0, len(jobs), self.batch)]
@@ -89,24 +90,24 @@ class FakeGenerator(Generator):
                 continue
             if self.seconds:
                 time.sleep(self.seconds)
-            source = random.Random(derive_seed(request.seed, number))
-            yield [_complete(prompt, index, source.random() < skill, source) for prompt, index in batch]
+            rng = random.Random(derive_seed(request.seed, number))
+            yield [_complete(prompt, index, rng.random() < skill, rng) for prompt, index in batch]
 
 
 @driver
 class FakeVerifier(Verifier):
-    """Believes what the completion says: right, wrong, crash, invalid, error."""
+    """Derives the verdict from the completion's first word: right, wrong, crash, invalid, error, raise."""
 
     seconds: float = 0.0
-    """Wait before each verdict, as for a compiler."""
+    """Delay before each verdict, like that of a compiler."""
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-        """Read the first word."""
+        """Return the verdict that the first word names; "raise" raises a `RuntimeError`."""
         if self.seconds:
             time.sleep(self.seconds)
         word = completion.text.partition(" ")[0]
         if word == "raise":
-            raise RuntimeError("the judge fell over")
+            raise RuntimeError("the verifier crashed")
         if word == "error":
             return Verdict(Status.ERROR, Stage.INVALID, detail="no compiler")
         if word == "right":
@@ -117,20 +118,21 @@ class FakeVerifier(Verifier):
 
 @driver
 class FakeTrainer(Trainer):
-    """Adds the learning rate to the skill, a part in each step."""
+    """Adds the learning rate to the skill, in equal parts per step."""
 
     steps: int = 1
-    """Steps in a cycle."""
+    """Steps per cycle."""
     seconds: float = 0.0
-    """Wait before each step, as for a GPU."""
+    """Delay before each step, like that of a GPU."""
 
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
         """Raise the skill by the learning rate."""
         fake, checkpoint, lr = cast(FakeActor, context.actor), context.checkpoint, context.lr
         before = fake.skill
         inputs_hash = repr((self, before, lr, context.seed))
-        place = checkpoint.load(inputs_hash) if checkpoint else None
-        done, fake.skill = json.loads((place / "state.json").read_text()) if place else (0, before)
+        directory = checkpoint.load(inputs_hash) if checkpoint else None
+        state = json.loads((directory / "state.json").read_text()) if directory else (0, before)
+        done, fake.skill = state
         while done < self.steps:
             time.sleep(self.seconds)
             done, fake.skill = done + 1, min(1.0, before + lr * (done + 1) / self.steps)
@@ -138,8 +140,7 @@ class FakeTrainer(Trainer):
                 checkpoint.save(inputs_hash, partial(_write, (done, fake.skill), "state.json"))
             context.interrupt()
             context.progress(done, self.steps, 1.0 - before)
-        tokens = sum(len(sample.completion.token_ids) for sample in samples)
-        change, budget = fake.skill - before, lr * self.steps
+        tokens = sum(sample.completion.written for sample in samples)
         return TrainStats(
             lr=lr,
             steps=self.steps,
@@ -148,22 +149,22 @@ class FakeTrainer(Trainer):
             loss_first=1 - before,
             loss_last=1 - fake.skill,
             lr_peak=lr,
-            lr_sum=budget,
+            lr_sum=lr * self.steps,
             grad_norm_median=0.1,
             clipped_fraction=0.0,
-            update_norm=change,
+            update_norm=fake.skill - before,
         )
 
 
 @driver
 class FakePolicy(LRPolicy):
-    """A constant rate."""
+    """A constant learning rate."""
 
     base_lr: float = 0.1
-    """The rate."""
+    """Learning rate of every cycle."""
 
     def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return it."""
+        """Return `base_lr`."""
         return self.base_lr
 
 
@@ -182,7 +183,7 @@ def fake_run(
     lr_policy: LRPolicy | None = None,
     **settings: Any,
 ) -> tuple[Run, Hooks]:
-    """Build a run of fakes in `directory`, begun or gone on with. `settings`: keys of the configuration."""
+    """Start or resume a run of fakes in `directory`. `settings`: keys of the configuration."""
     config: RunConfig = read_config({"verifier": ["fake"], "cycles": 2, "samples_per_prompt": 4, **settings})
     drivers = Drivers(
         VerifierSet({"fake": verifier or FakeVerifier()}),
@@ -211,7 +212,7 @@ def _write(value: object, name: str, directory: Path) -> None:
     (directory / name).write_text(json.dumps(value))
 
 
-def _complete(prompt: Prompt, index: int, right: bool, source: random.Random) -> Completion:
-    form = source.randrange(1000)
-    ids = tuple(source.randrange(2, 500) for _ in range(12))
-    return Completion(prompt.id, index, f"{'right' if right else 'wrong'} {form}", (1, 2, 3), ids, "stop")
+def _complete(prompt: Prompt, index: int, right: bool, rng: random.Random) -> Completion:
+    variant = rng.randrange(1000)
+    ids = tuple(rng.randrange(2, 500) for _ in range(12))
+    return Completion(prompt.id, index, f"{'right' if right else 'wrong'} {variant}", (1, 2, 3), ids, "stop")

@@ -123,7 +123,7 @@ def test_the_first_line_says_when_the_demo_is_used(halo: Halo, fakes: list[str])
             "returned NoneType, not a Verdict",
             "fix the verifier",
         ),
-        (["--verifier", driver("Broken")], "raised RuntimeError: the judge fell over", "fix the verifier"),
+        (["--verifier", driver("Broken")], "raised RuntimeError: the verifier crashed", "fix the verifier"),
         (["--verifier", driver("Hopeless")], "none of 72 completions was selected", "lower the threshold"),
         (["--trainer", driver("Idle")], "cycle 1 did not change the weights", "learning rate"),
     ],

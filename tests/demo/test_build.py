@@ -1,4 +1,4 @@
-"""Making a demo, whole but small."""
+"""Building a small demo."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ def corpus() -> demos.Corpus:
     return demos.Corpus([row], [row | {"id": "b"}], [Pair("say one", "1"), Pair("say two", "22")] * 4)
 
 
-def test_what_was_written_is_what_is_loaded(tmp_path: Path) -> None:
+def test_a_written_demo_can_be_loaded(tmp_path: Path) -> None:
     demos.write(tmp_path, corpus(), epochs=1, lr=1e-3, seed=0)
     demo = demos.load(tmp_path, {"cycles": 2})
     assert [prompt.id for prompt in (*demo.prompts, *demo.heldout)] == ["a", "b"]
@@ -23,7 +23,7 @@ def test_what_was_written_is_what_is_loaded(tmp_path: Path) -> None:
     assert Actor(ModelConfig(name=str(demo.model))).encode(demo.prompts[0])
 
 
-def test_no_token_runs_across_a_piece_and_digits_are_kept_apart() -> None:
+def test_no_token_crosses_a_piece_and_digits_are_single_tokens() -> None:
     tokenizer = new_tokenizer(texts_of(corpus().pairs), corpus().vocabulary, pieces=corpus().pieces)
     tokens = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["vocab"]
     assert "Ġone" in tokens

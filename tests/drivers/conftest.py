@@ -1,4 +1,4 @@
-"""Fixtures of tiny models."""
+"""Fixtures with tiny models."""
 
 from tiny_models import checkpoint, disturb, make_actor, one_thread, sample_of, samples
 

@@ -14,19 +14,19 @@ KINDS = [Generator, LRPolicy, Reward, Selector, Trainer, Verifier]
 
 
 @driver
-class Judge(Verifier):
-    """Passes everything."""
+class Lenient(Verifier):
+    """Passes every completion."""
 
     level: int = 1
-    """How strict."""
+    """Strictness."""
 
     def check(self, prompt: Prompt, completion: object) -> Verdict:
         return Verdict(Status.PASS, Stage.CORRECT)
 
 
 @driver
-class Stricter(Judge):
-    """Inherits its options."""
+class Stricter(Lenient):
+    """Inherits the options of `Lenient`."""
 
     extra: float = 0.5
     """More."""
@@ -39,38 +39,38 @@ def test_the_public_names() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_interface_cannot_be_used_half_done(kind: type[Driver]) -> None:
+def test_an_interface_is_abstract(kind: type[Driver]) -> None:
     assert issubclass(kind, Driver)
     with pytest.raises(TypeError, match="abstract"):
         kind()
 
 
-def test_what_a_verifier_need_not_say() -> None:
-    judge = Judge()
-    assert judge.preflight() is None
-    assert judge.check_prompt(Prompt("p")) is None
-    assert judge.demo() is None
-    assert judge.valid_label == "valid"
+def test_optional_methods_of_a_verifier() -> None:
+    verifier = Lenient()
+    assert verifier.preflight() is None
+    assert verifier.check_prompt(Prompt("p")) is None
+    assert verifier.demo() is None
+    assert verifier.valid_label == "valid"
 
 
 def test_a_fingerprint_changes_with_the_options() -> None:
-    assert Judge().fingerprint() == Judge().fingerprint()
-    assert Judge(level=2).fingerprint() != Judge().fingerprint()
-    assert Stricter().fingerprint() != Judge().fingerprint()
+    assert Lenient().fingerprint() == Lenient().fingerprint()
+    assert Lenient(level=2).fingerprint() != Lenient().fingerprint()
+    assert Stricter().fingerprint() != Lenient().fingerprint()
 
 
-def test_a_driver_of_a_driver_has_both_their_options() -> None:
+def test_a_subclass_of_a_driver_inherits_its_options() -> None:
     assert [(option.name, option.help) for option in options_of(Stricter)] == [
-        ("level", "How strict."),
+        ("level", "Strictness."),
         ("extra", "More."),
     ]
     assert Stricter(level=2).level == 2
 
 
 def test_drivers_are_values() -> None:
-    assert Judge(level=2) == Judge(level=2) != Judge()
-    assert hash(Judge()) == hash(Judge())
-    assert pickle.loads(pickle.dumps(Judge(level=2))) == Judge(level=2)
+    assert Lenient(level=2) == Lenient(level=2) != Lenient()
+    assert hash(Lenient()) == hash(Lenient())
+    assert pickle.loads(pickle.dumps(Lenient(level=2))) == Lenient(level=2)
 
 
 def test_a_demo_needs_no_settings() -> None:

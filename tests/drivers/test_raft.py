@@ -16,18 +16,18 @@ from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 Make = Callable[..., Sample]
 
 
-def sample(prompt: str, index: int, reward: float, form: int, finish: str = "stop") -> Sample:
-    completion = Completion(prompt, index, f"form {form}", (1,), (form,), finish)
+def sample(prompt: str, index: int, reward: float, variant: int, finish: str = "stop") -> Sample:
+    completion = Completion(prompt, index, f"variant {variant}", (1,), (variant,), finish)
     return Sample(Prompt(prompt), completion, Verdict(Status.PASS, Stage.CORRECT), reward)
 
 
-def picked(chosen: list[Sample]) -> list[tuple[str, int, float]]:
+def summary(chosen: list[Sample]) -> list[tuple[str, int, float]]:
     return [(s.prompt.id, s.completion.index, s.weight) for s in chosen]
 
 
 @st.composite
 def cycles(draw: st.DrawFn) -> list[Sample]:
-    """Samples of a cycle: few prompts, few rewards and few forms, so that ties and duplicates abound."""
+    """Draw samples of a cycle with few prompts, rewards and texts, so that ties and duplicates are frequent."""
     found = []
     for number in range(draw(st.integers(0, 4))):
         for index in range(draw(st.integers(0, 9))):
@@ -50,16 +50,16 @@ OPTIONS = st.fixed_dictionaries(
 
 @given(cycles(), OPTIONS, st.integers(0, 3), st.randoms(use_true_random=False))
 def test_the_order_of_the_samples_never_matters(
-    samples: list[Sample], options: dict[str, object], seed: int, source: random.Random
+    samples: list[Sample], options: dict[str, object], seed: int, rng: random.Random
 ) -> None:
-    shuffled = source.sample(samples, len(samples))
+    shuffled = rng.sample(samples, len(samples))
     assert RAFT(**options).select(samples, SelectionContext(seed=seed)) == RAFT(**options).select(
         shuffled, SelectionContext(seed=seed)
     )
 
 
 @given(cycles(), OPTIONS, st.integers(0, 3))
-def test_what_is_chosen_holds_to_every_option(
+def test_the_selection_respects_every_option(
     samples: list[Sample], options: dict[str, object], seed: int
 ) -> None:
     raft = RAFT(**options)
@@ -77,20 +77,20 @@ def test_what_is_chosen_holds_to_every_option(
         ]
         groups = Counter(s.prompt.id for s in eligible) if raft.per == "prompt" else {"all": len(eligible)}
         wanted = sum(-(-round(100 * raft.keep_top) * count // 100) for count in groups.values())
-        assert sum(s.weight for s in chosen) == wanted, "k merged duplicates weigh k"
+        assert sum(s.weight for s in chosen) == wanted, "k merged duplicates have weight k"
     assert {(s.prompt.id, s.completion.index) for s in chosen} <= {
         (s.prompt.id, s.completion.index) for s in samples
     }
 
 
 @given(cycles(), st.integers(0, 3))
-def test_nothing_better_is_left_out_of_a_prompt(samples: list[Sample], seed: int) -> None:
+def test_no_better_sample_of_a_prompt_is_left_out(samples: list[Sample], seed: int) -> None:
     chosen = RAFT(threshold=0.0, truncated=True).select(samples, SelectionContext(seed=seed))
     for prompt in {s.prompt.id for s in samples}:
-        forms = {s.completion.token_ids for s in chosen if s.prompt.id == prompt}
+        selected = {s.completion.token_ids for s in chosen if s.prompt.id == prompt}
         worst = min(s.reward for s in chosen if s.prompt.id == prompt)
-        left = [s for s in samples if s.prompt.id == prompt and s.completion.token_ids not in forms]
-        assert all(s.reward <= worst for s in left)
+        rest = [s for s in samples if s.prompt.id == prompt and s.completion.token_ids not in selected]
+        assert all(s.reward <= worst for s in rest)
 
 
 def tied(count: int, prompts: int = 1) -> list[Sample]:
@@ -98,31 +98,31 @@ def tied(count: int, prompts: int = 1) -> list[Sample]:
 
 
 def test_ties_are_broken_by_the_seed_and_not_by_file_order() -> None:
-    chosen = {tuple(picked(RAFT().select(tied(20), SelectionContext(seed=seed)))) for seed in range(30)}
+    chosen = {tuple(summary(RAFT().select(tied(20), SelectionContext(seed=seed)))) for seed in range(30)}
     assert len(chosen) > 25
-    first_half = tuple(picked(tied(10)))
+    first_half = tuple(summary(tied(10)))
     assert first_half not in chosen
     counts = Counter(index for one in chosen for _, index, _ in one)
-    assert set(counts) == set(range(20)), "every one of the tied has a chance"
+    assert set(counts) == set(range(20)), "every tied sample can be selected"
     assert max(counts.values()) < 28
 
 
-def test_the_same_seed_gives_the_same_choice() -> None:
+def test_the_same_seed_gives_the_same_selection() -> None:
     assert RAFT().select(tied(20), SelectionContext(seed=7)) == RAFT().select(
         tied(20), SelectionContext(seed=7)
     )
 
 
-def test_tied_prompts_are_not_all_cut_at_the_same_indices() -> None:
+def test_ties_are_broken_independently_for_each_prompt() -> None:
     chosen = RAFT().select(tied(8, prompts=6), SelectionContext(seed=0))
     by_prompt = {tuple(s.completion.index for s in chosen if s.prompt.id == f"p{p}") for p in range(6)}
     assert len(by_prompt) > 1
 
 
-def test_threshold_then_the_best_share_of_what_is_left() -> None:
+def test_the_threshold_applies_before_the_share() -> None:
     samples = [sample("p", n, reward, n) for n, reward in enumerate([0.0, 0.3, 0.5, 0.7, 1.0, 1.0])]
     chosen = RAFT().select(samples, SelectionContext(seed=0))
-    assert [s.completion.index for s in chosen] == [4, 5], "half of the four that reach 0.5, not of all six"
+    assert [s.completion.index for s in chosen] == [4, 5], "half of the four that reach 0.5"
     assert [s.completion.index for s in RAFT(keep_top=1).select(samples, SelectionContext(seed=0))] == [
         2,
         3,
@@ -147,11 +147,11 @@ def test_threshold_then_the_best_share_of_what_is_left() -> None:
         (1.0, 7, 7),
     ],
 )
-def test_the_share_is_rounded_up_but_not_for_a_binary_digit(share: float, count: int, kept: int) -> None:
+def test_the_share_is_rounded_up_except_for_float_rounding(share: float, count: int, kept: int) -> None:
     assert len(RAFT(keep_top=share).select(tied(count), SelectionContext(seed=0))) == kept
 
 
-def test_the_share_within_each_prompt_or_over_the_run() -> None:
+def test_the_share_is_taken_per_prompt_or_per_run() -> None:
     easy = [sample("easy", n, 1.0, n) for n in range(4)]
     hard = [sample("hard", n, 0.5, n) for n in range(4)]
     per_prompt = Counter(s.prompt.id for s in RAFT().select(easy + hard, SelectionContext(seed=0)))
@@ -161,7 +161,7 @@ def test_the_share_within_each_prompt_or_over_the_run() -> None:
     }
 
 
-def test_truncated_completions_are_left_out_before_the_share_is_taken() -> None:
+def test_truncated_completions_are_excluded_before_the_share() -> None:
     samples = [sample("p", 0, 1.0, 0, "length"), sample("p", 1, 1.0, 1, "length"), *tied(6)[2:]]
     samples = [
         sample("p", s.completion.index, 1.0, s.completion.index, s.completion.finish_reason) for s in samples
@@ -172,53 +172,53 @@ def test_truncated_completions_are_left_out_before_the_share_is_taken() -> None:
     assert len(RAFT(truncated=True, keep_top=1).select(samples, SelectionContext(seed=0))) == 6
 
 
-def test_duplicates_are_merged_into_the_weight_of_one() -> None:
-    samples = [sample("p", n, 1.0, form) for n, form in enumerate([7, 7, 8, 7])]
+def test_duplicates_are_merged_and_weighted() -> None:
+    samples = [sample("p", n, 1.0, variant) for n, variant in enumerate([7, 7, 8, 7])]
     chosen = RAFT(keep_top=1).select(samples, SelectionContext(seed=0))
     assert sorted((s.completion.token_ids[0], s.weight) for s in chosen) == [(7, 3.0), (8, 1.0)]
 
 
-def test_the_same_tokens_for_another_prompt_are_another_sample() -> None:
+def test_equal_tokens_of_different_prompts_are_not_merged() -> None:
     samples = [sample("p", 0, 1.0, 7), sample("q", 0, 1.0, 7)]
-    assert picked(RAFT().select(samples, SelectionContext(seed=0))) == [("p", 0, 1.0), ("q", 0, 1.0)]
+    assert summary(RAFT().select(samples, SelectionContext(seed=0))) == [("p", 0, 1.0), ("q", 0, 1.0)]
 
 
-def test_other_tokens_of_the_same_text_are_another_sample(make_sample: Make) -> None:
+def test_different_tokens_of_the_same_text_are_not_merged(make_sample: Make) -> None:
     samples = [make_sample("p", n, text="ab", ids=ids) for n, ids in enumerate([(1, 2), (3,), (1, 2)])]
     assert sorted(s.weight for s in RAFT(keep_top=1).select(samples, SelectionContext(seed=0))) == [
         1.0,
         2.0,
-    ], "trained on as sampled"
+    ], "training uses the sampled tokens"
 
 
-def test_texts_are_compared_where_there_are_no_tokens(make_sample: Make) -> None:
+def test_without_tokens_the_texts_are_compared(make_sample: Make) -> None:
     samples = [make_sample("p", n, text=text, ids=()) for n, text in enumerate(["a", "b", "a"])]
     assert sorted(s.weight for s in RAFT(keep_top=1).select(samples, SelectionContext(seed=0))) == [1.0, 2.0]
 
 
 def test_the_cap_counts_distinct_completions_and_keeps_the_best() -> None:
     rewards = [(0.5, 1), (1.0, 2), (1.0, 2), (0.7, 3), (0.7, 3)]
-    samples = [sample("p", n, reward, form) for n, (reward, form) in enumerate(rewards)]
+    samples = [sample("p", n, reward, variant) for n, (reward, variant) in enumerate(rewards)]
     chosen = RAFT(keep_top=1, cap=2).select(samples, SelectionContext(seed=0))
     assert sorted((s.completion.token_ids[0], s.weight) for s in chosen) == [(2, 2.0), (3, 2.0)]
 
 
-def test_a_sample_without_a_reward_is_never_chosen(make_sample: Make) -> None:
+def test_a_sample_without_a_reward_is_never_selected(make_sample: Make) -> None:
     assert RAFT(threshold=0.0).select([make_sample("p", 0, reward=None)], SelectionContext(seed=0)) == []
 
 
 @pytest.mark.parametrize("samples", [[], [sample("p", 0, 0.3, 0)]])
-def test_nothing_good_enough_is_nothing(samples: list[Sample]) -> None:
+def test_the_selection_is_empty_if_no_sample_is_eligible(samples: list[Sample]) -> None:
     assert RAFT().select(samples, SelectionContext(seed=0)) == []
 
 
-def test_weights_and_rewards_of_what_came_in_are_untouched() -> None:
+def test_the_given_samples_are_not_changed() -> None:
     samples = [sample("p", 0, 1.0, 7), sample("p", 1, 1.0, 7)]
     RAFT(keep_top=1).select(samples, SelectionContext(seed=0))
     assert [s.weight for s in samples] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("options", [{"keep_top": 0}, {"keep_top": 1.01}, {"cap": 0}, {"per": "cycle"}])
-def test_options_out_of_range(options: dict[str, object]) -> None:
+def test_options_out_of_range_are_rejected(options: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         RAFT(**options)

@@ -13,7 +13,7 @@ from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 Make = Callable[..., Sample]
 
 
-def judged(stage: Stage, warnings: int = 0, score: float = 0.0, status: Status | None = None) -> Sample:
+def sample_with(stage: Stage, warnings: int = 0, score: float = 0.0, status: Status | None = None) -> Sample:
     status = status or (Status.PASS if stage is Stage.CORRECT else Status.FAIL)
     return Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(status, stage, score, warnings))
 
@@ -23,56 +23,58 @@ def judged(stage: Stage, warnings: int = 0, score: float = 0.0, status: Status |
     [
         (Stage.INVALID, 0.0, 0.0, 0.0),  # syntax error
         (Stage.FLAWED, 0.3, 0.3, 0.3),  # warnings
-        (Stage.UNTESTED, 0.5, 0.3, 0.5),  # compiles; the most that a prompt without tests can reach
-        (Stage.CRASHED, 0.5, 0.3, 0.5),  # compiles but crashes
-        (Stage.WRONG, 0.7, 0.3, 0.7),  # runs but incorrect
+        (Stage.UNTESTED, 0.5, 0.3, 0.5),  # compiles; the maximum for a prompt without tests
+        (Stage.CRASHED, 0.5, 0.3, 0.5),  # compiles, crashes
+        (Stage.WRONG, 0.7, 0.3, 0.7),  # runs, wrong output
         (Stage.CORRECT, 1.0, 0.3, 1.0),  # full reward
     ],
 )
-def test_the_ladder_as_published_and_monotone(
+def test_the_published_and_the_monotone_ladder(
     stage: Stage, clean: float, with_warnings: float, monotone: float
 ) -> None:
-    assert Graduated().reward(judged(stage)) == clean
-    assert Graduated().reward(judged(stage, warnings=2)) == with_warnings
-    assert Graduated(monotone=True).reward(judged(stage)) == monotone
-    assert Graduated(monotone=True).reward(judged(stage, warnings=2)) == monotone
+    assert Graduated().reward(sample_with(stage)) == clean
+    assert Graduated().reward(sample_with(stage, warnings=2)) == with_warnings
+    assert Graduated(monotone=True).reward(sample_with(stage)) == monotone
+    assert Graduated(monotone=True).reward(sample_with(stage, warnings=2)) == monotone
 
 
-def test_every_stage_has_a_rung() -> None:
+def test_every_stage_has_a_reward() -> None:
     assert set(LADDER) == set(Stage)
 
 
-def test_monotone_never_pays_less_for_getting_further() -> None:
+def test_monotone_never_decreases_with_the_stage() -> None:
     for warnings in (0, 1):
-        paid = [Graduated(monotone=True).reward(judged(stage, warnings)) for stage in Stage]
-        assert paid == sorted(paid)
+        rewards = [Graduated(monotone=True).reward(sample_with(stage, warnings)) for stage in Stage]
+        assert rewards == sorted(rewards)
 
 
-def test_as_published_a_clean_crash_pays_more_than_a_right_answer_with_a_warning() -> None:
+def test_as_published_a_clean_crash_gets_more_than_a_correct_answer_with_a_warning() -> None:
     graduated = Graduated()
-    assert graduated.reward(judged(Stage.CRASHED)) > graduated.reward(judged(Stage.CORRECT, warnings=1))
+    assert graduated.reward(sample_with(Stage.CRASHED)) > graduated.reward(
+        sample_with(Stage.CORRECT, warnings=1)
+    )
 
 
 @pytest.mark.parametrize(("status", "reward"), [(Status.PASS, 1.0), (Status.FAIL, 0.0)])
 @pytest.mark.parametrize("stage", Stage)
-def test_binary_looks_at_the_status_alone(status: Status, reward: float, stage: Stage) -> None:
-    assert Binary().reward(judged(stage, 3, 0.5, status)) == reward
+def test_binary_depends_on_the_status_alone(status: Status, reward: float, stage: Stage) -> None:
+    assert Binary().reward(sample_with(stage, 3, 0.5, status)) == reward
 
 
 def test_fraction_is_the_share_of_checks() -> None:
-    assert Fraction().reward(judged(Stage.WRONG, score=0.25)) == 0.25
+    assert Fraction().reward(sample_with(Stage.WRONG, score=0.25)) == 0.25
 
 
 @pytest.mark.parametrize("reward", [Graduated(), Graduated(monotone=True), Binary(), Fraction()], ids=repr)
 @given(stage=st.sampled_from(Stage), warnings=st.integers(0, 5), score=st.floats(0, 1))
-def test_a_reward_is_a_float_from_0_to_1_that_reads_the_verdict_alone(
+def test_a_reward_is_from_0_to_1_and_depends_on_the_verdict_alone(
     reward: Reward, stage: Stage, warnings: int, score: float
 ) -> None:
-    sample = judged(stage, warnings, score)
+    sample = sample_with(stage, warnings, score)
     other = Sample(
         Prompt("other", "text"), Completion("other", 5, "y", (1,), (2,), "length"), sample.verdict, 9.0, 3.0
     )
-    paid = reward.reward(sample)
-    assert isinstance(paid, float)
-    assert 0.0 <= paid <= 1.0
-    assert reward.reward(other) == paid
+    value = reward.reward(sample)
+    assert isinstance(value, float)
+    assert 0.0 <= value <= 1.0
+    assert reward.reward(other) == value

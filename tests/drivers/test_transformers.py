@@ -1,4 +1,4 @@
-"""Generator `transformers`: the tokens of `generate` of transformers, in batches that can be gone on with."""
+"""Generator `transformers`: the same tokens as `generate` of transformers, in batches that can be resumed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Make = Callable[..., Actor]
 KINDS = ("llama", "gpt2", "qwen2")
 PROMPTS = tuple(
     Prompt(f"p{number}", text)
-    for number, text in enumerate(("a", "Say 1, 2 and 3 aloud.", "int main() {", "adds two numbers 4 5 6 7"))
+    for number, text in enumerate(("a", "Count 1, 2 and 3 aloud.", "int main() {", "adds two numbers 4 5 6 7"))
 )
-ROUND = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_prompt=2, seed=11)
+REQUEST = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_prompt=2, seed=11)
 
 
-def sampled(actor: Actor, request: SamplingRequest = ROUND, **options: object) -> list[Completion]:
+def sampled(actor: Actor, request: SamplingRequest = REQUEST, **options: object) -> list[Completion]:
     options = {"max_new_tokens": 24, **options}
     return [
         it
@@ -35,7 +35,7 @@ def sampled(actor: Actor, request: SamplingRequest = ROUND, **options: object) -
 
 
 def by_hugging_face(actor: Actor, prompt: Sequence[int], new: int) -> list[int]:
-    """The greedy continuation of one prompt alone."""
+    """Return the greedy continuation of one prompt, computed without a batch."""
     ids = torch.tensor([list(prompt)])
     with torch.inference_mode():
         out = actor.model.generate(
@@ -49,8 +49,8 @@ def by_hugging_face(actor: Actor, prompt: Sequence[int], new: int) -> list[int]:
     return out[0, len(prompt) :].tolist()
 
 
-def ends_early(actor: Actor) -> Actor:
-    """Have tokens that the model likes end its completions, so that rows end at unlike steps."""
+def with_likely_end_tokens(actor: Actor) -> Actor:
+    """Set likely tokens as the actor's end tokens, so that rows end at different steps."""
     first = by_hugging_face(actor, actor.encode(PROMPTS[1]), 9)
     second = by_hugging_face(actor, actor.encode(PROMPTS[2]), 4)
     actor.model.generation_config.eos_token_id = [first[-1], second[-1]]
@@ -64,10 +64,10 @@ def test_greedy_batches_equal_transformers_one_by_one(
     kind: str, adapted: bool, make_actor: Make, disturb: Callable[..., Actor]
 ) -> None:
     actor = make_actor(kind)
-    actor = ends_early(disturb(actor) if adapted else actor)
+    actor = with_likely_end_tokens(disturb(actor) if adapted else actor)
     got = sampled(actor, temperature=0.0, max_new_tokens=40)
-    assert len({len(it.prompt_token_ids) for it in got}) == len(PROMPTS), "padding is put to the test"
-    assert len({len(it.token_ids) for it in got}) > 1, "so are rows that end"
+    assert len({len(it.prompt_token_ids) for it in got}) == len(PROMPTS), "the batches contain padding"
+    assert len({len(it.token_ids) for it in got}) > 1, "the rows end at different steps"
     for it in got:
         assert list(it.token_ids) == by_hugging_face(actor, it.prompt_token_ids, 40), it.prompt_id
 
@@ -77,13 +77,13 @@ def test_a_completion_does_not_depend_on_its_neighbours(kind: str, make_actor: M
     actor = make_actor(kind)
     together = {it.prompt_id: it.token_ids for it in sampled(actor, temperature=0.0)}
     for prompt in PROMPTS:
-        alone = sampled(actor, replace(ROUND, prompts=(prompt,), samples_per_prompt=1), temperature=0.0)
+        alone = sampled(actor, replace(REQUEST, prompts=(prompt,), samples_per_prompt=1), temperature=0.0)
         assert alone[0].token_ids == together[prompt.id]
 
 
 def test_token_ids_text_and_finish_reason(make_actor: Make) -> None:
-    actor = ends_early(make_actor())
-    got = sampled(actor, replace(ROUND, samples_per_prompt=16), temperature=1.0)
+    actor = with_likely_end_tokens(make_actor())
+    got = sampled(actor, replace(REQUEST, samples_per_prompt=16), temperature=1.0)
     assert {it.finish_reason for it in got} == {"stop", "length"}
     for it in got:
         ended = it.token_ids[-1] in actor.end_ids
@@ -94,10 +94,10 @@ def test_token_ids_text_and_finish_reason(make_actor: Make) -> None:
         assert it.prompt_token_ids == actor.encode(next(p for p in PROMPTS if p.id == it.prompt_id))
 
 
-def test_the_end_token_is_kept_among_the_ids_and_not_in_the_text(make_actor: Make) -> None:
+def test_the_end_token_is_in_the_ids_and_not_in_the_text(make_actor: Make) -> None:
     actor = make_actor()
     end = actor.tokenizer.eos_token_id
-    with torch.no_grad():  # the likeliest token by far
+    with torch.no_grad():  # by far the likeliest token
         actor.model.get_output_embeddings().weight[end] *= 4
     stopped = [it for it in sampled(actor, temperature=1.0) if it.finish_reason == "stop"]
     assert stopped
@@ -105,7 +105,7 @@ def test_the_end_token_is_kept_among_the_ids_and_not_in_the_text(make_actor: Mak
     assert all(actor.tokenizer.eos_token not in it.text for it in stopped)
 
 
-def test_a_model_without_an_end_token_goes_on_to_the_limit(make_actor: Make) -> None:
+def test_a_model_without_an_end_token_samples_up_to_the_limit(make_actor: Make) -> None:
     actor = make_actor()
     actor.model.generation_config.eos_token_id = None
     actor.tokenizer.eos_token = None
@@ -114,23 +114,28 @@ def test_a_model_without_an_end_token_goes_on_to_the_limit(make_actor: Make) -> 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_logprob_is_what_the_model_gives_to_the_sampled_tokens(
+def test_logprobs_are_those_of_the_actor_for_each_sampled_token(
     kind: str, make_actor: Make, disturb: Callable[..., Actor]
 ) -> None:
-    actor = ends_early(disturb(make_actor(kind)))
-    for it in sampled(actor, temperature=0.7, top_p=0.8, top_k=40):
+    actor = with_likely_end_tokens(disturb(make_actor(kind)))
+    completions = sampled(actor, temperature=0.7, top_p=0.8, top_k=40)
+    for it, from_actor in zip(completions, actor.logprobs(completions), strict=True):
+        assert it.logprobs is not None
+        assert len(it.logprobs) == len(it.token_ids)
         ids = torch.tensor([it.prompt_token_ids + it.token_ids])
         with torch.inference_mode():
             logp = actor.model(ids).logits[0, :-1].double().log_softmax(-1)
-        wanted = logp.gather(1, ids[0, 1:, None])[len(it.prompt_token_ids) - 1 :].sum().item()
-        assert it.logprob == pytest.approx(wanted, abs=2e-3)
+        wanted = logp.gather(1, ids[0, 1:, None]).squeeze(1)[len(it.prompt_token_ids) - 1 :]
+        assert it.logprobs == pytest.approx(wanted.tolist(), abs=2e-4)
+        assert it.logprobs == pytest.approx(from_actor, abs=2e-4)
+        assert it.logprob == pytest.approx(wanted.sum().item(), abs=2e-3)
 
 
-# The distribution that is drawn from
+# The sampling distribution
 
 
-def drawn(logits: torch.Tensor, count: int = 20_000, **options: float) -> torch.Tensor:
-    """Shares of the tokens over many draws."""
+def token_shares(logits: torch.Tensor, count: int = 20_000, **options: float) -> torch.Tensor:
+    """Return the share of each token over many draws."""
     generator = torch.Generator().manual_seed(0)
     tokens = Sampling(**options).draw(logits.expand(count, -1), generator)
     return torch.bincount(tokens, minlength=logits.shape[-1]) / count
@@ -151,14 +156,14 @@ LOGITS = torch.tensor([0.5, 0.25, 0.15, 0.07, 0.03]).log()
         ({"top_p": 0.7}, [2 / 3, 1 / 3, 0, 0, 0]),
         ({"top_p": 0.8}, [0.5 / 0.9, 0.25 / 0.9, 0.15 / 0.9, 0, 0]),
         ({"top_p": 1e-6}, [1, 0, 0, 0, 0]),
-        ({"top_k": 3, "top_p": 0.8}, [2 / 3, 1 / 3, 0, 0, 0]),  # of the three, two reach 0.8
+        ({"top_k": 3, "top_p": 0.8}, [2 / 3, 1 / 3, 0, 0, 0]),  # two of the three reach 0.8
         ({"temperature": 0.5, "top_p": 0.9}, [0.8, 0.2, 0, 0, 0]),
     ],
 )
-def test_what_is_drawn(options: dict[str, float], wanted: list[float]) -> None:
-    got = drawn(LOGITS, **options)
+def test_the_sampling_distribution(options: dict[str, float], wanted: list[float]) -> None:
+    got = token_shares(LOGITS, **options)
     assert torch.allclose(got, torch.tensor(wanted, dtype=torch.float32), atol=0.012)
-    assert ((got == 0) | (torch.tensor(wanted) > 0)).all(), "nothing outside is ever drawn"
+    assert ((got == 0) | (torch.tensor(wanted) > 0)).all(), "no other token is ever drawn"
 
 
 def test_sampling_options_reach_the_draw(make_actor: Make) -> None:
@@ -178,81 +183,79 @@ def test_samples_of_one_prompt_differ(make_actor: Make) -> None:
 # Batches
 
 
-def plan(actor: Actor, request: SamplingRequest, **options: object) -> list[list[Completion]]:
+def batches_of(actor: Actor, request: SamplingRequest, **options: object) -> list[list[Completion]]:
     generator = Transformers(**{"max_new_tokens": 8, "batch_tokens": 80, **options})
     return [list(batch) for batch in generator.generate(request, SamplingContext(actor=actor))]
 
 
 def test_each_prompt_gets_its_samples(make_actor: Make) -> None:
-    batches = plan(make_actor(), ROUND)
+    batches = batches_of(make_actor(), REQUEST)
     assert len(batches) == 3
     numbers = Counter((it.prompt_id, it.index) for batch in batches for it in batch)
     assert numbers == Counter((prompt.id, index) for prompt in PROMPTS for index in (0, 1))
 
 
-def test_batches_keep_to_the_budget_and_to_like_lengths(make_actor: Make) -> None:
-    batches = plan(make_actor(), ROUND)
+def test_batches_respect_the_budget_and_group_similar_lengths(make_actor: Make) -> None:
+    batches = batches_of(make_actor(), REQUEST)
     longest = [max(len(it.prompt_token_ids) + 8 for it in batch) for batch in batches]
     assert all(
-        len(batch) == 1 or len(batch) * most <= 80 for batch, most in zip(batches, longest, strict=True)
+        len(batch) == 1 or len(batch) * length <= 80 for batch, length in zip(batches, longest, strict=True)
     )
     assert longest == sorted(longest, reverse=True)
 
 
-def test_the_same_round_gives_the_same_completions(make_actor: Make) -> None:
+def test_the_same_request_gives_the_same_completions(make_actor: Make) -> None:
     one, other = make_actor(), make_actor()
-    first = plan(one, ROUND)
+    first = batches_of(one, REQUEST)
     torch.manual_seed(123)
-    assert plan(one, ROUND) == first == plan(other, ROUND)
-    assert plan(one, replace(ROUND, seed=12)) != first
+    assert batches_of(one, REQUEST) == first == batches_of(other, REQUEST)
+    assert batches_of(one, replace(REQUEST, seed=12)) != first
 
 
-def test_sampling_leaves_torchs_generator_alone(make_actor: Make) -> None:
+def test_sampling_does_not_change_the_global_random_state(make_actor: Make) -> None:
     actor = make_actor()
     _ = actor.model
     state = torch.get_rng_state()
-    plan(actor, ROUND)
+    batches_of(actor, REQUEST)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_round_is_gone_on_with_where_it_stopped(make_actor: Make) -> None:
+def test_a_request_resumes_after_the_finished_batches(make_actor: Make) -> None:
     actor = make_actor()
-    whole = plan(actor, ROUND)
-    for done in range(len(whole) + 1):
-        assert plan(actor, replace(ROUND, done=done)) == whole[done:]
+    batches = batches_of(actor, REQUEST)
+    for done in range(len(batches) + 1):
+        assert batches_of(actor, replace(REQUEST, done=done)) == batches[done:]
 
 
-def test_sampling_may_be_left_in_the_middle(make_actor: Make, disturb: Callable[..., Actor]) -> None:
+def test_sampling_can_be_closed_early(make_actor: Make, disturb: Callable[..., Actor]) -> None:
     actor = disturb(make_actor())
     before = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
-    batches = Transformers(max_new_tokens=4, batch_tokens=40).generate(ROUND, SamplingContext(actor=actor))
+    batches = Transformers(max_new_tokens=4, batch_tokens=40).generate(REQUEST, SamplingContext(actor=actor))
     next(batches)
     batches.close()
     assert all(torch.equal(weight, before[name]) for name, weight in actor.model.named_parameters())
 
 
-def test_sampling_with_an_adapter_leaves_every_weight(
-    make_actor: Make, disturb: Callable[..., Actor]
-) -> None:
+def test_sampling_with_an_adapter_changes_no_weight(make_actor: Make, disturb: Callable[..., Actor]) -> None:
     actor = disturb(make_actor())
     before = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
-    with_adapter = plan(actor, ROUND)
+    with_adapter = batches_of(actor, REQUEST)
     assert all(torch.equal(weight, before[name]) for name, weight in actor.model.named_parameters())
-    assert with_adapter != plan(make_actor(), ROUND)
-    assert with_adapter == plan(actor, ROUND)
+    assert with_adapter != batches_of(make_actor(), REQUEST)
+    assert with_adapter == batches_of(actor, REQUEST)
 
 
 # The context
 
 
-def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_sampled(make_actor: Make) -> None:
+def test_a_prompt_longer_than_the_context_is_rejected_before_sampling(make_actor: Make) -> None:
     actor = make_actor()
     long = Prompt("long", "0 " * actor.context_length)
-    with pytest.raises(DataError, match=r"'long' has .* tokens, but the model's context holds 96") as caught:
+    with pytest.raises(DataError, match=r"'long' has .* tokens, but the model's context has 96") as caught:
         next(
             iter(
                 Transformers().generate(
-                    replace(ROUND, prompts=(*PROMPTS, long)), SamplingContext(actor=actor)
+                    replace(REQUEST, prompts=(*PROMPTS, long)), SamplingContext(actor=actor)
                 )
             )
         )
@@ -260,11 +263,11 @@ def test_a_prompt_longer_than_the_context_is_refused_before_anything_is_sampled(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_row_may_fill_the_context_whatever_its_neighbours(kind: str, make_actor: Make) -> None:
+def test_each_row_can_fill_the_context(kind: str, make_actor: Make) -> None:
     actor = make_actor(kind)
     actor.model.generation_config.eos_token_id = actor.tokenizer.eos_token = None
     long = Prompt("long", "0" * (actor.context_length - 3))
-    request = replace(ROUND, prompts=(*PROMPTS, long), samples_per_prompt=1)
+    request = replace(REQUEST, prompts=(*PROMPTS, long), samples_per_prompt=1)
     got = sampled(actor, request, temperature=0.0, max_new_tokens=200)
     assert {len(it.prompt_token_ids) + len(it.token_ids) for it in got} == {actor.context_length}
     assert {it.finish_reason for it in got} == {"length"}
@@ -273,17 +276,17 @@ def test_each_row_may_fill_the_context_whatever_its_neighbours(kind: str, make_a
 
 
 def test_the_system_prompt_comes_first(make_actor: Make) -> None:
-    request = replace(ROUND, samples_per_prompt=1, prompts=PROMPTS[:1])
+    request = replace(REQUEST, samples_per_prompt=1, prompts=PROMPTS[:1])
     for chat, wanted in ((True, "[system] Be brief.\n[user] a\n[assistant] "), (False, "Be brief.\n\na")):
         actor = make_actor(chat=chat)
         (got,) = sampled(actor, request, system="Be brief.")
         assert actor.tokenizer.decode(got.prompt_token_ids).endswith(wanted)
 
 
-# What cannot be sampled from
+# Errors
 
 
-def test_a_model_that_has_diverged(make_actor: Make) -> None:
+def test_a_diverged_model_is_rejected(make_actor: Make) -> None:
     actor = make_actor()
     with torch.no_grad():
         actor.model.get_output_embeddings().weight.fill_(float("nan"))
@@ -292,12 +295,12 @@ def test_a_model_that_has_diverged(make_actor: Make) -> None:
             sampled(actor, temperature=temperature)
 
 
-def test_a_model_without_a_cache(make_actor: Make) -> None:
+def test_a_model_without_a_cache_is_rejected(make_actor: Make) -> None:
     class Bare(torch.nn.Module):
         def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
             return input_ids
 
-    with pytest.raises(ModelError, match="takes no cache"):
+    with pytest.raises(ModelError, match="accepts no cache"):
         decode(
             Bare(),
             [(1, 2)],
@@ -308,7 +311,7 @@ def test_a_model_without_a_cache(make_actor: Make) -> None:
         )
 
 
-def test_half_precision(make_actor: Make, disturb: Callable[..., Actor]) -> None:
+def test_sampling_in_half_precision(make_actor: Make, disturb: Callable[..., Actor]) -> None:
     actor = make_actor()
     actor = disturb(Actor(replace(actor.config, dtype="bfloat16")))
     got = sampled(actor)

@@ -1,4 +1,4 @@
-"""The actor: what it loads and refuses, how prompts become tokens, and what saving keeps."""
+"""The actor: loading and its errors, encoding of prompts, LoRA, merging and saving."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ from halo_core.types import Prompt
 Make = Callable[..., Actor]
 
 
-def refused(config: ModelConfig, load: Callable[[Actor], object] = lambda actor: actor.model) -> ModelError:
-    """The error that loading raises, which is one line and a hint."""
+def load_error(
+    config: ModelConfig, load: Callable[[Actor], object] = lambda actor: actor.model
+) -> ModelError:
+    """Return the error that loading raises; check that it is one line and has a hint."""
     with pytest.raises(ModelError) as caught:
         load(Actor(config))
     assert "\n" not in str(caught.value)
@@ -34,8 +36,15 @@ def logits(actor: Actor) -> torch.Tensor:
         return actor.model(torch.arange(1, 20)[None]).logits
 
 
-def test_torch_is_loaded_by_what_computes_alone() -> None:
-    modules = ("model.actor", "model.pretraining", "model.batching", "drivers.transformers", "drivers.sft")
+def test_importing_the_modules_does_not_import_torch() -> None:
+    modules = (
+        "model.actor",
+        "model.loading",
+        "model.pretraining",
+        "model.batching",
+        "drivers.transformers",
+        "drivers.sft",
+    )
     code = (
         "import sys, importlib\n"
         f"for name in {modules!r}: importlib.import_module('halo_core.' + name)\n"
@@ -50,40 +59,40 @@ def test_torch_is_loaded_by_what_computes_alone() -> None:
 # Loading
 
 
-def test_without_a_name() -> None:
-    assert "no model is named" in str(refused(ModelConfig()))
+def test_a_model_name_is_required() -> None:
+    assert "no model is named" in str(load_error(ModelConfig()))
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/no/where", "a/b/c"])
-def test_a_path_that_is_not_there(name: str) -> None:
-    assert str(refused(ModelConfig(name=name))) == f"there is no directory {name!r}"
+def test_a_missing_directory_is_an_error(name: str) -> None:
+    assert str(load_error(ModelConfig(name=name))) == f"there is no directory {name!r}"
 
 
-def test_a_directory_without_a_model(tmp_path: Path) -> None:
-    assert "no config.json" in str(refused(ModelConfig(name=str(tmp_path))))
+def test_a_directory_without_a_model_is_an_error(tmp_path: Path) -> None:
+    assert "no config.json" in str(load_error(ModelConfig(name=str(tmp_path))))
 
 
-def test_a_name_that_is_not_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_not_on_the_hub_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     for load in (lambda actor: actor.model, lambda actor: actor.tokenizer):
-        error = refused(ModelConfig(name="nobody/no-such-model"), load)
+        error = load_error(ModelConfig(name="nobody/no-such-model"), load)
         assert "nobody/no-such-model" in str(error)
         assert "hub" in error.hint
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
-def test_a_model_without_a_tokenizer(kind: str, checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_missing_tokenizer_is_an_error(kind: str, checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     for file in ("config.json", "model.safetensors", "generation_config.json"):
         shutil.copy(checkpoint(kind) / file, tmp_path)
     config = ModelConfig(name=str(tmp_path), device="cpu")
-    assert "tokenizer" in str(refused(config, lambda actor: actor.tokenizer))
+    assert "tokenizer" in str(load_error(config, lambda actor: actor.tokenizer))
     assert Actor(config).model is not None
 
 
 @pytest.mark.parametrize("damage", ["truncated", "garbage", "missing"])
-def test_broken_weights(damage: str, checkpoint: Callable[..., Path], tmp_path: Path) -> None:
-    place = shutil.copytree(checkpoint(), tmp_path / "model")
-    file = place / "model.safetensors"
+def test_damaged_weights_are_an_error(damage: str, checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    directory = shutil.copytree(checkpoint(), tmp_path / "model")
+    file = directory / "model.safetensors"
     data = file.read_bytes()
     match damage:
         case "truncated":
@@ -92,35 +101,35 @@ def test_broken_weights(damage: str, checkpoint: Callable[..., Path], tmp_path: 
             file.write_bytes(b"not safetensors at all")
         case "missing":
             file.unlink()
-    assert str(place) in str(refused(ModelConfig(name=str(place))))
+    assert str(directory) in str(load_error(ModelConfig(name=str(directory))))
 
 
-def test_weights_that_lack_a_tensor(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_missing_tensor_is_an_error(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
-    place = shutil.copytree(checkpoint(), tmp_path / "model")
-    tensors = load_file(place / "model.safetensors")
-    lost = tensors.popitem()[0]
-    save_file(tensors, place / "model.safetensors", metadata={"format": "pt"})
-    assert lost in str(refused(ModelConfig(name=str(place))))
+    directory = shutil.copytree(checkpoint(), tmp_path / "model")
+    tensors = load_file(directory / "model.safetensors")
+    removed = tensors.popitem()[0]
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    assert removed in str(load_error(ModelConfig(name=str(directory))))
 
 
-def test_what_is_no_language_model(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
-    place = shutil.copytree(checkpoint(), tmp_path / "model")
-    (place / "config.json").write_text('{"model_type": "vit"}')
-    refused(ModelConfig(name=str(place)))
-    (place / "config.json").write_text('{"model_type": "no-such-architecture"}')
-    refused(ModelConfig(name=str(place)))
-    (place / "config.json").write_text("{not json")
-    refused(ModelConfig(name=str(place)))
+def test_a_model_of_another_type_is_an_error(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    directory = shutil.copytree(checkpoint(), tmp_path / "model")
+    (directory / "config.json").write_text('{"model_type": "vit"}')
+    load_error(ModelConfig(name=str(directory)))
+    (directory / "config.json").write_text('{"model_type": "no-such-architecture"}')
+    load_error(ModelConfig(name=str(directory)))
+    (directory / "config.json").write_text("{not json")
+    load_error(ModelConfig(name=str(directory)))
 
 
-def test_a_device_that_is_not_there(checkpoint: Callable[..., Path]) -> None:
+def test_a_missing_device_is_an_error(checkpoint: Callable[..., Path]) -> None:
     for device in ("xpu:7", "no-such-device"):
-        assert device in str(refused(ModelConfig(name=str(checkpoint()), device=device)))
+        assert device in str(load_error(ModelConfig(name=str(checkpoint()), device=device)))
 
 
-def test_the_device_and_the_precision_are_picked(checkpoint: Callable[..., Path]) -> None:
+def test_the_device_and_the_precision_are_chosen_automatically(checkpoint: Callable[..., Path]) -> None:
     on_cpu = Actor(ModelConfig(name=str(checkpoint()), device="cpu"))
     assert on_cpu.dtype is torch.float32
     assert on_cpu.model.dtype is torch.float32
@@ -130,11 +139,11 @@ def test_the_device_and_the_precision_are_picked(checkpoint: Callable[..., Path]
     assert half.model.dtype is torch.bfloat16
 
 
-def test_an_adapter_that_is_not_one(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
-    assert str(tmp_path) in str(refused(ModelConfig(name=str(checkpoint()), adapter=str(tmp_path))))
+def test_a_directory_without_an_adapter_is_an_error(checkpoint: Callable[..., Path], tmp_path: Path) -> None:
+    assert str(tmp_path) in str(load_error(ModelConfig(name=str(checkpoint()), adapter=str(tmp_path))))
 
 
-def test_an_adapter_for_another_model(
+def test_an_adapter_of_another_model_is_an_error(
     make_actor: Make, disturb: Callable[..., Actor], tmp_path: Path
 ) -> None:
     disturb(make_actor("gpt2")).save(tmp_path / "adapter")
@@ -142,7 +151,7 @@ def test_an_adapter_for_another_model(
         _ = make_actor("llama", adapter=tmp_path / "adapter").model
 
 
-def test_an_adapter_that_is_a_prompt(make_actor: Make, tmp_path: Path) -> None:
+def test_a_prompt_tuning_adapter_is_an_error(make_actor: Make, tmp_path: Path) -> None:
     import peft
 
     kind = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
@@ -154,7 +163,7 @@ def test_an_adapter_that_is_a_prompt(make_actor: Make, tmp_path: Path) -> None:
 # Text to tokens
 
 
-def test_plain_text(make_actor: Make) -> None:
+def test_plain_text_is_encoded(make_actor: Make) -> None:
     actor = make_actor()
     assert actor.tokenizer.decode(actor.encode(Prompt("p", "add a and b"))) == "add a and b"
     with_system = actor.encode(Prompt("p", "add a and b"), system="Be brief.")
@@ -163,22 +172,22 @@ def test_plain_text(make_actor: Make) -> None:
     assert actor.tokenizer.decode(actor.encode(Prompt("p", messages=chat))) == "one\n\ntwo"
 
 
-def test_nothing_to_encode(make_actor: Make) -> None:
+def test_an_empty_prompt_is_rejected(make_actor: Make) -> None:
     with pytest.raises(DataError, match="'p' is empty"):
         make_actor().encode(Prompt("p", ""))
 
 
-def test_the_chat_template_is_used_when_there_is_one(make_actor: Make) -> None:
+def test_the_chat_template_is_used_if_there_is_one(make_actor: Make) -> None:
     actor = make_actor(chat=True, bos=True)
     text = actor.tokenizer.decode(actor.encode(Prompt("p", "hello"), system="Be brief."))
     assert text == "<s>[system] Be brief.\n[user] hello\n[assistant] "
-    given = ({"role": "system", "content": "S"}, {"role": "user", "content": "U"})
-    text = actor.tokenizer.decode(actor.encode(Prompt("p", messages=given)))
+    messages = ({"role": "system", "content": "S"}, {"role": "user", "content": "U"})
+    text = actor.tokenizer.decode(actor.encode(Prompt("p", messages=messages)))
     assert text == "<s>[system] S\n[user] U\n[assistant] "
 
 
 @pytest.mark.parametrize("chat", [False, True])
-def test_there_is_one_start_token(chat: bool, make_actor: Make) -> None:
+def test_the_context_has_exactly_one_start_token(chat: bool, make_actor: Make) -> None:
     actor = make_actor(chat=chat, bos=True)
     bos = actor.tokenizer.bos_token_id
     for text in ("hello", "<s>hello") if not chat else ("hello",):
@@ -187,7 +196,7 @@ def test_there_is_one_start_token(chat: bool, make_actor: Make) -> None:
         assert ids.count(bos) == 1
 
 
-def test_an_end_token_that_the_tokenizer_adds_is_taken_off(make_actor: Make) -> None:
+def test_an_end_token_that_the_tokenizer_adds_is_removed(make_actor: Make) -> None:
     from tokenizers.processors import TemplateProcessing
 
     actor = make_actor()
@@ -199,7 +208,7 @@ def test_an_end_token_that_the_tokenizer_adds_is_taken_off(make_actor: Make) -> 
     assert actor.tokenizer.decode(actor.encode(Prompt("p", "hello"))) == "hello"
 
 
-def test_a_template_that_refuses(make_actor: Make) -> None:
+def test_a_prompt_that_the_template_rejects_is_an_error(make_actor: Make) -> None:
     actor = make_actor()
     actor.tokenizer.chat_template = "{{ raise_exception('no system role') }}"
     with pytest.raises(DataError, match="no system role") as caught:
@@ -208,7 +217,7 @@ def test_a_template_that_refuses(make_actor: Make) -> None:
     assert caught.value.hint
 
 
-def test_end_ids_are_the_models_and_the_tokenizers(make_actor: Make) -> None:
+def test_end_ids_are_those_of_the_model_and_the_tokenizer(make_actor: Make) -> None:
     actor = make_actor()
     assert actor.end_ids == (actor.tokenizer.eos_token_id,)
     actor = make_actor()
@@ -223,21 +232,21 @@ def test_end_ids_are_the_models_and_the_tokenizers(make_actor: Make) -> None:
 # Weights
 
 
-def test_lora_adapts_the_seven_projections_where_there_are(make_actor: Make) -> None:
+def test_lora_adapts_the_seven_projections_of_a_llama(make_actor: Make) -> None:
     actor = make_actor()
     actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
     assert {name.split(".")[-4] for name in actor.trainable()} == set(PROJECTIONS)
 
 
-def test_lora_discovers_the_layers_of_another_architecture(make_actor: Make) -> None:
+def test_lora_adapts_all_linear_layers_of_another_architecture(make_actor: Make) -> None:
     actor = make_actor("gpt2")
     before = logits(actor)
     actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
     assert {name.split(".")[-4] for name in actor.trainable()} == {"c_attn", "c_proj", "c_fc"}
-    assert torch.equal(logits(actor), before), "a fresh adapter changes nothing"
+    assert torch.equal(logits(actor), before), "a new adapter has no effect"
 
 
-def test_lora_takes_the_modules_that_are_named(make_actor: Make) -> None:
+def test_lora_adapts_the_named_modules(make_actor: Make) -> None:
     actor = make_actor()
     actor.add_lora(rank=2, alpha=4.0, dropout=0.0, target_modules=("q_proj", "v_proj"), seed=0)
     assert {name.split(".")[-4] for name in actor.trainable()} == {"q_proj", "v_proj"}
@@ -245,65 +254,65 @@ def test_lora_takes_the_modules_that_are_named(make_actor: Make) -> None:
         make_actor().add_lora(rank=2, alpha=4.0, dropout=0.0, target_modules=("no_such_layer",), seed=0)
 
 
-def test_lora_depends_on_its_seed_and_leaves_torchs_generator(make_actor: Make) -> None:
-    def digest(seed: int) -> str:
+def test_lora_depends_on_its_seed_and_keeps_the_global_random_state(make_actor: Make) -> None:
+    def hash_for(seed: int) -> str:
         actor = make_actor()
         actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=seed)
         return actor.weights_hash()
 
     torch.manual_seed(5)
-    first = digest(0)
+    first = hash_for(0)
     state = torch.get_rng_state()
     torch.manual_seed(5)
     _ = make_actor().model
     assert torch.equal(torch.get_rng_state(), state)
-    assert digest(0) == first != digest(1)
+    assert hash_for(0) == first != hash_for(1)
 
 
-def test_an_adapter_and_training_whole_exclude_each_other(make_actor: Make) -> None:
+def test_an_adapter_and_full_training_exclude_each_other(make_actor: Make) -> None:
     adapted = make_actor()
     adapted.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
-    with pytest.raises(ModelError, match="carries an adapter"):
+    with pytest.raises(ModelError, match="a model with an adapter"):
         adapted.train_all()
-    whole = make_actor()
-    whole.train_all()
-    with pytest.raises(ModelError, match="trained whole"):
-        whole.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
+    full = make_actor()
+    full.train_all()
+    with pytest.raises(ModelError, match="all weights of the model are being trained"):
+        full.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_merging_leaves_the_base_weights_as_they_were(
+def test_merging_restores_the_base_weights(
     kind: str, make_actor: Make, disturb: Callable[..., Actor]
 ) -> None:
     actor = disturb(make_actor(kind))
-    names = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
+    before = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
     wanted = logits(actor)
     with actor.merged() as model:
         with torch.inference_mode():
             assert torch.allclose(model(torch.arange(1, 20)[None]).logits, wanted, atol=1e-4)
-        assert not all(torch.equal(w, names[n]) for n, w in actor.model.named_parameters())
-    assert all(torch.equal(weight, names[name]) for name, weight in actor.model.named_parameters())
+        assert not all(torch.equal(w, before[n]) for n, w in actor.model.named_parameters())
+    assert all(torch.equal(weight, before[name]) for name, weight in actor.model.named_parameters())
     assert torch.equal(logits(actor), wanted)
 
 
-def test_a_saved_adapter_is_read_by_a_new_actor_and_by_plain_peft(
+def test_a_saved_adapter_can_be_loaded_by_an_actor_and_by_peft(
     make_actor: Make, disturb: Callable[..., Actor], checkpoint: Callable[..., Path], tmp_path: Path
 ) -> None:
     import peft
 
     actor = disturb(make_actor())
     actor.save(tmp_path / "adapter")
-    for again in (make_actor(), make_actor(adapter=tmp_path / "adapter")):
-        again.load(tmp_path / "adapter")
-        assert torch.equal(logits(again), logits(actor))
-        assert again.weights_hash() == actor.weights_hash()
+    for loaded in (make_actor(), make_actor(adapter=tmp_path / "adapter")):
+        loaded.load(tmp_path / "adapter")
+        assert torch.equal(logits(loaded), logits(actor))
+        assert loaded.weights_hash() == actor.weights_hash()
     plain = transformers.AutoModelForCausalLM.from_pretrained(checkpoint(), dtype=torch.float32)
     plain = peft.PeftModel.from_pretrained(plain, tmp_path / "adapter")
     with torch.inference_mode():
         assert torch.equal(plain(torch.arange(1, 20)[None]).logits, logits(actor))
 
 
-def test_loading_replaces_the_adapter_that_is_there(
+def test_loading_replaces_the_current_adapter(
     make_actor: Make, disturb: Callable[..., Actor], tmp_path: Path
 ) -> None:
     actor = disturb(make_actor())
@@ -314,7 +323,7 @@ def test_loading_replaces_the_adapter_that_is_there(
     assert torch.equal(logits(other), logits(actor))
 
 
-def test_a_model_trained_whole_is_read_by_plain_transformers(make_actor: Make, tmp_path: Path) -> None:
+def test_a_fully_trained_model_can_be_loaded_by_transformers(make_actor: Make, tmp_path: Path) -> None:
     actor = make_actor()
     actor.train_all()
     with torch.no_grad():
@@ -325,12 +334,12 @@ def test_a_model_trained_whole_is_read_by_plain_transformers(make_actor: Make, t
     with torch.inference_mode():
         assert torch.equal(plain(torch.arange(1, 20)[None]).logits, logits(actor))
     assert transformers.AutoTokenizer.from_pretrained(tmp_path / "model")("a b") == actor.tokenizer("a b")
-    again = make_actor()
-    again.load(tmp_path / "model")
-    assert again.weights_hash() == actor.weights_hash()
+    loaded = make_actor()
+    loaded.load(tmp_path / "model")
+    assert loaded.weights_hash() == actor.weights_hash()
 
 
-def test_nothing_trained_nothing_saved(make_actor: Make, tmp_path: Path) -> None:
+def test_saving_an_untrained_model_is_an_error(make_actor: Make, tmp_path: Path) -> None:
     actor = make_actor()
     with pytest.raises(ModelError, match="no trained weights"):
         actor.save(tmp_path / "out")
@@ -339,7 +348,7 @@ def test_nothing_trained_nothing_saved(make_actor: Make, tmp_path: Path) -> None
         make_actor().load(tmp_path / "out")
 
 
-def test_the_digest_tells_weights_apart(make_actor: Make, disturb: Callable[..., Actor]) -> None:
-    assert make_actor().weights_hash() == make_actor("gpt2").weights_hash(), "nothing is trained yet"
+def test_the_hash_distinguishes_weights(make_actor: Make, disturb: Callable[..., Actor]) -> None:
+    assert make_actor().weights_hash() == make_actor("gpt2").weights_hash(), "no weight is trainable yet"
     one, same, other = disturb(make_actor()), disturb(make_actor()), disturb(make_actor(), seed=4)
     assert one.weights_hash() == same.weights_hash() != other.weights_hash()

@@ -1,4 +1,4 @@
-"""Which sequences are computed together."""
+"""Batches and optimizer steps of sequences."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LENGTHS = st.lists(st.integers(1, 60), max_size=80)
 
 
 @given(lengths=LENGTHS, budget=st.integers(1, 300))
-def test_token_batches(lengths: list[int], budget: int) -> None:
+def test_token_batches_respect_the_budget(lengths: list[int], budget: int) -> None:
     batches = token_batches(lengths, budget)
     assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
     for batch in batches:
@@ -27,7 +27,7 @@ def test_equal_lengths_keep_their_order_and_batches_are_full() -> None:
 
 
 @given(lengths=LENGTHS, size=st.integers(1, 20), seed=st.integers(0, 99))
-def test_epoch_steps(lengths: list[int], size: int, seed: int) -> None:
+def test_epoch_steps_cover_every_sequence_and_are_balanced(lengths: list[int], size: int, seed: int) -> None:
     steps = epoch_steps(lengths, size, random.Random(seed))
     assert sorted(index for step in steps for index in step) == list(range(len(lengths)))
     assert len(steps) == -(-len(lengths) // size)
@@ -36,7 +36,7 @@ def test_epoch_steps(lengths: list[int], size: int, seed: int) -> None:
     assert steps == epoch_steps(lengths, size, random.Random(seed))
 
 
-def test_steps_hold_like_lengths_and_come_in_random_order() -> None:
+def test_steps_group_similar_lengths_and_are_shuffled() -> None:
     lengths = list(range(1, 257))
     steps = epoch_steps(lengths, 16, random.Random(0))
     padded = sum(len(step) * max(lengths[index] for index in step) for step in steps)

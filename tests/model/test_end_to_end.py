@@ -1,4 +1,4 @@
-"""A whole run with a real model: sampled, judged by a program, trained, measured; killed and gone on with."""
+"""Complete runs with a real model: sampled, verified, trained, measured, killed and resumed."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from halo_core.model.actor import Actor
 from halo_core.run.plan import Plan
 from halo_core.types import CycleReport
 
-JUDGE = '''
-"""A verifier in a file: it likes capital letters."""
+VERIFIER = '''
+"""A verifier in a file: it counts capital letters."""
 from halo_core.drivers import Verifier, driver
 from halo_core.types import Stage, Status, Verdict
 
 
 @driver
 class Capitals(Verifier):
-    """Passes a completion that has at least `least` capital letters and at most `most`."""
+    """Passes a completion with at least `least` and at most `most` capital letters."""
 
     least: int = 2
     most: int = 99
@@ -44,18 +44,18 @@ PROMPTS = [f"Write {n} words." for n in range(6)]
 
 
 class Killed(BaseException):
-    """Nothing that anybody catches."""
+    """A simulated kill; nothing catches it."""
 
 
 @pytest.fixture
 def raw(tmp_path: Path, checkpoint: Callable[..., Path]) -> dict[str, Any]:
-    """A configuration of two cycles that take a second."""
-    (tmp_path / "judge.py").write_text(JUDGE)
+    """Return a configuration of two cycles that take a second."""
+    (tmp_path / "capitals.py").write_text(VERIFIER)
     for name, texts in (("train", PROMPTS[:4]), ("heldout", PROMPTS[4:])):
         rows = [json.dumps({"id": f"{name}-{n}", "prompt": text}) for n, text in enumerate(texts)]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
     return {
-        "verifier": f"{tmp_path}/judge.py:Capitals",
+        "verifier": f"{tmp_path}/capitals.py:Capitals",
         "model": {"name": str(checkpoint(chat=True)), "device": "cpu"},
         "data": {"prompts": f"{tmp_path}/train.jsonl", "heldout": f"{tmp_path}/heldout.jsonl"},
         "generator": {"name": "transformers", "max_new_tokens": 12, "batch_tokens": 400, "temperature": 1.0},
@@ -70,25 +70,25 @@ def raw(tmp_path: Path, checkpoint: Callable[..., Path]) -> dict[str, Any]:
     }
 
 
-def go(raw: dict[str, Any], directory: Path) -> list[CycleReport]:
+def run_in(raw: dict[str, Any], directory: Path) -> list[CycleReport]:
     with Plan.from_raw(raw).open(directory) as opened:
         return run_cycles(*opened)
 
 
 def adapters_of(directory: Path) -> list[bytes]:
-    """The files of a run's adapters."""
+    """Return the contents of the files of a run's adapters."""
     return [path.read_bytes() for path in sorted(directory.glob("cycles/*/adapter/*"))]
 
 
 def same(one: Path, other: Path) -> bool:
-    """Whether two runs differ in nothing but the times that were measured."""
+    """Return True if two runs differ only in measured times."""
     parts = compare(Ledger(one), Ledger(other))
     assert [part for part in parts if not part.same] == []
     return adapters_of(one) == adapters_of(other)
 
 
 def test_a_run_of_two_cycles(raw: dict[str, Any], tmp_path: Path, checkpoint: Callable[..., Path]) -> None:
-    reports = go(raw, tmp_path / "run")
+    reports = run_in(raw, tmp_path / "run")
     assert [report.cycle for report in reports] == [0, 1, 2]
     for report in reports[1:]:
         assert report.sampled is not None
@@ -100,7 +100,7 @@ def test_a_run_of_two_cycles(raw: dict[str, Any], tmp_path: Path, checkpoint: Ca
         assert report.train.update_norm > 0
         assert report.train.loss_last < report.train.loss_first
     heldout = [report.heldout.stages for report in reports if report.heldout]
-    assert heldout[0] != heldout[2], "the same noise, other weights"
+    assert heldout[0] != heldout[2], "equal seeds, different weights"
 
     adapters = [tmp_path / "run" / "cycles" / f"{cycle:03d}" / "adapter" for cycle in (1, 2)]
     base = transformers.AutoModelForCausalLM.from_pretrained(checkpoint(chat=True))
@@ -111,7 +111,7 @@ def test_a_run_of_two_cycles(raw: dict[str, Any], tmp_path: Path, checkpoint: Ca
     assert first != last
 
 
-def test_the_tokens_that_were_sampled_are_those_that_are_trained_on(
+def test_training_uses_the_sampled_tokens(
     raw: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
@@ -122,7 +122,7 @@ def test_the_tokens_that_were_sampled_are_those_that_are_trained_on(
 
     monkeypatch.setattr("halo_core.model.training.fit", spy)
     with pytest.raises(Killed):
-        go(raw, tmp_path / "run")
+        run_in(raw, tmp_path / "run")
     ledger = Ledger(tmp_path / "run")
     samples = [it for batch in ledger.batches(1, "train", ledger.prompts("train")) for it in batch]
     passed = {
@@ -163,77 +163,79 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def varied(raw: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Lay `changes` over `raw`, options over options."""
+    """Merge `changes` into `raw`, and their options into its options."""
     changes = dict(changes)
-    judge = {"name": raw["verifier"], **{key: changes.pop(key) for key in ("most",) if key in changes}}
-    raw = raw | {"verifier": [judge]}
+    verifier = {"name": raw["verifier"], **{key: changes.pop(key) for key in ("most",) if key in changes}}
+    raw = raw | {"verifier": [verifier]}
     both = raw.keys() & changes.keys()
     merged = {k: raw[k] | changes[k] for k in both if isinstance(raw[k], dict) and "name" not in changes[k]}
     return raw | changes | merged
 
 
-def test_each_cycle_starts_where_it_is_told_to(raw: dict[str, Any], tmp_path: Path) -> None:
+def test_each_cycle_starts_from_the_configured_weights(raw: dict[str, Any], tmp_path: Path) -> None:
     def starts(name: str) -> list[int]:
-        return [report.started_from for report in go(varied(raw, VARIANTS[name]), tmp_path / name)][1:]
+        return [report.started_from for report in run_in(varied(raw, VARIANTS[name]), tmp_path / name)][1:]
 
     assert starts("from the base") == [0, 0, 0]
     assert starts("between base and last") == [0, 1, 2]
-    reports = go(varied(raw, VARIANTS["from the best"]), tmp_path / "from the best")
+    reports = run_in(varied(raw, VARIANTS["from the best"]), tmp_path / "from the best")
     assert [report.started_from for report in reports[1:]] == [best_cycle(reports[:n]) for n in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("changes", VARIANTS.values(), ids=VARIANTS)
-def test_a_run_that_is_killed_and_gone_on_with_is_the_same(
+def test_a_run_that_is_killed_and_resumed_is_identical(
     raw: dict[str, Any], changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = varied(raw, changes)
-    go(raw, tmp_path / "whole")
+    run_in(raw, tmp_path / "uninterrupted")
     real = {name: getattr(Ledger, name) for name in ("append", "write_trained", "write_report")}
-    left = 0
+    remaining = 0
 
-    def dying(name: str) -> Callable[..., Any]:
-        """Let a few things be put on disk, then die before the next."""
+    def killed_later(name: str) -> Callable[..., Any]:
+        """Return the method of that name, which is killed after `remaining` writes."""
 
         def call(*arguments: Any) -> Any:
-            nonlocal left
-            left -= 1
-            if left < 0:
+            nonlocal remaining
+            remaining -= 1
+            if remaining < 0:
                 raise Killed(name)
             return real[name](*arguments)
 
         return call
 
     for name in real:
-        monkeypatch.setattr(Ledger, name, dying(name))
-    deaths: list[str] = []
+        monkeypatch.setattr(Ledger, name, killed_later(name))
+    kills: list[str] = []
     for attempt in range(30):
-        left = 1 + attempt % 3
+        remaining = 1 + attempt % 3
         try:
-            go(raw, tmp_path / "killed")
+            run_in(raw, tmp_path / "killed")
             break
         except Killed as killed:
-            deaths.append(str(killed))
+            kills.append(str(killed))
     if not changes:
-        assert set(deaths) == {"append", "write_trained", "write_report"}, "it died at every kind of step"
-    assert len(deaths) > 3
-    assert same(tmp_path / "killed", tmp_path / "whole")
+        assert set(kills) == {"append", "write_trained", "write_report"}, (
+            "every kind of write was interrupted"
+        )
+    assert len(kills) > 3
+    assert same(tmp_path / "killed", tmp_path / "uninterrupted")
 
 
-def test_the_worker_count_does_not_change_the_result(raw: dict[str, Any], tmp_path: Path) -> None:
-    go(raw | {"cycles": 1, "workers": 1}, tmp_path / "one")
-    go(raw | {"cycles": 1, "workers": 4}, tmp_path / "four")
+def test_the_number_of_workers_does_not_change_the_result(raw: dict[str, Any], tmp_path: Path) -> None:
+    run_in(raw | {"cycles": 1, "workers": 1}, tmp_path / "one")
+    run_in(raw | {"cycles": 1, "workers": 4}, tmp_path / "four")
     adapters = [tmp_path / name / "cycles/001/adapter/adapter_model.safetensors" for name in ("one", "four")]
     assert adapters[0].read_bytes() == adapters[1].read_bytes()
 
 
-def test_a_model_without_a_tokenizer_leaves_no_run_behind(raw: dict[str, Any], tmp_path: Path) -> None:
+def test_a_model_without_a_tokenizer_creates_no_run(raw: dict[str, Any], tmp_path: Path) -> None:
     from halo_core.errors import ModelError
 
-    place = tmp_path / "bare"
-    place.mkdir()
+    directory = tmp_path / "bare"
+    directory.mkdir()
     for file in Path(raw["model"]["name"]).iterdir():
         if file.name in {"config.json", "model.safetensors"}:
-            (place / file.name).write_bytes(file.read_bytes())
+            (directory / file.name).write_bytes(file.read_bytes())
     with pytest.raises(ModelError, match="tokenizer"):
-        go(raw | {"model": {"name": str(place), "device": "cpu"}}, tmp_path / "run")
+        run_in(raw | {"model": {"name": str(directory), "device": "cpu"}}, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""A full disk, a broken one, a torn write and a kill while weights are saved: by the libraries that write them."""
+"""Full disks, I/O errors, torn writes and kills while torch, safetensors and transformers save weights."""
 
 from __future__ import annotations
 
@@ -45,41 +45,41 @@ def child(place):
         try:
             save(place)
         except RunError as error:
-            said = str(error)
-            os._exit(3 if os.strerror(code) in said and str(place) in said else print(said) or 4)
+            text = str(error)
+            os._exit(3 if os.strerror(code) in text and str(place) in text else print(text) or 4)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
         os._exit(disk.halo_steps() if counting else 0)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-def is_whole(place):
+def is_complete(place):
     ledger = Ledger(place)
-    return ledger.trained(1) == STATS and directory_hash(ledger.check_adapter(1)) == whole
+    return ledger.trained(1) == STATS and directory_hash(ledger.check_adapter(1)) == expected
 
 step, how, code, counting = 0, "k", 0, True
-steps = child(root / "whole")
+steps = child(root / "complete")
 counting = False
-whole = directory_hash(Ledger(root / "whole").check_adapter(1))
+expected = directory_hash(Ledger(root / "complete").check_adapter(1))
 wrong = []
 for how, code in (("k", 0), ("t", 0), ("f", errno.ENOSPC), ("e", errno.EIO)):
     for step in range(1, steps + 1, stride):
         place = root / f"{how}{step}"
         ended = child(place)
         step = 0
-        if ended not in (0, -9, 3) or (ended == 0 and not is_whole(place)):
+        if ended not in (0, -9, 3) or (ended == 0 and not is_complete(place)):
             wrong.append((place.name, ended))
-        if child(place) != 0 or not is_whole(place):
+        if child(place) != 0 or not is_complete(place):
             wrong.append((place.name, "afterwards"))
 print(steps, wrong)
 """
 
 
-def test_weights_are_whole_or_not_there(
+def test_weights_are_saved_completely_or_not_at_all(
     checkpoint: Callable[..., Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     if shutil.which("gcc") is None:
-        pytest.skip("a C compiler is needed to make the disk fail")
+        pytest.skip("needs a C compiler to simulate disk faults")
     library, under = tmp_path / "faults.so", tmp_path / "runs"
     source = Path(__file__).parents[1] / "faults.c"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)

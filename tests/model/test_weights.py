@@ -1,8 +1,9 @@
-"""What a cycle may start from, what it may carry over, and the proof that the sampler uses what was trained."""
+"""Starting points of a cycle, the carried optimizer state, and the check that the sampler uses the trained weights."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -48,8 +49,8 @@ PLAIN = {"lora_dropout": 0.0, "batch_size": 4}
 
 
 def sampled(actor: Actor, count: int = 6, seed: int = 0) -> list[Sample]:
-    """Samples of the actor as it is, with what the sampler saw."""
-    prompts = tuple(Prompt(f"p{n}", f"Say {n}.") for n in range(3))
+    """Return samples from the actor with the sampler's log-probabilities."""
+    prompts = tuple(Prompt(f"p{n}", f"Write {n}.") for n in range(3))
     request = SamplingRequest(
         cycle=1, split="train", prompts=prompts, samples_per_prompt=count // 3, seed=seed
     )
@@ -74,7 +75,9 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt2"])
-def test_logprobs_are_those_of_the_model(make_actor: Make, disturb: Callable[..., Actor], kind: str) -> None:
+def test_logprobs_equal_those_of_the_model(
+    make_actor: Make, disturb: Callable[..., Actor], kind: str
+) -> None:
     actor = disturb(make_actor(kind))
     completions = [sample.completion for sample in sampled(actor)]
     for completion, row in zip(completions, actor.logprobs(completions), strict=True):
@@ -86,16 +89,14 @@ def test_logprobs_are_those_of_the_model(make_actor: Make, disturb: Callable[...
         assert row == pytest.approx(wanted, abs=2e-4)
 
 
-def test_the_sampler_is_believed_when_it_uses_the_weights(
-    make_actor: Make, disturb: Callable[..., Actor]
-) -> None:
+def test_a_sampler_with_the_current_weights_passes(make_actor: Make, disturb: Callable[..., Actor]) -> None:
     actor = disturb(make_actor())
-    off = check_sampler(actor, sampled(actor))
-    assert off is not None
-    assert off < 1e-4
+    error = check_sampler(actor, sampled(actor))
+    assert error is not None
+    assert error < 1e-4
 
 
-def test_a_sampler_with_stale_weights_is_caught(make_actor: Make) -> None:
+def test_a_sampler_with_stale_weights_is_an_error(make_actor: Make) -> None:
     actor = make_actor()
     stale = sampled(actor)
     SFT(**PLAIN).train(stale, TrainingContext(actor=actor, lr=0.05, seed=0))
@@ -104,32 +105,32 @@ def test_a_sampler_with_stale_weights_is_caught(make_actor: Make) -> None:
 
 
 @pytest.mark.parametrize("lr", [5e-5, 1e-3])
-def test_weights_of_the_cycle_before_are_told_from_these_at_ordinary_rates(
-    make_actor: Make, lr: float
-) -> None:
+def test_the_previous_weights_are_detected_at_usual_learning_rates(make_actor: Make, lr: float) -> None:
     actor = make_actor()
     stale = sampled(actor, count=60)
     before = [CycleReport(cycle=0, sampler_error=check_sampler(actor, stale))]
     probe = LogprobProbe(actor, sampled(actor, count=60, seed=1))
     stats = probe.measure(actor, SFT(**PLAIN).train(stale[:20], TrainingContext(actor=actor, lr=lr, seed=0)))
     assert stats.logprob_shift is not None
-    off = check_sampler(actor, sampled(actor, count=60), stats, before)
-    assert off is not None
-    assert off < stats.logprob_shift / 10, "fresh ones are off by rounding alone"
+    error = check_sampler(actor, sampled(actor, count=60), stats, before)
+    assert error is not None
+    assert error < stats.logprob_shift / 10, "current weights differ by rounding only"
     with pytest.raises(ModelError, match="does not use the trained weights"):
         check_sampler(actor, stale, stats, before)
     coarse = [replace(before[0], sampler_error=stats.logprob_shift / 10)]
-    assert check_sampler(actor, sampled(actor), stats, coarse) is not None, "what cannot be told is let pass"
+    assert check_sampler(actor, sampled(actor), stats, coarse) is not None, (
+        "an undetectable difference is accepted"
+    )
 
 
-def test_a_generator_that_records_nothing_is_not_judged(make_actor: Make) -> None:
+def test_a_generator_without_logprobs_is_not_checked(make_actor: Make) -> None:
     actor = make_actor()
-    silent = [replace(s, completion=replace(s.completion, logprobs=None)) for s in sampled(actor)]
-    assert check_sampler(actor, silent) is None
+    unrecorded = [replace(s, completion=replace(s.completion, logprobs=None)) for s in sampled(actor)]
+    assert check_sampler(actor, unrecorded) is None
     assert check_sampler(actor, []) is None
 
 
-def test_kl_grows_with_the_rate_and_is_near_its_true_value(make_actor: Make) -> None:
+def test_kl_grows_with_the_learning_rate_and_is_near_its_true_value(make_actor: Make) -> None:
     found = []
     for lr in (1e-3, 1e-2):
         actor = make_actor()
@@ -153,7 +154,7 @@ def test_training_that_changes_no_logprob_is_an_error(make_actor: Make) -> None:
 
 
 def _distributions(actor: Actor, samples: Sequence[Sample]) -> torch.Tensor:
-    """log p [tokens, vocabulary] at every sampled token of the canary's probes."""
+    """Return log p [tokens, vocabulary] at every sampled token of the probes."""
     step = len(samples) / 64
     rows = []
     for completion in [samples[int(n * step)].completion for n in range(64)]:
@@ -164,12 +165,70 @@ def _distributions(actor: Actor, samples: Sequence[Sample]) -> torch.Tensor:
     return torch.cat(rows)
 
 
+# Masks
+
+
+def masked(sample: Sample) -> Sample:
+    """Mask every third token, and falsify its log-probability."""
+    mask = tuple(n % 3 > 0 for n in range(len(sample.completion.token_ids)))
+    values = sample.completion.logprobs or ()
+    logprobs = tuple(value if own else -50.0 for value, own in zip(values, mask, strict=True))
+    return replace(sample, completion=replace(sample.completion, loss_mask=mask, logprobs=logprobs))
+
+
+def test_the_sampler_check_ignores_masked_tokens(make_actor: Make, disturb: Callable[..., Actor]) -> None:
+    actor = disturb(make_actor())
+    samples = [masked(sample) for sample in sampled(actor)]
+    error = check_sampler(actor, samples)
+    assert error is not None
+    assert error < 1e-4
+    unmasked = [replace(s, completion=replace(s.completion, loss_mask=None)) for s in samples]
+    with pytest.raises(ModelError, match="does not use the trained weights"):
+        check_sampler(actor, unmasked)
+
+
+def test_stale_weights_are_detected_on_unmasked_tokens(make_actor: Make) -> None:
+    actor = make_actor()
+    stale = [masked(sample) for sample in sampled(actor)]
+    SFT(**PLAIN).train(stale, TrainingContext(actor=actor, lr=0.05, seed=0))
+    with pytest.raises(ModelError, match="does not use the trained weights"):
+        check_sampler(actor, stale)
+
+
+def test_the_kl_ignores_masked_tokens(make_actor: Make) -> None:
+    actor = make_actor()
+    samples = [masked(sample) for sample in sampled(actor)]
+    completions = [sample.completion for sample in samples]
+    probe, before = LogprobProbe(actor, samples), actor.logprobs(completions)
+    stats = SFT(**PLAIN).train(samples, TrainingContext(actor=actor, lr=1e-3, seed=0))
+    changes = [
+        [new - old for new, old, own in zip(row, earlier, it.loss_mask, strict=True) if own]
+        for row, earlier, it in zip(actor.logprobs(completions), before, completions, strict=True)
+    ]
+    count = sum(map(len, changes))
+    assert count == stats.tokens == sum(it.written for it in completions)
+    measured = probe.measure(actor, stats)
+    kl = sum(math.exp(d) - 1 - d for row in changes for d in row) / count
+    assert measured.kl == pytest.approx(kl, rel=1e-6)
+    assert measured.logprob_shift == pytest.approx(sum(abs(sum(row)) for row in changes) / count, rel=1e-6)
+
+
+def test_a_completion_without_written_tokens_is_not_a_probe(make_actor: Make) -> None:
+    actor = make_actor()
+    none = [
+        replace(s, completion=replace(s.completion, loss_mask=(False,) * len(s.completion.token_ids)))
+        for s in sampled(actor)
+    ]
+    assert check_sampler(actor, none) is None
+    assert LogprobProbe(actor, none).measure(actor, STATS) is STATS
+
+
 # Merging
 
 
 @pytest.mark.parametrize(("dtype", "own"), [("auto", torch.float32), ("bfloat16", torch.bfloat16)])
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_a_merged_model_is_the_model_with_its_adapter(
+def test_a_merged_model_equals_the_model_with_its_adapter(
     make_actor: Make, tmp_path: Path, kind: str, dtype: str, own: torch.dtype
 ) -> None:
     actor = make_actor(kind)
@@ -187,13 +246,13 @@ def test_a_merged_model_is_the_model_with_its_adapter(
     assert merged.tokenizer.get_vocab() == actor.tokenizer.get_vocab()
 
 
-def test_what_cannot_be_merged(make_actor: Make, tmp_path: Path) -> None:
+def test_merging_needs_an_adapter_and_a_precision(make_actor: Make, tmp_path: Path) -> None:
     actor = make_actor()
-    with pytest.raises(ModelError, match="no adapter to fold in"):
+    with pytest.raises(ModelError, match="no adapter to merge"):
         actor.save_merged(tmp_path / "merged")
     actor.add_lora(rank=2, alpha=4.0, dropout=0.0, seed=0)
     for dtype in ("int8", "nonsense", "nn"):
-        with pytest.raises(ModelError, match="is no precision for a model"):
+        with pytest.raises(ModelError, match="is not a precision for a model"):
             actor.save_merged(tmp_path / "merged", dtype)
     assert list(tmp_path.iterdir()) == []
 
@@ -202,7 +261,7 @@ def test_what_cannot_be_merged(make_actor: Make, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_reset_is_the_model_before_training(make_actor: Make, full: bool) -> None:
+def test_reset_restores_the_model_before_training(make_actor: Make, full: bool) -> None:
     actor = make_actor()
     samples = sampled(actor)
     before = actor.logprobs([sample.completion for sample in samples])
@@ -212,7 +271,7 @@ def test_reset_is_the_model_before_training(make_actor: Make, full: bool) -> Non
     assert not actor.trainable()
 
 
-def test_interpolating_an_adapter_scales_the_change_it_makes(make_actor: Make) -> None:
+def test_interpolating_an_adapter_scales_its_change(make_actor: Make) -> None:
     actor = make_actor()
     SFT(**PLAIN).train(sampled(actor), TrainingContext(actor=actor, lr=1e-2, seed=0))
     deltas = [module.get_delta_weight("default").clone() for module in _adapted(actor)]
@@ -221,7 +280,7 @@ def test_interpolating_an_adapter_scales_the_change_it_makes(make_actor: Make) -
         assert torch.allclose(module.get_delta_weight("default"), 0.25 * old, atol=1e-7)
 
 
-def test_interpolating_a_whole_model_is_linear_in_its_weights(make_actor: Make) -> None:
+def test_interpolating_a_full_model_is_linear_in_its_weights(make_actor: Make) -> None:
     base, actor = make_actor(), make_actor()
     SFT(full=True, **PLAIN).train(sampled(actor), TrainingContext(actor=actor, lr=1e-2, seed=0))
     trained, start = weights(actor), dict(base.model.named_parameters())
@@ -238,20 +297,20 @@ def _adapted(actor: Actor) -> list[torch.nn.Module]:
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_what_is_carried_survives_the_disk(make_actor: Make, tmp_path: Path, full: bool) -> None:
+def test_a_carried_optimizer_state_is_saved_and_loaded(make_actor: Make, tmp_path: Path, full: bool) -> None:
     options = {"full": full, "optimizer": "carry", **PLAIN}
-    through, resumed = make_actor(), make_actor()
-    samples = sampled(through)
-    SFT(**options).train(samples, TrainingContext(actor=through, lr=1e-2, seed=0))
-    through.save(tmp_path / "adapter")
+    continued, resumed = make_actor(), make_actor()
+    samples = sampled(continued)
+    SFT(**options).train(samples, TrainingContext(actor=continued, lr=1e-2, seed=0))
+    continued.save(tmp_path / "adapter")
     resumed.load(tmp_path / "adapter")
-    for actor in (through, resumed):
+    for actor in (continued, resumed):
         SFT(**options).train(samples, TrainingContext(actor=actor, lr=1e-2, seed=1))
-    assert same(weights(through), weights(resumed))
-    assert same(through.optimizer_state, resumed.optimizer_state)
+    assert same(weights(continued), weights(resumed))
+    assert same(continued.optimizer_state, resumed.optimizer_state)
 
 
-def test_carrying_makes_a_difference_and_resetting_leaves_nothing(make_actor: Make, tmp_path: Path) -> None:
+def test_carry_changes_the_result_and_reset_saves_no_state(make_actor: Make, tmp_path: Path) -> None:
     ends = []
     for optimizer in ("carry", "reset"):
         actor = make_actor()
@@ -265,7 +324,7 @@ def test_carrying_makes_a_difference_and_resetting_leaves_nothing(make_actor: Ma
     assert not (tmp_path / "reset" / "optimizer.safetensors").exists()
 
 
-def test_a_state_that_does_not_fit_is_refused(make_actor: Make) -> None:
+def test_an_optimizer_state_that_does_not_fit_is_rejected(make_actor: Make) -> None:
     actor = make_actor()
     samples = sampled(actor)
     SFT(optimizer="carry", **PLAIN).train(samples, TrainingContext(actor=actor, lr=1e-2, seed=0))
@@ -274,7 +333,7 @@ def test_a_state_that_does_not_fit_is_refused(make_actor: Make) -> None:
         SFT(optimizer="carry", **PLAIN).train(samples, TrainingContext(actor=actor, lr=1e-2, seed=0))
 
 
-def test_what_was_questionable_is_noted(make_actor: Make, samples: Sequence[Sample]) -> None:
+def test_a_questionable_warmup_is_noted(make_actor: Make, samples: Sequence[Sample]) -> None:
     stats = SFT(warmup_steps=3, epochs=2, **PLAIN).train(
         samples, TrainingContext(actor=make_actor(), lr=1e-3, seed=0)
     )
@@ -283,14 +342,14 @@ def test_what_was_questionable_is_noted(make_actor: Make, samples: Sequence[Samp
     assert any("warmup" in note for note in stats.notes)
 
 
-def test_a_completion_without_ids_is_no_probe(make_actor: Make) -> None:
+def test_a_completion_without_ids_is_not_a_probe(make_actor: Make) -> None:
     bare = Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT))
     assert LogprobProbe(make_actor(), [bare]).measure(make_actor(), STATS) is STATS
 
 
-def test_one_token_does_not_make_the_kl() -> None:
-    class Two:
-        """Tells what it is given."""
+def test_one_token_does_not_dominate_the_kl() -> None:
+    class FixedLogprobs:
+        """Returns the given rows, one per call."""
 
         def __init__(self, *rows: tuple[float, ...]) -> None:
             self.rows = list(rows)
@@ -300,15 +359,15 @@ def test_one_token_does_not_make_the_kl() -> None:
 
     verdict = Verdict(Status.PASS, Stage.CORRECT)
     sample = Sample(Prompt("p"), Completion("p", 0, "x", (1,), tuple(range(100))), verdict)
-    actor = Two((-1.0,) * 99 + (-12.0,), (-1.1,) * 99 + (-0.1,))
+    actor = FixedLogprobs((-1.0,) * 99 + (-12.0,), (-1.1,) * 99 + (-0.1,))
     kl = LogprobProbe(actor, [sample]).measure(actor, STATS).kl  # type: ignore[arg-type]
     assert kl is not None
     assert 0 < kl < 0.1
 
 
-def test_an_adapter_is_written_alike_by_every_process(make_actor: Make, tmp_path: Path) -> None:
+def test_an_adapter_is_saved_with_sorted_target_modules(make_actor: Make, tmp_path: Path) -> None:
     actor = make_actor()
     SFT(**PLAIN).train(sampled(actor), TrainingContext(actor=actor, lr=1e-2, seed=0))
     actor.save(tmp_path / "adapter")
-    named = json.loads((tmp_path / "adapter/adapter_config.json").read_text())["target_modules"]
-    assert named == sorted(named)
+    modules = json.loads((tmp_path / "adapter/adapter_config.json").read_text())["target_modules"]
+    assert modules == sorted(modules)

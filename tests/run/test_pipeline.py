@@ -241,8 +241,7 @@ def test_a_verifier_that_raises_gives_a_verdict_of_error_with_its_name(tmp_path:
     samples = sample(run, hooks)
     assert samples[1].verdict.status is Status.ERROR
     detail = samples[1].verdict.detail
-    assert detail.startswith("verifier 'fake' raised RuntimeError: ")
-    assert "(at fakes.py:" in detail
+    assert detail.startswith("verifier 'fake' raised RuntimeError: the verifier crashed (at fakes.py:")
     assert [s.verdict.status for s in samples].count(Status.PASS) == 31, "the others still count"
 
 

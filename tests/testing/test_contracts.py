@@ -1,4 +1,4 @@
-"""Each clause of the contracts is broken once, and must be seen to be."""
+"""The contracts catch drivers that violate them: each test of a contract is made to fail at least once."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FAIL = Verdict(Status.FAIL, Stage.WRONG)
 
 
 @driver
-class Honest(Verifier):
-    """Holds to the contract."""
+class Correct(Verifier):
+    """Satisfies the contract."""
 
     word: str = "right"
-    """What a completion starts with to pass."""
+    """Prefix of the completions that pass."""
 
     def check_prompt(self, prompt: Prompt) -> None:
         if not prompt.reference:
@@ -36,10 +36,10 @@ class Honest(Verifier):
         return PASS if completion.text.startswith(self.word) else FAIL
 
 
-class TestHonest(VerifierContract):
+class TestCorrect(VerifierContract):
     @pytest.fixture
     def verifier(self) -> Verifier:
-        return Honest()
+        return Correct()
 
     @pytest.fixture
     def prompt(self) -> Prompt:
@@ -54,7 +54,7 @@ class TestHonest(VerifierContract):
         return "wrong"
 
 
-class TestFake(TestHonest):
+class TestFake(TestCorrect):
     @pytest.fixture
     def verifier(self) -> Verifier:
         return FakeVerifier()
@@ -71,13 +71,13 @@ class TestFakePolicy(LRPolicyContract):
 
 
 def broken(**parts: Any) -> Verifier:
-    """An `Honest` verifier with some methods replaced."""
-    return driver(type("Broken", (Honest,), parts))()
+    """Return an `Correct` verifier with some methods replaced."""
+    return driver(type("Broken", (Correct,), parts))()
 
 
-def answers(verdict: Verdict | None, when: Callable[[Completion], bool]) -> Verifier:
-    def check(self: Honest, prompt: Prompt, completion: Completion) -> Any:
-        return verdict if when(completion) else Honest.check(self, prompt, completion)
+def with_verdict(verdict: Verdict | None, when: Callable[[Completion], bool]) -> Verifier:
+    def check(self: Correct, prompt: Prompt, completion: Completion) -> Any:
+        return verdict if when(completion) else Correct.check(self, prompt, completion)
 
     return broken(check=check)
 
@@ -97,62 +97,88 @@ def raises(error: Exception) -> Callable[..., Any]:
     return fail
 
 
-def forgetful() -> Verifier:
+def inconsistent() -> Verifier:
     calls = itertools.count()
-    return answers(FAIL, lambda completion: is_good(completion) and next(calls) > 3)
+    return with_verdict(FAIL, lambda completion: is_good(completion) and next(calls) > 3)
 
 
 CALLS = itertools.count(1)
 
-BREAKS: list[tuple[str, str, Verifier]] = [
+VIOLATIONS: list[tuple[str, str, Verifier]] = [
     ("preflight fails", "preflight_passes_here", broken(preflight=raises(PluginError("no tool")))),
-    ("good fails", "good_passes_and_bad_fails", answers(FAIL, is_good)),
-    ("bad passes", "good_passes_and_bad_fails", answers(PASS, is_bad)),
-    ("bad is an error", "good_passes_and_bad_fails", answers(Verdict(Status.ERROR, Stage.INVALID), is_bad)),
-    ("refuses its own prompt", "good_passes_and_bad_fails", broken(check_prompt=raises(DataError("no")))),
-    ("None", "good_passes_and_bad_fails", answers(None, is_good)),
-    ("status as text", "good_passes_and_bad_fails", answers(replace(PASS, status="pass"), is_good)),
-    ("stage as text", "good_passes_and_bad_fails", answers(replace(PASS, stage="correct"), is_good)),
-    ("score above 1", "good_passes_and_bad_fails", answers(replace(PASS, score=3.0), is_good)),
-    ("score nan", "good_passes_and_bad_fails", answers(replace(FAIL, score=float("nan")), is_bad)),
-    ("time below 0", "good_passes_and_bad_fails", answers(replace(PASS, cpu_seconds=-1.0), is_good)),
-    ("clock below 0", "good_passes_and_bad_fails", answers(replace(PASS, wall_seconds=-1.0), is_good)),
-    ("passes what is wrong", "good_passes_and_bad_fails", answers(replace(PASS, stage=Stage.WRONG), is_good)),
-    ("fails what is right", "good_passes_and_bad_fails", answers(replace(FAIL, stage=Stage.CORRECT), is_bad)),
-    ("forgets", "verdicts_repeat_in_threads", forgetful()),
-    ("looks at the index", "judges_the_text_alone", answers(FAIL, lambda c: c.index > 0)),
-    ("looks at the tokens", "judges_the_text_alone", answers(FAIL, lambda c: bool(c.token_ids))),
-    ("looks at the ending", "judges_the_text_alone", answers(FAIL, lambda c: c.finish_reason == "length")),
-    ("passes unjudged", "empty_reference_never_pays", broken(check_prompt=lambda self, prompt: None)),
+    ("good fails", "good_passes_and_bad_fails", with_verdict(FAIL, is_good)),
+    ("bad passes", "good_passes_and_bad_fails", with_verdict(PASS, is_bad)),
     (
-        "odd fingerprint",
+        "bad is an error",
+        "good_passes_and_bad_fails",
+        with_verdict(Verdict(Status.ERROR, Stage.INVALID), is_bad),
+    ),
+    ("rejects its own prompt", "good_passes_and_bad_fails", broken(check_prompt=raises(DataError("no")))),
+    ("None", "good_passes_and_bad_fails", with_verdict(None, is_good)),
+    ("status as text", "good_passes_and_bad_fails", with_verdict(replace(PASS, status="pass"), is_good)),
+    ("stage as text", "good_passes_and_bad_fails", with_verdict(replace(PASS, stage="correct"), is_good)),
+    ("score above 1", "good_passes_and_bad_fails", with_verdict(replace(PASS, score=3.0), is_good)),
+    ("score nan", "good_passes_and_bad_fails", with_verdict(replace(FAIL, score=float("nan")), is_bad)),
+    ("CPU time below 0", "good_passes_and_bad_fails", with_verdict(replace(PASS, cpu_seconds=-1.0), is_good)),
+    (
+        "wall time below 0",
+        "good_passes_and_bad_fails",
+        with_verdict(replace(PASS, wall_seconds=-1.0), is_good),
+    ),
+    (
+        "passes with stage wrong",
+        "good_passes_and_bad_fails",
+        with_verdict(replace(PASS, stage=Stage.WRONG), is_good),
+    ),
+    (
+        "fails with stage correct",
+        "good_passes_and_bad_fails",
+        with_verdict(replace(FAIL, stage=Stage.CORRECT), is_bad),
+    ),
+    ("inconsistent", "verdicts_repeat_in_threads", inconsistent()),
+    ("depends on the index", "depends_on_the_text_alone", with_verdict(FAIL, lambda c: c.index > 0)),
+    ("depends on the tokens", "depends_on_the_text_alone", with_verdict(FAIL, lambda c: bool(c.token_ids))),
+    (
+        "depends on the finish reason",
+        "depends_on_the_text_alone",
+        with_verdict(FAIL, lambda c: c.finish_reason == "length"),
+    ),
+    (
+        "passes without a reference",
+        "empty_reference_never_passes",
+        broken(check_prompt=lambda self, prompt: None),
+    ),
+    (
+        "unstable fingerprint",
         "fingerprint_is_stable_and_options_round_trip",
         broken(fingerprint=lambda self: str(next(CALLS))),
     ),
     (
-        "litters",
+        "leaves files",
         "leaves_the_working_directory_alone",
-        answers(PASS, lambda c: bool(Path("a.out").write_text("x"))),
+        with_verdict(PASS, lambda c: bool(Path("a.out").write_text("x"))),
     ),
 ]
 
 
-def clause(name: str) -> Callable[..., None]:
+def contract_test(name: str) -> Callable[..., None]:
     return getattr(VerifierContract, f"test_{name}")
 
 
 def arguments(test: Callable[..., None], verifier: Verifier) -> dict[str, Any]:
     names = test.__code__.co_varnames[1 : test.__code__.co_argcount]
-    given = {"verifier": verifier, "prompt": PROMPT, "good": "right", "bad": "wrong"}
-    return {name: given[name] for name in names}
+    fixtures = {"verifier": verifier, "prompt": PROMPT, "good": "right", "bad": "wrong"}
+    return {name: fixtures[name] for name in names}
 
 
-@pytest.mark.parametrize(("name", "verifier"), [row[1:] for row in BREAKS], ids=[row[0] for row in BREAKS])
-def test_a_verifier_that_breaks_a_clause_is_caught(
+@pytest.mark.parametrize(
+    ("name", "verifier"), [row[1:] for row in VIOLATIONS], ids=[row[0] for row in VIOLATIONS]
+)
+def test_a_verifier_that_violates_the_contract_is_caught(
     name: str, verifier: Verifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    test = clause(name)
+    test = contract_test(name)
     with pytest.raises((AssertionError, DataError, PluginError)):
         test(None, **arguments(test, verifier))
 
@@ -164,13 +190,13 @@ def test_a_verifier_that_breaks_a_clause_is_caught(
 )
 @pytest.mark.parametrize("text", _HOSTILE, ids=range(len(_HOSTILE)))
 def test_a_verifier_that_does_not_fail_odd_text_is_caught(text: str, verdict: Verdict) -> None:
-    verifier = answers(verdict, lambda completion: completion.text == text)
+    verifier = with_verdict(verdict, lambda completion: completion.text == text)
     with pytest.raises(AssertionError):
         VerifierContract.test_any_text_gets_a_verdict(None, verifier, PROMPT, text)
 
 
 def test_a_verifier_that_raises_on_odd_text_is_caught() -> None:
-    def check(self: Honest, prompt: Prompt, completion: Completion) -> Verdict:
+    def check(self: Correct, prompt: Prompt, completion: Completion) -> Verdict:
         completion.text.encode()
         return FAIL
 
@@ -179,9 +205,9 @@ def test_a_verifier_that_raises_on_odd_text_is_caught() -> None:
         VerifierContract.test_any_text_gets_a_verdict(None, verifier, PROMPT, "\ud800")
 
 
-def test_every_clause_is_broken_above() -> None:
-    clauses = {name for name in vars(VerifierContract) if name.startswith("test_")}
-    assert clauses == {f"test_{row[1]}" for row in BREAKS} | {"test_any_text_gets_a_verdict"}
+def test_every_contract_test_is_violated_above() -> None:
+    tests = {name for name in vars(VerifierContract) if name.startswith("test_")}
+    assert tests == {f"test_{row[1]}" for row in VIOLATIONS} | {"test_any_text_gets_a_verdict"}
 
 
 # LR policies
@@ -194,10 +220,10 @@ def policy(lr: Callable[..., Any]) -> LRPolicy:
 @pytest.mark.parametrize(
     ("name", "lr"),
     [
-        ("rates_are_positive_and_finite", lambda cycle, **_: 0.0),
-        ("rates_are_positive_and_finite", lambda cycle, **_: float("nan")),
-        ("rates_are_positive_and_finite", lambda cycle, **_: float("inf")),
-        ("rates_are_positive_and_finite", lambda cycle, cycles, **_: 1e-4 * (1 - cycle / cycles)),
+        ("learning_rates_are_positive_and_finite", lambda cycle, **_: 0.0),
+        ("learning_rates_are_positive_and_finite", lambda cycle, **_: float("nan")),
+        ("learning_rates_are_positive_and_finite", lambda cycle, **_: float("inf")),
+        ("learning_rates_are_positive_and_finite", lambda cycle, cycles, **_: 1e-4 * (1 - cycle / cycles)),
         ("is_a_function_of_its_arguments", lambda **_: 1.0 / next(CALLS)),
         ("takes_any_history", lambda history, **_: 0.5 - history[-1].heldout.passed if history else 1.0),
         ("takes_any_history", lambda history, **_: history[-1].lr if history else 1.0),
@@ -208,12 +234,12 @@ def policy(lr: Callable[..., Any]) -> LRPolicy:
         "nan",
         "inf",
         "zero at the end",
-        "counts calls",
+        "depends on earlier calls",
         "negative",
-        "lr of cycle 0",
+        "learning rate of cycle 0",
         "needs a history",
     ],
 )
-def test_a_policy_that_breaks_a_clause_is_caught(name: str, lr: Callable[..., Any]) -> None:
+def test_a_policy_that_violates_the_contract_is_caught(name: str, lr: Callable[..., Any]) -> None:
     with pytest.raises((AssertionError, IndexError, AttributeError, ZeroDivisionError)):
         getattr(LRPolicyContract, f"test_{name}")(None, policy(lr))

@@ -1,4 +1,4 @@
-"""Each clause of the contract of demos is broken once, and must be seen to be."""
+"""The contract of demos catches demos that violate it: each of its tests is made to fail at least once."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ LLAMA = {
 }
 SETTINGS = {"cycles": 2, "generator": {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8}}
 COUNTER = itertools.count()
-ATTRIBUTES = {"make", "start", "judged", "fewest_mutants", "lucky"}
-"""What a subclass of the contract may say."""
+ATTRIBUTES = {"make", "initial_pass_rate", "checked_prompts", "min_mutants", "lucky_mutants"}
+"""Attributes that a subclass of the contract may set."""
 
 
 @driver
 class Even(Verifier):
-    """VerifierSet yes and no."""
+    """Verifies answers of yes and no."""
 
     def check_prompt(self, prompt: Prompt) -> None:
         if prompt.reference.get("answer") not in ("yes", "no"):
@@ -63,7 +63,7 @@ def row(name: str, number: int) -> dict[str, Any]:
 
 
 def make(args: Namespace) -> Corpus:
-    """The author of the answers throws a coin."""
+    """Return a corpus with random answers."""
     from halo_core.model.pretraining import Pair
 
     rng = random.Random(args.seed)
@@ -72,23 +72,23 @@ def make(args: Namespace) -> Corpus:
     return Corpus(train, [row("heldout", 50 + number) for number in range(args.heldout)], pairs)
 
 
-def make_otherwise(args: Namespace) -> Corpus:
+def make_irreproducibly(args: Namespace) -> Corpus:
     return make(Namespace(**vars(args) | {"seed": next(COUNTER)}))
 
 
-def make_teaching(args: Namespace) -> Corpus:
+def make_leaking(args: Namespace) -> Corpus:
     corpus = make(args)
     return replace(corpus, pairs=[*corpus.pairs, replace(corpus.pairs[0], prompt="Is 50  even?")])
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """A demo that holds to the contract."""
+def valid_demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """Return a demo that satisfies the contract."""
     from halo_core.config.model import ModelConfig
     from halo_core.config.training import TrainingOptions
     from halo_core.model.pretraining import train_checkpoint
 
-    path = tmp_path_factory.mktemp("demos") / "sound"
+    path = tmp_path_factory.mktemp("demos") / "valid"
     corpus = make(Namespace(prompts=8, heldout=16, pairs=1000, seed=0))
     train_checkpoint(
         corpus.pairs,
@@ -107,21 +107,21 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 def contract(demo: Demo | None, **parts: Any) -> type[DemoContract]:
-    """A test class for `demo`. `parts`: its attributes, or methods of its verifier."""
-    own = {name: parts.pop(name) for name in ATTRIBUTES & parts.keys()}
+    """Return a test class for `demo`. `parts`: its attributes, or methods of its verifier."""
+    attributes = {name: parts.pop(name) for name in ATTRIBUTES & parts.keys()}
     verifier = driver(type("Broken", (Even,), {"demo": lambda self: demo, **parts}))()
-    given = {"verifier": verifier, "make": staticmethod(make), "start": (0.2, 0.8), **own}
-    return type("TestDemo", (DemoContract,), given)
+    defaults = {"verifier": verifier, "make": staticmethod(make), "initial_pass_rate": (0.2, 0.8)}
+    return type("TestDemo", (DemoContract,), defaults | attributes)
 
 
-def check(clause: str, cls: type[DemoContract], tmp_path: Path) -> None:
-    """Run a test of `cls` as pytest would."""
-    test = getattr(cls(), f"test_{clause}")
-    made = {
-        name: tmp_path if name == "tmp_path" else getattr(demos, f"_{name}")(cls)
-        for name in inspect.signature(test).parameters
+def check(name: str, cls: type[DemoContract], tmp_path: Path) -> None:
+    """Run the test `name` of `cls` like pytest."""
+    test = getattr(cls(), f"test_{name}")
+    fixtures = {
+        fixture: tmp_path if fixture == "tmp_path" else getattr(demos, f"_{fixture}")(cls)
+        for fixture in inspect.signature(test).parameters
     }
-    test(**made)
+    test(**fixtures)
 
 
 def first(prompts: Sequence[Prompt], **changes: Any) -> tuple[Prompt, ...]:
@@ -144,7 +144,7 @@ def warns(self: Even, prompt: Prompt, completion: Completion) -> Verdict:
     return replace(Even.check(self, prompt, completion), warnings=1)
 
 
-def errs_on_no(self: Even, prompt: Prompt, completion: Completion) -> Verdict:
+def error_on_no(self: Even, prompt: Prompt, completion: Completion) -> Verdict:
     return (
         ERROR
         if completion.text == "no" != prompt.reference["answer"]
@@ -161,24 +161,24 @@ def samples(**changes: Any) -> Callable[[Demo], Demo]:
 
 
 def too_large(demo: Demo) -> Demo:
-    """Gives the model a million weights in less than 3 MB."""
+    """Return the demo with a model of more than a million parameters in less than 3 MB."""
     from halo_core.config.model import ModelConfig
     from halo_core.model.actor import Actor
     from halo_core.model.pretraining import new_checkpoint
 
-    place = demo.model.parents[1] / "large" / "model"
+    directory = demo.model.parents[1] / "large" / "model"
     tokenizer = Actor(ModelConfig(name=str(demo.model))).tokenizer
-    new_checkpoint(place, LLAMA | {"intermediate_size": 12_000, "dtype": "bfloat16"}, tokenizer, seed=0)
-    return replace(demo, model=place)
+    new_checkpoint(directory, LLAMA | {"intermediate_size": 12_000, "dtype": "bfloat16"}, tokenizer, seed=0)
+    return replace(demo, model=directory)
 
 
-def much_beside(demo: Demo) -> Demo:
+def large_files(demo: Demo) -> Demo:
     model = shutil.copytree(demo.model, demo.model.parents[1] / "copy" / "model")
     (model.parent / "corpus.jsonl").write_bytes(bytes(3_000_000))
     return replace(demo, model=model)
 
 
-def no_weights(demo: Demo) -> Demo:
+def without_weights(demo: Demo) -> Demo:
     model = shutil.copytree(demo.model, demo.model.parents[1] / "bare" / "model")
     (model / "model.safetensors").unlink()
     return replace(demo, model=model)
@@ -191,109 +191,118 @@ def same(demo: Demo) -> Demo:
 PASS = Verdict(Status.PASS, Stage.CORRECT, 1.0)
 FAIL = Verdict(Status.FAIL, Stage.WRONG)
 ERROR = Verdict(Status.ERROR, Stage.INVALID)
-JUDGED = "every_prompt_can_be_judged"
-ONCE = "no_prompt_is_there_twice"
-FAMILIES = "the_families_that_are_held_out_are_those_that_are_trained_on"
-KNOWN = "references_pass_and_mutants_do_not"
-SMALL = "what_ships_is_small"
-OPTIONS = "settings_are_options_that_there_are"
+ACCEPTED = "verifier_accepts_every_prompt"
+DISTINCT = "prompts_are_distinct"
+FAMILIES = "training_and_held_out_families_are_the_same"
+ANSWERS = "references_pass_and_mutants_fail"
+SMALL = "demo_is_small"
+SETTINGS_VALID = "settings_are_valid"
 FITS = "prompts_and_answers_fit_into_the_context"
-HALF = "the_model_half_knows_and_comes_to_an_end"
-MADE = "prompts_are_those_that_are_made"
-AGAIN = "what_the_model_learnt_from_is_made_again"
-TAUGHT = "no_held_out_prompt_is_taught"
+PASS_RATE = "model_passes_sometimes_and_ends_its_completions"
+PROMPTS = "prompts_are_reproducible"
+PAIRS = "pairs_are_reproducible"
+LEAK = "no_held_out_prompt_is_in_the_corpus"
 
-BREAKS: list[tuple[str, str, Callable[[Demo], Demo], dict[str, Any]]] = [
-    ("nothing trained on", JUDGED, lambda demo: replace(demo, prompts=()), {}),
-    ("nothing held out", JUDGED, lambda demo: replace(demo, heldout=()), {}),
-    ("a prompt without an answer", JUDGED, heldout(reference={}), {}),
-    ("held out under its id", ONCE, heldout(id="train-3"), {}),
-    ("held out under another id", ONCE, heldout(text="Is 3 even?"), {}),
-    ("held out with a blank more", ONCE, heldout(text="Is 3  even?"), {}),
-    ("held out twice", ONCE, heldout(text="Is 51 even?"), {}),
-    ("trained on twice", ONCE, prompts(text="Is 3 even?"), {}),
-    ("a family that is only measured", FAMILIES, heldout(meta={"family": "odd"}), {}),
-    ("a reference that fails", KNOWN, same, {"references": returns(["perhaps"])}),
-    ("a warning about a reference", KNOWN, same, {"check": warns}),
-    ("a mutant that passes", KNOWN, same, {"mutants": Even.references}),
-    ("a mutant without a verdict", KNOWN, same, {"check": errs_on_no}),
-    ("no mutants", KNOWN, same, {"mutants": returns([])}),
-    ("too few mutants", KNOWN, same, {"fewest_mutants": 2}),
+VIOLATIONS: list[tuple[str, str, Callable[[Demo], Demo], dict[str, Any]]] = [
+    ("no training prompts", ACCEPTED, lambda demo: replace(demo, prompts=()), {}),
+    ("no held-out prompts", ACCEPTED, lambda demo: replace(demo, heldout=()), {}),
+    ("a prompt without a reference", ACCEPTED, heldout(reference={}), {}),
+    ("a held-out prompt with the id of a training prompt", DISTINCT, heldout(id="train-3"), {}),
+    ("a held-out prompt with the text of a training prompt", DISTINCT, heldout(text="Is 3 even?"), {}),
+    ("a held-out prompt that differs in white space", DISTINCT, heldout(text="Is 3  even?"), {}),
+    ("two equal held-out prompts", DISTINCT, heldout(text="Is 51 even?"), {}),
+    ("two equal training prompts", DISTINCT, prompts(text="Is 3 even?"), {}),
+    ("a family that is only held out", FAMILIES, heldout(meta={"family": "odd"}), {}),
+    ("a reference that fails", ANSWERS, same, {"references": returns(["perhaps"])}),
+    ("a reference with a warning", ANSWERS, same, {"check": warns}),
+    ("a mutant that passes", ANSWERS, same, {"mutants": Even.references}),
+    ("a mutant with a verdict of error", ANSWERS, same, {"check": error_on_no}),
+    ("no mutants", ANSWERS, same, {"mutants": returns([])}),
+    ("too few mutants", ANSWERS, same, {"min_mutants": 2}),
     ("a large model", SMALL, too_large, {}),
-    ("much beside the model", SMALL, much_beside, {}),
-    ("a model without its weights", SMALL, no_weights, {}),
-    ("a setting that is none", OPTIONS, settings(cycels=3), {}),
-    ("an option that is none", OPTIONS, settings(options={"epoch": 2}), {}),
-    ("a value that is none", OPTIONS, settings(lr_policy={"base_lr": "fast"}), {}),
-    ("a driver that is none", OPTIONS, settings(selector={"name": "lottery"}), {}),
+    ("large files next to the model", SMALL, large_files, {}),
+    ("a model without its weights", SMALL, without_weights, {}),
+    ("an unknown setting", SETTINGS_VALID, settings(cycels=3), {}),
+    ("an unknown option", SETTINGS_VALID, settings(options={"epoch": 2}), {}),
+    ("an invalid value", SETTINGS_VALID, settings(lr_policy={"base_lr": "fast"}), {}),
+    ("an unknown driver", SETTINGS_VALID, settings(selector={"name": "lottery"}), {}),
     ("a long prompt", FITS, prompts(text="Is 3 even? " * 20), {}),
     ("completions beyond the context", FITS, samples(max_new_tokens=64), {}),
     ("no room for the answer", FITS, samples(max_new_tokens=1), {}),
     ("no reference", FITS, same, {"references": returns([])}),
-    ("completions that run on", HALF, samples(max_new_tokens=1), {}),
-    ("always right", HALF, same, {"check": returns(PASS)}),
-    ("never right", HALF, same, {"check": returns(FAIL)}),
-    ("always right, as was said", HALF, same, {"check": returns(PASS), "start": (0.2, 1.0)}),
-    ("never right, as was said", HALF, same, {"check": returns(FAIL), "start": (0.0, 0.8)}),
-    ("cannot be judged", HALF, same, {"check": errs_on_no}),
-    ("other prompts than are made", MADE, prompts(text="Is 60 even?"), {}),
-    ("other held-out prompts than are made", MADE, heldout(text="Is 90 even?"), {}),
-    ("another reference than is made", MADE, heldout(reference={"answer": "no"}), {}),
-    ("another order", MADE, lambda demo: replace(demo, prompts=demo.prompts[::-1]), {}),
-    ("made otherwise each time", AGAIN, same, {"make": staticmethod(make_otherwise)}),
-    ("a held-out prompt is taught", TAUGHT, same, {"make": staticmethod(make_teaching)}),
+    ("truncated completions", PASS_RATE, samples(max_new_tokens=1), {}),
+    ("always right", PASS_RATE, same, {"check": returns(PASS)}),
+    ("never right", PASS_RATE, same, {"check": returns(FAIL)}),
+    (
+        "always right, as configured",
+        PASS_RATE,
+        same,
+        {"check": returns(PASS), "initial_pass_rate": (0.2, 1.0)},
+    ),
+    (
+        "never right, as configured",
+        PASS_RATE,
+        same,
+        {"check": returns(FAIL), "initial_pass_rate": (0.0, 0.8)},
+    ),
+    ("a verdict of error", PASS_RATE, same, {"check": error_on_no}),
+    ("other training prompts than `make` returns", PROMPTS, prompts(text="Is 60 even?"), {}),
+    ("other held-out prompts than `make` returns", PROMPTS, heldout(text="Is 90 even?"), {}),
+    ("another reference than `make` returns", PROMPTS, heldout(reference={"answer": "no"}), {}),
+    ("another order", PROMPTS, lambda demo: replace(demo, prompts=demo.prompts[::-1]), {}),
+    ("other pairs on each call", PAIRS, same, {"make": staticmethod(make_irreproducibly)}),
+    ("a held-out prompt in the corpus", LEAK, same, {"make": staticmethod(make_leaking)}),
 ]
 
 
-def clauses() -> set[str]:
+def contract_tests() -> set[str]:
     return {name.removeprefix("test_") for name in vars(DemoContract) if name.startswith("test_")}
 
 
-@pytest.mark.parametrize("clause", sorted(clauses()))
-def test_a_demo_that_holds_to_the_contract_passes(clause: str, sound: Demo, tmp_path: Path) -> None:
-    check(clause, contract(sound), tmp_path)
+@pytest.mark.parametrize("name", sorted(contract_tests()))
+def test_a_valid_demo_passes(name: str, valid_demo: Demo, tmp_path: Path) -> None:
+    check(name, contract(valid_demo), tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("clause", "change", "parts"), [each[1:] for each in BREAKS], ids=[each[0] for each in BREAKS]
+    ("name", "change", "parts"), [row[1:] for row in VIOLATIONS], ids=[row[0] for row in VIOLATIONS]
 )
-def test_a_demo_that_breaks_a_clause_is_caught(
-    clause: str, change: Callable[[Demo], Demo], parts: dict[str, Any], sound: Demo, tmp_path: Path
+def test_a_demo_that_violates_the_contract_is_caught(
+    name: str, change: Callable[[Demo], Demo], parts: dict[str, Any], valid_demo: Demo, tmp_path: Path
 ) -> None:
-    cls = contract(change(sound), **parts)
+    cls = contract(change(valid_demo), **parts)
     with pytest.raises((AssertionError, HaloError)):
-        check(clause, cls, tmp_path)
+        check(name, cls, tmp_path)
 
 
-def test_every_clause_is_broken_above() -> None:
-    assert {each[1] for each in BREAKS} == clauses()
+def test_every_contract_test_is_violated_above() -> None:
+    assert {row[1] for row in VIOLATIONS} == contract_tests()
 
 
-def test_some_mutants_may_happen_to_be_right(sound: Demo, tmp_path: Path) -> None:
-    """Here every second one."""
-    lucky = {"mutants": lambda self, prompt: ["yes", "no"]}
-    check(KNOWN, contract(sound, **lucky, lucky=0.5), tmp_path)
+def test_lucky_mutants_limits_the_mutants_that_pass(valid_demo: Demo, tmp_path: Path) -> None:
+    mutants = {"mutants": lambda self, prompt: ["yes", "no"]}
+    check(ANSWERS, contract(valid_demo, **mutants, lucky_mutants=0.5), tmp_path)
     with pytest.raises(AssertionError, match="Is 0 even"):
-        check(KNOWN, contract(sound, **lucky, lucky=0.45), tmp_path)
+        check(ANSWERS, contract(valid_demo, **mutants, lucky_mutants=0.45), tmp_path)
 
 
-def test_as_many_prompts_as_asked_for_are_tried_and_from_both_sets(sound: Demo, tmp_path: Path) -> None:
-    tried: list[str] = []
+def test_checked_prompts_are_drawn_from_both_splits(valid_demo: Demo, tmp_path: Path) -> None:
+    verified: list[str] = []
 
     def verdict(self: Even, prompt: Prompt, completion: Completion) -> Verdict:
-        tried.append(prompt.id)
+        verified.append(prompt.id)
         return Even.check(self, prompt, completion)
 
-    check(KNOWN, contract(sound, check=verdict, judged=6), tmp_path)
-    assert len(set(tried)) == 6
-    assert {name.partition("-")[0] for name in tried} == {"train", "heldout"}
+    check(ANSWERS, contract(valid_demo, check=verdict, checked_prompts=6), tmp_path)
+    assert len(set(verified)) == 6
+    assert {name.partition("-")[0] for name in verified} == {"train", "heldout"}
 
 
 def test_a_verifier_without_a_demo_is_caught(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="ships no demo"):
-        check(JUDGED, contract(None), tmp_path)
+        check(ACCEPTED, contract(None), tmp_path)
 
 
-def test_how_it_is_made_must_be_said() -> None:
+def test_make_is_abstract() -> None:
     with pytest.raises(TypeError, match="make"):
-        type("TestDemo", (DemoContract,), {"verifier": Even(), "start": (0.2, 0.8)})()
+        type("TestDemo", (DemoContract,), {"verifier": Even(), "initial_pass_rate": (0.2, 0.8)})()

@@ -14,7 +14,7 @@ from halo_core.testing import FakeActor, FakeGenerator, FakePolicy, FakeTrainer,
 from halo_core.types import Completion, Prompt, SamplingRequest, Stage, Status
 
 PROMPTS = tuple(Prompt(f"p{n}", "task") for n in range(10))
-ROUND = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_prompt=5, seed=3)
+REQUEST = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_prompt=5, seed=3)
 
 
 def sampled(request: SamplingRequest, skill: float = 0.5, batch: int = 7) -> list[list[Completion]]:
@@ -24,20 +24,20 @@ def sampled(request: SamplingRequest, skill: float = 0.5, batch: int = 7) -> lis
     ]
 
 
-def test_the_generator_keeps_to_what_a_round_lays_down() -> None:
-    batches = sampled(ROUND)
+def test_the_generator_respects_the_request() -> None:
+    batches = sampled(REQUEST)
     assert [len(batch) for batch in batches] == [7] * 7 + [1]
-    every = [(c.prompt_id, c.index) for batch in batches for c in batch]
-    assert every == [(p.id, i) for p in PROMPTS for i in range(5)]
-    assert sampled(ROUND) == batches
-    assert sampled(replace(ROUND, seed=4)) != batches
+    jobs = [(c.prompt_id, c.index) for batch in batches for c in batch]
+    assert jobs == [(p.id, i) for p in PROMPTS for i in range(5)]
+    assert sampled(REQUEST) == batches
+    assert sampled(replace(REQUEST, seed=4)) != batches
     for done in range(9):
-        assert sampled(replace(ROUND, done=done)) == batches[done:]
+        assert sampled(replace(REQUEST, done=done)) == batches[done:]
 
 
 @pytest.mark.parametrize("skill", [0.0, 0.3, 1.0])
-def test_it_is_right_as_often_as_the_actor_is_skilled(skill: float) -> None:
-    texts = [c.text for batch in sampled(replace(ROUND, samples_per_prompt=100), skill) for c in batch]
+def test_the_skill_is_the_share_of_right_answers(skill: float) -> None:
+    texts = [c.text for batch in sampled(replace(REQUEST, samples_per_prompt=100), skill) for c in batch]
     assert sum(text.startswith("right") for text in texts) / 1000 == pytest.approx(skill, abs=0.05)
 
 
@@ -51,12 +51,12 @@ def test_it_is_right_as_often_as_the_actor_is_skilled(skill: float) -> None:
         ("error", Status.ERROR, Stage.INVALID),
     ],
 )
-def test_the_verifier_believes_what_it_is_told(text: str, status: Status, stage: Stage) -> None:
+def test_the_first_word_determines_the_verdict(text: str, status: Status, stage: Stage) -> None:
     verdict = FakeVerifier().check(PROMPTS[0], Completion("p0", 0, text))
     assert (verdict.status, verdict.stage) == (status, stage)
 
 
-def test_training_raises_the_skill_and_says_by_how_much() -> None:
+def test_training_raises_the_skill_and_reports_the_change() -> None:
     actor = FakeActor(0.95)
     stats = FakeTrainer().train([], TrainingContext(actor=actor, lr=0.2, seed=0))
     assert actor.skill == 1.0
@@ -71,7 +71,7 @@ def test_the_actor_is_saved_and_loaded(tmp_path: Path) -> None:
     assert actor.skill == 0.75
 
 
-def test_a_fake_run_takes_settings_and_drivers(tmp_path: Path) -> None:
+def test_a_fake_run_accepts_settings_and_drivers(tmp_path: Path) -> None:
     run, hooks = fake_run(
         tmp_path,
         prompts=3,
@@ -90,6 +90,6 @@ def test_a_fake_run_takes_settings_and_drivers(tmp_path: Path) -> None:
     assert report.selected == round(30 * report.sampled.passed)
 
 
-def test_a_fake_run_refuses_a_misspelt_setting(tmp_path: Path) -> None:
+def test_a_fake_run_rejects_a_misspelt_setting(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cylces"):
         fake_run(tmp_path, cylces=3)

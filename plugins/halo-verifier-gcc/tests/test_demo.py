@@ -115,10 +115,10 @@ def test_verifier_does_not_import_the_authoring_code() -> None:
 class TestDemo(DemoContract):
     verifier = GCC(cpu_seconds=0.5)
     make = staticmethod(make_corpus)
-    start = (0.15, 0.6)
-    judged = 10
-    fewest_mutants = 3
-    lucky = 0.03
+    initial_pass_rate = (0.15, 0.6)
+    checked_prompts = 10
+    min_mutants = 3
+    lucky_mutants = 0.03
 
     def test_corpus_has_no_wording_of_a_held_out_task(self, corpus: Corpus) -> None:
         unseen = [task for task in TASKS if is_heldout(task)]

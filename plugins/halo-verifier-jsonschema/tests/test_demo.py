@@ -81,9 +81,9 @@ def test_answers_with_broken_syntax_fail() -> None:
 class TestDemo(DemoContract):
     verifier = JSONSchema()
     make = staticmethod(make_corpus)
-    start = (0.15, 0.65)
-    judged = 160
-    fewest_mutants = 20
+    initial_pass_rate = (0.15, 0.65)
+    checked_prompts = 160
+    min_mutants = 20
 
     def test_no_wording_of_a_held_out_task_is_in_the_corpus(self, corpus: Corpus) -> None:
         unseen = [task for task in TASKS if is_heldout(task)]

@@ -90,9 +90,9 @@ def test_mistakes_occur_at_their_rates() -> None:
 class TestDemo(DemoContract):
     verifier = Pytest()
     make = staticmethod(make_corpus)
-    start = (0.2, 0.75)
-    judged = 8
-    fewest_mutants = 3
+    initial_pass_rate = (0.2, 0.75)
+    checked_prompts = 8
+    min_mutants = 3
 
     def test_the_corpus_contains_no_held_out_task_in_any_wording(self, corpus: Corpus) -> None:
         endings = tuple(f" {task.key}" for task in TASKS if is_heldout(task))

@@ -78,9 +78,9 @@ def test_mistakes_are_made_at_their_rates() -> None:
 class TestDemo(DemoContract):
     verifier = VERIFIER
     make = staticmethod(make_corpus)
-    start = (0.2, 0.65)
-    judged = 30
-    fewest_mutants = 2
+    initial_pass_rate = (0.2, 0.65)
+    checked_prompts = 30
+    min_mutants = 2
 
     def test_no_wording_of_a_held_out_task_is_in_the_corpus(self, corpus: Corpus) -> None:
         unseen = [task for task in TASKS if is_heldout(task)]

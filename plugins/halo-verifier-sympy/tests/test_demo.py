@@ -70,9 +70,9 @@ def test_mistakes_occur_at_their_rates() -> None:
 class TestDemo(DemoContract):
     verifier = Sympy()
     make = staticmethod(make_corpus)
-    start = (0.35, 0.85)
-    judged = 160
-    fewest_mutants = 3
+    initial_pass_rate = (0.35, 0.85)
+    checked_prompts = 160
+    min_mutants = 3
 
     def test_corpus_contains_no_wording_of_a_held_out_task(self, corpus: Corpus) -> None:
         drawn = tasks(60)
