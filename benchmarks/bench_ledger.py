@@ -137,7 +137,7 @@ def time_reverify(place: Path) -> None:
     spent = time.perf_counter() - start
     assert done.verified == done.cached == 0
     print(
-        f"reverify {spent:8.2f} s  for {done.unchanged} samples of an unchanged verifier, without the start of the command"
+        f"reverify {spent:8.2f} s  for {done.unchanged} samples of an unchanged verifier without the command's start"
     )
 
 

@@ -105,9 +105,10 @@ def _texts(code: str, *, is_data: bool = False) -> Iterator[tuple[int, str, bool
         if isinstance(node, ast.JoinedStr):
             text = "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
             yield node.lineno, text, False
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
-            if id(node) in docstrings or len(node.value.split()) >= 3:
-                yield node.lineno, node.value, id(node) in docstrings
+            continue
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner
+        if is_text and (id(node) in docstrings or len(node.value.split()) >= 3):
+            yield node.lineno, node.value, id(node) in docstrings
     for token in tokenize.generate_tokens(io.StringIO(code).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string, False
