@@ -92,7 +92,7 @@ class Completion:
     """The sampler's log p of each of `token_ids`, in nats at temperature 1, without top_p and top_k; stored as
     float32. The value of a token that the model did not write is ignored. None if not recorded."""
     loss_mask: tuple[bool, ...] | None = None
-    """Whether the model wrote each of `token_ids`: text inserted by a tool or an environment carries no loss.
+    """True for each of `token_ids` that the model wrote: text inserted by a tool or an environment carries no loss.
     None: the model wrote all of them."""
 
     @property
@@ -134,12 +134,12 @@ class Verdict:
 
     @property
     def conclusive(self) -> bool:
-        """Whether the status is pass or fail, the two that a reward is given for."""
+        """True for a pass or a fail, the two statuses that get a reward."""
         return self.status in (Status.PASS, Status.FAIL)
 
     @property
     def valid(self) -> bool:
-        """Whether the completion got past the first stage (compiles, parses)."""
+        """True if the completion got past the first stage (compiles, parses)."""
         return self.stage is not Stage.INVALID
 
 
@@ -275,7 +275,7 @@ class PairedDifference:
 
     @property
     def significant(self) -> bool:
-        """Whether the interval excludes 0."""
+        """True if the interval excludes 0."""
         return self.interval[0] > 0 or self.interval[1] < 0
 
 

@@ -1,4 +1,4 @@
-"""What is left of a completion without its thoughts."""
+"""Completions without their thoughts."""
 
 from __future__ import annotations
 
