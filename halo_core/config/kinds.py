@@ -118,6 +118,7 @@ KINDS: Mapping[str, Kind] = {
             name="plugin",
             help="Hook plugin by name or file; repeatable, later ones wrap earlier ones.",
             many=True,
+            option_flag="plugin-opt",
         ),
     )
 }
