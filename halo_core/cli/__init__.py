@@ -1,7 +1,6 @@
-"""The command line: one module a command, each importing what it needs only when it is called.
+"""The command line: one module per command, with heavy imports inside the functions.
 
-`halo --help` must stay fast, so nothing here or at the top of a command's module imports pydantic, numpy
-or torch.
+`halo --help` must stay fast: importing this package must not import pydantic, numpy, torch or yaml.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from halo_core.cli.verify import verify
 from halo_core.cli.weights import generate, merge
 from halo_core.errors import HaloError, refusal
 
-_OF_A_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
     name="halo",
@@ -66,8 +65,8 @@ app.add_typer(plugins_app, name="plugins")
 app.add_typer(config_app, name="config")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         typer.echo(f"halo {version('halo-core')}")
@@ -80,34 +79,34 @@ def _globals(
         bool,
         typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=_print_version),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; allowed in any position.")] = False,
 ) -> None:
-    """What holds for every command."""
+    """Options of all commands."""
 
 
 def main() -> None:
-    """Run the command line; say errors in one line and exit with their code."""
+    """Run the command line; print an error as one line and exit with its code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|accelerate|torch")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # what the terminal's encoding cannot say
+            stream.reconfigure(errors="backslashreplace")  # for characters outside the terminal's encoding
     try:
         app(args=arguments, prog_name="halo")
     except HaloError as error:
         if debug:
             raise
-        sys.exit(_complain(str(error), error.hint, _notes(error), error.exit_code))
+        sys.exit(_print_error(str(error), error.hint, _notes(error), error.exit_code))
     except Exception as error:
         if debug:
             raise
-        sys.exit(_complain(f"{type(error).__name__}: {error}", _hint(error), _notes(error), 1))
+        sys.exit(_print_error(f"{type(error).__name__}: {error}", _hint(error), _notes(error), 1))
 
 
 def _hint(error: Exception) -> str:
-    if refusal(error) in map(os.strerror, _OF_A_DISK):
-        return "see to the disk, its space and its permissions; --debug shows the traceback"
+    if refusal(error) in map(os.strerror, _DISK_ERRORS):
+        return "check the disk, its free space and its permissions; --debug shows the traceback"
     if _notes(error):
         return "--debug shows the traceback"
     return "this is a bug in halo: please report it, with the output of the same command and --debug"
@@ -117,7 +116,7 @@ def _notes(error: BaseException) -> str:
     return "; ".join(getattr(error, "__notes__", ()))
 
 
-def _complain(message: str, hint: str, notes: str, code: int) -> int:
+def _print_error(message: str, hint: str, notes: str, code: int) -> int:
     line = " ".join(message.split())
     if notes:
         line += f" ({notes})"

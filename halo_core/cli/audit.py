@@ -1,4 +1,4 @@
-"""`halo audit`: is a verifier fit to be trained on?"""
+"""`halo audit`: test a verifier before training with its verdicts."""
 
 from __future__ import annotations
 
@@ -17,53 +17,59 @@ if TYPE_CHECKING:
 
 LIMIT = 50
 MUTANTS = 3
-Share = typer.Option(min=0.0, max=1.0)
+
+
+def _bound(problem: str) -> Any:
+    return typer.Option(min=0.0, max=1.0, metavar="SHARE", help=f"Maximum tolerated rate of {problem}.")
 
 
 @takes_verifiers
 def audit(
     raw: dict[str, Any],
-    limit: Annotated[int, typer.Option(min=0, help="Prompts to try, taken from all over; 0: all.")] = LIMIT,
+    limit: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Maximum prompts, evenly spaced; 0: all.")
+    ] = LIMIT,
     mutants: Annotated[
-        int, typer.Option(min=0, help="Mutants of each prompt's reference at most.")
+        int, typer.Option(min=0, metavar="N", help="Maximum mutants of each prompt's reference.")
     ] = MUTANTS,
-    show: Annotated[int, typer.Option(min=0, help="Offending cases to print.")] = 10,
-    max_false_accepts: Annotated[float, Share] = 0.0,
-    max_mutants: Annotated[float, Share] = 0.05,
-    max_false_rejects: Annotated[float, Share] = 0.0,
-    max_flaky: Annotated[float, Share] = 0.0,
-    max_no_verdict: Annotated[float, Share] = 0.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as one JSON object.")] = False,
+    show: Annotated[int, typer.Option(min=0, metavar="N", help="Maximum findings to print.")] = 10,
+    max_false_accepts: Annotated[float, _bound("accepted wrong answers, without mutants")] = 0.0,
+    max_mutants: Annotated[float, _bound("accepted mutants")] = 0.05,
+    max_false_rejects: Annotated[float, _bound("rejected references")] = 0.0,
+    max_flaky: Annotated[float, _bound("verdicts that do not repeat")] = 0.0,
+    max_no_verdict: Annotated[float, _bound("errors and inconclusive verdicts")] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
-    """Try a verifier on answers that are known to be right or wrong, twice; exit 1 when it errs.
+    """Test a verifier on answers that are known to be right or wrong.
 
-    References must pass; mutants of them, empty, constant and copied answers must not, nor may the verifier's
-    own collection of attacks get further than an honest wrong answer would. The second time everything is
-    judged under load, and the verdicts must be the same. Without --data, the verifier's demo is tried.
+    References must pass. Mutants of them and empty, constant and copied answers must not pass, and the verifier's own
+    attacks must not get further than an honest wrong answer. All answers are verified twice, the second time under
+    load, and the verdicts must repeat. Without --data, the prompts of the verifier's demo are used. Exits with 1 if
+    the verifier fails.
     """
     from halo_core.builtin.console import ConsoleReport
-    from halo_core.cli.verify import prompts_of, verifiers_of
+    from halo_core.cli.verify import load_all_prompts, load_verifiers
     from halo_core.config.layers import normalise
     from halo_core.config.schema import read_config
     from halo_core.verification.audit import Bounds
 
     bounds = Bounds(max_false_accepts, max_mutants, max_false_rejects, max_flaky, max_no_verdict)
     config = read_config(normalise(raw))
-    verifiers = verifiers_of(config)
-    prompts = prompts_of(config, verifiers)
-    found = conduct(
+    verifiers = load_verifiers(config)
+    prompts = load_all_prompts(config, verifiers)
+    result = run_audit(
         verifiers, prompts, ConsoleReport(quiet=as_json), limit=limit, mutants=mutants, workers=config.workers
     )
     if as_json:
-        typer.echo(json.dumps(_plain(found, bounds), indent=2))
+        typer.echo(json.dumps(_as_json(result, bounds), indent=2))
     else:
-        typer.echo(table(found, show))
-    found.require(bounds)
+        typer.echo(audit_table(result, show))
+    result.require(bounds)
     if not as_json:
         typer.echo("passed")
 
 
-def conduct(
+def run_audit(
     verifiers: VerifierSet,
     prompts: list[Prompt],
     progress: Progress,
@@ -72,61 +78,63 @@ def conduct(
     mutants: int = MUTANTS,
     workers: int | None = None,
 ) -> Audit:
-    """Audit `verifiers` on at most `limit` of the prompts."""
-    from halo_core.verification.audit import audit
+    """Audit `verifiers` on at most `limit` of the prompts; 0: all."""
+    from halo_core.verification.audit import audit as audit_verifiers
 
     count = min(limit, len(prompts)) if limit else len(prompts)
     chosen = [prompts[number * len(prompts) // count] for number in range(count)]
     progress.note(
-        f"audit    {', '.join(verifiers.by_name)}: {len(chosen)} of {len(prompts)} prompts, everything judged twice"
+        f"audit    {', '.join(verifiers.by_name)}: {len(chosen)} of {len(prompts)} prompts, everything verified twice"
     )
-    return audit(verifiers, chosen, mutants=mutants, workers=workers, progress=progress)
+    return audit_verifiers(verifiers, chosen, mutants=mutants, workers=workers, progress=progress)
 
 
-def table(found: Audit, show: int) -> str:
-    """Return the counts, and the first `show` offending cases, for people."""
+def audit_table(result: Audit, show: int) -> str:
+    """Return the counts and the first `show` findings as text."""
     from halo_core.verification.audit import KINDS
 
     lines = [
         f"{'':<10}{'cases':>6}  {'false accepts':>13}  {'false rejects':>13}  {'flaky':>5}  {'no verdict':>10}"
     ]
     for kind in KINDS:
-        if not found.of(kind):
+        if not result.of(kind):
             continue
-        accepts = found.count("false accept", kind) if kind != "reference" else "-"
-        rejects = found.count("false reject", kind) if kind == "reference" else "-"
-        flaky, none = found.count("flaky", kind), found.count("no verdict", kind)
-        lines.append(f"{kind:<10}{found.of(kind):>6}  {accepts:>13}  {rejects:>13}  {flaky:>5}  {none:>10}")
-    if found.unreferenced:
-        lines.append(f"{found.unreferenced} prompts hold no reference: what is right was not tried on them")
-    lines += [line for finding in found.findings[:show] for line in ("", *_told(finding))]
-    if len(found.findings) > show:
-        lines.append(f"\nand {len(found.findings) - show} more: --show {len(found.findings)}")
+        accepts = result.count("false accept", kind) if kind != "reference" else "-"
+        rejects = result.count("false reject", kind) if kind == "reference" else "-"
+        flaky, missing = result.count("flaky", kind), result.count("no verdict", kind)
+        lines.append(
+            f"{kind:<10}{result.of(kind):>6}  {accepts:>13}  {rejects:>13}  {flaky:>5}  {missing:>10}"
+        )
+    if result.unreferenced:
+        lines.append(f"{result.unreferenced} prompts have no reference: no right answer to them was verified")
+    lines += [line for finding in result.findings[:show] for line in ("", *_finding_lines(finding))]
+    if len(result.findings) > show:
+        lines.append(f"\nand {len(result.findings) - show} more: --show {len(result.findings)}")
     return "\n".join(lines)
 
 
-def _told(finding: Finding) -> list[str]:
+def _finding_lines(finding: Finding) -> list[str]:
     case = finding.case
     verdicts = (
         [finding.first] if finding.first.stage is finding.second.stage else [finding.first, finding.second]
     )
-    said = ", then ".join(f"{v.status.value}/{v.stage.value}" for v in verdicts)
+    outcome = ", then ".join(f"{v.status.value}/{v.stage.value}" for v in verdicts)
     detail = finding.first.detail.partition("\n")[0]
     text = [f"    {line}" for line in case.text.splitlines()[:12]]
-    return [f"{finding.problem}: {case.kind} {case.name}: {said}: {detail}", *text]
+    return [f"{finding.problem}: {case.kind} {case.name}: {outcome}: {detail}", *text]
 
 
-def _plain(found: Audit, bounds: Bounds) -> dict[str, Any]:
+def _as_json(result: Audit, bounds: Bounds) -> dict[str, Any]:
     from dataclasses import asdict
 
     from halo_core.verification.audit import KINDS, PROBLEMS
 
     return {
-        "passed": not found.failures(bounds),
-        "failures": found.failures(bounds),
-        "unreferenced": found.unreferenced,
+        "passed": not result.failures(bounds),
+        "failures": result.failures(bounds),
+        "unreferenced": result.unreferenced,
         "kinds": {
-            kind: {"cases": found.of(kind), **{problem: found.count(problem, kind) for problem in PROBLEMS}}
+            kind: {"cases": result.of(kind), **{problem: result.count(problem, kind) for problem in PROBLEMS}}
             for kind in KINDS
         },
         "findings": [
@@ -138,6 +146,6 @@ def _plain(found: Audit, bounds: Bounds) -> dict[str, Any]:
                 "text": finding.case.text,
                 "verdicts": [asdict(finding.first), asdict(finding.second)],
             }
-            for finding in found.findings
+            for finding in result.findings
         ],
     }

@@ -1,34 +1,40 @@
-"""`halo compare`: runs side by side."""
+"""`halo compare`: show runs side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halo_core.cli.output import name_of
+from halo_core.cli.output import atomic_output, check_output, name_of
 
 if TYPE_CHECKING:
     from halo_core.ledger.ledger import Ledger
     from halo_core.ledger.summary import Summary
 
 _HEIGHT = 14
-"""Lines of the plot."""
+"""Height of the text chart in lines."""
 
 
 def compare(
-    directories: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run directories.")],
-    plot: Annotated[bool, typer.Option("--plot/--no-plot", help="Draw the held-out rates as text.")] = True,
+    directories: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directories.")],
+    plot: Annotated[
+        bool, typer.Option("--plot/--no-plot", help="Draw the held-out pass rates as text.")
+    ] = True,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Also write a .csv, .json, .svg or .png."),
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Also write this .csv, .json, .svg or .png file."
+        ),
     ] = None,
 ) -> None:
-    """Compare runs: held-out pass rates with 95% intervals, rates by cycle, and what they cost.
+    """Compare runs: held-out pass rates with 95% intervals, and costs.
 
-    The other runs are compared with the first, prompt by prompt, where they were measured on the same prompts.
+    Shows the pass rates by cycle too. Each run is compared with the first, prompt by prompt, if both were measured on
+    the same prompts.
     """
     from halo_core.ledger.ledger import open_run
     from halo_core.ledger.summary import summarise
@@ -36,56 +42,58 @@ def compare(
 
     write = _writer(output) if output else None
     ledgers = [open_run(directory) for directory in directories]
-    found = [summarise(ledger) for ledger in ledgers]
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    marks = [letters[place % len(letters)] for place in range(len(found))]
-    typer.echo(table([_HEAD, *((mark, *_row(run)) for mark, run in zip(marks, found, strict=True))], left=3))
-    against = [
-        f"{mark} against {marks[0]}: {_against(ledgers[0], found[0], ledger, run)}"
-        for mark, ledger, run in list(zip(marks, ledgers, found, strict=True))[1:]
+    summaries = [summarise(ledger) for ledger in ledgers]
+    marks = [ascii_lowercase[place % len(ascii_lowercase)] for place in range(len(summaries))]
+    rows = [(mark, *_row(run)) for mark, run in zip(marks, summaries, strict=True)]
+    typer.echo(table([_HEADER, *rows], left=3))
+    differences = [
+        f"{mark} against {marks[0]}: {_difference(ledgers[0], summaries[0], ledger, run)}"
+        for mark, ledger, run in list(zip(marks, ledgers, summaries, strict=True))[1:]
     ]
-    typer.echo("\n".join(["", *against] if against else []), nl=bool(against))
-    if any(rate is not None for run in found for rate in _rates(run)):
+    typer.echo("\n".join(["", *differences] if differences else []), nl=bool(differences))
+    if any(rate is not None for run in summaries for rate in _pass_rates(run)):
         typer.echo("\nheld-out pass rate by cycle\n")
-        typer.echo(table(_by_cycle(marks, found), left=1))
+        typer.echo(table(_by_cycle(marks, summaries), left=1))
         if plot:
-            typer.echo("\n" + chart(marks, [_rates(run) for run in found]))
+            typer.echo("\n" + chart(marks, [_pass_rates(run) for run in summaries]))
     if output and write:
-        _write(output, write, found)
+        with atomic_output(output) as path:
+            write(path, summaries)
         typer.echo(f"wrote {output}")
 
 
-_HEAD = (
+_HEADER = (
     *("", "run", "lr policy", "seed", "cycles", "before", "after", "95% interval", "points", "95% interval"),
     *("best cycle", "samples", "tokens trained", "minutes"),
 )
 
 
-def _against(one: Ledger, first: Summary, other: Ledger, second: Summary) -> str:
-    """Say how the last held-out rate of `second` differs from that of `first`, or why that means nothing."""
-    from halo_core.metrics import paired_difference as paired
+def _difference(first_ledger: Ledger, first: Summary, other_ledger: Ledger, other: Summary) -> str:
+    """Return how the last held-out pass rate of `other` differs from that of `first`, or why that is unknown."""
+    from halo_core.metrics import paired_difference
 
-    if one.prompts("heldout") != other.prompts("heldout"):
-        return "other held-out prompts; the rates cannot be compared"
-    if not (first.reports and second.reports):
-        return "nothing was measured yet"
-    last = [
+    if first_ledger.prompts("heldout") != other_ledger.prompts("heldout"):
+        return "different held-out prompts; the pass rates cannot be compared"
+    if not (first.reports and other.reports):
+        return "not measured yet"
+    passes = [
         ledger.passes("heldout", run.reports[-1].cycle, run.reports[-1].cycle)
-        for ledger, run in ((one, first), (other, second))
+        for ledger, run in ((first_ledger, first), (other_ledger, other))
     ]
-    if not all(last):
-        return "nothing was measured"
-    change = paired(*last, seed=first.seed)
-    said = f"{100 * change.difference:+.1f} points after the last cycle"
-    said += f" (95% interval {_interval(change.interval, '+')}"
-    said += ")" if change.significant else "; not significant)"
-    return said if one.fingerprints() == other.fingerprints() else f"{said}, judged by another verifier"
+    if not all(passes):
+        return "not measured"
+    change = paired_difference(*passes, seed=first.seed)
+    text = f"{100 * change.difference:+.1f} points after the last cycle"
+    text += f" (95% interval {_interval(change.interval, '+')}"
+    text += ")" if change.significant else "; not significant)"
+    same_verifiers = first_ledger.fingerprints() == other_ledger.fingerprints()
+    return text if same_verifiers else f"{text}, with different verifiers"
 
 
 def chart(marks: Sequence[str], series: Sequence[Sequence[float | None]]) -> str:
-    """Draw shares against cycles as text; a star is where several meet."""
-    known = [value for values in series for value in values if value is not None]
-    low, high = min(known), max(known)
+    """Draw shares against cycles as text; a star marks a cell that several runs share."""
+    measured = [value for values in series for value in values if value is not None]
+    low, high = min(measured), max(measured)
     if low == high:
         low, high = max(0.0, low - 0.05), min(1.0, high + 0.05)
     span = high - low
@@ -93,8 +101,8 @@ def chart(marks: Sequence[str], series: Sequence[Sequence[float | None]]) -> str
     for mark, values in zip(marks, series, strict=True):
         for cycle, value in enumerate(values):
             if value is not None:
-                place = round(_HEIGHT * (value - low) / span), cycle
-                cells[place] = "*" if place in cells else mark
+                cell = round(_HEIGHT * (value - low) / span), cycle
+                cells[cell] = "*" if cell in cells else mark
     cycles = range(max(map(len, series)))
     lines = [
         f"{low + span * level / _HEIGHT:>7.1%} |"
@@ -106,7 +114,7 @@ def chart(marks: Sequence[str], series: Sequence[Sequence[float | None]]) -> str
     )
 
 
-def _rates(run: Summary) -> list[float | None]:
+def _pass_rates(run: Summary) -> list[float | None]:
     return [report.heldout.passed if report.heldout else None for report in run.reports]
 
 
@@ -114,12 +122,12 @@ def _row(run: Summary) -> tuple[str, ...]:
     from halo_core.metrics import best_cycle
 
     measured = [report.heldout for report in run.reports if report.heldout]
-    before, after, where = ("", "", "")
+    before = after = after_interval = ""
     if measured:
         before = f"{measured[0].passed:.1%}"
     if len(measured) > 1:
         after = f"{measured[-1].passed:.1%}"
-        where = _interval(measured[-1].passed_interval, "")
+        after_interval = _interval(measured[-1].passed_interval, "")
     change = run.change
     points = (f"{100 * change.difference:+.1f}", _interval(change.interval, "+")) if change else ("", "")
     best = best_cycle(run.reports)
@@ -131,7 +139,7 @@ def _row(run: Summary) -> tuple[str, ...]:
             f"{run.done}/{run.cycles}",
             before,
             after,
-            where,
+            after_interval,
         ),
         *(
             *points,
@@ -147,11 +155,11 @@ def _interval(bounds: tuple[float, float], sign: str) -> str:
     return " to ".join(format(100 * bound, f"{sign}.1f") for bound in bounds)
 
 
-def _by_cycle(marks: Sequence[str], found: Sequence[Summary]) -> list[tuple[str, ...]]:
-    cycles = range(max(len(run.reports) for run in found))
+def _by_cycle(marks: Sequence[str], summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
+    cycles = range(max(len(run.reports) for run in summaries))
     rows = [("", *map(str, cycles))]
-    for mark, run in zip(marks, found, strict=True):
-        rates = ["" if rate is None else f"{rate:.1%}" for rate in _rates(run)]
+    for mark, run in zip(marks, summaries, strict=True):
+        rates = ["" if rate is None else f"{rate:.1%}" for rate in _pass_rates(run)]
         rows.append((mark, *rates, *[""] * (len(cycles) - len(rates))))
     return rows
 
@@ -160,26 +168,18 @@ _Writer = Callable[[Path, Sequence["Summary"]], None]
 
 
 def _writer(output: Path) -> _Writer:
-    """Return what writes such a file. Raises a `ConfigError` for one that nothing writes."""
-    from halo_core.cli.output import check_output
+    """Return the writer for the suffix of `output`. Raises a `ConfigError` if there is none."""
     from halo_core.errors import ConfigError, did_you_mean
 
-    writers = {".csv": _csv, ".json": _json, ".svg": _picture, ".png": _picture}
+    writers = {".csv": _write_csv, ".json": _write_json, ".svg": _write_chart, ".png": _write_chart}
     write = writers.get(output.suffix.lower())
     if write is None:
         raise ConfigError(
-            f"{output}: what kind of file to write is told by its suffix",
+            f"{output}: the suffix does not name a format",
             hint=did_you_mean(output.suffix, writers),
         )
     check_output(output)
     return write
-
-
-def _write(output: Path, write: _Writer, found: Sequence[Summary]) -> None:
-    from halo_core.cli.output import replacing
-
-    with replacing(output) as path:
-        write(path, found)
 
 
 _COLUMNS = (
@@ -188,8 +188,8 @@ _COLUMNS = (
 )
 
 
-def _plain(found: Sequence[Summary]) -> list[dict[str, Any]]:
-    """Return a row for each run and cycle."""
+def _records(summaries: Sequence[Summary]) -> list[dict[str, Any]]:
+    """Return a record for each run and cycle."""
     return [
         {
             "run": str(run.directory),
@@ -205,28 +205,27 @@ def _plain(found: Sequence[Summary]) -> list[dict[str, Any]]:
             "tokens": report.train.tokens if report.train else 0,
             "seconds": sum(report.seconds.values()),
         }
-        for run in found
+        for run in summaries
         for report in run.reports
     ]
 
 
-def _csv(output: Path, found: Sequence[Summary]) -> None:
+def _write_csv(output: Path, summaries: Sequence[Summary]) -> None:
     import csv
 
-    rows = _plain(found)
     with output.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(_records(summaries))
 
 
-def _json(output: Path, found: Sequence[Summary]) -> None:
+def _write_json(output: Path, summaries: Sequence[Summary]) -> None:
     import json
 
-    output.write_text(json.dumps(_plain(found), indent=2) + "\n", encoding="utf-8")
+    output.write_text(json.dumps(_records(summaries), indent=2) + "\n", encoding="utf-8")
 
 
-def _picture(output: Path, found: Sequence[Summary]) -> None:
+def _write_chart(output: Path, summaries: Sequence[Summary]) -> None:
     from halo_core.report.charts import comparison
 
-    output.write_bytes(comparison(found, output.suffix[1:].lower()))
+    output.write_bytes(comparison(summaries, output.suffix[1:].lower()))

@@ -1,4 +1,4 @@
-"""`halo config`: what a configuration comes to, without running it."""
+"""`halo config`: show or validate a configuration without running it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ config_app = typer.Typer(
 @config_app.command()
 @takes_config
 def show(raw: dict[str, Any]) -> None:
-    """Print the resolved configuration, with every option of every driver, as YAML."""
+    """Print the resolved configuration as YAML.
+
+    It contains every option of every driver.
+    """
     import yaml
 
     from halo_core.run.plan import Plan
@@ -28,7 +31,7 @@ def show(raw: dict[str, Any]) -> None:
 @config_app.command()
 @takes_config
 def validate(raw: dict[str, Any]) -> None:
-    """Check a configuration and its prompts; say what a run would do."""
+    """Check a configuration and its prompts; print the run's size."""
     from halo_core.metrics import caution
     from halo_core.run.plan import Plan
 
@@ -40,5 +43,5 @@ def validate(raw: dict[str, Any]) -> None:
         f"ok: {config.cycles} cycles of {len(prompts)} prompts x {config.samples_per_prompt} samples, "
         f"{len(heldout)} held-out prompts x {config.heldout.samples_per_prompt}"
     )
-    if few := caution(len(heldout)):
-        typer.echo(f"note: {few}")
+    if warning := caution(len(heldout)):
+        typer.echo(f"note: {warning}")

@@ -1,4 +1,4 @@
-"""`halo doctor`: what this machine offers a run."""
+"""`halo doctor`: check what this machine offers a run."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import typer
 
 def doctor(
     torch: Annotated[
-        bool, typer.Option("--torch/--no-torch", help="Also load torch and look for accelerators.")
+        bool, typer.Option("--torch/--no-torch", help="Load torch to detect accelerators.")
     ] = True,
 ) -> None:
-    """Print versions, accelerators, what is set for them, and how well untrusted code can be contained here."""
+    """Print versions, accelerators, settings and sandbox checks."""
     typer.echo(f"python        {platform.python_version()} on {platform.system()} {platform.release()}")
     for name in ("halo-core", "torch", "transformers", "peft", "accelerate"):
         typer.echo(f"{name:<14}{_version(name)}")
@@ -25,30 +25,30 @@ def doctor(
     from halo_core import sandbox
 
     typer.echo("\nsandbox")
-    for finding in sandbox.doctor():
-        typer.echo(f"  {finding.check:<16}{'yes' if finding.holds else 'no':<5}{finding.detail}")
+    for check in sandbox.doctor():
+        typer.echo(f"  {check.check:<16}{'yes' if check.holds else 'no':<5}{check.detail}")
 
 
 def _hardware() -> list[str]:
-    """Say what hardware was recognised, and what configurations are laid over because of it."""
+    """Return the detected hardware and the settings that it changes, one line each."""
     from halo_core.config.hardware import detect, targets
 
     found = detect()
     if found is None:
-        seen = ", ".join(targets())
-        return [f"{'hardware':<14}nothing to set{f' ({seen})' if seen else ''}"]
-    what = f"{'hardware':<14}{found.target}, {found.profile.name}"
+        detected = ", ".join(targets())
+        return [f"{'hardware':<14}no settings{f' for {detected}' if detected else ''}"]
+    head = f"{'hardware':<14}{found.target}, {found.profile.name}"
     if not found.usable:
-        return [f"{what}, but this torch is no build for ROCm: nothing is set"]
-    keys = {
+        return [f"{head}; no settings, because torch is not a ROCm build"]
+    values = {
         f"{section}.{key}": value
         for section, settings in found.profile.settings.items()
         for key, value in settings.items()
     }
     rows = [
-        f"  {name:<28}{keys.get(name, '-')!s:<10}{reason}" for name, reason in found.profile.reasons.items()
+        f"  {name:<28}{values.get(name, '-')!s:<10}{reason}" for name, reason in found.profile.reasons.items()
     ]
-    return [f"{what}; set unless a configuration says otherwise:", *rows]
+    return [f"{head}; default settings, which a configuration overrides:", *rows]
 
 
 def _version(name: str) -> str:

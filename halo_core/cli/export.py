@@ -1,4 +1,4 @@
-"""`halo export`: a run's samples as files that `datasets` and other trainers load."""
+"""`halo export`: write a run's samples as files that `datasets` and other trainers load."""
 
 from __future__ import annotations
 
@@ -12,60 +12,66 @@ from typing import Annotated, Any
 
 import typer
 
-from halo_core.cli.filters import Directory, takes_filter
-from halo_core.cli.output import replacing
+from halo_core.cli.filters import takes_filter
+from halo_core.cli.output import atomic_output
+from halo_core.cli.signatures import RunDirectory
 
 _FORMATS = ("jsonl", "parquet", "sft", "dpo")
 _ROWS = 10_000
-"""Rows of a Parquet row group."""
+"""Rows per Parquet row group."""
 _Rows = Iterator[dict[str, Any]]
 
 
 @takes_filter
 def export(
-    directory: Directory,
-    filter: Any,
+    directory: RunDirectory,
     to: Annotated[
         str,
         typer.Option(
             metavar="|".join(_FORMATS),
-            help="jsonl: every sample with all that is known of it; parquet: the same; "
-            "sft: prompt and completion of what passed (--chosen: of what was trained on), each once; "
-            "dpo: prompt, chosen, rejected. The last two leave held-out prompts out, but for --split heldout.",
+            help="jsonl, parquet: every sample with all its data. "
+            "sft: prompt and completion of the samples that passed (--chosen: that were trained on), without "
+            "duplicates. dpo: prompt, chosen, rejected. sft and dpo include held-out prompts only with "
+            "--split heldout.",
         ),
     ] = "jsonl",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here, not to stdout.")
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of to stdout.")
     ] = None,
     pairs: Annotated[
-        int, typer.Option(min=1, metavar="N", help="dpo: pairs of one prompt in one cycle, at most.")
+        int, typer.Option(min=1, metavar="N", help="dpo: maximum pairs per prompt and cycle.")
     ] = 1,
     chat: Annotated[
         bool, typer.Option("--chat", help="sft, dpo: text as chats, for a model with a chat template.")
     ] = False,
+    *,
+    filter: Any,
 ) -> None:
-    """Write samples as JSON Lines or Parquet, for `datasets`, `halo sft` or another trainer."""
+    """Export samples as JSON Lines or Parquet.
+
+    The files load with `datasets`, `halo sft` and other trainers.
+    """
     from halo_core.errors import ConfigError, did_you_mean
-    from halo_core.ledger import export as rows
+    from halo_core.ledger import export as exports
     from halo_core.ledger.ledger import open_run
 
     if to not in _FORMATS:
-        raise ConfigError(f"--to {to!r}: there is no such format", hint=did_you_mean(to, _FORMATS))
+        raise ConfigError(f"--to: unknown format {to!r}", hint=did_you_mean(to, _FORMATS))
     ledger = open_run(directory)
-    made = {
-        "jsonl": partial(rows.sample_rows, ledger, filter),
-        "parquet": partial(rows.sample_rows, ledger, filter),
-        "sft": partial(rows.sft_rows, ledger, filter, chat=chat),
-        "dpo": partial(rows.dpo_rows, ledger, filter, pairs=pairs, chat=chat),
-    }[to]()
-    found = _some(made, to, ledger, filter)
-    count = _parquet(output, found) if to == "parquet" else _lines(output, found)
+    make_rows = {
+        "jsonl": partial(exports.sample_rows, ledger, filter),
+        "parquet": partial(exports.sample_rows, ledger, filter),
+        "sft": partial(exports.sft_rows, ledger, filter, chat=chat),
+        "dpo": partial(exports.dpo_rows, ledger, filter, pairs=pairs, chat=chat),
+    }[to]
+    rows = _require_rows(make_rows(), to, ledger, filter)
+    count = _write_parquet(output, rows) if to == "parquet" else _write_jsonl(output, rows)
     print(f"{count} rows" + (f" in {output}" if output else ""), file=sys.stderr)
 
 
-def _some(rows: _Rows, to: str, ledger: Any, filter: Any) -> _Rows:
-    """Return `rows`, or raise a `DataError` that says why there are none: no loader takes an empty file."""
-    from halo_core.cli.filters import nothing_found
+def _require_rows(rows: _Rows, to: str, ledger: Any, filter: Any) -> _Rows:
+    """Return `rows`. Raises a `DataError` if they are empty, because loaders reject an empty file."""
+    from halo_core.cli.filters import no_match
     from halo_core.errors import DataError
     from halo_core.ledger.browse import find
 
@@ -73,19 +79,22 @@ def _some(rows: _Rows, to: str, ledger: Any, filter: Any) -> _Rows:
     if first is not None:
         return chain([first], rows)
     if next(find(ledger, filter, limit=1), None) is None:
-        raise nothing_found(ledger, filter)
+        raise no_match(ledger, filter)
     hints = {
-        "sft": "sft takes what passed: name a --status or --stage; held-out prompts only with --split heldout",
-        "dpo": "dpo needs two samples of one prompt in one cycle, one of them paid more; held-out prompts only"
-        " with --split heldout",
+        "sft": "sft exports samples that passed: name a --status or --stage for others, and --split heldout for"
+        " held-out prompts",
+        "dpo": "dpo needs two samples of one prompt in one cycle with different rewards, and --split heldout for"
+        " held-out prompts",
     }
-    raise DataError(f"{ledger.directory}: none of these samples makes a row of {to}", hint=hints.get(to, ""))
+    raise DataError(
+        f"{ledger.directory}: no row of {to} can be made from these samples", hint=hints.get(to, "")
+    )
 
 
-def _lines(output: Path | None, rows: _Rows) -> int:
+def _write_jsonl(output: Path | None, rows: _Rows) -> int:
     if output is None:
         return _write_lines(sys.stdout, rows)
-    with replacing(output) as path, path.open("w", encoding="utf-8") as file:
+    with atomic_output(output) as path, path.open("w", encoding="utf-8") as file:
         return _write_lines(file, rows)
 
 
@@ -96,7 +105,7 @@ def _write_lines(file: Any, rows: _Rows) -> int:
     return count
 
 
-def _parquet(output: Path | None, rows: _Rows) -> int:
+def _write_parquet(output: Path | None, rows: _Rows) -> int:
     from halo_core.errors import ConfigError
 
     try:
@@ -105,11 +114,11 @@ def _parquet(output: Path | None, rows: _Rows) -> int:
     except ImportError as error:
         raise ConfigError("writing Parquet needs pyarrow", hint='pip install "halo-core[data]"') from error
     if output is None:
-        raise ConfigError("Parquet is no text for a terminal", hint="say where to: --output samples.parquet")
+        raise ConfigError("Parquet cannot be written to stdout", hint="name a file: --output samples.parquet")
     count = 0
     schema = _schema()
     with (
-        replacing(output) as path,
+        atomic_output(output) as path,
         path.open("wb") as file,
         pyarrow.parquet.ParquetWriter(file, schema) as writer,
     ):

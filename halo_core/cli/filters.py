@@ -1,109 +1,87 @@
-"""The flags that say which samples of a run are meant, shared by `halo samples` and `halo export`."""
+"""The flags that select samples of a run, shared by `halo samples` and `halo export`."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Any
 
-import typer
+from halo_core.cli.signatures import expand, flag
 
 if TYPE_CHECKING:
     from halo_core.errors import DataError
     from halo_core.ledger.browse import Filter
     from halo_core.ledger.ledger import Ledger
 
-Directory = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory.")]
-
-_FLAGS: dict[str, Any] = {
-    "cycle": Annotated[
+_FLAGS = (
+    flag(
+        "cycle",
         int | None,
-        typer.Option("--cycle", "-c", min=0, metavar="N", help="Of this cycle; 0: before training."),
-    ],
-    "split": Annotated[
-        str | None, typer.Option("--split", metavar="train|heldout", help="Of these prompts.")
-    ],
-    "prompt": Annotated[
-        str | None, typer.Option("--prompt", "-p", metavar="ID", help="Of the prompt with this id.")
-    ],
-    "status": Annotated[
-        str | None, typer.Option("--status", metavar="STATUS", help="pass, fail, error or inconclusive.")
-    ],
-    "stage": Annotated[
+        "Only this cycle; 0: before training.",
+        spellings=["--cycle", "-c"],
+        min=0,
+        metavar="N",
+    ),
+    flag("split", str | None, "Only training or held-out prompts.", metavar="train|heldout"),
+    flag(
+        "prompt",
         str | None,
-        typer.Option(
-            "--stage", "-s", metavar="STAGE", help="invalid, flawed, untested, crashed, wrong or correct."
-        ),
-    ],
-    "low": Annotated[
-        float | None, typer.Option("--min-reward", metavar="X", help="With a reward of at least this.")
-    ],
-    "high": Annotated[
-        float | None, typer.Option("--max-reward", metavar="X", help="With a reward of at most this.")
-    ],
-    "text": Annotated[
+        "Only the prompt with this id.",
+        spellings=["--prompt", "-p"],
+        metavar="ID",
+    ),
+    flag("status", str | None, "pass, fail, error or inconclusive.", metavar="STATUS"),
+    flag(
+        "stage",
         str | None,
-        typer.Option("--text", "-t", metavar="TEXT", help="With this in the completion or its diagnostics."),
-    ],
-    "chosen": Annotated[bool, typer.Option("--chosen", help="Only what was trained on.")],
-}
+        "invalid, flawed, untested, crashed, wrong or correct.",
+        spellings=["--stage", "-s"],
+        metavar="STAGE",
+    ),
+    flag("low", float | None, "Only rewards of at least X.", spellings=["--min-reward"], metavar="X"),
+    flag("high", float | None, "Only rewards of at most X.", spellings=["--max-reward"], metavar="X"),
+    flag(
+        "text",
+        str | None,
+        "Only completions or diagnostics that contain TEXT.",
+        spellings=["--text", "-t"],
+        metavar="TEXT",
+    ),
+    flag("chosen", bool, "Only samples that were trained on.", default=False),
+)
 
 
 def takes_filter(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command` the flags; it receives what they say as its argument `filter`."""
-    own = get_type_hints(command, include_extras=True)
-    kept = [
-        parameter.replace(annotation=own[parameter.name])
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.name != "filter"
-    ]
-    flags = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=False if name == "chosen" else None, annotation=kind
-        )
-        for name, kind in _FLAGS.items()
-    ]
-
-    @wraps(command)
-    def wrapper(**arguments: Any) -> None:
-        command(filter=_filter({name: arguments.pop(name) for name in _FLAGS}), **arguments)
-
-    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in kept] + flags
-    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del wrapper.__wrapped__  # typer would read the original's signature
-    return wrapper
+    """Give `command` the filter flags; it receives the `Filter` as its argument `filter`."""
+    return expand("filter", _FLAGS, _filter)(command)
 
 
-def nothing_found(ledger: Ledger, filter: Filter) -> DataError:
-    """Return the error for a filter that no sample of the run meets; it says what there is."""
+def no_match(ledger: Ledger, filter: Filter) -> DataError:
+    """Return the error for a filter that matches no sample of the run; its hint names a filter that would."""
     from halo_core.errors import DataError, command, did_you_mean
 
     run = ledger.directory
     names = [prompt.id for split in ("train", "heldout") for prompt in ledger.prompts(split)]
     if filter.prompt is not None and filter.prompt not in names:
         hint = did_you_mean(filter.prompt, names)
-        if not hint.startswith("did"):  # all names, which may be many
+        if not hint.startswith("did"):  # it lists every name, and there may be many
             hint = f"prompts are {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
         return DataError(f"{run} has no prompt {filter.prompt!r}", hint=hint)
     with ledger.reading() as db:
         (last,) = db.execute("SELECT max(cycle) FROM rounds WHERE batches > 0").fetchone()
     if last is None:
-        hint = (
-            "it is being worked at" if ledger.in_use else f"{command('halo', 'resume', run)} goes on with it"
+        resume = f"resume it with: {command('halo', 'resume', run)}"
+        return DataError(
+            f"{run} has no samples yet", hint="the run is in progress" if ledger.in_use else resume
         )
-        return DataError(f"{run} has no samples yet", hint=hint)
     if filter.cycle is not None and filter.cycle > last:
-        return DataError(f"{run} has no samples of cycle {filter.cycle}", hint=f"its last is {last}")
+        return DataError(f"{run} has no samples of cycle {filter.cycle}", hint=f"the last cycle is {last}")
     if filter.cycle == 0 and "train" in (filter.split, filter.chosen and "train"):
-        hint = "cycle 0 measures the model before training: its samples are held-out ones"
+        hint = "cycle 0 measures the model before training: all its samples are held-out ones"
         return DataError(f"{run} has no such samples", hint=hint)
     if filter.split == "heldout" and (filter.chosen or filter.low is not None or filter.high is not None):
         hint = "held-out samples get no reward and are not trained on"
         return DataError(f"{run} has no such samples", hint=hint)
-    return DataError(f"{run} has no such samples", hint="leave a filter out")
+    return DataError(f"{run} has no such samples", hint="remove a filter")
 
 
 def _filter(given: dict[str, Any]) -> Filter:
@@ -119,11 +97,11 @@ def _filter(given: dict[str, Any]) -> Filter:
     for name, values in known.items():
         if given[name] is not None and given[name] not in values:
             raise ConfigError(
-                f"--{name} {given[name]!r}: there is no such {name}", hint=did_you_mean(given[name], values)
+                f"--{name}: unknown {name} {given[name]!r}", hint=did_you_mean(given[name], values)
             )
     low, high = given["low"], given["high"]
     if low != low or high != high:
-        raise ConfigError("a reward to compare with must be a number")
+        raise ConfigError("--min-reward and --max-reward take numbers, not nan")
     if low is not None and high is not None and low > high:
         raise ConfigError(f"--min-reward {low:g} is above --max-reward {high:g}")
     return Filter(**given)

@@ -1,137 +1,223 @@
-"""The flags that say what a run is made of, shared by every command that takes a configuration.
+"""The configuration flags, shared by every command that takes a configuration.
 
-One table: each flag is another spelling of `--set PATH=VALUE`.
+Each flag is another spelling of `--set PATH=VALUE`. The flags of drivers and of their options follow from
+`config.kinds.KINDS`, the others from `SETTINGS`. A flag that is not given is None: the configuration has the defaults,
+and the help only repeats them.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any
 
-import typer
+from halo_core.cli.signatures import SandboxTier, expand, flag
+from halo_core.config.kinds import KINDS, Kind
 
-_DRIVER_FLAGS: tuple[tuple[str, str, str, str], ...] = (
-    # parameter, configuration path, short form, help
-    ("lr_policy", "lr_policy", "", "What sets each cycle's learning rate."),
-    ("generator", "generator", "", "What samples completions."),
-    ("reward", "reward", "", "What turns verdicts into numbers."),
-    ("selector", "selector", "", "What chooses the samples to train on."),
-    ("trainer", "trainer", "", "What trains."),
-    ("model", "model.name", "-m", "Model to start from: a Hugging Face name or a directory."),
-    ("adapter", "model.adapter", "", "PEFT adapter to go on from."),
-    ("device", "model.device", "", "Device; auto picks the accelerator if there is one."),
-    ("data", "data.prompts", "-d", "Prompts: .jsonl, .parquet, .csv, or hf:owner/name:split."),
-    ("heldout", "data.heldout", "", "Prompts that are only measured on."),
-    ("cycles", "cycles", "-n", "How often to sample and train."),
-    ("samples", "samples_per_prompt", "", "Completions for each prompt in each cycle."),
-    ("seed", "seed", "", "Every random choice derives from it."),
-    ("sandbox", "sandbox", "", "auto, strong, standard, weak or none."),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """A flag that sets one key of the configuration."""
+
+    name: str
+    """Long flag, without the dashes."""
+    path: str
+    """Key of the configuration."""
+    help: str
+    short: str = ""
+    type: Any = str
+    min: int | None = None
+    default: object = None
+    """Default of the configuration, for the help."""
+    metavar: str | None = None
+    """Placeholder of the value in the help; None: Typer's own."""
+
+
+SETTINGS = (
+    Setting(
+        name="model",
+        path="model.name",
+        help="Model to start from: a Hugging Face name or a directory.",
+        short="-m",
+        metavar="MODEL",
+    ),
+    Setting(name="adapter", path="model.adapter", help="PEFT adapter to start from.", metavar="ADAPTER"),
+    Setting(
+        name="device",
+        path="model.device",
+        help="Device of the model; auto: the accelerator if there is one.",
+        default="auto",
+        metavar="DEVICE",
+    ),
+    Setting(
+        name="data",
+        path="data.prompts",
+        help="Prompts: .jsonl, .parquet, .csv, or hf:owner/name:split.",
+        short="-d",
+        metavar="DATA",
+    ),
+    Setting(
+        name="heldout",
+        path="data.heldout",
+        help="Held-out prompts, for measuring only; the same formats.",
+        metavar="DATA",
+    ),
+    Setting(
+        name="cycles",
+        path="cycles",
+        help="Cycles to run.",
+        short="-n",
+        type=int,
+        min=1,
+        default=5,
+        metavar="N",
+    ),
+    Setting(
+        name="samples",
+        path="samples_per_prompt",
+        help="Completions per prompt and cycle.",
+        type=int,
+        min=1,
+        default=8,
+        metavar="N",
+    ),
+    Setting(
+        name="seed",
+        path="seed",
+        help="Seed of every random choice.",
+        type=int,
+        min=0,
+        default=0,
+        metavar="N",
+    ),
+    Setting(
+        name="sandbox",
+        path="sandbox",
+        help="Containment of untrusted code.",
+        type=SandboxTier,
+        default="auto",
+    ),
 )
-_OPTION_FLAGS: tuple[tuple[str, str, str, str], ...] = (
-    ("verifier_opt", "verifier", "-V", "Option of the verifier, as key=value."),
-    ("lr_opt", "lr_policy", "-L", "Option of the LR policy."),
-    ("generator_opt", "generator", "-G", "Option of the generator."),
-    ("reward_opt", "reward", "-R", "Option of the reward."),
-    ("selector_opt", "selector", "-S", "Option of the selector."),
-    ("trainer_opt", "trainer", "-T", "Option of the trainer."),
-    ("plugin_opt", "plugins", "", "Option of a plugin, as plugin.key=value."),
-)
+"""The flags that set a single key."""
+
+_SHORT_FLAGS = {"verifier": "-v", "plugin": "-p"}
+"""Short flags of kinds; the table of kinds has those of their options."""
+_VERIFICATION_FLAGS = ("config", "set", "verifier", "verifier_opt", "data", "sandbox")
 _Texts = list[str] | None
 
 
 def takes_config(command: Callable[..., None]) -> Callable[..., None]:
-    """Give `command` all configuration flags; it receives them merged, as its first argument `raw`."""
-    return _with_flags(command, _parameters())
+    """Give `command` all configuration flags; it receives the merged configuration as its argument `raw`."""
+    return expand("raw", list(_flags().values()), _merge)(command)
 
 
 def takes_verifiers(command: Callable[..., None]) -> Callable[..., None]:
-    """As `takes_config`, with those flags only that say what judges, and by what prompts."""
-    wanted = ("config", "set", "verifier", "verifier_opt", "data", "sandbox")
-    flags = _parameters()
-    return _with_flags(command, {name: flags[name] for name in wanted})
+    """Give `command` only the flags for verifiers and prompts; otherwise like `takes_config`."""
+    flags = _flags()
+    return expand("raw", [flags[name] for name in _VERIFICATION_FLAGS], _merge)(command)
 
 
-def _with_flags(command: Callable[..., None], flags: dict[str, inspect.Parameter]) -> Callable[..., None]:
-    own = get_type_hints(command, include_extras=True)
-    kept = [
-        p.replace(annotation=own[p.name], kind=p.KEYWORD_ONLY)
-        for p in inspect.signature(command).parameters.values()
-        if p.name != "raw"
+def _flags() -> dict[str, inspect.Parameter]:
+    """Return every configuration flag by parameter name, in the order of the help."""
+    set_help = "Set any key: --set selector.threshold=0.7; repeatable."
+    flags = [
+        flag(
+            "config",
+            Path | None,
+            "YAML file; flags override it.",
+            spellings=["--config", "-c"],
+            metavar="FILE",
+        ),
+        flag("set", _Texts, set_help, metavar="PATH=VALUE"),
+        *map(_driver_flag, KINDS.values()),
+        flag("no_plugin", _Texts, "Leave out a plugin that the file lists; repeatable.", metavar="PLUGIN"),
+        *map(_setting_flag, SETTINGS),
+        *(_option_flag(kind) for kind in KINDS.values() if kind.option_flag),
     ]
-
-    @wraps(command)
-    def wrapper(**arguments: Any) -> None:
-        given = {name: arguments.pop(name) for name in flags}
-        command(_merge({**dict.fromkeys(_parameters()), **given}), **arguments)
-
-    parameters = [*flags.values(), *kept]
-    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del wrapper.__wrapped__  # typer would read the original's signature
-    return wrapper
+    return {each.name: each for each in flags}
 
 
-def _merge(given: dict[str, Any]) -> dict[str, Any]:
-    """Lay the flags over the settings over the file."""
+def _driver_flag(kind: Kind) -> inspect.Parameter:
+    return flag(
+        kind.name,
+        _Texts if kind.many else str | None,
+        _with_default(kind.help, kind.default or None),
+        spellings=_spellings(kind.name, _SHORT_FLAGS.get(kind.name, "")),
+        metavar=kind.name.rpartition("_")[2].upper(),
+    )
+
+
+def _option_flag(kind: Kind) -> inspect.Parameter:
+    help = f"Option of --{kind.name.replace('_', '-')}; repeatable."
+    if kind.many:
+        help += " With several: NAME.KEY=VALUE."
+    spellings = _spellings(kind.option_flag, kind.short)
+    return flag(_option_parameter(kind), _Texts, help, spellings=spellings, metavar="KEY=VALUE")
+
+
+def _setting_flag(setting: Setting) -> inspect.Parameter:
+    return flag(
+        setting.name,
+        setting.type | None,
+        _with_default(setting.help, setting.default),
+        spellings=_spellings(setting.name, setting.short),
+        metavar=setting.metavar,
+        min=setting.min,
+    )
+
+
+def _option_parameter(kind: Kind) -> str:
+    return kind.option_flag.replace("-", "_")
+
+
+def _spellings(name: str, short: str) -> list[str]:
+    return [f"--{name.replace('_', '-')}", *filter(None, [short])]
+
+
+def _with_default(help: str, default: object) -> str:
+    return help if default is None else f"{help}  [default: {default}]"
+
+
+def _merge(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge the file, `--set` and the flags; later ones override earlier ones."""
     from halo_core.config.layers import assign, load_yaml
     from halo_core.config.options import parse_assignments
 
     raw = load_yaml(given["config"]) if given["config"] else {}
-    if given["verifier"]:  # before the settings, which may address one, and after them, to go over them
-        assign(raw, "verifier", given["verifier"])
+    lists = [kind for kind in KINDS.values() if kind.many and kind.interface and given.get(kind.name)]
+    for kind in lists:  # --set may address their entries, so they are named before it and again after it
+        assign(raw, kind.key, given[kind.name])
     for path, value in parse_assignments(given["set"] or (), flag="--set").items():
         assign(raw, path, value)
-    if given["verifier"]:
-        assign(raw, "verifier", given["verifier"])
-    for name, path, _, _ in _DRIVER_FLAGS:
-        if given[name] is not None:
-            assign(raw, path, given[name])
-    if given["plugin"] or given["no_plugin"]:
+    for kind in lists:
+        assign(raw, kind.key, given[kind.name])
+    for kind in KINDS.values():
+        if not kind.many and given.get(kind.name) is not None:
+            assign(raw, kind.key, given[kind.name])
+    for setting in SETTINGS:
+        if given.get(setting.name) is not None:
+            assign(raw, setting.path, given[setting.name])
+    if given.get("plugin") or given.get("no_plugin"):
         raw["plugins"] = _plugins(raw.get("plugins") or [], given["plugin"] or [], given["no_plugin"] or [])
-    for name, path, short, _ in _OPTION_FLAGS:
-        for key, value in parse_assignments(given[name] or (), flag=short or "--plugin-opt").items():
-            assign(raw, f"{path}.{key}", value)
+    for kind in KINDS.values():
+        texts = given.get(_option_parameter(kind)) or ()
+        for key, value in parse_assignments(texts, flag=kind.short or f"--{kind.option_flag}").items():
+            assign(raw, f"{kind.key}.{key}", value)
     return raw
 
 
-def _plugins(listed: list[Any], added: list[str], dropped: list[str]) -> list[Any]:
+def _plugins(listed: list[Any], added: list[str], removed: list[str]) -> list[Any]:
+    """Return the plugins that the file lists and those that were added, without those that were removed."""
     from halo_core.config.layers import names_of
     from halo_core.errors import ConfigError, did_you_mean
 
     plugins = [*listed, *({"name": name} for name in added)]
-    for name in dropped:
-        kept = [plugin for plugin in plugins if name not in names_of(plugin)]
-        if len(kept) == len(plugins):
+    for name in removed:
+        remaining = [plugin for plugin in plugins if name not in names_of(plugin)]
+        if len(remaining) == len(plugins):
             known = {names_of(plugin)[-1] for plugin in plugins if names_of(plugin)}
             raise ConfigError(f"--no-plugin {name!r} is not listed", hint=did_you_mean(name, known))
-        plugins = kept
+        plugins = remaining
     return plugins
-
-
-def _parameters() -> dict[str, inspect.Parameter]:
-    found = {
-        "config": _flag("config", Path | None, ["--config", "-c"], "YAML file; the flags go over it."),
-        "set": _flag("set", _Texts, ["--set"], "Set any key, as path=value: --set selector.threshold=0.7"),
-        "verifier": _flag(
-            "verifier", _Texts, ["--verifier", "-v"], "What judges; may be given more than once."
-        ),
-    }
-    for name, _, short, text in _DRIVER_FLAGS:
-        found[name] = _flag(name, str | None, [f"--{name.replace('_', '-')}", short], text)
-    for name, _, short, text in _OPTION_FLAGS:
-        found[name] = _flag(name, _Texts, [f"--{name.replace('_', '-')}", short], text)
-    found["plugin"] = _flag("plugin", _Texts, ["--plugin", "-p"], "Hook plugin, by name or file; in order.")
-    found["no_plugin"] = _flag(
-        "no_plugin", _Texts, ["--no-plugin"], "Leave out a plugin that the file lists."
-    )
-    return found
-
-
-def _flag(name: str, kind: Any, spellings: list[str], text: str) -> inspect.Parameter:
-    metavar = "KEY=VALUE" if name == "set" or name.endswith("_opt") else name.rpartition("_")[2].upper()
-    option = typer.Option(*filter(None, spellings), help=text, show_default=False, metavar=metavar)
-    annotation = Annotated[kind, option]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)

@@ -1,4 +1,4 @@
-"""What commands write: texts that cannot play with the terminal, files that are whole or not there."""
+"""Safe output: text without terminal control codes, and files that are complete or absent."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _HARMLESS = "\n\u200c\u200d"
-"""What Python calls unprintable and texts need: line ends, and what parts or joins letters and emoji."""
-_OF_A_RUN = (".lock", "run.yaml", "plugins.json", "machine.json", "cycles")
+"""Characters that Python calls unprintable and texts need: line ends, and joiners of letters and emoji."""
+_RUN_FILES = (".lock", "run.yaml", "plugins.json", "machine.json", "cycles")
 _DATABASE = "ledger.db"
 
 
 def printable(text: str) -> str:
-    """Return `text` with U+FFFD for what would move the terminal's cursor or change its colours."""
+    """Return `text` with U+FFFD for characters that would move the terminal's cursor or change its colours."""
     return "".join(letter if letter.isprintable() or letter in _HARMLESS else "\ufffd" for letter in text)
 
 
@@ -23,37 +23,37 @@ def name_of(path: Path) -> str:
 
 
 def check_output(output: Path) -> None:
-    """Raise a `ConfigError` for a directory, and for a file that a run needs."""
+    """Raise a `ConfigError` if `output` is a directory or a file that a run needs."""
     from halo_core.errors import ConfigError
 
     if output.is_dir():
         raise ConfigError(f"{output} is a directory", hint="name a file")
-    whole = output.resolve()
-    for run in whole.parents:
+    resolved = output.resolve()
+    for run in resolved.parents:
         if (run / "run.yaml").is_file():
-            name = whole.relative_to(run).parts[0]
-            if name in _OF_A_RUN or name.startswith(_DATABASE):
+            name = resolved.relative_to(run).parts[0]
+            if name in _RUN_FILES or name.startswith(_DATABASE):
                 raise ConfigError(f"{output} is part of the run in {run}", hint="write to another file")
 
 
 @contextmanager
-def replacing(output: Path) -> Iterator[Path]:
-    """Give a path to write to; what is written there takes the place of `output` when it is whole.
+def atomic_output(output: Path) -> Iterator[Path]:
+    """Yield a path to write to; on exit the file written there replaces `output`, on an error it is deleted.
 
-    A device or a pipe is written to as it is. Raises a `ConfigError` when the disk does not play along.
+    For a device or a pipe, the path is that of `output` itself. Raises a `ConfigError` if a disk operation fails.
     """
     from halo_core.errors import ConfigError
 
     check_output(output)
     target = output.resolve()
     direct = target.exists() and not target.is_file()
-    beside = target if direct else target.with_name(f"partial.{target.name}")
+    partial = target if direct else target.with_name(f"partial.{target.name}")
     try:
-        yield beside
+        yield partial
         if not direct:
-            beside.replace(target)
+            partial.replace(target)
     except OSError as error:
         raise ConfigError(f"cannot write {output}: {error.strerror or error}") from error
     finally:
         if not direct:
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)

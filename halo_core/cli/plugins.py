@@ -1,10 +1,9 @@
-"""`halo plugins`: what is installed, what its options are, and whether it works here."""
+"""`halo plugins`: list, describe and check the installed plugins."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,69 +11,85 @@ if TYPE_CHECKING:
     from halo_core.plugin.discovery import Source
 
 plugins_app = typer.Typer(
-    help="List, describe and check plugins.", invoke_without_command=True, rich_markup_mode=None
+    help="List, describe and check plugins.\n\nWithout a command: list all installed plugins.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
 )
-Kind = Annotated[str | None, typer.Option("--kind", "-k", help="Only this kind: verifier, lr_policy, ...")]
+KindOption = Annotated[
+    str | None,
+    typer.Option("--kind", "-k", metavar="KIND", help="Only this kind: verifier, lr_policy, ..."),
+]
+
+_LISTING = ("kind", "name", "distribution", "version", "target")
+_OPTIONS = ("option", "type", "default", "")
 
 
 @plugins_app.callback()
 def list_plugins(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List every installed plugin without importing any."""
+    """List all installed plugins without importing any."""
+    from dataclasses import asdict
+
+    from halo_core.tables import table
+
     if context.invoked_subcommand is not None:
         return
     sources = _installed(None)
     if as_json:
-        typer.echo(json.dumps([_plain(source) for source in sources], indent=2))
+        typer.echo(json.dumps([asdict(source) for source in sources], indent=2))
         return
-    rows = [("kind", "name", "distribution", "version", "target")]
-    rows += [(s.kind, s.name, s.distribution, s.version, s.target) for s in sources]
-    typer.echo(_table(rows))
+    rows = [(s.kind, s.name, s.distribution, s.version, s.target) for s in sources]
+    typer.echo(table([_LISTING, *rows], left=len(_LISTING)))
 
 
 @plugins_app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Name, or a file as ./file.py:Class.")], kind: Kind = None
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name, or a file as ./file.py:Class.")],
+    kind: KindOption = None,
 ) -> None:
-    """Show what a plugin does and its options, with types and defaults."""
+    """Show the description of a plugin and its options."""
     from inspect import getdoc
 
     from halo_core.config.options import options_of
     from halo_core.plugin.discovery import load
+    from halo_core.tables import table
 
     source = _find(name, kind)
     loaded = load(source.kind, source.address)
     typer.echo(f"{source}\n\n{getdoc(loaded.value) or 'no description'}\n")
     options = options_of(loaded.value) if isinstance(loaded.value, type) else []
-    rows = [("option", "type", "default", "")]
-    rows += [
+    rows = [
         (o.name, o.type, "required" if o.default is ... else json.dumps(o.default, default=str), o.help)
         for o in options
     ]
-    typer.echo(_table(rows) if options else "no options")
+    typer.echo(table([_OPTIONS, *rows], left=len(_OPTIONS)) if options else "no options")
 
 
 @plugins_app.command()
 def check(
-    names: Annotated[list[str] | None, typer.Argument(help="Names; default: all.")] = None, kind: Kind = None
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME", help="Names or files; default: all installed plugins."),
+    ] = None,
+    kind: KindOption = None,
 ) -> None:
-    """Import, construct and preflight plugins; exit 1 if any fails."""
+    """Import, construct and preflight plugins; exit with 1 if one fails."""
     sources = [_find(name, kind) for name in names] if names else _installed(kind)
     failures = 0
     for source in sources:
-        complaint = _check(source)
-        failures += bool(complaint)
-        typer.echo(f"{'FAIL' if complaint else 'ok  '}  {source}{': ' + complaint if complaint else ''}")
+        problem = _problem(source)
+        failures += bool(problem)
+        typer.echo(f"{'FAIL' if problem else 'ok  '}  {source}{': ' + problem if problem else ''}")
     if failures:
         raise typer.Exit(1)
 
 
-def _check(source: Source) -> str:
-    """Return what is wrong with a plugin, or an empty string."""
+def _problem(source: Source) -> str:
+    """Return the error of a plugin, or an empty string."""
     from halo_core.cli.commands import load_command
-    from halo_core.config.kinds import KINDS
+    from halo_core.config.kinds import COMMAND, KINDS
     from halo_core.config.options import build, options_of
     from halo_core.errors import HaloError
     from halo_core.plugin.discovery import check_class, load
@@ -82,13 +97,14 @@ def _check(source: Source) -> str:
 
     try:
         loaded = load(source.kind, source.address)
-        interface = KINDS[source.kind].load_interface() if KINDS[source.kind].interface else None
+        kind = KINDS.get(source.kind)
+        interface = kind.load_interface() if kind and kind.interface else None
         value = loaded.value if interface is None else check_class(loaded, interface)
         if isinstance(value, type):
             if any(option.default is ... for option in options_of(value)):
-                return ""  # cannot be constructed without being told what for
+                return ""  # it cannot be constructed without its required option
             value = build(value, {}, where=str(source))
-        if source.kind == "command":
+        if source.kind == COMMAND:
             load_command(source.address)
         elif interface is not None:
             value.preflight()
@@ -102,30 +118,30 @@ def _check(source: Source) -> str:
 
 
 def _find(name: str, kind: str | None) -> Source:
-    """Find the one plugin of any kind that `name` means."""
+    """Return the plugin called `name`. Raises a `PluginError` if there is not exactly one."""
     from halo_core.config.kinds import PACKAGES
     from halo_core.errors import PluginError, did_you_mean
 
-    everything = _installed(kind)
+    installed = _installed(kind)
     if name.partition(":")[0].endswith(".py"):
         return _in_file(name, kind)
-    found = [source for source in everything if name in (source.name, source.address)]
+    found = [source for source in installed if name in (source.name, source.address)]
     if not found:
         packages = {short: package for (each, short), package in PACKAGES.items() if kind in (None, each)}
         hint = f"pip install {packages[name]}" if name in packages else ""
-        hint = hint or did_you_mean(name, {source.name for source in everything})
+        hint = hint or did_you_mean(name, {source.name for source in installed})
         raise PluginError(f"no {kind or 'plugin'} named {name!r} is installed", hint=hint)
     if len(found) > 1:
         one_kind = len({source.kind for source in found}) == 1
-        ways = [source.address if one_kind else f"--kind {source.kind}" for source in found]
+        choices = [source.address if one_kind else f"--kind {source.kind}" for source in found]
         raise PluginError(
-            f"{name!r} means {', '.join(map(str, found))}", hint=f"say which: {' or '.join(ways)}"
+            f"{name!r} is ambiguous: {', '.join(map(str, found))}", hint=f"choose one: {' or '.join(choices)}"
         )
     return found[0]
 
 
 def _in_file(name: str, kind: str | None) -> Source:
-    """Find a plugin in a file, taking its kind from its class unless told."""
+    """Return the plugin in a file; without `kind`, its class determines the kind."""
     from dataclasses import replace
 
     from halo_core.config.kinds import KINDS
@@ -142,23 +158,11 @@ def _in_file(name: str, kind: str | None) -> Source:
 
 
 def _installed(kind: str | None) -> list[Source]:
-    from halo_core.config.kinds import KINDS
+    from halo_core.config.kinds import COMMAND, KINDS
     from halo_core.errors import ConfigError, did_you_mean
     from halo_core.plugin.discovery import available
 
-    if kind is not None and kind not in KINDS:
-        raise ConfigError(f"no such kind: {kind!r}", hint=did_you_mean(kind, KINDS))
-    return [source for each in KINDS if kind in (None, each) for source in available(each)]
-
-
-def _plain(source: Source) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return asdict(source)
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    kinds = [*KINDS, COMMAND]
+    if kind is not None and kind not in kinds:
+        raise ConfigError(f"unknown kind {kind!r}", hint=did_you_mean(kind, kinds))
+    return [source for each in kinds if kind in (None, each) for source in available(each)]

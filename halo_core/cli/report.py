@@ -1,4 +1,4 @@
-"""`halo report`: the report of a run, written again."""
+"""`halo report`: write a run's report again."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from typing import Annotated
 
 import typer
 
+from halo_core.cli.signatures import RunDirectory
+
 
 def report(
-    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    directory: RunDirectory,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here; default: report.html in the run.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write here; default: report.html in the run."),
     ] = None,
 ) -> None:
-    """Write a run's report: one HTML file that needs no network. `halo run` does so after every cycle."""
+    """Write a run's report: one HTML file that needs no network.
+
+    `halo run` writes it after every cycle.
+    """
     from halo_core.cli.output import check_output
     from halo_core.ledger.ledger import open_run
     from halo_core.report import write_report

@@ -1,4 +1,4 @@
-"""`halo reverify` and `halo reselect`: other verifiers, rewards and selectors on what a run sampled."""
+"""`halo reverify` and `halo reselect`: apply other verifiers, rewards and selectors to the samples of a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halo_core.cli.filters import Directory
+from halo_core.cli.signatures import RunDirectory, SandboxTier
 
 if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
@@ -16,28 +16,30 @@ Options = list[str] | None
 
 
 def reverify(
-    directory: Directory,
+    directory: RunDirectory,
     verifier: Annotated[
         Options,
         typer.Option(
             "--verifier",
             "-v",
-            metavar="NAME",
-            help="What verifiers; default: the run's own, as they are now.",
+            metavar="VERIFIER",
+            help="Verifier driver; repeatable. Default: the verifiers of the run.",
         ),
     ] = None,
     verifier_opt: Annotated[
-        Options, typer.Option("--verifier-opt", "-V", help="Option of the verifier.", metavar="KEY=VALUE")
+        Options,
+        typer.Option("--verifier-opt", "-V", metavar="KEY=VALUE", help="Option of --verifier; repeatable."),
     ] = None,
     sandbox: Annotated[
-        str | None,
-        typer.Option(metavar="TIER", help="auto, strong, standard, weak or none; default: as the run's."),
+        SandboxTier | None,
+        typer.Option(help="Containment of untrusted code; default: as configured in the run."),
     ] = None,
 ) -> None:
-    """Judge a run's completions again where the verifier, its options or its tools have changed.
+    """Verify a run's completions again with changed verifiers.
 
-    No model is needed. Verdicts are kept by text, prompt and the verifier's fingerprint: what is known is not
-    judged again, and the verdicts that the run trained by stay as they were.
+    Verdicts are stored by text, prompt and the verifier's fingerprint, which contains its options and the versions of
+    its tools. Only completions without a verdict for the current fingerprint are verified. The verdicts that the run
+    trained with do not change. No model is needed.
     """
     from halo_core.builtin.console import ConsoleReport
     from halo_core.config.layers import assign, normalise
@@ -51,21 +53,21 @@ def reverify(
     raw = normalise(ledger.config())
     if verifier:
         assign(raw, "verifier", verifier)
-    _assign(raw, "verifier", verifier_opt, "-V")
+    _assign_options(raw, "verifier", verifier_opt, "-V")
     if sandbox:
         raw["sandbox"] = sandbox
     config = read_config(raw)
     verifiers = VerifierSet.load(config.specs("verifier"))
 
-    def pool() -> Any:  # only when there is something to judge is the sandbox started
+    def pool() -> Any:  # called only if something must be verified: it starts the sandbox
         verifiers.preflight(config.sandbox)
         return verification_threads(config.workers)
 
     done = verify_again(ledger, verifiers, pool, ConsoleReport())
     typer.echo(
-        f"{done.unchanged} completions judged alike before, {done.cached} known from an earlier reverify"
+        f"{done.unchanged} completions with current verdicts, {done.cached} with verdicts of an earlier reverify"
     )
-    typer.echo(f"{done.verified} judged now; the verifier was asked {done.calls} times, equal texts once")
+    typer.echo(f"{done.verified} verified now in {done.calls} calls: equal texts are verified once")
     for (before, after), count in done.changes.most_common():
         typer.echo(f"  {before:>12} > {after:<12} {count}")
     if done.verified + done.cached and not done.changes:
@@ -79,23 +81,29 @@ def reverify(
 
 
 def reselect(
-    directory: Directory,
+    directory: RunDirectory,
     selector: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What chooses the samples; default: the run's.")
+        str | None,
+        typer.Option(metavar="SELECTOR", help="Selector driver. Default: the selector of the run."),
     ] = None,
-    reward: Annotated[str | None, typer.Option(metavar="NAME", help="What pays; default: the run's.")] = None,
+    reward: Annotated[
+        str | None, typer.Option(metavar="REWARD", help="Reward driver. Default: the reward of the run.")
+    ] = None,
     selector_opt: Annotated[
-        Options, typer.Option("--selector-opt", "-S", help="Option of the selector.", metavar="KEY=VALUE")
+        Options,
+        typer.Option("--selector-opt", "-S", metavar="KEY=VALUE", help="Option of --selector; repeatable."),
     ] = None,
     reward_opt: Annotated[
-        Options, typer.Option("--reward-opt", "-R", help="Option of the reward.", metavar="KEY=VALUE")
+        Options,
+        typer.Option("--reward-opt", "-R", metavar="KEY=VALUE", help="Option of --reward; repeatable."),
     ] = None,
 ) -> None:
-    """Say what a run would have trained on with another selector or reward: counts, and overlap with what it did.
+    """Select again with another selector or reward, and compare.
 
-    No model and no verifier is needed. Later cycles are those that the run sampled, from the weights that its
-    own choice led to. Hook plugins are not asked. Completions that are the same tokens count once; overlap is
-    what both chose over what either did. Among equal rewards chance decides.
+    Prints for each cycle how many completions the run selected, how many it would select now, and the overlap: the
+    share of the completions selected either time that were selected both times. Completions with equal tokens count
+    once, and ties of rewards are broken at random. All cycles use the samples of the run, although another choice
+    would have led to other weights and samples. Hook plugins are not called. No model and no verifier is needed.
     """
     from halo_core.config.layers import assign, normalise
     from halo_core.config.schema import read_config
@@ -111,17 +119,17 @@ def reselect(
     ):
         if name:
             assign(raw, key, name)
-        _assign(raw, key, options, flag)
-        _hold(raw, key, name, options)
+        _assign_options(raw, key, options, flag)
+        _drop_per_cycle(raw, key, name, options)
     config = read_config(raw)
-    pay, choose = _at_cycles(config, "reward"), _at_cycles(config, "selector")
-    found = select_again(ledger, lambda cycle: (pay(cycle), choose(cycle)), seed=config.seed)
-    head = (
+    reward_at, selector_at = _driver_by_cycle(config, "reward"), _driver_by_cycle(config, "selector")
+    found = select_again(ledger, lambda cycle: (reward_at(cycle), selector_at(cycle)), seed=config.seed)
+    header = (
         "cycle",
         "samples",
         "reward",
-        "chosen then",
-        "chosen now",
+        "selected then",
+        "selected now",
         "shared",
         "overlap",
         "prompts then",
@@ -134,36 +142,36 @@ def reselect(
         )
         for row in found
     ]
-    typer.echo(table([head, *rows], left=0))
+    typer.echo(table([header, *rows], left=0))
 
 
-def _hold(raw: dict[str, Any], kind: str, name: str | None, options: Options) -> None:
-    """What was asked for holds in every cycle, whatever the run had in each."""
+def _drop_per_cycle(raw: dict[str, Any], kind: str, name: str | None, options: Options) -> None:
+    """Remove the per-cycle values of the given options, so that the given ones hold in every cycle."""
     changing = raw.get("per_cycle", {}).get(kind, {})
     for option in list(changing) if name else [text.partition("=")[0] for text in options or ()]:
         changing.pop(option, None)
 
 
-def _at_cycles(config: RunConfig, kind: str) -> Callable[[int], Any]:
-    """Return what gives the driver of `kind` as it is in a cycle; no other driver of the run need be installed."""
+def _driver_by_cycle(config: RunConfig, kind: str) -> Callable[[int], Any]:
+    """Return a function from cycle to the driver of `kind`. The other drivers of the run need not be installed."""
     from halo_core.config.kinds import KINDS
     from halo_core.config.options import build
     from halo_core.plugin.discovery import check_class, load
 
     spec = getattr(config, kind)
-    made = check_class(load(kind, spec.name), KINDS[kind].load_interface())
+    driver = check_class(load(kind, spec.name), KINDS[kind].load_interface())
 
     def at(cycle: int) -> Any:
         changes = {
             option: values[min(cycle, len(values)) - 1]
             for option, values in config.per_cycle.get(kind, {}).items()
         }
-        return build(made, {**spec.options, **changes}, where=f"{kind} {spec.name!r}")
+        return build(driver, {**spec.options, **changes}, where=f"{kind} {spec.name!r}")
 
     return at
 
 
-def _assign(raw: dict[str, Any], path: str, options: Options, flag: str) -> None:
+def _assign_options(raw: dict[str, Any], path: str, options: Options, flag: str) -> None:
     from halo_core.config.layers import assign
     from halo_core.config.options import parse_assignments
 

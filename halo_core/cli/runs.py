@@ -1,4 +1,4 @@
-"""`halo runs`: what runs there are, and what came of each."""
+"""`halo runs`: list the runs of a directory with their results."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from halo_core.cli.output import name_of
 if TYPE_CHECKING:
     from halo_core.ledger.summary import Summary
 
+_HEADER = ("run", "started", "status", "cycles", "verifier", "lr policy", "model", "held-out pass", "points")
+
 
 def runs(
     root: Annotated[
         Path, typer.Argument(metavar="DIRECTORY", help="Directory that holds run directories.")
     ] = Path("runs"),
 ) -> None:
-    """List runs, the newest last: status, what they are made of, and the held-out pass rate.
+    """List runs with status and held-out pass rate, the newest last.
 
-    Points are followed by n.s. where the 95% interval of the change includes 0.
+    The pass rates are those before and after training. The difference in points is marked n.s. (not significant) if
+    its 95% interval includes 0.
     """
     from halo_core.errors import RunError
     from halo_core.ledger.summary import summaries
@@ -29,32 +32,30 @@ def runs(
 
     found = summaries(root)
     if not found:
-        where = f"no runs in {root}" if root.is_dir() else f"{root} is not a directory"
-        raise RunError(where, hint="halo run begins one; or name another directory")
-    head = ("run", "began", "status", "cycles", "verifier", "lr policy", "model", "held-out pass", "points")
-    typer.echo(table([head, *map(_row, found)], left=7))
+        message = f"no runs in {root}" if root.is_dir() else f"{root} is not a directory"
+        raise RunError(message, hint="start a run with halo run, or name another directory")
+    typer.echo(table([_HEADER, *map(_row, found)], left=7))
     for summary in found:
         if summary.error:
             typer.echo(f"halo: {name_of(summary.directory)}: {summary.error}", err=True)
 
 
 def _row(summary: Summary) -> tuple[str, ...]:
-    began = datetime.fromtimestamp(summary.started).strftime("%Y-%m-%d %H:%M") if summary.started else ""
+    started = datetime.fromtimestamp(summary.started).strftime("%Y-%m-%d %H:%M") if summary.started else ""
     measured = [report.heldout for report in summary.reports if report.heldout]
     ends = [measured[0], measured[-1]] if len(measured) > 1 else measured
-    rate = " > ".join(f"{rates.passed:.1%}" for rates in ends)
     change = summary.change
     points = (
         "" if change is None else f"{100 * change.difference:+.1f}{'' if change.significant else ' n.s.'}"
     )
     return (
         name_of(summary.directory),
-        began,
+        started,
         summary.status,
         f"{summary.done}/{summary.cycles}" if summary.cycles else "",
         summary.verifier,
         summary.lr_policy,
         summary.model,
-        rate,
+        " > ".join(f"{metrics.passed:.1%}" for metrics in ends),
         points,
     )

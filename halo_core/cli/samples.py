@@ -1,4 +1,4 @@
-"""`halo samples`: what a run sampled, with what its verifier said, in the terminal."""
+"""`halo samples`: show a run's samples with their verdicts in the terminal."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halo_core.cli.filters import Directory, takes_filter
+from halo_core.cli.filters import takes_filter
 from halo_core.cli.output import printable
+from halo_core.cli.signatures import RunDirectory
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -15,39 +16,40 @@ if TYPE_CHECKING:
     from halo_core.ledger.browse import Found
 
 _NARROW = 100
-"""Below so many columns a sample's parts are shown one below the other."""
-_MOST = 1_000_000
-"""Samples that are shown at once, whatever is asked for: nobody reads more."""
+"""Below this many columns the parts of a sample are stacked."""
+_MAXIMUM = 1_000_000
+"""Maximum number of samples shown at once."""
 
 
 @takes_filter
 def samples(
-    directory: Directory,
-    filter: Any,
+    directory: RunDirectory,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show at most so many.")
+        int, typer.Option("--limit", "-n", min=1, metavar="N", help="Maximum number of samples.")
     ] = 10,
-    lines: Annotated[int, typer.Option(min=1, metavar="N", help="Lines shown of each text.")] = 24,
+    lines: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum lines of each text.")] = 24,
+    *,
+    filter: Any,
 ) -> None:
-    """Show samples of a run: prompt, completion and diagnostics side by side."""
+    """Show samples of a run: prompt, completion and diagnostics."""
     from rich.console import Console
 
-    from halo_core.cli.filters import nothing_found
+    from halo_core.cli.filters import no_match
     from halo_core.ledger.browse import find
     from halo_core.ledger.ledger import open_run
 
     ledger = open_run(directory)
     console = Console(highlight=False)
-    limit, shown = min(limit, _MOST), 0
+    limit, shown = min(limit, _MAXIMUM), 0
     for each in find(ledger, filter, limit=limit + 1):
         if shown == limit:
-            typer.echo(f"and more: --limit {10 * limit}, or narrow it down (halo samples --help)")
+            typer.echo(f"there are more: use --limit {10 * limit} or a filter (halo samples --help)")
             return
         console.print(_title(each), style="bold", markup=False)
         console.print(_body(each, console, lines))
         shown += 1
     if not shown:
-        raise nothing_found(ledger, filter)
+        raise no_match(ledger, filter)
 
 
 def _title(found: Found) -> str:
@@ -60,7 +62,7 @@ def _title(found: Found) -> str:
     parts += [f"score {verdict.score:.3g}"] if 0 < verdict.score < 1 else []
     parts += [f"reward {sample.reward:g}"] if sample.reward is not None else []
     parts += [f"trained on, weight {sample.weight:g}"] if sample.weight else []
-    parts += ["cut short"] if sample.completion.finish_reason == "length" else []
+    parts += ["truncated"] if sample.completion.finish_reason == "length" else []
     return "  |  ".join(parts)
 
 
@@ -72,7 +74,7 @@ def _body(found: Found, console: Console, lines: int) -> RenderableType:
     from halo_core.ledger.browse import prompt_text
 
     sample = found.sample
-    shown = {
+    texts = {
         "prompt": prompt_text(sample.prompt),
         "completion": sample.completion.text,
         "diagnostics": sample.verdict.detail or "none",
@@ -80,17 +82,17 @@ def _body(found: Found, console: Console, lines: int) -> RenderableType:
     wide = console.width >= _NARROW
     width = (console.width - 2) // 3 if wide else console.width
     panels = [
-        Panel(_cut(text, console, width - 4, lines), title=title, width=width)
-        for title, text in shown.items()
+        Panel(_shortened(text, console, width - 4, lines), title=title, width=width)
+        for title, text in texts.items()
     ]
     return Columns(panels, padding=(0, 1)) if wide else Group(*panels)
 
 
-def _cut(text: str, console: Console, width: int, lines: int) -> RenderableType:
-    """Fold `text` to `width` columns, shorten it, and take out what would move the terminal's cursor."""
+def _shortened(text: str, console: Console, width: int, lines: int) -> RenderableType:
+    """Fold `text` to `width` columns, keep `lines` lines, and replace terminal control characters."""
     from rich.text import Text
 
     plain = printable("\n".join(text.expandtabs(4).splitlines()))
     rows = Text(plain, overflow="fold").wrap(console, max(1, width))
-    more = [Text(f"... {len(rows) - lines} lines more", style="dim")] if len(rows) > lines else []
+    more = [Text(f"... {len(rows) - lines} more lines", style="dim")] if len(rows) > lines else []
     return Text("\n").join([*rows[:lines], *more])

@@ -1,4 +1,4 @@
-"""`halo sft`: a starting checkpoint from prompt and completion pairs."""
+"""`halo sft`: train a starting checkpoint on pairs of prompt and completion."""
 
 from __future__ import annotations
 
@@ -7,43 +7,61 @@ from typing import Annotated, Any
 
 import typer
 
+from halo_core.cli.signatures import Quiet
+
 
 def sft(
     data: Annotated[
-        Path, typer.Option("--data", "-d", help='JSON Lines of {"prompt": ..., "completion": ...}.')
+        Path,
+        typer.Option(
+            "--data", "-d", metavar="FILE", help='JSON Lines of {"prompt": ..., "completion": ...}.'
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Directory to write the checkpoint to.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="DIRECTORY", help="Directory to write the checkpoint to."),
+    ],
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", help="Model to train further; with --scratch, only its tokenizer is used."
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="Pretrained model to start from; with --scratch, only its tokenizer is used.",
         ),
     ] = "",
     scratch: Annotated[
-        Path | None, typer.Option(help="YAML of a transformers configuration: start from random weights.")
+        Path | None,
+        typer.Option(metavar="FILE", help="YAML of a transformers configuration: start from random weights."),
     ] = None,
     vocab_size: Annotated[
-        int, typer.Option(help="Entries of the tokenizer made for a model from scratch.")
+        int, typer.Option(metavar="N", help="Vocabulary of the tokenizer trained for a model from scratch.")
     ] = 2048,
     chat_template: Annotated[
-        Path | None, typer.Option(help="Jinja file; the tokenizer's chat template.")
+        Path | None, typer.Option(metavar="FILE", help="Jinja file: the tokenizer's chat template.")
     ] = None,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-4,
+    lr: Annotated[float, typer.Option(metavar="LR", help="Peak learning rate.")] = 2e-4,
     trainer_opt: Annotated[
         list[str] | None,
-        typer.Option("--trainer-opt", "-T", metavar="KEY=VALUE", help="Option of trainer sft."),
+        typer.Option(
+            "--trainer-opt", "-T", metavar="KEY=VALUE", help="Option of the trainer sft; repeatable."
+        ),
     ] = None,
     save_dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16 or float16; for a model trained whole.")
+        str,
+        typer.Option(metavar="DTYPE", help="float32, bfloat16 or float16; only without an adapter."),
     ] = "float32",
-    device: Annotated[str, typer.Option(help="Device; auto picks the accelerator if there is one.")] = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Every random choice derives from it.")] = 0,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the result only.")] = False,
+    device: Annotated[
+        str,
+        typer.Option(metavar="DEVICE", help="Device of the model; auto: the accelerator if there is one."),
+    ] = "auto",
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of every random choice.")] = 0,
+    quiet: Quiet = False,
 ) -> None:
-    """Train a starting checkpoint on prompt and completion pairs.
+    """Train a starting checkpoint on pairs of prompt and completion.
 
-    Give --model for a pretrained one (LoRA, or the whole with -T full=true), or --scratch for a new one,
-    which is trained whole. The schedule is cosine unless -T schedule= says otherwise.
+    --model starts from a pretrained model and trains a LoRA adapter, or all weights with -T full=true. --scratch
+    starts from random weights and trains all of them. The default schedule is cosine; -T schedule= changes it.
     """
     from halo_core.config.model import ModelConfig
     from halo_core.config.options import build, parse_assignments
@@ -52,10 +70,10 @@ def sft(
 
     if not model and scratch is None:
         raise ConfigError(
-            "nothing to start from", hint="name a model with --model, or a configuration with --scratch"
+            "nothing to start from", hint="give a model with --model, or an architecture with --scratch"
         )
     if save_dtype not in ("float32", "bfloat16", "float16"):
-        raise ConfigError(f"--save-dtype {save_dtype!r} is none of float32, bfloat16 and float16")
+        raise ConfigError(f"--save-dtype {save_dtype!r} is not float32, bfloat16 or float16")
     _check_unused(output)
     given = parse_assignments(trainer_opt or (), flag="-T")
     options = {"schedule": "cosine", "full": scratch is not None, **given}
@@ -84,11 +102,11 @@ def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -
         def step(_done: int, total: int, loss: float) -> None:
             advance(total=total, note=f"loss {loss:.3f}")
 
-        made = train_checkpoint(pairs, output, progress=step, **settings)
-    skipped = f", {made.skipped} pairs too long" if made.skipped else ""
-    stats = made.stats
+        checkpoint = train_checkpoint(pairs, output, progress=step, **settings)
+    skipped = f", {checkpoint.skipped} pairs too long" if checkpoint.skipped else ""
+    stats = checkpoint.stats
     typer.echo(
-        f"{made.path}: {made.parameters} parameters, {stats.steps} steps, {stats.tokens} tokens{skipped}, "
+        f"{checkpoint.path}: {checkpoint.parameters} parameters, {stats.steps} steps, {stats.tokens} tokens{skipped}, "
         f"loss {stats.loss_first:.3f} > {stats.loss_last:.3f}"
     )
 
@@ -97,7 +115,7 @@ def _check_unused(output: Path) -> None:
     from halo_core.errors import RunError
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise RunError(f"{output} is not empty", hint="choose another place with --output")
+        raise RunError(f"{output} is not empty", hint="choose another directory with --output")
 
 
 def _architecture(path: Path) -> dict[str, Any]:
@@ -110,7 +128,7 @@ def _architecture(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: an architecture is a mapping", hint="at least: model_type: llama")
+        raise ConfigError(f"{path}: not a mapping of keys", hint="it needs at least: model_type: llama")
     return loaded
 
 

@@ -1,4 +1,4 @@
-"""`halo verify`: verdicts on a file of completions, without a model."""
+"""`halo verify`: verify a file of completions without a model."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ if TYPE_CHECKING:
     from halo_core.verification.verifiers import VerifierSet
 
 _BATCH = 256
-"""Completions judged before their verdicts are written: an interrupt loses at most so many."""
+"""Completions verified between writes: an interrupt loses at most the verdicts of one batch."""
 
 
 @takes_verifiers
 def verify(
     raw: dict[str, Any],
     completions: Annotated[
-        Path, typer.Option(help='JSON Lines: {"prompt_id": ..., "completion": ...} each; - is stdin.')
+        Path,
+        typer.Option(metavar="FILE", help='JSON Lines of {"prompt_id": ..., "completion": ...}; - is stdin.'),
     ],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the verdicts here instead of to stdout.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the verdicts here instead of to stdout."),
     ] = None,
 ) -> None:
-    """Judge completions from a file; write one verdict a line, in the same order.
+    """Verify completions from a file; write their verdicts.
 
-    Without --data, the completions are taken to answer the verifier's demo prompts.
+    Writes one JSON object per line, in the order of the completions. Without --data, the prompts are those of the
+    verifier's demo.
     """
     from halo_core.config.layers import normalise
     from halo_core.config.schema import read_config
@@ -43,12 +46,12 @@ def verify(
     from halo_core.verification.verifiers import verification_threads
 
     config = read_config(normalise(raw))
-    verifiers = verifiers_of(config)
-    prompts = {prompt.id: prompt for prompt in prompts_of(config, verifiers)}
+    verifiers = load_verifiers(config)
+    prompts = {prompt.id: prompt for prompt in load_all_prompts(config, verifiers)}
     seen: Counter[str] = Counter()
     budget = ErrorBudget(config.max_error_rate)
-    with _writer(output) as file, verification_threads(config.workers) as threads:
-        for batch in _batches(_completions(completions, prompts)):
+    with _open_output(output) as file, verification_threads(config.workers) as threads:
+        for batch in _batches(_read_completions(completions, prompts)):
             tasks = [prompts[completion.prompt_id] for completion in batch]
             verdicts = verifiers.check_all(tasks, batch, threads)
             budget.add(verdicts)
@@ -63,8 +66,8 @@ def verify(
     budget.close()
 
 
-def verifiers_of(config: RunConfig) -> VerifierSet:
-    """Return the verifiers of `config`, ready to judge."""
+def load_verifiers(config: RunConfig) -> VerifierSet:
+    """Return the verifiers of `config`, ready to verify."""
     from halo_core.verification.verifiers import VerifierSet
 
     verifiers = VerifierSet.load(config.specs("verifier"))
@@ -72,8 +75,8 @@ def verifiers_of(config: RunConfig) -> VerifierSet:
     return verifiers
 
 
-def prompts_of(config: RunConfig, verifiers: VerifierSet) -> list[Prompt]:
-    """Return the prompts of `config`, else those of the demo, the held-out ones included; all checked."""
+def load_all_prompts(config: RunConfig, verifiers: VerifierSet) -> list[Prompt]:
+    """Return the training and held-out prompts of `config`, or those of the demo; all are checked."""
     from halo_core.data import load_prompts
 
     if config.data.prompts:
@@ -87,7 +90,7 @@ def prompts_of(config: RunConfig, verifiers: VerifierSet) -> list[Prompt]:
     return prompts
 
 
-def _writer(output: Path | None) -> Any:
+def _open_output(output: Path | None) -> Any:
     from contextlib import nullcontext
 
     from halo_core.errors import DataError
@@ -100,29 +103,29 @@ def _writer(output: Path | None) -> Any:
         raise DataError(f"cannot write {output}: {error.strerror}") from error
 
 
-def _completions(path: Path, prompts: dict[str, Prompt]) -> Iterator[Completion]:
-    """Read completions one by one; raise a `DataError` that names the line of what is none."""
+def _read_completions(path: Path, prompts: dict[str, Prompt]) -> Iterator[Completion]:
+    """Yield the completions of a file. Raises a `DataError` that names the first invalid line."""
     from halo_core.errors import DataError, did_you_mean
     from halo_core.types import Completion
 
     count: Counter[str] = Counter()
-    with _reader(path) as file:
+    with _open_input(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             where = f"{path}:{number}"
-            prompt_id, text = _parsed(line, where)
+            prompt_id, text = _parse(line, where)
             if prompt_id not in prompts:
                 raise DataError(f"{where}: no prompt {prompt_id!r}", hint=did_you_mean(prompt_id, prompts))
             yield Completion(prompt_id, count[prompt_id], text)
             count[prompt_id] += 1
     if not count:
         raise DataError(
-            f"{path}: no completions in it", hint='one a line: {"prompt_id": ..., "completion": ...}'
+            f"{path} contains no completions", hint='one per line: {"prompt_id": ..., "completion": ...}'
         )
 
 
-def _reader(path: Path) -> Any:
+def _open_input(path: Path) -> Any:
     from contextlib import nullcontext
 
     from halo_core.errors import DataError
@@ -135,7 +138,7 @@ def _reader(path: Path) -> Any:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _parsed(line: str, where: str) -> tuple[str, str]:
+def _parse(line: str, where: str) -> tuple[str, str]:
     from halo_core.errors import DataError
 
     try:
@@ -148,7 +151,7 @@ def _parsed(line: str, where: str) -> tuple[str, str]:
             "completion": str(text),
         }:
             return prompt_id, text
-    raise DataError(f"{where}: needs texts for prompt_id and completion", hint="see halo verify --help")
+    raise DataError(f"{where}: prompt_id and completion must be strings", hint="see halo verify --help")
 
 
 def _batches(completions: Iterator[Completion]) -> Iterator[Sequence[Completion]]:

@@ -1,4 +1,4 @@
-"""`halo generate` and `halo merge`: using what a run has trained."""
+"""`halo generate` and `halo merge`: use the weights that a run has trained."""
 
 from __future__ import annotations
 
@@ -7,43 +7,52 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from halo_core.cli.signatures import RunDirectory
+
 if TYPE_CHECKING:
     from halo_core.ledger.ledger import Ledger
     from halo_core.model.actor import Actor
     from halo_core.run.plan import Plan
 
-Directory = Annotated[Path, typer.Argument(help="A run directory.")]
-Cycle = Annotated[
+CycleOption = Annotated[
     str,
     typer.Option(
         "--cycle",
-        help="Whose weights: a number, 0 for the model before training, 'last', or 'best' by held-out pass rate.",
+        metavar="CYCLE",
+        help="Cycle of the weights: a number (0: before training), last, or best (by held-out pass rate).",
     ),
 ]
 
 
 def generate(
-    directory: Directory,
-    prompt: Annotated[str, typer.Argument(help="The task, as the prompts of the run put it.")],
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="Completions to sample.")] = 1,
-    cycle: Cycle = "last",
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    directory: RunDirectory,
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="The task, worded like the prompts of the run.")
+    ],
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, metavar="N", help="Completions to sample.")
+    ] = 1,
+    cycle: CycleOption = "last",
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the sampling.")] = 0,
 ) -> None:
-    """Sample completions with the weights of one of a run's cycles, and the run's own sampling options."""
+    """Sample completions with the weights of a cycle of a run.
+
+    The sampling options are those of the run.
+    """
     from halo_core.model.contexts import SamplingContext
     from halo_core.types import Prompt, SamplingRequest
 
-    ledger, plan = _opened(directory)
-    chosen = cycle_of(ledger, cycle)
+    ledger, plan = _open_run(directory)
+    number = read_cycle(ledger, cycle)
     request = SamplingRequest(
-        cycle=chosen,
+        cycle=number,
         split="heldout",
         prompts=(Prompt("prompt", prompt),),
         samples_per_prompt=count,
         seed=seed,
     )
     generator = plan.drivers.get("generator")
-    for batch in generator.generate(request, SamplingContext(actor=_actor(ledger, plan, chosen))):
+    for batch in generator.generate(request, SamplingContext(actor=_load_actor(ledger, plan, number))):
         for completion in batch:
             typer.echo(completion.text)
             if count > 1:
@@ -51,49 +60,56 @@ def generate(
 
 
 def merge(
-    directory: Directory,
-    output: Annotated[Path, typer.Argument(help="Directory of the model to write; must not be there.")],
-    cycle: Cycle = "last",
+    directory: RunDirectory,
+    output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="New directory to write the model to.")],
+    cycle: CycleOption = "last",
     dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16 or float16; auto: what the model came in.")
+        str,
+        typer.Option(
+            metavar="DTYPE", help="float32, bfloat16 or float16; auto: the precision of the stored model."
+        ),
     ] = "auto",
 ) -> None:
-    """Fold a run's adapter into its model and write that, as transformers, vLLM and llama.cpp read it."""
+    """Merge a run's adapter into its model and write the model.
+
+    transformers, vLLM and llama.cpp can read the result.
+    """
     from halo_core import files
     from halo_core.errors import RunError
 
-    ledger, plan = _opened(directory)
-    chosen = cycle_of(ledger, cycle)
+    ledger, plan = _open_run(directory)
+    number = read_cycle(ledger, cycle)
     if output.exists():
-        raise RunError(f"{output} is there already", hint="choose another place")
-    if not chosen:
-        raise RunError("cycle 0 is the model before training", hint=f"it is {plan.config.model.name}")
-    if not (ledger.check_adapter(chosen) / "adapter_config.json").exists():
+        raise RunError(f"{output} already exists", hint="choose another directory")
+    if not number:
+        raise RunError("cycle 0 is the model before training", hint=f"use {plan.config.model.name} directly")
+    if not (ledger.check_adapter(number) / "adapter_config.json").exists():
         raise RunError(
-            f"cycle {chosen} was trained whole, without an adapter", hint=f"it is in {ledger.adapter(chosen)}"
+            f"cycle {number} trained all weights, without an adapter",
+            hint=f"the model is already in {ledger.adapter(number)}",
         )
-    actor = _actor(ledger, plan, chosen)
-    files.write_directory(output, lambda place: actor.save_merged(place, dtype))
-    typer.echo(f"{output}: the model with the adapter of cycle {chosen}")
+    actor = _load_actor(ledger, plan, number)
+    files.write_directory(output, lambda directory: actor.save_merged(directory, dtype))
+    typer.echo(f"{output}: the model with the adapter of cycle {number}")
 
 
-def cycle_of(ledger: Ledger, text: str) -> int:
-    """Read `--cycle`. Raises a `RunError` for one that is not there."""
+def read_cycle(ledger: Ledger, text: str) -> int:
+    """Return the cycle that `--cycle` names. Raises a `RunError` if the run has no such cycle."""
     from halo_core.errors import RunError
     from halo_core.metrics import best_cycle
 
     reports = ledger.reports()
-    known = [0, *(report.cycle for report in reports if report.cycle)]
-    named = {"last": known[-1], "best": best_cycle(reports) or 0, **{str(number): number for number in known}}
-    if text not in named:
+    finished = [0, *(report.cycle for report in reports if report.cycle)]
+    by_name = {"last": finished[-1], "best": best_cycle(reports) or 0, **{str(n): n for n in finished}}
+    if text not in by_name:
         raise RunError(
             f"{ledger.directory} has no cycle {text}",
-            hint=f"finished: {', '.join(map(str, known))}; or last, or best",
+            hint=f"finished cycles: {', '.join(map(str, finished))}; or last, or best",
         )
-    return named[text]
+    return by_name[text]
 
 
-def _opened(directory: Path) -> tuple[Ledger, Plan]:
+def _open_run(directory: Path) -> tuple[Ledger, Plan]:
     from halo_core.ledger.ledger import open_run
     from halo_core.run.plan import Plan
 
@@ -101,7 +117,7 @@ def _opened(directory: Path) -> tuple[Ledger, Plan]:
     return ledger, Plan.from_raw(ledger.config())
 
 
-def _actor(ledger: Ledger, plan: Plan, cycle: int) -> Actor:
+def _load_actor(ledger: Ledger, plan: Plan, cycle: int) -> Actor:
     from halo_core.model.actor import Actor
 
     actor = Actor(plan.config.model)

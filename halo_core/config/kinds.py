@@ -28,8 +28,6 @@ class Kind:
     """Driver used if the configuration names none; empty: the configuration must name one."""
     many: bool = False
     """True if a run can have several."""
-    configured: bool = True
-    """True if the configuration of a run names it."""
     per_cycle: bool = False
     """True if its options may change from cycle to cycle."""
     option_flag: str = ""
@@ -120,21 +118,30 @@ KINDS: Mapping[str, Kind] = {
             name="plugin",
             help="Hook plugin by name or file; repeatable, later ones wrap earlier ones.",
             many=True,
+            option_flag="plugin-opt",
         ),
-        Kind(name="command", help="Command of halo.", configured=False),
     )
 }
 """By name."""
 
 
+COMMAND = "command"
+"""Commands are found through entry points as drivers are, but no run names them."""
+
+
+def group_of(kind: str) -> str:
+    """Return the entry-point group of a kind of driver, of hook plugins or of commands."""
+    return "halo.commands" if kind == COMMAND else KINDS[kind].group
+
+
 def driver_sections() -> tuple[str, ...]:
     """Return the configuration keys that hold exactly one driver."""
-    return tuple(kind.key for kind in KINDS.values() if kind.configured and not kind.many)
+    return tuple(kind.key for kind in KINDS.values() if not kind.many)
 
 
 def driver_lists() -> tuple[str, ...]:
     """Return the configuration keys that hold a list of drivers."""
-    return tuple(kind.key for kind in KINDS.values() if kind.configured and kind.many)
+    return tuple(kind.key for kind in KINDS.values() if kind.many)
 
 
 _LR_POLICIES = (

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from halo_core.config.curriculum import Curriculum
-from halo_core.config.kinds import KINDS, driver_sections
+from halo_core.config.kinds import KINDS
 from halo_core.config.mix import Mix
 from halo_core.config.model import ModelConfig
 from halo_core.config.options import explain
@@ -86,8 +86,6 @@ def _driver_fields() -> dict[str, Any]:
     """Return the type and default of the field for each driver kind."""
     found: dict[str, Any] = {}
     for kind in KINDS.values():
-        if not kind.configured:
-            continue
         if not kind.many:
             found[kind.key] = (DriverSpec, Field(DriverSpec(name=kind.default), description=kind.help))
         elif kind.interface:
@@ -161,7 +159,7 @@ class RunConfig(_Drivers):
 
 def read_config(raw: Mapping[str, Any], *, where: str = "configuration") -> RunConfig:
     """Validate `raw`. Raises a `ConfigError` that names the first invalid key."""
-    named = {kind.key: {"name": kind.default} for kind in KINDS.values() if kind.key in driver_sections()}
+    named = {kind.key: {"name": kind.default} for kind in KINDS.values() if not kind.many}
     filled = {
         key: {**named[key], **value} if key in named and isinstance(value, Mapping) else value
         for key, value in raw.items()

@@ -22,7 +22,7 @@ from typing import Any
 
 from stevedore import DriverManager
 
-from halo_core.config.kinds import KINDS, PACKAGES
+from halo_core.config.kinds import PACKAGES, group_of
 from halo_core.errors import PluginError, did_you_mean
 
 
@@ -98,7 +98,7 @@ def check_class(loaded: Loaded, base: type) -> type[Any]:
 
 
 def _entries(kind: str) -> list[EntryPoint]:
-    return list(entry_points(group=KINDS[kind].group))
+    return list(entry_points(group=group_of(kind)))
 
 
 def _source(kind: str, entry: EntryPoint) -> Source:

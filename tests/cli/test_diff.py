@@ -1,4 +1,4 @@
-"""`halo diff`: whether two runs are identical."""
+"""`halo diff`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from halo_core.ledger.ledger import Ledger
 Halo = Callable[..., Any]
 
 
-def test_two_runs_with_one_seed_are_identical_and_with_another_are_not(run: Halo, halo: Halo) -> None:
+def test_equal_seeds_give_identical_runs_and_different_seeds_do_not(run: Halo, halo: Halo) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run(name, "--seed", seed)
     same = halo("diff", "a", "b")
@@ -22,42 +22,42 @@ def test_two_runs_with_one_seed_are_identical_and_with_another_are_not(run: Halo
     assert same.out.splitlines()[-1] == "identical"
     other = halo("diff", "a", "c")
     assert other.code == 1
-    assert other.out.splitlines()[-1] == "not identical: they part in configuration"
+    assert other.out.splitlines()[-1] == "not identical: the first difference is in configuration"
     assert "seed: A 0, B 1" in other.out
     assert "cycle 0 heldout, prompt 'd8', completion 0: " in other.out
 
 
-def test_settings_that_do_not_touch_the_result_may_differ(run: Halo, halo: Halo) -> None:
+def test_settings_that_do_not_change_the_result_may_differ(run: Halo, halo: Halo) -> None:
     run("a", "--set", "workers=2", "--set", "checkpoint_seconds=5")
     run("b", "--set", "workers=3", "--set", "checkpoint_seconds=6")
     assert halo("diff", "a", "b").out.splitlines()[-1] == "identical"
 
 
-def test_diff_of_what_is_no_run(run: Halo, halo: Halo) -> None:
+def test_diff_of_a_directory_without_a_run(run: Halo, halo: Halo) -> None:
     run()
     answer = halo("diff", "run", "nowhere")
     assert "nowhere holds no run" in answer.complaint()
-    assert answer.code == 2, "1 would say that they differ"
+    assert answer.code == 2, "1 would mean that the runs differ"
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "expected"),
     [
         (lambda place: shutil.rmtree(place), "B adapter missing"),
         (lambda place: next(place.iterdir()).write_text("other"), "cycle 2: A adapter "),
     ],
-    ids=["gone", "edited"],
+    ids=["deleted", "edited"],
 )
-def test_diff_looks_at_the_adapters_that_are_there(
-    run: Halo, halo: Halo, change: Callable[[Path], Any], says: str
+def test_diff_compares_the_stored_adapters(
+    run: Halo, halo: Halo, change: Callable[[Path], Any], expected: str
 ) -> None:
     run()
     shutil.copytree("run", "copy")
     change(Path("copy/cycles/002/adapter"))
     answer = halo("diff", "run", "copy")
     assert answer.code == 1
-    assert says in answer.out
-    assert answer.out.splitlines()[-1] == "not identical: they part in adapters"
+    assert expected in answer.out
+    assert answer.out.splitlines()[-1] == "not identical: the first difference is in adapters"
 
 
 def test_diff_of_a_damaged_run(run: Halo, halo: Halo) -> None:
@@ -75,7 +75,7 @@ def test_diff_of_a_damaged_run(run: Halo, halo: Halo) -> None:
     assert "copy/plugins.json is damaged" in halo("diff", "run", "copy").complaint()
 
 
-def test_diff_shows_where_long_texts_part(run: Halo, halo: Halo) -> None:
+def test_diff_shows_the_first_difference_of_long_texts(run: Halo, halo: Halo) -> None:
     run()
     for name, last in (("a", "x"), ("b", "y")):
         shutil.copytree("run", name)

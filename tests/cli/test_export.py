@@ -1,4 +1,4 @@
-"""`halo export`: what others load."""
+"""`halo export`: files for other trainers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Halo = Callable[..., Any]
 Rows = Callable[[Any], list[dict[str, Any]]]
 
 
-def test_pairs_for_fine_tuning_can_be_trained_on(rows: Rows, run: Halo, halo: Halo) -> None:
+def test_sft_export_can_be_read_by_halo_sft(rows: Rows, run: Halo, halo: Halo) -> None:
     run()
     pairs = rows(halo("export", "run", "--to", "sft"))
     passed = rows(halo("export", "run", "--status", "pass", "--split", "train"))
@@ -32,23 +32,23 @@ def test_pairs_for_fine_tuning_can_be_trained_on(rows: Rows, run: Halo, halo: Ha
     assert {pair["completion"] for pair in chosen} == {row["completion"] for row in trained}
 
 
-def test_held_out_prompts_are_not_trained_on_by_accident(rows: Rows, run: Halo, halo: Halo) -> None:
+def test_held_out_prompts_are_exported_only_on_request(rows: Rows, run: Halo, halo: Halo) -> None:
     run()
     held = {f"demo task {n}" for n in range(8, 12)}
     for to in ("sft", "dpo"):
         assert not held & {row["prompt"] for row in rows(halo("export", "run", "--to", to))}
-        asked = {row["prompt"] for row in rows(halo("export", "run", "--to", to, "--split", "heldout"))}
-        assert asked
-        assert asked <= held
+        exported = {row["prompt"] for row in rows(halo("export", "run", "--to", to, "--split", "heldout"))}
+        assert exported
+        assert exported <= held
 
 
-def test_text_as_the_chats_that_a_template_makes_of_it(rows: Rows, run: Halo, halo: Halo) -> None:
+def test_chat_wraps_text_prompts_in_messages(rows: Rows, run: Halo, halo: Halo) -> None:
     run()
     config = Path("run/run.yaml")
     (plain, *_) = rows(halo("export", "run", "--to", "sft"))
     config.write_text(config.read_text().replace(":Skilled", ":Skilled\n  system: be brief"))
-    (told, *_) = rows(halo("export", "run", "--to", "sft"))
-    assert told["prompt"] == f"be brief\n\n{plain['prompt']}"
+    (with_system, *_) = rows(halo("export", "run", "--to", "sft"))
+    assert with_system["prompt"] == f"be brief\n\n{plain['prompt']}"
     (chat, *_) = rows(halo("export", "run", "--to", "sft", "--chat"))
     assert chat["prompt"] == [
         {"role": "system", "content": "be brief"},
@@ -60,7 +60,7 @@ def test_text_as_the_chats_that_a_template_makes_of_it(rows: Rows, run: Halo, ha
     assert preference["rejected"][0]["role"] == "assistant"
 
 
-def test_preferences_are_between_a_better_and_a_worse_answer_to_one_prompt(
+def test_preferences_pair_a_better_and_a_worse_answer_to_one_prompt(
     rows: Rows, run: Halo, halo: Halo
 ) -> None:
     run()
@@ -70,22 +70,22 @@ def test_preferences_are_between_a_better_and_a_worse_answer_to_one_prompt(
         assert all(row["chosen"].startswith("right") for row in found)
         assert all(row["rejected"].startswith("wrong") for row in found)
         per_prompt = [sum(row["prompt"] == f"demo task {n}" for row in found) for n in range(8)]
-        assert max(per_prompt) <= pairs * 2, "of two cycles"
+        assert max(per_prompt) <= pairs * 2, "there are two cycles"
         assert len({tuple(row.values()) for row in found}) == len(found)
     assert all(row["chosen"].startswith("right") for row in rows(halo("export", "run", "--to", "dpo")))
 
 
-def test_what_is_preferred_to_what_is_said_once(rows: Rows, run: Halo, halo: Halo) -> None:
+def test_equal_preferences_are_exported_once(rows: Rows, run: Halo, halo: Halo) -> None:
     run()
     with Ledger(Path("run")).writing() as db:
         passed = "SELECT id FROM verdicts WHERE status = 'pass'"
         for text, where in (("good", "IN"), ("bad", "NOT IN")):
             db.execute(f"UPDATE completions SET text = ? WHERE verdict {where} ({passed})", (text,))
     found = rows(halo("export", "run", "--to", "dpo"))
-    assert len({row["prompt"] for row in found}) == len(found) > 1, "though two cycles say it"
+    assert len({row["prompt"] for row in found}) == len(found) > 1, "although two cycles have it"
 
 
-def test_chats_are_exported_as_chats(rows: Rows, run: Halo, halo: Halo, tmp_path: Path) -> None:
+def test_chat_prompts_are_exported_as_chats(rows: Rows, run: Halo, halo: Halo, tmp_path: Path) -> None:
     chat = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "add"}]
     path = tmp_path / "chats.jsonl"
     path.write_text("".join(json.dumps({"id": n, "messages": chat, "n": n}) + "\n" for n in range(1, 3)))
@@ -100,7 +100,7 @@ def test_chats_are_exported_as_chats(rows: Rows, run: Halo, halo: Halo, tmp_path
     assert [each[0]["role"] for each in (preference["chosen"], preference["rejected"])] == ["assistant"] * 2
 
 
-def test_what_datasets_makes_of_it(rows: Rows, run: Halo, halo: Halo, tmp_path: Path) -> None:
+def test_exports_load_with_datasets(rows: Rows, run: Halo, halo: Halo, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     run()
     everything = rows(halo("export", "run"))
@@ -119,9 +119,7 @@ def test_what_datasets_makes_of_it(rows: Rows, run: Halo, halo: Halo, tmp_path: 
             assert table[0]["messages"] == everything[0]["messages"]
 
 
-def test_parquet_without_pyarrow_and_without_a_file(
-    run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parquet_needs_pyarrow_and_a_file(run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     assert "--output" in halo("export", "run", "--to", "parquet").remedy()
     monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -130,13 +128,13 @@ def test_parquet_without_pyarrow_and_without_a_file(
     assert "halo-core[data]" in answer.remedy()
 
 
-def test_exports_that_cannot_be(run: Halo, halo: Halo) -> None:
+def test_invalid_exports(run: Halo, halo: Halo) -> None:
     run()
     assert halo("export", "run", "--to", "jsnl").remedy() == "did you mean 'jsonl'?"
     for to in ("jsonl", "parquet"):
         assert "No such file" in halo("export", "run", "--to", to, "-o", "no/where").complaint()
     assert "run is a directory" in halo("export", "run", "-o", "run").complaint()
-    assert "makes a row of dpo" in halo("export", "run", "--to", "dpo", "--status", "pass").complaint()
+    assert "no row of dpo can be made" in halo("export", "run", "--to", "dpo", "--status", "pass").complaint()
     assert "--split heldout" in halo("export", "run", "--to", "sft", "--cycle", "0").remedy()
     assert "No space left" in halo("export", "run", "-o", "/dev/full").complaint()
     assert halo("export", "run", "-o", "/dev/null").code == 0
@@ -144,7 +142,7 @@ def test_exports_that_cannot_be(run: Halo, halo: Halo) -> None:
 
 
 @pytest.mark.parametrize("name", ["ledger.db", "ledger.db-wal", "run.yaml", "plugins.json", "cycles/001/x"])
-def test_what_a_run_is_made_of_is_not_written_over(run: Halo, halo: Halo, name: str) -> None:
+def test_files_of_a_run_are_not_overwritten(run: Halo, halo: Halo, name: str) -> None:
     run()
     before = Path("run/ledger.db").read_bytes()
     Path("link").symlink_to("run")
@@ -157,7 +155,7 @@ def test_what_a_run_is_made_of_is_not_written_over(run: Halo, halo: Halo, name: 
     assert halo("export", "run", "-o", "run/samples.jsonl").code == 0
 
 
-def test_an_export_that_fails_leaves_what_was_there(run: Halo, halo: Halo) -> None:
+def test_failed_export_keeps_the_old_file(run: Halo, halo: Halo) -> None:
     run()
     with Ledger(Path("run")).writing() as db:
         db.execute("UPDATE completions SET tokens = x'09' WHERE id = (SELECT max(id) FROM completions)")
@@ -168,9 +166,7 @@ def test_an_export_that_fails_leaves_what_was_there(run: Halo, halo: Halo) -> No
     assert not [path for path in Path().iterdir() if path.name.startswith("partial")]
 
 
-def test_what_is_no_unicode_is_exported_so_that_it_can_be_loaded(
-    run: Halo, halo: Halo, tmp_path: Path
-) -> None:
+def test_invalid_unicode_is_exported_in_a_loadable_form(run: Halo, halo: Halo, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     run()
     with Ledger(Path("run")).writing() as db:
@@ -183,7 +179,7 @@ def test_what_is_no_unicode_is_exported_so_that_it_can_be_loaded(
             0,
             2 * (to == "dpo"),
         )
-        if to != "dpo":  # all texts are equal now
+        if to != "dpo":  # all texts are equal, so there is no preference
             kind = "parquet" if to == "parquet" else "json"
             table = datasets.load_dataset(kind, data_files=name, split="train", cache_dir=str(tmp_path / "c"))
             assert table[0]["completion"] == "right \ufffd"
@@ -191,7 +187,7 @@ def test_what_is_no_unicode_is_exported_so_that_it_can_be_loaded(
                 assert table[0]["messages"][0]["content"].startswith("demo \ufffd task")
 
 
-def test_samples_with_rewards_come_first_so_that_loaders_take_the_right_type(
+def test_samples_with_rewards_come_first_so_that_loaders_infer_the_type(
     rows: Rows, run: Halo, halo: Halo
 ) -> None:
     run()

@@ -1,6 +1,9 @@
+"""The command line as a whole: help, errors, exit codes."""
+
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,6 +31,36 @@ def test_help(halo: Halo, command: tuple[str, ...], flag: str) -> None:
     assert answer.out.startswith(f"Usage: {' '.join(('halo', *command))} ")
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]], ids=" ".join)
+def test_help_imports_no_heavy_module(arguments: list[str]) -> None:
+    heavy = {"torch", "transformers", "numpy", "yaml", "pluggy", "stevedore", "halo_core.config.schema"}
+    heavy |= (
+        {"pydantic"} if arguments == ["--help"] else set()
+    )  # Typer imports it to parse the flags of a command
+    code = (
+        f"import sys; sys.argv = ['halo', *{arguments!r}]\n"
+        "from halo_core.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as stop:\n    assert not stop.code, stop.code\n"
+        f"found = sorted({heavy!r} & set(sys.modules))\n"
+        "sys.exit(repr(found) if found else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Usage: halo")
+
+
+@pytest.mark.parametrize("group", [(), ("plugins",), ("config",)], ids=" ".join)
+def test_help_shows_whole_summaries(
+    halo: Halo, monkeypatch: pytest.MonkeyPatch, group: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    summaries = halo(*group, "--help").out.partition("Commands:\n")[2].splitlines()
+    assert summaries
+    for line in summaries:
+        assert re.fullmatch(r"  [a-z]+ +[A-Z].*[^.]\.", line), line
+
+
 def test_no_arguments_is_help(halo: Halo) -> None:
     assert "Commands:" in halo().out + halo().err
     assert "Commands:" in halo("config").out + halo("config").err
@@ -36,18 +69,18 @@ def test_no_arguments_is_help(halo: Halo) -> None:
 @pytest.mark.parametrize(
     "arguments", [("--hlep",), ("rnu",), ("run", "--verifer", "gcc"), ("resume",), ("plugins", "lst")]
 )
-def test_a_wrong_command_or_flag(halo: Halo, arguments: tuple[str, ...]) -> None:
+def test_unknown_command_or_flag(halo: Halo, arguments: tuple[str, ...]) -> None:
     answer = halo(*arguments)
     assert answer.code == 2
     assert "Traceback" not in answer.err
     assert "Error: " in answer.err
 
 
-def test_a_misspelt_flag_is_told_the_nearest(halo: Halo) -> None:
+def test_misspelt_flag_suggests_the_nearest(halo: Halo) -> None:
     assert "--verifier" in halo("run", "--verifer", "gcc").err
 
 
-def test_debug_may_stand_anywhere(halo: Halo) -> None:
+def test_debug_is_allowed_in_any_position(halo: Halo) -> None:
     from halo_core.errors import ConfigError
 
     for arguments in (("--debug", "run"), ("run", "--debug")):
@@ -55,7 +88,7 @@ def test_debug_may_stand_anywhere(halo: Halo) -> None:
             halo(*arguments)
 
 
-def test_messages_of_many_lines_become_one(halo: Halo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_multiline_message_is_printed_as_one_line(halo: Halo, monkeypatch: pytest.MonkeyPatch) -> None:
     from halo_core.errors import RunError
 
     def fail(path: Any) -> None:
@@ -67,7 +100,7 @@ def test_messages_of_many_lines_become_one(halo: Halo, monkeypatch: pytest.Monke
     assert answer.code == 1
 
 
-def test_the_module_is_the_command() -> None:
+def test_python_m_halo_core_is_halo() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "halo_core", "--version"], capture_output=True, text=True, check=True
     )
@@ -81,7 +114,7 @@ def test_doctor_without_torch(halo: Halo) -> None:
     assert "sandbox" in answer.out
 
 
-def test_what_the_terminal_cannot_say_is_escaped(tmp_path: Path) -> None:
+def test_characters_outside_the_encoding_are_escaped(tmp_path: Path) -> None:
     code = "import sys; from halo_core.cli import main; sys.argv = ['halo', 'report', 'h\\u00f6f']; main()"
     done = subprocess.run(
         [sys.executable, "-c", code],

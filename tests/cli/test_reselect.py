@@ -1,4 +1,4 @@
-"""`halo reselect`: what would have been trained on."""
+"""`halo reselect`: select again from the samples of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
 Rows = Callable[[Any], list[dict[str, Any]]]
 
 
-def test_the_runs_own_choice_is_found_again(run: Halo, halo: Halo) -> None:
+def test_same_drivers_select_the_same(run: Halo, halo: Halo) -> None:
     run()
     head, *lines = halo("reselect", "run").out.splitlines()
     assert head.split()[:3] == ["cycle", "samples", "reward"]
@@ -25,23 +25,23 @@ def test_the_runs_own_choice_is_found_again(run: Halo, halo: Halo) -> None:
         assert line.split()[3] == line.split()[4] == line.split()[5]
 
 
-def test_another_choice_is_compared(rows: Rows, run: Halo, halo: Halo) -> None:
+def test_another_selection_is_compared(rows: Rows, run: Halo, halo: Halo) -> None:
     run()
     (_, first, _) = halo("reselect", "run", "-S", "keep_top=1", "-S", "threshold=0.9").out.splitlines()
-    then, now, shared = map(int, first.split()[3:6])
+    before, after, shared = map(int, first.split()[3:6])
     right = [
         row for row in rows(halo("export", "run", "-c", 1, "--status", "pass")) if row["split"] == "train"
     ]
-    assert now == len({(row["prompt_id"], tuple(row["token_ids"])) for row in right})
-    assert shared <= min(then, now)
-    assert first.split()[6] == f"{shared / (then + now - shared):.0%}"
+    assert after == len({(row["prompt_id"], tuple(row["token_ids"])) for row in right})
+    assert shared <= min(before, after)
+    assert first.split()[6] == f"{shared / (before + after - shared):.0%}"
     binary = halo("reselect", "run", "--reward", "binary").out.splitlines()[1].split()
     assert float(binary[2]) == pytest.approx(len(right) / 32, abs=1e-3)
 
 
-def test_equal_completions_are_one_whichever_of_them_is_chosen(run: Halo, halo: Halo) -> None:
+def test_equal_completions_count_once_whichever_is_selected(run: Halo, halo: Halo) -> None:
     run()
-    with Ledger(Path("run")).writing() as db:  # of each prompt all are equal now
+    with Ledger(Path("run")).writing() as db:  # all completions of a prompt become equal
         db.execute("UPDATE completions SET text = 'right', tokens = x'0107'")
         db.execute("DELETE FROM selections")
         last = "SELECT max(completions.id), 1 FROM completions JOIN rounds ON round = rounds.id"
@@ -50,12 +50,12 @@ def test_equal_completions_are_one_whichever_of_them_is_chosen(run: Halo, halo: 
         assert line.split()[3:7] == ["8", "8", "8", "100%"]
 
 
-def test_a_selector_that_is_none(run: Halo, halo: Halo) -> None:
+def test_unknown_option(run: Halo, halo: Halo) -> None:
     run()
     assert "did you mean 'threshold'?" in halo("reselect", "run", "-S", "treshold=1").remedy()
 
 
-def test_what_else_the_run_had_need_not_be_installed(run: Halo, halo: Halo) -> None:
+def test_other_drivers_of_the_run_need_not_be_installed(run: Halo, halo: Halo) -> None:
     run()
     config = Path("run/run.yaml")
     before = halo("reselect", "run").out
@@ -64,7 +64,7 @@ def test_what_else_the_run_had_need_not_be_installed(run: Halo, halo: Halo) -> N
     assert "no reward named 'x' is installed" in halo("reselect", "run", "--reward", "x").complaint()
 
 
-def test_what_is_asked_for_holds_in_every_cycle(run: Halo, halo: Halo) -> None:
+def test_given_options_hold_in_every_cycle(run: Halo, halo: Halo) -> None:
     run()
     config = Path("run/run.yaml")
     strict = halo("reselect", "run", "-S", "threshold=0.9").out.splitlines()
@@ -78,19 +78,19 @@ def test_what_is_asked_for_holds_in_every_cycle(run: Halo, halo: Halo) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "message"),
     [
         ("raise RuntimeError('fell over')", "fell over"),
         ("return float('nan')", "nan"),
     ],
 )
-def test_a_reward_that_breaks_is_named(run: Halo, halo: Halo, tmp_path: Path, body: str, says: str) -> None:
+def test_failing_reward_is_named(run: Halo, halo: Halo, tmp_path: Path, body: str, message: str) -> None:
     run()
     plugin = tmp_path / "odd.py"
     plugin.write_text(
         "from halo_core.drivers import Reward, driver\n\n@driver\nclass Odd(Reward):\n"
         f"    def reward(self, sample):\n        {body}\n"
     )
-    said = halo("reselect", "run", "--reward", f"{plugin}:Odd").complaint()
-    assert "reward Odd: " in said
-    assert says in said
+    complaint = halo("reselect", "run", "--reward", f"{plugin}:Odd").complaint()
+    assert "reward Odd: " in complaint
+    assert message in complaint

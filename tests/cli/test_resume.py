@@ -1,4 +1,4 @@
-"""Going on with other plugins or tools."""
+"""`halo resume`, also with changed plugins or tools."""
 
 from __future__ import annotations
 
@@ -12,23 +12,60 @@ Halo = Callable[..., Any]
 DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
 
 
-def test_a_plugin_that_was_edited_is_noticed(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
-    path = tmp_path / "judges" / "judge.py"  # the demo says that its model is beside it
+def test_resume_finishes_a_stopped_run(run_prompts: Halo, halo: Halo, tmp_path: Path) -> None:
+    plugin = tmp_path / "stop.py"
+    plugin.write_text(
+        "from halo_core import hookimpl\n@hookimpl\ndef on_cycle_end(run, report):\n"
+        "    if report.cycle == 1 and not (run.directory / 'stopped').exists():\n"
+        "        (run.directory / 'stopped').touch()\n        run.interrupt()\n"
+    )
+    answer = run_prompts("--plugin", plugin)
+    assert answer.code == 130
+    assert "resume with: halo resume run" in answer.err
+    answer = halo("resume", "run")
+    assert answer.code == 0, answer.err
+    assert [report.cycle for report in Ledger(Path("run")).reports()] == [0, 1, 2]
+
+
+def test_resume_without_a_run(halo: Halo) -> None:
+    answer = halo("resume", "nowhere")
+    assert "nowhere holds no run" in answer.complaint()
+    assert answer.remedy()
+    assert not Path("nowhere").exists()
+
+
+def test_resume_of_a_damaged_run(run_prompts: Halo, halo: Halo) -> None:
+    run_prompts()
+    Path("run/run.yaml").write_text("- x\n")
+    assert "run.yaml is damaged" in halo("resume", "run").complaint()
+
+
+def test_run_in_use_cannot_be_resumed(run_prompts: Halo, halo: Halo) -> None:
+    import fcntl
+
+    run_prompts()
+    with Path("run/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "is in use by another process" in halo("resume", "run").complaint()
+
+
+def test_edited_plugin_is_detected(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "verifiers" / "verifier.py"  # the demo expects its model beside the file
     path.parent.mkdir()
     path.write_text(DRIVERS.read_text())
     flags = [*fakes[2:], "--verifier", f"{path}:Words", "-n", 1, "-o", "run"]
     assert halo("run", *flags).code == 0
-    path.write_text(DRIVERS.read_text() + "\n# mended\n")
+    path.write_text(DRIVERS.read_text() + "\n# edited\n")
     answer = halo("resume", "run")
     assert "verifier 'Words' was sha256:" in answer.complaint()
     assert "halo resume run --changed" in answer.remedy()
     assert halo("run", *flags).code != 0
     assert halo("resume", "run", "--changed").code == 0
-    assert halo("resume", "run").code == 0, "and then that is what the run goes on with"
+    assert halo("resume", "run").code == 0, "the changed plugin is now the recorded one"
     assert any(kind == "changed" for _, kind, _ in Ledger(Path("run")).events())
 
 
-def test_a_tool_that_was_upgraded_is_noticed(run: Halo, halo: Halo) -> None:
+def test_upgraded_tool_is_detected(run: Halo, halo: Halo) -> None:
     run()
     with Ledger(Path("run")).writing() as db:
         db.execute("UPDATE verifiers SET fingerprint = 'Words, tool 1.0'")

@@ -1,4 +1,4 @@
-"""`halo reverify`: only what has changed is judged."""
+"""`halo reverify`: only completions without a current verdict are verified."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Rows = Callable[[Any], list[dict[str, Any]]]
 DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
 
 
-def test_an_unchanged_verifier_is_not_asked(run: Halo, halo: Halo) -> None:
+def test_unchanged_verifier_is_not_called(run: Halo, halo: Halo) -> None:
     run()
     before = Path("run/ledger.db").read_bytes()
     assert halo("reverify", "run").out.splitlines() == [
-        "160 completions judged alike before, 0 known from an earlier reverify",
-        "0 judged now; the verifier was asked 0 times, equal texts once",
+        "160 completions with current verdicts, 0 with verdicts of an earlier reverify",
+        "0 verified now in 0 calls: equal texts are verified once",
     ]
     assert Path("run/ledger.db").read_bytes() == before
 
 
 @pytest.mark.parametrize("batch", [512, 3])
-def test_changed_options_judge_everything_once(
+def test_changed_options_verify_every_text_once(
     run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr("halo_core.verification.reverify._BATCH", batch)
@@ -41,17 +41,16 @@ def test_changed_options_judge_everything_once(
     assert distinct < 160
     shutil.copytree("run", "before")
     first = halo("reverify", "run", "-V", "mode=strict").out.splitlines()
-    assert first[0].startswith("0 completions judged alike before, 0 known")
-    assert first[1].startswith("160 judged now; the verifier was asked ")
-    assert int(first[1].split("asked ")[1].split()[0]) == distinct
+    assert first[0].startswith("0 completions with current verdicts, 0 with")
+    assert first[1].startswith(f"160 verified now in {distinct} calls")
     assert first[2] == "no verdict changed"
     second = halo("reverify", "run", "-V", "mode=strict").out.splitlines()
-    assert second[0] == "0 completions judged alike before, 160 known from an earlier reverify"
-    assert second[1].startswith("0 judged now; the verifier was asked 0 times")
-    assert halo("diff", "before", "run").code == 0, "what the run trained by stays as it was"
+    assert second[0] == "0 completions with current verdicts, 160 with verdicts of an earlier reverify"
+    assert second[1].startswith("0 verified now in 0 calls")
+    assert halo("diff", "before", "run").code == 0, "the verdicts that the run trained with have not changed"
 
 
-def test_what_another_verifier_says_is_counted(rows: Rows, run: Halo, halo: Halo) -> None:
+def test_changed_verdicts_are_counted(rows: Rows, run: Halo, halo: Halo) -> None:
     run()
     passed = len(rows(halo("export", "run", "--status", "pass")))
     shown = halo("reverify", "run", "--verifier", f"{DRIVERS}:Hopeless").out
@@ -63,27 +62,29 @@ def test_what_another_verifier_says_is_counted(rows: Rows, run: Halo, halo: Halo
     assert shown.splitlines()[-1] == f"passed: {passed} before, 0 now, of 160"
 
 
-def test_another_verifier_in_front_judges_what_names_none(run: Halo, halo: Halo) -> None:
+def test_first_verifier_verifies_prompts_that_name_no_verifier(run: Halo, halo: Halo) -> None:
     run()
     others = ["--verifier", f"{DRIVERS}:Hopeless", "--verifier", f"{DRIVERS}:Words"]
-    assert halo("reverify", "run", *others).out.startswith("0 completions judged alike before")
-    assert halo("reverify", "run", *others[2:], *others[:2]).out.startswith("160 completions judged alike")
+    assert halo("reverify", "run", *others).out.startswith("0 completions with current verdicts")
+    assert halo("reverify", "run", *others[2:], *others[:2]).out.startswith(
+        "160 completions with current verdicts"
+    )
 
 
-def test_a_verifier_that_breaks_is_an_error(run: Halo, halo: Halo) -> None:
+def test_broken_verifier_is_an_error(run: Halo, halo: Halo) -> None:
     run()
     answer = halo("reverify", "run", "--verifier", f"{DRIVERS}:Broken")
     assert "160 verdicts are errors" in answer.complaint()
-    assert "the verifier crashed" in answer.err
-    assert "asked" in answer.out
+    assert "the judge fell over" in answer.err
+    assert "verified now" in answer.out
     again = halo("reverify", "run", "--verifier", f"{DRIVERS}:Broken")
-    assert again.out.startswith("0 completions judged alike before, 0 known"), "errors are not kept"
-    said = halo("reverify", "run", "--verifier", f"{DRIVERS}:Speechless").complaint()
-    assert "verifier 'Speechless'" in said
-    assert "returned NoneType, not a Verdict" in said
+    assert again.out.startswith("0 completions with current verdicts, 0 with"), "errors are not stored"
+    complaint = halo("reverify", "run", "--verifier", f"{DRIVERS}:Speechless").complaint()
+    assert "verifier 'Speechless'" in complaint
+    assert "returned NoneType, not a Verdict" in complaint
 
 
-def test_a_run_is_locked_only_to_judge(run: Halo, halo: Halo) -> None:
+def test_run_is_locked_only_to_verify(run: Halo, halo: Halo) -> None:
     import fcntl
 
     run()
@@ -93,7 +94,7 @@ def test_a_run_is_locked_only_to_judge(run: Halo, halo: Halo) -> None:
         assert "in use by another process" in halo("reverify", "run", "-V", "mode=strict").complaint()
 
 
-def test_only_the_prompts_of_the_verifier_that_changed_are_judged(
+def test_only_prompts_of_the_changed_verifier_are_verified(
     rows: Rows, halo: Halo, fakes: list[str], tmp_path: Path
 ) -> None:
     names = ("Words", "Gullible")
@@ -109,11 +110,11 @@ def test_only_the_prompts_of_the_verifier_that_changed_are_judged(
     affected = sum(row["prompt_id"].startswith("Gullible") for row in everything)
     assert 0 < affected < len(everything)
     shown = halo("reverify", "run", "-V", "Gullible.mode=strict").out.splitlines()
-    assert shown[0].startswith(f"{len(everything) - affected} completions judged alike before")
-    assert shown[1].startswith(f"{affected} judged now")
+    assert shown[0].startswith(f"{len(everything) - affected} completions with current verdicts")
+    assert shown[1].startswith(f"{affected} verified now")
 
 
-def test_an_unchanged_verifier_takes_no_time(tmp_path: Path, halo: Halo) -> None:
+def test_unchanged_verifier_takes_no_time(tmp_path: Path, halo: Halo) -> None:
     from halo_core.testing import fake_run
     from halo_core.types import Completion, Sample, Stage, Status, Verdict
 

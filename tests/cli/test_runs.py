@@ -14,7 +14,7 @@ Halo = Callable[..., Any]
 DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
 
 
-def test_runs_are_listed_with_what_came_of_them(run: Halo, halo: Halo, tmp_path: Path) -> None:
+def test_runs_are_listed_with_status_and_results(run: Halo, halo: Halo, tmp_path: Path) -> None:
     run("runs/a")
     plugin = tmp_path / "stop.py"
     plugin.write_text(
@@ -32,7 +32,9 @@ def test_runs_are_listed_with_what_came_of_them(run: Halo, halo: Halo, tmp_path:
     assert "stopped" in listed["runs/b"]
     assert "unreadable" in listed["runs/c"]
     assert "halo: runs/c: runs/c/run.yaml is damaged" in halo("runs").err
-    assert halo("runs", "runs/a").out.splitlines()[1].startswith("runs/a "), "a run by itself"
+    assert halo("runs", "runs/a").out.splitlines()[1].startswith("runs/a "), (
+        "the path of a single run works too"
+    )
     for text in ("cycles: x", "a: 1", "{verifier: 3, lr_policy: 4, model: 5, seed: [], cycles: 1}"):
         Path("runs/c/run.yaml").write_text(text)
         answer = halo("runs")
@@ -41,7 +43,7 @@ def test_runs_are_listed_with_what_came_of_them(run: Halo, halo: Halo, tmp_path:
         assert "finished" in answer.out
 
 
-def test_a_run_that_somebody_holds_is_running(run: Halo, halo: Halo, tmp_path: Path) -> None:
+def test_locked_run_is_listed_as_running(run: Halo, halo: Halo, tmp_path: Path) -> None:
     import fcntl
 
     run("runs/a", "-n", 2)
@@ -75,7 +77,9 @@ def test_runs_side_by_side(run: Halo, halo: Halo) -> None:
     assert "cycle |" not in halo("compare", "one", "two", "--no-plot").out
 
 
-def test_runs_are_compared_prompt_by_prompt_where_that_can_be(run: Halo, halo: Halo, tmp_path: Path) -> None:
+def test_runs_with_equal_held_out_prompts_are_compared_by_prompt(
+    run: Halo, halo: Halo, tmp_path: Path
+) -> None:
     from halo_core.metrics import paired_difference
 
     run("one", "--seed", 0)
@@ -83,21 +87,21 @@ def test_runs_are_compared_prompt_by_prompt_where_that_can_be(run: Halo, halo: H
     (tmp_path / "held.jsonl").write_text('{"prompt": "other"}\n')
     run("three", "--heldout", tmp_path / "held.jsonl")
     lines = halo("compare", "one", "two", "three").out.splitlines()
-    last = [Ledger(Path(name)).passes("heldout", n, n) for name, n in (("one", 2), ("two", 1))]
-    change = paired_difference(*last, seed=0)
+    passes = [Ledger(Path(name)).passes("heldout", n, n) for name, n in (("one", 2), ("two", 1))]
+    change = paired_difference(*passes, seed=0)
     (second,) = [line for line in lines if line.startswith("b against a: ")]
     low, high = (f"{100 * bound:+.1f}" for bound in change.interval)
     assert second.startswith(f"b against a: {100 * change.difference:+.1f} points after the last cycle")
     assert f"(95% interval {low} to {high}" in second
     assert ("not significant" in second) == (not change.significant)
-    assert "c against a: other held-out prompts; the rates cannot be compared" in lines
+    assert "c against a: different held-out prompts; the pass rates cannot be compared" in lines
     with Ledger(Path("two")).writing() as db:
         db.execute("UPDATE verifiers SET fingerprint = 'other'")
-    assert "judged by another verifier" in halo("compare", "one", "two").out
+    assert "with different verifiers" in halo("compare", "one", "two").out
     assert "against" not in halo("compare", "one").out
 
 
-def test_runs_of_which_little_is_known_yet(run: Halo, halo: Halo) -> None:
+def test_runs_without_results_yet(run: Halo, halo: Halo) -> None:
     run("some")
     run("none")
     for name, first in (("some", 1), ("none", 0)):
@@ -107,9 +111,11 @@ def test_runs_of_which_little_is_known_yet(run: Halo, halo: Halo) -> None:
     rate = f"{report.heldout.passed:.1%}"
     shown = halo("compare", "none", "some", "-o", "x.csv")
     assert shown.code == 0
-    assert "b against a: nothing was measured yet" in shown.out
+    assert "b against a: not measured yet" in shown.out
     (row,) = [line for line in shown.out.splitlines() if line.startswith("b  some")]
-    assert row.split()[5:] == [rate, "0", str(report.heldout.samples), "0", "0.0"], "no rate after training"
+    assert row.split()[5:] == [rate, "0", str(report.heldout.samples), "0", "0.0"], (
+        "no pass rate after training"
+    )
     labels = [line.split("%")[0] for line in shown.out.splitlines() if "% |" in line]
     assert all(0 <= float(label) <= 100 for label in labels)
     assert len(labels) == 15
@@ -121,12 +127,12 @@ def test_runs_of_which_little_is_known_yet(run: Halo, halo: Halo) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["json", "svg", "png"])
-def test_a_comparison_as_a_file(run: Halo, halo: Halo, suffix: str) -> None:
+def test_comparison_is_written_to_a_file(run: Halo, halo: Halo, suffix: str) -> None:
     run("one")
     assert halo("compare", "one", "-o", f"x.{suffix}").code == 0
     content = Path(f"x.{suffix}").read_bytes()
     assert content.startswith({"json": b"[", "svg": b"<?xml", "png": b"\x89PNG"}[suffix])
     unknown = halo("compare", "one", "-o", "x.gif")
     assert unknown.remedy().startswith(("known", "did you mean"))
-    assert unknown.out == "", "said before the work, not after it"
+    assert unknown.out == "", "the suffix is checked first"
     assert "No such file" in halo("compare", "one", "-o", f"no/x.{suffix}").complaint()

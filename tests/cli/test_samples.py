@@ -1,4 +1,4 @@
-"""`halo samples`, and the filters that it shares with `halo export`."""
+"""`halo samples` and the filters that it shares with `halo export`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ def test_filters(
 ) -> None:
     run()
     everything = rows(halo("export", "run"))
-    assert len(everything) == 3 * 4 * 8 + 2 * 8 * 4, "held-out after cycles 0 to 2, training in 1 and 2"
+    assert len(everything) == 3 * 4 * 8 + 2 * 8 * 4, (
+        "held-out samples of cycles 0 to 2, training samples of 1 and 2"
+    )
     expected = [row for row in everything if wanted(row)]
     assert 0 < len(expected) < len(everything)
     assert rows(halo("export", "run", *flags)) == expected
@@ -44,7 +46,7 @@ def test_filters(
     assert sum(line.startswith("cycle ") for line in shown.splitlines()) == len(expected)
 
 
-def test_a_sample_is_shown_with_all_that_is_known_of_it(
+def test_sample_is_shown_with_its_verdict_and_reward(
     run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run()
@@ -59,52 +61,52 @@ def test_a_sample_is_shown_with_all_that_is_known_of_it(
         assert max(map(len, shown.splitlines())) <= int(columns)
 
 
-def test_there_may_be_more(run: Halo, halo: Halo) -> None:
+def test_more_samples_are_announced(run: Halo, halo: Halo) -> None:
     run()
-    assert "and more: --limit 30" in halo("samples", "run", "-n", 3).out
-    assert "and more" not in halo("samples", "run", "-n", 160).out
+    assert "there are more: use --limit 30" in halo("samples", "run", "-n", 3).out
+    assert "there are more" not in halo("samples", "run", "-n", 160).out
 
 
 @pytest.mark.parametrize(
-    ("flags", "says", "remedy"),
+    ("flags", "message", "remedy"),
     [
-        (["--stage", "rong"], "--stage 'rong': there is no such stage", "did you mean 'wrong'?"),
-        (["--status", "passed"], "--status 'passed': there is no such status", "did you mean 'pass'?"),
-        (["--split", "test"], "--split 'test': there is no such split", "known: heldout, train"),
+        (["--stage", "rong"], "--stage: unknown stage 'rong'", "did you mean 'wrong'?"),
+        (["--status", "passed"], "--status: unknown status 'passed'", "did you mean 'pass'?"),
+        (["--split", "test"], "--split: unknown split 'test'", "known: heldout, train"),
         (["--prompt", "d33"], "has no prompt 'd33'", "did you mean"),
         (["--prompt", "zzz"], "has no prompt 'zzz'", "prompts are d0, d1, d2, d3, d4, ..."),
         (["--prompt", "\udcff"], "has no prompt", "prompts are"),
-        (["--cycle", "9"], "no samples of cycle 9", "its last is 2"),
+        (["--cycle", "9"], "no samples of cycle 9", "the last cycle is 2"),
         (["--cycle", "0", "--chosen"], "has no such samples", "cycle 0 measures"),
         (["--split", "heldout", "--min-reward", "0"], "has no such samples", "get no reward"),
-        (["--text", "\udcff"], "has no such samples", "leave a filter out"),
-        (["--text", "zzz", "-n", "9" * 30], "has no such samples", "leave a filter out"),
+        (["--text", "\udcff"], "has no such samples", "remove a filter"),
+        (["--text", "zzz", "-n", "9" * 30], "has no such samples", "remove a filter"),
     ],
 )
-def test_samples_that_cannot_be_meant(
-    run: Halo, halo: Halo, flags: list[str], says: str, remedy: str
+def test_filters_that_match_no_sample(
+    run: Halo, halo: Halo, flags: list[str], message: str, remedy: str
 ) -> None:
     run()
     for command in ("samples", "export"):
         answer = halo(command, "run", *(flags if command == "samples" else flags[:4]))
         if "-n" not in flags or command == "samples":
-            assert says in answer.complaint()
+            assert message in answer.complaint()
             assert remedy in answer.remedy()
 
 
 @pytest.mark.parametrize(
-    ("flags", "says"),
+    ("flags", "message"),
     [
-        (["--min-reward", "nan"], "must be a number"),
+        (["--min-reward", "nan"], "take numbers, not nan"),
         (["--min-reward", "1", "--max-reward", "0"], "--min-reward 1 is above --max-reward 0"),
     ],
 )
-def test_rewards_that_cannot_be_meant(run: Halo, halo: Halo, flags: list[str], says: str) -> None:
+def test_invalid_reward_filters(run: Halo, halo: Halo, flags: list[str], message: str) -> None:
     run()
-    assert says in halo("samples", "run", *flags).complaint()
+    assert message in halo("samples", "run", *flags).complaint()
 
 
-def test_a_run_without_samples(run: Halo, halo: Halo) -> None:
+def test_run_without_samples(run: Halo, halo: Halo) -> None:
     run()
     with Ledger(Path("run")).writing() as db:
         db.execute("DELETE FROM rewards")
@@ -114,7 +116,7 @@ def test_a_run_without_samples(run: Halo, halo: Halo) -> None:
     assert "run has no samples yet" in halo("samples", "run").complaint()
 
 
-def test_text_is_found_whatever_surrounds_it(rows: Rows, run: Halo, halo: Halo) -> None:
+def test_text_filter_matches_literally_and_ignores_case(rows: Rows, run: Halo, halo: Halo) -> None:
     run()
     with Ledger(Path("run")).writing() as db:
         for row, text in ((1, b"right \xed\xa0\x80 Lone%Some"), (2, "a\0lone%some"), (3, "lone-some")):
@@ -123,7 +125,7 @@ def test_text_is_found_whatever_surrounds_it(rows: Rows, run: Halo, halo: Halo) 
     assert [row["completion"] for row in found] == ["right \ufffd Lone%Some", "a\0lone%some"]
 
 
-def test_long_lines_and_wide_letters_are_folded(
+def test_long_lines_and_wide_characters_are_folded(
     run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rich.cells import cell_len
@@ -137,13 +139,13 @@ def test_long_lines_and_wide_letters_are_folded(
         monkeypatch.setenv("COLUMNS", str(columns))
         long, wide, markup = halo("samples", "run", "-n", 3, "--lines", 5).out.split("cycle 0")[1:]
         assert len(long.splitlines()) < 15 + 5
-        assert "lines more" in long
-        assert "\u2026" not in wide, "nothing is cut out of a line"
+        assert "more lines" in long
+        assert "\u2026" not in wide, "a folded line loses nothing"
         assert max(cell_len(line) for line in wide.splitlines()[1:]) <= columns
         assert "[/red] [bold]kept[/bold]" in markup
 
 
-def test_what_would_move_the_cursor_is_not_printed(run: Halo, halo: Halo) -> None:
+def test_control_characters_are_not_printed(run: Halo, halo: Halo) -> None:
     run()
     with Ledger(Path("run")).writing() as db:
         db.execute("UPDATE completions SET text = ?", ("right \x1b[2J\r\x07 é",))

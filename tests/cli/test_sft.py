@@ -1,4 +1,4 @@
-"""`halo sft`, as a user calls it."""
+"""`halo sft` in a process of its own."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def halo(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def halo(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "halo_core", "sft", *arguments]
-    return subprocess.run(command, cwd=place, capture_output=True, text=True)
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True)
 
 
-def test_from_scratch_then_further_with_lora(files: Path) -> None:
+def test_training_from_scratch_then_with_lora(files: Path) -> None:
     first = ["-d", "pairs.jsonl", "-o", "base", "--scratch", "tiny.yaml", "--vocab-size", "300"]
     done = halo(files, *first, "-T", "epochs=2", "--lr", "1e-2")
     assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def test_from_scratch_then_further_with_lora(files: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["-d", "pairs.jsonl", "-o", "out"], "nothing to start from"),
         (["-d", "pairs.jsonl", "-o", ".", "--scratch", "tiny.yaml"], "is not empty"),
@@ -60,14 +60,14 @@ def test_from_scratch_then_further_with_lora(files: Path) -> None:
         ),
         (
             ["-d", "pairs.jsonl", "-o", "out", "--scratch", "tiny.yaml", "--save-dtype", "int8"],
-            "'int8' is none of",
+            "'int8' is not",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_bad_input_is_one_line(files: Path, arguments: list[str], complaint: str) -> None:
+def test_invalid_input_prints_no_traceback(files: Path, arguments: list[str], message: str) -> None:
     done = halo(files, *arguments)
     assert done.returncode in (1, 2)
-    assert complaint in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (files / "out").exists()

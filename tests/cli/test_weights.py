@@ -1,4 +1,4 @@
-"""`halo generate` and `halo merge`; that what is merged is the same model is in tests/model/test_weights.py."""
+"""`halo generate` and `halo merge`; tests/model/test_weights.py compares the merged model with the original."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from halo_core.cli.weights import cycle_of
+from halo_core.cli.weights import read_cycle
 from halo_core.errors import RunError
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
@@ -17,11 +17,11 @@ from halo_core.testing import fake_run
 Halo = Callable[..., Any]
 
 
-def test_generate_of_what_is_no_run(halo: Halo) -> None:
+def test_generate_of_a_directory_without_a_run(halo: Halo) -> None:
     assert "nowhere holds no run" in halo("generate", "nowhere", "task").complaint()
 
 
-def test_generate_with_what_was_trained(halo: Halo, fakes: list[str]) -> None:
+def test_generate_with_trained_weights(halo: Halo, fakes: list[str]) -> None:
     assert halo("run", *fakes, "-o", "run", "-n", 1).code == 0
     lines = halo("generate", "run", "task", "-n", 3).out.splitlines()
     assert [line.split()[0] in ("right", "wrong") for line in lines[::2]] == [True] * 3
@@ -31,27 +31,27 @@ def test_generate_with_what_was_trained(halo: Halo, fakes: list[str]) -> None:
     assert halo("generate", "run", "task", "--cycle", 0).code == 0
     answer = halo("generate", "run", "task", "--cycle", 5)
     assert "has no cycle 5" in answer.complaint()
-    assert answer.remedy() == "finished: 0, 1; or last, or best"
+    assert answer.remedy() == "finished cycles: 0, 1; or last, or best"
 
 
-def test_the_best_cycle_is_the_one_that_measured_best(tmp_path: Path) -> None:
+def test_best_is_the_cycle_with_the_highest_pass_rate(tmp_path: Path) -> None:
     run, hooks = fake_run(tmp_path, cycles=4)
     report = run_cycles(run, hooks)[2]
     assert report.heldout is not None
     run.ledger.write_report(replace(report, heldout=replace(report.heldout, passed=1.0)))
-    assert [cycle_of(run.ledger, text) for text in ("best", "last", "0", "3")] == [2, 4, 0, 3]
+    assert [read_cycle(run.ledger, text) for text in ("best", "last", "0", "3")] == [2, 4, 0, 3]
     for text in ("5", "-1", "01", "worst", ""):
         with pytest.raises(RunError, match="has no cycle"):
-            cycle_of(run.ledger, text)
-    assert cycle_of(fake_run(tmp_path / "new")[0].ledger, "best") == 0
+            read_cycle(run.ledger, text)
+    assert read_cycle(fake_run(tmp_path / "new")[0].ledger, "best") == 0
 
 
-def test_merge_says_why_not(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
+def test_merge_errors(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
     assert halo("run", *fakes, "-o", "run", "-n", 1).code == 0
     assert "nowhere holds no run" in halo("merge", "nowhere", "out").complaint()
     assert "the model before training" in halo("merge", "run", "out", "--cycle", 0).complaint()
     answer = halo("merge", "run", "out")
-    assert "trained whole, without an adapter" in answer.complaint()
+    assert "trained all weights, without an adapter" in answer.complaint()
     assert answer.remedy().endswith("cycles/001/adapter")
     Path("out").mkdir()
-    assert "out is there already" in halo("merge", "run", "out").complaint()
+    assert "out already exists" in halo("merge", "run", "out").complaint()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from halo_core import hookspecs
-from halo_core.config.kinds import KINDS, PACKAGES, Kind, driver_lists, driver_sections
+from halo_core.config.kinds import COMMAND, KINDS, PACKAGES, Kind, driver_lists, driver_sections
 from halo_core.config.schema import RunConfig
 from halo_core.drivers import Driver
 
@@ -55,7 +55,7 @@ def test_flags_are_unique() -> None:
 
 
 def test_packages_provide_known_kinds() -> None:
-    assert {kind for kind, _ in PACKAGES} <= set(KINDS)
+    assert {kind for kind, _ in PACKAGES} <= {*KINDS, COMMAND}
 
 
 INTERFACE = """

@@ -32,43 +32,43 @@ def completions(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_a_sound_verifier_passes_its_audit(halo: Halo, prompts: Path) -> None:
+def test_sound_verifier_passes_the_audit(halo: Halo, prompts: Path) -> None:
     answer = halo("audit", "--verifier", WORDS, "--data", prompts)
     assert answer.code == 0, answer.err
     assert "8 of 8 prompts" in answer.out
     assert answer.out.rstrip().endswith("passed")
 
 
-def test_a_gullible_one_is_named_with_what_it_paid_for(halo: Halo, prompts: Path) -> None:
+def test_gullible_verifier_fails_with_the_answers_that_it_accepted(halo: Halo, prompts: Path) -> None:
     answer = halo("audit", "--verifier", GULLIBLE, "--data", prompts, "--show", 1)
     assert answer.code == 1
     assert "cannot be trusted" in answer.err
     assert answer.out.count("false accept: ") == 1
     assert "more: --show" in answer.out
-    forgiving = halo("audit", "--verifier", GULLIBLE, "--data", prompts, "--max-false-accepts", 1)
-    assert forgiving.code == 0
+    tolerant = halo("audit", "--verifier", GULLIBLE, "--data", prompts, "--max-false-accepts", 1)
+    assert tolerant.code == 0
 
 
-def test_the_audit_as_json(halo: Halo, prompts: Path) -> None:
+def test_audit_as_json(halo: Halo, prompts: Path) -> None:
     answer = halo("audit", "--verifier", GULLIBLE, "--data", prompts, "--json", "--limit", 2)
-    found = json.loads(answer.out)
-    assert found["passed"] is False
-    assert found["kinds"]["empty"]["false accept"] > 0
-    assert {finding["kind"] for finding in found["findings"]} >= {"empty"}
+    result = json.loads(answer.out)
+    assert result["passed"] is False
+    assert result["kinds"]["empty"]["false accept"] > 0
+    assert {finding["kind"] for finding in result["findings"]} >= {"empty"}
 
 
-def test_nothing_is_trained_on_a_verifier_that_fails(halo: Halo, fakes: list[str], prompts: Path) -> None:
+def test_run_with_audit_aborts_if_a_verifier_fails(halo: Halo, fakes: list[str], prompts: Path) -> None:
     small = ["--data", prompts, "--model", "m", "-n", 1, "--samples", 4, "--audit"]
-    refused = halo("run", "--verifier", GULLIBLE, *fakes[2:], *small, "-o", "refused")
-    assert refused.code == 1
-    assert "cannot be trusted" in refused.err
-    assert not Path("refused").exists()
+    failed = halo("run", "--verifier", GULLIBLE, *fakes[2:], *small, "-o", "failed")
+    assert failed.code == 1
+    assert "cannot be trusted" in failed.err
+    assert not Path("failed").exists()
     run = halo("run", "--verifier", WORDS, *fakes[2:], *small, "-o", "run")
     assert run.code == 0, run.err
-    assert "everything judged twice" in run.out
+    assert "everything verified twice" in run.out
 
 
-def test_completions_are_judged_in_their_order(
+def test_completions_are_verified_in_order(
     halo: Halo, prompts: Path, completions: Callable[..., Path]
 ) -> None:
     path = completions(
@@ -91,31 +91,31 @@ def test_completions_are_judged_in_their_order(
 
 
 @pytest.mark.parametrize(
-    ("row", "said"),
+    ("row", "message"),
     [
         ({"prompt_id": "p9", "completion": "x"}, "no prompt 'p9'"),
-        ({"prompt_id": "p1"}, "needs texts for prompt_id and completion"),
+        ({"prompt_id": "p1"}, "prompt_id and completion must be strings"),
         ("{", "not JSON"),
     ],
 )
-def test_a_bad_line_is_named(
-    halo: Halo, prompts: Path, completions: Callable[..., Path], row: object, said: str
+def test_invalid_line_is_named(
+    halo: Halo, prompts: Path, completions: Callable[..., Path], row: object, message: str
 ) -> None:
     path = completions({"prompt_id": "p1", "completion": "right"}, row)
     answer = halo("verify", "--verifier", WORDS, "--data", prompts, "--completions", path)
     assert answer.code == 2
-    assert said in answer.err
+    assert message in answer.err
     assert f"{path}:2" in answer.err
 
 
 def test_no_completions(halo: Halo, prompts: Path, completions: Callable[..., Path], tmp_path: Path) -> None:
-    for path, said in ((completions(), "no completions"), (tmp_path / "none", "cannot read")):
+    for path, message in ((completions(), "contains no completions"), (tmp_path / "none", "cannot read")):
         answer = halo("verify", "--verifier", WORDS, "--data", prompts, "--completions", path)
         assert answer.code == 2
-        assert said in answer.err
+        assert message in answer.err
 
 
-def test_a_verifier_that_only_errs_is_a_failure(
+def test_verdicts_that_are_all_errors_fail(
     halo: Halo, prompts: Path, completions: Callable[..., Path]
 ) -> None:
     path = completions({"prompt_id": "p1", "completion": "error"})

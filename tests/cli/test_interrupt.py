@@ -1,0 +1,109 @@
+"""Ctrl-C and closed pipes, in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from halo_core.ledger.compare import compare
+from halo_core.ledger.ledger import Ledger
+
+Halo = Callable[..., Any]
+
+
+PROCESS = """
+import sys
+import halo_core.model.actor
+from halo_core.testing import FakeActor
+halo_core.model.actor.Actor = lambda config: FakeActor()
+from halo_core.cli import main
+main()
+"""
+
+
+def process(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PROCESS, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **{**pipes, **options})
+
+
+def count_samples(directory: Path) -> int:
+    if not (directory / "run.yaml").is_file():
+        return 0
+    with closing(Ledger(directory)) as ledger, ledger.reading() as db:
+        return int(db.execute("SELECT count(*) FROM completions").fetchone()[0])
+
+
+def wait_for_samples(child: subprocess.Popen[str], directory: Path) -> None:
+    """Wait until the first batch is on disk."""
+    deadline = time.monotonic() + 30
+    while not count_samples(directory):
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_at_a_safe_point_and_prints_the_resume_command(
+    halo: Halo, fakes: list[str], prompts: Path, tmp_path: Path, number: int
+) -> None:
+    flags = [*fakes, "--data", prompts, "--model", "m", "-n", 1, "-G", "batch=4"]
+    directory = tmp_path / "run"
+    child = process("run", *flags, "-G", "seconds=0.02", "-o", directory)
+    wait_for_samples(child, directory)
+    os.kill(child.pid, number)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 130, err
+    assert "stopping at the next safe point" in err
+    assert f"resume with: halo resume {directory}" in err
+    assert "Traceback" not in err
+    assert halo("resume", directory).code == 0
+    assert halo("run", *flags, "-G", "seconds=0.02", "-o", tmp_path / "whole").code == 0
+    assert [part for part in compare(Ledger(tmp_path / "whole"), Ledger(directory)) if not part.same] == []
+
+
+def test_second_ctrl_c_stops_at_once(fakes: list[str], prompts: Path, tmp_path: Path) -> None:
+    slow = ["-G", "batch=2", "-V", "seconds=1", "--set", "workers=1"]
+    directory = tmp_path / "run"
+    child = process("run", *fakes, "--data", prompts, "--model", "m", *slow, "-o", directory)
+    assert child.stdout is not None
+    assert child.stdout.readline() == f"run      {directory}\n"
+    os.kill(child.pid, signal.SIGINT)
+    time.sleep(0.3)
+    assert child.poll() is None, "verifying the samples takes 10 s more"
+    stopped = time.monotonic()
+    os.kill(child.pid, signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert time.monotonic() - stopped < 4
+    assert child.returncode == 130
+    assert f"resume with: halo resume {directory}" in err
+    assert "Traceback" not in err
+
+
+def test_ctrl_c_before_the_run_starts(run_prompts: Halo, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(config: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("halo_core.model.actor.Actor", load)
+    answer = run_prompts()
+    assert answer.code == 130
+    assert "Traceback" not in answer.err
+
+
+def test_closed_pipe_prints_no_traceback() -> None:
+    child = process("plugins")
+    assert child.stdout is not None
+    child.stdout.close()
+    assert child.stderr is not None
+    assert "Traceback" not in child.stderr.read()
+    child.stderr.close()
+    assert child.wait(30) != 0
