@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ from halo_core.cli.signatures import RunDirectory, SandboxTier
 
 if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
+    from halo_core.run.dispatch import Drivers
 
 Options = list[str] | None
 
@@ -122,8 +122,7 @@ def reselect(
         _assign_options(raw, key, options, flag)
         _drop_per_cycle(raw, key, name, options)
     config = read_config(raw)
-    reward_at, selector_at = _driver_by_cycle(config, "reward"), _driver_by_cycle(config, "selector")
-    found = select_again(ledger, lambda cycle: (reward_at(cycle), selector_at(cycle)), seed=config.seed)
+    found = select_again(ledger, _drivers(config, "reward", "selector"), seed=config.seed)
     header = (
         "cycle",
         "samples",
@@ -152,23 +151,22 @@ def _drop_per_cycle(raw: dict[str, Any], kind: str, name: str | None, options: O
         changing.pop(option, None)
 
 
-def _driver_by_cycle(config: RunConfig, kind: str) -> Callable[[int], Any]:
-    """Return a function from cycle to the driver of `kind`. The other drivers of the run need not be installed."""
+def _drivers(config: RunConfig, *kinds: str) -> Drivers:
+    """Return the drivers of `kinds`. The other drivers of the run need not be installed."""
     from halo_core.config.kinds import KINDS
     from halo_core.config.options import build
     from halo_core.plugin.discovery import check_class, load
+    from halo_core.run.dispatch import Drivers
+    from halo_core.verification.verifiers import VerifierSet
 
-    spec = getattr(config, kind)
-    driver = check_class(load(kind, spec.name), KINDS[kind].load_interface())
-
-    def at(cycle: int) -> Any:
-        changes = {
-            option: values[min(cycle, len(values)) - 1]
-            for option, values in config.per_cycle.get(kind, {}).items()
-        }
-        return build(driver, {**spec.options, **changes}, where=f"{kind} {spec.name!r}")
-
-    return at
+    built, sources = {}, {}
+    for kind in kinds:
+        spec = config.spec(kind)
+        loaded = load(kind, spec.name)
+        check_class(loaded, KINDS[kind].load_interface())
+        built[kind] = build(loaded.value, spec.options, where=f"{kind} {spec.name!r}")
+        sources[kind] = loaded.source
+    return Drivers(VerifierSet({}), built, sources, config.per_cycle)
 
 
 def _assign_options(raw: dict[str, Any], path: str, options: Options, flag: str) -> None:

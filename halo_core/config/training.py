@@ -11,6 +11,13 @@ from halo_core.config.options import driver
 from halo_core.shares import share_of
 
 
+def flaw_of_lr(lr: object) -> str:
+    """Return why `lr` cannot be a learning rate, or an empty string."""
+    if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 <= lr < math.inf:
+        return "a learning rate is finite and positive"
+    return "a cycle without a learning rate teaches nothing" if lr == 0 else ""
+
+
 @driver
 class TrainingOptions:
     """Options of every gradient-based trainer; trainer drivers inherit from this class."""

@@ -77,10 +77,10 @@ def _by_prompt(samples: Sequence[Sample]) -> list[list[Sample]]:
 
 def _merged(samples: Sequence[Sample]) -> list[Sample]:
     """Merge equal token sequences of one prompt into the first of them, weighted by their number."""
-    first: dict[tuple[int, ...] | str, Sample] = {}
-    count: dict[tuple[int, ...] | str, int] = {}
+    first: dict[tuple[object, object], Sample] = {}
+    count: dict[tuple[object, object], int] = {}
     for sample in samples:
-        key = sample.completion.token_ids or sample.completion.text
+        key = sample.completion.token_ids or sample.completion.text, sample.completion.loss_mask
         first.setdefault(key, sample)
         count[key] = count.get(key, 0) + 1
     return [replace(sample, weight=float(count[key])) for key, sample in first.items()]

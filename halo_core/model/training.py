@@ -24,7 +24,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 
-from halo_core.config.training import TrainingOptions
+from halo_core.config.training import TrainingOptions, flaw_of_lr
 from halo_core.errors import DivergedError, TrainingError
 from halo_core.model.actor import Actor, tensors_hash
 from halo_core.model.batching import epoch_steps, token_batches
@@ -73,10 +73,8 @@ def fit(examples: Sequence[Example], options: TrainingOptions, context: Training
             "no completion to train on",
             hint="nothing was selected, all weights are 0, or every loss mask is all False",
         )
-    if not 0 < lr < float("inf"):
-        raise TrainingError(
-            f"the learning rate is {lr}", hint="the learning rate must be positive and finite"
-        )
+    if flaw := flaw_of_lr(lr):
+        raise TrainingError(f"the learning rate is {lr}; {flaw}", hint="check the learning-rate policy")
     weights = actor.trainable()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     with _training_mode(actor, options, context.seed):

@@ -15,6 +15,7 @@ from typing import Any
 import pluggy
 
 from halo_core import hookspecs
+from halo_core.config.training import flaw_of_lr
 from halo_core.errors import PluginError, did_you_mean
 from halo_core.hookspecs import RunView
 from halo_core.plugin.blame import add_blame
@@ -77,12 +78,8 @@ class Hooks:
     def lr_for_cycle(self, *, run: RunView, cycle: int, history: Sequence[CycleReport]) -> float:
         """See `hookspecs.lr_for_cycle`."""
         lr = self._call("lr_for_cycle", run=run, cycle=cycle, history=tuple(history))
-        if not _is_number(lr) or not math.isfinite(lr) or lr < 0:
-            raise self._unusable(
-                "lr_for_cycle", f"{lr!r} for cycle {cycle}; a learning rate is finite and positive"
-            )
-        if lr == 0:
-            raise self._unusable("lr_for_cycle", f"0 for cycle {cycle}; a learning rate of 0 teaches nothing")
+        if flaw := flaw_of_lr(lr):
+            raise self._unusable("lr_for_cycle", f"{lr!r} for cycle {cycle}; {flaw}")
         return float(lr)
 
     def generate(self, *, run: RunView, request: SamplingRequest) -> Iterator[Sequence[Completion]]:

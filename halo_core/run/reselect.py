@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from halo_core import files
 from halo_core.drivers.base import Reward, Selector
-from halo_core.errors import HaloError, PluginError
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import unpack_text, unpack_tokens
 from halo_core.model.contexts import SelectionContext
+from halo_core.plugin.blame import blamed
+from halo_core.run.dispatch import Drivers
 from halo_core.seeds import derive_seed
 from halo_core.types import Sample
 
@@ -44,20 +44,20 @@ class Reselected:
         return self.both / union if union else 1.0
 
 
-def reselect(
-    ledger: Ledger, drivers: Callable[[int], tuple[Reward, Selector]], *, seed: int
-) -> Iterator[Reselected]:
-    """Yield the new selection of each cycle, using the reward and selector that `drivers` returns for the cycle."""
+def reselect(ledger: Ledger, drivers: Drivers, *, seed: int) -> Iterator[Reselected]:
+    """Yield the new selection of each cycle, with the reward and the selector of `drivers`."""
     prompts = ledger.prompts("train")
     with ledger.reading() as db:
         cycles = [row[0] for row in db.execute(_SELECTED_CYCLES)]
     for cycle in cycles:
-        reward, selector = drivers(cycle)
         samples = [sample for batch in ledger.batches(cycle, "train", prompts) for sample in batch]
         conclusive = [s for s in samples if s.verdict.conclusive]
-        rewarded = [replace(sample, reward=_reward(reward, sample)) for sample in conclusive]
+        with blamed(drivers.source("reward")):
+            reward: Reward = drivers.get("reward", cycle)
+            rewarded = [replace(sample, reward=_reward(reward, sample)) for sample in conclusive]
         eligible = [sample for sample in rewarded if sample.reward is not None]
-        with _blaming("selector", selector):
+        with blamed(drivers.source("selector")):
+            selector: Selector = drivers.get("selector", cycle)
             chosen = selector.select(
                 eligible, SelectionContext(seed=derive_seed(seed, cycle, "select"), cycle=cycle)
             )
@@ -81,24 +81,12 @@ def reselect(
 
 
 def _reward(reward: Reward, sample: Sample) -> float | None:
-    with _blaming("reward", reward):
-        value = reward.reward(sample)
-        if value is None:
-            return None
-        if not math.isfinite(value):
-            raise ValueError(f"{value} for a completion of prompt {sample.prompt.id!r}")
-        return float(value)
-
-
-@contextmanager
-def _blaming(kind: str, driver: object) -> Iterator[None]:
-    """Turn any exception of a driver except `HaloError` into a `PluginError` that names the driver."""
-    try:
-        yield
-    except HaloError:
-        raise
-    except Exception as error:
-        raise PluginError(f"{kind} {type(driver).__name__}: {type(error).__name__}: {error}") from error
+    value = reward.reward(sample)
+    if value is None:
+        return None
+    if not math.isfinite(value):
+        raise ValueError(f"{value} for a completion of prompt {sample.prompt.id!r}")
+    return float(value)
 
 
 def _content(prompt: str, tokens: tuple[int, ...], text: str) -> tuple[str, tuple[int, ...] | str]:

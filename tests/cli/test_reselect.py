@@ -92,5 +92,5 @@ def test_failing_reward_is_named(run: Halo, halo: Halo, tmp_path: Path, body: st
         f"    def reward(self, sample):\n        {body}\n"
     )
     complaint = halo("reselect", "run", "--reward", f"{plugin}:Odd").complaint()
-    assert "reward Odd: " in complaint
+    assert f"raised by reward 'Odd' ({plugin} sha256:" in complaint
     assert message in complaint

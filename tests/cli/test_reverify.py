@@ -75,7 +75,7 @@ def test_broken_verifier_is_an_error(run: Halo, halo: Halo) -> None:
     run()
     answer = halo("reverify", "run", "--verifier", f"{DRIVERS}:Broken")
     assert "160 verdicts are errors" in answer.complaint()
-    assert "the judge fell over" in answer.err
+    assert "the verifier crashed" in answer.err
     assert "verified now" in answer.out
     again = halo("reverify", "run", "--verifier", f"{DRIVERS}:Broken")
     assert again.out.startswith("0 completions with current verdicts, 0 with"), "errors are not stored"

@@ -201,7 +201,7 @@ def test_output_with_a_run_of_another_configuration(run_prompts: Halo) -> None:
     run_prompts()
     before = Path("run/run.yaml").read_text()
     answer = run_prompts("--seed", 1)
-    assert "contains a run of another configuration: seed: 0 there, 1 here" in answer.complaint()
+    assert "contains a run of another configuration: seed: was 0, is 1" in answer.complaint()
     assert "halo resume run" in answer.remedy()
     assert Path("run/run.yaml").read_text() == before
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from halo_core.config.options import build, options_of, parse_assignments
+from halo_core.config.training import flaw_of_lr
 from halo_core.drivers import LRPolicy
 from halo_core.errors import ConfigError, PluginError, RunError
 from halo_core.ledger.ledger import Ledger
@@ -210,10 +211,8 @@ def _lr_of(policy: LRPolicy, name: str, cycle: int, cycles: int, history: tuple[
             f"lr_policy {name!r} failed at cycle {cycle}: {type(error).__name__}: {error}",
             hint="--debug shows the traceback",
         ) from error
-    if not isinstance(lr, (int, float)) or not math.isfinite(lr) or lr <= 0:
-        raise PluginError(
-            f"lr_policy {name!r} returned {lr!r} for cycle {cycle}; a learning rate is finite and positive"
-        )
+    if flaw := flaw_of_lr(lr):
+        raise PluginError(f"lr_policy {name!r} returned {lr!r} for cycle {cycle}; {flaw}")
     return float(lr)
 
 
