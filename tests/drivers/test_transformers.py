@@ -20,7 +20,9 @@ Make = Callable[..., Actor]
 KINDS = ("llama", "gpt2", "qwen2")
 PROMPTS = tuple(
     Prompt(f"p{number}", text)
-    for number, text in enumerate(("a", "Count 1, 2 and 3 aloud.", "int main() {", "adds two numbers 4 5 6 7"))
+    for number, text in enumerate(
+        ("a", "Count 1, 2 and 3 aloud.", "int main() {", "adds two numbers 4 5 6 7")
+    )
 )
 REQUEST = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_prompt=2, seed=11)
 
