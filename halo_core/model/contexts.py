@@ -16,8 +16,8 @@ class Checkpoint(Protocol):
 
     A slow trainer uses it twice: before its first step, and after each step.
 
-        if context.checkpoint and (place := context.checkpoint.load(inputs_hash)):
-            restore_from(place)
+        if context.checkpoint and (directory := context.checkpoint.load(inputs_hash)):
+            restore_from(directory)
         for step in ...:
             ...
             if context.checkpoint and context.checkpoint.due:
