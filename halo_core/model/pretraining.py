@@ -168,12 +168,8 @@ def new_tokenizer(texts: Iterable[str], vocab_size: int, *, pieces: str = "") ->
         vocab_size=vocab_size, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token=END_OF_TEXT,
-        pad_token=END_OF_TEXT,
-        clean_up_tokenization_spaces=False,
-    )
+    end = END_OF_TEXT
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=end, pad_token=end)
 
 
 def new_checkpoint(directory: Path, architecture: Mapping[str, Any], tokenizer: Any, *, seed: int) -> None:
