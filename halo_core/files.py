@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import yaml
@@ -28,7 +28,7 @@ _HINTS = {
 def write(path: Path, text: str) -> None:
     """Replace the content of `path` by `text` atomically; it is on the disk when this returns."""
     partial = path.with_name(path.name + ".partial")
-    with disk(path):
+    with disk(path), _removed_on_failure(partial):
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -39,19 +39,39 @@ def write(path: Path, text: str) -> None:
 
 
 def write_directory(target: Path, fill: Callable[[Path], None]) -> str:
-    """Call `fill` on an empty directory, then replace `target` by it; return the `directory_hash`."""
+    """Call `fill` on an empty directory, then replace `target` by it; return the `directory_hash`.
+
+    The files get the permissions that the umask gives: some libraries write theirs for the owner alone.
+    """
     partial = target.with_name(target.name + ".partial")
-    with disk(target):
+    with disk(target), _removed_on_failure(partial):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         fill(partial)
+        mode = partial.stat().st_mode & 0o666
         for place in [*partial.rglob("*"), partial]:
+            if place.is_file():
+                place.chmod(mode)
             sync(place)
         content_hash = directory_hash(partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
         sync(target.parent)
     return content_hash
+
+
+@contextmanager
+def _removed_on_failure(partial: Path) -> Iterator[None]:
+    """Remove a partial file or directory if it cannot be completed, so that a full disk is not fuller than before."""
+    try:
+        yield
+    except Exception:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                partial.unlink()
+        raise
 
 
 def directory_hash(directory: Path) -> str:

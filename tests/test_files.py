@@ -1,0 +1,51 @@
+"""Files and directories that are complete or absent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from halo_core import files
+from halo_core.errors import RunError
+
+
+@pytest.fixture
+def umask() -> Iterator[None]:
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+def only_for_the_owner(directory: Path) -> None:
+    (directory / "sub").mkdir()
+    for name in ("weights", "sub/more"):
+        (directory / name).write_bytes(b"x")
+        (directory / name).chmod(0o600)
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_follow_the_umask(tmp_path: Path, umask: None, mask: int, mode: int) -> None:
+    os.umask(mask)
+    files.write_directory(tmp_path / "adapter", only_for_the_owner)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "adapter").rglob("*") if path.is_file()} == {
+        mode
+    }
+
+
+def test_a_full_disk_leaves_nothing_partial_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    files.write(tmp_path / "note", "old")
+    files.write_directory(tmp_path / "adapter", only_for_the_owner)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="No space left on device"):
+        files.write(tmp_path / "note", "new")
+    with pytest.raises(RunError, match="No space left on device"):
+        files.write_directory(tmp_path / "adapter", only_for_the_owner)
+    assert (tmp_path / "note").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "note"]
+    assert (tmp_path / "adapter" / "weights").is_file()
