@@ -93,6 +93,9 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
         running = sandbox.running()
         if running:
             report.note(running.describe().replace(": ", "  ", 1))
+        if not run.remaining_cycles():
+            more = command("halo", "resume", directory, "--cycles", plan.config.cycles + 1)
+            report.note(f"finished all {plan.config.cycles} cycles were done before; for more: {more}")
         hooks.register(report, name="console")
         hooks.register(ReportFile(), name="report")
         with _interruptible(run):

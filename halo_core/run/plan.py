@@ -21,9 +21,10 @@ from halo_core.config.options import build, options_of
 from halo_core.config.schema import DriverSpec, RunConfig, read_config
 from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.drivers.base import Demo
-from halo_core.errors import ConfigError, did_you_mean
+from halo_core.errors import ConfigError, DataError, did_you_mean
 from halo_core.files import damaged, disk
 from halo_core.ledger.ledger import Ledger
+from halo_core.ledger.rows import prompt_body
 from halo_core.plugin.blame import blamed
 from halo_core.plugin.discovery import Loaded, Source, check_class, load
 from halo_core.plugin.manager import Hooks
@@ -107,12 +108,16 @@ class Plan:
 
         ledger, hooks, actor = Ledger(directory), self._hooks(), Actor(self.config.model)
         with ledger.locked():
-            if ledger.exists:
+            resumed = ledger.exists
+            if resumed:
                 self._resume(ledger, changed=changed, extended=extended)
             else:
                 self._start(ledger, actor)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
-            yield Run(self.config, ledger, actor, prompts, heldout, progress), hooks
+            run = Run(self.config, ledger, actor, prompts, heldout, progress)
+            if resumed and (note := self._changed_data(run)):
+                run.progress.note(f"data     {note}")
+            yield run, hooks
 
     def _start(self, ledger: Ledger, actor: Actor) -> None:
         ledger.check_unused()
@@ -133,6 +138,19 @@ class Plan:
         check_unchanged(ledger, self._manifest(), verifiers, here, accept=changed)
         if extended:
             extend(ledger, self.config, self.drivers.get("lr_policy"))
+
+    def _changed_data(self, run: Run) -> str:
+        """Return a note if the files of prompts no longer contain the prompts that the run stored."""
+        if self.demo is not None:
+            return ""
+        try:
+            prompts, heldout = self.data()
+        except DataError as error:
+            return f"using the stored prompts: {error}"
+        now = [(prompt.id, prompt_body(prompt)) for prompt in [*prompts, *heldout]]
+        if now == [(prompt.id, prompt_body(prompt)) for prompt in [*run.prompts, *run.heldout]]:
+            return ""
+        return f"using the stored prompts: {self.config.data.prompts} has changed since the run was started"
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
         """Return the training prompts and the held-out prompts."""

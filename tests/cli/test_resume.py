@@ -71,3 +71,23 @@ def test_upgraded_tool_is_detected(run: Halo, halo: Halo) -> None:
         db.execute("UPDATE verifiers SET fingerprint = 'Words, tool 1.0'")
     assert "verifier 'Words' had Words, tool 1.0 and has Words(" in halo("resume", "run").complaint()
     assert halo("resume", "run", "--changed").code == 0
+
+
+def test_changed_prompts_are_noticed_and_the_stored_ones_used(run: Halo, halo: Halo) -> None:
+    prompts = Path("prompts.jsonl")
+    prompts.write_text("".join(f'{{"id": "p{n}", "prompt": "task {n}"}}\n' for n in range(20)))
+    run("run", "-d", prompts, "-m", "m")
+    assert "stored prompts" not in halo("resume", "run").out
+    prompts.write_text(prompts.read_text() + '{"id": "new", "prompt": "another"}\n')
+    again = run("run", "-d", prompts, "-m", "m")
+    assert f"using the stored prompts: {prompts.resolve()} has changed since the run was started" in again.out
+    prompts.unlink()
+    assert "using the stored prompts: " in halo("resume", "run").out
+
+
+def test_a_finished_run_reports_that_nothing_is_left_to_do(run: Halo, halo: Halo) -> None:
+    first = run("run")
+    assert "finished" not in first.out
+    for again in (run("run"), halo("resume", "run")):
+        assert "all 2 cycles were done before; for more: halo resume run --cycles 3" in again.out
+    assert "done before" not in halo("resume", "run", "--cycles", 3).out

@@ -30,8 +30,10 @@ def test_run_from_start_to_end(run_prompts: Halo) -> None:
     assert not files & {"ledger.db-wal", "ledger.db-shm"}, "everything is in ledger.db"
 
 
-def test_repeated_command_prints_the_same(run_prompts: Halo) -> None:
-    assert run_prompts().out == run_prompts().out
+def test_repeated_command_prints_the_same_after_a_note(run_prompts: Halo) -> None:
+    first, second = run_prompts().out, run_prompts().out.splitlines(keepends=True)
+    assert second[0].startswith("finished all 2 cycles were done before")
+    assert "".join(second[1:]) == first
 
 
 def test_json_is_the_only_output(run_prompts: Halo) -> None:
