@@ -9,7 +9,9 @@ import difflib
 import os
 import re
 import shlex
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -82,8 +84,23 @@ def refusal(error: BaseException) -> str:
 
 
 def command(*words: object) -> str:
-    """Return a command line, quoted for the shell."""
-    return shlex.join(map(str, words))
+    """Return a shell command, quoted where necessary, that works as printed.
+
+    `halo` becomes the path of the program that is running if the shell would not find it by name.
+    """
+    first, *rest = map(str, words)
+    return shlex.join([_program() if first == "halo" else first, *rest])
+
+
+def _program() -> str:
+    """Return the name by which the shell finds halo: `halo`, or a path such as `.venv/bin/halo`."""
+    import shutil
+
+    own = Path(sys.argv[0])
+    if own.name != "halo" or not own.is_file() or shutil.which("halo"):
+        return "halo"
+    here = Path.cwd()
+    return str(own.relative_to(here)) if own.is_absolute() and own.is_relative_to(here) else str(own)
 
 
 def first_line(error: BaseException) -> str:

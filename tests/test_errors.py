@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from halo_core import errors
@@ -46,3 +48,22 @@ def test_did_you_mean(word: str, known: list[str], expected: str) -> None:
 )
 def test_first_line_is_one_line_and_never_empty(text: str, expected: str) -> None:
     assert first_line(OSError(text)) == expected
+
+
+def test_a_command_names_the_program_that_the_shell_finds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / ".venv" / "bin" / "halo"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(program), "run"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert errors.command("halo", "resume", "my run") == ".venv/bin/halo resume 'my run'"
+    assert errors.command("--adapter", "x") == "--adapter x"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert errors.command("halo", "resume", "run") == "halo resume run"
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert errors.command("halo", "runs") == "halo runs"

@@ -44,6 +44,10 @@ def export(
     chat: Annotated[
         bool, typer.Option("--chat", help="sft, dpo: text as chats, for a model with a chat template.")
     ] = False,
+    truncated: Annotated[
+        bool,
+        typer.Option("--truncated", help="sft, dpo: include completions that the token limit cut short."),
+    ] = False,
     *,
     filter: Any,
 ) -> None:
@@ -61,8 +65,8 @@ def export(
     make_rows = {
         "jsonl": partial(exports.sample_rows, ledger, filter),
         "parquet": partial(exports.sample_rows, ledger, filter),
-        "sft": partial(exports.sft_rows, ledger, filter, chat=chat),
-        "dpo": partial(exports.dpo_rows, ledger, filter, pairs=pairs, chat=chat),
+        "sft": partial(exports.sft_rows, ledger, filter, chat=chat, truncated=truncated),
+        "dpo": partial(exports.dpo_rows, ledger, filter, pairs=pairs, chat=chat, truncated=truncated),
     }[to]
     rows = _require_rows(make_rows(), to, ledger, filter)
     count = _write_parquet(output, rows) if to == "parquet" else _write_jsonl(output, rows)
@@ -81,8 +85,8 @@ def _require_rows(rows: _Rows, to: str, ledger: Any, filter: Any) -> _Rows:
     if next(find(ledger, filter, limit=1), None) is None:
         raise no_match(ledger, filter)
     hints = {
-        "sft": "sft exports samples that passed: name a --status or --stage for others, and --split heldout for"
-        " held-out prompts",
+        "sft": "sft exports samples that passed: name a --status or --stage for others, --split heldout for"
+        " held-out prompts, and --truncated for completions that were cut short",
         "dpo": "dpo needs two samples of one prompt in one cycle with different rewards, and --split heldout for"
         " held-out prompts",
     }

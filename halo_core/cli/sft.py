@@ -92,6 +92,7 @@ def sft(
 
 def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -> None:
     from halo_core.builtin.console import ConsoleReport
+    from halo_core.errors import command
     from halo_core.model.pretraining import read_pairs, train_checkpoint
 
     pairs = read_pairs(data)
@@ -109,6 +110,8 @@ def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -
         f"{checkpoint.path}: {checkpoint.parameters} parameters, {stats.steps} steps, {stats.tokens} tokens{skipped}, "
         f"loss {stats.loss_first:.3f} > {stats.loss_last:.3f}"
     )
+    report.note(f"try it   {command('halo', 'generate', checkpoint.path, pairs[0].prompt or 'Hello')}")
+    report.note(f"train it {command('halo', 'run', '--model', checkpoint.path)} --verifier NAME --data FILE")
 
 
 def _check_unused(output: Path) -> None:

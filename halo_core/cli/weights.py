@@ -10,6 +10,7 @@ import typer
 from halo_core.cli.signatures import RunDirectory
 
 if TYPE_CHECKING:
+    from halo_core.drivers.base import Generator
     from halo_core.ledger.ledger import Ledger
     from halo_core.model.actor import Actor
     from halo_core.run.plan import Plan
@@ -37,13 +38,19 @@ def generate(
 ) -> None:
     """Sample completions with the weights of a cycle of a run.
 
-    The sampling options are those of the run.
+    The sampling options are those of the run. A directory that `halo sft` wrote works, too, with default options.
     """
+    from halo_core.drivers.transformers import Transformers
     from halo_core.model.contexts import SamplingContext
     from halo_core.types import Prompt, SamplingRequest
 
-    ledger, plan = _open_run(directory)
-    number = read_cycle(ledger, cycle)
+    number = 0
+    if (actor := _checkpoint(directory)) is not None:
+        generator: Generator = Transformers()
+    else:
+        ledger, plan = _open_run(directory)
+        number = read_cycle(ledger, cycle)
+        generator, actor = plan.drivers.get("generator"), _load_actor(ledger, plan, number)
     request = SamplingRequest(
         cycle=number,
         split="heldout",
@@ -51,8 +58,7 @@ def generate(
         samples_per_prompt=count,
         seed=seed,
     )
-    generator = plan.drivers.get("generator")
-    for batch in generator.generate(request, SamplingContext(actor=_load_actor(ledger, plan, number))):
+    for batch in generator.generate(request, SamplingContext(actor=actor)):
         for completion in batch:
             typer.echo(completion.text)
             if count > 1:
@@ -77,10 +83,15 @@ def merge(
     from halo_core import files
     from halo_core.errors import RunError
 
-    ledger, plan = _open_run(directory)
-    number = read_cycle(ledger, cycle)
     if output.exists():
         raise RunError(f"{output} already exists", hint="choose another directory")
+    checkpoint = _checkpoint(directory)
+    if checkpoint is not None:
+        files.write_directory(output, lambda place: checkpoint.save_merged(place, dtype))
+        typer.echo(f"{output}: the model with the adapter of {directory}")
+        return
+    ledger, plan = _open_run(directory)
+    number = read_cycle(ledger, cycle)
     if not number:
         raise RunError("cycle 0 is the model before training", hint=f"use {plan.config.model.name} directly")
     if not (ledger.check_adapter(number) / "adapter_config.json").exists():
@@ -107,6 +118,16 @@ def read_cycle(ledger: Ledger, text: str) -> int:
             hint=f"finished cycles: {', '.join(map(str, finished))}; or last, or best",
         )
     return by_name[text]
+
+
+def _checkpoint(directory: Path) -> Actor | None:
+    """Return the actor of a model or an adapter that `halo sft` wrote; None for a run directory."""
+    from halo_core.config.model import ModelConfig
+    from halo_core.model.actor import Actor
+
+    is_run = (directory / "run.yaml").exists()
+    is_model = any((directory / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return Actor(ModelConfig(name=str(directory))) if is_model and not is_run else None
 
 
 def _open_run(directory: Path) -> tuple[Ledger, Plan]:

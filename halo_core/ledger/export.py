@@ -27,11 +27,12 @@ def sample_rows(ledger: Ledger, filter: Filter) -> Iterator[Row]:
             yield _everything(found, form)
 
 
-def sft_rows(ledger: Ledger, filter: Filter, *, chat: bool = False) -> Iterator[Row]:
+def sft_rows(ledger: Ledger, filter: Filter, *, chat: bool = False, truncated: bool = False) -> Iterator[Row]:
     """Yield the prompt and completion of samples that passed, or of those matching a status, stage or `Filter.chosen`.
 
     Each pair appears once. With `chat`, or if any prompt of the run is a chat, prompts and completions are lists of
-    messages. Held-out samples are left out unless `Filter.split` selects them.
+    messages. Held-out samples are left out unless `Filter.split` selects them, completions that the token limit cut
+    short unless `truncated` is set.
     """
     if not (filter.chosen or filter.status or filter.stage):
         filter = replace(filter, status=Status.PASS.value)
@@ -39,22 +40,25 @@ def sft_rows(ledger: Ledger, filter: Filter, *, chat: bool = False) -> Iterator[
     seen: set[tuple[str, str]] = set()
     for found in find(ledger, replace(filter, split=filter.split or "train")):
         key = (found.sample.prompt.id, found.sample.completion.text)
-        if key not in seen:
+        if key not in seen and (truncated or _finished(found.sample)):
             seen.add(key)
             yield {"prompt": form.prompt(found.sample.prompt), "completion": form.completion(found.sample)}
 
 
-def dpo_rows(ledger: Ledger, filter: Filter, *, pairs: int = 1, chat: bool = False) -> Iterator[Row]:
+def dpo_rows(
+    ledger: Ledger, filter: Filter, *, pairs: int = 1, chat: bool = False, truncated: bool = False
+) -> Iterator[Row]:
     """Yield up to `pairs` preference pairs, a better and a worse completion, for each prompt and cycle.
 
     The completion with the higher reward is better; among held-out samples, which have no reward, a pass is better
     than a fail. The best is paired with the worst, the second best with the second worst; no completion is used twice
-    in a cycle. `chat` and held-out samples are as in `sft_rows`. Each pair appears once.
+    in a cycle. `chat`, `truncated` and held-out samples are as in `sft_rows`. Each pair appears once.
     """
     form = _PromptForm(ledger, chat=chat)
     seen: set[tuple[str, str, str]] = set()
     for group in _groups(ledger, replace(filter, split=filter.split or "train")):
-        ranked = sorted(_distinct(group), key=lambda sample: -_worth(sample))
+        usable = [sample for sample in group if truncated or _finished(sample)]
+        ranked = sorted(_distinct(usable), key=lambda sample: -_worth(sample))
         for better, worse in list(zip(ranked, reversed(ranked), strict=True))[:pairs]:
             if _worth(better) <= _worth(worse):
                 break
@@ -137,6 +141,10 @@ def _groups(ledger: Ledger, filter: Filter) -> Iterator[list[Sample]]:
             by_prompt, current = {}, (found.cycle, found.split)
         by_prompt.setdefault(found.sample.prompt.id, []).append(found.sample)
     yield from by_prompt.values()
+
+
+def _finished(sample: Sample) -> bool:
+    return sample.completion.finish_reason == "stop"
 
 
 def _distinct(samples: list[Sample]) -> list[Sample]:

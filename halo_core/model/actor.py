@@ -25,6 +25,7 @@ from halo_core.model.loading import (
     load_model,
     load_tokenizer,
     model_source,
+    with_base_model,
 )
 from halo_core.types import Completion, Prompt
 
@@ -44,7 +45,8 @@ class Actor:
     """A causal language model with its tokenizer, sampled from and trained in place."""
 
     def __init__(self, config: ModelConfig) -> None:
-        self.config = config
+        self.config = with_base_model(config)
+        """The configuration; an adapter named as the model is replaced by its base model and the adapter."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
 
@@ -63,6 +65,11 @@ class Actor:
     @cached_property
     def tokenizer(self) -> Any:
         """The model's `PreTrainedTokenizer`. Raises a `ModelError` if it cannot be loaded."""
+        adapter = self.config.adapter or ""
+        if (
+            adapter and (Path(adapter) / "tokenizer_config.json").is_file()
+        ):  # `halo sft` may have set a template
+            return load_tokenizer(replace(self.config, name=adapter))
         return load_tokenizer(self.config)
 
     @cached_property

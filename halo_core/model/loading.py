@@ -5,6 +5,8 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +17,36 @@ if TYPE_CHECKING:
     import torch
 
 
+def with_base_model(config: ModelConfig) -> ModelConfig:
+    """Return `config` with the base model of the adapter that its name is a directory of, if it is one.
+
+    So the directory that `halo sft` wrote, or that of a cycle's adapter, can be named like a model. Raises a
+    `ModelError` if another adapter is named too, or if the directory does not name its base model.
+    """
+    settings = Path(config.name).expanduser() / "adapter_config.json"
+    if not config.name or not settings.is_file() or settings.with_name("config.json").is_file():
+        return config
+    if config.adapter:
+        raise ModelError(
+            f"{config.name!r} is an adapter, and {config.adapter!r} is named as an adapter too",
+            hint="merge one of them into its model first: halo merge",
+        )
+    try:
+        base = json.loads(settings.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"{settings} does not name the adapter's base model",
+            hint="name it: --model MODEL --adapter " + config.name,
+        ) from error
+    return replace(config, name=str(base), adapter=config.name)
+
+
 def load_tokenizer(config: ModelConfig) -> Any:
     """Return the `PreTrainedTokenizer` of the model. Raises a `ModelError` if it cannot be loaded."""
     from transformers import AutoTokenizer
 
-    source = model_source(config)
+    is_directory = (Path(config.name).expanduser() / "tokenizer_config.json").is_file()
+    source = str(Path(config.name).expanduser().resolve()) if is_directory else model_source(config)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **hub_options(config))
     except Exception as error:  # the libraries' errors have no common base

@@ -31,11 +31,17 @@ class Pair:
     """A prompt and the completion that the model should learn for it."""
 
     prompt: str
+    """The task as plain text. Empty if `messages` is given."""
     completion: str
+    messages: tuple[Mapping[str, str], ...] = ()
+    """The task as chat messages, instead of `prompt`."""
 
 
 def read_pairs(path: Path) -> list[Pair]:
     """Read JSONL lines `{"prompt": ..., "completion": ...}`; other keys and blank lines are ignored.
+
+    Both are texts, or both are lists of chat messages (`role`, `content`), the completion being one message of the
+    assistant: the forms that `halo export --to sft` writes.
 
     Raises a `DataError` with the line number for a malformed line, and a `DataError` for a file without pairs.
     """
@@ -59,7 +65,19 @@ def _pair(line: str, where: str) -> Pair:
     match record:
         case {"prompt": str(prompt), "completion": str(completion)} if prompt and completion:
             return Pair(prompt, completion)
-    raise DataError(f"{where}: prompt and completion must be non-empty texts")
+        case {"prompt": [*messages], "completion": [{"role": "assistant", "content": str(completion)}]} if (
+            messages and completion and all(map(_is_message, messages))
+        ):
+            return Pair("", completion, tuple(messages))
+    raise DataError(
+        f"{where}: prompt and completion must be non-empty texts",
+        hint='or chats: {"prompt": [{"role": "user", "content": "..."}], '
+        '"completion": [{"role": "assistant", "content": "..."}]}',
+    )
+
+
+def _is_message(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("role", "content"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +149,14 @@ def train_checkpoint(
 
 def texts_of(pairs: Iterable[Pair]) -> Iterator[str]:
     """Yield each prompt and each completion."""
-    return (text for pair in pairs for text in (pair.prompt, pair.completion))
+    for pair in pairs:
+        yield from (message["content"] for message in pair.messages)
+        yield from (text for text in (pair.prompt, pair.completion) if text)
 
 
 def encode_pair(actor: Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the token ids of the context, encoded as by a generator, and of the completion with its end token."""
-    prompt = actor.encode(Prompt(id="pair", text=pair.prompt))
+    prompt = actor.encode(Prompt(id="pair", text=pair.prompt, messages=pair.messages))
     completion = actor.tokenizer(pair.completion, add_special_tokens=False)["input_ids"]
     if actor.tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer of {actor.config.name!r} has no end token")

@@ -58,7 +58,7 @@ def pairs_as_samples(actor: Actor, path: str) -> list[Sample]:
     for number, pair in enumerate(read_pairs(Path(path))):
         context, ids = encode_pair(actor, pair)
         completion = Completion(f"pair-{number}", 0, pair.completion, context, ids)
-        samples.append(Sample(Prompt(completion.prompt_id, pair.prompt), completion, verdict))
+        samples.append(Sample(Prompt(completion.prompt_id, pair.prompt, pair.messages), completion, verdict))
     return samples
 
 

@@ -194,3 +194,18 @@ def test_samples_with_rewards_come_first_so_that_loaders_infer_the_type(
     splits = [row["split"] for row in rows(halo("export", "run"))]
     assert splits == sorted(splits, reverse=True)
     assert set(splits) == {"train", "heldout"}
+
+
+def test_completions_that_were_cut_short_are_left_out_of_training_data(
+    rows: Rows, run: Halo, halo: Halo
+) -> None:
+    run()
+    counts = {to: len(rows(halo("export", "run", "--to", to))) for to in ("sft", "dpo")}
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET finish = 'length' WHERE id % 2 = 0")
+    for to, count in counts.items():
+        assert len(rows(halo("export", "run", "--to", to))) < count
+        assert len(rows(halo("export", "run", "--to", to, "--truncated"))) == count
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET finish = 'length'")
+    assert "--truncated" in halo("export", "run", "--to", "sft").remedy()

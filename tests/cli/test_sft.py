@@ -71,3 +71,37 @@ def test_invalid_input_prints_no_traceback(files: Path, arguments: list[str], me
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (files / "out").exists()
+
+
+def test_the_adapter_that_sft_wrote_is_accepted_like_a_model(files: Path) -> None:
+    def call(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "halo_core", *arguments], cwd=files, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    call("sft", "-d", "pairs.jsonl", "-o", "base", "--scratch", "tiny.yaml", "--vocab-size", "300")
+    shown = call("sft", "-d", "pairs.jsonl", "-o", "tuned", "-m", "base")
+    assert "halo generate tuned" in shown
+    assert "halo run --model tuned" in shown
+    assert call("generate", "tuned", "Print hi.", "-n", "2").count("-" * 40) == 2
+    call("sft", "-d", "pairs.jsonl", "-o", "again", "-m", "tuned")
+    call("merge", "tuned", "merged")
+    assert (files / "merged" / "model.safetensors").is_file()
+    assert call("generate", "merged", "Print hi.")
+
+
+def test_chats_are_pairs(files: Path) -> None:
+    chat = {
+        "prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Greet."}],
+        "completion": [{"role": "assistant", "content": "hi"}],
+    }
+    (files / "chats.jsonl").write_text(json.dumps(chat) + "\n")
+    done = halo(files, "-d", "chats.jsonl", "-o", "base", "--scratch", "tiny.yaml", "--vocab-size", "300")
+    assert done.returncode == 0, done.stderr
+    chat["completion"] = [{"role": "user", "content": "hi"}]
+    (files / "chats.jsonl").write_text(json.dumps(chat) + "\n")
+    done = halo(files, "-d", "chats.jsonl", "-o", "other", "--scratch", "tiny.yaml")
+    assert done.returncode == 2
+    assert "chats.jsonl:1: prompt and completion must be non-empty texts" in done.stderr
