@@ -68,7 +68,7 @@ def load_command(name: str) -> Any:
     if isinstance(value, typer.Typer):
         command: Any = typer.main.get_group(value)
     elif callable(value):
-        app = typer.Typer(rich_markup_mode=None)
+        app = typer.Typer(rich_markup_mode=None, add_completion=False)
         app.command()(value)
         command = typer.main.get_command(app)
     else:
