@@ -1,8 +1,8 @@
 """Count how often the doctor's first finding is right in simulated histories with known causes.
 
-python benchmarks/bench_doctor.py                 20 seeds of every kind
-python benchmarks/bench_doctor.py --seeds 100 --first 1000
-python benchmarks/bench_doctor.py --json
+    python benchmarks/bench_doctor.py                 20 seeds of every kind
+    python benchmarks/bench_doctor.py --seeds 100 --first 1000
+    python benchmarks/bench_doctor.py --json
 
 Seeds from 1000 on were not used until the rules were almost finished.
 """

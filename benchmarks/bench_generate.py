@@ -2,9 +2,9 @@
 
     python benchmarks/bench_generate.py
 
-512 samples, 8 for each of 64 prompts of different lengths, from a Llama with a million random weights. Like programs,
-samples should end at different lengths: a share of the vocabulary are end tokens, so that lengths are about exponential
-with a mean of 100, cut at 256. Both sample at temperature 1 in batches of the same 128 rows of similar length, padded
+512 samples, 8 for each of 64 prompts of different lengths, from a Llama with a million random weights. So that samples
+end at different lengths, as programs do, a share of the vocabulary are end tokens: lengths are about exponential with a
+mean of 100, cut at 256. Both sample at temperature 1 in batches of the same 128 rows of similar length, padded
 on the left; tokens after a row's end are not counted. They take turns; medians and their ratio are printed.
 
 `--busy N` runs N busy processes at the same time, like verifiers while a batch is sampled.

@@ -1,7 +1,7 @@
 """Verifications per second of the gcc verifier, compared with the bare compiler and naive subprocesses.
 
-    python benchmarks/bench_verify_c.py               rates for C and C++, about two minutes on two cores
-    python benchmarks/bench_verify_c.py c --quick     rates for C only, with a fifth of the programs
+    python benchmarks/bench_verify_c.py               speed for C and C++, about two minutes on two cores
+    python benchmarks/bench_verify_c.py c --quick     speed for C only, with a fifth of the programs
     python benchmarks/bench_verify_c.py fuzz          100,000 random texts through all code that reads them before
                                                       the compiler does
 
@@ -156,7 +156,7 @@ def bench_c(scale: float) -> None:
         "C    halo, 3 tests": halo(),
     }
     compiler, _, ours = measure(rows, C, int(300 * scale)).values()
-    print(f"  {compiler / ours:.0%} of the bare compiler's rate")
+    print(f"  {compiler / ours:.0%} of the bare compiler's speed")
 
 
 def bench_cpp(scale: float) -> None:
@@ -167,7 +167,7 @@ def bench_cpp(scale: float) -> None:
         "C++  halo, 3 tests, precompiled": halo(),
     }
     *_, without, with_it = measure(rows, CPP, int(60 * scale)).values()
-    print(f"  precompiled headers raise the rate by a factor of {without / with_it:.1f}")
+    print(f"  precompiled headers raise the speed by a factor of {without / with_it:.1f}")
 
 
 TOKENS = """``` ~~~ ```c ```cpp main( main ( ) { } ; # %: ??= ??/ \\ /* */ // " ' 1' R" R"x( )x" u8R"( a 0 3 é pragma

@@ -69,18 +69,18 @@ def tasks() -> list[Task]:
     ]
 
 
-def rate(judge: Callable[[str], bool], good: str, bad: str, seconds: float) -> float:
-    """Return the calls of `judge` per second, after checking that its results are correct.
+def speed(check: Callable[[str], bool], good: str, bad: str, seconds: float) -> float:
+    """Return the calls of `check` per second, after checking that its results are correct.
 
     The fastest of many short rounds counts, because other load on the machine can only slow a round down.
     """
-    assert judge(good)
-    assert not judge(bad)
+    assert check(good)
+    assert not check(bad)
     best, deadline = 0.0, time.perf_counter() + seconds
     while (start := time.perf_counter()) < deadline:
         for _ in range(20):
-            judge(good)
-            judge(bad)
+            check(good)
+            check(bad)
         best = max(best, 40 / (time.perf_counter() - start))
     return best
 
@@ -94,14 +94,14 @@ def with_halo(reference: dict[str, Any]) -> Callable[[str], bool]:
 def with_validate(schema: Any) -> Callable[[str], bool]:
     import jsonschema
 
-    def judge(text: str) -> bool:
+    def check(text: str) -> bool:
         try:
             jsonschema.validate(json.loads(text), schema)
         except (ValueError, jsonschema.ValidationError):
             return False
         return True
 
-    return judge
+    return check
 
 
 def with_one_validator(schema: Any) -> Callable[[str], bool]:
@@ -119,9 +119,9 @@ def main() -> None:
     print(f"{'':<28}{'halo /s':>10}{'naive /s':>10}{'ratio':>8}{'compiled /s':>13}{'ratio':>8}")
     for name, reference, schema, correct, wrong in tasks():
         good, bad = json.dumps(correct), json.dumps(wrong)
-        halo = rate(with_halo(reference), good, bad, seconds)
-        naive = rate(with_validate(schema), good, bad, seconds)
-        validator = rate(with_one_validator(schema), good, bad, seconds)
+        halo = speed(with_halo(reference), good, bad, seconds)
+        naive = speed(with_validate(schema), good, bad, seconds)
+        validator = speed(with_one_validator(schema), good, bad, seconds)
         print(
             f"{name:<28}{halo:>10,.0f}{naive:>10,.0f}{halo / naive:>8.1f}{validator:>13,.0f}{halo / validator:>8.1f}"
         )

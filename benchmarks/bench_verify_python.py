@@ -1,4 +1,4 @@
-"""Benchmark of Python verification: rates on one core in the sandbox and in plain subprocesses.
+"""Benchmark of Python verification: programs per second of one core, in the sandbox and in plain subprocesses.
 
     python benchmarks/bench_verify_python.py                 takes about a minute
     python benchmarks/bench_verify_python.py --runs 5        takes fewer measurements per method
@@ -58,7 +58,7 @@ PROMPTS: dict[str, dict[str, Any]] = {
 
 
 def halo(form: str) -> Callable[[], None]:
-    """Return a function that judges the program with one form of test."""
+    """Return a function that verifies the program with one form of test."""
     verifier = Pytest()
     prompt = Prompt("p", "t", reference=PROMPTS[form])
     completion = Completion("p", 0, f"Here it is:\n```python\n{PROGRAM}```\n")

@@ -1,10 +1,10 @@
 """The layers of the packages: which imports which, in order.
 
-    python tests/layers.py      print the rooms of halo_core from the bottom up, and the longest chain
+    python tests/layers.py      print the layers of halo_core, and the longest chain of imports
 
-A room is a package or a module directly below `halo_core`. Every import counts: at the top of a module, inside a
+A unit is a package or a module directly below `halo_core`. Every import counts: at the top of a module, inside a
 function and under `TYPE_CHECKING`. `test_layers.py` asserts that no import runs upward, that there is no cycle between
-rooms or between modules, and that the longest chain of rooms is short.
+units or between modules, and that the longest chain of units is short.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("loop", "builtin", "testing"),
     ("cli",),
 )
-"""The rooms from the bottom up. A room imports from rows below its own, or from nothing."""
+"""The layers from the bottom up. A unit imports only from the layers below its own."""
 ABOVE_ALL = {"", "__main__"}
 """The package itself, which exports lazily from everywhere, and `python -m halo_core`."""
 
@@ -39,13 +39,13 @@ def imports(package: Path) -> dict[str, set[str]]:
     return {name: set(_imported(path, package, names)) - {name} for name, path in names.items()}
 
 
-def rooms(modules: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
-    """Return the rooms that each room imports."""
+def units(modules: Mapping[str, Iterable[str]]) -> dict[str, set[str]]:
+    """Return the units that each unit imports."""
     found: dict[str, set[str]] = {}
     for name, imported in modules.items():
-        room = name.partition(".")[0]
-        found.setdefault(room, set()).update(each.partition(".")[0] for each in imported)
-    return {room: others - {room} for room, others in found.items()}
+        unit = name.partition(".")[0]
+        found.setdefault(unit, set()).update(each.partition(".")[0] for each in imported)
+    return {unit: others - {unit} for unit, others in found.items()}
 
 
 def cycle(graph: Mapping[str, Iterable[str]]) -> list[str]:
@@ -90,18 +90,19 @@ def _imported(path: Path, package: Path, names: Mapping[str, Path]) -> Iterator[
 def main() -> int:
     """Print the layers; return 1 if an import runs upward or in a cycle."""
     modules = imports(ROOT / "halo_core")
-    graph = {room: others for room, others in rooms(modules).items() if room not in ABOVE_ALL}
-    level = {room: number for number, row in enumerate(ORDER) for room in row}
+    graph = {unit: others for unit, others in units(modules).items() if unit not in ABOVE_ALL}
+    level = {unit: number for number, row in enumerate(ORDER) for unit in row}
     for number, row in reversed(list(enumerate(ORDER, 1))):
         print(f"{number:2}  {'  '.join(row)}")
-    arrows = [(room, other) for room, others in graph.items() for other in sorted(others)]
-    upward = [f"{room} -> {other}" for room, other in arrows if level[other] >= level[room]]
+    pairs = [(unit, other) for unit, others in graph.items() for other in sorted(others)]
+    upward = [f"{unit} -> {other}" for unit, other in pairs if level[other] >= level[unit]]
     found = cycle(graph) or cycle(modules)
-    print(f"\n{len(graph)} rooms, {len(arrows)} arrows, {len(upward)} upward: {', '.join(upward) or 'none'}")
+    print(f"\n{len(graph)} packages and modules, {len(pairs)} imports between them")
+    print(f"upward: {', '.join(upward) or 'none'}")
     print(f"cycles: {' -> '.join(found) or 'none'}")
     if not found:
         chain = longest_chain(graph)
-        print(f"longest chain: {len(chain)} rooms: {' -> '.join(chain)}")
+        print(f"longest chain, of {len(chain)}: {' -> '.join(chain)}")
     return int(bool(upward or found))
 
 

@@ -142,7 +142,7 @@ NOTES = {
     "cycles": 5,
     "samples_per_prompt": 8,
 }
-"""Values from the notes or, where the notes have none, from the files that came with them."""
+"""Values from the halo-forge notes or, if the notes have none, from the files that came with them."""
 SMALLER = {"model.name", "model.dtype", "generator.temperature", "generator.top_p", "trainer.batch_size"}
 """Keys in which a demo-sized configuration differs, besides its learning rates."""
 

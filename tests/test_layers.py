@@ -18,24 +18,24 @@ def test_modules_have_no_cycle(package: Path) -> None:
     assert not found, " -> ".join(found)
 
 
-def test_each_room_imports_only_from_rows_below_its_own() -> None:
-    graph = layers.rooms(layers.imports(layers.ROOT / "halo_core"))
-    level = {room: number for number, row in enumerate(layers.ORDER) for room in row}
-    assert graph.keys() - layers.ABOVE_ALL == level.keys(), "every room has its row"
+def test_units_import_only_from_lower_layers() -> None:
+    graph = layers.units(layers.imports(layers.ROOT / "halo_core"))
+    level = {unit: number for number, row in enumerate(layers.ORDER) for unit in row}
+    assert graph.keys() - layers.ABOVE_ALL == level.keys(), "every unit has a layer"
     upward = [
-        f"{room} -> {other}"
-        for room, others in graph.items()
-        if room not in layers.ABOVE_ALL
+        f"{unit} -> {other}"
+        for unit, others in graph.items()
+        if unit not in layers.ABOVE_ALL
         for other in others
-        if level[other] >= level[room]
+        if level[other] >= level[unit]
     ]
     assert not upward
 
 
 def test_the_longest_chain_is_short() -> None:
-    graph = layers.rooms(layers.imports(layers.ROOT / "halo_core"))
-    rooms = {room: others for room, others in graph.items() if room not in layers.ABOVE_ALL}
-    assert len(layers.longest_chain(rooms)) <= MOST
+    graph = layers.units(layers.imports(layers.ROOT / "halo_core"))
+    units = {unit: others for unit, others in graph.items() if unit not in layers.ABOVE_ALL}
+    assert len(layers.longest_chain(units)) <= MOST
 
 
 def test_imports_of_every_form_count(tmp_path: Path) -> None:

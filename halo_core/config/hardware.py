@@ -47,8 +47,8 @@ PROFILES: Mapping[str, Profile] = {
         "AMD Strix Halo",
         {"model": {"dtype": "bfloat16", "attn_implementation": "eager"}},
         {
-            "model.dtype": "its fastest precision; the notes measured 4-bit weights at half the speed",
-            "model.attn_implementation": "the notes measured sdpa 30 to 40% slower; newer torch may differ: try it",
+            "model.dtype": "its fastest precision; the halo-forge notes measured 4-bit weights at half the speed",
+            "model.attn_implementation": "the halo-forge notes measured sdpa 30 to 40% slower; try it with newer torch",
             "4-bit weights": "no key: halo loads no quantised weights",
             "loader workers": "no key: batches are made in the training process, as with 0 workers",
             "pinned memory": "no key: not used, CPU and GPU share their memory anyway",

@@ -14,7 +14,7 @@ from halo_core.tables import spell
 from halo_core.types import TrainStats
 
 LEGACY_LOW = 0.05
-"""Gradient norm below which the notes call the learning rate too low."""
+"""Gradient norm below which the halo-forge notes call the learning rate too low."""
 _OTHER_EXPLANATIONS = frozenset(
     {
         Cause.VERIFIER_ERRORS,
@@ -201,7 +201,7 @@ def wasted(h: History) -> Evidence | None:
 
 
 def legacy_band(h: History, found: frozenset[Cause]) -> Finding | None:
-    """The median gradient norm is outside the bands of the notes, taken literally; off by default."""
+    """The median gradient norm is outside the bands of the halo-forge notes, taken literally; off by default."""
     if not h.options.legacy_grad_band or not h.training or found & {Cause.LR_TOO_HIGH, Cause.LR_TOO_LOW}:
         return None
     limit = h.options.legacy_max_grad_norm
