@@ -10,7 +10,7 @@ import pytest
 from command_line import CommandResult, halo, install
 from hypothesis import settings
 
-from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
+from halo_core.types import Completion, FinishReason, Prompt, Sample, Stage, Status, Verdict
 
 __all__ = ["CommandResult", "halo", "install"]
 settings.register_profile("halo", deadline=None, derandomize=True)  # a slow machine is not a failure
@@ -45,7 +45,7 @@ def make_sample() -> Callable[..., Sample]:
         reward: float | None = 1.0,
         text: str = "",
         ids: tuple[int, ...] | None = None,
-        finish: str = "stop",
+        finish: FinishReason = "stop",
         status: Status = Status.PASS,
         stage: Stage = Stage.CORRECT,
         warnings: int = 0,

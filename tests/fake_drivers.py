@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 from halo_core.drivers import Demo, LRPolicy, Verifier, driver
 from halo_core.errors import DataError
+from halo_core.model.contexts import TrainingContext
 from halo_core.testing import FakeGenerator, FakeTrainer, FakeVerifier
-from halo_core.types import Prompt, Stage, Status, Verdict
+from halo_core.types import Completion, CycleReport, Prompt, Sample, Stage, Status, TrainStats, Verdict
 
 
 @driver
@@ -26,7 +28,7 @@ class Adder(FakeTrainer):
 class Idle(FakeTrainer):
     """Changes nothing."""
 
-    def train(self, samples, context):
+    def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
         return super().train(samples, replace(context, lr=0.0))
 
 
@@ -43,17 +45,17 @@ class Words(FakeVerifier):
     missing_tool: bool = False
     """Pretend that the compiler is missing."""
 
-    def preflight(self):
+    def preflight(self) -> None:
         from halo_core.errors import PluginError
 
         if self.missing_tool:
             raise PluginError("no C compiler: 'gcc' is not on PATH", hint="apt-get install gcc")
 
-    def check_prompt(self, prompt):
+    def check_prompt(self, prompt: Prompt) -> None:
         if self.needs_reference and not prompt.reference:
             raise DataError(f"prompt {prompt.id!r} has no tests", hint="give it a 'reference'")
 
-    def demo(self):
+    def demo(self) -> Demo | None:
         tasks = [Prompt(f"d{n}", f"demo task {n}") for n in range(12)]
         settings = {"cycles": 2, "samples_per_prompt": 6, "lr_policy": {"base_lr": 0.25, "decay": 0.5}}
         settings |= {"trainer": {"lora_rank": 4}}
@@ -64,7 +66,7 @@ class Words(FakeVerifier):
 class Undemonstrable(Words):
     """Has no demo."""
 
-    def demo(self):
+    def demo(self) -> None:
         return None
 
 
@@ -72,7 +74,7 @@ class Undemonstrable(Words):
 class Broken(Verifier):
     """Raises on everything."""
 
-    def check(self, prompt, completion):
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         raise RuntimeError("the verifier crashed")
 
 
@@ -80,7 +82,7 @@ class Broken(Verifier):
 class Hopeless(Verifier):
     """Fails everything."""
 
-    def check(self, prompt, completion):
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         return Verdict(Status.FAIL, Stage.INVALID)
 
 
@@ -88,8 +90,8 @@ class Hopeless(Verifier):
 class Speechless(Verifier):
     """Returns no verdict."""
 
-    def check(self, prompt, completion):
-        return None
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        return None  # type: ignore[return-value]
 
 
 @driver
@@ -99,7 +101,7 @@ class Flat(LRPolicy):
     base_lr: float = 0.2
     """Learning rate of every cycle."""
 
-    def lr(self, *, cycle, cycles, history):
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         return self.base_lr
 
 
@@ -107,7 +109,7 @@ class Flat(LRPolicy):
 class NotANumber(LRPolicy):
     """Returns NaN as the learning rate."""
 
-    def lr(self, *, cycle, cycles, history):
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         return float("nan")
 
 
@@ -115,14 +117,14 @@ class NotANumber(LRPolicy):
 class Silent(LRPolicy):
     """Returns no learning rate."""
 
-    def lr(self, *, cycle, cycles, history):
-        return None
+    def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
+        return None  # type: ignore[return-value]
 
 
 @driver
 class Gullible(Words):
     """Accepts empty completions."""
 
-    def check(self, prompt, completion):
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         empty = not completion.text.strip()
         return Verdict(Status.PASS, Stage.CORRECT, 1.0) if empty else super().check(prompt, completion)

@@ -82,8 +82,8 @@ def found_in(root: Path) -> Iterator[tuple[Path, int, str]]:
         for line, text, is_docstring in texts:
             for match in _PATTERN.finditer(text):
                 yield relative, line + text.count("\n", 0, match.start()), match[0]
-            if is_docstring and (match := _OPENING.match(text)):
-                yield relative, line, f'docstring begins with "{match[0].strip()}"'
+            if is_docstring and (opening := _OPENING.match(text)):
+                yield relative, line, f'docstring begins with "{opening[0].strip()}"'
 
 
 def _blank(match: re.Match[str]) -> str:
@@ -103,11 +103,14 @@ def _texts(code: str, *, is_data: bool = False) -> Iterator[tuple[int, str, bool
         if is_data and id(node) not in docstrings:
             continue
         if isinstance(node, ast.JoinedStr):
-            text = "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+            text = "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values
+            )
             yield node.lineno, text, False
             continue
-        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner
-        if is_text and (id(node) in docstrings or len(node.value.split()) >= 3):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)) or id(node) in inner:
+            continue
+        if id(node) in docstrings or len(node.value.split()) >= 3:
             yield node.lineno, node.value, id(node) in docstrings
     for token in tokenize.generate_tokens(io.StringIO(code).readline):
         if token.type == tokenize.COMMENT:

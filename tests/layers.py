@@ -64,7 +64,8 @@ def longest_chain(graph: Mapping[str, Iterable[str]]) -> list[str]:
     def below(node: str) -> tuple[str, ...]:
         return (node, *max((below(other) for other in graph.get(node, ())), key=len, default=()))
 
-    return list(max(map(below, graph), key=len))
+    longest = max(map(below, graph), key=len)
+    return list(longest)
 
 
 def _name(path: Path, package: Path) -> str:

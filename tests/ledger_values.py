@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,6 +65,15 @@ def started(ledger: Ledger, **fingerprints: str) -> Ledger:
 PLUGIN = {"kind": "verifier", "name": "gcc", "distribution": "halo-verifier-gcc", "version": "1"}
 
 
+def writing(name: str, text: str) -> Callable[[Path], None]:
+    """Return a function that writes a file `name` with `text` into a directory."""
+
+    def write(directory: Path) -> None:
+        (directory / name).write_text(text)
+
+    return write
+
+
 def append_three(ledger: Ledger) -> None:
     for index in range(3):
         ledger.append(1, "train", [sample(PROMPTS[0], index, f"text {index}")])
@@ -81,7 +91,8 @@ def read_only_disk() -> Iterator[None]:
     def connect(name: str, **options: Any) -> sqlite3.Connection:
         if "immutable" not in name and name != ":memory:":
             raise sqlite3.OperationalError("unable to open database file")
-        return opened(name, **options)
+        connection: sqlite3.Connection = opened(name, **options)
+        return connection
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite3, "connect", connect)

@@ -6,6 +6,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -31,7 +32,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_a_row_in_full(write: Write) -> None:
-    row = {
+    row: dict[str, Any] = {
         "id": "a",
         "prompt": "Add.",
         "verifier": "gcc",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, is_dataclass
 
 import pytest
 
@@ -73,6 +73,7 @@ def test_a_new_sample_has_no_reward() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_values_are_frozen_and_slotted(value: object) -> None:
+    assert is_dataclass(value)
     name = fields(value)[0].name
     with pytest.raises(FrozenInstanceError):
         setattr(value, name, 0)

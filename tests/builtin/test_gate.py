@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,7 +18,7 @@ from halo_core.loop import run_cycles
 from halo_core.progress import Progress
 from halo_core.run.state import Run
 from halo_core.seeds import derive_seed
-from halo_core.testing import fake_run
+from halo_core.testing import FakeActor, fake_run
 from halo_core.testing.histories import simulate
 from halo_core.types import CycleReport, Sample, SamplingRequest, Split, TrainStats
 
@@ -31,7 +31,7 @@ class Course:
 
     @hookimpl
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
-        run.actor.skill = self.skills[cycle - 1]
+        cast(FakeActor, run.actor).skill = self.skills[cycle - 1]
         return TrainStats(
             lr=lr,
             steps=10,

@@ -171,7 +171,7 @@ def test_the_trackio_package_logs(tmp_path: Path) -> None:
         "run_cycles(*fake_run(Path(sys.argv[1]), plugins=[Trackio()]))"
     )
     directory = tmp_path / "trackio"
-    command = [sys.executable, "-c", code, tmp_path / "run"]
+    command = [sys.executable, "-c", code, str(tmp_path / "run")]
     subprocess.run(command, env=os.environ | {"TRACKIO_DIR": str(directory)}, check=True)
     with closing(sqlite3.connect(directory / "halo.db")) as db:
         assert db.execute("SELECT step FROM metrics ORDER BY step").fetchall() == [(0,), (1,), (2,)]

@@ -30,7 +30,8 @@ def resolved(halo: Halo, fakes: list[str], *flags: object) -> dict[str, Any]:
 
     answer = halo("config", "show", *fakes, *flags)
     assert answer.code == 0, answer.err
-    return yaml.safe_load(answer.out)
+    config: dict[str, Any] = yaml.safe_load(answer.out)
+    return config
 
 
 def test_flags_override_settings_and_settings_override_the_file(
@@ -155,7 +156,8 @@ def test_flags_are_typed(halo: Halo, fakes: list[str], flags: list[str], message
 
 
 def test_sandbox_tiers_are_those_of_the_configuration() -> None:
-    assert RunConfig.model_fields["sandbox"].annotation == SandboxTier
+    tiers: object = SandboxTier
+    assert RunConfig.model_fields["sandbox"].annotation == tiers
 
 
 # Help
@@ -189,7 +191,7 @@ def test_rendered_help_shows_defaults(halo: Halo) -> None:
 
 def test_new_kind_of_driver_gets_its_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     kind = Kind(name="stopper", help="Stopper driver.", default="never", option_flag="stop-opt", short="-E")
-    monkeypatch.setitem(KINDS, kind.name, kind)  # type: ignore[arg-type]
+    monkeypatch.setitem(KINDS, kind.name, kind)
     command = typer.Typer(rich_markup_mode=None)
 
     @command.command()

@@ -6,6 +6,8 @@ import json
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +137,11 @@ def test_unchanged_verifier_takes_no_time(tmp_path: Path, halo: Halo) -> None:
     from halo_core.verification.reverify import reverify
     from halo_core.verification.verifiers import VerifierSet
 
+    def pool() -> AbstractContextManager[ThreadPoolExecutor]:
+        raise AssertionError("every verdict is current")
+
     begin = time.process_time()
-    done = reverify(Ledger(tmp_path / "run"), VerifierSet({"fake": FakeVerifier()}), lambda: None, Progress())
+    verifiers = VerifierSet({"fake": FakeVerifier()})
+    done = reverify(Ledger(tmp_path / "run"), verifiers, pool, Progress())
     assert (done.unchanged, done.verified, done.calls) == (20_000, 0, 0)
     assert time.process_time() - begin < 1.0

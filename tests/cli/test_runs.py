@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from present import present
 
 from halo_core.ledger.ledger import Ledger
 
@@ -70,7 +71,7 @@ def test_runs_side_by_side(run: Halo, halo: Halo) -> None:
     assert lines[2].split()[:5] == ["b", "two", "Flat", "1", "3/3"]
     reports = Ledger(Path("one")).reports()
     (by_cycle,) = [line for line in lines if line.startswith("a ") and "one" not in line]
-    assert by_cycle.split()[1:] == [f"{report.heldout.passed:.1%}" for report in reports]
+    assert by_cycle.split()[1:] == [f"{present(report.heldout).passed:.1%}" for report in reports]
     assert lines[-1] == "wrote both.csv"
     assert len(Path("both.csv").read_text().splitlines()) == 1 + 3 + 4
     assert "cycle |" in shown.out
@@ -108,14 +109,13 @@ def test_runs_without_results_yet(run: Halo, halo: Halo) -> None:
         with Ledger(Path(name)).writing() as db:
             db.execute("DELETE FROM cycles WHERE cycle >= ?", (first,))
     (report,) = Ledger(Path("some")).reports()
-    rate = f"{report.heldout.passed:.1%}"
+    heldout = present(report.heldout)
+    rate = f"{heldout.passed:.1%}"
     shown = halo("compare", "none", "some", "-o", "x.csv")
     assert shown.code == 0
     assert "b against a: not measured yet" in shown.out
     (row,) = [line for line in shown.out.splitlines() if line.startswith("b  some")]
-    assert row.split()[5:] == [rate, "0", str(report.heldout.samples), "0", "0.0"], (
-        "no pass rate after training"
-    )
+    assert row.split()[5:] == [rate, "0", str(heldout.samples), "0", "0.0"], "no pass rate after training"
     labels = [line.split("%")[0] for line in shown.out.splitlines() if "% |" in line]
     assert all(0 <= float(label) <= 100 for label in labels)
     assert len(labels) == 15

@@ -36,9 +36,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
                 )
         (tmp_path / "torch").mkdir()
         (tmp_path / "torch/__init__.py").write_text("raise ImportError('torch was imported')")
-        version = "'7.1.2'" if rocm else "None"
+        hip = "'7.1.2'" if rocm else "None"
         (tmp_path / "torch/version.py").write_text(
-            f"cuda: Optional[str] = None\nhip: Optional[str] = {version}\n"
+            f"cuda: Optional[str] = None\nhip: Optional[str] = {hip}\n"
         )
         monkeypatch.setattr(hardware, "NODES", tmp_path / "nodes")
         monkeypatch.setattr(

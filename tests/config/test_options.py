@@ -213,9 +213,9 @@ def test_options_of_classes_that_are_not_drivers() -> None:
 def test_a_driver_is_frozen_and_keyword_only() -> None:
     built = build(AllTypes, {}, where="it")
     with pytest.raises(FrozenInstanceError):
-        built.count = 2
+        built.count = 2  # type: ignore[misc]
     with pytest.raises((TypeError, ValidationError)):
-        AllTypes(0.1)
+        AllTypes(0.1)  # type: ignore[call-arg]
 
 
 def test_assignments_become_a_mapping_and_repeated_keys_a_list() -> None:

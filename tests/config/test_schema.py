@@ -22,9 +22,9 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_only_a_verifier_is_required() -> None:
     config = read_config(MINIMAL)
-    assert [spec.name for spec in config.verifier] == ["gcc"]
-    assert (config.selector.name, config.trainer.name, config.reward.name) == ("raft", "sft", "graduated")
-    assert config.lr_policy.name == "constant"
+    assert [spec.name for spec in config.specs("verifier")] == ["gcc"]
+    names = [config.spec(kind).name for kind in ("selector", "trainer", "reward", "lr_policy")]
+    assert names == ["raft", "sft", "graduated", "constant"]
     assert (config.cycles, config.seed, config.sandbox) == (5, 0, "auto")
 
 
@@ -88,8 +88,8 @@ def test_an_invalid_value_is_reported_in_one_line(raw: dict[Any, Any], message: 
 
 def test_a_driver_is_a_name_or_a_mapping_with_options() -> None:
     config = read_config({**MINIMAL, "selector": {"name": "raft", "threshold": 0.7}, "reward": "binary"})
-    assert config.selector.options == {"threshold": 0.7}
-    assert (config.reward.name, config.reward.options) == ("binary", {})
+    assert config.spec("selector").options == {"threshold": 0.7}
+    assert (config.spec("reward").name, config.spec("reward").options) == ("binary", {})
 
 
 @pytest.mark.parametrize("key", ["generator", "reward", "selector", "trainer", "lr_policy"])

@@ -21,7 +21,7 @@ def first(reports: list[CycleReport]) -> Finding:
 
 
 def with_training(report: CycleReport, **changes: Any) -> CycleReport:
-    return replace(report, train=replace(report.train, **changes)) if report.train else report  # type: ignore[type-var]
+    return replace(report, train=replace(report.train, **changes)) if report.train else report
 
 
 def with_all_training(reports: list[CycleReport], **changes: Any) -> list[CycleReport]:

@@ -2,27 +2,32 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from present import present
 from pydantic import ValidationError
 
 from halo_core.drivers.raft import RAFT
 from halo_core.model.contexts import SelectionContext
-from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
+from halo_core.types import Completion, FinishReason, Prompt, Sample, Stage, Status, Verdict
 
 Make = Callable[..., Sample]
 
 
-def sample(prompt: str, index: int, reward: float, variant: int, finish: str = "stop") -> Sample:
+def sample(prompt: str, index: int, reward: float, variant: int, finish: FinishReason = "stop") -> Sample:
     completion = Completion(prompt, index, f"variant {variant}", (1,), (variant,), finish)
     return Sample(Prompt(prompt), completion, Verdict(Status.PASS, Stage.CORRECT), reward)
 
 
-def summary(chosen: list[Sample]) -> list[tuple[str, int, float]]:
+def summary(chosen: Sequence[Sample]) -> list[tuple[str, int, float]]:
     return [(s.prompt.id, s.completion.index, s.weight) for s in chosen]
+
+
+FINISH_REASONS: list[FinishReason] = ["stop", "stop", "length"]
 
 
 @st.composite
@@ -32,7 +37,7 @@ def cycles(draw: st.DrawFn) -> list[Sample]:
     for number in range(draw(st.integers(0, 4))):
         for index in range(draw(st.integers(0, 9))):
             reward = draw(st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]))
-            finish = draw(st.sampled_from(["stop", "stop", "length"]))
+            finish = draw(st.sampled_from(FINISH_REASONS))
             found.append(sample(f"p{number}", index, reward, draw(st.integers(0, 3)), finish))
     return found
 
@@ -50,7 +55,7 @@ OPTIONS = st.fixed_dictionaries(
 
 @given(cycles(), OPTIONS, st.integers(0, 3), st.randoms(use_true_random=False))
 def test_the_order_of_the_samples_never_matters(
-    samples: list[Sample], options: dict[str, object], seed: int, rng: random.Random
+    samples: list[Sample], options: dict[str, Any], seed: int, rng: random.Random
 ) -> None:
     shuffled = rng.sample(samples, len(samples))
     assert RAFT(**options).select(samples, SelectionContext(seed=seed)) == RAFT(**options).select(
@@ -60,7 +65,7 @@ def test_the_order_of_the_samples_never_matters(
 
 @given(cycles(), OPTIONS, st.integers(0, 3))
 def test_the_selection_respects_every_option(
-    samples: list[Sample], options: dict[str, object], seed: int
+    samples: list[Sample], options: dict[str, Any], seed: int
 ) -> None:
     raft = RAFT(**options)
     chosen = raft.select(samples, SelectionContext(seed=seed))
@@ -73,7 +78,8 @@ def test_the_selection_respects_every_option(
         eligible = [
             s
             for s in samples
-            if s.reward >= raft.threshold and (raft.truncated or s.completion.finish_reason == "stop")
+            if present(s.reward) >= raft.threshold
+            and (raft.truncated or s.completion.finish_reason == "stop")
         ]
         groups = Counter(s.prompt.id for s in eligible) if raft.per == "prompt" else {"all": len(eligible)}
         wanted = sum(-(-round(100 * raft.keep_top) * count // 100) for count in groups.values())
@@ -88,9 +94,9 @@ def test_no_better_sample_of_a_prompt_is_left_out(samples: list[Sample], seed: i
     chosen = RAFT(threshold=0.0, truncated=True).select(samples, SelectionContext(seed=seed))
     for prompt in {s.prompt.id for s in samples}:
         selected = {s.completion.token_ids for s in chosen if s.prompt.id == prompt}
-        worst = min(s.reward for s in chosen if s.prompt.id == prompt)
+        worst = min(present(s.reward) for s in chosen if s.prompt.id == prompt)
         rest = [s for s in samples if s.prompt.id == prompt and s.completion.token_ids not in selected]
-        assert all(s.reward <= worst for s in rest)
+        assert all(present(s.reward) <= worst for s in rest)
 
 
 def tied(count: int, prompts: int = 1) -> list[Sample]:
@@ -219,6 +225,6 @@ def test_the_given_samples_are_not_changed() -> None:
 
 
 @pytest.mark.parametrize("options", [{"keep_top": 0}, {"keep_top": 1.01}, {"cap": 0}, {"per": "cycle"}])
-def test_options_out_of_range_are_rejected(options: dict[str, object]) -> None:
+def test_options_out_of_range_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         RAFT(**options)

@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from present import present
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from halo_core.config.options import build
@@ -23,7 +24,8 @@ from halo_core.types import Sample, TrainStats
 
 Make = Callable[..., Actor]
 Disturb = Callable[..., Actor]
-PLAIN = {"lora_dropout": 0.0, "max_grad_norm": 0.0}
+Schedule = Literal["constant", "linear", "cosine", "cosine_with_restarts"]
+PLAIN: dict[str, Any] = {"lora_dropout": 0.0, "max_grad_norm": 0.0}
 """Options under which a step's gradient is that of the loss."""
 
 
@@ -92,7 +94,7 @@ def reference(actor: Actor, samples: Sequence[Sample]) -> tuple[float, list[torc
         part = mean * sample.completion.written * sample.weight / total
         part.backward()
         loss += part.item()
-    return loss, [weight.grad for weight in actor.trainable().values()]
+    return loss, [present(weight.grad) for weight in actor.trainable().values()]
 
 
 def masked(sample: Sample, mask: Sequence[bool]) -> Sample:
@@ -137,7 +139,7 @@ def test_only_completion_tokens_carry_loss_the_end_token_included(
     seen: list[int] = []
     real = torch.nn.functional.cross_entropy
 
-    def spy(logits: torch.Tensor, targets: torch.Tensor, **options: object) -> torch.Tensor:
+    def spy(logits: torch.Tensor, targets: torch.Tensor, **options: Any) -> torch.Tensor:
         assert len(logits) == len(targets), "only logits with loss are computed"
         seen.extend(targets.tolist())
         return real(logits, targets, **options)
@@ -268,7 +270,7 @@ def test_gradients_are_clipped_to_the_norm(make_actor: Make, disturb: Disturb, s
 def test_the_share_of_clipped_steps(
     make_actor: Make, disturb: Disturb, samples: list[Sample], steps: Steps
 ) -> None:
-    tiny = {"lr": 1e-6, "batch_size": 2, "lora_dropout": 0.0}
+    tiny: dict[str, Any] = {"lr": 1e-6, "batch_size": 2, "lora_dropout": 0.0}
     free = train(disturb(make_actor()), samples, max_grad_norm=0.0, **tiny)
     norms = sorted(steps.norms)
     assert free.steps == len(norms) == 4
@@ -294,7 +296,7 @@ def test_the_share_of_clipped_steps(
     ],
 )
 def test_the_learning_rate_within_a_cycle(
-    options: dict[str, object], wanted: list[float], make_actor: Make, samples: list[Sample], steps: Steps
+    options: dict[str, Any], wanted: list[float], make_actor: Make, samples: list[Sample], steps: Steps
 ) -> None:
     stats = train(make_actor(), samples, lr=2e-3, batch_size=2, **options)
     assert steps.lrs == [pytest.approx(2e-3 * share, rel=1e-12) for share in wanted]
@@ -309,7 +311,7 @@ def test_the_warmup_ratio_is_not_affected_by_float_rounding() -> None:
 
 @given(
     steps=st.integers(1, 300),
-    schedule=st.sampled_from(["constant", "linear", "cosine", "cosine_with_restarts"]),
+    schedule=st.sampled_from(get_args(Schedule)),
     restarts=st.integers(1, 60),
     warmup=st.one_of(
         st.fixed_dictionaries({"warmup_steps": st.integers(0, 40)}),
@@ -317,7 +319,7 @@ def test_the_warmup_ratio_is_not_affected_by_float_rounding() -> None:
     ),
 )
 def test_every_learning_rate_is_positive_and_at_most_the_peak(
-    steps: int, schedule: str, restarts: int, warmup: dict[str, float]
+    steps: int, schedule: Schedule, restarts: int, warmup: dict[str, Any]
 ) -> None:
     trainer = SFT(schedule=schedule, restarts=restarts, **warmup)
     shares = [trainer.multiplier(step, steps) for step in range(steps)]
@@ -362,13 +364,13 @@ def stop_after(step: int) -> Callable[..., None]:
     return progress
 
 
-STEPS = {"batch_size": 3, "epochs": 2, "warmup_ratio": 0.2, "schedule": "cosine"}
+STEPS: dict[str, Any] = {"batch_size": 3, "epochs": 2, "warmup_ratio": 0.2, "schedule": "cosine"}
 """Options that give six steps."""
 
 
 @pytest.mark.parametrize("options", [{}, {"full": True}, {"optimizer": "carry"}], ids=str)
 def test_a_training_resumes_bit_for_bit_from_any_step(
-    make_actor: Make, samples: list[Sample], tmp_path: Path, options: dict[str, object]
+    make_actor: Make, samples: list[Sample], tmp_path: Path, options: dict[str, Any]
 ) -> None:
     uninterrupted = make_actor()
     wanted = [train(uninterrupted, samples, lr=1e-2, seed=seed, **STEPS, **options) for seed in (0, 1)]
@@ -395,8 +397,15 @@ def test_a_training_resumes_bit_for_bit_from_any_step(
 def test_a_checkpoint_belongs_to_one_training(
     make_actor: Make, samples: list[Sample], tmp_path: Path
 ) -> None:
-    checkpoint, inputs_hashes = EveryStep(tmp_path / "checkpoint"), set()
-    others = [{}, {"lr": 2e-3}, {"seed": 1}, {"batch_size": 2}, {"samples": samples[1:]}]
+    checkpoint = EveryStep(tmp_path / "checkpoint")
+    inputs_hashes: set[str] = set()
+    others: list[dict[str, Any]] = [
+        {},
+        {"lr": 2e-3},
+        {"seed": 1},
+        {"batch_size": 2},
+        {"samples": samples[1:]},
+    ]
     for other in others:
         actor = make_actor()
         train(actor, context={"checkpoint": checkpoint}, **{"samples": samples, **PLAIN, **other})

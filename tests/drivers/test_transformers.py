@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from present import present
 
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import DataError, ModelError
@@ -27,13 +29,9 @@ PROMPTS = tuple(
 REQUEST = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_prompt=2, seed=11)
 
 
-def sampled(actor: Actor, request: SamplingRequest = REQUEST, **options: object) -> list[Completion]:
-    options = {"max_new_tokens": 24, **options}
-    return [
-        it
-        for batch in Transformers(**options).generate(request, SamplingContext(actor=actor))
-        for it in batch
-    ]
+def sampled(actor: Actor, request: SamplingRequest = REQUEST, **options: Any) -> list[Completion]:
+    generator = Transformers(**{"max_new_tokens": 24, **options})
+    return [it for batch in generator.generate(request, SamplingContext(actor=actor)) for it in batch]
 
 
 def by_hugging_face(actor: Actor, prompt: Sequence[int], new: int) -> list[int]:
@@ -48,7 +46,8 @@ def by_hugging_face(actor: Actor, prompt: Sequence[int], new: int) -> list[int]:
             eos_token_id=list(actor.end_ids),
             pad_token_id=0,
         )
-    return out[0, len(prompt) :].tolist()
+    continuation: list[int] = out[0, len(prompt) :].tolist()
+    return continuation
 
 
 def with_likely_end_tokens(actor: Actor) -> Actor:
@@ -136,7 +135,7 @@ def test_logprobs_are_those_of_the_actor_for_each_sampled_token(
 # The sampling distribution
 
 
-def token_shares(logits: torch.Tensor, count: int = 20_000, **options: float) -> torch.Tensor:
+def token_shares(logits: torch.Tensor, count: int = 20_000, **options: Any) -> torch.Tensor:
     """Return the share of each token over many draws."""
     generator = torch.Generator().manual_seed(0)
     tokens = Sampling(**options).draw(logits.expand(count, -1), generator)
@@ -162,7 +161,7 @@ LOGITS = torch.tensor([0.5, 0.25, 0.15, 0.07, 0.03]).log()
         ({"temperature": 0.5, "top_p": 0.9}, [0.8, 0.2, 0, 0, 0]),
     ],
 )
-def test_the_sampling_distribution(options: dict[str, float], wanted: list[float]) -> None:
+def test_the_sampling_distribution(options: dict[str, Any], wanted: list[float]) -> None:
     got = token_shares(LOGITS, **options)
     assert torch.allclose(got, torch.tensor(wanted, dtype=torch.float32), atol=0.012)
     assert ((got == 0) | (torch.tensor(wanted) > 0)).all(), "no other token is ever drawn"
@@ -174,7 +173,7 @@ def test_sampling_options_reach_the_draw(make_actor: Make) -> None:
     assert [it.token_ids for it in sampled(actor, temperature=5.0, top_k=1)] == greedy
     assert [it.token_ids for it in sampled(actor, temperature=5.0, top_p=1e-6)] == greedy
     hot, cold = sampled(actor, temperature=5.0), sampled(actor, temperature=0.1)
-    assert sum(it.logprob for it in hot) < sum(it.logprob for it in cold)
+    assert sum(present(it.logprob) for it in hot) < sum(present(it.logprob) for it in cold)
 
 
 def test_samples_of_one_prompt_differ(make_actor: Make) -> None:
@@ -185,7 +184,7 @@ def test_samples_of_one_prompt_differ(make_actor: Make) -> None:
 # Batches
 
 
-def batches_of(actor: Actor, request: SamplingRequest, **options: object) -> list[list[Completion]]:
+def batches_of(actor: Actor, request: SamplingRequest, **options: Any) -> list[list[Completion]]:
     generator = Transformers(**{"max_new_tokens": 8, "batch_tokens": 80, **options})
     return [list(batch) for batch in generator.generate(request, SamplingContext(actor=actor))]
 
@@ -234,6 +233,7 @@ def test_sampling_can_be_closed_early(make_actor: Make, disturb: Callable[..., A
     before = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
     batches = Transformers(max_new_tokens=4, batch_tokens=40).generate(REQUEST, SamplingContext(actor=actor))
     next(batches)
+    assert isinstance(batches, Generator)
     batches.close()
     assert all(torch.equal(weight, before[name]) for name, weight in actor.model.named_parameters())
 
@@ -252,7 +252,7 @@ def test_sampling_with_an_adapter_changes_no_weight(make_actor: Make, disturb: C
 
 def test_a_prompt_longer_than_the_context_is_rejected_before_sampling(make_actor: Make) -> None:
     actor = make_actor()
-    long = Prompt("long", "0 " * actor.context_length)
+    long = Prompt("long", "0 " * present(actor.context_length))
     with pytest.raises(DataError, match=r"'long' has .* tokens, but the model's context has 96") as caught:
         next(
             iter(
@@ -268,7 +268,7 @@ def test_a_prompt_longer_than_the_context_is_rejected_before_sampling(make_actor
 def test_each_row_can_fill_the_context(kind: str, make_actor: Make) -> None:
     actor = make_actor(kind)
     actor.model.generation_config.eos_token_id = actor.tokenizer.eos_token = None
-    long = Prompt("long", "0" * (actor.context_length - 3))
+    long = Prompt("long", "0" * (present(actor.context_length) - 3))
     request = replace(REQUEST, prompts=(*PROMPTS, long), samples_per_prompt=1)
     got = sampled(actor, request, temperature=0.0, max_new_tokens=200)
     assert {len(it.prompt_token_ids) + len(it.token_ids) for it in got} == {actor.context_length}
@@ -318,4 +318,4 @@ def test_sampling_in_half_precision(make_actor: Make, disturb: Callable[..., Act
     actor = disturb(Actor(replace(actor.config, dtype="bfloat16")))
     got = sampled(actor)
     assert len(got) == 8
-    assert all(it.logprob < 0 for it in got)
+    assert all(present(it.logprob) < 0 for it in got)

@@ -13,7 +13,8 @@ INFO = {"reference": {"answer": "yes"}}
 
 
 def reward_of(func: Any, completion: Any, **rest: Any) -> float:
-    return asyncio.run(func(completion=completion, **{"prompt": "Say yes.", "info": INFO, **rest}))
+    reward: float = asyncio.run(func(completion=completion, **{"prompt": "Say yes.", "info": INFO, **rest}))
+    return reward
 
 
 def test_rewards_follow_the_stages(exact: str) -> None:
@@ -33,7 +34,8 @@ def test_references_are_in_info_or_answer(exact: str) -> None:
     assert reward_of(func, "yes", info={"reference": json.dumps(INFO["reference"])}) == 1.0
     assert reward_of(func, "yes", info={}, answer=json.dumps(INFO["reference"])) == 1.0
     assert reward_of(func, "yes", info=None, answer=INFO["reference"]) == 1.0
-    for rest in ({"info": {}}, {"info": None, "answer": ""}, {"info": {}, "answer": "yes"}):
+    wrong: list[dict[str, Any]] = [{"info": {}}, {"info": None, "answer": ""}, {"info": {}, "answer": "yes"}]
+    for rest in wrong:
         with pytest.raises(DataError):
             reward_of(func, "yes", **rest)
 

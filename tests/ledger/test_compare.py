@@ -12,6 +12,7 @@ from ledger_values import (
     WRONG,
     sample,
     started,
+    writing,
 )
 
 from halo_core.ledger.compare import compare
@@ -26,7 +27,7 @@ def filled(ledger: Ledger, **change: Any) -> Ledger:
     )
     rewarded = Sample(PROMPTS[0], Completion("a", 0, "x"), WRONG, change.get("reward", 0.7))
     ledger.write_rewards(1, [rewarded], [rewarded])
-    ledger.write_trained(1, STATS, lambda place: (place / "w").write_text(change.get("weights", "w")))
+    ledger.write_trained(1, STATS, writing("w", change.get("weights", "w")))
     ledger.write_report(CycleReport(cycle=0, seconds={"heldout": change.get("seconds", 1.0)}))
     ledger.close()
     return ledger

@@ -6,6 +6,7 @@ import datetime
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ledger_values import (
     indices,
     sample,
     started,
+    writing,
 )
 
 from halo_core.errors import RunError
@@ -286,7 +288,7 @@ def test_a_gap_ends_the_history(ledger: Ledger) -> None:
 
 def test_weights_and_stats_appear_together(ledger: Ledger) -> None:
     assert ledger.trained(1) is None
-    ledger.write_trained(1, STATS, lambda place: (place / "weights").write_text("w"))
+    ledger.write_trained(1, STATS, writing("weights", "w"))
     assert ledger.trained(1) == STATS
     assert (ledger.check_adapter(1) / "weights").read_text() == "w"
     assert sorted(path.name for path in ledger.cycle_directory(1).iterdir()) == ["adapter"]
@@ -300,12 +302,12 @@ def test_weights_written_in_part_do_not_count(ledger: Ledger) -> None:
     with pytest.raises(KeyboardInterrupt):
         ledger.write_trained(1, STATS, save)
     assert ledger.trained(1) is None
-    ledger.write_trained(1, STATS, lambda place: (place / "other").write_text("w"))
+    ledger.write_trained(1, STATS, writing("other", "w"))
     assert sorted(path.name for path in ledger.adapter(1).iterdir()) == ["other"]
 
 
 def test_weights_that_changed_on_the_disk_are_detected(ledger: Ledger) -> None:
-    ledger.write_trained(1, STATS, lambda place: (place / "weights").write_text("w"))
+    ledger.write_trained(1, STATS, writing("weights", "w"))
     for change in (
         lambda place: (place / "weights").write_text("v"),
         lambda place: (place / "weights").rename(place / "renamed"),
@@ -318,12 +320,12 @@ def test_weights_that_changed_on_the_disk_are_detected(ledger: Ledger) -> None:
 
 
 def test_the_weights_hash_does_not_depend_on_the_order_of_writing(ledger: Ledger) -> None:
-    def save(place: Path, names: str) -> None:
+    def save(names: str, place: Path) -> None:
         for name in names:
             (place / name).write_text(name)
 
     for cycle, names in ((1, "ab"), (2, "ba"), (3, "ac")):
-        ledger.write_trained(cycle, STATS, lambda place, names=names: save(place, names))
+        ledger.write_trained(cycle, STATS, partial(save, names))
     assert ledger.weights_hash(1) == ledger.weights_hash(2) != ledger.weights_hash(3)
 
 
@@ -334,5 +336,5 @@ def test_writes_are_synced_before_the_call_returns(ledger: Ledger, monkeypatch: 
     synced: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
     place = ledger.cycle_directory(1)
-    ledger.write_trained(1, STATS, lambda where: (where / "weights").write_text("w"))
+    ledger.write_trained(1, STATS, writing("weights", "w"))
     assert synced == [str(place / "adapter.partial" / "weights"), str(place / "adapter.partial"), str(place)]

@@ -180,7 +180,8 @@ def test_a_ledger_in_a_file_without_write_permission_is_migrated_in_memory(
     opened = sqlite3.connect
 
     def connect(name: str, **options: Any) -> sqlite3.Connection:
-        return opened(name.replace("mode=rw", "mode=ro"), **options)
+        connection: sqlite3.Connection = opened(name.replace("mode=rw", "mode=ro"), **options)
+        return connection
 
     monkeypatch.setattr(sqlite3, "connect", connect)
     check_migrated(ledger)

@@ -33,7 +33,8 @@ def load_error(
 
 def logits(actor: Actor) -> torch.Tensor:
     with torch.inference_mode():
-        return actor.model(torch.arange(1, 20)[None]).logits
+        result: torch.Tensor = actor.model(torch.arange(1, 20)[None]).logits
+    return result
 
 
 def test_importing_the_modules_does_not_import_torch() -> None:

@@ -39,8 +39,13 @@ FULL = TrainingOptions(full=True, batch_size=8)
 
 
 def scratch(out: Path, pairs: list[Pair] = PAIRS, **options: Any) -> Pretrained:
-    options = {"options": FULL, "lr": 3e-3, "architecture": TINY, "vocab_size": 300} | options
-    return train_checkpoint(pairs, out, **{"model": ModelConfig(device="cpu")} | options)
+    defaults: dict[str, Any] = {
+        "model": ModelConfig(device="cpu"),
+        "options": FULL,
+        "lr": 3e-3,
+        "architecture": TINY,
+    }
+    return train_checkpoint(pairs, out, **defaults | {"vocab_size": 300} | options)
 
 
 # Pairs

@@ -7,10 +7,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
+from present import present
 
 from halo_core.config.model import ModelConfig
 from halo_core.drivers.sft import SFT
@@ -45,7 +47,7 @@ STATS = TrainStats(
     clipped_fraction=0.0,
     update_norm=0.1,
 )
-PLAIN = {"lora_dropout": 0.0, "batch_size": 4}
+PLAIN: dict[str, Any] = {"lora_dropout": 0.0, "batch_size": 4}
 
 
 def sampled(actor: Actor, count: int = 6, seed: int = 0) -> list[Sample]:
@@ -131,7 +133,7 @@ def test_a_generator_without_logprobs_is_not_checked(make_actor: Make) -> None:
 
 
 def test_kl_grows_with_the_learning_rate_and_is_near_its_true_value(make_actor: Make) -> None:
-    found = []
+    found: list[float] = []
     for lr in (1e-3, 1e-2):
         actor = make_actor()
         samples = sampled(actor, count=240)
@@ -140,7 +142,7 @@ def test_kl_grows_with_the_learning_rate_and_is_near_its_true_value(make_actor: 
         SFT(**PLAIN).train(samples[:8], TrainingContext(actor=actor, lr=lr, seed=0))
         after = _distributions(actor, samples)
         true = (before.exp() * (before - after)).sum(-1).mean().item()
-        kl = probe.measure(actor, STATS).kl
+        kl = present(probe.measure(actor, STATS).kl)
         assert kl == pytest.approx(true, rel=0.35)
         found.append(kl)
     assert found[1] > 4 * found[0] > 0
@@ -202,7 +204,7 @@ def test_the_kl_ignores_masked_tokens(make_actor: Make) -> None:
     probe, before = LogprobProbe(actor, samples), actor.logprobs(completions)
     stats = SFT(**PLAIN).train(samples, TrainingContext(actor=actor, lr=1e-3, seed=0))
     changes = [
-        [new - old for new, old, own in zip(row, earlier, it.loss_mask, strict=True) if own]
+        [new - old for new, old, own in zip(row, earlier, present(it.loss_mask), strict=True) if own]
         for row, earlier, it in zip(actor.logprobs(completions), before, completions, strict=True)
     ]
     count = sum(map(len, changes))
@@ -274,10 +276,10 @@ def test_reset_restores_the_model_before_training(make_actor: Make, full: bool) 
 def test_interpolating_an_adapter_scales_its_change(make_actor: Make) -> None:
     actor = make_actor()
     SFT(**PLAIN).train(sampled(actor), TrainingContext(actor=actor, lr=1e-2, seed=0))
-    deltas = [module.get_delta_weight("default").clone() for module in _adapted(actor)]
+    deltas = [delta.clone() for delta in _deltas(actor)]
     actor.interpolate(0.25)
-    for module, old in zip(_adapted(actor), deltas, strict=True):
-        assert torch.allclose(module.get_delta_weight("default"), 0.25 * old, atol=1e-7)
+    for delta, old in zip(_deltas(actor), deltas, strict=True):
+        assert torch.allclose(delta, 0.25 * old, atol=1e-7)
 
 
 def test_interpolating_a_full_model_is_linear_in_its_weights(make_actor: Make) -> None:
@@ -289,8 +291,10 @@ def test_interpolating_a_full_model_is_linear_in_its_weights(make_actor: Make) -
         assert torch.allclose(weight, start[name] + 0.25 * (trained[name] - start[name]), atol=1e-7)
 
 
-def _adapted(actor: Actor) -> list[torch.nn.Module]:
-    return [module for module in actor.model.modules() if hasattr(module, "get_delta_weight")]
+def _deltas(actor: Actor) -> list[torch.Tensor]:
+    """Return the adapter's change of each weight matrix."""
+    modules = actor.model.modules()
+    return [module.get_delta_weight("default") for module in modules if hasattr(module, "get_delta_weight")]
 
 
 # The optimizer's state
@@ -298,7 +302,7 @@ def _adapted(actor: Actor) -> list[torch.nn.Module]:
 
 @pytest.mark.parametrize("full", [False, True])
 def test_a_carried_optimizer_state_is_saved_and_loaded(make_actor: Make, tmp_path: Path, full: bool) -> None:
-    options = {"full": full, "optimizer": "carry", **PLAIN}
+    options: dict[str, Any] = {"full": full, "optimizer": "carry", **PLAIN}
     continued, resumed = make_actor(), make_actor()
     samples = sampled(continued)
     SFT(**options).train(samples, TrainingContext(actor=continued, lr=1e-2, seed=0))

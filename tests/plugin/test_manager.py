@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -217,9 +217,9 @@ def test_every_observer_is_called() -> None:
     assert sorted(seen) == ["acme", "other"]
 
 
-def recording(hook: str, seen: list[str], name: str, **options: bool) -> object:
-    """A plugin whose `hook` message that it was called."""
-    return SimpleNamespace(**{hook: hookimpl(**options)(lambda: seen.append(name))})
+def recording(hook: str, seen: list[str], name: str, *, trylast: bool = False) -> object:
+    """Return a plugin whose `hook` records that it was called."""
+    return SimpleNamespace(**{hook: hookimpl(trylast=trylast)(lambda: seen.append(name))})
 
 
 @pytest.mark.parametrize("hook", OBSERVERS)
@@ -246,7 +246,7 @@ def test_a_wrapper_sees_the_exception_of_an_observer_and_may_suppress_it(hook: s
     seen: list[str] = []
 
     @hookimpl(wrapper=True)
-    def suppressing():
+    def suppressing() -> Generator[None, Any, Any]:
         try:
             return (yield)
         except ZeroDivisionError as error:
@@ -265,7 +265,7 @@ def test_observers_are_called_even_if_a_wrapper_raises(hook: str, before: bool) 
     seen: list[str] = []
 
     @hookimpl(wrapper=True)
-    def failing():
+    def failing() -> Iterator[None]:
         if before:
             raise LookupError("before")
         yield
@@ -283,7 +283,7 @@ def test_observers_are_called_even_if_a_wrapper_raises(hook: str, before: bool) 
 
 def test_an_observers_exception_is_noted_on_that_of_a_wrapper() -> None:
     @hookimpl(wrapper=True)
-    def on_run_end():
+    def on_run_end() -> Iterator[None]:
         raise LookupError
         yield  # makes it a generator, as a wrapper must be
 
@@ -320,8 +320,8 @@ def test_ctrl_c_in_an_observer_is_not_deferred() -> None:
         ("verify", [True], "True at position 0"),
         ("verify", VERDICT, "Verdict instead of a list"),
         ("verify", (v for v in [VERDICT]), "generator instead of a list"),
-        ("verify", [Verdict("pass", Stage.CORRECT)], "status"),
-        ("verify", [Verdict(Status.PASS, "correct")], "stage"),
+        ("verify", [Verdict("pass", Stage.CORRECT)], "status"),  # type: ignore[arg-type]
+        ("verify", [Verdict(Status.PASS, "correct")], "stage"),  # type: ignore[arg-type]
         ("verify", [Verdict(Status.PASS, Stage.CORRECT, float("nan"))], "score"),
         ("verify", [Verdict(Status.PASS, Stage.CORRECT, 1.5)], "score"),
         *[("verify", [replace(VERDICT, **field)], message) for field, message in BAD_VERDICTS],
@@ -340,7 +340,7 @@ def test_ctrl_c_in_an_observer_is_not_deferred() -> None:
             [Sample(PROMPT, COMPLETION, VERDICT, 1.0, float("nan"))],
             "a weight of nan for prompt 'p'",
         ),
-        ("select", [replace(SAMPLE, weight=None)], "a weight of None for prompt 'p'"),
+        ("select", [replace(SAMPLE, weight=None)], "a weight of None for prompt 'p'"),  # type: ignore[arg-type]
         ("select", [SAMPLE, SAMPLE], "completion 0 of prompt 'p', twice"),
         ("select", [SAMPLE, replace(SAMPLE, weight=2.0)], "completion 0 of prompt 'p', twice"),
         (
@@ -389,7 +389,7 @@ def test_an_unusable_answer_names_all_its_plugins_outermost_first() -> None:
     assert caught.value.hint == "check what they return, outermost first"
 
 
-def pass_through():
+def pass_through() -> Generator[None, Any, Any]:
     return (yield)
 
 
@@ -400,7 +400,7 @@ def test_no_answer() -> None:
 
 def scaling(factor: float, offset: float) -> object:
     @hookimpl(wrapper=True)
-    def reward(samples: Sequence[Sample]):
+    def reward(samples: Sequence[Sample]) -> Generator[None, list[float], list[float]]:
         rewards = yield
         return [factor * reward + offset for reward in rewards]
 
@@ -431,7 +431,7 @@ def test_an_empty_answer_is_an_answer() -> None:
 
 
 def test_an_implementation_names_only_the_arguments_it_needs() -> None:
-    got = {}
+    got: dict[str, object] = {}
 
     @hookimpl
     def reward(cycle: int, samples: Sequence[Sample]) -> list[float]:
@@ -469,7 +469,7 @@ def test_an_unknown_argument_is_rejected() -> None:
 async def coroutine() -> None: ...
 
 
-async def async_generator():
+async def async_generator() -> AsyncIterator[list[Completion]]:
     yield []
 
 
@@ -538,7 +538,7 @@ def test_the_innermost_plugin_is_blamed() -> None:
 
 def test_a_wrapper_is_blamed_for_its_own_exception() -> None:
     @hookimpl(wrapper=True)
-    def reward():
+    def reward() -> Generator[None, Any, Any]:
         rewards = yield
         return rewards["no"]
 
@@ -551,7 +551,7 @@ def test_a_wrapper_is_blamed_for_its_own_exception() -> None:
 
 def test_a_generator_is_blamed_for_an_exception_during_iteration() -> None:
     @hookimpl
-    def generate():
+    def generate() -> Iterator[list[Completion]]:
         yield [COMPLETION]
         raise OSError("gone")
 
@@ -583,14 +583,14 @@ def test_a_wrapper_is_blamed_for_an_exception_in_its_lazy_result() -> None:
 
 def test_a_lazy_wrapper_is_not_blamed_for_an_inner_exception() -> None:
     @hookimpl
-    def generate():
+    def generate() -> Iterator[list[Completion]]:
         yield [COMPLETION]
         raise OSError("gone")
 
     hooks = with_plugin(SimpleNamespace(generate=generate))
     module = lazy_plugin()
     exec("def generate():\n    batches = yield\n    return (b for b in batches)", vars(module))
-    module.generate = hookimpl(wrapper=True)(module.generate)
+    vars(module)["generate"] = hookimpl(wrapper=True)(module.generate)
     hooks.register(module, OTHER)
     with pytest.raises(OSError, match="gone") as caught:
         CALL["generate"](hooks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,7 +132,7 @@ class InterruptingProgress(Progress):
 
 
 def test_an_interrupted_training_resumes_at_the_next_step(tmp_path: Path) -> None:
-    options = {"trainer": FakeTrainer(steps=5), "checkpoint_seconds": 3600}
+    options: dict[str, Any] = {"trainer": FakeTrainer(steps=5), "checkpoint_seconds": 3600}
     whole = run_cycles(*fake_run(tmp_path / "whole", **options))
     progress = InterruptingProgress()
     run, hooks = fake_run(tmp_path / "run", progress=progress, **options)

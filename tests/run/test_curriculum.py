@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_without_a_curriculum_all_prompts_are_sampled() -> None:
 
 
 @pytest.mark.parametrize(("order", "first"), [("easy_first", range(10, 20)), ("hard_first", range(10))])
-def test_the_share_grows_to_all_prompts(order: str, first: range) -> None:
+def test_the_share_grows_to_all_prompts(order: Literal["easy_first", "hard_first"], first: range) -> None:
     curriculum = Curriculum(order=order)
     assert ids(curriculum) == [f"p{n}" for n in first], "in the order of the data"
     sizes = [len(ids(curriculum, cycle)) for cycle in range(1, 6)]

@@ -93,8 +93,8 @@ def built(
     )
     verifiers = verifiers or {"bad": broken}
     sources = {kind: source(kind) for kind in chosen}
-    verifiers = VerifierSet(verifiers, {name: source("verifier") for name in verifiers})
-    made = Drivers(verifiers, {**chosen, **drivers}, sources)
+    verifier_set = VerifierSet(verifiers, {name: source("verifier") for name in verifiers})
+    made = Drivers(verifier_set, {**chosen, **drivers}, sources)
     hooks = Hooks()
     hooks.register(Dispatch(made, workers=2), name="dispatch", drivers=made.by_hook())
     return made, hooks
@@ -201,9 +201,9 @@ def test_the_policy_is_told_how_many_cycles_there_are(tmp_path: Path) -> None:
     assert hooks.lr_for_cycle(run=run, cycle=1, history=()) == 0.25
 
 
-def test_progress_shows_each_step(run: Run, make_sample: Make) -> None:
+def test_progress_shows_each_step(run: Run, make_sample: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[tuple[int, int | None, str]] = []
-    run.progress.stage = recording(steps)
+    monkeypatch.setattr(run.progress, "stage", recording(steps))
     _, hooks = built(trainer=FakeTrainer())
     hooks.train(run=run, cycle=1, samples=[make_sample("t0")], lr=0.1)
     assert steps == [(1, 1, "loss 0.700")]

@@ -129,7 +129,8 @@ def test_sampling_and_verification_overlap(tmp_path: Path) -> None:
 
 
 def test_the_number_of_batches_in_flight_is_limited(tmp_path: Path) -> None:
-    gate, seen, verifying = threading.Event(), [], threading.Event()
+    gate, verifying = threading.Event(), threading.Event()
+    seen: list[int] = []
 
     @driver
     class Gated(FakeVerifier):
@@ -300,7 +301,7 @@ def test_after_the_verifier_is_fixed_the_request_gives_equal_samples(tmp_path: P
                 return Verdict(Status.ERROR, Stage.INVALID, detail="disk full")
             return super().check(prompt, completion)
 
-    sizes = {"prompts": prompts, "generator": FakeGenerator(batch=3)}
+    sizes: dict[str, Any] = {"prompts": prompts, "generator": FakeGenerator(batch=3)}
     whole = sample(*fake_run(tmp_path / "whole", **sizes))
     run, hooks = fake_run(tmp_path / "run", verifier=Breaking(limit=prompts // 3), **sizes)
     with pytest.raises(VerifierError):
@@ -335,7 +336,7 @@ def test_errors_within_the_limit_stay_when_a_request_is_resumed(tmp_path: Path) 
     [
         None,
         "pass",
-        Verdict("pass", Stage.CORRECT),
+        Verdict("pass", Stage.CORRECT),  # type: ignore[arg-type]
         Verdict(Status.PASS, Stage.CORRECT, 1.0, cpu_seconds=math.nan),
     ],
     ids=["none", "text", "status", "nan"],

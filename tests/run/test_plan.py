@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from present import present
 
 from halo_core.config.kinds import driver_sections
 from halo_core.config.options import options_of
@@ -89,8 +90,9 @@ def test_the_resolved_configuration_has_every_option_of_every_driver(data: Write
 
 def test_the_resolved_configuration_is_typed(data: Write) -> None:
     plan = plan_with(data, lr_policy=spec("Flat", base_lr="5e-5"), selector={"cap": "3", "truncated": "yes"})
-    assert plan.config.lr_policy.options == {"base_lr": 5e-5}
-    assert (plan.config.selector.options["cap"], plan.config.selector.options["truncated"]) == (3, True)
+    assert plan.config.spec("lr_policy").options == {"base_lr": 5e-5}
+    selector = plan.config.spec("selector")
+    assert (selector.options["cap"], selector.options["truncated"]) == (3, True)
 
 
 SHAPE = """
@@ -115,7 +117,7 @@ def test_the_resolved_configuration_has_the_options_of_plugins(data: Write, tmp_
     spelt = [{"name": "./shape.py:Shape"}, {"name": "./shape.py:Shape", "factor": "0.5"}]
     plans = [plan_with(data, plugins=[entry]) for entry in spelt]
     assert plans[0].config == plans[1].config
-    (plugin,) = plans[0].config.plugins
+    (plugin,) = plans[0].config.specs("plugin")
     assert plugin.name == f"{tmp_path}/shape.py:Shape"
     assert plugin.options == {"factor": 0.5}
 
@@ -139,7 +141,7 @@ def test_resolved_paths_are_absolute(data: Write, tmp_path: Path) -> None:
         data={"prompts": "prompts.jsonl", "heldout": "./held.jsonl"},
     )
     config = plan.config
-    assert config.verifier[0].name == f"{tmp_path}/own.py:Words"
+    assert config.specs("verifier")[0].name == f"{tmp_path}/own.py:Words"
     assert config.model.name == str(tmp_path / "model")
     assert (config.data.prompts, config.data.heldout) == (
         f"{tmp_path}/prompts.jsonl",
@@ -151,7 +153,8 @@ def test_a_directory_with_the_name_of_a_driver_or_model_is_ignored(data: Write, 
     for name in ("raft", "graduated", "hf", "org"):
         (tmp_path / name).mkdir()
     config = plan_with(data, model={"name": "org/model"}).config
-    assert (config.selector.name, config.reward.name, config.model.name) == ("raft", "graduated", "org/model")
+    names = (config.spec("selector").name, config.spec("reward").name, config.model.name)
+    assert names == ("raft", "graduated", "org/model")
 
 
 @pytest.mark.parametrize(
@@ -232,17 +235,17 @@ def test_without_model_and_prompts_the_demo_is_used() -> None:
 def test_demo_settings_are_overridden_by_the_users_and_limited_to_known_options() -> None:
     plan = planned()
     assert (plan.config.cycles, plan.config.samples_per_prompt) == (2, 6)
-    assert plan.config.lr_policy.options == {"base_lr": 0.25}, "Flat has no decay"
-    assert "lora_rank" not in plan.config.trainer.options
+    assert plan.config.spec("lr_policy").options == {"base_lr": 0.25}, "Flat has no decay"
+    assert "lora_rank" not in plan.config.spec("trainer").options
     plan = planned(cycles=3, lr_policy=spec("Flat", base_lr=0.125))
     assert (plan.config.cycles, plan.config.samples_per_prompt) == (3, 6)
-    assert plan.config.lr_policy.options == {"base_lr": 0.125}
+    assert plan.config.spec("lr_policy").options == {"base_lr": 0.125}
     raw = {**FAKES}
     del raw["lr_policy"]
-    assert Plan.from_raw(raw).config.lr_policy.options["base_lr"] == 0.25, (
+    assert Plan.from_raw(raw).config.spec("lr_policy").options["base_lr"] == 0.25, (
         "the default policy has that option"
     )
-    assert Plan.from_raw({**raw, "lr_policy": "exponential"}).config.lr_policy.options["decay"] == 0.5
+    assert Plan.from_raw({**raw, "lr_policy": "exponential"}).config.spec("lr_policy").options["decay"] == 0.5
 
 
 def test_with_a_model_the_demo_gives_prompts_but_no_settings() -> None:
@@ -345,7 +348,7 @@ def test_a_run_is_started_and_resumed(data: Write, tmp_path: Path) -> None:
 def test_a_resumed_run_uses_the_stored_prompts(data: Write, tmp_path: Path) -> None:
     plan = plan_with(data)
     with plan.open(tmp_path / "run") as (run, _):
-        Path(plan.config.data.prompts).unlink()
+        Path(present(plan.config.data.prompts)).unlink()
     with Plan.from_raw(run.ledger.config()).open(tmp_path / "run") as (again, _):
         pass
     assert (again.prompts, again.heldout) == (run.prompts, run.heldout)

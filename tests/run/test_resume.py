@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from halo_core import sandbox
 from halo_core.config.schema import RunConfig, read_config
 from halo_core.drivers import LRPolicy, driver
 from halo_core.errors import RunError, SandboxError
@@ -63,10 +64,10 @@ def test_a_run_is_not_resumed_in_a_lower_tier(
     started: Callable[..., Ledger], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = started({"sandbox": "strong"})
-    monkeypatch.setattr(resume.sandbox, "running", lambda: SimpleNamespace(tier="standard"))
+    monkeypatch.setattr(sandbox, "running", lambda: SimpleNamespace(tier="standard"))
     with pytest.raises(SandboxError, match="started in sandbox tier 'strong', and only 'standard' holds"):
         resume.check_tier(ledger)
-    monkeypatch.setattr(resume.sandbox, "running", lambda: SimpleNamespace(tier="strong"))
+    monkeypatch.setattr(sandbox, "running", lambda: SimpleNamespace(tier="strong"))
     resume.check_tier(ledger)
 
 

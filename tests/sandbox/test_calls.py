@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from halo_core.sandbox import Answer, Limits, NotPlainError, Sandbox
@@ -136,7 +138,8 @@ def test_the_process_holds_no_data_of_the_trainer(box: Sandbox) -> None:
         "    return (sorted(set(names)), fds, sorted(os.environ), 'torch' in sys.modules)"
     )
     (answer,) = box.call(source, "f", [()]).answers
-    files, fds, environment, torch = answer.value  # type: ignore[misc]
+    value = cast(tuple[list[str], list[int], list[str], bool], answer.value)
+    files, fds, environment, torch = value
     assert set(files) <= {"<solution>", "guest.py", "launch.py", "worker.py", "supervisor.py"}
     assert fds == [0, 1, 2, 3]
     assert not torch

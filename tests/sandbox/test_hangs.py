@@ -138,11 +138,12 @@ def test_a_worker_that_is_stopped_raises(
 ) -> None:
     service = Service("time:sleep", limits=BRIEF, fresh=True)
     source = "import time\ndef f():\n    time.sleep(0.3)\n"
-    use = {
+    uses: dict[str, Callable[[], object]] = {
         "run": lambda: fresh_box.run(["/bin/sleep", "0.3"], limits=BRIEF),
         "call": lambda: fresh_box.call(source, "f", [()], limits=BRIEF),
         "service": lambda: service.call(0.3),
-    }[way]
+    }
+    use = uses[way]
     use()
     workers = children(fresh_box.supervisor_pid)
     monkeypatch.setattr(session, "GRACE", 0.5)

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.sandbox import Limits, Sandbox, linux
+from halo_core.sandbox import Limits, Outcome, Sandbox, linux
 
 WaitUntil = Callable[[Callable[[], bool]], None]
 ROOM = Limits(cpu_seconds=5.0, wall_seconds=20.0, memory_bytes=1 << 29)
 
 
-def run(box: Sandbox, code: str, **limits: int) -> object:
+def run(box: Sandbox, code: str, **limits: int) -> Outcome:
     return box.run(
         [sys.executable, "-I", "-S", "-c", code], limits=Limits(cpu_seconds=5.0, wall_seconds=20.0, **limits)
     )

@@ -29,11 +29,13 @@ def same(a: object, b: object) -> bool:
     """Return whether `a` and `b` are equal in value and in all nested types, including the sign of zero."""
     if type(a) is not type(b):
         return False
-    if isinstance(a, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))  # type: ignore[arg-type]
-    if isinstance(a, dict):
-        return same(list(a.items()), list(b.items()))  # type: ignore[attr-defined]
-    return a == b and (not isinstance(a, float) or math.copysign(1, a) == math.copysign(1, b))  # type: ignore[arg-type]
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return same(list(a.items()), list(b.items()))
+    if isinstance(a, float) and isinstance(b, float):
+        return a == b and math.copysign(1, a) == math.copysign(1, b)
+    return a == b
 
 
 @given(plain)

@@ -71,8 +71,9 @@ class TestFakePolicy(LRPolicyContract):
 
 
 def broken(**parts: Any) -> Verifier:
-    """Return an `Correct` verifier with some methods replaced."""
-    return driver(type("Broken", (Correct,), parts))()
+    """Return a `Correct` verifier with some methods replaced."""
+    cls: type[Correct] = type("Broken", (Correct,), parts)
+    return driver(cls)()
 
 
 def with_verdict(verdict: Verdict | None, when: Callable[[Completion], bool]) -> Verifier:
@@ -115,8 +116,8 @@ VIOLATIONS: list[tuple[str, str, Verifier]] = [
     ),
     ("rejects its own prompt", "good_passes_and_bad_fails", broken(check_prompt=raises(DataError("no")))),
     ("None", "good_passes_and_bad_fails", with_verdict(None, is_good)),
-    ("status as text", "good_passes_and_bad_fails", with_verdict(replace(PASS, status="pass"), is_good)),
-    ("stage as text", "good_passes_and_bad_fails", with_verdict(replace(PASS, stage="correct"), is_good)),
+    ("status as text", "good_passes_and_bad_fails", with_verdict(replace(PASS, status="pass"), is_good)),  # type: ignore[arg-type]
+    ("stage as text", "good_passes_and_bad_fails", with_verdict(replace(PASS, stage="correct"), is_good)),  # type: ignore[arg-type]
     ("score above 1", "good_passes_and_bad_fails", with_verdict(replace(PASS, score=3.0), is_good)),
     ("score nan", "good_passes_and_bad_fails", with_verdict(replace(FAIL, score=float("nan")), is_bad)),
     ("CPU time below 0", "good_passes_and_bad_fails", with_verdict(replace(PASS, cpu_seconds=-1.0), is_good)),
@@ -162,7 +163,8 @@ VIOLATIONS: list[tuple[str, str, Verifier]] = [
 
 
 def contract_test(name: str) -> Callable[..., None]:
-    return getattr(VerifierContract, f"test_{name}")
+    test: Callable[..., None] = getattr(VerifierContract, f"test_{name}")
+    return test
 
 
 def arguments(test: Callable[..., None], verifier: Verifier) -> dict[str, Any]:
@@ -192,7 +194,7 @@ def test_a_verifier_that_violates_the_contract_is_caught(
 def test_a_verifier_that_does_not_fail_odd_text_is_caught(text: str, verdict: Verdict) -> None:
     verifier = with_verdict(verdict, lambda completion: completion.text == text)
     with pytest.raises(AssertionError):
-        VerifierContract.test_any_text_gets_a_verdict(None, verifier, PROMPT, text)
+        TestCorrect().test_any_text_gets_a_verdict(verifier, PROMPT, text)
 
 
 def test_a_verifier_that_raises_on_odd_text_is_caught() -> None:
@@ -202,7 +204,7 @@ def test_a_verifier_that_raises_on_odd_text_is_caught() -> None:
 
     verifier = broken(check=check)
     with pytest.raises(UnicodeEncodeError):
-        VerifierContract.test_any_text_gets_a_verdict(None, verifier, PROMPT, "\ud800")
+        TestCorrect().test_any_text_gets_a_verdict(verifier, PROMPT, "\ud800")
 
 
 def test_every_contract_test_is_violated_above() -> None:
@@ -214,7 +216,8 @@ def test_every_contract_test_is_violated_above() -> None:
 
 
 def policy(lr: Callable[..., Any]) -> LRPolicy:
-    return driver(type("Broken", (LRPolicy,), {"lr": lambda self, **given: lr(**given)}))()
+    cls: type[LRPolicy] = type("Broken", (LRPolicy,), {"lr": lambda self, **given: lr(**given)})
+    return driver(cls)()
 
 
 @pytest.mark.parametrize(

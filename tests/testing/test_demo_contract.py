@@ -109,8 +109,8 @@ def valid_demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 def contract(demo: Demo | None, **parts: Any) -> type[DemoContract]:
     """Return a test class for `demo`. `parts`: its attributes, or methods of its verifier."""
     attributes = {name: parts.pop(name) for name in ATTRIBUTES & parts.keys()}
-    verifier = driver(type("Broken", (Even,), {"demo": lambda self: demo, **parts}))()
-    defaults = {"verifier": verifier, "make": staticmethod(make), "initial_pass_rate": (0.2, 0.8)}
+    broken: type[Even] = type("Broken", (Even,), {"demo": lambda self: demo, **parts})
+    defaults = {"verifier": driver(broken)(), "make": staticmethod(make), "initial_pass_rate": (0.2, 0.8)}
     return type("TestDemo", (DemoContract,), defaults | attributes)
 
 

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
+from present import present
 
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Binary
 from halo_core.errors import ConfigError
 from halo_core.loop import run_cycles
+from halo_core.model.actor import Actor
 from halo_core.model.contexts import SamplingContext, TrainingContext
 from halo_core.testing import FakeActor, FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
 from halo_core.types import Completion, Prompt, SamplingRequest, Stage, Status
@@ -18,10 +21,8 @@ REQUEST = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_p
 
 
 def sampled(request: SamplingRequest, skill: float = 0.5, batch: int = 7) -> list[list[Completion]]:
-    return [
-        list(batch)
-        for batch in FakeGenerator(batch=batch).generate(request, SamplingContext(actor=FakeActor(skill)))
-    ]
+    context = SamplingContext(actor=cast(Actor, FakeActor(skill)))
+    return [list(completions) for completions in FakeGenerator(batch=batch).generate(request, context)]
 
 
 def test_the_generator_respects_the_request() -> None:
@@ -58,7 +59,7 @@ def test_the_first_word_determines_the_verdict(text: str, status: Status, stage:
 
 def test_training_raises_the_skill_and_reports_the_change() -> None:
     actor = FakeActor(0.95)
-    stats = FakeTrainer().train([], TrainingContext(actor=actor, lr=0.2, seed=0))
+    stats = FakeTrainer().train([], TrainingContext(actor=cast(Actor, actor), lr=0.2, seed=0))
     assert actor.skill == 1.0
     assert stats.update_norm == pytest.approx(0.05)
     assert stats.lr_peak == 0.2
@@ -86,8 +87,9 @@ def test_a_fake_run_accepts_settings_and_drivers(tmp_path: Path) -> None:
     assert (len(run.prompts), len(run.heldout), run.seed) == (3, 2, 5)
     report = run_cycles(run, hooks)[1]
     assert report.lr == 0.5
-    assert report.reward_mean == report.sampled.passed
-    assert report.selected == round(30 * report.sampled.passed)
+    passed = present(report.sampled).passed
+    assert report.reward_mean == passed
+    assert report.selected == round(30 * passed)
 
 
 def test_a_fake_run_rejects_a_misspelt_setting(tmp_path: Path) -> None:

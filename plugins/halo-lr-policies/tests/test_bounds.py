@@ -37,7 +37,8 @@ class AnyRate(Based):
 
 
 def policy(name: str, **options: Any) -> LRPolicy:
-    return build(load("lr_policy", name).value, options, where="it")
+    built: LRPolicy = build(load("lr_policy", name).value, options, where="it")
+    return built
 
 
 def reports(shares: Sequence[float], kls: Sequence[float]) -> list[CycleReport]:

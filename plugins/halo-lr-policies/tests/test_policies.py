@@ -165,14 +165,16 @@ def test_exponential_is_independent_of_the_number_of_cycles() -> None:
 
 
 def test_manual_follows_the_list_and_keeps_the_last_rate() -> None:
-    assert rates(Manual(rates=[3e-5, 1e-5]), 4) == [3e-5, 1e-5, 1e-5, 1e-5]
+    assert rates(Manual(rates=(3e-5, 1e-5)), 4) == [3e-5, 1e-5, 1e-5, 1e-5]
     assert rates(Manual(), 6) == [5e-5, 4e-5, 3e-5, 2.5e-5, 2e-5, 2e-5], "the table of the notes"
 
 
 def test_a_map_is_ordered_by_its_numbers() -> None:
     keys = [f"cycle_{n}" for n in range(1, 12)]
     table = {key: n * 1e-5 for n, key in reversed(list(enumerate(keys, 1)))}
-    assert rates(Manual(rates=table), 11) == pytest.approx([n * 1e-5 for n in range(1, 12)])
+    assert rates(build(Manual, {"rates": table}, where="it"), 11) == pytest.approx(
+        [n * 1e-5 for n in range(1, 12)]
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,13 +222,13 @@ def test_phased_defaults_are_those_of_the_notes() -> None:
 
 
 def test_phases_have_the_given_lengths() -> None:
-    assert rates(Phased(rates=[3e-5, 2e-5], lengths=[3]), 5) == [3e-5, 3e-5, 3e-5, 2e-5, 2e-5]
+    assert rates(Phased(rates=(3e-5, 2e-5), lengths=(3,)), 5) == [3e-5, 3e-5, 3e-5, 2e-5, 2e-5]
     assert rates(build(Phased, {"rates": "[3e-5, 2e-5]", "lengths": "1"}, where="it"), 3) == [
         3e-5,
         2e-5,
         2e-5,
     ]
-    assert rates(Phased(rates=[3e-5], lengths=[]), 2) == [3e-5, 3e-5]
+    assert rates(Phased(rates=(3e-5,), lengths=()), 2) == [3e-5, 3e-5]
 
 
 # Step

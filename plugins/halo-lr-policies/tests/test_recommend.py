@@ -159,7 +159,7 @@ def test_the_quick_reference_has_the_same_rates() -> None:
     rows = re.findall(r"^\| (SFT|RAFT|DPO|GRPO|PPO)[^|]*\| (.*?) \| (.*?) \| (.*?) \|", card, re.MULTILINE)
     assert [row[0].lower() for row in rows] == list(METHODS)
     for method, lora, full, confidence in rows:
-        bases = BASES[method.lower(), False], BASES[method.lower(), True]  # type: ignore[index]
+        bases = BASES[method.lower(), False], BASES[method.lower(), True]
         expected = [f"{spell(b.lr)} ({spell(b.low)} to {spell(b.high)})" for b in bases]
         assert [lora, full] == expected
         assert confidence.split(", ") == list(dict.fromkeys(b.confidence for b in bases)), method
