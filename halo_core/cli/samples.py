@@ -60,6 +60,8 @@ def _title(found: Found) -> str:
     ]
     parts += [f"{verdict.status}, {verdict.stage}"]
     parts += [f"score {verdict.score:.3g}"] if 0 < verdict.score < 1 else []
+    parts += [f"{verdict.warnings} warning{'s' if verdict.warnings > 1 else ''}"] if verdict.warnings else []
+    parts += [f"{name} {value:.3g}" for name, value in verdict.signals.items()]
     parts += [f"reward {sample.reward:g}"] if sample.reward is not None else []
     parts += [f"trained on, weight {sample.weight:g}"] if sample.weight else []
     parts += ["truncated"] if sample.completion.finish_reason == "length" else []

@@ -61,6 +61,14 @@ def test_sample_is_shown_with_its_verdict_and_reward(
         assert max(map(len, shown.splitlines())) <= int(columns)
 
 
+def test_warnings_and_signals_are_shown(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE verdicts SET warnings = 2, signals = '{\"format\": 0.25}'")
+    title = halo("samples", "run", "--chosen", "--cycle", 1, "-n", 1).out.splitlines()[0]
+    assert "pass, correct  |  2 warnings  |  format 0.25  |  reward 1" in title
+
+
 def test_more_samples_are_announced(run: Halo, halo: Halo) -> None:
     run()
     assert "there are more: use --limit 30" in halo("samples", "run", "-n", 3).out
