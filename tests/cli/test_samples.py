@@ -66,7 +66,7 @@ def test_warnings_and_signals_are_shown(run: Halo, halo: Halo) -> None:
     with Ledger(Path("run")).writing() as db:
         db.execute("UPDATE verdicts SET warnings = 2, signals = '{\"format\": 0.25}'")
     title = halo("samples", "run", "--chosen", "--cycle", 1, "-n", 1).out.splitlines()[0]
-    assert "pass, correct  |  2 warnings  |  format 0.25  |  reward 1" in title
+    assert "pass, correct  |  2 warnings  |  format 0.25  |" in title
 
 
 def test_more_samples_are_announced(run: Halo, halo: Halo) -> None:

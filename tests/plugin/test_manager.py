@@ -364,11 +364,11 @@ def test_an_unusable_answer_is_a_one_line_error_that_names_the_plugin(
 ) -> None:
     with pytest.raises(PluginError) as caught:
         CALL[hook](with_plugin(returning(hook, answer)))
-    message = str(caught.value)
-    assert message.startswith(f"hook {hook!r} returned ")
-    assert message in message
-    assert "plugin 'acme' (acme-tools 1.2)" in message
-    assert "\n" not in message
+    printed = str(caught.value)
+    assert printed.startswith(f"hook {hook!r} returned ")
+    assert message in printed
+    assert "plugin 'acme' (acme-tools 1.2)" in printed
+    assert "\n" not in printed
     assert caught.value.hint == "check what it returns"
 
 
