@@ -43,7 +43,7 @@ def compare(
     write = _writer(output) if output else None
     ledgers = [open_run(directory) for directory in directories]
     summaries = [summarise(ledger) for ledger in ledgers]
-    marks = [ascii_lowercase[place % len(ascii_lowercase)] for place in range(len(summaries))]
+    marks = [ascii_lowercase[number % len(ascii_lowercase)] for number in range(len(summaries))]
     rows = [(mark, *_row(run)) for mark, run in zip(marks, summaries, strict=True)]
     typer.echo(table([_HEADER, *rows], left=3))
     differences = [

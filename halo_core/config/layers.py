@@ -142,7 +142,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that rejects a key given twice in one mapping; plain YAML takes one of them silently."""
+    """A YAML loader that rejects a key given twice in one mapping; PyYAML silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
