@@ -37,7 +37,7 @@ def load_prompts(source: str | Path) -> list[Prompt]:
         prompts.append(prompt)
     if not prompts:
         raise DataError(
-            f"{source}: contains no prompts", hint="write one JSON object per line, with at least a 'prompt'"
+            f"{source} contains no prompts", hint="write one JSON object per line, with at least a 'prompt'"
         )
     return prompts
 

@@ -72,7 +72,7 @@ class Gate:
         if not run.heldout:
             raise RunError(
                 "the gate compares held-out pass rates, and this run has no held-out prompts",
-                hint="provide some with --heldout, or remove the gate",
+                hint="give some with --heldout, or remove the gate",
             )
 
     def _react(self, run: RunView, history: Sequence[CycleReport], *, quiet: bool = False) -> None:

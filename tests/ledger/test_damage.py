@@ -54,7 +54,7 @@ def test_a_damaged_ledger_raises_a_run_error(ledger: Ledger, content: bytes | st
 
 def test_an_invalid_value_is_not_reported_as_damage(ledger: Ledger) -> None:
     with (
-        pytest.raises(RunError, match="SQLite rejected a query on .*: NOT NULL constraint failed") as caught,
+        pytest.raises(RunError, match=r"SQLite rejected a query on .*: NOT NULL constraint failed") as caught,
         ledger.writing() as db,
     ):
         db.execute("INSERT INTO trainings VALUES (1, NULL, '')")
