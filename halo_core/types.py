@@ -225,7 +225,10 @@ class TrainStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalMetrics:
-    """Metrics of the completions of one split in one cycle. Pass rates and the like count conclusive verdicts only."""
+    """Metrics of the completions of one split in one cycle.
+
+    `truncated`, `distinct` and `entropy` cover all completions, the other metrics those with a conclusive verdict.
+    """
 
     samples: int
     """Completions with a verdict of pass or fail."""

@@ -64,7 +64,7 @@ class RunDatabase(RunDirectory):
             if self._open is None:
                 if not self.path.exists() and (self.directory / "prompts.jsonl").exists():
                     raise RunError(
-                        f"{self.directory} was written by an early version of halo; this version reads only {DATABASE}",
+                        f"{self.directory} has no {DATABASE}: an early version of halo wrote it in JSON Lines",
                         hint="start a new run with another --output",
                     )
                 self._open = schema.connect(self.path)

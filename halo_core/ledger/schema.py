@@ -243,7 +243,8 @@ def _version(db: sqlite3.Connection, path: Path, *, create: bool) -> int:
         raise damaged(path, "it is a database of another application")
     if version > len(MIGRATIONS):
         raise RunError(
-            f"{path} was written by a newer version of halo (schema {version}; this one reads {len(MIGRATIONS)})",
+            f"{path} was written by a newer version of halo (schema {version}; this one reads up to "
+            f"{len(MIGRATIONS)})",
             hint="pip install --upgrade halo-core",
         )
     return version
