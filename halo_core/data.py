@@ -37,7 +37,7 @@ def load_prompts(source: str | Path) -> list[Prompt]:
         prompts.append(prompt)
     if not prompts:
         raise DataError(
-            f"{source}: contains no prompts", hint="write one JSON object per line, with at least a 'prompt'"
+            f"{source} contains no prompts", hint="write one JSON object per line, with at least a 'prompt'"
         )
     return prompts
 
@@ -51,8 +51,8 @@ def split_heldout(prompts: Sequence[Prompt], share: float, seed: int) -> tuple[l
     for index, prompt in enumerate(prompts):
         tasks.setdefault(task(prompt), []).append(index)
     if len(tasks) < 2:
-        what = "a single prompt" if len(prompts) < 2 else f"{len(prompts)} prompts of the same task"
-        raise DataError(f"{what} cannot be split into training and held-out prompts",
+        subject = "a single prompt" if len(prompts) < 2 else f"{len(prompts)} prompts of the same task"
+        raise DataError(f"{subject} cannot be split into training and held-out prompts",
                         hint="give more prompts, or a file of held-out prompts with --heldout")  # fmt: skip
     groups = list(tasks.values())
     random.Random(derive_seed(seed, "heldout")).shuffle(groups)

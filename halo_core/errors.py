@@ -72,7 +72,7 @@ class Interrupted(HaloError):
     exit_code = 130
 
 
-def refusal(error: BaseException) -> str:
+def os_message(error: BaseException) -> str:
     """Return the system's message of an `OSError`, or of a Rust library's error that wraps one; otherwise "".
 
     Such libraries (safetensors, tokenizers) raise their own exceptions, which end in "(os error 28)".

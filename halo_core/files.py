@@ -1,4 +1,4 @@
-"""Atomic writes, synced before they return, and errors of the disk as a `RunError` with one clear line."""
+"""Atomic writes, synced before they return, and disk errors as a `RunError` with one clear line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 import yaml
 
-from halo_core.errors import RunError, refusal
+from halo_core.errors import RunError, os_message
 
-_DISK_FULL = "free some space or choose another place with --output; the data already written is kept"
+_DISK_FULL = "free some space or choose another directory with --output; the data already written is kept"
 _NO_PERMISSION = (
-    "check its permissions, or choose another place with --output; the data already written is kept"
+    "check its permissions, or choose another directory with --output; the data already written is kept"
 )
 _DAMAGED = "restore it from a copy, or start a new run with another --output"
 _HINTS = {
@@ -90,8 +90,8 @@ def disk(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if reason := refusal(error):
-            raise refused(path, reason) from error
+        if reason := os_message(error):
+            raise disk_error(path, reason) from error
         raise
 
 
@@ -105,7 +105,7 @@ def reading(path: Path) -> Iterator[None]:
         raise damaged(path, f"{type(error).__name__}: {error}") from error
 
 
-def refused(path: Path, reason: str) -> RunError:
+def disk_error(path: Path, reason: str) -> RunError:
     """Return the error for a failed disk operation."""
     return RunError(f"{path}: {reason}", hint=_HINTS.get(reason, _DISK_FULL))
 

@@ -114,8 +114,8 @@ def lr_for_cycle(run: RunView, cycle: int, history: Sequence[CycleReport]) -> fl
 def generate(run: RunView, request: SamplingRequest) -> Iterator[Sequence[Completion]] | None:
     """Yield the completions of `request` in batches, `samples_per_prompt` for each prompt.
 
-    The batches, their order and their contents depend on the request alone; the first `request.done` of them are left
-    out. Called for training and, with `request.split` "heldout", for measuring.
+    The batches, their order and their contents depend on the request alone; the first `request.done` of them are
+    skipped. Called for training and, with `request.split` "heldout", for measuring.
     """
 
 
@@ -162,4 +162,4 @@ def on_cycle_end(run: RunView, report: CycleReport, history: Sequence[CycleRepor
 
 @hookspec
 def on_run_end(run: RunView, history: Sequence[CycleReport], error: BaseException | None) -> None:
-    """Observe the end of a run, once, whatever happens. `error` is the exception that ended it early, or None."""
+    """Observe the end of a run. Called once, even after an error: `error` is the exception that ended it, or None."""

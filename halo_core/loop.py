@@ -39,8 +39,8 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
             chosen = select(run, hooks, cycle, samples)
             stats = train(run, hooks, cycle, samples, chosen, lr)
             heldout = measure(run, hooks, cycle)
-            error = check_sampler(run.actor, heldout, stats, history)
-            report = run.report(cycle, samples, chosen, stats, heldout=heldout, sampler_error=error)
+            sampler_error = check_sampler(run.actor, heldout, stats, history)
+            report = run.report(cycle, samples, chosen, stats, heldout=heldout, sampler_error=sampler_error)
             run.close_cycle(hooks, history, report)
     return history
 
@@ -91,7 +91,7 @@ def train(
 def fit_with_retries(
     run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample], lr: float, retries: int = 0
 ) -> TrainStats:
-    """Train at `lr`; after a divergence, train again from the same weights at a tenth of the rate.
+    """Train at `lr`; after a divergence, train again from the same weights at a tenth of the learning rate.
 
     Raises a `TrainingError` if the cycle could not have changed the weights, and a `DivergedError` after the last
     retry.
@@ -100,9 +100,9 @@ def fit_with_retries(
     try:
         stats = hooks.train(run=run, cycle=cycle, samples=samples, lr=lr)
         if not math.isfinite(stats.loss_first + stats.loss_last + stats.update_norm):
-            moved = f"loss {stats.loss_first:g} to {stats.loss_last:g}, change {stats.update_norm:g}"
+            figures = f"loss {stats.loss_first:g} to {stats.loss_last:g}, update norm {stats.update_norm:g}"
             hint = "lower the learning rate; the weights before this cycle are kept"
-            raise DivergedError(f"cycle {cycle} diverged: {moved}", hint=hint)
+            raise DivergedError(f"cycle {cycle} diverged: {figures}", hint=hint)
     except DivergedError:
         if retries == run.config.divergence_retries:
             raise
@@ -112,8 +112,8 @@ def fit_with_retries(
     if not (stats.steps > 0 and stats.lr_sum > 0 and stats.update_norm > 0):
         raise TrainingError(
             f"cycle {cycle} did not change the weights: {stats.steps} steps, summed learning rate "
-            f"{stats.lr_sum:g}, change {stats.update_norm:g}",
-            hint="check the learning rate, the warmup and that something is trainable",
+            f"{stats.lr_sum:g}, update norm {stats.update_norm:g}",
+            hint="check the learning rate, the warmup, and that the model has trainable weights",
         )
     return replace(stats, retries=retries)
 

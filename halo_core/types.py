@@ -112,7 +112,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of verifying a completion, and the sandbox that held meanwhile."""
+    """The result of verifying a completion, and the sandbox tier that was in force."""
 
     status: Status
     stage: Stage
@@ -125,10 +125,10 @@ class Verdict:
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     sandbox: str = "none"
-    """The tier that held while untrusted code ran; `none` if none ran."""
+    """The sandbox tier in which untrusted code ran; `none` if none ran."""
     integrity: str = "split"
-    """`split` if the checks ran out of the completion's reach; `shared-process` if they shared its process, so
-    that a completion could have forged the verdict."""
+    """`split` if the checks ran where the completion could not reach them; `shared-process` if they shared its process,
+    so that a completion could have forged the verdict."""
     signals: Mapping[str, float] = field(default_factory=dict)
     """Named finite numbers beside the score that a reward may weigh: format, length, another verifier's score."""
 
@@ -201,7 +201,7 @@ class TrainStats:
     lr_sum: float
     """Learning rate summed over the optimizer steps: the cycle's update budget."""
     grad_norm_median: float
-    """Before clipping."""
+    """Median gradient norm of the steps, before clipping."""
     clipped_fraction: float
     """Share of the steps whose gradient norm exceeded `max_grad_norm`."""
     update_norm: float
@@ -214,18 +214,21 @@ class TrainStats:
     logprob_shift: float | None = None
     """Mean absolute change of the log-probability of whole completions, in nats per token; see `run.sampler_check`."""
     losses: tuple[float, ...] = ()
-    """Of each optimizer step, before that step."""
+    """Loss of each optimizer step, before that step."""
     grad_norms: tuple[float, ...] = ()
-    """Of each optimizer step, before clipping."""
+    """Gradient norm of each optimizer step, before clipping."""
     notes: tuple[str, ...] = ()
     """Warnings about the training, one sentence each: a warmup that takes half the steps, for example."""
     retries: int = 0
-    """Restarts after a divergence, each at a tenth of the rate before; set by the loop."""
+    """Restarts after a divergence, each at a tenth of the learning rate before it; set by the loop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvalMetrics:
-    """Metrics of the completions of one split in one cycle, without verdicts of error and inconclusive ones."""
+    """Metrics of the completions of one split in one cycle.
+
+    `truncated`, `distinct` and `entropy` cover all completions, the other metrics those with a conclusive verdict.
+    """
 
     samples: int
     """Completions with a verdict of pass or fail."""
@@ -242,7 +245,7 @@ class EvalMetrics:
     errors: int
     """Verdicts of error."""
     inconclusive: int
-    """Verdicts that are inconclusive."""
+    """Inconclusive verdicts."""
     truncated: float
     """Share of completions cut short by the token limit."""
     distinct: float
@@ -260,12 +263,12 @@ class EvalMetrics:
     """pass@k for k = 1, 2, 4, ... up to the completions of a prompt, unbiased: mean over prompts of
     1 - C(n - c, k) / C(n, k), with c of n completions passing (Chen et al. 2021, arXiv 2107.03374)."""
     prompts: int = 0
-    """Prompts with a conclusive completion; 0 in reports of an early halo, which did not count them."""
+    """Prompts with a conclusive verdict; 0 in reports that an early version of halo wrote without counting them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairedDifference:
-    """The difference of a rate between two sets of samples of the same prompts, in shares (0.12 = 12 points)."""
+    """The difference of a share between two sets of samples of the same prompts: 0.12 is 12 percentage points."""
 
     before: float
     after: float
@@ -285,11 +288,11 @@ class CycleReport:
 
     cycle: int
     heldout: EvalMetrics | None = None
-    """Of the model after the cycle, on prompts it never trained on: the run's result."""
+    """Metrics of the model after the cycle, on prompts it never trained on: the run's result."""
     lr: float = 0.0
     """Learning rate of the training: `TrainStats.lr`."""
     sampled: EvalMetrics | None = None
-    """Of the completions sampled for training, from the model before the cycle's training."""
+    """Metrics of the completions sampled for training, from the model before the cycle's training."""
     reward_mean: float = 0.0
     selected: int = 0
     """Sequences handed to the trainer; duplicates merged into weights count once."""
@@ -302,11 +305,11 @@ class CycleReport:
     """Gini coefficient of the completions selected for each prompt: 0 if every prompt contributes equally, near
     1 if a few contribute all."""
     improvement: PairedDifference | None = None
-    """Of the held-out pass rate, against the cycle before."""
+    """Difference of the held-out pass rate from the cycle before."""
     best: int | None = None
     """The earlier cycle with the highest held-out pass rate."""
     versus_best: PairedDifference | None = None
-    """Of the held-out pass rate, against that cycle."""
+    """Difference of the held-out pass rate from cycle `best`."""
     sampler_error: float | None = None
     """Distance of the sampler's log-probabilities from those of the trained weights: mean absolute difference of
     whole completions, in nats per token; see `run.sampler_check`."""

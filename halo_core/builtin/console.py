@@ -87,7 +87,7 @@ class ConsoleReport(Progress):
 
     @hookimpl
     def on_run_end(self, run: RunView, history: Sequence[CycleReport], error: BaseException | None) -> None:
-        """Print the change of the held-out rates, where the adapter is, and how to try it."""
+        """Print the changes of the held-out valid rate and pass rate, the adapter's path, and how to try it."""
         if error is not None or len(history) < 2:
             return
         last = history[-1].cycle
@@ -177,7 +177,7 @@ def _share(metrics: EvalMetrics, name: str) -> str:
 
 
 def _conclusive(metrics: EvalMetrics) -> str:
-    """Return the number of completions that the rates cover, or nothing if they cover all."""
+    """Return the number of completions that the metrics cover; empty if they cover all."""
     left_out = metrics.errors + metrics.inconclusive
     return f"  {metrics.samples} of {metrics.samples + left_out} conclusive" if left_out else ""
 

@@ -34,7 +34,7 @@ class Doctor(Thresholds):
 
     @hookimpl
     def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:
-        """Store the findings about the existing cycles, in case the run was killed before they were stored."""
+        """Store the findings of a resumed run, which may have been killed before it stored them."""
         if history:
             write(run.directory / FILE, history, diagnose(history, self))
 

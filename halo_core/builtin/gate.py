@@ -42,7 +42,7 @@ class Gate:
     """Reaction to a regression or a spike. `reduce`: multiply the learning rate by `cut` from then on.
     `rollback`: also start the next cycle from the champion. `stop`: end the run. `none`: nothing."""
     cut: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Factor by which each of them multiplies the learning rate."""
+    """Factor that multiplies the learning rate after each regression or spike."""
     min_lr: Annotated[float, Field(ge=0)] = 1e-7
     """The learning rate is not cut below this."""
     patience: Annotated[int, Field(ge=0)] = 0
@@ -72,7 +72,7 @@ class Gate:
         if not run.heldout:
             raise RunError(
                 "the gate compares held-out pass rates, and this run has no held-out prompts",
-                hint="provide some with --heldout, or remove the gate",
+                hint="give some with --heldout, or remove the gate",
             )
 
     def _react(self, run: RunView, history: Sequence[CycleReport], *, quiet: bool = False) -> None:

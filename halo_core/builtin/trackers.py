@@ -126,10 +126,8 @@ class WandB(_WandBInterface):
             name=run.directory.name,
             config=run.config.model_dump(mode="json"),
             resume="allow",
-            settings={
-                "console": "off",
-                "silent": self.mode == "offline",
-            },  # the terminal belongs to halo's table
+            # the terminal belongs to halo's table
+            settings={"console": "off", "silent": self.mode == "offline"},
         )
 
     def _end(self, module: Any, error: BaseException | None) -> None:

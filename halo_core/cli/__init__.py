@@ -31,7 +31,7 @@ from halo_core.cli.samples import samples
 from halo_core.cli.sft import sft
 from halo_core.cli.verify import verify
 from halo_core.cli.weights import generate, merge
-from halo_core.errors import HaloError, refusal
+from halo_core.errors import HaloError, os_message
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -105,7 +105,7 @@ def main() -> None:
 
 
 def _hint(error: Exception) -> str:
-    if refusal(error) in map(os.strerror, _DISK_ERRORS):
+    if os_message(error) in map(os.strerror, _DISK_ERRORS):
         return "check the disk, its free space and its permissions; --debug shows the traceback"
     if _notes(error):
         return "--debug shows the traceback"

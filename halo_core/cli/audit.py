@@ -97,13 +97,13 @@ def audit_table(result: Audit, show: int) -> str:
         f"{'':<10}{'cases':>6}  {'false accepts':>13}  {'false rejects':>13}  {'flaky':>5}  {'no verdict':>10}"
     ]
     for kind in KINDS:
-        if not result.of(kind):
+        if not result.cases_of(kind):
             continue
         accepts = result.count("false accept", kind) if kind != "reference" else "-"
         rejects = result.count("false reject", kind) if kind == "reference" else "-"
         flaky, missing = result.count("flaky", kind), result.count("no verdict", kind)
         lines.append(
-            f"{kind:<10}{result.of(kind):>6}  {accepts:>13}  {rejects:>13}  {flaky:>5}  {missing:>10}"
+            f"{kind:<10}{result.cases_of(kind):>6}  {accepts:>13}  {rejects:>13}  {flaky:>5}  {missing:>10}"
         )
     if result.unreferenced:
         lines.append(f"{result.unreferenced} prompts have no reference: no right answer to them was verified")
@@ -134,7 +134,10 @@ def _as_json(result: Audit, bounds: Bounds) -> dict[str, Any]:
         "failures": result.failures(bounds),
         "unreferenced": result.unreferenced,
         "kinds": {
-            kind: {"cases": result.of(kind), **{problem: result.count(problem, kind) for problem in PROBLEMS}}
+            kind: {
+                "cases": result.cases_of(kind),
+                **{problem: result.count(problem, kind) for problem in PROBLEMS},
+            }
             for kind in KINDS
         },
         "findings": [

@@ -43,7 +43,7 @@ def compare(
     write = _writer(output) if output else None
     ledgers = [open_run(directory) for directory in directories]
     summaries = [summarise(ledger) for ledger in ledgers]
-    marks = [ascii_lowercase[place % len(ascii_lowercase)] for place in range(len(summaries))]
+    marks = [ascii_lowercase[number % len(ascii_lowercase)] for number in range(len(summaries))]
     rows = [(mark, *_row(run)) for mark, run in zip(marks, summaries, strict=True)]
     typer.echo(table([_HEADER, *rows], left=3))
     differences = [
@@ -51,7 +51,7 @@ def compare(
         for mark, ledger, run in list(zip(marks, ledgers, summaries, strict=True))[1:]
     ]
     typer.echo("\n".join(["", *differences] if differences else []), nl=bool(differences))
-    if any(rate is not None for run in summaries for rate in _pass_rates(run)):
+    if any(share is not None for run in summaries for share in _pass_rates(run)):
         typer.echo("\nheld-out pass rate by cycle\n")
         typer.echo(table(_by_cycle(marks, summaries), left=1))
         if plot:
@@ -159,8 +159,8 @@ def _by_cycle(marks: Sequence[str], summaries: Sequence[Summary]) -> list[tuple[
     cycles = range(max(len(run.reports) for run in summaries))
     rows = [("", *map(str, cycles))]
     for mark, run in zip(marks, summaries, strict=True):
-        rates = ["" if rate is None else f"{rate:.1%}" for rate in _pass_rates(run)]
-        rows.append((mark, *rates, *[""] * (len(cycles) - len(rates))))
+        pass_rates = ["" if share is None else f"{share:.1%}" for share in _pass_rates(run)]
+        rows.append((mark, *pass_rates, *[""] * (len(cycles) - len(pass_rates))))
     return rows
 
 

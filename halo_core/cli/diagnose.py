@@ -31,8 +31,7 @@ def diagnose(
     """Find the problems of a run and their causes.
 
     The causes are the learning rate, the verifier, the data or the machinery. Reads only the reports of the run, which
-    may still be in progress. A rule prints nothing if it finds nothing
-    significant; halo plugins show doctor lists the thresholds.
+    may still be in progress. Prints only what is significant; halo plugins show doctor lists the thresholds.
     """
     from halo_core import diagnosis
     from halo_core.builtin.doctor import Doctor, plain
@@ -44,7 +43,7 @@ def diagnose(
     ledger = Ledger(directory)
     history = ledger.reports() if ledger.exists else []
     if len(history) < 2:
-        raise RunError(f"{directory} holds no run with a finished cycle", hint="name a run directory")
+        raise RunError(f"{directory} contains no run with a finished cycle", hint="name a run directory")
     if cycle is not None and cycle > history[-1].cycle:
         raise RunError(
             f"{directory} has no cycle {cycle} yet: the last finished cycle is {history[-1].cycle}"

@@ -11,7 +11,7 @@ from halo_core.errors import HaloError
 
 
 class _UnreadableRun(HaloError):
-    """A run cannot be compared; that is not the same as a difference."""
+    """A run cannot be read. Its exit code differs from that of a difference."""
 
     exit_code = 2
 

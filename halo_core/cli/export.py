@@ -90,9 +90,7 @@ def _require_rows(rows: _Rows, to: str, ledger: Any, filter: Any) -> _Rows:
         "dpo": "dpo needs two samples of one prompt in one cycle with different rewards, and --split heldout for"
         " held-out prompts",
     }
-    raise DataError(
-        f"{ledger.directory}: no row of {to} can be made from these samples", hint=hints.get(to, "")
-    )
+    raise DataError(f"{ledger.directory}: no {to} row can be made from these samples", hint=hints.get(to, ""))
 
 
 def _write_jsonl(output: Path | None, rows: _Rows) -> int:

@@ -77,11 +77,11 @@ def no_match(ledger: Ledger, filter: Filter) -> DataError:
         return DataError(f"{run} has no samples of cycle {filter.cycle}", hint=f"the last cycle is {last}")
     if filter.cycle == 0 and "train" in (filter.split, filter.chosen and "train"):
         hint = "cycle 0 measures the model before training: all its samples are held-out ones"
-        return DataError(f"{run} has no such samples", hint=hint)
+        return DataError(f"{run} has no samples that match", hint=hint)
     if filter.split == "heldout" and (filter.chosen or filter.low is not None or filter.high is not None):
         hint = "held-out samples get no reward and are not trained on"
-        return DataError(f"{run} has no such samples", hint=hint)
-    return DataError(f"{run} has no such samples", hint="remove a filter")
+        return DataError(f"{run} has no samples that match", hint=hint)
+    return DataError(f"{run} has no samples that match", hint="remove a filter")
 
 
 def _filter(given: dict[str, Any]) -> Filter:

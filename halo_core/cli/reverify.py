@@ -35,7 +35,7 @@ def reverify(
         typer.Option(help="Containment of untrusted code; default: as configured in the run."),
     ] = None,
 ) -> None:
-    """Verify a run's completions again with changed verifiers.
+    """Re-verify a run's completions with changed verifiers.
 
     Verdicts are stored by text, prompt and the verifier's fingerprint, which contains its options and the versions of
     its tools. Only completions without a verdict for the current fingerprint are verified. The verdicts that the run

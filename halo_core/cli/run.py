@@ -65,7 +65,7 @@ def resume(
     ] = False,
     cycles: Annotated[
         int | None,
-        typer.Option("--cycles", "-n", min=1, metavar="N", help="Run until N cycles in total."),
+        typer.Option("--cycles", "-n", min=1, metavar="N", help="Extend the run to N cycles in total."),
     ] = None,
     quiet: Quiet = False,
     as_json: AsJSON = False,

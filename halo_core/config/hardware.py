@@ -3,8 +3,8 @@
     found = detect()                     the recognised hardware, or None
     raw = with_hardware_defaults(raw)    its settings, overridden by every key of `raw`
 
-GPUs are recognised from the files of the kernel driver. Nothing here imports torch: that could take seconds, or take
-a device that another process needs.
+GPUs are recognised from the files of the kernel driver. Nothing here imports torch: that could take seconds, or
+occupy a device that another process needs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Detected:
     """Recognised hardware."""
 
     target: str
-    """The compiler's name for it, such as gfx1151."""
+    """The compiler's name for the GPU, such as gfx1151."""
     profile: Profile
     usable: bool
     """True if the installed torch is built for it; only then are the settings applied."""
@@ -98,7 +98,7 @@ def with_hardware_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def built_for_rocm() -> bool:
-    """Return whether the installed torch is a build for ROCm, going by its files."""
+    """Return whether the installed torch is a build for ROCm, according to its files."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:
         return False

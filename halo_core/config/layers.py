@@ -111,7 +111,8 @@ def _entry(entries: list[Any], name: str | None, path: str) -> Any:
     if len(entries) == 1 and name is None:
         return entries[0]
     known = ", ".join(names_of(entry)[-1] for entry in entries if names_of(entry))
-    raise ConfigError(f"{path}: {'name one' if name is None else 'not listed'}; listed: {known or 'none'}")
+    problem = "name one" if name is None else f"{name!r} is not listed"
+    raise ConfigError(f"{path}: {problem}; listed: {known or 'none'}")
 
 
 def names_of(entry: Any) -> tuple[str, ...]:
@@ -142,7 +143,7 @@ def flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """A YAML loader that rejects a key given twice in one mapping; plain YAML takes one of them silently."""
+    """A YAML loader that rejects a key given twice in one mapping; PyYAML silently keeps the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()

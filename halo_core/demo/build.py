@@ -5,7 +5,7 @@ a Llama with less than a million parameters, trained on the corpus from random w
 is right only sometimes and can learn from the verifier; that takes a minute on a CPU. It never sees a held-out task.
 
     if __name__ == "__main__":
-        demos.main(__doc__, make_corpus)
+        build.main(__doc__, make_corpus)
 
 Importing this module does not import torch.
 """

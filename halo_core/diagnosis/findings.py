@@ -26,7 +26,7 @@ class Severity(StrEnum):
 
 
 class Cause(StrEnum):
-    """The thing to change. Causes are named after the remedy's place, not after the symptom."""
+    """The cause of a problem, named after the part to change, not after the symptom."""
 
     DIVERGED = "diverged"
     """A loss, a gradient or a weight is no longer finite."""
@@ -80,8 +80,8 @@ class Evidence:
     values: tuple[float, ...] = ()
     """The measured values."""
     interval: tuple[float, float] | None = None
-    """Of the last value, or, if two cycles are compared, of the last value minus the first. It holds at the confidence
-    that the rule requires, which exceeds the option's if several cycles could have raised the signal."""
+    """Interval of the last value or, if two cycles are compared, of the last value minus the first. Its confidence is
+    that which the rule requires: more than the option `confidence` if several cycles could have raised the signal."""
     threshold: float | None = None
     """The value of the option that was crossed."""
 

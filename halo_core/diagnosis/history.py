@@ -66,11 +66,11 @@ class History:
 
     @cached_property
     def z(self) -> float:
-        """Standard errors of an interval that holds for all cycles at once, compared with first and best."""
+        """Half-width, in standard errors, of intervals that hold at once for all cycles, against first and best."""
         return self.z_for(2 * (len(self.reports) - 1))
 
     def z_for(self, comparisons: int) -> float:
-        """Return the standard errors of an interval that holds for `comparisons` comparisons of rates at once."""
+        """Return the half-width, in standard errors, of intervals that hold for `comparisons` comparisons at once."""
         prompts = measures.prompt_count(self.measured[-1][1]) if self.measured else 0
         return measures.z_score(self.options.confidence, comparisons, prompts)
 
@@ -89,7 +89,7 @@ class History:
 
     @cached_property
     def from_best(self) -> tuple[int, Estimate] | None:
-        """The cycle with the best pass rate so far and the last cycle's difference from it; None if that is best."""
+        """The cycle with the best pass rate and the last cycle's difference from it; None if the last cycle is best."""
         report, known = self.last, dict(self.measured)
         if report.best in known and report.versus_best is not None:
             best, change = report.best, measures.paired(report.versus_best)

@@ -1,8 +1,8 @@
 """The statistics behind the rules: intervals of differences, trends, outliers. Every rule relies on them.
 
-Reports do not hold single verdicts, but their intervals come from resampling prompts. From the intervals follows how
-much less information a completion carries than an independent one would (the design effect, Kish 1965). It is applied
-to the shares that have no interval of their own.
+Reports do not contain single verdicts, but their intervals come from resampling prompts. The intervals show how much
+less information a completion carries than an independent one would: the design effect (Kish 1965). It is applied to
+the shares that have no interval of their own.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Estimate:
 
 
 def z_score(confidence: float, comparisons: int = 1, prompts: int = 0) -> float:
-    """Return the standard errors of a two-sided interval that holds for `comparisons` at once (Bonferroni).
+    """Return the half-width, in standard errors, of two-sided intervals for `comparisons` at once (Bonferroni).
 
     If `prompts` is known, the quantile is Student's t with `prompts` - 1 degrees of freedom, to the first order of its
     expansion (Abramowitz and Stegun 26.7.5): a standard error from few prompts is itself uncertain. One prompt is
@@ -146,7 +146,7 @@ def alternation(values: Sequence[float]) -> tuple[float, float]:
     if n < 8:
         return 0.0, 0.0
     line = statistics.linear_regression(range(n), values)
-    residuals = [value - line.slope * place - line.intercept for place, value in enumerate(values)]
+    residuals = [value - line.slope * index - line.intercept for index, value in enumerate(values)]
     total = sum(value * value for value in residuals)
     if total <= 0:
         return 0.0, 0.0
@@ -177,7 +177,7 @@ def largest_jump(values: Sequence[float], window: int = 4) -> tuple[int, float, 
         return 0, 0.0, 1.0
     logs = [math.log(value) for value in values]
     above = [log - statistics.median(logs[max(0, i - window) : i]) for i, log in enumerate(logs) if i]
-    place = max(range(len(above)), key=above.__getitem__)
+    largest = max(range(len(above)), key=above.__getitem__)
     spread = mad(above)
-    deviations = (above[place] - statistics.median(above)) / spread if spread > 0 else 0.0
-    return place + 1, deviations, math.exp(above[place])
+    deviations = (above[largest] - statistics.median(above)) / spread if spread > 0 else 0.0
+    return largest + 1, deviations, math.exp(above[largest])

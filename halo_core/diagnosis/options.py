@@ -79,9 +79,9 @@ class Thresholds:
     works on every prompt."""
 
     truncated: Share = 0.1
-    """Share of completions cut short by the token limit that is too large."""
+    """Share of completions cut short by the token limit above which it is too large."""
     truncated_rise: Share = 0.05
-    """Rise of that share since the first cycle that counts."""
+    """Smallest rise of that share since the first cycle that counts."""
     entropy_drop: Share = 0.5
     """Token entropy, relative to the first cycle's, below which it is a sign of narrowing."""
     distinct_drop: Share = 0.6
@@ -97,7 +97,7 @@ class Thresholds:
     """Share of the training prompts that are never solved, from which they are too hard."""
 
     legacy_grad_band: bool = False
-    """Also apply the gradient-norm bands of the halo-forge notes: at the clip the learning rate is too high, below
+    """Also apply the gradient-norm bands of the halo-forge notes: at the clipping norm the learning rate is too high, below
     0.05 too low. Trainers log the norm before clipping, so the bands do not mean what they seem to; notices only."""
     legacy_max_grad_norm: Positive = 0.3
-    """The clip that the bands refer to."""
+    """The clipping norm that the bands refer to."""

@@ -67,7 +67,7 @@ class Generator(Driver):
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """Data and a model that let a run start with no other argument than the verifier's name."""
+    """Data and a model with which a run needs no argument but the verifier's name."""
 
     prompts: tuple[Prompt, ...]
     heldout: tuple[Prompt, ...]
@@ -101,8 +101,8 @@ class Verifier(Driver):
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         """Return the verdict on `completion`. Called from several threads at once.
 
-        Must depend on the prompt and `completion.text` alone. Whatever the completion does is its verdict;
-        `Status.ERROR` is for trouble of the verifier itself. An exception counts as `Status.ERROR`.
+        Must depend on the prompt and `completion.text` alone. `Status.ERROR` is only for failures of the verifier
+        itself, never for anything that the completion does. An exception counts as `Status.ERROR`.
         """
 
     def check_prompt(self, prompt: Prompt) -> None:
@@ -179,6 +179,6 @@ class LRPolicy(Driver):
     def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return the peak learning rate for `cycle` (1 .. `cycles`), positive and finite.
 
-        `history` has the reports of cycles 0 .. cycle - 1 and is the only state, so that a resumed run gives the same
-        rates. Must be callable with an empty history (dry runs).
+        `history` has the reports of cycles 0 .. cycle - 1 and is the only state, so that a resumed run gets the same
+        learning rates. Must be callable with an empty history (dry runs).
         """

@@ -1,4 +1,4 @@
-"""The rewards of the core: three ways to turn the same verdict into a number.
+"""The rewards of the core: three ways to turn a verdict into a number.
 
 They depend on the verdict alone, so another reward never requires verifying again.
 """

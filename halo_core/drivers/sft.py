@@ -42,4 +42,4 @@ class SFT(TrainingOptions, Trainer):
             key = Example(completion.prompt_token_ids, completion.token_ids, loss_mask=completion.loss_mask)
             examples[key] = examples.get(key, 0.0) + sample.weight
         prepare(context.actor, self, seed=context.seed)
-        return fit([example.weighing(weight) for example, weight in examples.items()], self, context)
+        return fit([example.with_weight(weight) for example, weight in examples.items()], self, context)

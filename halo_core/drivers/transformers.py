@@ -64,7 +64,7 @@ class Transformers(Generator):
         sampling = Sampling(self.temperature, self.top_p, self.top_k)
         with actor.merged() as model:
             for number in range(request.done, len(batches)):
-                batch = [jobs[row] for row in batches[number]]
+                batch = [jobs[job] for job in batches[number]]
                 generator = torch.Generator(actor.device).manual_seed(derive_seed(request.seed, number))
                 with actor.autocast():
                     decoded = decode(
@@ -76,7 +76,7 @@ class Transformers(Generator):
                         generator=generator,
                     )
                 texts = actor.tokenizer.batch_decode(
-                    [it.token_ids for it in decoded],
+                    [row.token_ids for row in decoded],
                     skip_special_tokens=True,
                     clean_up_tokenization_spaces=False,
                 )
@@ -86,9 +86,9 @@ class Transformers(Generator):
                         index=index,
                         text=text,
                         prompt_token_ids=contexts[position],
-                        token_ids=it.token_ids,
-                        finish_reason="stop" if it.ended else "length",
-                        logprobs=it.logprobs,
+                        token_ids=row.token_ids,
+                        finish_reason="stop" if row.ended else "length",
+                        logprobs=row.logprobs,
                     )
-                    for (position, index), it, text in zip(batch, decoded, texts, strict=True)
+                    for (position, index), row, text in zip(batch, decoded, texts, strict=True)
                 ]

@@ -35,7 +35,7 @@ class Scorer:
     verifier: DriverLike
     reward: DriverLike = "graduated"
     sandbox: sandbox.Mode = "auto"
-    """The protection that must hold while programs run."""
+    """The sandbox tier required while programs run."""
     max_error_rate: float = 0.05
     """Maximum tolerated share of verdicts that are errors."""
     workers: int | None = None

@@ -25,7 +25,7 @@ class Part:
 
     name: str
     rows: int
-    """Rows of the run that has more."""
+    """Number of rows, of the run that has more."""
     differing: int
     first: str = ""
     """The first difference; empty if there is none."""
@@ -124,9 +124,9 @@ def _adapters(ledger: Ledger) -> _Rows:
     """Yield the hash of each adapter on the disk, and the statistics of its training."""
     with ledger.reading() as db:
         for cycle, stats in db.execute("SELECT cycle, stats FROM trainings ORDER BY cycle"):
-            place = ledger.adapter(cycle)
-            with files.disk(place):
-                weights_hash = files.directory_hash(place)[:12] if place.is_dir() else "missing"
+            directory = ledger.adapter(cycle)
+            with files.disk(directory):
+                weights_hash = files.directory_hash(directory)[:12] if directory.is_dir() else "missing"
             yield f"cycle {cycle}", (f"adapter {weights_hash}", stats)
 
 

@@ -27,7 +27,7 @@ class Completions:
         self._contexts: dict[tuple[int, ...], int] = {}
 
     def append(self, request: int, number: int, batch: Sequence[Sample], verdicts: Sequence[int]) -> None:
-        """Store batch `number` of a request, given the rows of the request and of each sample's verdict."""
+        """Store batch `number` of a request. `request` and `verdicts` are row ids; there is one verdict per sample."""
         self._db.executemany(
             "INSERT INTO completions VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [

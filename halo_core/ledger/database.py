@@ -30,13 +30,13 @@ class RunDatabase(RunDirectory):
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Enclose reading from the database."""
+        """Yield the connection for reading."""
         with schema.sqlite(self.path):
             yield self._connection()
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Enclose one transaction; it is on the disk when this returns, and rolled back after an exception."""
+        """Yield the connection for one transaction, which is on the disk on exit and rolled back after an exception."""
         with self._lock, schema.transaction(self._connection(), self.path):
             try:
                 yield self._connection()
@@ -64,7 +64,7 @@ class RunDatabase(RunDirectory):
             if self._open is None:
                 if not self.path.exists() and (self.directory / "prompts.jsonl").exists():
                     raise RunError(
-                        f"{self.directory} was written by an early halo, in JSON Lines; this one reads {DATABASE}",
+                        f"{self.directory} has no {DATABASE}: an early version of halo wrote it in JSON Lines",
                         hint="start a new run with another --output",
                     )
                 self._open = schema.connect(self.path)

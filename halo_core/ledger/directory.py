@@ -57,7 +57,8 @@ class RunDirectory:
             names = {path.name.removesuffix(".partial") for path in self.directory.iterdir()}
         if names - {".lock", *_INITIAL_FILES}:
             raise RunError(
-                f"{self.directory} is not empty and holds no run", hint="choose another place with --output"
+                f"{self.directory} is not empty and contains no run",
+                hint="choose another directory with --output",
             )
 
     @contextmanager
@@ -174,6 +175,6 @@ class RunDirectory:
     def _remove_checkpoints(self, cycle: int, keep: int = 0) -> None:
         """Remove the checkpoints of `cycle` except number `keep`."""
         with files.disk(self.cycle_directory(cycle)):
-            for place in self.cycle_directory(cycle).glob("checkpoint-*"):
-                if place != self._checkpoint(cycle, keep):
-                    shutil.rmtree(place)
+            for directory in self.cycle_directory(cycle).glob("checkpoint-*"):
+                if directory != self._checkpoint(cycle, keep):
+                    shutil.rmtree(directory)

@@ -101,11 +101,11 @@ class Ledger(RunDatabase):
             raise RunError(
                 f"{self.path}: the stored completions of cycle {cycle} ({split}) were sampled from other weights or "
                 "in another way",
-                hint="an adapter or a plugin was changed; restore it, or start a new run with another --output",
+                hint="an adapter or a plugin has changed; restore it, or start a new run with another --output",
             )
 
     def append(self, cycle: int, split: Split, batch: Sequence[Sample]) -> None:
-        """Add one verified batch; it is on the disk when this returns."""
+        """Store one verified batch; it is on the disk when this returns."""
         with self._lock:  # a verdict remembered between flush and forget would be lost
             verdicts = self._verdicts()
             with self.writing() as db:
@@ -136,7 +136,7 @@ class Ledger(RunDatabase):
         with self.reading() as db:
             return {name: (hits, total) for name, hits, total in db.execute(_PASSES, (split, first, last))}
 
-    def keep(self, cycle: int, split: Split, count: int) -> None:
+    def truncate(self, cycle: int, split: Split, count: int) -> None:
         """Delete all but the first `count` batches."""
         with self.writing() as db:
             request, _ = self._request(db, cycle, split)
@@ -185,12 +185,12 @@ class Ledger(RunDatabase):
 
     def check_adapter(self, cycle: int) -> Path:
         """Return `adapter(cycle)`. Raises a `RunError` if its files have changed since they were written."""
-        place = self.adapter(cycle)
-        with files.disk(place):
-            intact = files.directory_hash(place) == self.weights_hash(cycle)
+        directory = self.adapter(cycle)
+        with files.disk(directory):
+            intact = files.directory_hash(directory) == self.weights_hash(cycle)
         if not intact:
-            raise files.damaged(place, _CHANGED)
-        return place
+            raise files.damaged(directory, _CHANGED)
+        return directory
 
     def trained(self, cycle: int) -> TrainStats | None:
         """Return the statistics of the training of `cycle`, or None if it has not finished."""
@@ -219,11 +219,11 @@ class Ledger(RunDatabase):
             ).fetchone()
         if row is None:
             return None
-        place = self._checkpoint(cycle, row[0])
-        with files.disk(place):
-            if files.directory_hash(place) != row[1]:
-                raise files.damaged(place, _CHANGED)
-        return place
+        directory = self._checkpoint(cycle, row[0])
+        with files.disk(directory):
+            if files.directory_hash(directory) != row[1]:
+                raise files.damaged(directory, _CHANGED)
+        return directory
 
     def write_checkpoint(self, cycle: int, inputs_hash: str, save: Callable[[Path], None]) -> None:
         """Replace the checkpoint of `cycle` by the files that `save` writes into the directory it is given."""
@@ -238,10 +238,10 @@ class Ledger(RunDatabase):
             )
         self._remove_checkpoints(cycle, keep=number)
 
-    def spend(self, cycle: int, stage: str, seconds: float) -> None:
+    def add_seconds(self, cycle: int, stage: str, seconds: float) -> None:
         """Add to the wall time of a stage."""
         with self.writing() as db:
-            db.execute(_SPEND, (cycle, stage, seconds))
+            db.execute(_ADD_SECONDS, (cycle, stage, seconds))
 
     def seconds(self, cycle: int) -> dict[str, float]:
         """Return the wall time of each stage of `cycle` so far, summed over all processes of the run."""
@@ -314,13 +314,14 @@ def open_run(directory: Path) -> Ledger:
     ledger = Ledger(directory)
     if not ledger.exists:
         raise RunError(
-            f"{directory} holds no run", hint="name the directory that halo run printed; halo runs lists them"
+            f"{directory} contains no run",
+            hint="name the directory that halo run printed; halo runs lists them",
         )
     return ledger
 
 
 _CHANGED = "its files have changed since they were written"
-_SPEND = """
+_ADD_SECONDS = """
 INSERT INTO seconds VALUES (?, ?, ?) ON CONFLICT (cycle, stage) DO UPDATE SET seconds = seconds + excluded.seconds
 """
 _PASSES = """

@@ -151,7 +151,7 @@ def read_verdict(row: Sequence[Any]) -> Verdict:
     )
 
 
-def equal_apart_from_time(one: Verdict, other: Verdict) -> bool:
+def equal_except_times(one: Verdict, other: Verdict) -> bool:
     """Return whether two verdicts are equal except for the times they took."""
     return one is other or _without_times(one) == _without_times(other)
 
@@ -190,7 +190,7 @@ def report_text(report: CycleReport) -> str:
 
 
 def read_report(text: str) -> CycleReport:
-    """Return a report from JSON; fields that an earlier halo did not write get defaults. Raises a `ValueError`."""
+    """Return a report from JSON; fields that an earlier version did not write get defaults. Raises a `ValueError`."""
     return _REPORT.validate_json(text)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.errors import RunError
-from halo_core.files import damaged, reading, refused
+from halo_core.files import damaged, disk_error, reading
 
 _APPLICATION = 0x68616C6F  # "halo"; `file ledger.db` shows it
 
@@ -37,7 +37,7 @@ CREATE TABLE rounds (         -- one request to the generator
     id INTEGER PRIMARY KEY,
     cycle INTEGER NOT NULL,
     split TEXT NOT NULL,
-    recipe TEXT NOT NULL,     -- SHA-256 of all inputs: prompts, seeds, weights, options
+    recipe TEXT NOT NULL,     -- see Run.request_hash; renamed below
     batches INTEGER NOT NULL, -- number of batches stored
     UNIQUE (cycle, split)
 );
@@ -85,7 +85,7 @@ CREATE TABLE selections (     -- the completions trained on
 CREATE TABLE trainings (      -- a row marks cycles/NNN/adapter as complete
     cycle INTEGER PRIMARY KEY,
     stats TEXT NOT NULL,      -- JSON: TrainStats
-    adapter TEXT NOT NULL     -- SHA-256 of its files
+    adapter TEXT NOT NULL     -- SHA-256 of its files; renamed below
 );
 CREATE TABLE cycles (         -- a row marks the cycle as closed
     cycle INTEGER PRIMARY KEY,
@@ -109,8 +109,8 @@ CREATE TABLE seconds (        -- wall time, summed over all processes of the run
 CREATE TABLE checkpoints (    -- a row marks cycles/NNN/checkpoint-NUMBER as complete
     cycle INTEGER PRIMARY KEY,
     number INTEGER NOT NULL,  -- counted from 1
-    recipe TEXT NOT NULL,     -- SHA-256 of the training's inputs, computed by the trainer
-    digest TEXT NOT NULL      -- SHA-256 of its files
+    recipe TEXT NOT NULL,     -- SHA-256 of the training's inputs, computed by the trainer; renamed below
+    digest TEXT NOT NULL      -- SHA-256 of its files; renamed below
 );
 """
 
@@ -162,10 +162,11 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     """Open the database at `path` in the current version; with `create`, create it if it does not exist.
 
     The connection is read-only on a read-only disk. There, a database of an earlier version is copied into memory and
-    the copy migrated. Raises a `RunError` for a file that is not a ledger, was written by a newer halo, or is damaged.
+    the copy migrated. Raises a `RunError` for a file that is not a ledger, was written by a newer version of halo, or
+    is damaged.
     """
     if not create and not path.exists():
-        raise refused(path, os.strerror(errno.ENOENT))
+        raise disk_error(path, os.strerror(errno.ENOENT))
     with sqlite(path):
         db = _open(path, create=create)
         try:
@@ -190,7 +191,7 @@ def sqlite(path: Path) -> Iterator[None]:
 
 @contextmanager
 def transaction(db: sqlite3.Connection, path: Path) -> Iterator[None]:
-    """Enclose one transaction; it is on the disk when this returns, and rolled back after an exception."""
+    """Run the enclosed statements as one transaction, on the disk on exit and rolled back after an exception."""
     with sqlite(path), _transaction(db):
         yield
 
@@ -242,7 +243,8 @@ def _version(db: sqlite3.Connection, path: Path, *, create: bool) -> int:
         raise damaged(path, "it is a database of another application")
     if version > len(MIGRATIONS):
         raise RunError(
-            f"{path} was written by a newer halo (schema {version}; this one reads up to {len(MIGRATIONS)})",
+            f"{path} was written by a newer version of halo (schema {version}; this one reads up to "
+            f"{len(MIGRATIONS)})",
             hint="pip install --upgrade halo-core",
         )
     return version
@@ -262,9 +264,8 @@ def _migrated(db: sqlite3.Connection, path: Path) -> sqlite3.Connection:
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     """Migrate the database to the latest version, in one transaction."""
     with _transaction(db):
-        for number in range(
-            _number(db, "user_version"), len(MIGRATIONS)
-        ):  # another process may have migrated it
+        # read here, inside the transaction: another process may have migrated the database
+        for number in range(_number(db, "user_version"), len(MIGRATIONS)):
             for step in MIGRATIONS[number]:
                 if callable(step):
                     with reading(path):
@@ -310,11 +311,11 @@ def _code(error: sqlite3.DatabaseError) -> int:
 
 
 _REASONS: dict[int, Callable[[Path], RunError]] = {
-    sqlite3.SQLITE_FULL: lambda path: refused(path, os.strerror(errno.ENOSPC)),
-    sqlite3.SQLITE_IOERR: lambda path: refused(path, os.strerror(errno.EIO)),
-    sqlite3.SQLITE_READONLY: lambda path: refused(path, os.strerror(errno.EROFS)),
-    sqlite3.SQLITE_CANTOPEN: lambda path: refused(path, "it cannot be opened"),
-    sqlite3.SQLITE_PERM: lambda path: refused(path, os.strerror(errno.EACCES)),
+    sqlite3.SQLITE_FULL: lambda path: disk_error(path, os.strerror(errno.ENOSPC)),
+    sqlite3.SQLITE_IOERR: lambda path: disk_error(path, os.strerror(errno.EIO)),
+    sqlite3.SQLITE_READONLY: lambda path: disk_error(path, os.strerror(errno.EROFS)),
+    sqlite3.SQLITE_CANTOPEN: lambda path: disk_error(path, "it cannot be opened"),
+    sqlite3.SQLITE_PERM: lambda path: disk_error(path, os.strerror(errno.EACCES)),
     sqlite3.SQLITE_BUSY: lambda path: RunError(
         f"{path} is in use by another process", hint="wait for it, or stop it"
     ),
@@ -329,6 +330,6 @@ def _run_error(path: Path, error: sqlite3.DatabaseError) -> RunError:
     if code in _DAMAGE:
         return damaged(path, str(error))
     return RunError(
-        f"halo asked {path} for something that SQLite refuses: {error}",
+        f"SQLite rejected a query on {path}: {error}",
         hint="the file is intact: this is a bug in halo or in a plugin; --debug shows where",
     )

@@ -31,14 +31,14 @@ class Summary:
     model: str = ""
     seed: int = 0
     cycles: int = 0
-    """Configured, cycle 0 not counted."""
+    """Configured number of cycles, without cycle 0."""
     reports: tuple[CycleReport, ...] = ()
     change: PairedDifference | None = None
-    """Of the held-out pass rate from cycle 0 to the last; None until a second cycle has measured it."""
+    """Change of the held-out pass rate from cycle 0 to the last; None until a second cycle has measured it."""
 
     @property
     def done(self) -> int:
-        """Closed cycles, cycle 0 not counted."""
+        """Closed cycles, without cycle 0."""
         return max(0, len(self.reports) - 1)
 
     @property

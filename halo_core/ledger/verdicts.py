@@ -1,6 +1,6 @@
 """The cache of verdicts. Its key is everything that a verdict depends on: prompt, text, the verifier's fingerprint.
 
-Only verdicts of pass and fail are cached: errors and inconclusive verdicts tell nothing about the completion. A
+Only conclusive verdicts are cached: errors and inconclusive verdicts show nothing about the completion. A
 verdict that a hook plugin changed is stored with the completion but not cached, so the plugin is called each time.
 """
 
@@ -13,7 +13,7 @@ from itertools import count
 
 from halo_core.ledger.rows import (
     VERDICT,
-    equal_apart_from_time,
+    equal_except_times,
     prompt_hash,
     read_verdict,
     verdict_key,
@@ -56,13 +56,13 @@ class Verdicts:
         self, prompts: Sequence[Prompt], texts: Sequence[str], verdicts: Sequence[Verdict]
     ) -> list[Verdict]:
         """Cache conclusive verdicts until `flush`; return for each text the verdict cached first."""
-        held = []
+        cached = []
         for prompt, text, verdict in zip(prompts, texts, verdicts, strict=True):
             key = self._key(prompt, text)
             if key and isinstance(verdict, Verdict) and verdict.conclusive:
                 _, verdict = self._pending.setdefault(key, (self._verifier(prompt), verdict))
-            held.append(verdict)
-        return held
+            cached.append(verdict)
+        return cached
 
     def flush(self) -> None:
         """Store the remembered verdicts. Call it inside a transaction, and `forget` after the commit."""
@@ -90,7 +90,7 @@ class Verdicts:
         ids, uncached = [], []
         for key, sample in zip(keys, samples, strict=True):
             row, verdict = self._rows.get(key, (0, None)) if key else (0, None)
-            if verdict is None or not equal_apart_from_time(verdict, sample.verdict):
+            if verdict is None or not equal_except_times(verdict, sample.verdict):
                 row = next(self._numbers)
                 uncached.append((row, None, None, *verdict_row(sample.verdict)))
             ids.append(row)

@@ -134,7 +134,7 @@ class Actor:
     def _encode_plain(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text)["input_ids"]
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
-        if len(ids) > 1 and ids[0] == ids[1] == bos:  # the text starts with one already
+        if len(ids) > 1 and ids[0] == ids[1] == bos:  # the chat or text already starts with one
             ids = ids[1:]
         while len(ids) > 1 and ids[-1] == eos != bos:  # some tokenizers end every text with it
             ids = ids[:-1]
@@ -243,7 +243,7 @@ class Actor:
             save_file(self.optimizer_state, directory / _OPTIMIZER)
 
     def save_merged(self, directory: Path, dtype: str = "auto") -> None:
-        """Merge the adapter into the model for good, and write the model to `directory` in the format of transformers.
+        """Merge the adapter into the model permanently; write the model to `directory` in the format of transformers.
 
         `dtype` is the name of a torch precision; "auto": that of the model's files. Raises a `ModelError` if there is
         no adapter, or for another `dtype`.
@@ -270,7 +270,7 @@ class Actor:
     def load(self, directory: Path) -> None:
         """Load the trained weights that `save` wrote to `directory`; they remain trainable.
 
-        Raises a `ModelError` if there are none or if they do not fit.
+        Raises a `ModelError` if the directory has none or if they do not fit.
         """
         from safetensors.torch import load_file
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Checkpoint(Protocol):
     """Storage for the progress of one cycle's training, so that a kill loses only a minute of it.
 
-    A slow trainer uses it twice: before its first step, and after each step.
+    A slow trainer uses it before its first step and after each step.
 
         if context.checkpoint and (directory := context.checkpoint.load(inputs_hash)):
             restore_from(directory)

@@ -4,7 +4,7 @@ It imports torch, so it is imported only where sampling starts.
 
 It is faster than `generate` of transformers, above all for small models and many samples, because a prompt shared by
 several rows is computed once, finished rows are dropped, keys and values are stored in buffers that grow rarely instead
-of being copied at each step, and a step does nothing besides the model and the draw. `benchmarks/bench_generate.py`
+of being copied at each step, and a step runs nothing but the model and the draw. `benchmarks/bench_generate.py`
 measures the difference.
 """
 
@@ -189,7 +189,7 @@ class _Buffer(DynamicLayer):  # type: ignore[misc]
         seen, new = self.keys.shape[-2], key_states.shape[-2]
         if self.room < new:
             self.room = new + _CHUNK
-            self.key_buffer, self.value_buffer = (_grown(it, self.room) for it in (self.keys, self.values))
+            self.key_buffer, self.value_buffer = (_grown(old, self.room) for old in (self.keys, self.values))
         self.key_buffer[:, :, seen : seen + new] = key_states
         self.value_buffer[:, :, seen : seen + new] = value_states
         self.keys = self.key_buffer[:, :, : seen + new]

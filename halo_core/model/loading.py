@@ -51,9 +51,8 @@ def load_tokenizer(config: ModelConfig) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(source, **hub_options(config))
     except Exception as error:  # the libraries' errors have no common base
         raise _load_error("tokenizer", config.name, error) from error
-    if len(tokenizer) <= len(
-        tokenizer.all_special_tokens
-    ):  # transformers builds an empty one if there are no files
+    # transformers builds an empty tokenizer if there are no files
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
         raise ModelError(
             f"{config.name!r} contains no tokenizer",
             hint="copy the tokenizer's files (tokenizer.json and so on) next to the weights",

@@ -23,7 +23,7 @@ class Example:
     """A sequence: the context, and the completion that carries the loss."""
 
     prompt_ids: tuple[int, ...]
-    """At least one."""
+    """At least one id."""
     completion_ids: tuple[int, ...]
     weight: float = 1.0
     loss_mask: tuple[bool, ...] | None = None
@@ -37,7 +37,7 @@ class Example:
         """Number of tokens that carry loss."""
         return len(self.completion_ids) if self.loss_mask is None else sum(self.loss_mask)
 
-    def weighing(self, weight: float) -> Example:
+    def with_weight(self, weight: float) -> Example:
         """Return this example with another weight."""
         return replace(self, weight=weight)
 
@@ -67,7 +67,7 @@ def token_logprobs(
 
     Computed as in training: with the adapter next to the weights, not merged into them.
     """
-    examples = [Example(it.prompt_token_ids, it.token_ids) for it in completions]
+    examples = [Example(completion.prompt_token_ids, completion.token_ids) for completion in completions]
     found: dict[int, tuple[float, ...]] = {}
     for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
         batch = pack([examples[row] for row in rows], device)
@@ -83,7 +83,7 @@ def token_logprobs(
 def completion_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Return the logits [N, V] of a causal language model on `ids` [B, T] at N flat `positions` of B * T.
 
-    The output head computes those positions only, so further processing of the logits by the model still applies. If
+    Only those positions reach the output head; any further processing of the logits by the model still applies. If
     the head cannot be found, the model computes all logits and those at the positions are selected.
     """
     head = model.get_output_embeddings()

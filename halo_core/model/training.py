@@ -113,9 +113,8 @@ class _Loop:
         self.actor, self.examples, self.options, self.context = actor, examples, options, context
         self.model = actor.unwrapped_model
         self.weights = list(actor.trainable().values())
-        AcceleratorState._reset_state(
-            reset_partial_state=True
-        )  # otherwise the process keeps its first precision
+        # otherwise the process keeps the precision of its first training
+        AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(
             mixed_precision=_PRECISION[actor.dtype], cpu=actor.device.type == "cpu", device_placement=False
         )

@@ -1,6 +1,6 @@
 """`Hooks`: a typed front on pluggy with one checked method for each hook.
 
-pluggy calls plugins in order. This module checks the answers, and names the plugin that gave an unusable one.
+pluggy calls plugins in order. This module checks what they return, and names the plugin that returned a bad value.
 An exception keeps its type and gets a note with the plugin, its distribution, its version and the hook.
 """
 
@@ -58,7 +58,7 @@ class Hooks:
         name = name or source.name
         if name in self._sources:
             if source in self._sources.values():
-                raise PluginError(f"plugin {name!r} is listed twice", hint="list it once, or leave one out")
+                raise PluginError(f"plugin {name!r} is listed twice", hint="list it once")
             name = str(source)
         try:
             self._manager.register(plugin, name)
@@ -196,7 +196,7 @@ class Hooks:
         return values
 
     def _unusable(self, hook: str, what: str) -> PluginError:
-        """Build the error for an unusable answer; any of the hook's plugins may have given it."""
+        """Build the error for an unusable answer; any of the hook's plugins may have returned it."""
         authors = [self._describe(impl.plugin_name, hook) for impl in reversed(self._impls(hook))]
         outside = [author for author in authors if author != "builtin"] or authors
         hint = "check what it returns" if len(outside) == 1 else "check what they return, outermost first"
@@ -218,9 +218,8 @@ class Hooks:
         """Return the name of the innermost plugin on the traceback of `error`."""
         impls = [impl for impl in self._impls(hook) if hasattr(impl.function, "__code__")]
         codes = {inspect.unwrap(impl.function).__code__: impl.plugin_name for impl in impls}
-        files = {
-            code.co_filename: plugin for code, plugin in codes.items()
-        }  # for generators that a hook returned
+        # The code of a generator that a hook returned is not in `codes`, but its file is.
+        files = {code.co_filename: plugin for code, plugin in codes.items()}
         plugin, traceback = "", error.__traceback__
         while traceback is not None:
             code = traceback.tb_frame.f_code

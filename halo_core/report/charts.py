@@ -157,8 +157,8 @@ def _bars(axes: Axes, plot: Plot) -> None:
             cycles, heights, bottom=bottom, width=0.8, color=_PLACEHOLDERS[series.colour],
             edgecolor=_PLACEHOLDERS["card"], linewidth=0.7,
         )  # fmt: skip
-        for place, bar in enumerate(bars):
-            bar.set_gid(f"s{number}-{place}")
+        for index, bar in enumerate(bars):
+            bar.set_gid(f"s{number}-{index}")
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
     _heights(axes, plot, 1.04 * max(bottom))
     _cycles(axes, plot)
@@ -240,7 +240,7 @@ def _add_tooltips(root: ElementTree.Element, plot: Plot) -> None:
         line = named.get(f"s{number}")
         marks = list(line.iter(f"{_SVG}use")) if line is not None else []
         marks = marks or [
-            bar for place in range(len(texts)) if (bar := named.get(f"s{number}-{place}")) is not None
+            bar for index in range(len(texts)) if (bar := named.get(f"s{number}-{index}")) is not None
         ]
         if len(marks) == len(texts):  # steps are drawn without marks
             for mark, text in zip(marks, texts, strict=True):

@@ -125,15 +125,15 @@ def _pass_at(reports: Sequence[CycleReport]) -> Plot:
     known = sorted(set(chain.from_iterable(pass_at for _, pass_at in measured)), key=int)
     last = len(known) - 1
     shown = [
-        known[place] for place in sorted({round(n * last / (_LINES - 1)) for n in range(_LINES)}) if known
+        known[index] for index in sorted({round(n * last / (_LINES - 1)) for n in range(_LINES)}) if known
     ]
     series = (
         Series(
             f"k = {k}",
-            f"series-{place}",
+            f"series-{number}",
             tuple((cycle, pass_at[k]) for cycle, pass_at in measured if k in pass_at),
         )
-        for place, k in enumerate(shown, 1)
+        for number, k in enumerate(shown, 1)
     )
     return Plot("Held-out pass@k", "share of prompts solved in k tries", _with_points(*series), share=True)
 
@@ -203,10 +203,10 @@ def _seconds(reports: Sequence[CycleReport]) -> Plot:
     series = (
         Series(
             stage,
-            f"series-{place % _LINES + 1}",
+            f"series-{number % _LINES + 1}",
             tuple((r.cycle, r.seconds.get(stage, 0.0)) for r in reports if r.seconds),
         )
-        for place, stage in enumerate(_stages(reports))
+        for number, stage in enumerate(_stages(reports))
     )
     return Plot("Seconds by stage", "wall clock", _with_points(*series), "bars")
 

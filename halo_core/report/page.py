@@ -185,9 +185,9 @@ def _tasks(ledger: Ledger, reports: Sequence[CycleReport]) -> list[tuple[str, li
 def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Shown]:
     """Choose the first samples of each stage from some cycles; always the same, so that a report is reproducible."""
     sampled = [report for report in reports if report.sampled]
-    wanted = {round(place * (len(sampled) - 1) / (_CYCLES - 1)) for place in range(_CYCLES)}
+    wanted = {round(n * (len(sampled) - 1) / (_CYCLES - 1)) for n in range(_CYCLES)}
     shown: list[Shown] = []
-    for report in (sampled[place] for place in sorted(wanted) if sampled):
+    for report in (sampled[index] for index in sorted(wanted) if sampled):
         metrics = report.sampled
         assert metrics is not None
         counts = {**metrics.stages, "error": metrics.errors, "inconclusive": metrics.inconclusive}

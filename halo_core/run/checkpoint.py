@@ -1,4 +1,4 @@
-"""Checkpoints within a cycle's training; `halo_core.model.contexts.Checkpoint` is what a trainer sees of them."""
+"""Checkpoints within a cycle's training. Trainers see them through the protocol `model.contexts.Checkpoint`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from halo_core.run.state import Run
 
 _SHARE = 20
-"""Saving takes at most one part in `_SHARE` of the training's time, however large the model."""
+"""Saving takes at most 1 / `_SHARE` of the training's time, however large the model."""
 
 
 class CycleCheckpoint:
@@ -34,7 +34,7 @@ class CycleCheckpoint:
 
     @property
     def due(self) -> bool:
-        """True if `checkpoint_seconds` have passed or the run is about to stop for Ctrl-C."""
+        """True if `checkpoint_seconds` have passed (more if saving is slow), or if Ctrl-C is about to end the run."""
         every = self._run.config.checkpoint_seconds
         if every is None:
             return False

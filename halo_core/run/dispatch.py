@@ -37,13 +37,10 @@ class Drivers:
     def get(self, kind: str, cycle: int | None = None) -> Any:
         """Return the driver of `kind`, with the options of `cycle` (counted from 1) if one is given."""
         driver: Any = self.by_kind[kind]
-        changes = {
-            option: values[min(cycle, len(values)) - 1]
-            for option, values in (self.per_cycle.get(kind, {}) if cycle else {}).items()
-            if cycle
-        }
-        if not changes:
+        per_cycle = self.per_cycle.get(kind)
+        if not cycle or not per_cycle:
             return driver
+        changes = {option: values[min(cycle, len(values)) - 1] for option, values in per_cycle.items()}
         return build(type(driver), {**asdict(driver), **changes}, where=f"per_cycle.{kind}")
 
     def by_hook(self) -> dict[str, list[Source]]:
@@ -84,12 +81,12 @@ class Dispatch:
         """Call each prompt's verifier on the texts that have no stored verdict, several at a time."""
         texts = [completion.text for completion in completions]
         known = run.ledger.recall(prompts, texts)
-        new = [place for place, verdict in enumerate(known) if verdict is None]
-        tasks = [prompts[place] for place in new]
+        new = [index for index, verdict in enumerate(known) if verdict is None]
+        tasks = [prompts[index] for index in new]
         verdicts = self._drivers.verifiers.check_all(
-            tasks, [completions[place] for place in new], self._threads
+            tasks, [completions[index] for index in new], self._threads
         )
-        fresh = iter(run.ledger.remember(tasks, [texts[place] for place in new], verdicts))
+        fresh = iter(run.ledger.remember(tasks, [texts[index] for index in new], verdicts))
         return [next(fresh) if verdict is None else verdict for verdict in known]
 
     @hookimpl

@@ -22,9 +22,9 @@ Key = tuple[str, tuple[int, ...]]
 
 
 def mixed(chosen: Sequence[Sample], earlier: Sequence[Sample], mix: Mix, *, seed: int) -> list[Sample]:
-    """Return the samples to train on: all of `chosen`, and those of `earlier` (oldest first) that `mix` configures.
+    """Return the samples to train on: all of `chosen`, and those of `earlier` (oldest first) that `mix` adds.
 
-    Of a completion that was selected several times, the latest selection counts. `chosen` is never cut: limiting it is
+    If a completion was selected several times, its latest selection counts. `chosen` is never cut: limiting it is
     up to the selector, which knows the rewards.
     """
     own = {_key(sample) for sample in chosen}

@@ -23,7 +23,7 @@ IN_FLIGHT = 4
 """Batches that may wait for their verdicts before sampling pauses."""
 _VERIFYING = 2
 """Batches verified at once, so that the stragglers of one do not idle the cores."""
-_UNDECIDED = 0.05
+_MAX_INCONCLUSIVE = 0.05
 """Share of inconclusive verdicts above which the user is warned that the metrics cover only some completions."""
 
 
@@ -87,7 +87,7 @@ def _stored(run: Run, request: SamplingRequest) -> list[list[Sample]]:
     verdicts = [sample.verdict for batch in batches for sample in batch]
     if ErrorBudget(run.config.max_error_rate, verdicts).exceeded:
         batches = list(takewhile(lambda batch: not any(map(_is_error, batch)), batches))
-        run.ledger.keep(request.cycle, request.split, len(batches))
+        run.ledger.truncate(request.cycle, request.split, len(batches))
     return batches
 
 
@@ -104,19 +104,19 @@ def _check_complete(samples: Sequence[Sample], request: SamplingRequest) -> None
     if wrong:
         raise PluginError(
             f"the generator gave prompt {wrong[0]!r} completions numbered {sorted(numbers[wrong[0]])} "
-            f"instead of 0 to {wanted[-1]} ({len(wrong)} of {len(numbers)} prompts are off)",
+            f"instead of 0 to {wanted[-1]} ({len(wrong)} of {len(numbers)} prompts are affected)",
             hint="fix the generator, then start a new run with another --output",
         )
 
 
 def _warn_of_inconclusive(run: Run, request: SamplingRequest, samples: Sequence[Sample]) -> None:
     """Warn about many inconclusive verdicts: slow completions are not a random subset."""
-    late = sum(sample.verdict.status is Status.INCONCLUSIVE for sample in samples)
-    if late > _UNDECIDED * len(samples):
+    inconclusive = sum(sample.verdict.status is Status.INCONCLUSIVE for sample in samples)
+    if inconclusive > _MAX_INCONCLUSIVE * len(samples):
         run.log(
             "verify",
-            f"{_name(request)}: {late} of {len(samples)} verdicts are inconclusive; the metrics cover the rest, which "
-            "is a biased sample: lower workers or raise the verifier's timeout",
+            f"{_name(request)}: {inconclusive} of {len(samples)} verdicts are inconclusive; the metrics cover the "
+            "rest, which is a biased sample: lower workers or raise the verifier's timeout",
         )
 
 

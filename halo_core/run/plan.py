@@ -49,9 +49,9 @@ class Plan:
     plugins: tuple[tuple[object, Source, dict[str, Any]], ...]
     """Hook plugins in order, each with its source and its options."""
     demo: Demo | None
-    """The demo that replaces data that was not given."""
+    """The demo whose data is used because none was given."""
     demo_model: bool
-    """True if the demo's model is used too."""
+    """True if the demo's model is also used."""
 
     @classmethod
     def from_raw(cls, raw: Mapping[str, Any]) -> Plan:
@@ -134,8 +134,8 @@ class Plan:
             raise damaged(ledger.path, "it contains no prompts")
         self.preflight()
         check_tier(ledger)
-        verifiers, here = self.drivers.verifiers, environment(self.config)
-        check_unchanged(ledger, self._manifest(), verifiers, here, accept=changed)
+        verifiers, current = self.drivers.verifiers, environment(self.config)
+        check_unchanged(ledger, self._manifest(), verifiers, current, accept=changed)
         if extended:
             extend(ledger, self.config, self.drivers.get("lr_policy"))
 
@@ -167,7 +167,7 @@ class Plan:
         return prompts[: data.limit], heldout
 
     def preflight(self) -> None:
-        """Let each driver check that the machine has what it needs."""
+        """Check that the machine has what each driver needs."""
         self.drivers.verifiers.preflight(self.config.sandbox)
         for kind in driver_sections():
             with blamed(self.drivers.source(kind)):
@@ -291,8 +291,8 @@ def next_directory(root: Path, config: RunConfig) -> Path:
     with disk(root):
         root.mkdir(parents=True, exist_ok=True)
         for number in count(1):
-            place = root / f"{stem}-{number}"
+            directory = root / f"{stem}-{number}"
             with suppress(FileExistsError):
-                place.mkdir()
-                return place
+                directory.mkdir()
+                return directory
     raise AssertionError("unreachable: count() never ends")

@@ -85,7 +85,7 @@ def _reward(reward: Reward, sample: Sample) -> float | None:
     if value is None:
         return None
     if not math.isfinite(value):
-        raise ValueError(f"{value} for a completion of prompt {sample.prompt.id!r}")
+        raise ValueError(f"reward {value} for a completion of prompt {sample.prompt.id!r}")
     return float(value)
 
 

@@ -1,7 +1,7 @@
 """Checks that a run can be resumed: same configuration, plugins, tools, model and sandbox.
 
-A run that is resumed with anything else is not the same run any more, and its figures would not show it. So a
-difference is an error that lists it; `--changed` accepts it and records it in the ledger.
+A run resumed with anything else is no longer the same run, and its figures would not show it. So differences raise an
+error that lists them; `--changed` accepts them and records them in the ledger.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _EDGE = 1 << 20
 
 def environment(config: RunConfig) -> dict[str, Any]:
     """Return everything that a run's results may depend on besides configuration and plugins: `machine.json`."""
-    held = sandbox.running()
+    running = sandbox.running()
     inputs = {"model": config.model.name, "adapter": config.model.adapter, "mix.pairs": config.mix.pairs}
     return {
         "python": platform.python_version(),
@@ -41,21 +41,21 @@ def environment(config: RunConfig) -> dict[str, Any]:
         "inputs": {
             key: content_hash(Path(name)) for key, name in inputs.items() if name and Path(name).exists()
         },
-        "sandbox": held.tier if held else None,
+        "sandbox": running.tier if running else None,
     }
 
 
-def content_hash(place: Path) -> str:
+def content_hash(path: Path) -> str:
     """Return the SHA-256 of a file, or of the files in a directory: names, sizes, first and last MiB of each.
 
-    That detects a model that was trained again into the same place; reading all of it would take minutes.
+    That detects a model that was trained again into the same directory; reading all of it would take minutes.
     """
     total = hashlib.sha256()
-    found = [place] if place.is_file() else sorted(path for path in place.iterdir() if path.is_file())
-    for path in found:
-        size = path.stat().st_size
-        total.update(f"{path.relative_to(place)}\0{size}\n".encode())
-        with path.open("rb") as file:
+    files = [path] if path.is_file() else sorted(each for each in path.iterdir() if each.is_file())
+    for each in files:
+        size = each.stat().st_size
+        total.update(f"{each.relative_to(path)}\0{size}\n".encode())
+        with each.open("rb") as file:
             total.update(file.read(_EDGE))
             file.seek(max(size - _EDGE, 0))
             total.update(file.read())
@@ -68,10 +68,10 @@ def check_same(directory: Path, recorded: RunConfig, config: RunConfig, *, exten
     Both are resolved by the installed drivers, so that an option added since is not a difference. With `extend`, the
     number of cycles may have grown.
     """
-    there, here = (each.model_dump(mode="json") for each in (recorded, config))
+    before, now = (each.model_dump(mode="json") for each in (recorded, config))
     for key in (*NON_RESULT_KEYS, "cycles") if extend else NON_RESULT_KEYS:
-        there.pop(key, None), here.pop(key, None)
-    changed = differences(there, here)
+        before.pop(key, None), now.pop(key, None)
+    changed = differences(before, now)
     if not changed:
         return
     more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
@@ -89,7 +89,7 @@ def check_same(directory: Path, recorded: RunConfig, config: RunConfig, *, exten
 def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
     """Give a run more cycles, with the same result as if it had been started with them.
 
-    Raises a `RunError` if that is impossible: it has more already, or finished cycles depend on the total.
+    Raises a `RunError` if that is impossible: the run already has more, or closed cycles depend on the total.
     """
     before, after, history = ledger.config()["cycles"], config.cycles, ledger.reports()
     if after == before:
@@ -100,16 +100,16 @@ def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
             hint="press Ctrl-C to end a run early; the adapter of each cycle is kept",
         )
     weights = ledger.adapter(max(len(history) - 1, 1))
-    another = f"start another run from its weights: {command('--adapter', weights)}"
+    restart = f"start another run from its weights: {command('--adapter', weights)}"
     if config.curriculum.order != "none":
-        raise RunError("the prompts that a curriculum takes depend on the number of cycles", hint=another)
+        raise RunError("the prompts that a curriculum selects depend on the number of cycles", hint=restart)
     for cycle in range(1, len(history)):
         was, would = (policy.lr(cycle=cycle, cycles=n, history=history[:cycle]) for n in (before, after))
         if was != would:
             raise RunError(
                 f"the learning rates depend on the number of cycles: that of cycle {cycle} was {was:.3g} "
                 f"and would have been {would:.3g} with {after} cycles",
-                hint=another,
+                hint=restart,
             )
     ledger.write_config(config.model_dump(mode="json"))
     ledger.note("extended", f"from {before} to {after} cycles")
@@ -119,7 +119,7 @@ def check_unchanged(
     ledger: Ledger,
     plugins: Sequence[Mapping[str, Any]],
     verifiers: VerifierSet,
-    here: Mapping[str, Any],
+    current: Mapping[str, Any],
     *,
     accept: bool,
 ) -> None:
@@ -132,7 +132,7 @@ def check_unchanged(
     found += _changed_verifiers(
         _without_removed_options(ledger.fingerprints(), verifiers), fingerprints, found
     )
-    found += _changed_environment(ledger.machine(), here)
+    found += _changed_environment(ledger.machine(), current)
     if not found:
         return
     if not accept:
@@ -144,22 +144,24 @@ def check_unchanged(
     ledger.note("changed", "; ".join(found))
     ledger.use_verifiers(fingerprints)
     ledger.write_plugins(plugins)
-    ledger.write_machine({**here, "sandbox": ledger.machine().get("sandbox")})
+    ledger.write_machine({**current, "sandbox": ledger.machine().get("sandbox")})
 
 
 def check_tier(ledger: Ledger) -> None:
     """Raise a `SandboxError` if the sandbox is weaker now than at the start: a run's tier never drops."""
-    started, held = ledger.machine().get("sandbox"), sandbox.running()
-    if started in _TIERS and held is not None and _TIERS.index(held.tier) < _TIERS.index(started):
+    started, running = ledger.machine().get("sandbox"), sandbox.running()
+    if started in _TIERS and running is not None and _TIERS.index(running.tier) < _TIERS.index(started):
         raise SandboxError(
-            f"{ledger.directory} was started in sandbox tier {started!r}, and only {held.tier!r} holds now",
+            f"{ledger.directory} was started in sandbox tier {started!r}, and only {running.tier!r} holds now",
             hint="halo doctor shows what prevents it; or start another run with another --output",
         )
 
 
-def _changed_plugins(there: Sequence[Mapping[str, Any]], here: Sequence[Mapping[str, Any]]) -> list[str]:
-    before = {(row["kind"], row["name"]): row for row in there}
-    now = {(row["kind"], row["name"]): row for row in here}
+def _changed_plugins(
+    recorded: Sequence[Mapping[str, Any]], current: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    before = {(row["kind"], row["name"]): row for row in recorded}
+    now = {(row["kind"], row["name"]): row for row in current}
     return [
         f"{kind} {name!r} was {before[kind, name]['version']} and is {now[kind, name]['version']}"
         for kind, name in now
@@ -179,13 +181,13 @@ def _without_removed_options(fingerprints: Mapping[str, str], verifiers: Verifie
 
 
 def _changed_verifiers(
-    there: Mapping[str, str], here: Mapping[str, str], reported: Sequence[str]
+    recorded: Mapping[str, str], current: Mapping[str, str], reported: Sequence[str]
 ) -> list[str]:
     """List the verifiers whose fingerprint changed, unless they are in `reported` already."""
     return [
-        f"verifier {name!r} {_change(there[name], text)}"
-        for name, text in here.items()
-        if there.get(name, text) != text and not any(f"verifier {name!r}" in line for line in reported)
+        f"verifier {name!r} {_change(recorded[name], text)}"
+        for name, text in current.items()
+        if recorded.get(name, text) != text and not any(f"verifier {name!r}" in line for line in reported)
     ]
 
 
@@ -199,17 +201,17 @@ def _change(before: str, after: str) -> str:
     return f"had {' '.join(was) or 'less'} and has {' '.join(now) or 'less'}"
 
 
-def _changed_environment(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+def _changed_environment(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
     """List the libraries and inputs that changed; anything not recorded, or gone, is not compared."""
-    before, now = ({"python": its.get("python"), **its.get("versions", {})} for its in (there, here))
+    before, now = ({"python": its.get("python"), **its.get("versions", {})} for its in (recorded, current))
     found = [
         f"{name} was {was} and is {now[name]}"
         for name, was in before.items()
         if name != "halo-core" and was and now.get(name, was) != was  # its drivers' versions are compared
     ]
-    inputs = here.get("inputs", {})
+    inputs = current.get("inputs", {})
     return found + [
         f"the files of {name} have changed"
-        for name, recorded in there.get("inputs", {}).items()
-        if inputs.get(name, recorded) != recorded
+        for name, content in recorded.get("inputs", {}).items()
+        if inputs.get(name, content) != content
     ]

@@ -4,10 +4,10 @@ Before and after training, the actor computes the log-probabilities of some comp
 differ, and the differences estimate KL(before || after): with d = log p_after - log p_before for tokens that were
 sampled before, the mean of exp(d) - 1 - d, which is never negative (Schulman's k3 estimator, 2020). Here d is at most
 log 10: without that bound, a single token that became a thousand times likelier would dominate the estimate. If
-sampling was not at temperature 1 and from all tokens, it is that divergence on the tokens that were sampled.
+sampling was not at temperature 1 and from all tokens, the estimate is that divergence on the tokens that were sampled.
 
 After training, the held-out completions come with the log-probabilities that the sampler computed. The trained
-weights must give the same but for rounding; a sampler with the weights from before is off by about as much as
+weights must give the same except for rounding; a sampler with the weights from before is off by about as much as
 training moved the cycle's own samples. So in float32 the sampler may be off by a quarter of that, provided it is well
 above the rounding that cycle 0 measured before any training; in 16 bits only gross staleness can be detected. Both
 compare whole completions: the absolute differences of their log p, summed and divided by the number of tokens. Tokens
@@ -35,7 +35,7 @@ _COARSE_TOLERANCE = 0.1
 """The same for precisions of 16 bits."""
 _MAX_CHANGE = log(10)
 _SHARE = 4
-"""The tolerance is the training's shift over this, if the shift is at least `_SHARE` squared times the noise."""
+"""The tolerance is the training's shift divided by this, if the shift exceeds `_SHARE` squared times the noise."""
 
 
 class LogprobProbe:
@@ -77,14 +77,14 @@ def check_sampler(
 ) -> float | None:
     """Return the distance of the sampler's log-probabilities from the actor's, in nats per token.
 
-    None if the generator records none. Raises a `ModelError` if the distance is more than rounding explains, or as much
-    as that of a sampler without the weights that were just `trained`.
+    None if the generator records none. Raises a `ModelError` if the distance is more than rounding explains, or as
+    large as that of a sampler without the weights that were just `trained`.
     """
     probes = _probes([sample.completion for sample in samples if sample.completion.logprobs is not None])
     if not probes:
         return None
     rows = _logprobs(actor, probes)
-    off = sum(abs(sum(row) - (it.logprob or 0.0)) for row, it in zip(rows, probes, strict=True))
+    off = sum(abs(sum(row) - (probe.logprob or 0.0)) for row, probe in zip(rows, probes, strict=True))
     mean = off / sum(len(row) for row in rows)
     limit = _tolerance(actor, trained, history)
     if not mean <= limit:
@@ -119,7 +119,7 @@ def _logprobs(actor: Actor, probes: Sequence[Completion]) -> list[list[float]]:
 
 
 def _probes(completions: Sequence[Completion]) -> list[Completion]:
-    known = [it for it in completions if it.written and it.prompt_token_ids]
-    if len(known) <= PROBES:
-        return known
-    return [known[n * len(known) // PROBES] for n in range(PROBES)]
+    usable = [completion for completion in completions if completion.written and completion.prompt_token_ids]
+    if len(usable) <= PROBES:
+        return usable
+    return [usable[n * len(usable) // PROBES] for n in range(PROBES)]

@@ -1,4 +1,4 @@
-"""A run: one directory, one configuration, one actor, and the order of its randomness."""
+"""A run: one directory, one configuration, one actor, and the seeds of its requests."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Run:
         )
 
     def request_hash(self, request: SamplingRequest) -> str:
-        """Return the SHA-256 of everything that the completions of `request` follow from, except the prompts."""
+        """Return the SHA-256 of everything that the completions of `request` depend on, except the prompts."""
         model, generator = (self.config.model_dump(mode="json")[key] for key in ("model", "generator"))
         parts = [request.seed, request.samples_per_prompt, model, generator, request.weights_hash]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -189,14 +189,14 @@ class Run:
         """Store the stage's wall time so far, so that a kill does not lose it; skip less than `at_least` seconds."""
         now = time.monotonic()
         if self._timing is not None and now - self._since >= at_least:
-            self.ledger.spend(*self._timing, now - self._since)
+            self.ledger.add_seconds(*self._timing, now - self._since)
             self._since = now
 
     # Reports
 
     @contextmanager
     def observed(self, hooks: Hooks, history: list[CycleReport]) -> Iterator[None]:
-        """Enclose the cycles: call on_run_start before them and on_run_end after them, whatever happens."""
+        """Call on_run_start before the enclosed cycles and on_run_end after them, even after an exception."""
         error: BaseException | None = None
         try:
             hooks.on_run_start(run=self, history=history)

@@ -88,7 +88,7 @@ class Function:
 def lend_function(
     worker: session.Session, source: str, name: str, limits: Limits, paths: list[str]
 ) -> Iterator[Function]:
-    """Execute `source` in a process of `worker` and lend the function `name` in it."""
+    """Execute `source` in a process of `worker` and yield the function `name` in it."""
     request = session.guest_request("guest", limits, argv=paths, readable=paths)
     channel = worker.start(request, limits.stdout_bytes)
     channel.set_time_limit(limits.wall + session.GRACE)  # by then the worker has ended the process

@@ -82,7 +82,7 @@ class Tree:
         except OSError as error:
             self.remove()
             reason = "other processes are in it" if error.errno == errno.EBUSY else error.strerror
-            raise NotDelegatedError(f"{self._own} cannot be divided: {reason}") from error
+            raise NotDelegatedError(f"{self._own} cannot be split into groups: {reason}") from error
 
     def _build(self, trainer: int) -> None:
         os.mkdir(self._top)

@@ -17,7 +17,7 @@ from halo_core.sandbox import wire
 from halo_core.sandbox.calls import Calls, Function, call_each, lend_function
 from halo_core.sandbox.session import Session
 from halo_core.sandbox.sharing import ReadersWriterLock, SessionPool
-from halo_core.sandbox.starting import LANDLOCK_ABI, refusal, start_supervisor
+from halo_core.sandbox.starting import LANDLOCK_ABI, start_supervisor, unavailable
 from halo_core.sandbox.types import Limits, Mode, Outcome, Tier
 from halo_core.sandbox.workspace import Workspace
 
@@ -40,7 +40,7 @@ class Sandbox:
         self.supervisor_pid = close.pid
         if not hello["tier"]:
             self.close()
-            raise refusal(mode, hello["reasons"])
+            raise unavailable(mode, hello["reasons"])
         self.tier: Tier = hello["tier"]
         """The level of isolation; it never changes."""
         self._summary: str = hello["summary"]
@@ -51,13 +51,13 @@ class Sandbox:
 
     @contextmanager
     def workspace(self) -> Iterator[Workspace]:
-        """Lend a private, empty directory to run programs in."""
+        """Yield a private, empty directory to run programs in."""
         with self.session("run") as session:
             yield Workspace(session, self.run_lock)
 
     @contextmanager
     def session(self, kind: str, service_spec: wire.Message | None = None) -> Iterator[Session]:
-        """Lend a session with a worker of `kind`; workers of that kind load `service_spec` when they start."""
+        """Yield a session with a worker of `kind`; workers of that kind load `service_spec` when they start."""
         self._check_usable()
         with self.sessions.acquire() as owner:
             session = Session(self._connect(kind, service_spec), owner)
@@ -119,10 +119,10 @@ class Sandbox:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         paths: Sequence[str | Path] = (),
     ) -> Iterator[Function]:
-        """Execute Python `source` in a separate process and lend `function` in it for individual calls.
+        """Execute Python `source` in a separate process and yield `function` in it for individual calls.
 
-        Prefer `call` where all arguments are known in advance: it repeats, alone, a run that the wall clock
-        ended on a busy machine. The time between the calls counts as wall time.
+        Prefer `call` if all arguments are known in advance: it repeats, with no other run beside it, a run that the
+        wall clock ended on a busy machine. The time between the calls counts as wall time.
         """
         with (
             self.session("call") as session,

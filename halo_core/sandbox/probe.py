@@ -34,21 +34,19 @@ def attempts(canary: str, outsider: int) -> dict[str, Callable[[], object]]:
     proc = f"/proc/{outsider}"
     tries: dict[str, Callable[[], object]] = {
         "use an inherited descriptor": _use_inherited,
-        "read a file of the trainer's": lambda: os.open(canary, os.O_RDONLY),
-        "write a file of the trainer's": lambda: os.open(canary, os.O_WRONLY),
-        "empty a file of the trainer's": lambda: os.truncate(canary, 0),
-        "empty a file of the trainer's while opening it to read": lambda: os.open(
-            canary, os.O_RDONLY | os.O_TRUNC
-        ),
-        "change the mode of a file of the trainer's": lambda: os.chmod(canary, 0o777),
-        "delete a file of the trainer's": lambda: os.unlink(canary),
+        "read the trainer's file": lambda: os.open(canary, os.O_RDONLY),
+        "write the trainer's file": lambda: os.open(canary, os.O_WRONLY),
+        "empty the trainer's file": lambda: os.truncate(canary, 0),
+        "empty the trainer's file by opening it to read": lambda: os.open(canary, os.O_RDONLY | os.O_TRUNC),
+        "change the mode of the trainer's file": lambda: os.chmod(canary, 0o777),
+        "delete the trainer's file": lambda: os.unlink(canary),
         "read /etc/passwd": lambda: os.open("/etc/passwd", os.O_RDONLY),
         "list the root directory": lambda: os.listdir("/"),
         "write into /tmp": lambda: os.open("/tmp/halo-probe", os.O_WRONLY | os.O_CREAT),
         "write into its own directory": lambda: os.open("probe", os.O_WRONLY | os.O_CREAT),
         "read the environment of another process": lambda: os.open(f"{proc}/environ", os.O_RDONLY),
         "read the memory of another process": lambda: os.open(f"{proc}/mem", os.O_RDONLY),
-        "see its own /proc": lambda: os.open("/proc/self/status", os.O_RDONLY),
+        "read its own /proc": lambda: os.open("/proc/self/status", os.O_RDONLY),
         "signal another process": lambda: os.kill(outsider, 0),
         "fork": _fork,
         "open a TCP socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),

@@ -24,7 +24,7 @@ os.register_at_fork(after_in_child=_replace_lock)
 def start(mode: Mode = "auto") -> Sandbox:
     """Start a separate sandbox; the caller closes it.
 
-    `auto` takes the best tier that holds and refuses below `standard`; the other modes take exactly that tier.
+    `auto` takes the best tier that holds and rejects one below `standard`; the other modes take exactly their tier.
     Raises `SandboxError`, with the reason and the remedy, when the tier is not available.
     """
     return Sandbox(mode)

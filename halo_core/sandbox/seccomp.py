@@ -132,15 +132,14 @@ def _only(index: int, values: tuple[int, ...], otherwise: int) -> Code:
 
 
 def _by_argument(*, spawn: bool, landlock_abi: int) -> dict[str, Code]:
+    any_process = spawn and landlock_abi >= 6  # from version 6, Landlock keeps signals within the run
     actions = {
         "fcntl": _only(1, _FCNTL, errno.EPERM),
         "ioctl": _only(1, _IOCTL, errno.ENOTTY),
         "prctl": _only(0, _PRCTL, errno.EPERM),
         "prlimit64": _only(0, (0, _PID), errno.EPERM),
-        "kill": _signal(
-            1, spawn=spawn and landlock_abi >= 6
-        ),  # from version 6, Landlock keeps signals within the run
-        "tgkill": _signal(2, spawn=spawn and landlock_abi >= 6),
+        "kill": _signal(1, spawn=any_process),
+        "tgkill": _signal(2, spawn=any_process),
     }
     if spawn:
         refuse = [(_JSET, 0, 1, _NAMESPACES | _CLONE_PARENT), _ret(_ERRNO | errno.EPERM), _ret(_ALLOW)]

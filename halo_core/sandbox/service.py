@@ -4,8 +4,8 @@ Parsing and evaluating a model's output can run without end, exhaust memory or t
 nothing in it is ever executed. It is therefore processed under the same isolation as samples, in processes that
 have their modules loaded and can be killed at any moment.
 
-    _judge = sandbox.Service("my_verifier.judge:judge", limits=sandbox.Limits(cpu_seconds=1.0))
-    reply = _judge.call(answer, reference)
+    _parse = sandbox.Service("my_verifier.parsing:parse", limits=sandbox.Limits(cpu_seconds=1.0))
+    reply = _parse.call(answer, reference)
 
 A call costs a tenth of a millisecond: the processes are reused, and each calling thread has one to itself. An idle
 process is ended when a thread would otherwise have to wait for a session.
@@ -94,33 +94,33 @@ class Service:
         cannot be imported. Everything that the function does is in the `Reply`.
         """
         request = values.encode(arguments)
-        box = process_wide.get()
-        reply = self._call_once(box, box.run_lock.shared(), request, answer)
+        sandbox = process_wide.get()
+        reply = self._call_once(sandbox, sandbox.run_lock.shared(), request, answer)
         if reply.inconclusive:
-            reply = self._call_once(box, box.run_lock.exclusive(), request, answer)
+            reply = self._call_once(sandbox, sandbox.run_lock.exclusive(), request, answer)
         return reply
 
     def close(self) -> None:
         """End the idle processes. The next call starts new ones."""
-        box = process_wide.running()
-        if box is not None:
-            box.sessions.drop(self)
+        sandbox = process_wide.running()
+        if sandbox is not None:
+            sandbox.sessions.drop(self)
 
     def _call_once(
         self,
-        box: Sandbox,
+        sandbox: Sandbox,
         lock: AbstractContextManager[None],
         request: bytes,
         answer: Callable[[object], object] | None,
     ) -> Reply:
-        process = cast("_Process | None", box.sessions.reuse(self)) or _Process(self, box)
+        process = cast("_Process | None", sandbox.sessions.reuse(self)) or _Process(self, sandbox)
         try:
             with lock:
                 reply = process.converse(request, answer)
         except BaseException:
             process.kill()
             raise
-        if process.usable and not box.sessions.keep(self, process):
+        if process.usable and not sandbox.sessions.keep(self, process):
             process.kill()
         return reply
 
@@ -128,19 +128,19 @@ class Service:
 class _Process:
     """One confined process and the channel to it."""
 
-    def __init__(self, service: Service, box: Sandbox) -> None:
+    def __init__(self, service: Service, sandbox: Sandbox) -> None:
         self.usable = True
         self._fresh = service.fresh
         self._calls = 0
         self._limits = service.limits
         self._channel: Channel | None = None
-        self._tier = box.tier
+        self._tier = sandbox.tier
         path = [entry for entry in sys.path if entry]
         spec = {"target": service.target, "preload": service.preload, "path": path}
         kind = " ".join((service.target, *service.preload))
         self._readable = [entry for entry in path if entry.endswith(("site-packages", "dist-packages"))]
         self._open = ExitStack()
-        self._session = self._open.enter_context(box.session(kind, spec))
+        self._session = self._open.enter_context(sandbox.session(kind, spec))
         self.owner = self._session.owner
 
     def _start(self) -> Channel:
@@ -190,7 +190,7 @@ class _Process:
         self._open.close()
 
     def _conclude(self, channel: Channel, reply: Reply) -> Reply:
-        """Let the process end, and complete its last reply with how it ended."""
+        """Close the process, and add to its last reply how it ended."""
         self.usable = False
         channel.close()
         try:

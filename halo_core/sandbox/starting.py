@@ -29,7 +29,7 @@ LANDLOCK_ABI = 7
 """The newest version of Landlock that is used; tests pass a lower one to emulate older kernels."""
 
 
-def refusal(mode: str, reasons: dict[str, str]) -> SandboxError:
+def unavailable(mode: str, reasons: dict[str, str]) -> SandboxError:
     """Return the error for an unavailable `mode`, with the reason and the remedy."""
     tier = "standard" if mode == "auto" else mode
     lower = "standard" if tier == "strong" else "weak"

@@ -122,7 +122,7 @@ def attempt_escape(tier: str, directory: str, trial: Callable[[str], socket.sock
         with trial(tier) as session:
             hello = wire.receive(session)
             if hello is None or "failure" in hello[0]:
-                return hello[0]["failure"] if hello else "its first process died"
+                return hello[0]["failure"] if hello else "the worker died"
             for fd in hello[1]:
                 os.close(fd)
             wire.send(session, {**PROBE_REQUEST, "argv": [canary, str(os.getpid())]})
@@ -134,7 +134,7 @@ def attempt_escape(tier: str, directory: str, trial: Callable[[str], socket.sock
     finally:
         os.unlink(canary)
     if received is None or "failure" in received[0]:
-        return f"its confinement could not be set up: {received and os.strerror(received[0]['failure'])}"
+        return f"the confinement could not be set up: {received and os.strerror(received[0]['failure'])}"
     *escaped, last = received[0]["blobs"][0].decode().split("\n")
     if last != "done":
         return f"the probe did not end: {received[0]['stderr'].decode()[-200:] or received[0]['signal']}"

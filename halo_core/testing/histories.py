@@ -1,4 +1,4 @@
-"""Simulated histories of runs with known problems, for testing a doctor, a gate or a policy.
+"""Simulated histories of runs with known problems, for testing plugins (a doctor, a gate) and policies.
 
     reports = simulate("too-high", seed=3)          # the reports of cycles 0, 1, ...
     KINDS["too-high"].cause                         # the cause of the first finding; None: no finding
@@ -159,7 +159,7 @@ def _training(source: np.random.Generator, state: State) -> TrainStats:
     kl = None if state.kl is None else state.kl * float(np.exp(0.25 * source.standard_normal()))
     norm = 12.0
     return TrainStats(
-        lr=state.lr * state.reached,
+        lr=state.lr,
         steps=state.steps,
         samples=state.steps * 16,
         tokens=state.steps * 16 * 40,

@@ -1,6 +1,6 @@
 """Audit: test a verifier before a model is trained with its verdicts.
 
-For each prompt, the verifier verifies answers whose verdict is known beforehand. References must pass. Their mutants
+For each prompt, the verifier checks answers whose verdict is known beforehand. References must pass. Their mutants
 and empty, constant and copied answers must not pass, and the verifier's own attacks must not get further than an honest
 wrong answer. All answers are verified twice, the second time in another order and with more threads than cores: a
 verdict that does not repeat is luck.
@@ -52,7 +52,7 @@ class Finding:
     case: Case
     first: Verdict
     second: Verdict
-    """The verdict under load."""
+    """The verdict in the second pass, under load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Audit:
         """Return the number of findings of `problem` among the cases of `kinds`; without `kinds`, among all cases."""
         return sum(f.problem == problem and (not kinds or f.case.kind in kinds) for f in self.findings)
 
-    def of(self, *kinds: Kind) -> int:
+    def cases_of(self, *kinds: Kind) -> int:
         """Return the number of cases of `kinds`."""
         return sum(case.kind in kinds for case in self.cases)
 
@@ -100,7 +100,7 @@ class Audit:
         )
         found = []
         for description, problem, kinds, bound in rows:
-            count, cases = self.count(problem, *kinds), self.of(*kinds)
+            count, cases = self.count(problem, *kinds), self.cases_of(*kinds)
             if count > bound * cases:
                 found.append(f"{count} of {cases} {description}")
         return found
@@ -131,7 +131,7 @@ def audit(
     cases = list(_cases(verifiers, prompts, mutants))
     order = list(range(len(cases)))
     random.Random(seed).shuffle(order)
-    loaded = ThreadPoolExecutor(_LOAD * (workers or os.cpu_count() or 1))
+    overloaded = ThreadPoolExecutor(_LOAD * (workers or os.cpu_count() or 1))
     with (progress or Progress()).stage("audit", 2 * len(cases), "answers") as advance:
 
         def verify(number: int) -> Verdict:
@@ -140,10 +140,10 @@ def audit(
             advance()
             return verdict
 
-        with verification_threads(workers) as idle:
-            first = list(idle.map(verify, range(len(cases))))
-        with loaded:
-            second = dict(zip(order, loaded.map(verify, order), strict=True))
+        with verification_threads(workers) as threads:
+            first = list(threads.map(verify, range(len(cases))))
+        with overloaded:
+            second = dict(zip(order, overloaded.map(verify, order), strict=True))
     found = tuple(
         Finding(problem, case, first[number], second[number])
         for number, case in enumerate(cases)

@@ -9,7 +9,7 @@ from halo_core.errors import VerifierError
 from halo_core.types import Status, Verdict
 
 _ENOUGH = 16
-"""Errors before their share counts while verdicts are still coming in."""
+"""Number of errors from which their share is checked while verdicts are still coming in."""
 
 
 class ErrorBudget:

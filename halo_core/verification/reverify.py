@@ -51,8 +51,8 @@ def reverify(
 ) -> Reverified:
     """Verify every completion of a run whose verdict is not by the current `verifiers`; cache the new verdicts.
 
-    The run's own verdicts stay: its rewards and selections followed from them. The directory is locked, and the sandbox
-    started by `pool`, only if there is a completion to verify.
+    The run's own verdicts stay, because its rewards and selections depend on them. The directory is locked, and the
+    sandbox started by `pool`, only if there is a completion to verify.
     """
     fingerprints = verifiers.fingerprints()
     stale = _stale(ledger, verifiers, fingerprints)
@@ -89,8 +89,8 @@ def _verify_batch(
 ) -> None:
     texts, before = _read(ledger, [row for row, *_ in batch])
     known = verdicts.recall([prompt for *_, prompt in batch], texts)
-    new = [place for place, verdict in enumerate(known) if verdict is None]
-    tasks, new_texts = [batch[place][2] for place in new], [texts[place] for place in new]
+    new = [index for index, verdict in enumerate(known) if verdict is None]
+    tasks, new_texts = [batch[index][2] for index in new], [texts[index] for index in new]
     completions = [Completion(prompt.id, 0, text) for prompt, text in zip(tasks, new_texts, strict=True)]
     fresh = verifiers.check_all(tasks, completions, pool)
     with ledger.writing():

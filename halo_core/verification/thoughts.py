@@ -1,4 +1,4 @@
-"""Reasoning before an answer: whatever stands between `<think>` and `</think>` is not part of the answer.
+"""Reasoning before an answer: text between `<think>` and `</think>` is not part of the answer.
 
 Every verifier drops it with `without_thoughts` before it looks for an answer, so that a guess within a thought is never
 accepted, and an answer after a thought is found.
@@ -20,7 +20,7 @@ def without_thoughts(text: str, tags: Sequence[str] = TAGS) -> str:
     - A thought without an end has no answer after it: everything from its opening tag on is dropped.
     - A closing tag without an opening one belongs to a thought that the prompt opened: everything before it is dropped.
       Within a line, such a tag must be followed by white space or the end of the text.
-    - Within a code fence that stands outside a thought, tags are code, unless a closing tag is alone on its line.
+    - Within a code fence that is not in a thought, tags are code, unless a closing tag is alone on its line.
 
     Tags are matched in any case. Returns `text` unchanged if it has no tag.
     """

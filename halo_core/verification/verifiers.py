@@ -26,7 +26,7 @@ from halo_core.plugin.validation import flaw_of_verdict
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 
 _PIECES = 64
-"""Most pieces that the work on a batch is cut into: few enough to cost nothing, enough to spread evenly."""
+"""Maximum number of pieces that a batch is split into: few enough to cost nothing, enough to spread evenly."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class VerifierSet:
 
     by_name: Mapping[str, Verifier]
     sources: Mapping[str, Source] = field(default_factory=dict)
-    """The source of each, by the same names."""
+    """The source of each verifier, by the same names."""
 
     @classmethod
     def load(cls, specs: Sequence[DriverSpec]) -> VerifierSet:
         """Find and build the verifiers that `specs` name.
 
         Raises a `PluginError` for a name that is not installed, and a `ConfigError` for a name that is listed
-        twice or an option that does not fit.
+        twice or an invalid option.
         """
         names = [short_name(spec.name) for spec in specs]
         for name in names:
@@ -91,7 +91,7 @@ class VerifierSet:
             self.by_name[name].check_prompt(prompt)
 
     def preflight(self, mode: sandbox.Mode = "auto") -> None:
-        """Let each verifier check, in a sandbox of `mode`, that the machine has what it needs."""
+        """Check, in a sandbox of `mode`, that the machine has what each verifier needs."""
         sandbox.configure(mode)
         for name, verifier in self.by_name.items():
             with blamed(self.sources.get(name, BUILTIN)):
@@ -110,7 +110,7 @@ class VerifierSet:
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         """Verify one completion.
 
-        An exception of the verifier, or an unusable verdict, becomes a verdict of error: the others still count.
+        An exception of the verifier, or an unusable verdict, becomes a verdict of error; other verdicts still count.
         """
         name = self.name_for(prompt)
         try:
@@ -118,16 +118,16 @@ class VerifierSet:
         except Exception as error:
             place = extract_tb(error.__traceback__)[-1]
             line = f"{Path(place.filename).name}:{place.lineno}"
-            trouble = f"raised {type(error).__name__}: {error} (at {line})"
+            problem = f"raised {type(error).__name__}: {error} (at {line})"
         else:
             flaw = f"{type(verdict).__name__}, not a Verdict"
             if isinstance(verdict, Verdict):
                 flaw = flaw_of_verdict(verdict)
                 if not flaw:
                     return verdict
-            trouble = f"returned {flaw}"
+            problem = f"returned {flaw}"
         source = self.sources.get(name, f"verifier {name!r}")
-        return Verdict(Status.ERROR, Stage.INVALID, detail=f"{source} {trouble}")
+        return Verdict(Status.ERROR, Stage.INVALID, detail=f"{source} {problem}")
 
     def check_all(
         self, prompts: Sequence[Prompt], completions: Sequence[Completion], threads: ThreadPoolExecutor

@@ -36,7 +36,7 @@ def test_settings_that_do_not_change_the_result_may_differ(run: Halo, halo: Halo
 def test_diff_of_a_directory_without_a_run(run: Halo, halo: Halo) -> None:
     run()
     answer = halo("diff", "run", "nowhere")
-    assert "nowhere holds no run" in answer.complaint()
+    assert "nowhere contains no run" in answer.complaint()
     assert answer.code == 2, "1 would mean that the runs differ"
 
 

@@ -134,7 +134,7 @@ def test_invalid_exports(run: Halo, halo: Halo) -> None:
     for to in ("jsonl", "parquet"):
         assert "No such file" in halo("export", "run", "--to", to, "-o", "no/where").complaint()
     assert "run is a directory" in halo("export", "run", "-o", "run").complaint()
-    assert "no row of dpo can be made" in halo("export", "run", "--to", "dpo", "--status", "pass").complaint()
+    assert "no dpo row can be made" in halo("export", "run", "--to", "dpo", "--status", "pass").complaint()
     assert "--split heldout" in halo("export", "run", "--to", "sft", "--cycle", "0").remedy()
     assert "No space left" in halo("export", "run", "-o", "/dev/full").complaint()
     assert halo("export", "run", "-o", "/dev/null").code == 0

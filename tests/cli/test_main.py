@@ -123,4 +123,4 @@ def test_characters_outside_the_encoding_are_escaped(tmp_path: Path) -> None:
         cwd=tmp_path,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith(b"halo: error: h\\xf6f holds no run")
+    assert done.stderr.startswith(b"halo: error: h\\xf6f contains no run")

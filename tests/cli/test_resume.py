@@ -29,7 +29,7 @@ def test_resume_finishes_a_stopped_run(run_prompts: Halo, halo: Halo, tmp_path: 
 
 def test_resume_without_a_run(halo: Halo) -> None:
     answer = halo("resume", "nowhere")
-    assert "nowhere holds no run" in answer.complaint()
+    assert "nowhere contains no run" in answer.complaint()
     assert answer.remedy()
     assert not Path("nowhere").exists()
 

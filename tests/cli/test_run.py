@@ -211,7 +211,7 @@ def test_output_with_a_run_of_another_configuration(run_prompts: Halo) -> None:
 def test_output_with_other_files(run_prompts: Halo) -> None:
     Path("run").mkdir()
     Path("run/thesis.tex").write_text("precious")
-    assert "is not empty and holds no run" in run_prompts().complaint()
+    assert "is not empty and contains no run" in run_prompts().complaint()
     assert Path("run/thesis.tex").read_text() == "precious"
 
 

@@ -85,10 +85,10 @@ def test_more_samples_are_announced(run: Halo, halo: Halo) -> None:
         (["--prompt", "zzz"], "has no prompt 'zzz'", "prompts are d0, d1, d2, d3, d4, ..."),
         (["--prompt", "\udcff"], "has no prompt", "prompts are"),
         (["--cycle", "9"], "no samples of cycle 9", "the last cycle is 2"),
-        (["--cycle", "0", "--chosen"], "has no such samples", "cycle 0 measures"),
-        (["--split", "heldout", "--min-reward", "0"], "has no such samples", "get no reward"),
-        (["--text", "\udcff"], "has no such samples", "remove a filter"),
-        (["--text", "zzz", "-n", "9" * 30], "has no such samples", "remove a filter"),
+        (["--cycle", "0", "--chosen"], "has no samples that match", "cycle 0 measures"),
+        (["--split", "heldout", "--min-reward", "0"], "has no samples that match", "get no reward"),
+        (["--text", "\udcff"], "has no samples that match", "remove a filter"),
+        (["--text", "zzz", "-n", "9" * 30], "has no samples that match", "remove a filter"),
     ],
 )
 def test_filters_that_match_no_sample(

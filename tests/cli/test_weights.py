@@ -18,7 +18,7 @@ Halo = Callable[..., Any]
 
 
 def test_generate_of_a_directory_without_a_run(halo: Halo) -> None:
-    assert "nowhere holds no run" in halo("generate", "nowhere", "task").complaint()
+    assert "nowhere contains no run" in halo("generate", "nowhere", "task").complaint()
 
 
 def test_generate_with_trained_weights(halo: Halo, fakes: list[str]) -> None:
@@ -48,7 +48,7 @@ def test_best_is_the_cycle_with_the_highest_pass_rate(tmp_path: Path) -> None:
 
 def test_merge_errors(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
     assert halo("run", *fakes, "-o", "run", "-n", 1).code == 0
-    assert "nowhere holds no run" in halo("merge", "nowhere", "out").complaint()
+    assert "nowhere contains no run" in halo("merge", "nowhere", "out").complaint()
     assert "the model before training" in halo("merge", "run", "out", "--cycle", 0).complaint()
     answer = halo("merge", "run", "out")
     assert "trained all weights, without an adapter" in answer.complaint()

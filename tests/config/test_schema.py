@@ -250,7 +250,7 @@ def test_one_of_several_verifiers_is_addressed_by_name() -> None:
     ]
     with pytest.raises(ConfigError, match=r"verifier.standard: name one; listed: gcc, Mine"):
         assigned(raw, ("verifier.standard", "c11"))
-    with pytest.raises(ConfigError, match=r"verifier.sql.x: not listed; listed: gcc, Mine"):
+    with pytest.raises(ConfigError, match=r"verifier.sql.x: 'sql' is not listed; listed: gcc, Mine"):
         assigned(raw, ("verifier.sql.x", "1"))
 
 

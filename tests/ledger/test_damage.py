@@ -13,7 +13,7 @@ import pytest
 from ledger_values import PROMPTS, append_three, indices, read_only_disk, sample
 
 from halo_core.errors import RunError
-from halo_core.files import refused
+from halo_core.files import disk_error
 from halo_core.ledger.ledger import Ledger
 from halo_core.types import CycleReport
 
@@ -54,7 +54,7 @@ def test_a_damaged_ledger_raises_a_run_error(ledger: Ledger, content: bytes | st
 
 def test_an_invalid_value_is_not_reported_as_damage(ledger: Ledger) -> None:
     with (
-        pytest.raises(RunError, match="SQLite refuses: NOT NULL constraint failed") as caught,
+        pytest.raises(RunError, match=r"SQLite rejected a query on .*: NOT NULL constraint failed") as caught,
         ledger.writing() as db,
     ):
         db.execute("INSERT INTO trainings VALUES (1, NULL, '')")
@@ -186,5 +186,7 @@ def test_a_garbled_prompt_is_damage(ledger: Ledger) -> None:
 
 
 def test_each_kind_of_disk_error_has_its_own_hint(tmp_path: Path) -> None:
-    hints = [refused(tmp_path, os.strerror(code)).hint for code in (errno.ENOSPC, errno.EACCES, errno.ENOENT)]
+    hints = [
+        disk_error(tmp_path, os.strerror(code)).hint for code in (errno.ENOSPC, errno.EACCES, errno.ENOENT)
+    ]
     assert [hint.split()[0] for hint in hints] == ["free", "check", "restore"]

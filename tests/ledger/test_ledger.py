@@ -83,7 +83,7 @@ def test_a_directory_with_other_files_is_not_used(tmp_path: Path) -> None:
     Ledger(tmp_path / "new").check_unused()
     Ledger(tmp_path).check_unused()
     (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(RunError, match="is not empty and holds no run") as caught:
+    with pytest.raises(RunError, match="is not empty and contains no run") as caught:
         Ledger(tmp_path).check_unused()
     assert "--output" in caught.value.hint
 
@@ -147,7 +147,7 @@ def test_contexts_are_stored_once(ledger: Ledger) -> None:
 
 def test_keep_deletes_batches_from_the_end(ledger: Ledger) -> None:
     append_three(ledger)
-    ledger.keep(1, "train", 1)
+    ledger.truncate(1, "train", 1)
     ledger.append(1, "train", [sample(PROMPTS[0], 7)])
     assert indices(ledger) == [0, 7]
 

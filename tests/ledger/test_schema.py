@@ -43,8 +43,8 @@ def test_a_ledger_of_the_first_version_is_migrated(tmp_path: Path, monkeypatch: 
     append_three(ledger)
     assert indices(ledger) == [0, 1, 2]
     assert ledger.seconds(1) == {}
-    ledger.spend(1, "sample", 2.0)
-    ledger.spend(1, "sample", 1.5)
+    ledger.add_seconds(1, "sample", 2.0)
+    ledger.add_seconds(1, "sample", 1.5)
     assert ledger.seconds(1) == {"sample": 3.5}
     ledger.write_checkpoint(1, "inputs", lambda place: None)
     assert ledger.checkpoint(1, "inputs") == ledger.cycle_directory(1) / "checkpoint-1"
@@ -66,7 +66,7 @@ def test_a_ledger_of_a_newer_halo_is_rejected(ledger: Ledger) -> None:
     with ledger.reading() as db:
         db.execute("PRAGMA user_version = 99")
     ledger.close()
-    with pytest.raises(RunError, match=r"newer halo \(schema 99") as caught:
+    with pytest.raises(RunError, match=r"newer version of halo \(schema 99") as caught:
         ledger.reports()
     assert "--upgrade" in caught.value.hint
 

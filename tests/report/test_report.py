@@ -327,7 +327,7 @@ def test_halo_run_and_halo_report_write_the_report(
     assert "finished, cycle 1 of 1" in page
     assert halo("report", "run", "-o", "copy.html").out == "wrote copy.html\n"
     assert Path("copy.html").read_text() == page
-    assert "holds no run" in halo("report", "nowhere").complaint()
+    assert "contains no run" in halo("report", "nowhere").complaint()
 
 
 def test_diagnosis_uses_the_thresholds_of_the_doctor(make_run: Callable[..., Ledger], tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ def test_errors_within_the_limit_stay_when_a_request_is_resumed(tmp_path: Path) 
     script = saying(lambda number, at: "error" if (number, at) == (0, 0) else "right")
     run, hooks = fake_run(tmp_path, generator=script, prompts=16)
     first = sample(run, hooks)
-    run.ledger.keep(1, "train", 8)
+    run.ledger.truncate(1, "train", 8)
     assert sample(*fake_run(tmp_path, generator=script, prompts=16)) == first
 
 
@@ -385,7 +385,7 @@ def test_progress_counts_new_and_stored_samples(tmp_path: Path) -> None:
 
     run, hooks = fake_run(tmp_path, generator=FakeGenerator(batch=8))
     batches = [sample(run, hooks)[:8]]
-    run.ledger.keep(1, "train", 0)
+    run.ledger.truncate(1, "train", 0)
     run, hooks = fake_run(tmp_path, generator=FakeGenerator(batch=8), progress=Counting())
     run.ledger.append(1, "train", batches[0])
     sample(run, hooks)

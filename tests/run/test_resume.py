@@ -234,7 +234,7 @@ def test_invalid_extensions(tmp_path: Path) -> None:
     ledger = finished(tmp_path / "run")
     with pytest.raises(RunError, match="started with 2 cycles, not 1"):
         resume.extend(ledger, config(cycles=1), FakePolicy())
-    with pytest.raises(RunError, match="a curriculum takes depend on the number of cycles"):
+    with pytest.raises(RunError, match="a curriculum selects depend on the number of cycles"):
         resume.extend(ledger, config(cycles=3, curriculum={"order": "easy_first"}), FakePolicy())
     resume.extend(ledger, config(cycles=2), Falling())  # nothing to do
     assert ledger.config()["cycles"] == 2

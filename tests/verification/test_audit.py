@@ -62,7 +62,7 @@ def audited(verifier: Verifier, **options: Any) -> Audit:
 def test_a_sound_verifier_passes() -> None:
     found = audited(Sound())
     assert found.findings == ()
-    assert (found.of("reference"), found.of("mutant"), found.unreferenced) == (6, 18, 0)
+    assert (found.cases_of("reference"), found.cases_of("mutant"), found.unreferenced) == (6, 18, 0)
     found.require(Bounds())
 
 

@@ -17,6 +17,7 @@ from halo_core.diagnosis.rules.data import (
     prompts_too_hard,
     truncation,
 )
+from halo_core.diagnosis.rules.learning_rate import legacy_band, lr_too_high, lr_too_low
 from halo_core.diagnosis.rules.machinery import (
     diverged,
     no_update,
@@ -26,7 +27,6 @@ from halo_core.diagnosis.rules.machinery import (
     warmup,
 )
 from halo_core.diagnosis.rules.outcome import ceiling, plateau, regression
-from halo_core.diagnosis.rules.rate import legacy_band, lr_too_high, lr_too_low
 from halo_core.diagnosis.rules.verifier import leaky_verifier, verifier_errors, wrong_paid
 
 Rule = Callable[[History, frozenset[Cause]], Finding | None]

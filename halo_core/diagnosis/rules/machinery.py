@@ -126,14 +126,14 @@ def spike(h: History, found: frozenset[Cause]) -> Finding | None:
 def _loss_jump(h: History, report: CycleReport) -> Evidence | None:
     if report.train is None or not all(map(math.isfinite, report.train.losses)):
         return None
-    place, deviations, ratio = measures.largest_jump(report.train.losses)
+    index, deviations, ratio = measures.largest_jump(report.train.losses)
     if deviations < h.options.spike_deviations or ratio < h.options.spike_ratio:
         return None
     text = (
-        f"the loss of step {place + 1} of {report.train.steps} in cycle {report.cycle} is {ratio:.1f} times that of "
+        f"the loss of step {index + 1} of {report.train.steps} in cycle {report.cycle} is {ratio:.1f} times that of "
         f"the steps before it, {deviations:.0f} deviations above"
     )
-    values = (report.train.losses[place],)
+    values = (report.train.losses[index],)
     return Evidence("spike", text, (report.cycle,), values, threshold=h.options.spike_deviations)
 
 

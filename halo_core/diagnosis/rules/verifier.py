@@ -1,4 +1,4 @@
-"""Causes in what is accepted: a verifier that fails or can be fooled, or a selection that accepts wrong answers."""
+"""Causes in verdicts and selection: a verifier that fails or can be fooled, or wrong answers that are selected."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def growing_gap(h: History) -> Evidence | None:
 def wrong_paid(h: History, found: frozenset[Cause]) -> Finding | None:
     """Wrong answers are accepted: more completions are valid and no more of them pass.
 
-    Compared with the best cycle; if wrong completions were provably trained on, with the first cycle too.
+    Compared with the best cycle and, if wrong completions were provably trained on, with the first cycle.
     """
     if found & {Cause.LEAKY_VERIFIER, Cause.PROMPT_REUSE, Cause.VERIFIER_ERRORS} or not h.measured:
         return None

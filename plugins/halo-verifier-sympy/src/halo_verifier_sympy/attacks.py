@@ -1,6 +1,6 @@
 r"""Wrong answers crafted to be accepted; each name describes the attempt.
 
-A row of `attacks.txt` is the name, the reference's answer, the furthest rung for such an answer, the completion, and
+A row of `attacks.txt` is the name, the reference's answer, the furthest stage for such an answer, the completion, and
 optionally further keys of the reference as JSON. `[...]` stands for a completion of \boxed{...} alone, <U+00B2> for
 that character and <60 of (> for sixty brackets.
 """

@@ -194,7 +194,7 @@ def flat_loss(h: History) -> Evidence | None:
 
 
 def wasted(h: History) -> Evidence | None:
-    """Return the seconds that the cycles took."""
+    """Return the seconds that the cycles took, as evidence of the cost."""
     spent = sum(sum(report.seconds.values()) for report in h.reports[1:])
     text = f"{spent:.0f} s of sampling and training"
     return Evidence("wasted-compute", text, h.cycles, (spent,)) if spent else None
