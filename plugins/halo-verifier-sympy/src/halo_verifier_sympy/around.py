@@ -41,6 +41,12 @@ _ALTERNATIVES_BEFORE = re.compile(
     rf"(?P<items>{ITEM}(?:[\s*]*,[\s*]*{ITEM})*)[\s*]*,?\s*\b(?:or|and/or)[\s,:]+{_FILLERS}[*$\s{{(\[\\]*$",
     re.IGNORECASE | re.DOTALL,
 )
+NUMBER_WORD = (
+    r"(?:zero|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
+    r"|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand)"
+)
+_ALTERNATIVE_WORD = re.compile(rf"[\s,;(]*\bor\s+{_FILLERS}{NUMBER_WORD}\b", re.IGNORECASE)
+_EMPHASIS = re.compile(r"</?(?:b|i|u|em|strong|span|p|div|mark|big|center|font)(?:\s[^<>]*)?>")
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot)|n't)(?:\s+(?:equal(?:\s+to)?|be|simply|just|really|actually))*[\s:=*]*$"
     r"|(?:\\(?:neq?|not\s*=|not|lnot|neg)|≠|!=)\s*$",
@@ -52,7 +58,7 @@ _SCALED = re.compile(
     re.IGNORECASE,
 )
 _PLAIN_BEFORE = re.compile(
-    r"(?:(?:^|[\s$])(?!or\b|not\b)(?:is|=|get|gives|so|so it is|[Aa]nswer:|:)[ \n]?|^|\n\n)\$?\$?$"
+    r"(?:(?:^|(?<!\\not)[\s$])(?:is|=|get|gives|so|so it is|[Aa]nswer:|:)[ \n]?|^|\n\n)\$?\$?$"
 )
 _PLAIN_AFTER = re.compile(r"\.?\$?\$?\.?\s*$")
 """The most frequent text around a box, which changes nothing."""
@@ -80,7 +86,8 @@ _RELATION_AFTER = re.compile(
 )
 _DEGREE = re.compile(r"\^?\s*(?:°|\\degree|\^\s*\{?\s*\\circ\s*\}?|\\circ)|°")
 _PERCENT = re.compile(
-    r"\s*(?:\\?%|(?:\\(?:text|mathrm|textrm)\{\s*)?(?:percent|per cent|pct)\b\}?)", re.IGNORECASE
+    r"(?:\s|~|\\[,;:! ])*(?:\\?%|(?:\\(?:text|mathrm|textrm)\{\s*)?(?:percent|per cent|pct)\b\}?)",
+    re.IGNORECASE,
 )
 _BASE = re.compile(r"_(?:\d|\{[^{}]*\})")
 _WORDS = re.compile(
@@ -110,14 +117,24 @@ def answers_around(text: str, start: int, end: int, content: str, *, maths: bool
     before, after = text[max(0, start - 200) : start], text[end : end + 200]
     if _PLAIN_BEFORE.search(before) and _PLAIN_AFTER.match(after):
         return [Answer(content)]
-    before = before[before.rfind("\n\n") + 1 :]
-    after = after.partition("\n\n")[0]
+    before = _EMPHASIS.sub("", before[before.rfind("\n\n") + 1 :])
+    after = _EMPHASIS.sub("", after.partition("\n\n")[0])
+    if maths and _is_in_list(_formula_before(before)[0], after):
+        raise Refused("a box within a list, a set or a chain")
     currency = _CURRENCY.search(before)
     _check_before(before[: currency.start()] if currency else before, maths=maths)
     answer = _with_suffix(content, after, maths=maths, labelled=_LABELLED.search(before) is not None)
     if currency and not answer.with_unit:
         answer = answer._replace(with_unit=rf"{currency[1]}{content}")
     return [answer, *_alternatives(before, after)]
+
+
+def _is_in_list(before: str, after: str) -> bool:
+    """Return whether a box is an item of a tuple, a set or an interval, or between two inequality signs."""
+    depth = len(re.findall(r"[(\[]|\\\{", before)) - len(re.findall(r"[)\]]|\\\}", before))
+    item = depth > 0 and (re.search(r",\s*$", before) or re.match(r"\s*,", after))
+    less = r"(?:[<>≤≥]|\\(?:leq?|geq?|lt|gt)(?:slant)?)"
+    return bool(item or (re.search(rf"{less}\s*$", before) and re.match(rf"\s*{less}", after)))
 
 
 def _alternatives(before: str, after: str) -> list[Answer]:
@@ -128,15 +145,20 @@ def _alternatives(before: str, after: str) -> list[Answer]:
     tail = re.sub(r"^[$}\s)*]+", " ", after)
     if match := _ALTERNATIVES_AFTER.match(tail.partition("\n")[0]):
         found += [*re.findall(ITEM, match["commas"]), match["last"]]
+    if _ALTERNATIVE_WORD.match(tail):
+        raise Refused("another answer in words")
     return [Answer(item) for item in found]
 
 
 def _check_before(before: str, *, maths: bool) -> None:
     words = _WORDS.sub(r" \1 ", before)
     words = words.rstrip(" \t\n${(*~")
-    if _NEGATED.search(words) or _SCALED.search(words):
+    marked = _WORDS.search(before, max(0, before.rfind("\\")))
+    signed = (
+        marked and re.search(r"(?:^|\s)[-−–+*/×·]\s*$", marked[1]) and not before[marked.end() :].strip(" $")
+    )
+    if signed or _NEGATED.search(words) or _SCALED.search(words):
         raise Refused("a negated or changed answer")
-    outside = not maths
     if maths:
         inside, formula_starts = _formula_before(before)
         rest = _strip_end(inside, _OPENING)
@@ -144,9 +166,8 @@ def _check_before(before: str, *, maths: bool) -> None:
             raise Refused(f"{rest[-12:]!r} before the box")
         if rest or not formula_starts:
             return
-        before, outside = before[: len(before) - len(inside)], True
-    if outside:
-        _check_words_before(before)
+        before = before[: len(before) - len(inside)]
+    _check_words_before(before)
 
 
 def _is_unary_plus(text: str) -> bool:
@@ -201,7 +222,7 @@ _GAP = re.compile(
 """Space, emphasis and opening brackets at the end of a line."""
 _WORD_AND_DASH = re.compile(r"([A-Za-z]{2,})[*_)\"']*\s+[-–]$")
 _COMMAND_BEFORE = re.compile(r"\\([A-Za-z]+)\s*(?:\{[^{}]*\}\s*)*$")
-_OPERAND = re.compile(r"[\d)\]}|]$|(?<![A-Za-z])[A-Za-z]$|(?<![A-Za-z)])\.$")
+_OPERAND = re.compile(r"[\d)\]}|½⅓-⅞]$|(?<![A-Za-z])[A-Za-z]$|(?<![A-Za-z)])\.$")
 
 
 def _with_suffix(content: str, after: str, *, maths: bool, labelled: bool) -> Answer:
@@ -222,7 +243,7 @@ def _with_suffix(content: str, after: str, *, maths: bool, labelled: bool) -> An
             return Answer(content)
         return Answer(content + base[0])
     if words := _WORDS.match(rest.lstrip()):
-        if _SCALE.match(words[1]):
+        if _SCALE.match(words[1]) or words[1].strip().lower() == "e":
             raise Refused(f"{words[1].strip()[:20]!r} after the box")
         unit = words[1].strip()
         return Answer(content, rf"{content}\text{{ {unit}}}{words[2] or ''}" if unit else "")
@@ -249,10 +270,14 @@ def _check_after(rest: str, *, maths: bool) -> None:
         if rest and not rest.startswith("$") and not _RELATION_AFTER.match(rest) and not _WORDS.match(rest):
             raise Refused(f"{rest[:12]!r} after the box")
         return
-    adjacent = re.match(r"\d|\.\d|[({]\s*\d|[A-Za-zπ](?![A-Za-z])|\{,\}|,\d{3}(?!\d)|:\d|\^|_|!\S|√", rest)
+    adjacent = re.match(
+        r"\d|\.\d|[({]\s*\d|[A-Za-zπ](?![A-Za-z])|\{,\}|,\d{3}(?!\d)|:\d|\^|_|!\S|[√⁰¹²³⁴-ⁿ½⅓-⅞]|<su|\s\d{3}(?!\d)",
+        rest,
+    )
     spaced = re.match(
         r"\s*(?:[+*×·÷±∙⋅]\s*[\d$\\(A-Za-z]|/\s*[\d$\\(]|[-−–]\s*[\d$\\(]|\^|(?:\\cdot|\\times|\\div|\\pm|\\ast)(?![a-z])"
-        r"|e[-+]?\d|\\[dt]?frac|\\sqrt|\\pi)",
+        r"|e[-+]?\d|\\[dt]?frac|\\sqrt|\\pi|\$\$?\s*(?:[+*/^×÷·!\d_(]|[-−]\s*[\d\\]|\{\}|\\[dt]?frac"
+        r"|\\(?:cdot|times|div|pm|ast|b?mod|over|sqrt|pi)(?![a-z])))",
         rest,
     )
     if adjacent or spaced:

@@ -11,7 +11,7 @@ _NOT_RENDERED = frozenset(
         r"\w+",
         "head title style script template noscript noembed noframes meta link base datalist dialog details select "
         "option textarea iframe object embed video audio canvas svg param source track area map frame frameset rp s "
-        "del strike input button progress meter xmp plaintext",
+        "del strike sup sub input button progress meter xmp plaintext",
     )
 )
 """HTML elements whose content is not shown as text, or is crossed out."""

@@ -54,7 +54,7 @@ _NESTED = r"\{(?:[^{}]|\{[^{}]*\})*\}"
 _TOKEN = re.compile(
     rf"""(?P<space>(?:[ \t\n~]|\\[,;:! ]
                   |\\(?:quad|qquad|displaystyle|textstyle|limits|left|right|{"|".join(FONT_SWITCHES)})(?![A-Za-z])
-                  |\\[hv]?phantom[ ]?{_NESTED}|\\[hm](?:space|skip)\*?[ ]?\{{[\d.]+[ ]?[a-z]+\}}
+                  |\\text\{{[ ]*\}}|\\[hv]?phantom[ ]?{_NESTED}|\\[hm](?:space|skip)\*?[ ]?\{{[\d.]+[ ]?[a-z]+\}}
                   |\\[bB]igg?[lrm]?(?![A-Za-z]))+)
       | (?P<marked>\d{{1,3}}(?:(?:\{{\\?,\}}(?:\\!)?|,?\\(?:,|![ ]?)|\\[;: ]|~)\d{{3}})+(?!\d)(?:\.\d+)?)
       | (?P<grouped>\d{{1,3}}(?:,\d{{3}})+(?![\d])(?:\.\d+)?)

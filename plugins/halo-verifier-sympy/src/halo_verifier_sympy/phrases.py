@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from halo_verifier_sympy.around import ITEM, Answer, answers_around
+from halo_verifier_sympy.around import ITEM, NUMBER_WORD, Answer, answers_around
 from halo_verifier_sympy.tree import Refused
 
 _PHRASE = re.compile(
@@ -31,7 +31,7 @@ _REASON = re.compile(
 )
 _HEDGE = re.compile(
     rf"\b(?:or|and|but|maybe|perhaps|possibly|alternatively|rather|unless|otherwise|else|nor|versus|vs|be)\b[^.$\d\\]{{0,30}}"
-    rf"(?P<item>{ITEM})(?![\s$]*[=<>])",
+    rf"(?:(?P<item>{ITEM})(?![\s$]*[=<>])|{NUMBER_WORD}\b)",
     re.IGNORECASE | re.DOTALL,
 )
 _MAX_PHRASES = 64

@@ -58,6 +58,8 @@ _TOKEN = re.compile(
 )
 _LINK_DEFINITION = re.compile(r"^[ ]{0,3}\[[^\]\n]*\]:[^\n]*$", re.MULTILINE)
 _LINK = re.compile(r"!\[[^\]\n]*\]|\]\([^)\n]*\)")
+_IN_TAG = re.compile(r"<[A-Za-z][A-Za-z0-9]*\s[^<>]*=\s*[\"'][^<>]*>")
+_BETWEEN = re.compile(r"\s*(?:\[[^\]\n]*\])?\s*((?:to|spread)\b[^{}]*)?")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _HTML = re.compile(r"<[A-Za-z/]")
 _SCOPED = frozenset({"begin", "color", "pagecolor"})
@@ -88,11 +90,11 @@ def check_visible(text: str, places: Sequence[int]) -> None:
         raise Refused(f"{hidden[0][:20]} may hide a box or text")
     if not places:
         return
-    if "](" in text or "]:" in text or "![" in text or "~~" in text:
-        for pattern in (_LINK_DEFINITION, _LINK, _STRUCK):
+    if "](" in text or "]:" in text or "![" in text or "~~" in text or "='" in text or '="' in text:
+        for pattern in (_LINK_DEFINITION, _LINK, _STRUCK, _IN_TAG):
             for match in pattern.finditer(text):
                 if any(match.start() < place < match.end() for place in places):
-                    raise Refused("a box in a link, in the text of an image, or crossed out")
+                    raise Refused("a box in a link, in an attribute, or crossed out")
     tagged = "<" in text and _HTML.search(text, 0, places[-1])
     if tagged or not commands.isdisjoint(_SCOPED) or _is_in_group(text, places):
         _check_enclosing(text, places)
@@ -142,11 +144,11 @@ def _check_enclosing(text: str, places: Sequence[int]) -> None:
 def _opened(text: str, place: int, pending: tuple[str, list[str], int]) -> _Group:
     """Return the group that starts at `place`, with the command that it is an argument of."""
     command, arguments, end = pending
-    between = re.fullmatch(r"\s*(?:\[[^\]\n]*\])?\s*", text[end:place]) if place - end < 60 else None
+    between = _BETWEEN.fullmatch(text, end, place) if place - end < 60 else None
     if not command or not between:
         before = text[max(0, place - 2) : place].rstrip()
         return _Group("", [], place + 1, shows=before[-1:] not in ("^", "_"))
-    shows = command in _SHOWS
+    shows = command in _SHOWS and not between[1]
     if command in ("textcolor", "colorbox"):
         shows = bool(arguments) and is_visible(arguments[0])
     return _Group(command, arguments, place + 1, shows=shows)
