@@ -124,6 +124,13 @@ class Verifier(Driver):
         """
         return ()
 
+    def copies(self, prompt: Prompt) -> Sequence[str]:
+        """Return completions that repeat a part of the prompt as their answer and should not pass.
+
+        Made from the prompt's text: an expression that is to be evaluated. `halo audit` reports those that pass.
+        """
+        return ()
+
     def attacks(self) -> Sequence[Attack]:
         """Return the verifier's own collection of wrong answers crafted to be accepted."""
         return ()

@@ -147,3 +147,19 @@ def test_prompts_without_a_reference_are_counted() -> None:
             return []
 
     assert audited(Silent()).unreferenced == 6
+
+
+def test_copies_that_the_verifier_names_are_audited() -> None:
+    @driver
+    class Copying(Sound):
+        """Accepts an expression of the prompt."""
+
+        def copies(self, prompt: Prompt) -> Sequence[str]:
+            return [f"0 + {prompt.reference['answer']}"]
+
+        def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+            return PASS if completion.text.startswith("0 + ") else super().check(prompt, completion)
+
+    found = audited(Copying())
+    assert {finding.case.kind for finding in found.findings} == {"copied"}
+    assert {finding.case.text for finding in found.findings} == {f"0 + {n}" for n in range(6)}

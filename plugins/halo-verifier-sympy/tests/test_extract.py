@@ -1,6 +1,6 @@
 import pytest
 
-from halo_verifier_sympy.extract import final_answers
+from halo_verifier_sympy.extract import Where, final_answers
 from halo_verifier_sympy.tree import Refused, Unreadable
 
 
@@ -10,6 +10,7 @@ from halo_verifier_sympy.tree import Refused, Unreadable
         (r"So \boxed{5}.", ["5"]),
         (r"\boxed{\frac{1}{2}} is it", [r"\frac{1}{2}"]),
         (r"\boxed{5}, again \boxed{ 5 }", ["5"]),
+        (r"\boxed5", ["5"]),
         (r"\boxed{5} or \boxed{6}", ["5", "6"]),
         (r"\boxed {5}", ["5"]),
         (r"\fboxed{5}", ["5"]),
@@ -27,13 +28,13 @@ from halo_verifier_sympy.tree import Refused, Unreadable
         ("**Answer:** 5", ["5"]),
         ("The final answer is: **5**", ["5"]),
         ("Answer = 5\nThanks", ["5"]),
-        (r"The answer is $\frac{1}{2}$, clearly.", [r"$\frac{1}{2}$"]),
+        (r"The answer is $\frac{1}{2}$, clearly.", [r"\frac{1}{2}"]),
         (r"The answer is \(x+1\).", ["x+1"]),
         ("The answer is 5. No, the answer is 6.", ["5", "6"]),
     ],
 )
 def test_finds_the_final_answer(text: str, found: list[str]) -> None:
-    assert final_answers(text, "auto") == found
+    assert [answer.text for answer in final_answers(text, "auto")] == found
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,8 @@ def test_finds_the_final_answer(text: str, found: list[str]) -> None:
         (r"\boxed{5} \boxed{ }", Unreadable),
         (r"\boxed{5", Unreadable),
         (r"\boxed{5} and \boxed{5", Unreadable),
-        (r"\boxed5", Unreadable),
+        (r"\boxed", Unreadable),
+        (r"\boxed+", Unreadable),
         (r"\boxed{5\}", Unreadable),
         (r"\boxedness{5}", Unreadable),
         (" ".join(rf"\boxed{{{n}}}" for n in range(5)), Refused),
@@ -68,9 +70,12 @@ def test_refuses_missing_or_hidden_answers(text: str, error: type[Exception]) ->
 
 
 def test_location_is_an_option() -> None:
-    assert final_answers("The answer is 5", "phrase") == ["5"]
-    assert final_answers(r"\boxed{4}, the answer is 5", "phrase") == ["5"]
-    assert final_answers("First $1+1$, then $2+3$.", "last") == ["2+3"]
-    assert final_answers("First\nx = 5.\n\n", "last") == ["x = 5"]
+    def texts(text: str, where: Where) -> list[str]:
+        return [answer.text for answer in final_answers(text, where)]
+
+    assert texts("The answer is 5", "phrase") == ["5"]
+    assert texts(r"\boxed{4}, the answer is 5", "phrase") == ["5"]
+    assert texts("First $1+1$, then $2+3$.", "last") == ["2+3"]
+    assert texts("First\nx = 5.\n\n", "last") == ["x = 5"]
     with pytest.raises(Unreadable):
         final_answers("The answer is 5", "box")

@@ -15,11 +15,12 @@ import sympy  # type: ignore[import-untyped]
 from sympy import S
 
 from halo_verifier_sympy import numeric
-from halo_verifier_sympy.compare import difference, infinity_sign
+from halo_verifier_sympy.compare import difference
 from halo_verifier_sympy.criteria import Criteria
 from halo_verifier_sympy.fast import FastDecider, within
-from halo_verifier_sympy.parser import parse
+from halo_verifier_sympy.notation import read_answer, read_reference
 from halo_verifier_sympy.poly import Undecided
+from halo_verifier_sympy.relations import infinity_sign
 from halo_verifier_sympy.tree import FUNCTIONS, ZERO, Refused, Tree, free_variables, substitute
 
 _FUNCTIONS: Mapping[str, Any] = {
@@ -34,11 +35,16 @@ _MAX_ARGUMENT = 1000
 """Largest argument of a factorial or a binomial coefficient."""
 
 
-def compare_answers(gold: str, answer: str, thousands: bool, criteria: dict[str, Any]) -> list[str]:
+def compare_answers(
+    gold: str, answer: str, thousands: bool, amounts: bool, criteria: dict[str, Any]
+) -> list[str]:
     """Return ["equal", ""], ["different", how] or ["refused", why] for an answer and its reference."""
     try:
-        gold_tree, answer_tree = (parse(text, thousands=thousands) for text in (gold, answer))
-        found = difference(gold_tree, answer_tree, Criteria(**criteria), ExactDecider(criteria["assume"]))
+        reference = read_reference(gold, thousands)
+        answer_tree = read_answer(answer, reference, amounts=amounts)
+        found = difference(
+            reference.tree, answer_tree, Criteria(**criteria), ExactDecider(criteria["assume"])
+        )
     except (Refused, Undecided) as error:
         return ["refused", str(error)]
     return ["different" if found else "equal", found]

@@ -28,22 +28,30 @@ class CommandParser(ExpressionParser):
             return ("call", "binomial", self._argument_pair())
         if name in FENCES:
             closing, function = FENCES[name]
-            with self._nested():
+            with self._nested(bars=0):
                 inside = require_value(self.expression())
             if self._advance().text != closing:
                 raise Unreadable(f"\\{name} is not closed")
             return ("call", function, (inside,))
         if name in ("mathbf", "boldsymbol"):
             return self._argument()
+        if name in ("vec", "hat", "bar", "tilde"):
+            return self._accented(name)
         if name in ("sum", "prod", "int", "lim"):
             return self._series(name) if name in ("sum", "prod") else getattr(self, f"_{name}")()
         if name in ("emptyset", "varnothing"):
             return ("set", ())
-        if name.startswith("mathbb"):
+        if name.startswith("mathbb") and name[-1] not in "PE":
             return ("space", name[-1])
         if name == "begin":
             return self._environment()
         raise Unreadable(f"an unknown command: \\{name[:20]}")
+
+    def _accented(self, accent: str) -> Tree:
+        letter = self._argument()
+        if letter[0] not in ("sym", "const"):
+            raise Unreadable(f"\\{accent} over more than a letter")
+        return ("sym", f"\\{accent}{{{letter[1]}}}")
 
     def _fraction(self) -> Tree:
         texts = [token.text for token in self._tokens[self._position : self._position + 6]]
@@ -73,7 +81,7 @@ class CommandParser(ExpressionParser):
 
     def _arguments(self) -> tuple[Tree, ...]:
         self._expect("(")
-        with self._nested():
+        with self._nested(bars=0):
             arguments = [require_value(self.expression())]
             while self._accept(","):
                 arguments.append(require_value(self.expression()))
@@ -99,7 +107,7 @@ class CommandParser(ExpressionParser):
     def _root(self, name: str) -> Tree:
         degree = integer(3 if name == "cbrt" else 2)
         if self._accept("["):
-            with self._nested():
+            with self._nested(bars=0):
                 degree = require_value(self.expression())
             self._expect("]")
         whole = self._next.kind == "number" and (name == "surd" or self._next.spaced)
@@ -130,7 +138,7 @@ class CommandParser(ExpressionParser):
             self._expect("^")
             high = self._exponent()
         self._open_integrals += 1
-        with self._nested():
+        with self._nested(bars=0):
             body = require_value(self.expression())
         self._open_integrals -= 1
         differential = self._advance().text

@@ -6,15 +6,24 @@ exact one runs sympy in a confined process and always decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from itertools import pairwise
 
 from halo_verifier_sympy.criteria import Criteria, Decider
 from halo_verifier_sympy.plus_minus import expand_plus_minus
+from halo_verifier_sympy.relations import (
+    ONLY_SETS,
+    REAL_SETS,
+    Condition,
+    conditions,
+    infinity_sign,
+    named_values,
+    without_names,
+    without_unit_of_number,
+)
 from halo_verifier_sympy.tree import (
     EXPRESSIONS,
-    FUNCTIONS,
     OPEN_FORMS,
     Refused,
     Tree,
@@ -25,9 +34,6 @@ from halo_verifier_sympy.tree import (
 
 MAX_ITEMS = 64
 """Largest number of items in a list or set."""
-
-Condition = tuple[str, Tree]
-"""A relation sign, and the left side minus the right side."""
 
 
 def difference(gold: Tree, answer: Tree, criteria: Criteria, decider: Decider) -> str:
@@ -46,7 +52,13 @@ def describe_kind(tree: Tree) -> str:
         return "an expression" if free_variables(tree) else "a number"
     if tree[0] == "rel":
         return {"=": "an equation", "in": "a membership"}.get(tree[1][0], "an inequality")
-    names = {"interval": "an interval", "quantity": "an amount with a unit", "builder": "a set by condition"}
+    names = {
+        "interval": "an interval",
+        "quantity": "an amount with a unit",
+        "builder": "a set by condition",
+        "image": "a set of expressions",
+        "based": "a number in a base",
+    }
     return names.get(tree[0], f"a {tree[0]}")
 
 
@@ -57,18 +69,20 @@ class _Comparison:
 
     def difference(self, gold: Tree, answer: Tree) -> str:
         """Return how two answers differ; empty if they are equal."""
-        if (wanted := _conditions(gold)) and (given := _conditions(answer)):
+        if (wanted := conditions(gold)) and (given := conditions(answer)):
             return self._compare_conditions(wanted, given, describe_kind(answer))
         if self._criteria.names and gold[0] != "rel" and answer[0] == "rel":
             return self._compare_to_relation(gold, answer)
         wants_names = gold[0] == "list" and gold[2][0][0] == "rel"
         if self._criteria.names and answer[0] == "list" and not wants_names:
-            answer = _without_names(answer)
+            answer = without_names(answer)
         if gold[0] in EXPRESSIONS and answer[0] in EXPRESSIONS:
             return "" if self._equal_values(gold, answer) else "a different value"
         if "quantity" in (gold[0], answer[0]):
             return self._compare_amounts(gold, answer)
-        if {gold[0], answer[0]} <= _REAL_SETS and (gold[0] in _ONLY_SETS or answer[0] in _ONLY_SETS):
+        if gold[0] == "ratio" and len(gold[1]) == 2 and answer[0] in EXPRESSIONS:
+            return "" if self._equal_values(("div", *gold[1]), answer) else "a different ratio"
+        if {gold[0], answer[0]} <= REAL_SETS and (gold[0] in ONLY_SETS or answer[0] in ONLY_SETS):
             return self._compare_real_sets(gold, answer)
         if gold[0] != answer[0]:
             return f"{describe_kind(answer)}, not {describe_kind(gold)}"
@@ -88,6 +102,12 @@ class _Comparison:
         return self._decider.equal(gold, answer)
 
     def _compare_amounts(self, gold: Tree, answer: Tree) -> str:
+        numbers = [without_unit_of_number(tree) for tree in (gold, answer)]
+        if [gold, answer] != numbers and all(tree[0] in EXPRESSIONS for tree in numbers):
+            if self._equal_values(*numbers):
+                return ""
+            if self._criteria.units or gold[0] == answer[0]:
+                return "a different value"
         if gold[0] != "quantity" or answer[0] != "quantity":
             if self._criteria.units or gold[0] not in _VALUES or answer[0] not in _VALUES:
                 return "a unit is missing" if gold[0] == "quantity" else "a unit that was not asked for"
@@ -127,6 +147,28 @@ class _Comparison:
         return self.difference(
             rename(gold[3], gold[1], "an element"), rename(answer[3], answer[1], "an element")
         )
+
+    def _compare_image(self, gold: Tree, answer: Tree) -> str:
+        renamed = [[rename(part, tree[1], "an element") for part in tree[2:]] for tree in (gold, answer)]
+        return "" if all(map(self._are_equal, *renamed)) else "different elements"
+
+    def _compare_ratio(self, gold: Tree, answer: Tree) -> str:
+        """Compare terms up to a common factor; terms that have one in the reference, as in 12:30, must be the same."""
+        if len(gold[1]) != len(answer[1]):
+            return f"{len(answer[1])} terms, not {len(gold[1])}"
+        integers = [term[1] for term in gold[1] if term[0] == "num" and term[2] == 1]
+        if len(integers) == len(gold[1]) and math.gcd(*integers) != 1:
+            return self._in_order(gold[1], answer[1])
+        products = [
+            (("mul", (gold[1][0], given)), ("mul", (wanted, answer[1][0])))
+            for wanted, given in zip(gold[1][1:], answer[1][1:], strict=True)
+        ]
+        if any(self._decider.vanishes(term) for term in answer[1]):
+            return "" if gold == answer else "a different ratio"
+        return "" if all(self._equal_values(*pair) for pair in products) else "a different ratio"
+
+    def _compare_based(self, gold: Tree, answer: Tree) -> str:
+        return "" if gold == answer else "different digits or another base"
 
     def _compare_matrix(self, gold: Tree, answer: Tree) -> str:
         if (len(gold[1]), len(gold[1][0])) != (len(answer[1]), len(answer[1][0])):
@@ -194,73 +236,13 @@ class _Comparison:
 
     def _compare_to_relation(self, gold: Tree, answer: Tree) -> str:
         """Compare a value with x = 5, or with each side of 10/2 = 5."""
-        values = _named_values(answer)
+        values = named_values(answer)
         if not values:
             return f"{describe_kind(answer)}, not {describe_kind(gold)}"
         return next((found for value in values if (found := self.difference(gold, value))), "")
 
 
-_REAL_SETS = frozenset({"interval", "union", "meet", "minus", "space", "tuple", "set"})
-_ONLY_SETS = _REAL_SETS - {"tuple", "set"}
 _VALUES = EXPRESSIONS | {"quantity"}
-
-
-def _named_values(tree: Tree) -> tuple[Tree, ...]:
-    """Return a and b for x = a = b, or all sides of a = b if none has a variable."""
-    signs, sides = set(tree[1]), tree[2]
-    first, rest = sides[0], sides[1:]
-    name = first[1] if first[0] == "sym" or (first[0] == "call" and first[1] not in FUNCTIONS) else ""
-    if signs == {"in"} and not _is_set(rest[-1]):
-        return ()
-    if name and signs in ({"="}, {"in"}):
-        inside = free_variables(first) if first[0] == "sym" else frozenset[str]()
-        recursive = any(inside & free_variables(side) or _calls_function(name, side) for side in rest)
-        return () if recursive else rest
-    closed = signs == {"="} and not any(free_variables(side) for side in sides)
-    return sides if closed else ()
-
-
-def _is_set(tree: Tree) -> bool:
-    """Return whether a tree is a set; (1, 2) may be a point, but (1, infinity) may not."""
-    if tree[0] == "tuple":
-        return any(map(infinity_sign, tree[1]))
-    return tree[0] in _ONLY_SETS | {"set", "builder"}
-
-
-def _calls_function(name: str, tree: Tree) -> bool:
-    return any(part[:2] == ("call", name) for part in walk(tree))
-
-
-def _without_names(answer: Tree) -> Tree:
-    """Return a list with x = 1 replaced by 1, if all items or only the first are named."""
-    items = [_named_values(item)[:1] if item[0] == "rel" and len(item[2]) == 2 else () for item in answer[2]]
-    if items[0] and not any(items[1:]) and not any(item[0] == "rel" for item in answer[2][1:]):
-        return (*answer[:2], (*items[0], *answer[2][1:]))  # x = 1, 2
-    return (*answer[:2], tuple(item[0] for item in items)) if all(items) else answer
-
-
-def _conditions(tree: Tree) -> list[Condition]:
-    """Return the conditions in an equation, an inequality, a chain or a list of them; empty for other answers."""
-    items = tree[2] if tree[0] == "list" and tree[1] == "," else (tree,)
-    if not all(item[0] == "rel" and "in" not in item[1] for item in items):
-        return []
-    return [condition for item in items for condition in _chain_conditions(item)]
-
-
-def _chain_conditions(tree: Tree) -> Iterable[Condition]:
-    for sign, (left, right) in zip(tree[1], pairwise(tree[2]), strict=True):
-        if left[0] not in EXPRESSIONS or right[0] not in EXPRESSIONS:
-            raise Refused("a relation between sides that are not values")
-        if sign in ("<", "<="):
-            left, right, sign = right, left, sign.replace("<", ">")
-        yield sign, ("add", (left, ("neg", right)))
-
-
-def infinity_sign(tree: Tree) -> int:
-    """Return 1 or -1 for an infinity, and 0 for any other tree."""
-    if tree[0] == "neg":
-        return -infinity_sign(tree[1])
-    return int(tree == ("const", "inf"))
 
 
 def _flattened(rows: Sequence[Sequence[Tree]]) -> list[Tree]:

@@ -15,13 +15,17 @@ MAX_DEPTH = 40
 class TokenCursor:
     """Position in a list of tokens, with a limit on the nesting depth."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(self, tokens: Sequence[Token], *, amounts: bool = False) -> None:
         self._tokens = list(tokens)
+        self._amounts = amounts
+        """True if any word after a number is a unit."""
         self._position = 0
         self._depth = 0
         self._amount_start = 0
         self._open_bars = 0
         self._open_integrals = 0
+        self._in_braces = False
+        """True at the first item of a set, where a colon starts the condition."""
         self._bound_variables: list[str] = []
 
     @property
@@ -35,16 +39,19 @@ class TokenCursor:
         return token
 
     def _next_is(self, *signs: str) -> bool:
-        return self._next.kind == "op" and self._next.text in signs
+        token = self._tokens[self._position]
+        return token.kind == "op" and token.text in signs
 
     def _accept(self, *signs: str) -> bool:
-        found = self._next_is(*signs)
-        if found:
-            self._position += 1
-        return found
+        token = self._tokens[self._position]
+        if token.kind != "op" or token.text not in signs:
+            return False
+        self._position += 1
+        return True
 
     def _next_is_command(self, *names: str) -> bool:
-        return self._next.kind == "command" and self._next.text in names
+        token = self._tokens[self._position]
+        return token.kind == "command" and token.text in names
 
     def _peek(self) -> Token:
         return self._tokens[min(self._position + 1, len(self._tokens) - 1)]
@@ -54,13 +61,16 @@ class TokenCursor:
             raise Unreadable(f"expected {sign!r} before {self._next.text or 'the end'!r}")
 
     @contextmanager
-    def _nested(self) -> Iterator[None]:
+    def _nested(self, *, bars: int | None = None) -> Iterator[None]:
+        """Count a level of nesting; within it, `bars` vertical bars are open, or as many as outside if it is None."""
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise Unreadable(f"nested more than {MAX_DEPTH} deep")
-        bars, self._open_bars = self._open_bars, 0
+        before = self._open_bars
+        if bars is not None:
+            self._open_bars = bars
         yield
-        self._open_bars = bars
+        self._open_bars = before
         self._depth -= 1
 
 

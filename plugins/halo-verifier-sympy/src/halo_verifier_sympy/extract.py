@@ -1,15 +1,20 @@
 """Extraction of the final answer from a completion.
 
-The answer is in one box or in several, the last of which must be closed. A completion is refused if it hides text
-from a reader or redefines how text is displayed.
+The answer is in one box or in several, the last of which must be closed. Thoughts are skipped. A
+completion is refused if it hides text from a reader or redefines how text is displayed.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Literal
 
+from halo_core.verification.thoughts import without_thoughts
+from halo_verifier_sympy.around import Answer, answers_around
+from halo_verifier_sympy.phrases import last_formula_or_line, phrase_answers
 from halo_verifier_sympy.tree import Refused, Unreadable
+from halo_verifier_sympy.visible import check_visible
 
 Where = Literal["auto", "box", "phrase", "last"]
 
@@ -17,19 +22,39 @@ MAX_CHARACTERS = 200_000
 _MAX_BOXES = 64
 _MAX_ANSWERS = 4
 """Different texts of one answer; each of them is compared."""
+_END = "\n\0"
+"""Appended to a completion to see whether its last thought ends."""
 
 _BOX = re.compile(r"\\f?boxed(?![A-Za-z])[ \t]*")
-_PHRASE = re.compile(r"\banswer\*{0,2}[ \t]{0,4}(?:is|:|=)[ \t]{0,4}:?", re.IGNORECASE)
-_HIDES = re.compile(
-    r"<!--|\\(?:begin[ ]?\{comment\}|if(?:false|true|num|x|dim|odd|case)?|[hv]?phantom|(?:text)?color|[egx]?def|let"
-    r"|(?:re)?newcommand|providecommand|catcode|scalebox|fontsize)(?![A-Za-z])"
+_GROUP = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
+_BARE_BOX = re.compile(
+    rf"[-+]?(?:\d(?:[\d.,]*\d)?|\\[A-Za-z]+(?:\[[^\]]*\])?(?:[ ]?(?:{_GROUP}|\d))*|[A-Za-z](?![A-Za-z]))"
 )
-_COMMENT = re.compile(r"(?<!\\)(?<![0-9])(?<![0-9] )%")
-_MATHS = re.compile(r"\$\$([^$]+)\$\$|\$([^$\n]+)\$|\\\(([^\n]*?)\\\)|\\\[(.*?)\\\]", re.DOTALL)
+_PROSE_BEFORE = re.compile(r"(?:\d|(?<![A-Za-z])[A-Za-z])[)}\]*_$\"'’]*[ \t]?$|[(\[*_\"'“/]$")
+_PROSE_WORD = re.compile(
+    r"\b(?:in|as|a|the|of|and|or|by|to|per|what|many|which|with|for)[ \t]+$", re.IGNORECASE
+)
+_PERCENT = re.compile(r"(?<!\\)%")
 _BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
+_DISPLAY = re.compile(r"\\begin\{(?:align|gather|equation|multline|split|cases)")
+_DELIMITERS = re.compile(r"\\[\\$]|\$\$?|\\[()\[\]]")
 
 
-def final_answers(text: str, where: Where) -> list[str]:
+def without_reasoning(text: str, tags: Sequence[str]) -> str:
+    """Return `text` without its thoughts; raise `Unreadable` if the last thought does not end."""
+    if "<" not in text:
+        return text
+    kept = without_thoughts(text + _END, tags)
+    if not kept.endswith(_END):
+        raise Unreadable(f"the reasoning never ends: no answer after <{_open_tag(text, tags)}>")
+    return kept.removesuffix(_END)
+
+
+def _open_tag(text: str, tags: Sequence[str]) -> str:
+    return max(tags, key=lambda tag: text.lower().rfind(f"<{tag.lower()}"), default="think")
+
+
+def final_answers(text: str, where: Where) -> list[Answer]:
     """Return the distinct texts of the final answer, each of which must be correct.
 
     Raises `Unreadable` if there is no answer and `Refused` if it is hidden or hedged.
@@ -40,41 +65,52 @@ def final_answers(text: str, where: Where) -> list[str]:
         found = _boxes(text)
         if found or where == "box":
             return _distinct(found)
-    if hidden := _HIDES.search(text):
-        raise Refused(f"{hidden[0]} may hide text")
-    return _distinct(_last_formula_or_line(text) if where == "last" else _phrases(text))
+    check_visible(text, ())
+    return _distinct(last_formula_or_line(text) if where == "last" else phrase_answers(text))
 
 
-def _distinct(found: list[str]) -> list[str]:
-    kept = list(dict.fromkeys(answer for text in found if (answer := _stripped(text))))
-    if not kept or not all(map(_stripped, found)):
+def _distinct(found: Sequence[Answer]) -> list[Answer]:
+    answers = [Answer(_stripped(answer.text), answer.with_unit) for answer in found]
+    if not answers or not all(answer.text for answer in answers):
         raise Unreadable("no final answer")
+    kept = list(dict.fromkeys(answers))
     if len(kept) > _MAX_ANSWERS:
         raise Refused(f"{len(kept)} different answers")
     return kept
 
 
-def _boxes(text: str) -> list[str]:
-    """Return the content of each box."""
-    found: list[str] = []
+def _boxes(text: str) -> list[Answer]:
+    """Return the content of each box, and the alternatives to it."""
+    found: list[Answer] = []
+    places: list[int] = []
     place = 0
     while match := _BOX.search(text, place):
-        if len(found) == _MAX_BOXES:
+        if len(places) == _MAX_BOXES:
             raise Refused(f"more than {_MAX_BOXES} boxes")
-        end = _closing_brace(text, match.end())
-        if _COMMENT.search(text, text.rfind("\n", 0, match.start()) + 1, match.start()):
+        maths = _is_in_formula(text, match.start())
+        content, place = _content(text, match.end(), maths=maths)
+        if _is_in_comment(text, match.start()):
             raise Refused("a box in a comment")
-        found.append(text[match.end() + 1 : end])
-        place = end + 1
-    if found and (hidden := _HIDES.search(text)):
-        raise Refused(f"{hidden[0][:20]} may hide a box")
+        found += answers_around(text, match.start(), place, content, maths=maths)
+        places.append(match.start())
+    if found:
+        check_visible(text, places)
     return found
+
+
+def _content(text: str, start: int, *, maths: bool) -> tuple[str, int]:
+    """Return what a box holds and where it ends; without braces, it holds a number, a command or a letter."""
+    if text[start : start + 1] == "{":
+        end = _closing_brace(text, start)
+        return text[start + 1 : end], end + 1
+    bare = _BARE_BOX.match(text, start)
+    if bare is None or bare[0].startswith(r"\boxed"):
+        raise Unreadable("a box without braces")
+    return bare[0], bare.end()
 
 
 def _closing_brace(text: str, start: int) -> int:
     """Return the index of the brace that closes the group at `start`."""
-    if text[start : start + 1] != "{":
-        raise Unreadable("a box without braces")
     depth = 0
     for match in _BRACES.finditer(text, start):
         depth += {"{": 1, "}": -1}.get(match[0], 0)
@@ -85,24 +121,37 @@ def _closing_brace(text: str, start: int) -> int:
     raise Unreadable("a box that is not closed")
 
 
-def _phrases(text: str) -> list[str]:
-    """Return the text after each "answer is", up to the end of its sentence."""
-    found: list[str] = []
-    for match in _PHRASE.finditer(text):
-        if len(found) == _MAX_BOXES:
-            raise Refused(f"more than {_MAX_BOXES} answers")
-        line = text[match.end() : match.end() + 4000].lstrip(" \t").partition("\n")[0]
-        sentence = re.match(r"\$\$?[^$]+\$\$?|(?:[^.]|\.(?=\S))*", line)
-        found.append(sentence[0] if sentence else line)
-    return found
+def _is_in_formula(text: str, place: int) -> bool:
+    r"""Return whether `place` is between dollars, \( and \), or \[ and \], of the same paragraph."""
+    start = max(text.rfind("\n\n", 0, place), 0)
+    opened = ""
+    for match in _DELIMITERS.finditer(text, start, place):
+        sign = match[0]
+        if sign in ("$", "$$"):
+            opened = "" if opened == sign else opened or sign
+        elif sign in (r"\(", r"\["):
+            opened = opened or sign
+        elif sign in (r"\)", r"\]"):
+            opened = ""
+    if opened in ("$", "$$"):
+        return opened in text[place:].partition("\n\n")[0]
+    if opened:
+        return True
+    begun = text.rfind(r"\begin{", 0, place)
+    return begun > text.rfind(r"\end{", 0, place) and _DISPLAY.match(text, begun) is not None
 
 
-def _last_formula_or_line(text: str) -> list[str]:
-    """Return the last formula, or the last line if there is no formula."""
-    tail = text[-4000:]
-    formulas = [next(filter(None, match.groups()), "") for match in _MATHS.finditer(tail)]
-    lines = [line for line in tail.splitlines() if line.strip()]
-    return (formulas or lines)[-1:]
+def _is_in_comment(text: str, place: int) -> bool:
+    """Return whether a percent sign before `place` on its line starts a comment; in prose it means percent."""
+    line = text[text.rfind("\n", 0, place) + 1 : place]
+    return "%" in line and any(_starts_comment(line, match.start()) for match in _PERCENT.finditer(line))
+
+
+def _starts_comment(line: str, place: int) -> bool:
+    before, after = line[:place], line[place + 1 :]
+    if _PROSE_BEFORE.search(before):
+        return False
+    return not (_PROSE_WORD.search(before) and re.match(r"[ \t]+[A-Za-z]|[,:;.)?!]", after))
 
 
 def _stripped(text: str) -> str:

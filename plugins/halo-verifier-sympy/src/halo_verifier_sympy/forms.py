@@ -1,80 +1,42 @@
-"""Checks of an answer's form, for tasks where an equal value is not enough.
+"""Checks of an answer's form: an equal value is not always enough.
 
 "What is 2/3 + 1/6?" is answered by 5/6, 10/12 and 0.8333... repeating, but not by 2/3 + 1/6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
+from halo_verifier_sympy.evaluated import extra_variables, is_hidden_rational, is_integer, is_unevaluated
+from halo_verifier_sympy.relations import isolated_variables
 from halo_verifier_sympy.tree import EXPRESSIONS, Refused, Tree, children, free_variables, walk
 
-Form = Literal["any", "evaluated", "expanded", "solved"]
-FORMS: tuple[Form, ...] = ("any", "evaluated", "expanded", "solved")
+Form = Literal["auto", "any", "evaluated", "expanded", "solved"]
+FORMS: tuple[Form, ...] = ("auto", "any", "evaluated", "expanded", "solved")
 
 
 def check_form(tree: Tree, form: Form, gold: Tree) -> None:
-    """Raise `Refused` unless `tree` has the form.
+    """Raise `Refused` unless `tree` has a form that the task asks for.
 
-    evaluated: no operation on two rational numbers remains, except fractions. expanded: evaluated, and each sum is
-    one of distinct products of powers of variables. solved: evaluated, and each relation in `tree` isolates a
-    variable that is isolated in `gold`, as x is in x = 2y and 1 < x < 3.
+    evaluated: no operation on two rational numbers remains, except fractions, and nothing else that is a rational
+    number, such as x^0. expanded: evaluated, and each sum is one of distinct products of powers of variables. solved:
+    evaluated, and each relation in `tree` isolates a variable that is isolated in `gold`, as x is in x = 2y and
+    1 < x < 3.
     """
-    if form == "any":
+    if form in ("any", "auto"):
         return
-    wanted = {name for part in walk(gold) if part[0] == "rel" for name in _isolated_variables(part[2])}
+    wanted = {name for part in walk(gold) if part[0] == "rel" for name in isolated_variables(part[2])}
     for part in walk(tree):
-        if part[0] in EXPRESSIONS and _is_unevaluated(part):
+        if part[0] in EXPRESSIONS and (is_unevaluated(part) or is_hidden_rational(part)):
             raise Refused("an unevaluated calculation")
-        if form == "solved" and part[0] == "rel" and not _isolated_variables(part[2]) & wanted:
+        if form == "solved" and part[0] == "rel" and not isolated_variables(part[2]) & wanted:
             raise Refused("a relation that is not solved")
+    if form == "evaluated" and extra_variables(tree, gold):
+        raise Refused("a variable that the reference does not have")
     if form == "expanded":
         for part in _outermost_expressions(tree):
             _check_expanded(part)
-
-
-def _isolated_variables(sides: Sequence[Tree]) -> set[str]:
-    """Return the variables that form one side of a relation and occur in no other side."""
-    names = {side[1] for side in sides if side[0] == "sym"}
-    return {name for name in names if sum(name in free_variables(side) for side in sides) == 1}
-
-
-def _is_unevaluated(tree: Tree) -> bool:
-    head = tree[0]
-    if head in ("add", "mul"):
-        return sum(map(_is_rational, tree[1])) > 1
-    if head == "div":
-        return all(map(_is_rational, tree[1:])) and not _is_fraction(*tree[1:])
-    if head == "pow":
-        return _is_rational(tree[1]) and _is_integer(tree[2])
-    if head == "call":
-        return all(map(_is_rational, tree[2]))
-    if head == "log":
-        return _is_rational(tree[1]) and _is_rational(tree[2])
-    return bool(head == "neg" and tree[1][0] == "neg")
-
-
-def _is_fraction(numerator: Tree, denominator: Tree) -> bool:
-    """Return whether a quotient of integers, which need not be in lowest terms, is not an integer."""
-    if not (_is_integer(numerator) and _is_integer(denominator)):
-        return False
-    dividend, divisor = (part[1][1] if part[0] == "neg" else part[1] for part in (numerator, denominator))
-    return bool(divisor and dividend % divisor)
-
-
-def _is_integer(tree: Tree) -> bool:
-    inside = tree[1] if tree[0] == "neg" else tree
-    return bool(inside[0] == "num" and inside[2] == 1)
-
-
-def _is_rational(tree: Tree) -> bool:
-    """Return whether `tree` consists of arithmetic on rational numbers."""
-    if tree[0] == "num":
-        return True
-    if tree[0] in ("add", "mul"):
-        return all(map(_is_rational, tree[1]))
-    return tree[0] in ("neg", "div", "pow") and all(map(_is_rational, tree[1:]))
 
 
 def _outermost_expressions(tree: Tree) -> Iterator[Tree]:
@@ -100,7 +62,7 @@ def _powers(term: Tree) -> tuple[tuple[str, int], ...]:
     exponents: dict[str, int] = {}
     for factor in _factors(term):
         base, exponent = factor[1:] if factor[0] == "pow" else (factor, ("num", 1, 1))
-        if base[0] == "sym" and _is_integer(exponent) and exponent[0] == "num":
+        if base[0] == "sym" and is_integer(exponent) and exponent[0] == "num":
             if base[1] in exponents:
                 raise Refused("powers that are not collected")
             exponents[base[1]] = exponent[1]

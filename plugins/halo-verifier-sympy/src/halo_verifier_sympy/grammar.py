@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from abc import abstractmethod
 
+from halo_verifier_sympy.amounts import AmountParser
 from halo_verifier_sympy.cursor import make_product, make_sum, require_value
 from halo_verifier_sympy.lexer import Token
-from halo_verifier_sympy.numerals import NumeralParser
-from halo_verifier_sympy.tree import EXPRESSIONS, PI, ZERO, Refused, Tree, Unreadable, integer
-from halo_verifier_sympy.units import BARE_UNITS
+from halo_verifier_sympy.tree import EXPRESSIONS, PERCENT, PI, ZERO, Refused, Tree, Unreadable, integer
 from halo_verifier_sympy.vocabulary import (
     ALIASES,
     DIFFERENTIAL,
@@ -27,12 +26,8 @@ from halo_verifier_sympy.vocabulary import (
     UNDEFINED,
 )
 
-_AFTER_UNIT = frozenset(
-    {"^", ",", ";", ")", "]", r"\}", "=", "<", ">", "<=", ">=", "!=", "and", "or", "lor", "land"}
-)
 
-
-class ExpressionParser(NumeralParser):
+class ExpressionParser(AmountParser):
     """Parses sums, products, powers, numerals and letters."""
 
     # Sums and products
@@ -89,21 +84,10 @@ class ExpressionParser(NumeralParser):
         if token.kind == "command":
             return token.text in FACTOR_COMMANDS or token.text.startswith("mathbb")
         if token.kind == "text":
-            return token.text.strip() in FUNCTION_WORDS
+            return token.text.strip() in FUNCTION_WORDS and not self._next_is_unit()
         if self._next_is("{") and self._peek().kind == "number":
             raise Refused("a numeral in braces after a factor")
         return self._next_is("(", "{") or (self._next_is("|") and not self._open_bars)
-
-    def _next_is_unit(self) -> bool:
-        """Return whether letters are a unit: 5 cm is a length, but 2cm in c^2+2cm+m^2 is a product."""
-        before = self._tokens[self._amount_start : self._position]
-        if not before or any(token.kind == "letters" for token in before):
-            return False
-        if self._next.text not in BARE_UNITS:
-            return False
-        after = self._peek()
-        ends = after.kind in ("end", "text") or after.text in _AFTER_UNIT
-        return ends and (before[-1].kind == "number" or before[-1].text in ")}")
 
     # Powers and postfix operators
 
@@ -120,13 +104,17 @@ class ExpressionParser(NumeralParser):
                     if raised or self._next_is("!"):
                         raise Refused("a factorial of a power, or a double factorial")
                     base = ("call", "factorial", (require_value(base),))
+                elif base[0] == "num" and base[2] == 1 and self._accept("_"):
+                    return self._in_base(base[1])
                 elif self._accept("%"):
-                    base = ("div", require_value(base), integer(100))
+                    base = ("mul", (require_value(base), PERCENT))
                 else:
                     break
             return base
 
     def _accept_degree_sign(self) -> bool:
+        if self._next.text not in ("^", "degree"):
+            return False
         texts = [token.text for token in self._tokens[self._position : self._position + 4]]
         length = 2 if texts[:2] == ["^", "circ"] else 4 if texts == ["^", "{", "circ", "}"] else 0
         if not length and self._next_is_command("degree"):
@@ -145,7 +133,7 @@ class ExpressionParser(NumeralParser):
 
     def _group(self) -> Tree:
         self._expect("{")
-        with self._nested():
+        with self._nested(bars=0):
             result = require_value(self.expression())
         self._expect("}")
         return result
@@ -180,7 +168,7 @@ class ExpressionParser(NumeralParser):
         if self._accept("|"):
             return self._absolute_value()
         if self._next_is("(", "[", "{", r"\{"):
-            with self._nested():
+            with self._nested(bars=0):
                 return self._bracketed()
         raise Unreadable(f"unexpected {token.text[:20] or 'end'!r}")
 
@@ -205,8 +193,7 @@ class ExpressionParser(NumeralParser):
         r"""Parse an environment after \begin."""
 
     def _absolute_value(self) -> Tree:
-        with self._nested():
-            self._open_bars = 1
+        with self._nested(bars=1):
             inside = require_value(self.expression())
         self._expect("|")
         return ("call", "abs", (inside,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 from halo_verifier_sympy.tree import FUNCTIONS, Tree
@@ -35,6 +36,12 @@ def latex(tree: Tree) -> str:
     if head == "builder":
         domain = rf"\in {latex(tree[2])} " if tree[2] else ""
         return rf"\{{{tree[1]} {domain}\mid {latex(tree[3])}\}}"
+    if head == "image":
+        return rf"\{{{latex(tree[2])} \mid {latex(tree[3])}\}}"
+    if head == "ratio":
+        return " : ".join(map(latex, tree[1]))
+    if head == "based":
+        return f"{tree[1]}_{{{tree[2]}}}"
     if head == "rel":
         signs = [*(_SIGNS.get(sign, sign) for sign in tree[1]), ""]
         return " ".join(f"{latex(side)} {sign}" for side, sign in zip(tree[2], signs, strict=True)).strip()
@@ -108,6 +115,8 @@ def _number(numerator: int, denominator: int) -> str:
 
 
 def _symbol(name: str) -> str:
+    if re.search(r"[(\[{|\\]|^[A-Z]{2,}$", name):
+        return name
     if "/" in name:
         numerator, denominator = name.split("/")
         return rf"\frac{{{numerator}}}{{{denominator}}}"

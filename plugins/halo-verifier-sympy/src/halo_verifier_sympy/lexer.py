@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from halo_verifier_sympy.styles import FONT_SWITCHES, TEXT_COMMANDS, plain
 from halo_verifier_sympy.tree import Refused, Unreadable
 
 MAX_CHARACTERS = 2000
@@ -21,8 +21,7 @@ MAX_DIGITS = 400
 Kind = Literal["number", "letters", "command", "text", "op", "end"]
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     r"""A numeral, a run of letters, a LaTeX command without its backslash, `\text{...}`, or a sign."""
 
     kind: Kind
@@ -51,18 +50,22 @@ _REPLACEMENT_TABLE = str.maketrans(_REPLACEMENTS)
 _FRACTION = re.compile(r"\d?[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒]")
 _UNSUPPORTED = re.compile(r"[^A-Za-z0-9 \t\n+\-*/^_=<>!|()\[\]{}.,:;'\\&%$~]")
 
+_NESTED = r"\{(?:[^{}]|\{[^{}]*\})*\}"
 _TOKEN = re.compile(
-    r"""(?P<space>(?:[ \t\n~]|\\[,;:! ]|\\(?:quad|qquad|displaystyle|textstyle|limits|left|right)(?![A-Za-z])
+    rf"""(?P<space>(?:[ \t\n~]|\\[,;:! ]
+                  |\\(?:quad|qquad|displaystyle|textstyle|limits|left|right|{"|".join(FONT_SWITCHES)})(?![A-Za-z])
+                  |\\text\{{[ ]*\}}|\\[hv]?phantom[ ]?{_NESTED}|\\[hm](?:space|skip)\*?[ ]?\{{[\d.]+[ ]?[a-z]+\}}
                   |\\[bB]igg?[lrm]?(?![A-Za-z]))+)
-      | (?P<marked>\d{1,3}(?:(?:\{,\}|,?\\[,!])\d{3})+(?!\d)(?:\.\d+)?)
-      | (?P<grouped>\d{1,3}(?:,\d{3})+(?![\d])(?:\.\d+)?)
+      | (?P<marked>\d{{1,3}}(?:(?:\{{\\?,\}}(?:\\!)?|,?\\(?:,|![ ]?)|\\[;: ]|~)\d{{3}})+(?!\d)(?:\.\d+)?)
+      | (?P<grouped>\d{{1,3}}(?:,\d{{3}})+(?![\d])(?:\.\d+)?)
       | (?P<number>\d+(?:\.\d*)?|\.\d+)
       | (?P<letters>[A-Za-z]+)
-      | \\mathbb[ ]?(?:\{(?P<blackboard>[RNZQC])\})
-      | \\(?:mathrm|operatorname)\{(?P<upright>[eid])\}
-      | \\(?:text|textbf|textit|textrm|mbox|mathrm|operatorname)\*?[ ]?\{(?P<text>[^{}\\$%&^_]*)\}
+      | \\(?:mathbb|Bbb)[ ]?(?:\{{(?P<blackboard>[RNZQCPE])\}}|(?P<bare_blackboard>[RNZQC])(?![A-Za-z]))
+      | \\(?:mathrm|operatorname)\{{(?P<upright>[eid])\}}
+      | \\(?:{"|".join(TEXT_COMMANDS)})\*?[ ]?\{{(?P<text>[^{{}}\\$%&^_]*)\}}
       | \\(?P<command>[A-Za-z]+)
-      | (?P<op><=|>=|!=|==|\*\*|\\\\|\\[{}|$%&_]|[-+*/^_=<>!|()\[\]{}.,:;'&%$])""",
+      | (?P<op><=|>=|!=|==|\*\*|\\\\(?:\[-?[\d.]+[ ]?(?:pt|em|ex|mm|cm|in|jot)\])?|\\[{{}}|$%&_]
+             |[-+*/^_=<>!|()\[\]{{}}.,:;'&%$])""",
     re.VERBOSE,
 )
 _SIZING = re.compile(r"\\(?:left|right|[bB]igg?[lrm]?)")
@@ -76,7 +79,7 @@ _COMMAND_SIGNS = {
     "neq": "!=", "lt": "<", "gt": ">", "cdot": "*", "times": "*", "ast": "*", "div": "/", "lbrace": r"\{",
     "rbrace": r"\}", "lvert": "|", "rvert": "|", "vert": "|", "colon": ":", "mid": "mid", "lbrack": "[",
     "rbrack": "]", "lparen": "(", "rparen": ")", "prime": "'",
-    "langle": "(", "rangle": ")",
+    "langle": "(", "rangle": ")", "cr": "\\\\", "tabularnewline": "\\\\", "ratio": ":",
 }  # fmt: skip
 
 
@@ -101,7 +104,7 @@ def tokenize(text: str, *, thousands: bool = False) -> list[Token]:
     12{,}000 and 12\,000 are twelve thousand. So is 12,000 with `thousands`; otherwise it is two numbers or ambiguous.
     Raises `Unreadable` for text that is not a token and `Refused` for ambiguous text.
     """
-    text = normalise(text)
+    text = normalise(plain(text))
     tokens: list[Token] = []
     place, depth, spaced = 0, 0, False
     while place < len(text):
@@ -113,10 +116,13 @@ def tokenize(text: str, *, thousands: bool = False) -> list[Token]:
         if kind == "space":
             spaced = spaced or _SIZING.sub("", match[0]) != ""
             continue
-        found = _tokens(kind, match[kind], depth, thousands)
-        tokens.append(Token(found[0].kind, found[0].text, spaced))
-        tokens.extend(found[1:])
-        depth += (found[0].text in ("(", "[", r"\{")) - (found[0].text in (")", "]", r"\}"))
+        if kind == "letters" or (kind == "number" and match.end() - match.start() <= MAX_DIGITS):
+            tokens.append(Token("letters" if kind == "letters" else "number", match[kind], spaced))
+        else:
+            found = _tokens(kind, match[kind], depth, thousands)
+            tokens.append(found[0]._replace(spaced=True) if spaced else found[0])
+            tokens.extend(found[1:])
+            depth += (found[0].text in ("(", "[", r"\{")) - (found[0].text in (")", "]", r"\}"))
         spaced = False
         if len(tokens) > MAX_TOKENS:
             raise Unreadable(f"an answer of more than {MAX_TOKENS} tokens")
@@ -131,13 +137,15 @@ def _tokens(kind: str, text: str, depth: int, thousands: bool) -> list[Token]:
         if len(digits) > MAX_DIGITS:
             raise Refused(f"a number of more than {MAX_DIGITS} digits")
         return [Token("number", digits)]
-    if kind == "blackboard":
+    if kind.endswith("blackboard"):
         return [Token("command", "mathbb" + text)]
     if kind == "command":
         name = _COMMAND_ALIASES.get(text, text)
         return [Token("op", _COMMAND_SIGNS[name])] if name in _COMMAND_SIGNS else [Token("command", name)]
     if text == r"\$":
         return [Token("command", "dollar")]
+    if text.startswith("\\\\"):
+        return [Token("op", "\\\\")]
     if kind == "op":
         return [Token("op", _OPERATOR_ALIASES.get(text, text))]
     if kind == "text" and re.fullmatch(r" *\d+(\.\d+)? *", text):

@@ -8,6 +8,7 @@ from typing import Any
 
 from halo_verifier_sympy import numeric
 from halo_verifier_sympy.latex import latex
+from halo_verifier_sympy.notation import read_reference
 from halo_verifier_sympy.parser import parse
 from halo_verifier_sympy.tree import (
     EXPRESSIONS,
@@ -35,7 +36,7 @@ def mutants(reference: Mapping[str, Any], *, thousands: bool = False) -> list[st
         return [chr(ord(letter[0]) + 1), f"{letter} or {chr(ord(letter[0]) + 1)}"]
     if kind == "text":
         return [f"not {gold}", gold[:-1] or "x", f"{gold} or not"]
-    tree = parse(gold, thousands=thousands)
+    tree = read_reference(gold, thousands).tree
     found = dict.fromkeys(latex(mutant) for mutant in _mutants(tree, reference))
     return [text for text in found if _is_readable(text)][:_MAX]
 
@@ -73,6 +74,13 @@ def _mutants(tree: Tree, reference: Mapping[str, Any]) -> Iterator[Tree]:
     elif tree[0] == "builder":
         for condition in _mutants(tree[3], reference):
             yield (*tree[:3], condition)
+    elif tree[0] == "based":
+        yield ("based", tree[1], tree[2] + 1)
+        yield integer(tree[1])
+    elif tree[0] == "image":
+        for value in _mutants(tree[2], reference):
+            if value[0] in EXPRESSIONS:
+                yield (*tree[:2], value, tree[3])
     elif tree[0] in ("union", "meet", "minus"):
         yield tree[1] if tree[0] == "minus" else tree[1][0]
     else:

@@ -10,6 +10,8 @@ from halo_verifier_sympy.cursor import TokenCursor, numeral
 from halo_verifier_sympy.lexer import Token
 from halo_verifier_sympy.tree import ZERO, Refused, Tree, Unreadable
 
+_BASES = ("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
 
 class NumeralParser(TokenCursor, ABC):
     """Parses numerals and mixed numbers."""
@@ -37,6 +39,21 @@ class NumeralParser(TokenCursor, ABC):
         if _is_exponent(after):
             raise Refused("a number like 1e5, where e may be Euler's number")
         return tree
+
+    def _in_base(self, digits: int) -> Tree:
+        """Parse the base of a numeral such as 204_5, after the underscore."""
+        braces = self._accept("{")
+        text = self._advance().text.strip()
+        if braces:
+            self._expect("}")
+        base = (
+            _BASES.index(text) + 2 if text in _BASES else int(text) if text.isdigit() and len(text) < 3 else 0
+        )
+        if not 2 <= base <= 36 or (len(text) > 1 and text.isdigit() and not braces):
+            raise Unreadable("a subscript of a numeral that is not a base")
+        if max(map(int, str(digits))) >= base:
+            raise Refused(f"a digit that base {base} does not have")
+        return ("based", digits, base)
 
     def _repeating(self, text: str) -> Tree:
         self._expect("{")

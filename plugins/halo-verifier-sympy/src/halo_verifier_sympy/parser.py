@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from halo_verifier_sympy.commands import CommandParser
 from halo_verifier_sympy.cursor import require_value
+from halo_verifier_sympy.layout import LayoutParser
 from halo_verifier_sympy.lexer import Token, tokenize
+from halo_verifier_sympy.names import name_end, name_text
 from halo_verifier_sympy.tree import EXPRESSIONS, Refused, Tree, Unreadable
 from halo_verifier_sympy.units import Unit, read_unit
 
 _RELATIONS = ("=", "!=", "<", "<=", ">", ">=")
 _SETS = frozenset({"set", "builder", "interval", "space", "union", "meet", "minus", "tuple"})
 _CURRENCY = {"dollar": "$", "euro": "euro", "pounds": "sterling", "cents": "cents"}
-_MATRICES = ("pmatrix", "bmatrix", "matrix")
 _IN = Token("letters", "in", True)
 
 
-def parse(text: str, *, thousands: bool = False) -> Tree:
+def parse(text: str, *, thousands: bool = False, amounts: bool = False) -> Tree:
     """Return the tree of an answer in LaTeX or plain notation.
 
-    Takes time linear in the text and evaluates nothing. Raises `Unreadable` for text outside the grammar and
-    `Refused` for ambiguous text.
+    With `amounts`, words and units of one letter after a number are units: 7 apples, 25 m/s. Takes time linear in the
+    text and evaluates nothing. Raises `Unreadable` for text outside the grammar and `Refused` for ambiguous text.
     """
     tokens = tokenize(text, thousands=thousands)
     while len(tokens) > 2 and tokens[0].text == tokens[-2].text == "$":
@@ -27,12 +27,12 @@ def parse(text: str, *, thousands: bool = False) -> Tree:
     if len(tokens) > 2 and tokens[-2] in (Token("op", "."), Token("op", ".", True)):
         del tokens[-2]
     try:
-        return _AnswerParser(tokens).answer()
+        return _AnswerParser(tokens, amounts=amounts).answer()
     except (IndexError, ValueError, ZeroDivisionError, RecursionError) as error:
         raise Unreadable(f"cannot be read: {error}") from None
 
 
-class _AnswerParser(CommandParser):
+class _AnswerParser(LayoutParser):
     def answer(self) -> Tree:
         """Parse all tokens."""
         result = self._list()
@@ -70,7 +70,13 @@ class _AnswerParser(CommandParser):
         return ("rel", tuple(signs), tuple(sides))
 
     def _side(self) -> Tree:
+        if end := name_end(self._tokens, self._position):
+            tokens, self._position = self._tokens[self._position : end], end
+            return ("sym", name_text(tokens))
         result = self._amount()
+        even = result[0] == "num" or self._next.spaced == self._peek().spaced  # not "x: 5"
+        if self._next_is(":") and result[0] in EXPRESSIONS and not self._in_braces and even:
+            return self._ratio(result)
         while result[0] in _SETS:
             if self._next_is_command("cup") or self._next.text in ("U", "union"):
                 result = self._joined("union", result)
@@ -82,6 +88,12 @@ class _AnswerParser(CommandParser):
             else:
                 break
         return result
+
+    def _ratio(self, first: Tree) -> Tree:
+        terms = [first]
+        while self._accept(":"):
+            terms.append(require_value(self.expression()))
+        return ("ratio", tuple(terms))
 
     def _joined(self, head: str, left: Tree) -> Tree:
         self._advance()
@@ -113,7 +125,8 @@ class _AnswerParser(CommandParser):
         if self._next.text.strip().lower() in ("and", "or"):
             return None
         if self._next.kind == "letters" and self._next.text != "in" and self._next_is_unit():
-            return self._unit_power(self._advance().text)
+            tokens, self._position = self._tokens[self._position : self._unit_end()], self._unit_end()
+            return self._unit_power(" ".join(token.text for token in tokens))
         if self._next.kind != "text" or not self._next.text.strip():
             return None
         return self._unit_power(self._advance().text)
@@ -129,6 +142,8 @@ class _AnswerParser(CommandParser):
     # Brackets
 
     def _bracketed(self) -> Tree:
+        if array := self._array_in_brackets():
+            return array
         opening = self._advance().text
         if opening == r"\{":
             return self._set()
@@ -158,12 +173,11 @@ class _AnswerParser(CommandParser):
     def _set(self) -> Tree:
         if self._accept(r"\}"):
             return ("set", ())
-        self._open_bars = 1  # a bar after the first item starts the condition
+        self._open_bars, self._in_braces = 1, True  # a bar or colon after the first item starts the condition
         first = self._item()
+        self._open_bars, self._in_braces = 0, False
         if self._accept("|", "mid", ":"):
-            self._open_bars = 0
             return self._builder(first)
-        self._open_bars = 0
         items = [first]
         while self._accept(",", ";"):
             items.append(self._item())
@@ -174,32 +188,19 @@ class _AnswerParser(CommandParser):
         domain = None
         if first[0] == "rel" and first[1] == ("in",):
             first, domain = first[2]
-        if first[0] != "sym":
-            raise Unreadable("a set whose element is not a variable")
         condition = self._list()
         self._expect(r"\}")
-        return ("builder", first[1], domain, condition)
-
-    def _environment(self) -> Tree:
-        self._expect("{")
-        name = self._advance().text
-        self._expect("}")
-        if name not in _MATRICES:
-            raise Unreadable(f"an unknown environment: {name[:20]}")
-        rows = [[require_value(self.expression())]]
-        while not self._next_is_command("end"):
-            if self._accept("&"):
-                rows[-1].append(require_value(self.expression()))
-            else:
-                self._expect(r"\\")
-                if not self._next_is_command("end"):
-                    rows.append([require_value(self.expression())])
-        self._advance()
-        if [self._advance().text for _ in range(3)] != ["{", name, "}"]:
-            raise Unreadable("a matrix that is not closed")
-        if len({len(row) for row in rows}) > 1:
-            raise Unreadable("a matrix with rows of different lengths")
-        return ("matrix", tuple(map(tuple, rows)))
+        if first[0] == "sym":
+            return ("builder", first[1], domain, condition)
+        member = condition[2][0] if condition[0] == "list" and condition[1] == "," else condition
+        if (
+            domain
+            or first[0] not in EXPRESSIONS
+            or member[:2] != ("rel", ("in",))
+            or member[2][0][0] != "sym"
+        ):
+            raise Unreadable("a set of expressions without a variable and its domain")
+        return ("image", member[2][0][1], first, condition)
 
 
 def _row(item: Tree) -> tuple[Tree, ...]:

@@ -15,6 +15,8 @@ Other answers, made of expressions and of each other:
     ("quantity", a, unit)             the unit is the fields of a `Unit`
     ("list", joiner, items)           without brackets; joined by commas and "and" (","), or by "or"
     ("tuple", items)  ("set", items)  ("builder", variable, domain | None, condition)
+    ("image", variable, element, condition)   the condition names the domain of the variable
+    ("ratio", terms)  ("based", digits, base)   digits are written as a decimal integer
     ("interval", low, high, low included, high included)   ("space", name)
     ("union" | "meet", parts)  ("minus", a, b)
     ("rel", operators, sides)         a chain: one more side than operators
@@ -42,15 +44,22 @@ _EXPRESSIONS = {
     "lim": "-tt",
 }  # fmt: skip
 _FIELDS = _EXPRESSIONS | {
-    "quantity": "t-", "list": "-T", "tuple": "T", "set": "T", "builder": "-ot", "interval": "tt--",
+    "quantity": "t-", "list": "-T", "tuple": "T", "set": "T", "builder": "-ot", "image": "-tt", "ratio": "T",
+    "based": "--", "interval": "tt--",
     "space": "-", "union": "T", "meet": "T", "minus": "tt", "rel": "-T", "matrix": "R",
 }  # fmt: skip
 """Fields after each head: t a tree, o a tree or None, T a tuple of trees, R rows of trees, - anything else."""
+_PLACES = {
+    head: tuple((place, kind) for place, kind in enumerate(kinds, 1) if kind != "-")
+    for head, kinds in _FIELDS.items()
+}
+"""The fields that hold trees, after each head."""
 EXPRESSIONS = frozenset(_EXPRESSIONS)
 """Heads of the trees with a single value."""
 
 ZERO: Tree = ("num", 0, 1)
 ONE: Tree = ("num", 1, 1)
+PERCENT: Tree = ("num", 1, 100)
 PI: Tree = ("const", "pi")
 
 
@@ -69,7 +78,8 @@ def integer(value: int) -> Tree:
 
 def children(tree: Tree) -> Iterator[Tree]:
     """Yield the trees directly below `tree`."""
-    for kind, part in zip(_FIELDS[tree[0]], tree[1:], strict=True):
+    for place, kind in _PLACES[tree[0]]:
+        part = tree[place]
         if kind == "t" or (kind == "o" and part is not None):
             yield part
         elif kind == "T":
@@ -94,10 +104,13 @@ def map_children(tree: Tree, change: Callable[[Tree], Tree]) -> Tree:
 
 
 def walk(tree: Tree) -> Iterator[Tree]:
-    """Yield `tree` and all trees below it."""
-    yield tree
-    for child in children(tree):
-        yield from walk(child)
+    """Yield `tree` and all trees below it, each before those below it."""
+    waiting = [tree]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if _PLACES[part[0]]:
+            waiting += reversed(tuple(children(part)))
 
 
 def free_variables(tree: Tree) -> frozenset[str]:
@@ -108,7 +121,7 @@ def free_variables(tree: Tree) -> frozenset[str]:
     if tree[0] in OPEN_FORMS:
         outer = [part for part in tree[2:-1] if part is not None]
         return (found - {tree[1]}) | frozenset[str]().union(*map(free_variables, outer))
-    return found - {tree[1]} if tree[0] == "builder" else found
+    return found - {tree[1]} if tree[0] in ("builder", "image") else found
 
 
 def substitute(tree: Tree, values: Mapping[str, Tree]) -> Tree:
@@ -116,7 +129,7 @@ def substitute(tree: Tree, values: Mapping[str, Tree]) -> Tree:
     if tree[0] == "sym":
         return values.get(tree[1], tree)
     inner = {name: value for name, value in values.items() if name != tree[1]}
-    if tree[0] == "builder":
+    if tree[0] in ("builder", "image"):
         return map_children(tree, lambda part: substitute(part, inner))
     if tree[0] in OPEN_FORMS:
         outer = (part and substitute(part, values) for part in tree[2:-1])

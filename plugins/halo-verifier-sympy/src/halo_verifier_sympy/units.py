@@ -26,7 +26,8 @@ _TABLE = {
     "inches=127/5000 ft=381/1250 foot=381/1250 feet=381/1250 yd=1143/1250 yard=1143/1250 mi=201168/125 "
     "mile=201168/125",
     "g": "mg=1/1000 g=1 gram=1 kg=1000 kilogram=1000 t=1000000 lb=45359237/100000 pound=45359237/100000",
-    "s": "ms=1/1000 s=1 sec=1 second=1 min=60 minute=60 h=3600 hr=3600 hour=3600 day=86400 week=604800",
+    "s": "ms=1/1000 s=1 sec=1 second=1 min=60 minute=60 h=3600 hr=3600 hour=3600 d=86400 day=86400 wk=604800 "
+    "week=604800",
     "L": "mL=1/1000 ml=1/1000 milliliter=1/1000 L=1 l=1 liter=1 litre=1",
     "$": "$=1 dollar=1 USD=1 cent=1/100 cents=1/100",
     "€": "euro=1 EUR=1",
@@ -36,6 +37,8 @@ _TABLE = {
     "J": "J=1 joule=1 kJ=1000",
     "W": "W=1 watt=1 kW=1000",
     "unit": "unit=1",
+    "percent": "percent=1 pct=1",
+    "degree": "degree=1 deg=1",
 }
 _KNOWN = {
     name: (Fraction(factor), base)
@@ -43,9 +46,18 @@ _KNOWN = {
     for name, factor in re.findall(r"(\S+)=(\S+)", row)
 }
 _WORD = re.compile(r"[A-Za-z$°]+|/|\d")
-_PLURALS = {"miles", "hours", "minutes", "seconds", "days"}
+_PLURALS = {f"{name}s" for name in _KNOWN if len(name) > 2 and name != "inches"}
 BARE_UNITS = frozenset(name for name in _KNOWN if len(name) > 1) | _PLURALS
 """Units that need no markup after a number; single letters are variables there."""
+LETTER_UNITS = frozenset(name for name in _KNOWN if len(name) == 1 and name.isalpha())
+"""Units of one letter."""
+
+
+def is_counted(word: str, spaced: bool) -> bool:
+    """Return whether a word after a number is a noun, as in 7 apples, and not a product of variables."""
+    return len(word) > 4 or (
+        spaced and len(word) == 4 and word[-1] == "s" and re.search("[aeiou]", word) is not None
+    )
 
 
 def read_unit(text: str, last_power: int = 1) -> Unit:
@@ -53,11 +65,12 @@ def read_unit(text: str, last_power: int = 1) -> Unit:
 
     `last_power` is the exponent of the last word. Raises `Unreadable` for other text and `Refused` for a digit.
     """
+    text = re.sub(r"(?<=[A-Za-z])\.", " ", text)  # sq. ft.
     if re.search(r"[^A-Za-z$°/ \d]", text) or len(text) > 60:
         raise Unreadable(f"not a unit: {text[:40]!r}")
     factor, powers = Fraction(1), dict[str, int]()
     sign, power = 1, 1
-    words = _WORD.findall(text.replace(" per ", " / "))
+    words = _WORD.findall(re.sub(r"\bper ?cent\b", "percent", text).replace(" per ", " / "))
     for place, word in enumerate(words, 1):
         if word == "/":
             sign = -1

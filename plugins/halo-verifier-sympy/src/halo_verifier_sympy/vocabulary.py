@@ -37,7 +37,7 @@ FACTOR_COMMANDS = frozenset(
         "mathbf",
         "boldsymbol",
     }
-    | {"begin"}
+    | {"begin", "vec", "hat", "bar", "tilde"}
     | FENCES.keys()
     | GREEK
     | FUNCTION_WORDS

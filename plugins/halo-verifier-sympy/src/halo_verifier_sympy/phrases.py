@@ -1,0 +1,96 @@
+"""The answer in a phrase such as "the answer is 12", or on the line after a heading.
+
+All values of the sentence count: "$12$, $13$ or $14$" is a list of three, and "$12$ times 5" is not 12.
+"""
+
+from __future__ import annotations
+
+import re
+
+from halo_verifier_sympy.around import ITEM, NUMBER_WORD, Answer, answers_around
+from halo_verifier_sympy.tree import Refused
+
+_PHRASE = re.compile(
+    r"\banswer\*{0,2}[ \t]{0,4}(?:is|:|=)[ \t]{0,4}:?"
+    r"|^[ \t]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*[*_]{0,3}[ \t]*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+_HASHES = re.compile(r"^\#{4}[ \t]+(?=[-+$\\(\d.])", re.MULTILINE)
+"""The mark before the answer in GSM8K."""
+_FORMULA = re.compile(
+    r"\$\$(.+?)\$\$|(?<!\\)\$(?=[^\s$])([^$\n]*?[^\s$\\])\$(?!\d)|\\\((.*?)\\\)|\\\[(.*?)\\\]", re.DOTALL
+)
+_SENTENCE = re.compile(r"(?:[^.]|\.(?=\S))*")
+_NEXT = re.compile(
+    rf"[\s*]*(?P<joiner>[,;]?[\s*]*\b(?:or|and)\b|[,;])[\s*]*(?:(?:maybe|perhaps|possibly|rather|else|even|also|just|either)"
+    rf"[\s*]+)*(?P<item>{ITEM})",
+    re.IGNORECASE | re.DOTALL,
+)
+_REASON = re.compile(
+    r"\b(?:because|since|so|thus|hence|therefore|which|where|obtained|using)\b", re.IGNORECASE
+)
+_HEDGE = re.compile(
+    rf"\b(?:or|and|but|maybe|perhaps|possibly|alternatively|rather|unless|otherwise|else|nor|versus|vs|be)\b[^.$\d\\]{{0,30}}"
+    rf"(?:(?P<item>{ITEM})(?![\s$]*[=<>])|{NUMBER_WORD}\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+_MAX_PHRASES = 64
+_MAX_LENGTH = 4000
+
+
+def phrase_answers(text: str) -> list[Answer]:
+    """Return the answers after each "answer is"; without such a phrase, the one after the last ####."""
+    matches = list(_PHRASE.finditer(text)) or list(_HASHES.finditer(text))[-1:]
+    if len(matches) > _MAX_PHRASES:
+        raise Refused(f"more than {_MAX_PHRASES} answers")
+    return [answer for match in matches for answer in _sentence_answers(_lines_after(text, match.end()))]
+
+
+def _lines_after(text: str, place: int) -> str:
+    """Return the rest of the line; the next line with text if the rest is empty, with all lines of a formula."""
+    rest = text[place : place + _MAX_LENGTH]
+    blank = re.match(r"[ \t*_:]*(?:\n\s*)+", rest)
+    rest = rest[blank.end() :] if blank else rest.lstrip(" \t")
+    marks = re.match(r"[*_>\s]*", rest)
+    start = marks.end() if marks else 0
+    display = re.compile(r"\$\$.*?\$\$[^\n]*|\\\[.*?\\\][^\n]*", re.DOTALL).match(rest, start)
+    return display[0] if display else rest.partition("\n")[0]
+
+
+def _sentence_answers(line: str) -> list[Answer]:
+    line = re.sub(r"^[*_\s]+(?=[\\$])", "", line)
+    formula = _FORMULA.match(line)
+    if formula is None:
+        sentence = _SENTENCE.match(line)
+        return [Answer(_FORMULA.sub(_inside, sentence[0] if sentence else line))]
+    answer, end = _inside(formula), formula.end()
+    while following := _NEXT.match(line, end):
+        joiner = " or " if following["joiner"].lower().endswith("or") else ", "
+        answer, end = answer + joiner + _FORMULA.sub(_inside, following["item"]), following.end()
+    rest = line[end:]
+    sentence = _SENTENCE.match(rest)
+    _check_no_hedge(sentence[0] if sentence else rest)
+    return [first._replace(text=first.text) for first in answers_around(line, 0, end, answer, maths=False)]
+
+
+def _inside(match: re.Match[str]) -> str:
+    """Return a formula without its dollars, and a box in it without the box."""
+    inside = next(filter(None, match.groups()), "").strip()
+    box = re.fullmatch(r"\\f?boxed\s*\{(.*)\}\s*\.?", inside, re.DOTALL)
+    return box[1] if box else inside
+
+
+def _check_no_hedge(sentence: str) -> None:
+    """Raise `Refused` if the rest of a sentence, up to the reason that it gives, has another value."""
+    reason = _REASON.search(sentence)
+    if _HEDGE.search(sentence[: reason.start()] if reason else sentence):
+        raise Refused("another answer in the same sentence")
+
+
+def last_formula_or_line(text: str) -> list[Answer]:
+    """Return the last formula, or the last line if there is no formula."""
+    tail = text[-_MAX_LENGTH:]
+    if formulas := list(_FORMULA.finditer(tail)):
+        last = formulas[-1]
+        return answers_around(tail, last.start(), last.end(), _inside(last), maths=False)
+    return [Answer(line) for line in tail.splitlines() if line.strip()][-1:]
