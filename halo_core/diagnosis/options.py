@@ -98,6 +98,7 @@ class Thresholds:
 
     legacy_grad_band: bool = False
     """Also apply the gradient-norm bands of the halo-forge notes: at the clipping norm the learning rate is too high,
-    below 0.05 too low. Trainers log the norm before clipping, so the bands do not mean what they seem to; notices only."""
+    below 0.05 too low. Trainers log the norm before clipping, so the bands do not mean what they seem to; notices
+    only."""
     legacy_max_grad_norm: Positive = 0.3
     """The clipping norm that the bands refer to."""

@@ -124,10 +124,10 @@ class Verifier(Driver):
         """
         return ()
 
-    def copies(self, prompt: Prompt) -> Sequence[str]:
+    def copied_answers(self, prompt: Prompt) -> Sequence[str]:
         """Return completions that repeat a part of the prompt as their answer and should not pass.
 
-        Made from the prompt's text: an expression that is to be evaluated. `halo audit` reports those that pass.
+        Made from the prompt's text: an expression that the task asks to evaluate. `halo audit` reports those that pass.
         """
         return ()
 

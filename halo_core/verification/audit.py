@@ -160,7 +160,7 @@ def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> I
         for text in _evenly_spaced(verifiers.by_name[verifiers.name_for(prompt)].mutants(prompt), mutants):
             yield Case("mutant", prompt.id, prompt, text)
         neighbour = prompts[(number + 1) % len(prompts)]
-        copies = (*_copies(prompt), *verifiers.by_name[verifiers.name_for(prompt)].copies(prompt))
+        copies = (*_copies(prompt), *verifiers.by_name[verifiers.name_for(prompt)].copied_answers(prompt))
         given: dict[Kind, Sequence[str]] = {"empty": _EMPTY, "constant": _CONSTANT, "copied": copies}
         for kind, texts in given.items():
             for text in texts:

@@ -154,7 +154,7 @@ def test_copies_that_the_verifier_names_are_audited() -> None:
     class Copying(Sound):
         """Accepts an expression of the prompt."""
 
-        def copies(self, prompt: Prompt) -> Sequence[str]:
+        def copied_answers(self, prompt: Prompt) -> Sequence[str]:
             return [f"0 + {prompt.reference['answer']}"]
 
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:

@@ -190,7 +190,7 @@ def test_numbers_and_what_the_reference_says_may_stand_in_the_prompt(
 def test_audit_tries_the_expressions_of_the_prompt(task: str, gold: str, copies: set[str]) -> None:
     prompt = Prompt("p", task, reference={"answer": gold})
     verifier = Sympy()
-    assert set(verifier.copies(prompt)) == copies
+    assert set(verifier.copied_answers(prompt)) == copies
     for text in copies:
         assert verifier.check(prompt, Completion("p", 0, text)).status is Status.FAIL
 
@@ -200,6 +200,6 @@ def test_messages_are_searched_like_text() -> None:
         "p", messages=({"role": "user", "content": "Expand (x+1)^2."},), reference={"answer": "x^2+2x+1"}
     )
     assert Sympy().check(prompt, Completion("p", 0, r"\boxed{(x+1)^2}")).status is Status.FAIL
-    assert Sympy().copies(prompt) == [r"\boxed{(x+1)^2}"]
+    assert Sympy().copied_answers(prompt) == [r"\boxed{(x+1)^2}"]
     any_form = Prompt("p", "Expand (x+1)^2.", reference={"answer": "x^2+2x+1", "form": "any"})
-    assert Sympy().copies(any_form) == []
+    assert Sympy().copied_answers(any_form) == []

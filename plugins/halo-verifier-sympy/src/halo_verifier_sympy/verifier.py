@@ -122,7 +122,7 @@ class Sympy(Verifier):
         """Return near misses: off by one, wrong sign, reciprocal, different kind, items swapped or removed."""
         return [self._completion(text) for text in mutants(prompt.reference, thousands=self.thousands)]
 
-    def copies(self, prompt: Prompt) -> Sequence[str]:
+    def copied_answers(self, prompt: Prompt) -> Sequence[str]:
         """Return the expressions of the prompt as answers, except numbers and those of the reference."""
         return [self._completion(text) for text in copied_expressions(prompt, thousands=self.thousands)]
 
