@@ -55,6 +55,17 @@ _TREE = {
         "leaf": {"type": "integer"}}}},
     "$ref": "#/$defs/node",
 }  # fmt: skip
+_EMAIL = {"type": "object", "properties": {"email": {"type": "string"}}, "required": ["email"]}
+_PHONE = {"type": "object", "properties": {"email": {"type": "string"}, "phone": {"type": "string"}},
+          "required": ["phone"]}  # fmt: skip
+_CONTACT = {"oneOf": [_EMAIL, _PHONE]}
+_TWO_CONTACTS = {"email": "a@b.c", "phone": "1"}
+_CONTACT_API = {
+    "openapi": "3.1.0",
+    "paths": {"/contacts": {"post": {"requestBody": {"content": {"application/json": {"schema": {
+        "oneOf": [{"$ref": "#/components/schemas/Email"}, {"$ref": "#/components/schemas/Phone"}]}}}}}}},
+    "components": {"schemas": {"Email": _EMAIL, "Phone": _PHONE}},
+}  # fmt: skip
 
 
 def _prompt(**reference: Any) -> Prompt:
@@ -206,6 +217,21 @@ _FLAWED = {
     "a property that only the server may set": (_REQUEST, '{"id": 1, "item": "tea"}'),
     "a number beyond the format's range": (_RESPONSE, '{"id": 3000000000, "item": "tea"}'),
     "null for a property that is not nullable": (_REQUEST, '{"item": null}'),
+    "two branches of oneOf, of which one lists all properties": (_prompt(schema=_CONTACT), json.dumps(_TWO_CONTACTS)),
+    "two branches of oneOf in an array": (
+        _prompt(schema={"type": "array", "items": _CONTACT}), json.dumps([{"email": "a@b.c"}, _TWO_CONTACTS])
+    ),
+    "two branches of oneOf behind references": (
+        _prompt(schema={"$defs": {"e": _EMAIL, "p": _PHONE}, "oneOf": [{"$ref": "#/$defs/e"}, {"$ref": "#/$defs/p"}]}),
+        json.dumps(_TWO_CONTACTS),
+    ),
+    "two branches of oneOf in arguments": (
+        _prompt(tools=[{"name": "add", "parameters": {"type": "object", "properties": {"to": _CONTACT}}}]),
+        json.dumps({"name": "add", "arguments": {"to": _TWO_CONTACTS}}),
+    ),
+    "two branches of oneOf in a body": (
+        _prompt(openapi=_CONTACT_API, operation="post /contacts"), json.dumps(_TWO_CONTACTS)
+    ),
     "a response without a required property": (_RESPONSE, '{"item": "tea"}'),
 }  # fmt: skip
 _WRONG = {
