@@ -145,6 +145,39 @@ _INVALID = {
         _CALLS,
         f"<tool_call>{json.dumps(_ADD)}</tool_call><think></think><tool_call>{json.dumps(_MAIL)}</tool_call>",
     ),
+    "correct answer in reasoning after prose": (
+        _WITH_BOTH,
+        f"Let me see. <think>\n```json\n{_CORRECT}\n```\n",
+    ),
+    "correct answer, then reasoning that never ends": (_WITH_BOTH, f"{_CORRECT}\n<think>Or not?"),
+    "correct answer in a second thought": (_WITH_BOTH, f"<think>a</think>\n<think>{_CORRECT}</think>"),
+    "an answer split by reasoning": (
+        _WITH_BOTH,
+        _with(_CORRECT, '"count": 1', '"count": <think>1?</think> 1'),
+    ),
+    "another answer, then reasoning, then the correct one": (
+        _WITH_BOTH,
+        f"{_OTHER_TEXT}<think></think>{_CORRECT}",
+    ),
+    "another answer before a fence with the correct one": (
+        _WITH_BOTH,
+        f"{_OTHER_TEXT}\n```json\n{_CORRECT}\n```",
+    ),
+    "two fenced blocks, the first closed on its last line": (
+        _WITH_BOTH,
+        f"```json\n{_CORRECT}```\n```json\n{_OTHER_TEXT}\n```",
+    ),
+    "two fenced blocks, each on one line": (_WITH_BOTH, f"```json {_CORRECT}```\n```json {_OTHER_TEXT}```"),
+    "correct calls after an unclosed string with a tag": (
+        _CALLS,
+        '<tool_call>{"name": "</tool_call>'
+        + "".join(f"<tool_call>{json.dumps(call)}</tool_call>" for call in (_ADD, _MAIL)),
+    ),
+    "correct calls in tags, and another without": (
+        _CALLS,
+        f"<tool_call>{json.dumps(_ADD)}</tool_call>\n<tool_call>{json.dumps(_MAIL)}</tool_call>\n"
+        + json.dumps({**_MAIL, "arguments": {"to": "eve@example.com", "text": "hi"}}),
+    ),
     "correct answer in a sentence": (_WITH_BOTH, f"I would answer {_CORRECT} if I could."),
     "correct call in a sentence": (_CALLS, f"One could call {_PAIR}"),
     "correct answer, then another": (_WITH_BOTH, f"{_CORRECT}\n{_OTHER_TEXT}"),
@@ -190,6 +223,10 @@ _FLAWED = {
     "a call with only a name": (_CALLS, '{"name": "add"}'),
     "calls with empty arguments": (_CALLS, '[{"name": "add", "arguments": {}}, {"name": "mail", "arguments": {}}]'),
     "arguments that are not an object": (_CALLS, '{"name": "add", "arguments": [1, 2]}'),
+    "calls in OpenAI's form with empty arguments": (
+        _CALLS,
+        json.dumps([{"function": {"name": "add", "arguments": ""}}, {"function": {"name": "mail", "arguments": ""}}]),
+    ),
     "arguments as text instead of an object": (_CALLS, '{"name": "add", "arguments": "{\\"a\\": 1, \\"b\\": 2}"}'),
     "a tool that does not exist": (_CALLS, json.dumps([_ADD, {**_MAIL, "name": "send"}])),
     "a tool in another case": (_CALLS, json.dumps([{**_ADD, "name": "Add"}, _MAIL])),
