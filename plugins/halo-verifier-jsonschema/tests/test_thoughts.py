@@ -285,7 +285,7 @@ def test_reading_takes_linear_time(piece: str) -> None:
     start = time.process_time()
     for head in ("", "<think>", f'{OSLO} "', f"{GOOD} ", "```json\n"):
         for tail in ("</tool_call>", "\n```\n"):
-            text = head + piece * (50_000 // len(piece)) + tail
+            text = head + piece * (40_000 // len(piece)) + tail
             for prompt in prompts:
                 verifier.check(prompt, Completion("p", 0, text))
-    assert time.process_time() - start < 4.0
+    assert time.process_time() - start < 3.0
