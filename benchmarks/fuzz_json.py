@@ -1,10 +1,17 @@
 """Fuzz the `jsonschema` verifier: no generated text may raise, hang, or pass without being correct.
 
     python benchmarks/fuzz_json.py --inputs 1000000
+    python benchmarks/fuzz_json.py --closing 350000
 
 The texts are correct answers with a few edits, fragments of JSON and its surroundings in random order, arbitrary
 characters, and long repetitions, for prompts of every kind. A text that passes a prompt with an answer is parsed
-again by `json` alone and compared type by type. Exits with 1 if a text violates the rule.
+again by `json` alone and compared type by type.
+
+`--closing` fuzzes `closed=true` instead: random schemas, as values, as tool arguments and in OpenAPI descriptions, each
+with documents of the same shape. A document that passes must be valid under the schema as given, which a plain
+validator checks, and under the closed schema alone; a document that is valid under both must pass.
+
+Exits with 1 if a text violates the rule.
 """
 
 from __future__ import annotations
@@ -15,14 +22,20 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import jsonschema_rs
 
 from halo_core.types import Completion, Prompt, Status
 from halo_verifier_jsonschema import JSONSchema
+from halo_verifier_jsonschema.closing import close
+from halo_verifier_jsonschema.openapi import body_schema
 
 SECONDS = 3.0
 """CPU seconds after which one input counts as hanging. The slowest legitimate input takes about half of it."""
+DOCUMENTS = 8
+"""Documents for each random schema."""
 PIECES = (
     *'{}[]:,"\\ \n\t-+.0123456789eE', "true", "false", "null", "NaN", "Infinity", "-0", "1.0", "1e999", "9" * 400,
     '"name"', '"arguments"', '"function"', '"tool_calls"', '"a"', '"\\u0061"', '"\\ud800"', "\ud800", "\u2028", "é",
@@ -101,12 +114,162 @@ def passed_wrongly(prompt: Prompt, text: str) -> bool:
     return not same(json.loads(text), reference["answer"])
 
 
+def random_schema(rng: random.Random, depth: int = 3, *, below: bool = False) -> Any:
+    """Return a schema over the properties a, b, c; `below`: it applies to a value inside the document."""
+    if depth == 0 or rng.random() < 0.15:
+        leaf: dict[str, Any] = rng.choice(
+            (
+                {},
+                {"type": "integer"},
+                {"type": "object"},
+                {"const": 1},
+                {"required": ["a"]},
+                {"type": ["string", "null"]},
+            )
+        )
+        return rng.choice((True, leaf, leaf, leaf))
+    schema: dict[str, Any] = {}
+
+    def inner(*, below: bool = below) -> Any:
+        return random_schema(rng, depth - 1, below=below)
+
+    if rng.random() < 0.75:
+        schema["properties"] = {name: inner(below=True) for name in rng.sample("abc", rng.randint(1, 2))}
+    if rng.random() < 0.3:
+        schema["type"] = rng.choice(("object", "object", ["object", "array"]))
+    if rng.random() < 0.3:
+        schema["required"] = rng.sample("abc", 1)
+    for keyword in rng.choices(list(KEYWORDS), list(KEYWORDS.values()), k=rng.choice((0, 1, 1, 2))):
+        if keyword in {"oneOf", "anyOf", "allOf"}:
+            schema[keyword] = [inner() for _ in range(rng.randint(1, 3))]
+        elif keyword == "if":
+            schema |= {"if": inner(), rng.choice(("then", "else")): inner()}
+        elif keyword in {"dependentSchemas", "patternProperties"}:
+            schema[keyword] = {rng.choice("abc"): inner(below=keyword == "patternProperties")}
+        elif keyword == "contains":
+            schema |= {
+                "contains": inner(below=True),
+                rng.choice(("maxContains", "minContains")): rng.randint(0, 1),
+            }
+        elif keyword == "$ref":
+            schema["$ref"] = rng.choice(
+                ("#", "#/$defs/x", "#/$defs/y") if below else ("#/$defs/x", "#/$defs/y")
+            )
+        else:
+            schema[keyword] = inner(below=keyword != "not")
+    return schema
+
+
+KEYWORDS = {
+    "oneOf": 6, "anyOf": 3, "allOf": 2, "not": 2, "if": 2, "dependentSchemas": 1, "$ref": 4, "items": 3, "contains": 2,
+    "prefixItems": 0, "additionalProperties": 1, "patternProperties": 1, "unevaluatedProperties": 1,
+    "unevaluatedItems": 1, "propertyNames": 1,
+}  # fmt: skip
+"""Keywords of random schemas and their frequencies."""
+
+
+def with_definitions(rng: random.Random) -> Any:
+    """Return a random schema and the definitions that it refers to: x may refer to y, y to neither."""
+    schema = random_schema(rng, rng.choice((1, 2, 2, 2, 3)))
+    if not isinstance(schema, dict):
+        return schema
+    x, y = random_schema(rng, 1), random_schema(rng, rng.choice((0, 1)))
+    return {**schema, "$defs": {"x": _redirected(x, "#/$defs/y"), "y": _redirected(y, None)}}
+
+
+def _redirected(schema: Any, target: str | None) -> Any:
+    """Return `schema` with `target` for each reference to a definition, or without them: no schema includes itself."""
+    if isinstance(schema, list):
+        return [_redirected(item, target) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    result = {key: _redirected(value, target) for key, value in schema.items()}
+    if result.get("$ref", "#") != "#":
+        result.pop("$ref")
+        result |= {"$ref": target} if target else {}
+    return result
+
+
+def random_document(rng: random.Random, depth: int = 3) -> Any:
+    """Return a document of objects over a, b, c and d, arrays and a few scalars."""
+    if depth == 0 or rng.random() < 0.2:
+        return rng.choice((1, 2, "s", None))
+    if rng.random() < 0.2:
+        return [random_document(rng, depth - 1) for _ in range(rng.randint(0, 3))]
+    names = rng.sample("abcd", rng.choice((0, 1, 2, 2, 3)))
+    return {name: random_document(rng, depth - 1) for name in names}
+
+
+Case = tuple[dict[str, Any], Any, Callable[[Any], Any]]
+
+
+def closing_case(schema: Any, number: int) -> Case:
+    """Return a reference with `schema`, the schema of its values for the plain validator, and the form of an answer."""
+    if number % 8 == 0 and isinstance(schema, dict):
+        return (
+            {"tools": [{"name": "f", "parameters": schema}]},
+            schema,
+            lambda v: {"name": "f", "arguments": v},
+        )
+    if number % 8 == 1 and isinstance(schema, dict):
+        components = {"r": {**schema, "$defs": {}}, **schema["$defs"]}
+        content = {"application/json": {"schema": {"$ref": "#"}}}
+        api = {"openapi": "3.1.0", "paths": {"/": {"post": {"requestBody": {"content": content}}}},
+               "components": {"schemas": components}}  # fmt: skip
+        text = (
+            json.dumps(api)
+            .replace("#/$defs/", "#/components/schemas/")
+            .replace('"#"', '"#/components/schemas/r"')
+        )
+        document = json.loads(text)
+        return {"openapi": document, "operation": "post /"}, body_schema(document, "post /"), lambda v: v
+    return {"schema": schema}, schema, lambda v: v
+
+
+def closing_findings(rng: random.Random, number: int, counts: collections.Counter[str]) -> Iterator[str]:
+    """Yield the documents for one random schema whose verdict is not that of both schemas."""
+    reference, schema, form = closing_case(with_definitions(rng), number)
+    options = {"offline": True, "validate_formats": True}
+    plain = jsonschema_rs.Draft202012Validator(schema, **options)
+    closed = jsonschema_rs.Draft202012Validator(close(schema), **options)
+    verifier, prompt = JSONSchema(), Prompt("p", "t", reference=reference)
+    for _ in range(DOCUMENTS):
+        document = random_document(rng, rng.choice((1, 2, 2, 3)))
+        if "tools" in reference and not isinstance(document, dict):
+            continue
+        right = plain.is_valid(document), closed.is_valid(document)
+        counts[f"{'valid' if right[0] else 'invalid'}, closed {'valid' if right[1] else 'invalid'}"] += 1
+        verdict = verifier.check(prompt, Completion("p", 0, json.dumps(form(document))))
+        if not verdict.conclusive or (verdict.status is Status.PASS) is not all(right):
+            yield f"{verdict.status.value} ({verdict.detail}), not {right}: {json.dumps([reference, document])}"
+
+
+def fuzz_closing(schemas: int, seed: int) -> list[str]:
+    """Return the findings for `schemas` random schemas, and print a summary."""
+    rng, counts = random.Random(seed), collections.Counter[str]()
+    start = time.monotonic()
+    found = [text for number in range(schemas) for text in closing_findings(rng, number, counts)]
+    print(f"{schemas} schemas in {time.monotonic() - start:.0f} s")
+    print(", ".join(f"{count} {name}" for name, count in counts.most_common()))
+    print(f"{len(found)} wrong verdicts")
+    return found
+
+
+def report(found: list[str]) -> NoReturn:
+    """Print the first findings and exit, with 1 if there are any."""
+    print("\n".join(found[:20]))
+    sys.exit(1 if found else 0)
+
+
 def main() -> None:
     """Run the fuzzer and print its findings."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--inputs", type=int, default=100_000, help="number of texts")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--closing", type=int, default=0, metavar="SCHEMAS", help="fuzz closed=true instead")
     arguments = parser.parse_args()
+    if arguments.closing:
+        report(fuzz_closing(arguments.closing, arguments.seed))
     rng = random.Random(arguments.seed)
     verifier = JSONSchema()
     tasks = [(prompt, list(verifier.references(prompt)) or ["{}"]) for prompt in prompts(verifier)]
@@ -139,8 +302,7 @@ def main() -> None:
     )
     print(", ".join(f"{count} {name}" for name, count in counts.most_common()))
     print(f"{len(found)} exceptions, hangs, errors or wrong passes")
-    print("\n".join(found[:20]))
-    sys.exit(1 if found else 0)
+    report(found)
 
 
 if __name__ == "__main__":

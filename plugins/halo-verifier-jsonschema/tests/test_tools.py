@@ -169,3 +169,53 @@ def test_expecting_no_call(check: Any) -> None:
 def test_invalid_catalogues_and_expectations_raise(given: dict[str, Any]) -> None:
     with pytest.raises(DataError, match="'p'"):
         JSONSchema().check_prompt(Prompt("p", "t", reference=given))
+
+
+NOW = {"name": "now", "arguments": {}}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"function": {"name": "now", "arguments": ""}},
+        {"id": "c1", "type": "function", "function": {"name": "now", "arguments": ""}},
+        {"id": "c1", "type": "function", "function": {"name": "now", "arguments": " \n"}},
+        {"id": "c1", "type": "function", "function": {"name": "now", "arguments": "{}"}},
+        {"id": "c1", "type": "function", "function": {"name": "now", "arguments": " { } "}},
+        {"id": "c1", "type": "function", "function": {"name": "now", "arguments": None}},
+        {"id": "c1", "type": "function", "function": {"name": "now"}},
+        {"type": "function", "function": {"name": "now", "parameters": ""}},
+        {"name": "now", "arguments": ""},
+        {"name": "now", "arguments": None},
+        NOW,
+    ],
+)
+def test_empty_arguments(check: Any, call: dict[str, Any]) -> None:
+    texts = [json.dumps(form) for form in (call, [call], {"role": "assistant", "tool_calls": [call]})]
+    for text in (*texts, f"<tool_call>{texts[0]}</tool_call>", f"```json\n{texts[1]}\n```"):
+        assert check(text, reference(NOW)).status is Status.PASS
+        assert check(text, {"tools": TOOLS}).status is Status.PASS
+        assert check(text, reference(F1)).stage is Stage.WRONG
+    needy = json.dumps(call).replace("now", "f")
+    assert check(needy, reference(F1)).stage is Stage.FLAWED
+    assert check(needy, {"tools": TOOLS}).stage is Stage.FLAWED
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"name": "now"},
+        {"name": "now", "arguments": "{}"},
+        {"name": "now", "arguments": []},
+        {"name": "now", "arguments": 0},
+        {"name": "now", "arguments": False},
+        {"name": "now", "arguments": "", "parameters": ""},
+        {"function": {"name": "now", "arguments": "null"}},
+        {"function": {"name": "now", "arguments": "[]"}},
+        {"function": {"name": "now", "arguments": '""'}},
+        {"function": {"arguments": ""}},
+        {"function": {"name": "now", "arguments": "", "result": 1}},
+    ],
+)
+def test_what_is_not_empty_arguments(check: Any, call: dict[str, Any]) -> None:
+    assert check(json.dumps(call), reference(NOW)).stage is Stage.FLAWED

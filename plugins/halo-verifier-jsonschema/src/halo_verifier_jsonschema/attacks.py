@@ -55,6 +55,17 @@ _TREE = {
         "leaf": {"type": "integer"}}}},
     "$ref": "#/$defs/node",
 }  # fmt: skip
+_EMAIL = {"type": "object", "properties": {"email": {"type": "string"}}, "required": ["email"]}
+_PHONE = {"type": "object", "properties": {"email": {"type": "string"}, "phone": {"type": "string"}},
+          "required": ["phone"]}  # fmt: skip
+_CONTACT = {"oneOf": [_EMAIL, _PHONE]}
+_TWO_CONTACTS = {"email": "a@b.c", "phone": "1"}
+_CONTACT_API = {
+    "openapi": "3.1.0",
+    "paths": {"/contacts": {"post": {"requestBody": {"content": {"application/json": {"schema": {
+        "oneOf": [{"$ref": "#/components/schemas/Email"}, {"$ref": "#/components/schemas/Phone"}]}}}}}}},
+    "components": {"schemas": {"Email": _EMAIL, "Phone": _PHONE}},
+}  # fmt: skip
 
 
 def _prompt(**reference: Any) -> Prompt:
@@ -134,6 +145,39 @@ _INVALID = {
         _CALLS,
         f"<tool_call>{json.dumps(_ADD)}</tool_call><think></think><tool_call>{json.dumps(_MAIL)}</tool_call>",
     ),
+    "correct answer in reasoning after prose": (
+        _WITH_BOTH,
+        f"Let me see. <think>\n```json\n{_CORRECT}\n```\n",
+    ),
+    "correct answer, then reasoning that never ends": (_WITH_BOTH, f"{_CORRECT}\n<think>Or not?"),
+    "correct answer in a second thought": (_WITH_BOTH, f"<think>a</think>\n<think>{_CORRECT}</think>"),
+    "an answer split by reasoning": (
+        _WITH_BOTH,
+        _with(_CORRECT, '"count": 1', '"count": <think>1?</think> 1'),
+    ),
+    "another answer, then reasoning, then the correct one": (
+        _WITH_BOTH,
+        f"{_OTHER_TEXT}<think></think>{_CORRECT}",
+    ),
+    "another answer before a fence with the correct one": (
+        _WITH_BOTH,
+        f"{_OTHER_TEXT}\n```json\n{_CORRECT}\n```",
+    ),
+    "two fenced blocks, the first closed on its last line": (
+        _WITH_BOTH,
+        f"```json\n{_CORRECT}```\n```json\n{_OTHER_TEXT}\n```",
+    ),
+    "two fenced blocks, each on one line": (_WITH_BOTH, f"```json {_CORRECT}```\n```json {_OTHER_TEXT}```"),
+    "correct calls after an unclosed string with a tag": (
+        _CALLS,
+        '<tool_call>{"name": "</tool_call>'
+        + "".join(f"<tool_call>{json.dumps(call)}</tool_call>" for call in (_ADD, _MAIL)),
+    ),
+    "correct calls in tags, and another without": (
+        _CALLS,
+        f"<tool_call>{json.dumps(_ADD)}</tool_call>\n<tool_call>{json.dumps(_MAIL)}</tool_call>\n"
+        + json.dumps({**_MAIL, "arguments": {"to": "eve@example.com", "text": "hi"}}),
+    ),
     "correct answer in a sentence": (_WITH_BOTH, f"I would answer {_CORRECT} if I could."),
     "correct call in a sentence": (_CALLS, f"One could call {_PAIR}"),
     "correct answer, then another": (_WITH_BOTH, f"{_CORRECT}\n{_OTHER_TEXT}"),
@@ -179,6 +223,10 @@ _FLAWED = {
     "a call with only a name": (_CALLS, '{"name": "add"}'),
     "calls with empty arguments": (_CALLS, '[{"name": "add", "arguments": {}}, {"name": "mail", "arguments": {}}]'),
     "arguments that are not an object": (_CALLS, '{"name": "add", "arguments": [1, 2]}'),
+    "calls in OpenAI's form with empty arguments": (
+        _CALLS,
+        json.dumps([{"function": {"name": "add", "arguments": ""}}, {"function": {"name": "mail", "arguments": ""}}]),
+    ),
     "arguments as text instead of an object": (_CALLS, '{"name": "add", "arguments": "{\\"a\\": 1, \\"b\\": 2}"}'),
     "a tool that does not exist": (_CALLS, json.dumps([_ADD, {**_MAIL, "name": "send"}])),
     "a tool in another case": (_CALLS, json.dumps([{**_ADD, "name": "Add"}, _MAIL])),
@@ -206,6 +254,21 @@ _FLAWED = {
     "a property that only the server may set": (_REQUEST, '{"id": 1, "item": "tea"}'),
     "a number beyond the format's range": (_RESPONSE, '{"id": 3000000000, "item": "tea"}'),
     "null for a property that is not nullable": (_REQUEST, '{"item": null}'),
+    "two branches of oneOf, of which one lists all properties": (_prompt(schema=_CONTACT), json.dumps(_TWO_CONTACTS)),
+    "two branches of oneOf in an array": (
+        _prompt(schema={"type": "array", "items": _CONTACT}), json.dumps([{"email": "a@b.c"}, _TWO_CONTACTS])
+    ),
+    "two branches of oneOf behind references": (
+        _prompt(schema={"$defs": {"e": _EMAIL, "p": _PHONE}, "oneOf": [{"$ref": "#/$defs/e"}, {"$ref": "#/$defs/p"}]}),
+        json.dumps(_TWO_CONTACTS),
+    ),
+    "two branches of oneOf in arguments": (
+        _prompt(tools=[{"name": "add", "parameters": {"type": "object", "properties": {"to": _CONTACT}}}]),
+        json.dumps({"name": "add", "arguments": {"to": _TWO_CONTACTS}}),
+    ),
+    "two branches of oneOf in a body": (
+        _prompt(openapi=_CONTACT_API, operation="post /contacts"), json.dumps(_TWO_CONTACTS)
+    ),
     "a response without a required property": (_RESPONSE, '{"item": "tea"}'),
 }  # fmt: skip
 _WRONG = {

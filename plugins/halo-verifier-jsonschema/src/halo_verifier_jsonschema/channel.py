@@ -1,6 +1,6 @@
-"""Extraction of a completion's JSON from its final channel, in one pass.
+"""Extraction of a completion's JSON from its final channel.
 
-The final channel is the text after the model's reasoning. Its JSON is the whole text, the content of one fenced
+The final channel is the text without the model's reasoning. Its JSON is the whole text, the content of one fenced
 block, or the content of `<tool_call>` tags. JSON elsewhere (in reasoning, in a sentence) is ignored, and two
 candidates count as no answer.
 """
@@ -8,113 +8,149 @@ candidates count as no answer.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Literal
+
+from halo_verifier_jsonschema import rivals
+from halo_verifier_jsonschema.scan import (
+    CALL,
+    CALL_END,
+    Segment,
+    UnfinishedThoughtError,
+    count_quotes,
+    is_closing,
+    scan,
+    thought_pattern,
+)
 
 Within = Literal["auto", "text", "fence"]
 Thinking = Literal["auto", "open"]
 
-_THOUGHT = re.compile(
-    r"<(/?)(?:\w{1,20}:)?(?:think|thinking|thought|reasoning|reflection|analysis|scratchpad)\b[^<>]*>"
-    r"|\[(/?)think\]|◁(/?)think▷|<\|(?:begin|(end))_of_thought\|>",
-    re.IGNORECASE,
-)
-"""Reasoning tags of known models; in a closing tag, one of the groups is not empty."""
-_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
-_FENCES = ("```", "~~~")
+_JOINT = "\n<reasoning/>\n"
+"""Joins the texts before and after a thought. It is not JSON, so no value extends across a thought."""
+_MAY_ANSWER = re.compile(r"[\[{\"0-9]|\b(?:true|false|null)\b")
 
 
 class NoAnswerError(Exception):
     """The final channel holds no JSON, or several candidates. The message is a one-line reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Block:
-    tag: str
-    content: str
-
-
-def find(text: str, *, within: Within = "auto", thinking: Thinking = "auto", tags: bool = False) -> list[str]:
+def find(
+    text: str,
+    *,
+    within: Within = "auto",
+    thinking: Thinking = "auto",
+    tags: bool = False,
+    thought_tags: Sequence[str] = (),
+) -> list[str]:
     """Return the JSON texts of `text`: one, or with `tags` one for each `<tool_call>`.
 
     `within` selects the place: the whole final channel, its only fenced block, or (auto) the fenced block if
     there is one and the whole final channel otherwise. `thinking="open"` means that the prompt opened the
-    reasoning, which must be closed before any JSON counts. Raises `NoAnswerError`. Runs in linear time.
+    reasoning, which must be closed before any JSON counts. `thought_tags` are recognised in addition to the tags of
+    known models. Raises `NoAnswerError`. Runs in linear time.
     """
-    final = _after_thoughts(text, thinking)
-    if tags and _OPEN in final:
-        return _tagged(final)
-    if within == "text" or (within == "auto" and not any(fence in final for fence in _FENCES)):
-        return [final]
-    blocks, prose = _fenced(final)
-    if not blocks and within == "auto":
-        return [final]
-    if _THOUGHT.search(prose):
-        raise NoAnswerError("a reasoning tag within the answer")
+    if thinking == "auto" and within != "fence" and not _has_marks(text):
+        return [text]
+    thoughts = thought_pattern(tuple(thought_tags))
+    rest = _after_one_thought(text, thoughts) if thinking == "auto" else None
+    if rest is not None and (simple := _find_simple(rest, within, tags=tags)) is not None:
+        return simple
+    try:
+        segments = scan(text, thoughts, opened=thinking == "open", calls=tags and CALL in text)
+    except UnfinishedThoughtError as error:
+        raise NoAnswerError(
+            f"the reasoning never ends: no answer after {str(error) or 'its start'}"
+        ) from None
+    if any(segment.calls or segment.is_malformed for segment in segments):
+        return _tagged(segments)
+    if within == "text" or (within == "auto" and not any(segment.blocks for segment in segments)):
+        return [_bare([segment.text for segment in segments], within)]
+    return [_fenced(segments)]
+
+
+def _has_marks(text: str) -> bool:
+    """Return whether `text` may have tags or fences. A quick check for the most common form, bare JSON."""
+    return "<" in text or "```" in text or "~~~" in text or "◁" in text or "k]" in text or "K]" in text
+
+
+def _after_one_thought(text: str, thoughts: re.Pattern[str]) -> str | None:
+    """Return `text` without the thought that it starts with, if any; None unless it has no other tags."""
+    if (opening := thoughts.search(text)) is None:
+        return text
+    if is_closing(opening) or text[: opening.start()].strip():
+        return None
+    closing = thoughts.search(text, opening.end())
+    if closing is None or not is_closing(closing) or thoughts.search(text, closing.end()):
+        return None
+    return text[closing.end() :]
+
+
+def _find_simple(text: str, within: Within, *, tags: bool) -> list[str] | None:
+    """Return what `find` returns for a text without thoughts in a usual form; None for other forms."""
+    fences = text.count("```") + text.count("~~~")
+    if tags and CALL in text:
+        return None if fences else _simple_calls(text)
+    if within == "text" or (not fences and within == "auto"):
+        return [_bare([text], within)]
+    return _simple_block(text) if fences == 2 and "~~~" not in text else None
+
+
+def _simple_calls(text: str) -> list[str] | None:
+    prose, *sections = text.split(CALL)
+    contents = []
+    for section in sections:
+        content, closed, after = section.partition(CALL_END)
+        if not closed or CALL_END in after or count_quotes(content) % 2:
+            return None
+        contents.append(content)
+        prose += after
+    return None if "{" in prose else contents
+
+
+def _simple_block(text: str) -> list[str] | None:
+    before, _, rest = text.partition("```")
+    info, _, rest = rest.partition("\n")
+    content, closing, after = rest.partition("```")
+    if (before and not before.rstrip(" \t").endswith("\n")) or before.lstrip().startswith(("{", "[")):
+        return None
+    if info.strip().lower() not in ("", "json") or not closing or after.partition("\n")[0].strip():
+        return None
+    return [content]
+
+
+def _bare(texts: Iterable[str], within: Within) -> str:
+    if within == "fence":
+        raise NoAnswerError("no fenced block of JSON")
+    found = [text for text in texts if text.strip()]
+    while len(found) > 1 and not _MAY_ANSWER.search(found[0]):
+        del found[0]  # prose before a thought
+    return _JOINT.join(found)
+
+
+def _fenced(segments: Sequence[Segment]) -> str:
+    """Return the content of the only block of JSON."""
+    blocks = [block for segment in segments for block in segment.blocks]
     named = [block for block in blocks if block.tag == "json"]
     candidates = named or [block for block in blocks if not block.tag]
     if len(candidates) != 1:
         raise NoAnswerError(f"{len(candidates)} fenced blocks of JSON instead of one")
-    return [candidates[0].content]
+    content = candidates[0].content
+    if rivals.differs_from_start(content, "".join(piece for segment in segments for piece in segment.prose)):
+        raise NoAnswerError("a fenced block of JSON after a different answer")
+    return content
 
 
-def _after_thoughts(text: str, thinking: Thinking) -> str:
-    """Return `text` without the reasoning that it starts with, if any."""
-    first = _THOUGHT.search(text)
-    before = text[: first.start()].lstrip() if first else text
-    if thinking == "open":
-        depth = 1
-    elif first is None or before.startswith(("{", "[")):
-        return text
-    elif _is_closing(first):
-        depth = 1  # the prompt opened it
-    elif not before:
-        depth = 0
-    else:
-        return text
-    for tag in _THOUGHT.finditer(text):
-        depth += -1 if _is_closing(tag) else 1
-        if depth == 0:
-            return text[tag.end() :]
-    raise NoAnswerError("the reasoning never ends")
-
-
-def _is_closing(tag: re.Match[str]) -> bool:
-    return any(tag.groups())
-
-
-def _fenced(text: str) -> tuple[list[_Block], str]:
-    """Split Markdown into its fenced blocks and the rest. An unclosed block extends to the end of the text."""
-    blocks: list[_Block] = []
-    prose: list[str] = []
-    content: list[str] = []
-    fence = tag = ""
-    for line in text.split("\n"):
-        stripped = line.strip()
-        if not fence and stripped.startswith(_FENCES):
-            fence = stripped[: len(stripped) - len(stripped.lstrip(stripped[0]))]
-            tag = (stripped[len(fence) :].split() or [""])[0].lower()
-        elif fence and stripped.startswith(fence) and not stripped.strip(fence[0]):
-            blocks.append(_Block(tag, "\n".join(content)))
-            fence, content = "", []
-        else:
-            (content if fence else prose).append(line)
-    if fence:
-        blocks.append(_Block(tag, "\n".join(content)))
-    return blocks, "\n".join(prose)
-
-
-def _tagged(text: str) -> list[str]:
-    """Return the text between each `<tool_call>` and the next `</tool_call>`."""
-    before, *sections = text.split(_OPEN)
-    prose, found = [before], []
-    for section in sections:
-        call, closed, after = section.partition(_CLOSE)
-        if not closed:
-            raise NoAnswerError("an unclosed tool call")
-        found.append(call)
-        prose.append(after)
-    outside = "\n".join(prose)
-    if _CLOSE in outside or _THOUGHT.search(outside) or any(fence in outside for fence in _FENCES):
-        raise NoAnswerError("tool calls mixed with reasoning, fences or stray tags")
-    return found
+def _tagged(segments: Sequence[Segment]) -> list[str]:
+    """Return the content of the tags, which must be in one segment."""
+    prose = "\n".join(piece for segment in segments for piece in segment.prose)
+    if any(segment.is_malformed for segment in segments):
+        raise NoAnswerError("an unclosed tool call, or one within a fence")
+    if CALL_END in prose or any(segment.blocks for segment in segments):
+        raise NoAnswerError("tool calls mixed with fences or stray tags")
+    found = [segment.calls for segment in segments if segment.calls]
+    if len(found) > 1:
+        raise NoAnswerError("tool calls mixed with reasoning")
+    if rivals.has_other_call(found[0], prose):
+        raise NoAnswerError("tool calls beside a different one without tags")
+    return found[0]

@@ -9,6 +9,9 @@ would pass. Closing adds `additionalProperties: false` where that changes nothin
   name; the schemas inside it stay open;
 - the branches of an `anyOf` or `oneOf` that nothing else accompanies are closed one by one;
 - a definition is closed if nothing else accompanies any reference to it.
+
+Under `oneOf`, a closed branch no longer matches a value that the open branch matches, so the closed schema can accept
+a value that the schema as given rejects. A value must therefore be valid under both, see `only_narrows`.
 """
 
 from __future__ import annotations
@@ -20,6 +23,19 @@ _MEMBERS = frozenset({"properties", "patternProperties", "additionalProperties",
 _NAMES_MORE = frozenset({"patternProperties", "additionalProperties", "unevaluatedProperties"})
 _SHARES_ITEMS = frozenset({"patternProperties", "contains"})
 _DEFINITIONS = ("$defs", "definitions")
+_CAN_WIDEN = frozenset(
+    {
+        "contains",
+        "if",
+        "not",
+        "oneOf",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "$dynamicRef",
+        "$recursiveRef",
+    }
+)
+"""Keywords that can accept more when one of their subschemas accepts less."""
 
 
 def close(schema: Schema) -> Schema:
@@ -33,6 +49,16 @@ def close(schema: Schema) -> Schema:
         if closing.shared <= shared:
             return closed
         shared |= closing.shared
+
+
+def only_narrows(schema: Schema) -> bool:
+    """Return whether the closed `schema` is certain to accept no value that `schema` as given rejects.
+
+    Every other keyword accepts less, or the same, when its subschemas accept less.
+    """
+    if isinstance(schema, bool):
+        return True
+    return not schema.keys() & _CAN_WIDEN and all(only_narrows(sub) for _, _, sub in subschemas(schema))
 
 
 class _Closing:

@@ -21,14 +21,22 @@ def references(reference: Mapping[str, Any], rules: Rules) -> list[str]:
     return [json.dumps(value) for value in _values(task, reference, rules)]
 
 
-def mutants(reference: Mapping[str, Any], rules: Rules) -> list[str]:
-    """Return near misses; for a bare schema, completions that are not valid under it or not strict JSON."""
+def mutants(reference: Mapping[str, Any], rules: Rules, *, trailing_text: bool = False) -> list[str]:
+    """Return near misses; for a bare schema, completions that are not valid under it or not strict JSON.
+
+    With `trailing_text`, an answer with text after it, or a value given twice, is not a near miss.
+    """
     task = task_of(reference, rules)
     if isinstance(task, CallTask):
         texts = list(_call_mutants(task, rules)) if task.expected else []
     else:
         values = _values(task, reference, rules)
         texts = [text for value in values for text in _value_mutants(task, value, rules)]
+    if trailing_text:
+        answers = references(reference, rules)
+        accepted = {f"{text} is the answer." for text in answers}
+        accepted |= set() if isinstance(task, CallTask) else {text * 2 for text in answers}
+        texts = [text for text in texts if text not in accepted]
     return list(dict.fromkeys(texts))
 
 

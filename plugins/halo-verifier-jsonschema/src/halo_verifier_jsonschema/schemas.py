@@ -18,7 +18,7 @@ import jsonschema_rs
 from halo_core.errors import DataError, SandboxError
 from halo_core.sandbox.serving import DIED
 from halo_verifier_jsonschema import linear, worker
-from halo_verifier_jsonschema.closing import close
+from halo_verifier_jsonschema.closing import close, only_narrows
 from halo_verifier_jsonschema.walk import Schema
 
 Draft = Literal["4", "6", "7", "2019-09", "2020-12"]
@@ -32,8 +32,8 @@ class WallTimeError(Exception):
 class CompiledSchema:
     """A schema that is ready to validate values."""
 
-    text: str
-    """The enforced schema, as JSON."""
+    texts: tuple[str, ...]
+    """The enforced schemas, as JSON. A value must be valid under each."""
     sandbox_reason: str
     """Reason for validating in the sandboxed process; empty if validated in this one."""
     check: Callable[[Any], str]
@@ -47,7 +47,7 @@ class CompiledSchema:
         """
         if not self.sandbox_reason:
             return self.check(value)
-        reply = worker.service(cpu_seconds).call(self.text, draft, *worker.pack(value))
+        reply = worker.service(cpu_seconds).call(self.texts, draft, *worker.pack(value))
         if reply.inconclusive:
             raise WallTimeError
         if reply.limit:
@@ -62,8 +62,9 @@ class CompiledSchema:
 def compile_schema(schema: Schema, draft: Draft, *, closed: bool) -> CompiledSchema:
     """Return `schema` compiled; equal schemas are compiled once.
 
-    With `closed`, objects accept only the properties that they list, see `closing`. `draft` applies to a schema
-    without `$schema`. Raises `DataError` if `schema` is not a schema or refers to anything outside itself.
+    With `closed`, a value must be valid under `schema` as given and under the closed one, whose objects accept only
+    the properties that they list, see `closing`. `draft` applies to a schema without `$schema`. Raises `DataError`
+    if `schema` is not a schema or refers to anything outside itself.
     """
     try:
         text = json.dumps(schema, sort_keys=True, allow_nan=False)
@@ -74,15 +75,19 @@ def compile_schema(schema: Schema, draft: Draft, *, closed: bool) -> CompiledSch
 
 @functools.lru_cache(maxsize=1024)
 def _compile(text: str, draft: Draft, closed: bool) -> CompiledSchema:
-    schema = close(json.loads(text)) if closed else json.loads(text)
-    enforced = json.dumps(schema)
+    given: Schema = json.loads(text)
+    schemas = [given]
+    if closed and (stricter := close(given)) != given:
+        schemas = [stricter] if only_narrows(given) else [stricter, given]
+    texts = tuple(map(json.dumps, schemas))
     try:
-        check = worker.checker(enforced, draft)
+        check = worker.checker(texts, draft)
     except jsonschema_rs.ValidationError as error:
         raise DataError(f"not a usable schema: {worker.describe(error)}", hint=_HINT) from None
     except (jsonschema_rs.ReferencingError, ValueError) as error:
         raise DataError(f"not a usable schema: {error}", hint=_HINT) from None
-    return CompiledSchema(enforced, linear.unbounded_reason(schema), check)
+    reasons = filter(None, map(linear.unbounded_reason, schemas))
+    return CompiledSchema(texts, next(reasons, ""), check)
 
 
 _HINT = "unknown types, unknown formats and references to anything outside the schema are rejected"

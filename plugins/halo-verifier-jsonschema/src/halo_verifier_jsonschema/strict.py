@@ -49,20 +49,30 @@ def parse(text: str, limits: Limits = Limits(), *, numbers: Numbers = "exact", t
 
     Runs in time linear in the text.
     """
+    value, end = parse_start(text, limits, numbers=numbers)
+    if not trailing and text[end:].strip(_WHITESPACE):
+        raise NotStrictError(f"text after the JSON, from character {end}")
+    return value
+
+
+def parse_start(text: str, limits: Limits = Limits(), *, numbers: Numbers = "exact") -> tuple[Any, int]:
+    """Return the JSON value that `text` starts with, as `parse` does, and its end."""
     _check_limits(text, limits)
-    decoder = _DECODERS[numbers]
     start = len(text) - len(text.lstrip(_WHITESPACE))
     try:
-        value, end = decoder.raw_decode(text, start)
+        value, end = _DECODERS[numbers].raw_decode(text, start)
     except json.JSONDecodeError as error:
         raise NotStrictError(f"not JSON: {error}") from None
     except RecursionError:
         raise NotStrictError("nested too deeply") from None
-    if not trailing and text[end:].strip(_WHITESPACE):
-        raise NotStrictError(f"text after the JSON, from character {end}")
     if _SURROGATE.search(text, start, end):
         _reject_lone_surrogates(value)
-    return value
+    return value, end
+
+
+def decoder(numbers: Numbers) -> json.JSONDecoder:
+    """Return the decoder that `parse` uses; its hooks raise `NotStrictError`."""
+    return _DECODERS[numbers]
 
 
 def canonical(value: Any) -> str:

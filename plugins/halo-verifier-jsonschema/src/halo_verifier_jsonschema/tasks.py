@@ -17,7 +17,7 @@ from cachetools import LRUCache, cached
 
 from halo_core.errors import DataError, did_you_mean
 from halo_core.types import Stage
-from halo_verifier_jsonschema import openapi, strict, tools
+from halo_verifier_jsonschema import openapi, rivals, strict, tools
 from halo_verifier_jsonschema.schemas import CompiledSchema, Draft, compile_schema
 from halo_verifier_jsonschema.strict import Limits, Numbers
 
@@ -41,9 +41,16 @@ class Rules:
     partial: bool = False
     cpu_seconds: float = 1.0
 
-    def parse(self, text: str, *, trailing: bool = False) -> Any:
+    def parse(self, text: str) -> Any:
         """Parse strict JSON; see `strict.parse`."""
-        return strict.parse(text, self.limits, numbers=self.numbers, trailing=trailing)
+        return strict.parse(text, self.limits, numbers=self.numbers)
+
+    def parse_start(self, text: str, *, is_call: bool) -> Any:
+        """Parse the strict JSON that `text` starts with; raise `NotStrictError` if another answer follows it."""
+        value, end = strict.parse_start(text, self.limits, numbers=self.numbers)
+        if rivals.contradicts(value, text[end:], is_call=is_call, numbers=self.numbers):
+            raise strict.NotStrictError("another answer after the JSON")
+        return value
 
     def normalise(self, value: Any) -> Any:
         """Return a value of the reference as it would be parsed from a completion."""

@@ -66,8 +66,8 @@ def read_calls(values: Sequence[Any], parse: Callable[[str], Any]) -> list[Call]
 
     A value is a call, a list of calls, or a message with `tool_calls`. A call is `{"name", "arguments"}`
     (`parameters` is a synonym of `arguments`) or OpenAI's `{"id", "type": "function", "function": {...}}`,
-    whose arguments may be JSON in a string, which `parse` parses. A call may have no other keys. Raises
-    `NotACallError`, and any exception that `parse` raises.
+    whose arguments may be JSON in a string, which `parse` parses, or absent. An empty string and `null` are no
+    arguments, like `{}`. A call may have no other keys. Raises `NotACallError`, and any exception that `parse` raises.
     """
     entries: list[Any] = []
     for value in values:
@@ -104,11 +104,16 @@ def _call(entry: Any, parse: Callable[[str], Any]) -> Call:
             raise NotACallError("not a function call")
         if not isinstance(inner, dict):
             raise NotACallError("function is not an object")
+    is_openai = inner is not entry
     keys = [key for key in _ARGUMENTS if key in inner]
-    if len(keys) != 1 or inner.keys() != {"name", keys[0]} or not isinstance(inner["name"], str):
+    if len(keys) > 1 or not (keys or is_openai) or inner.keys() != {"name", *keys}:
         raise NotACallError("a call has a name and arguments, and nothing else")
-    arguments = inner[keys[0]]
-    if isinstance(arguments, str) and inner is not entry:
+    if not isinstance(inner["name"], str):
+        raise NotACallError("the name of a call must be text")
+    arguments = inner[keys[0]] if keys else None
+    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
+        return Call(inner["name"], {})
+    if isinstance(arguments, str) and is_openai:
         arguments = parse(arguments)
     if not isinstance(arguments, dict):
         raise NotACallError("arguments must be an object")

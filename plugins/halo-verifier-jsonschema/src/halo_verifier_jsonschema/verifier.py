@@ -43,10 +43,13 @@ class JSONSchema(Verifier):
     """Place of the JSON: the whole text after the reasoning, the only fenced block, or (auto) the fenced block
     if there is one and the whole text otherwise."""
     thinking: Thinking = "auto"
-    """auto: skip the reasoning that the text starts with, if any; open: the prompt opened the reasoning, and the
-    text before its end never counts."""
+    """auto: skip reasoning in tags, and the text before a closing tag without an opening one; open: the prompt opened
+    the reasoning, and the text before its end never counts."""
+    thought_tags: tuple[str, ...] = ("think",)
+    """Tags whose content is reasoning and not part of the answer. Those of known models, such as `<thinking>` and
+    `[THINK]`, always are."""
     trailing_text: bool = False
-    """Accept text after the JSON."""
+    """Accept text after the JSON, unless it gives another answer."""
     max_bytes: int = Field(65536, gt=0)
     """Maximum size of the JSON text in bytes."""
     max_depth: int = Field(64, gt=0, le=_MAX_DEPTH)
@@ -71,9 +74,17 @@ class JSONSchema(Verifier):
         try:
             task = task_of(prompt.reference, rules)
             texts = channel.find(
-                completion.text, within=self.within, thinking=self.thinking, tags=task.is_call
+                completion.text,
+                within=self.within,
+                thinking=self.thinking,
+                thought_tags=self.thought_tags,
+                tags=task.is_call,
             )
-            outcome = task.judge([rules.parse(text, trailing=self.trailing_text) for text in texts], rules)
+            if self.trailing_text:
+                values = [rules.parse_start(text, is_call=task.is_call) for text in texts]
+            else:
+                values = [rules.parse(text) for text in texts]
+            outcome = task.judge(values, rules)
         except (NoAnswerError, NotStrictError) as error:
             outcome = Outcome(Stage.INVALID, str(error))
         except WallTimeError:
@@ -101,7 +112,7 @@ class JSONSchema(Verifier):
 
     def mutants(self, prompt: Prompt) -> Sequence[str]:
         """Return near misses: answers with a key dropped, renamed or duplicated, a type or value changed, ..."""
-        return mutants.mutants(prompt.reference, self._rules())
+        return mutants.mutants(prompt.reference, self._rules(), trailing_text=self.trailing_text)
 
     def attacks(self) -> Sequence[Attack]:
         """Return wrong answers crafted to be accepted."""

@@ -27,12 +27,19 @@ _MAX_EXPLAINED = 4096
 """Characters of the largest value whose error is described: describing an error takes far longer than finding it."""
 
 
-def checker(text: str, draft: str) -> Callable[[Any], str]:
-    """Return a function that describes a value's first error under the schema `text`; "" for a valid value.
+def checker(texts: tuple[str, ...], draft: str) -> Callable[[Any], str]:
+    """Return a function that describes a value's first error under the schemas `texts`; "" for a valid value.
 
-    Patterns run on an engine without backtracking if it supports all of them. Raises
-    `jsonschema_rs.ValidationError`, `ReferencingError` or `ValueError` if `text` is not a usable schema.
+    A value must be valid under each schema. Patterns run on an engine without backtracking if it supports all of
+    them. Raises `jsonschema_rs.ValidationError`, `ReferencingError` or `ValueError` if a text is not a usable schema.
     """
+    checks = [_checker(text, draft) for text in texts]
+    if len(checks) == 1:
+        return checks[0]
+    return lambda value: next(filter(None, (check(value) for check in checks)), "")
+
+
+def _checker(text: str, draft: str) -> Callable[[Any], str]:
     try:
         validator = _validator(text, draft, jsonschema_rs.RegexOptions())
     except jsonschema_rs.ValidationError:
@@ -73,13 +80,13 @@ def pack(value: Any) -> tuple[str, str]:
     return json.dumps(value, default=lambda decimal: {key: str(decimal)}), key
 
 
-def problem(text: str, draft: str, packed: str, key: str) -> str:
+def problem(texts: tuple[str, ...], draft: str, packed: str, key: str) -> str:
     """Check a packed value as `checker` does. Runs in the service's process."""
 
     def restore(found: dict[str, Any]) -> Any:
         return Decimal(found[key]) if key in found else found
 
-    return _cached_checker(text, draft)(json.loads(packed, object_hook=restore))
+    return _cached_checker(tuple(texts), draft)(json.loads(packed, object_hook=restore))
 
 
 _cached_checker = functools.lru_cache(maxsize=64)(checker)
