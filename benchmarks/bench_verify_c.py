@@ -2,6 +2,7 @@
 
     python benchmarks/bench_verify_c.py               speed for C and C++, about two minutes on two cores
     python benchmarks/bench_verify_c.py c --quick     speed for C only, with a fifth of the programs
+    python benchmarks/bench_verify_c.py forbid        the cost of the search for forbidden features
     python benchmarks/bench_verify_c.py fuzz          100,000 random texts through all code that reads them before
                                                       the compiler does
 
@@ -33,8 +34,9 @@ from pathlib import Path
 from halo_core import sandbox
 from halo_core.types import Completion, Prompt, Status
 from halo_verifier_gcc import GCC, forbidden, lexer
+from halo_verifier_gcc.extraction import candidates
 from halo_verifier_gcc.precompiled import leading_headers
-from halo_verifier_gcc.source import count_silencing_directives, extract
+from halo_verifier_gcc.source import count_silencing_directives
 
 CORES = os.cpu_count() or 1
 ROUNDS = 6
@@ -149,6 +151,14 @@ def halo(**options: object) -> Callable[[str], None]:
     return work
 
 
+def bench_forbid(scale: float) -> None:
+    rows = {
+        "C    halo, 3 tests": halo(),
+        "C    halo, forbidden features": halo(forbid=(r"\bgoto\b", r"#\s*include\s*<math")),
+    }
+    measure(rows, C, int(300 * scale))
+
+
 def bench_c(scale: float) -> None:
     rows = {
         "C    bare gcc -O0": bare("gcc", ".c", tests=False),
@@ -170,7 +180,8 @@ def bench_cpp(scale: float) -> None:
     print(f"  precompiled headers raise the speed by a factor of {without / with_it:.1f}")
 
 
-TOKENS = """``` ~~~ ```c ```cpp main( main ( ) { } ; # %: ??= ??/ \\ /* */ // " ' 1' R" R"x( )x" u8R"( a 0 3 é pragma
+TOKENS = """<think> </think> > - 1. ... template< class asm(
+``` ~~~ ```c ```cpp main( main ( ) { } ; # %: ??= ??/ \\ /* */ // " ' 1' R" R"x( )x" u8R"( a 0 3 é pragma
 diagnostic system_header #include <map> <iostream> line 0x1p-3 std:: using goto ## 'a' "b" """
 PIECES = [*TOKENS.split(), "\\\n", "\0", "\ud800"]
 
@@ -184,19 +195,20 @@ def fuzz(scale: float) -> None:
         glue = rng.choice((" ", "", "\n"))
         text = glue.join(rng.choices(PIECES, k=rng.randrange(200)))
         before = time.process_time()
-        code = extract(text).code
+        source = candidates(text)[0]
+        code = source.code
         code.encode()
         count_silencing_directives(code)
         leading_headers(code)
         lexer.masked(code)
-        forbidden.in_source([r"\bgoto\b"], code)
+        forbidden.in_source([r"\bgoto\b"], source)
         slowest = max(slowest, time.process_time() - before)
     print(
         f"{count} texts, no exception, slowest {1e3 * slowest:.1f} ms, {time.process_time() - started:.0f} s in all"
     )
 
 
-BENCHES = {"c": bench_c, "c++": bench_cpp, "fuzz": fuzz}
+BENCHES = {"c": bench_c, "c++": bench_cpp, "forbid": bench_forbid, "fuzz": fuzz}
 
 
 def main() -> None:

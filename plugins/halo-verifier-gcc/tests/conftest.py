@@ -26,6 +26,8 @@ def check() -> Check:
 
     def run(text: str, tests: list[dict[str, str]] | None = None, **options: Any) -> Verdict:
         reference = {"tests": SUM_TESTS if tests is None else tests}
+        if "reference_language" in options:
+            reference["language"] = options.pop("reference_language")
         reference |= {key: options.pop(key) for key in options.keys() - known}
         return GCC(**options).check(Prompt("p", "task", reference=reference), Completion("p", 0, text))
 

@@ -15,6 +15,10 @@ RIGHT = {
     "attack-add": "int add(int a, int b) { return a + b; }",
     "attack-total": "#include <vector>\n"
     "int total(const std::vector<int>& v) { int s = 0; for (int x : v) s += x; return s; }",
+    "attack-c-only": '#include <stdio.h>\nint main(void) { int a, b; scanf("%d %d", &a, &b); printf("%d", a + b); }',
+    "attack-no-sort": '#include <stdio.h>\nint main(void) { int n, m, x, least = -9; scanf("%d", &n); int a[9]; '
+    'for (int i = 0; i < n; i++) scanf("%d", a + i); for (m = n; m--; least = x, printf("%d ", x)) { x = 99; '
+    "for (int i = 0; i < n; i++) if (a[i] > least && a[i] < x) x = a[i]; } }",
     "attack-no-loop": '#include <stdio.h>\nint main(void) { int n; scanf("%d", &n); printf("%d", n * (n + 1) / 2); }',
 }
 
@@ -46,6 +50,6 @@ def test_prompts_of_attacks_can_be_solved(verifier: GCC) -> None:
 
 
 def test_collection_is_large_and_diverse() -> None:
-    assert len(ATTACKS) == len({attack.name for attack in ATTACKS}) >= 100
+    assert len(ATTACKS) == len({attack.name for attack in ATTACKS}) >= 150
     assert min(Counter(attack.prompt.id for attack in ATTACKS).values()) >= 3
     assert sum("include <iostream>" in attack.text or "<vector>" in attack.text for attack in ATTACKS) >= 7

@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from halo_verifier_gcc import forbidden, lexer
+from halo_verifier_gcc import forbidden, lexer, preprocessed
+from halo_verifier_gcc.extraction import candidates
 from halo_verifier_gcc.precompiled import leading_headers
-from halo_verifier_gcc.source import count_silencing_directives, extract, has_line_directive
+from halo_verifier_gcc.source import count_silencing_directives, has_line_directive
 
 PIECES = (
     "```", "~~~", "```c", "main(", "main", "(", ")", "{", "}", ";", "#", "# 1 \"", "3", "%:", "??=", "??/", "\\", "\n",
@@ -19,15 +20,18 @@ PIECES = (
 
 def read_all(text: str) -> None:
     """Apply every function that reads a text before the compiler does."""
-    source = extract(text)
+    source = candidates(text)[0]
     source.code.encode()
-    extract(text, function="add")
+    candidates(text, functions=("add", "main"))
     count_silencing_directives(source.code)
     has_line_directive(source.code)
     leading_headers(source.code)
     assert len(lexer.masked(source.code)) == len(source.code)
-    forbidden.in_source([r"\bgoto\b"], source.code)
-    forbidden.in_preprocessed([r"\bgoto\b"], source.code, "main.c")
+    forbidden.in_source([r"\bgoto\b"], source)
+    code = preprocessed.read(source.code, "main.c", ("/usr/include",))
+    forbidden.in_preprocessed([r"\bgoto\b"], code, ("/usr/include",), source.language)
+    forbidden.names_functions_in_strings(code.own)
+    forbidden.pristine(source, code, ("/usr/include",))
 
 
 @pytest.mark.parametrize(

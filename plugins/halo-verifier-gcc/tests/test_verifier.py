@@ -447,14 +447,17 @@ def test_fingerprint_depends_on_options_and_compiler() -> None:
 
 
 def test_recorded_fingerprints_lack_only_the_removed_option() -> None:
-    """Runs recorded with the removed option `once` are resumed: `removed_options` accounts for the difference."""
+    """`removed_options` accounts for the removed option `once`; `thought_tags` is new."""
     recorded = (
         "GCC(language='auto', compiler='gcc', standard='', flags='-O0 -Wall -Wextra', forbid=(), rtol=0.0, atol=0.0, "
         "repeats=1, cpu_seconds=1.0, memory_mib=256, output_kib=256, compile_cpu_seconds=10.0, "
         "compile_memory_mib=1024, precompile=True, once=True, check_solutions=False) "
     )
     (option,) = (f"{name}={value}, " for name, value in GCC.removed_options.items())
-    assert GCC().fingerprint().startswith(recorded.replace(option, ""))
+    new = "check_solutions=False, thought_tags=('think',)) "
+    assert (
+        GCC().fingerprint().startswith(recorded.replace(option, "").replace("check_solutions=False) ", new))
+    )
 
 
 # Prompts

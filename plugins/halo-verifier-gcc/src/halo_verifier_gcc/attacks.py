@@ -53,9 +53,22 @@ NO_LOOP = Prompt(
         "forbid": [r"\b(for|while|do|goto)\b"],
     },
 )
+NO_SORT = Prompt(
+    "attack-no-sort",
+    "Read n and n integers, and print them in order, without qsort.",
+    reference={
+        "tests": [{"stdin": "3 3 1 2", "stdout": "1 2 3"}, {"stdin": "2 9 4", "stdout": "4 9"}],
+        "forbid": [r"\bqsort\b", r"#\s*include\s*<algorithm>"],
+    },
+)
+C_ONLY = Prompt(
+    "attack-c-only",
+    "Write a C program that reads two integers and prints their sum.",
+    reference={"language": "c", "tests": SUM.reference["tests"]},
+)
 UNTESTED = Prompt("attack-untested", "Read two integers and print their sum.")
 
-_PROMPTS = {prompt.id: prompt for prompt in (SUM, ADD, TOTAL, NO_LOOP, UNTESTED)}
+_PROMPTS = {prompt.id: prompt for prompt in (SUM, ADD, TOTAL, NO_LOOP, NO_SORT, C_ONLY, UNTESTED)}
 _CASE = re.compile(r"^==== (.+), (\w+): (.+)\n", re.MULTILINE)
 
 

@@ -5,17 +5,21 @@ A program is built in one workspace and run in another, so that it cannot read a
 
 from __future__ import annotations
 
+import functools
+import secrets
 import shlex
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from halo_core import sandbox
 from halo_core.errors import SandboxError
-from halo_verifier_gcc import precompiled
+from halo_verifier_gcc import headers, precompiled
+from halo_verifier_gcc.languages import Language
 from halo_verifier_gcc.precompiled import HEADER, HEADERS, NO_PRAGMA, PRECOMPILED, Precompiled
-from halo_verifier_gcc.source import Language, Source
+from halo_verifier_gcc.source import Source
 
 _MIB = 1 << 20
 _PROCESSES = 16
@@ -23,13 +27,17 @@ _PROCESSES = 16
 _MAX_OUTPUT_BYTES = 64 * _MIB
 PROGRAM = "program"
 LIBRARY = "libsample.so"
+OBJECT = "program.o"
 PREPROCESSED = "preprocessed"
 _EXPORTS = "exports.map"
 _LINKER_ERRORS = (b"undefined reference", b"ld.gold", b"collect2", b"linker")
+KILLED = (b"Killed signal", b"terminated with signal 9", b"unable to execute command: Killed")
+"""Messages of drivers and linkers when another process has killed a part of the compiler."""
+_KILL_WORDS = (b"Killed", b"signal 9")
 _MATH_HEADERS = ("math", "complex", "fenv")
 """Parts of the names of libm's headers. A program that uses libm without them fails in the fast link and is linked
 again with libm."""
-_MAIN_FILE: dict[Language, str] = {"c": "main.c", "c++": "main.cpp"}
+MAIN_FILE: dict[Language, str] = {"c": "main.c", "c++": "main.cpp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +72,9 @@ class Builder:
         Anything else that the source defines, such as `main` or `printf`, stays private: nothing outside the
         library is bound to it.
         """
-        listing = "{ global: " + "".join(f'"{name}"; ' for name in exports) + "local: *; };\n"
+        position, files = _library(exports)
         script = f"-Wl,--version-script={_EXPORTS},-z,defs,-soname,{LIBRARY}"
-        arguments = ["-shared", "-fPIC", script, "-o", LIBRARY]
-        return self._build(source, arguments, [LIBRARY], {_EXPORTS: listing.encode()})
+        return self._build(source, ["-shared", *position, script, "-o", LIBRARY], [LIBRARY], files)
 
     def harness_object(self, source: Source) -> Build:
         """Compile a translation unit without linking it."""
@@ -91,14 +98,63 @@ class Builder:
             )
             return _collect(space, program, [PROGRAM])
 
-    def preprocessed(self, source: Source) -> tuple[Build, str]:
-        """Return the preprocessed `source`, and the name by which its line markers refer to `source`."""
-        name = _MAIN_FILE[source.language]
+    def preprocessed(self, source: Source, exports: Iterable[str] = ()) -> Build:
+        """Preprocess `source`, as a library if it exports functions; the output keeps its include directives.
+
+        The preprocessor sees the same files and macros as the compiler, and the output's name is random: otherwise a
+        program could tell them apart, and show the preprocessor other code.
+        """
+        output = secrets.token_hex(16)
+        position, files = _library(exports)
         with sandbox.get().workspace() as space:
-            _write_source(space, source)
-            arguments = ["-imacros", NO_PRAGMA[0], "-E", "-o", PREPROCESSED, name]
+            for name, data in files.items():
+                space.write(name, data)
+            main = _write_source(space, source)
+            arguments = [*position, "-imacros", NO_PRAGMA[0], "-E", "-dI", "-o", output, main]
             outcome = self._run(space, [*self._language_flags(source.language), *arguments])
-            return _collect(space, outcome, [PREPROCESSED]), name
+            build = _collect(space, outcome, [output])
+            return Build(outcome, {PREPROCESSED: build.files[output]} if build.files else {})
+
+    def object(self, source: Source, exports: Iterable[str] = ()) -> Build:
+        """Compile `source` without linking it and without replacing calls of library functions by others."""
+        position, files = _library(exports)
+        return self._build(source, [*position, "-fno-builtin", "-c", "-o", OBJECT], [OBJECT], files)
+
+    def is_killed(self, source: Source, exports: Iterable[str] = ()) -> bool:
+        """Build `source` once more and return True if somebody else kills the compiler or, after it, the linker.
+
+        A program can make the compiler and the linker print anything. So a shell between the compiler's driver and the
+        compiler tells by a file of random name that the compiler was killed. The linker prints only text of the object
+        file.
+        """
+        mark = secrets.token_hex(16)
+        script = f'"$0" "$@"; code=$?; [ $code = 137 ] && : > {mark}; exit $code'
+        position, files = _library(exports)
+        with sandbox.get().workspace() as space:
+            for name, data in files.items():
+                space.write(name, data)
+            arguments = [*position, "-c", "-o", OBJECT, _write_source(space, source)]
+            flags = self._language_flags(source.language)
+            outcome = self._run(space, [*flags, "-wrapper", f"/bin/sh,-c,{script}", *arguments])
+            with suppress(FileNotFoundError):
+                space.read(mark, max_bytes=1)
+                return True
+            if b"-wrapper" in outcome.stderr:  # clang, which compiles in the driver's process
+                outcome = self._run(space, [*flags, *arguments])
+            data = _collect(space, outcome, [OBJECT]).files.get(OBJECT, b"")
+        return outcome.inconclusive or (bool(data) and not any(text in data for text in _KILL_WORDS))
+
+    @functools.lru_cache(16)  # noqa: B019 - a builder is a value
+    def header_directories(self, language: Language) -> tuple[str, ...]:
+        """Return the directories in which the compiler looks for headers."""
+        with sandbox.get().workspace() as space:
+            main = _write_source(space, Source("", language))
+            arguments = ["-E", "-v", "-o", PREPROCESSED, main]
+            outcome = self._run(space, [*self._language_flags(language), *arguments])
+        directories = headers.search_directories(outcome.stderr.decode(errors="replace"))
+        if not directories:
+            raise SandboxError(f"{self.compiler} does not list the directories of its headers")
+        return directories
 
     def _build(
         self,
@@ -108,13 +164,14 @@ class Builder:
         files: Mapping[str, bytes] | None = None,
     ) -> Build:
         """Build with the fast options; repeat the build without them if they may have caused a failure."""
-        headers = self._headers(source, ["-fPIC"] if "-fPIC" in arguments else [])
+        precompiled_headers = self._headers(source, ["-fPIC"] if "-fPIC" in arguments else [])
         plain = [] if "-c" in arguments else _libraries(source.language)
         fast = self._fast_link(source, plain) if plain else []
-        build = self._compile(source, arguments, outputs, files or {}, headers, fast)
+        build = self._compile(source, arguments, outputs, files or {}, precompiled_headers, fast)
         stderr = build.outcome.stderr
         may_be_linker = build.outcome.stderr_truncated or any(text in stderr for text in _LINKER_ERRORS)
-        if not build.files and ((headers and headers.unusable(stderr)) or (fast != plain and may_be_linker)):
+        unusable = precompiled_headers and precompiled_headers.unusable(stderr)
+        if not build.files and (unusable or (fast != plain and may_be_linker)):
             return self._compile(source, arguments, outputs, files or {}, None, plain)
         return build
 
@@ -130,16 +187,16 @@ class Builder:
         arguments: Sequence[str],
         outputs: list[str],
         files: Mapping[str, bytes],
-        headers: Precompiled | None,
+        prefix: Precompiled | None,
         link: Sequence[str],
     ) -> Build:
-        prefix = ["-include", headers.header] if headers else ["-imacros", NO_PRAGMA[0]]
+        included = ["-include", prefix.header] if prefix else ["-imacros", NO_PRAGMA[0]]
         with sandbox.get().workspace() as space:
             for name, data in files.items():
                 space.write(name, data)
             main = _write_source(space, source)
-            command = [*self._language_flags(source.language), *prefix, *arguments, main, *link]
-            outcome = self._run(space, command, readable=[headers.directory] if headers else [])
+            command = [*self._language_flags(source.language), *included, *arguments, main, *link]
+            outcome = self._run(space, command, readable=[prefix.directory] if prefix else [])
             return _collect(space, outcome, outputs)
 
     def _headers(self, source: Source, position: list[str]) -> Precompiled | None:
@@ -195,12 +252,20 @@ class Builder:
         return space.run([path, *arguments], limits=limits, writable=True, toolchain=True, readable=readable)
 
 
+def _library(exports: Iterable[str]) -> tuple[list[str], dict[str, bytes]]:
+    """Return the flags and files with which a library that exports functions is compiled; none without functions."""
+    listing = "".join(f'"{name}"; ' for name in exports)
+    if not listing:
+        return [], {}
+    return ["-fPIC"], {_EXPORTS: f"{{ global: {listing}local: *; }};\n".encode()}
+
+
 def _libraries(language: Language) -> list[str]:
     return ["-x", "none", *(["-lstdc++"] if language == "c++" else []), "-lm"]
 
 
 def _write_source(space: sandbox.Workspace, source: Source) -> str:
-    name = _MAIN_FILE[source.language]
+    name = MAIN_FILE[source.language]
     space.write(*NO_PRAGMA)
     space.write(name, source.code.encode(errors="replace"))
     return name

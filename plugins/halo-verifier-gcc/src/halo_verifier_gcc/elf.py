@@ -15,7 +15,7 @@ _SYMBOL_TABLES = {"object": 2, "library": 11}
 _FUNCTION = 2
 _UNDEFINED = 0
 _LOCAL = 0
-_MAX_TABLE_BYTES = 1 << 20
+_MAX_TABLE_BYTES = 16 << 20
 
 
 def undefined(data: bytes) -> set[str]:

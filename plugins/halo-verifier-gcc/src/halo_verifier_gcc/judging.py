@@ -84,10 +84,10 @@ class Runner:
 
 
 def not_built(outcome: sandbox.Outcome) -> Verdict:
-    """Return the verdict on a failed build: a failure, or inconclusive if the wall clock ran out."""
+    """Return the verdict on a failed build: a failure, or inconclusive if the machine is the cause."""
     status, detail = Status.FAIL, first_error(outcome.stderr)
     if outcome.inconclusive:
-        status, detail = Status.INCONCLUSIVE, "the compiler ran out of wall time"
+        status, detail = Status.INCONCLUSIVE, f"the compiler {interruption(outcome)}"
     elif outcome.limit:
         detail = f"the compiler ran into its {outcome.limit} limit"
     return verdict(outcome, status, Stage.INVALID, detail=detail)
@@ -137,7 +137,7 @@ def summary(results: Sequence[Result], tests: int, warnings: int) -> tuple[Statu
 def failure(outcome: sandbox.Outcome) -> str | None:
     """Return the reason why a program did not end cleanly, or None if it did."""
     if outcome.inconclusive:
-        return "ran out of wall time"
+        return interruption(outcome)
     if outcome.limit:
         return f"ran into the {outcome.limit} limit"
     if outcome.signal:
@@ -145,6 +145,15 @@ def failure(outcome: sandbox.Outcome) -> str | None:
     if outcome.exit_code != 0:
         return f"exit code {outcome.exit_code}"
     return None
+
+
+def interruption(outcome: sandbox.Outcome) -> str:
+    """Return the reason why `outcome` is inconclusive."""
+    return (
+        "ran out of wall time"
+        if outcome.limit == "wall"
+        else "was killed by another process or for lack of memory"
+    )
 
 
 def first_error(stderr: bytes) -> str:

@@ -46,22 +46,33 @@ def spliced_variants(code: str) -> set[str]:
 
 def without_comments(code: str) -> set[str]:
     """Return the readings of `code` with a space in place of each comment."""
-    return _readings(code, lambda found: " " if found["comment"] else found[0])
+    return readings(code, lambda found: " " if found["comment"] else found[0])
 
 
 def without_comments_and_literals(code: str) -> set[str]:
     """Return the readings of `code` with a space for each comment and `""` or `''` for each literal."""
-    return _readings(code, _without_content)
+    return readings(code, _without_content)
 
 
-def _readings(code: str, replace: Callable[[re.Match[str]], str]) -> set[str]:
+def readings(code: str, replace: Callable[[re.Match[str]], str]) -> set[str]:
+    """Return `code` with `replace` applied to its tokens, under each dialect."""
     dialects = DIALECTS if _DIALECTS_MAY_DIFFER.search(code) else (MODERN,)
     return {dialect.sub(replace, code) for dialect in dialects}
 
 
+def without_text(code: str) -> str:
+    """Return `code` with blanks for comments and literals; the rest keeps its position."""
+    return MODERN.sub(_mask, code)
+
+
 def masked(code: str) -> str:
     """Return `code` with blanks for comments, literals and directives; the rest keeps its position."""
-    return _DIRECTIVE.sub(_blanks, MODERN.sub(_mask, code))
+    return _DIRECTIVE.sub(_blanks, without_text(code))
+
+
+def ends_in_text(code: str) -> bool:
+    """Return True if `code` ends within a comment or a literal."""
+    return not MODERN.sub(_mask, code + "\0").endswith("\0")
 
 
 def _without_content(found: re.Match[str]) -> str:

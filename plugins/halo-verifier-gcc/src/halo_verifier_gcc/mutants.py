@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 
 from halo_verifier_gcc import lexer
+from halo_verifier_gcc.extraction import extract
 from halo_verifier_gcc.oracles import Task
-from halo_verifier_gcc.source import extract
 
 _MAX_PER_KIND = 3
 _OPERATORS = {
@@ -34,7 +34,7 @@ def generate(task: Task) -> list[str]:
     """Return the mutants of the task's solution, the same on each call; an empty list without a solution."""
     if not task.reference.solution:
         return []
-    code = extract(task.reference.solution, function=(task.reference.names or ("main",))[0]).code
+    code = extract(task.reference.solution, functions=task.reference.functions).code
     text = lexer.masked(code)
     kinds = (_operators(text), _constants(text), _bounds(text), _statements(text))
     edited = [code[:at] + new + code[end:] for kind in kinds for at, end, new in _spread(list(kind))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from cachetools import LRUCache, cached
@@ -13,9 +13,11 @@ from halo_core.errors import DataError, SandboxError
 from halo_core.types import Stage
 from halo_verifier_gcc import elf
 from halo_verifier_gcc.building import LIBRARY, PROGRAM, Build, Builder
+from halo_verifier_gcc.extraction import candidates, extract
 from halo_verifier_gcc.judging import Runner, failure, first_error, quoted
+from halo_verifier_gcc.languages import Language
 from halo_verifier_gcc.reference import Reference, Test
-from halo_verifier_gcc.source import Language, Source, extract
+from halo_verifier_gcc.source import Source
 
 _BUSY = "the machine is too busy"
 _SEED_HINT = "it gets a number on stdin and should print an input that depends on it"
@@ -39,6 +41,11 @@ class Task:
     tests: tuple[Test, ...]
     harness: Harness | None = None
 
+    @property
+    def exports(self) -> tuple[str, ...]:
+        """The linker symbols that a completion must define; empty for whole programs."""
+        return tuple(sorted(self.harness.functions)) if self.harness else ()
+
 
 @dataclass(frozen=True, slots=True)
 class TaskFactory:
@@ -47,7 +54,7 @@ class TaskFactory:
     builder: Builder
     runner: Runner
     language: Language | None
-    """Language of solutions and generators; None: detected in their code."""
+    """Language of programs whose prompt does not name one; None: detected in their code."""
 
     def task(self, reference: Reference) -> Task:
         """Return the task that `reference` describes. Raises a `DataError` if it describes no usable task."""
@@ -62,7 +69,7 @@ class TaskFactory:
         task = Task(reference, reference.tests, harness)
         if not reference.inputs and not reference.random_tests:
             return task
-        solution = self._files(self.source(reference.solution, task), task, "solution")
+        solution = self._files(self.sources(reference.solution, task), task, "solution")
         self._run_tests(solution, task)
         inputs = dict.fromkeys([*reference.inputs, *self._generated_inputs(reference)])
         computed = tuple(Test(each, self._expected(solution, each)) for each in inputs)
@@ -70,17 +77,16 @@ class TaskFactory:
             raise DataError("the solution prints the same for every input, so that a constant would pass")
         return Task(reference, (*reference.tests, *computed), harness)
 
-    def source(self, text: str, task: Task) -> Source:
-        """Return the program in a completion of the task; with a harness, the functions."""
-        if task.harness:
-            return extract(text, task.harness.language, function=task.reference.names[0])
-        return extract(text, self.language)
+    def sources(self, text: str, task: Task) -> Sequence[Source]:
+        """Return the programs that a completion of the task may mean; the first that can be built counts."""
+        language = task.reference.language or (task.harness.language if task.harness else self.language)
+        return candidates(text, language, functions=task.reference.functions)
 
     def build(self, source: Source, task: Task) -> Build:
         """Build a completion's source. The files include `PROGRAM`, the one to run."""
         if not task.harness:
             return self.builder.program(source)
-        build = self.builder.library(source, sorted(task.harness.functions))
+        build = self.builder.library(source, task.exports)
         if not build.files:
             return build
         missing = task.harness.functions - elf.exported_functions(build.files[LIBRARY])
@@ -91,7 +97,7 @@ class TaskFactory:
 
     def check_solution(self, task: Task) -> None:
         """Raise a `DataError` unless the solution passes the tests that the prompt lists."""
-        self._run_tests(self._files(self.source(task.reference.solution, task), task, "solution"), task)
+        self._run_tests(self._files(self.sources(task.reference.solution, task), task, "solution"), task)
 
     def _run_tests(self, solution: Mapping[str, bytes], task: Task) -> None:
         for result in self.runner.results(solution, PROGRAM, task.reference.tests):
@@ -104,7 +110,7 @@ class TaskFactory:
         if not reference.random_tests:
             return
         task = Task(Reference(), ())
-        generator = self._files(self.source(reference.generator, task), task, "generator")
+        generator = self._files(self.sources(reference.generator, task), task, "generator")
         inputs = set()
         for seed in range(1, reference.random_tests + 1):
             data = self._output(generator, f"{seed}\n".encode(), "generator")
@@ -129,9 +135,14 @@ class TaskFactory:
             raise DataError(f"the {role} fails on input {quoted(stdin)}: {reason or 'prints nothing'}")
         return outcome.stdout
 
-    def _files(self, source: Source, task: Task, role: str) -> Mapping[str, bytes]:
-        """Return the files of a build. Raises a `DataError` if it fails."""
-        build = self.build(source, task)
+    def _files(self, sources: Sequence[Source], task: Task, role: str) -> Mapping[str, bytes]:
+        """Return the files of the first build that succeeds. Raises a `DataError` if all fail."""
+        builds = [self.build(sources[0], task)]
+        for source in sources[1:]:
+            if builds[-1].files or builds[-1].outcome.inconclusive:
+                break
+            builds.append(self.build(source, task))
+        build = builds[-1] if builds[-1].files or builds[-1].outcome.inconclusive else builds[0]
         if build.outcome.inconclusive:
             raise SandboxError(f"the {role} could not be compiled in time", hint=_BUSY)
         if not build.files:

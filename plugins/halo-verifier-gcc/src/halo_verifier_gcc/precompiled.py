@@ -53,6 +53,11 @@ time.h
 _STANDARD = frozenset(_NAMES.split())
 
 
+def is_standard(header: str) -> bool:
+    """Return True if `header` names a header of the standard library."""
+    return header in _STANDARD
+
+
 def leading_headers(code: str) -> tuple[str, ...]:
     """Return the standard headers that `code` includes before anything else, sorted.
 

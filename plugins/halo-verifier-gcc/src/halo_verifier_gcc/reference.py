@@ -9,11 +9,12 @@ from typing import Any
 
 from halo_core.errors import DataError, did_you_mean
 from halo_core.types import Prompt
-from halo_verifier_gcc import forbidden
+from halo_verifier_gcc import forbidden, languages
+from halo_verifier_gcc.languages import Language
 
 _TEXTS = ("solution", "generator", "harness")
 _LISTS = ("inputs", "symbols", "forbid")
-_KEYS = ("tests", "random_tests", *_TEXTS, *_LISTS)
+_KEYS = ("tests", "random_tests", "language", *_TEXTS, *_LISTS)
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*(?:\(|$)")
 _MAX_RANDOM_TESTS = 1000
 _HINT = 'expected {"tests": [{"stdin": "3 4", "stdout": "7"}, ...]}; the README lists the other keys'
@@ -48,16 +49,29 @@ class Reference:
     """A translation unit with a `main` that reads arguments, calls the functions and prints results."""
     symbols: tuple[str, ...] = ()
     """Declarations or names of the functions that the harness calls."""
+    language: Language | None = None
+    """The only language of a right answer."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The bare names of `symbols`."""
         return tuple(found[1] for each in self.symbols if (found := _NAME.search(each)))
 
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The functions that a completion must define."""
+        return self.names or ("main",)
+
 
 def read(prompt: Prompt) -> Reference:
-    """Return the prompt's reference. Raises a `DataError` if it is invalid."""
-    raw = prompt.reference
+    """Return the prompt's reference. Raises a `DataError` if it is invalid.
+
+    A column `language` of the data names the language like a key of the reference, unless it names another one, such
+    as the task's natural language. Keys filled in as null, as Parquet does it, are not there.
+    """
+    raw = {key: value for key, value in prompt.reference.items() if value is not None}
+    if isinstance(tests := raw.get("tests"), list | tuple):
+        raw["tests"] = [_without_nulls(test) for test in tests]
     if found := _problem(raw):
         raise DataError(f"prompt {prompt.id!r}: {found}", hint=_HINT)
     return Reference(
@@ -68,7 +82,16 @@ def read(prompt: Prompt) -> Reference:
         random_tests=raw.get("random_tests", 0),
         forbid=tuple(raw.get("forbid", ())),
         symbols=tuple(raw.get("symbols", ())),
+        language=languages.named(raw.get("language", prompt.meta.get("language"))),
         **{key: raw.get(key, "") for key in _TEXTS},
+    )
+
+
+def _without_nulls(test: object) -> object:
+    return (
+        {key: value for key, value in test.items() if value is not None}
+        if isinstance(test, Mapping)
+        else test
     )
 
 
@@ -80,6 +103,8 @@ def _problem(raw: Mapping[str, Any]) -> str:
             return f"{key} must be the text of a program"
         if key in _LISTS and not (isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)):
             return f"{key} must be a list of strings"
+    if "language" in raw and not languages.named(raw["language"]):
+        return f"language must be 'c' or 'c++', not {raw['language']!r}"
     return _tests_problem(raw) or _oracle_problem(raw) or _function_problem(raw)
 
 

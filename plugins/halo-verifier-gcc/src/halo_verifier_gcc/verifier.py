@@ -6,6 +6,7 @@ import functools
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import ClassVar, Literal
 
@@ -15,16 +16,20 @@ from halo_core import sandbox
 from halo_core.drivers import Attack, Demo, Verifier, driver
 from halo_core.errors import DataError, PluginError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
-from halo_verifier_gcc import attacks, demo, forbidden, judging, mutants
-from halo_verifier_gcc.building import PREPROCESSED, PROGRAM, Build, Builder
+from halo_core.verification.thoughts import TAGS, without_thoughts
+from halo_verifier_gcc import attacks, building, demo, forbidden, judging, mutants
+from halo_verifier_gcc.building import PROGRAM, Build, Builder
+from halo_verifier_gcc.extraction import unfinished_thought
 from halo_verifier_gcc.judging import Runner
+from halo_verifier_gcc.languages import Language
 from halo_verifier_gcc.oracles import Task, TaskFactory
 from halo_verifier_gcc.reference import read
-from halo_verifier_gcc.source import Language, Source, count_silencing_directives
+from halo_verifier_gcc.search import Search
+from halo_verifier_gcc.source import Source, count_silencing_directives
 
 _MIB = 1 << 20
 _HELLO = '#include <stdio.h>\nint main(void) { puts("ok"); return 0; }\n'
-_BROKEN_COMPILER = (b"cannot execute", b"unable to execute", b"Killed signal")
+_BROKEN_COMPILER = (b"cannot execute", b"unable to execute", *building.KILLED)
 _INSTALL = "install a C compiler (Debian, Ubuntu: apt-get install gcc libc6-dev; for C++ also g++)"
 
 
@@ -39,7 +44,7 @@ class GCC(Verifier):
 
     Other keys: `solution`, a correct program, computes the expected outputs of `inputs`, or of `random_tests`
     inputs that the program `generator` prints when it gets a seed. `harness` and `symbols` make it a task of
-    writing functions. `forbid` lists patterns that the code must not match.
+    writing functions. `forbid` lists patterns that the code must not match. `language` is `c` or `c++`.
 
     The score is the share of tests that passed. The stage is `invalid` if the program does not compile,
     `crashed` if any test did not end cleanly, else `wrong` if any output differs; `flawed` if it prints
@@ -47,7 +52,8 @@ class GCC(Verifier):
     """
 
     language: Literal["auto", "c", "c++"] = "auto"
-    """Language of the programs; auto: detected by the tag of the Markdown fence, else by the code."""
+    """Language of the programs whose prompt does not name it; auto: detected by the tag of the Markdown fence, else by
+    the code, so that C++ answers a task in C unless the prompt's data has the key `language`."""
     compiler: str = "gcc"
     """Compiler command for both languages: gcc, clang, gcc-13 or a path."""
     standard: str = Field("", pattern=r"^((c|gnu|iso9899:)(\+\+)?\w+)?$")
@@ -80,6 +86,8 @@ class GCC(Verifier):
     check_solutions: bool = False
     """Before a run, check that every solution passes the tests of its prompt. Solutions that compute expected
     outputs are always checked."""
+    thought_tags: tuple[str, ...] = TAGS
+    """Tags whose content is reasoning and not part of the answer."""
 
     valid_label: ClassVar[str] = "compiles"
     removed_options: ClassVar[Mapping[str, object]] = {"once": True}
@@ -97,7 +105,11 @@ class GCC(Verifier):
         """Judge `completion`; see `Verifier.check`."""
         try:
             task = self._factory().task(read(prompt))
-            return self._judge(self._factory().source(completion.text, task), task)
+            answer = without_thoughts(completion.text, self.thought_tags)
+            if tag := unfinished_thought(completion.text, answer, self.thought_tags):
+                detail = f"the reasoning never ends: no answer after <{tag}>"
+                return Verdict(Status.FAIL, Stage.INVALID, detail=detail)
+            return self._judge(self._factory().sources(answer, task), task)
         except (DataError, SandboxError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
 
@@ -148,8 +160,8 @@ class GCC(Verifier):
         """Return exercises for beginners in C and a tiny model that solves some of them."""
         return demo.load()
 
-    def _judge(self, source: Source, task: Task) -> Verdict:
-        build = self._build(source, task)
+    def _judge(self, sources: Sequence[Source], task: Task) -> Verdict:
+        source, build = self._first_build(sources, task)
         if build.missing:
             return judging.verdict(
                 build.outcome, Status.FAIL, Stage.INVALID, detail=f"does not define {build.missing}"
@@ -158,43 +170,57 @@ class GCC(Verifier):
             return judging.not_built(build.outcome)
         # Searched anywhere in a line, because a #line directive can make a diagnostic start with any text.
         warnings = build.outcome.stderr.count(b": warning: ") + count_silencing_directives(source.code)
-        if found := self._forbidden(source, task):
-            detail = f"uses a forbidden feature: {found}"
-            return judging.verdict(build.outcome, Status.FAIL, Stage.FLAWED, detail=detail, warnings=warnings)
+        patterns = (*self.forbid, *task.reference.forbid)
+        if patterns:
+            found = Search(patterns, self._builder(), source, task.exports).find()
+            if found.inconclusive:
+                return judging.verdict(
+                    build.outcome, Status.INCONCLUSIVE, Stage.INVALID, detail=found.feature
+                )
+            if found.feature:
+                detail = f"uses a forbidden feature: {found.feature}"
+                return judging.verdict(
+                    build.outcome, Status.FAIL, Stage.FLAWED, detail=detail, warnings=warnings
+                )
         results = list(self._runner().results(build.files, PROGRAM, task.tests))
         status, stage, score, detail = judging.summary(results, len(task.tests), warnings)
         return judging.verdict(
             build.outcome, status, stage, detail=detail, score=score, warnings=warnings, results=results
         )
 
+    def _first_build(self, sources: Sequence[Source], task: Task) -> tuple[Source, Build]:
+        """Return the first source that can be built with its build; if none can, the first source with its failure."""
+        failed: list[tuple[Source, Build]] = []
+        for source in sources:
+            build = self._build(source, task)
+            if build.outcome.inconclusive or (build.files and not build.missing):
+                return source, build
+            failed.append((source, build))
+        return failed[0]
+
     def _build(self, source: Source, task: Task) -> Build:
         """Build a completion's source. Raises a `SandboxError` if the compiler is broken.
 
         The compiler's messages alone do not prove that, because a program can make it print anything. So if they
-        suggest that it is broken or was killed, it must build a known program and then tries this one again.
+        suggest that it is broken or was killed, it must build a known program and then tries this one again. If it
+        was killed again, the result is inconclusive.
         """
         build = self._factory().build(source, task)
         if build.files or not any(text in build.outcome.stderr for text in _BROKEN_COMPILER):
             return build
         hello = self._builder().program(Source(_HELLO, source.language))
+        if not hello.files and any(text in hello.outcome.stderr for text in building.KILLED):
+            return Build(replace(hello.outcome, inconclusive=True))
+        if hello.outcome.inconclusive:
+            return hello
         if not hello.files:
             reason = judging.first_error(hello.outcome.stderr)
             raise SandboxError(f"{self.compiler} cannot build a {source.language} program: {reason}")
-        return self._factory().build(source, task)
-
-    def _forbidden(self, source: Source, task: Task) -> str:
-        """Return a description of the first forbidden feature in the source, or an empty string."""
-        patterns = (*self.forbid, *task.reference.forbid)
-        if not patterns:
-            return ""
-        if found := forbidden.in_source(patterns, source.code):
-            return found
-        build, main = self._builder().preprocessed(source)
-        if build.outcome.inconclusive:
-            raise SandboxError("the preprocessor ran out of wall time")
-        if not build.files:
-            return "code that cannot be preprocessed within the compiler's limits"
-        return forbidden.in_preprocessed(patterns, build.files[PREPROCESSED].decode(errors="replace"), main)
+        again = self._factory().build(source, task)
+        suspicious = not again.files and any(text in again.outcome.stderr for text in building.KILLED)
+        if suspicious and self._builder().is_killed(source, task.exports):
+            return Build(replace(again.outcome, inconclusive=True))
+        return again
 
     def _builder(self) -> Builder:
         return Builder(
