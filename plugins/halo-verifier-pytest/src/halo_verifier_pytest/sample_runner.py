@@ -8,6 +8,7 @@ nothing that it could not gain by its return values.
 from __future__ import annotations
 
 import ast
+import builtins
 import opcode
 import random
 import signal
@@ -23,6 +24,11 @@ PARSED, INVALID, FLAWED = "parsed", "invalid", "flawed"
 NAME = "<solution>"
 _SYNTAX_ERRORS = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)
 _MAX_ITEMS = 100_000
+_STORE_NAME, _LOAD_NAME, _LOAD_GLOBAL = map(
+    opcode.opmap.__getitem__, ("STORE_NAME", "LOAD_NAME", "LOAD_GLOBAL")
+)
+_GLOBAL_SHIFT = 1 if sys.version_info >= (3, 11) else 0
+_BUILTINS = {*dir(builtins), "__file__", "__path__"}
 
 _text = ""
 _code: types.CodeType | None = None
@@ -36,25 +42,40 @@ def serve(command: str, *arguments: Any) -> Any:
 
 
 def _parse(candidates: Sequence[str], names: Sequence[str], forbidden: Sequence[str]) -> tuple[str, str]:
-    """Select the first candidate that is valid Python; return the outcome of its checks and the problem."""
+    """Select a candidate that is valid Python; return the outcome of its checks and the problem.
+
+    The first one that defines `names` and all other names that it uses counts; if there is none, the first one that
+    defines `names`; else the first.
+    """
     global _text, _code
     problem = ""
+    chosen: tuple[int, str, types.CodeType] | None = None
     for text in candidates:
         try:
             code = compile(text, NAME, "exec", dont_inherit=True)
         except _SYNTAX_ERRORS as error:
             problem = problem or f"{type(error).__name__}: {error}"
             continue
-        missing = [name for name in names if name not in set(_stored(code))]
-        used = sorted(set(forbidden) & set(_mentioned(ast.parse(text)))) if forbidden else []
-        if missing or used:
-            return (
-                FLAWED,
-                f"does not define {missing[0]}" if missing else f"uses {used[0]}, which is forbidden",
-            )
-        _text, _code = text, code
-        return PARSED, ""
-    return INVALID, problem[:200]
+        stored = set(_stored(code))
+        missing = any(name not in stored for name in names)
+        faults = 2 if missing else int(" import *" not in text and bool(_used(code) - stored - _BUILTINS))
+        if chosen is None or faults < chosen[0]:
+            chosen = faults, text, code
+        if not faults:
+            break
+    if chosen is None:
+        return INVALID, problem[:200]
+    _, text, code = chosen
+    stored = set(_stored(code))
+    missing_names = [name for name in names if name not in stored]
+    used = sorted(set(forbidden) & set(_mentioned(ast.parse(text)))) if forbidden else []
+    if missing_names or used:
+        return (
+            FLAWED,
+            f"does not define {missing_names[0]}" if missing_names else f"uses {used[0]}, which is forbidden",
+        )
+    _text, _code = text, code
+    return PARSED, ""
 
 
 def is_stub(names: Sequence[str]) -> bool:
@@ -77,12 +98,32 @@ def _does_something(node: ast.stmt) -> bool:
 
 def _stored(code: types.CodeType) -> Iterator[str]:
     """Yield the names that a program binds at module level, read from its bytecode, which is faster than its AST."""
+    for operation, index in _operations(code):
+        if operation == _STORE_NAME:
+            yield code.co_names[index]
+
+
+def _used(code: types.CodeType) -> set[str]:
+    """Return the global names that a program reads, in its functions too."""
+    names = set()
+    for operation, index in _operations(code):
+        if operation == _LOAD_NAME:
+            names.add(code.co_names[index])
+        elif operation == _LOAD_GLOBAL:
+            names.add(code.co_names[index >> _GLOBAL_SHIFT])
+    for constant in code.co_consts:
+        if isinstance(constant, type(code)):
+            names |= _used(constant)
+    return names
+
+
+def _operations(code: types.CodeType) -> Iterator[tuple[int, int]]:
+    """Yield each operation of the bytecode and its argument."""
     high = 0
     for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
         index = argument | high
         high = index << 8 if operation == opcode.EXTENDED_ARG else 0
-        if operation == opcode.opmap["STORE_NAME"]:
-            yield code.co_names[index]
+        yield operation, index
 
 
 def _mentioned(tree: ast.AST) -> Iterator[str]:
