@@ -18,6 +18,7 @@ from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_pytest import attacks, demo, equivalence, files, functions, split, tasks
 from halo_verifier_pytest.extraction import THOUGHT_TAGS, extract_programs, is_unfinished_thought
 from halo_verifier_pytest.functions import Settings
+from halo_verifier_pytest.results import NotByValueTestsError
 from halo_verifier_pytest.tasks import Task
 
 _MIB = 1 << 20
@@ -47,9 +48,9 @@ class Pytest(Verifier):
     """Isolation of pytest files. split: the files import proxies that call the program by value in its own process.
     shared: the files import the program itself, which could forge its verdict; the verdict is labelled shared-process.
     auto: split if the reference's solution passes that way, else shared."""
-    cpu_seconds: float = Field(default=1.0, gt=0.0)
-    """CPU time for one test, in seconds; executing the program counts as one test."""
-    total_cpu_seconds: float = Field(default=5.0, gt=0.0)
+    cpu_seconds: float = Field(default=3.0, gt=0.0)
+    """CPU time for one test, in seconds, however busy the machine; executing the program counts as one test."""
+    total_cpu_seconds: float = Field(default=10.0, gt=0.0)
     """Total CPU time of a program, in seconds; its tests may use the same again."""
     memory_mib: int = Field(default=512, gt=0)
     """Memory limit of the program, in MiB."""
@@ -126,7 +127,12 @@ class Pytest(Verifier):
         if task.kind == "values":
             return functions.judge(task, candidates, settings)
         if task.kind == "asserts" and (self.mode == "functions" or split.can_be_split(task, settings)):
-            return split.judge(task, candidates, settings)
+            try:
+                return split.judge(task, candidates, settings)
+            except NotByValueTestsError:
+                if task.solution or self.mode == "functions":
+                    raise
+                split.must_share(task, settings)
         return files.judge(tasks.as_files(task), candidates, settings, self.isolation)
 
     def _task(self, prompt: Prompt) -> Task:
