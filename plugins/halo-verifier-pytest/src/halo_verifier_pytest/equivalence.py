@@ -10,7 +10,7 @@ from halo_core import sandbox
 from halo_core.sandbox import Answer
 from halo_verifier_pytest import split
 from halo_verifier_pytest.compare import same
-from halo_verifier_pytest.functions import Settings, parse_request, runner_source, unwrap
+from halo_verifier_pytest.functions import LOADER, Settings, parse_request, unwrap
 from halo_verifier_pytest.mutants import mutate
 from halo_verifier_pytest.tasks import Task
 
@@ -83,9 +83,7 @@ def _answers(program: str, task: Task, calls: Sequence[Call], settings: Settings
         ("execute", settings.seconds),
     ]
     requests += [("call", name, args, dict(kwargs), settings.seconds) for name, args, kwargs in calls]
-    done = sandbox.get().call(
-        runner_source(), "serve", requests, limits=settings.limits, paths=settings.paths
-    )
+    done = sandbox.get().call(LOADER, "serve", requests, limits=settings.limits, paths=settings.paths)
     return tuple(map(unwrap, done.answers[2:]))
 
 

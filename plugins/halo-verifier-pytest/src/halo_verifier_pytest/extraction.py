@@ -47,18 +47,20 @@ def extract_programs(
     """
     answer = without_thoughts(text, tags)[:MAX_CHARACTERS]
     found: dict[str, None] = {}
-    for glued in (False, True):
-        for piece in _select_pieces(fences.split(answer, glued=glued), answer, names):
+    clear = False
+    for glued in (False, True) if fences.may_be_glued(answer) else (False,):
+        pieces = fences.split(answer, glued=glued)
+        for piece in _select_pieces(pieces, answer, names):
             if piece.strip():
                 if _defines(piece, names) or not context:
                     found |= dict.fromkeys(_definitions(piece, context))
+                    clear = clear or len(pieces) > 1
                 else:
                     found |= dict.fromkeys(continued(piece, context))
-        if not found or ("```" not in answer and "~~~" not in answer):
-            break
     if not found:
         return ()
-    return tuple(dict.fromkeys((*found, answer, *_last_resorts(answer, names, context))))
+    others = () if clear else _last_resorts(answer, names, context)
+    return tuple(dict.fromkeys((*found, answer, *others)))
 
 
 def is_unfinished_thought(text: str, tags: Sequence[str] = THOUGHT_TAGS) -> bool:

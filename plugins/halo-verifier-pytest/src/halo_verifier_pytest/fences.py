@@ -15,6 +15,7 @@ _GLUED = re.compile(
     + r"|(?P<open>(?<=[^\s`~])[ \t]{0,4}```(?P<word>\w+)[ \t]{0,8}$)",
     re.MULTILINE,
 )
+_AFTER_TEXT = re.compile(r"[^\s`~][ \t]{0,4}(?:```|~~~)")
 _WORD = re.compile(r"\{?\.?(\w*)")
 
 
@@ -26,6 +27,11 @@ class Piece:
     """First word after the opening fence, in lower case; None outside a fence."""
     text: str
     """Text, dedented by the indentation of its fence."""
+
+
+def may_be_glued(text: str) -> bool:
+    """Return True if a fence may stand at the end of a line of code or prose."""
+    return _AFTER_TEXT.search(text) is not None
 
 
 def split(text: str, *, glued: bool = False) -> list[Piece]:

@@ -33,22 +33,26 @@ class Settings:
     partial: bool
 
 
-@cache
-def runner_source(*, remote: bool = False) -> str:
-    """Return the source for the sample's process, precompiled because compiling it takes 1 ms.
+LOADER = """
+import marshal
+def serve(command, *arguments):
+    space = globals()
+    if command == "load":
+        codes, command, *arguments = arguments
+        for code in marshal.loads(codes):
+            exec(code, space)
+    return space.get("serve_remote", space["serve"])(command, *arguments)
+"""
+"""Source for the sample's process. The first request brings the code: compiling it there would take 2 ms."""
 
-    `remote`: include what tests in another process need.
-    """
+
+@cache
+def _codes(*, remote: bool) -> bytes:
+    """Return the code for the sample's process; `remote`: include what tests in another process need."""
     names = ["class_names", *(["crossing"] if remote else []), "sample_runner"]
     names += ["remote_runner"] if remote else []
-    parts = [_compiled(Path(__file__).with_name(f"{name}.py")) for name in names]
-    return "import marshal\n" + "".join(f'exec(marshal.loads(bytes.fromhex("{part}")))\n' for part in parts)
-
-
-def _compiled(path: Path) -> str:
-    return marshal.dumps(
-        compile(path.read_text(encoding="utf-8"), "<sample_runner>", "exec", optimize=2)
-    ).hex()
+    sources = [(Path(__file__).with_name(f"{name}.py")).read_text(encoding="utf-8") for name in names]
+    return marshal.dumps([compile(text, "<sample_runner>", "exec", optimize=2) for text in sources])
 
 
 def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
@@ -58,7 +62,7 @@ def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
         ("execute", settings.seconds),
     ]
     calls += [("call", case.name, case.args, dict(case.kwargs), settings.seconds) for case in task.cases]
-    done = sandbox.get().call(runner_source(), "serve", calls, limits=settings.limits, paths=settings.paths)
+    done = sandbox.get().call(LOADER, "serve", calls, limits=settings.limits, paths=settings.paths)
     cost = Cost.of(done.outcome)
     if rejected := startup_rejection(done.answers[:2], done.outcome, done.tampered, settings, cost):
         return rejected
@@ -66,9 +70,12 @@ def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
     return verdict(tests, cost, partial=settings.partial)
 
 
-def parse_request(task: Task, candidates: Sequence[str], settings: Settings) -> tuple[object, ...]:
-    """Return the first request to the sample runner."""
-    return "parse", list(candidates), list(task.names), list(settings.forbidden)
+def parse_request(
+    task: Task, candidates: Sequence[str], settings: Settings, *, remote: bool = False
+) -> tuple[object, ...]:
+    """Return the first request to the sample's process, which loads its code and parses the program."""
+    program = list(candidates), list(task.names), list(settings.forbidden)
+    return "load", _codes(remote=remote), "parse", *program
 
 
 def startup_rejection(

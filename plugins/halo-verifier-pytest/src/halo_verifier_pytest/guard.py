@@ -122,13 +122,9 @@ def _frameless(handler: Callable[[int, None], Any]) -> Callable[[int, object], A
 
 def _formatting() -> Callable[[types.FrameType], bool]:
     """Return a function that checks that a frame of `traceback` formats a traceback and exposes no frame."""
-    extract = getattr(
-        traceback.StackSummary, "_extract_from_extended_frame_gen", traceback.StackSummary.extract
-    )
-    code = extract.__func__.__code__
-    recorded = [
-        (space, _replaceable(space)) for space in (vars(traceback), dict(vars(traceback.StackSummary)))
-    ]
+    summary: Any = traceback.StackSummary
+    code = getattr(summary, "_extract_from_extended_frame_gen", summary.extract).__func__.__code__
+    recorded = [(space, _replaceable(space)) for space in (vars(traceback), vars(traceback.StackSummary))]
 
     def formats(frame: types.FrameType) -> bool:
         consumer = frame.f_back

@@ -46,8 +46,8 @@ def serve(command: str, *arguments: Any) -> Any:
 def _parse(candidates: Sequence[str], names: Sequence[str], forbidden: Sequence[str]) -> tuple[str, str]:
     """Select a candidate that is valid Python; return the outcome of its checks and the problem.
 
-    The first one that defines `names` and all other names that it uses counts; if there is none, the first one that
-    defines `names`; else the first.
+    The first one that defines `names` counts, unless it uses names that it does not define and a later one, which
+    contains it, defines them.
     """
     global _text, _code
     problem = ""
@@ -64,7 +64,7 @@ def _parse(candidates: Sequence[str], names: Sequence[str], forbidden: Sequence[
             chosen = chosen or (2, text, code)  # its definition is never reached, as after an endless loop
             break
         faults = 2 if missing else int(" import *" not in text and bool(_used(code) - stored - _BUILTINS))
-        if chosen is None or faults < chosen[0]:
+        if chosen is None or (faults < chosen[0] and (chosen[0] == 2 or chosen[1].strip() in text)):
             chosen = faults, text, code
         if not faults:
             break

@@ -18,10 +18,10 @@ from halo_core.types import Stage, Status, Verdict
 from halo_verifier_pytest import assert_runner
 from halo_verifier_pytest.crossing import Crossing, ForgedError
 from halo_verifier_pytest.functions import (
+    LOADER,
     Settings,
     describe_error,
     parse_request,
-    runner_source,
     startup_rejection,
 )
 from halo_verifier_pytest.results import (
@@ -73,13 +73,15 @@ class Sample:
         """Start the sample's process, ending any earlier one; return True if the program could be executed."""
         self._open.close()
         lent = sandbox.get().function(
-            runner_source(remote=True),
-            "serve_remote",
+            LOADER,
+            "serve",
             limits=self._settings.limits,
             paths=self._settings.paths,
         )
         self._function = self._open.enter_context(lent)
-        self._answers = [self._function(*parse_request(self._task, self._candidates, self._settings))]
+        self._answers = [
+            self._function(*parse_request(self._task, self._candidates, self._settings, remote=True))
+        ]
         self._answers.append(self._function("execute", self._settings.seconds))
         self.fresh, self.calls, self.answered, self.setup = True, [], False, None
         self.errors, self.results = {}, {}
