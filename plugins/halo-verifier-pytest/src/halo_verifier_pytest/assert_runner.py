@@ -57,7 +57,7 @@ def _prepare(
                 namespace[name] = link.do("find", name)
     except SampleGoneError:
         return GONE, ""
-    except Exception as error:
+    except BaseException as error:
         return FAILED, f"{type(error).__name__}: {error}"[:_MESSAGE_CHARACTERS]
     return PASSED, ""
 

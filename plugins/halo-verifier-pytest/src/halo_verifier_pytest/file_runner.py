@@ -103,7 +103,7 @@ def run_split(
     except NotByValueError as error:
         ask(("setup", UNUSABLE, str(error)))
         return
-    except Exception as error:
+    except BaseException as error:
         ask(("setup", RAISED, _describe(error)))
         return
     finally:

@@ -29,6 +29,10 @@ class SampleError(Exception):
     """The sample raised an exception that cannot be rebuilt as one of Python's own."""
 
 
+class SampleBaseError(BaseException):
+    """The sample raised an exception that is not an `Exception`, and not a SystemExit."""
+
+
 class SampleGoneError(BaseException):
     """The sample's process has ended. Not an `Exception`, so that tests do not handle it as one."""
 
@@ -161,11 +165,11 @@ class Link:
                 return
             size = min(2 * size, _MAX_CHUNK)
 
-    def _exception_type(self, names: list[Any]) -> type[Exception] | None:
+    def _exception_type(self, names: list[Any]) -> type[BaseException] | None:
         """Return the first class in `names` that is an exception of the standard library or a known one."""
         for name in names:
             if isinstance(name, str) and name in self._exceptions:
-                return self._exceptions[name]  # type: ignore[return-value]
+                return self._exceptions[name]
             module, _, kind = str(name).rpartition(".")
             try:
                 found = look_up(module, kind)
@@ -174,14 +178,15 @@ class Link:
             if isinstance(found, type) and issubclass(found, Exception) and found is not Exception:
                 return found
             if found is SystemExit:
-                return found  # type: ignore[return-value]
+                return SystemExit
         return None
 
     def _rebuilt(self, names: list[Any], text: str, arguments: Any = None) -> BaseException:
         """Return the nearest exception of Python's own to the one that the sample raised."""
-        kind = self._exception_type(names)
+        kind: type[BaseException] | None = self._exception_type(names)
         if kind is None:
-            return SampleError(f"{str(names[0]).rpartition('.')[2] if names else ''}: {text}")
+            kind = SampleError if "builtins.Exception" in names else SampleBaseError
+            return kind(f"{str(names[0]).rpartition('.')[2] if names else ''}: {text}")
         given = arguments if isinstance(arguments, tuple) else (text,)
         for values in (given, (text,)):
             try:
