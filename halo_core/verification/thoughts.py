@@ -28,7 +28,8 @@ def without_thoughts(text: str, tags: Sequence[str] = TAGS) -> str:
     if not names or not re.search(rf"</?(?:{names})\s*>", text, re.IGNORECASE):
         return text
     token = re.compile(
-        rf"(?P<fence>(?:^|(?<=>))[ \t]*(?:`{{3,}}|~{{3,}}))|(?P<open><(?:{names})\s*>)|(?P<close></(?:{names})\s*>)",
+        rf"(?P<fence>(?:^|(?<=>))[ \t]*(?:`{{3,}}|~{{3,}}))|(?P<open><(?:{names})\s*>)"
+        rf"|(?P<alone>^[^\S\n]*</(?:{names})\s*>(?=[^\S\n]*$))|(?P<close></(?:{names})\s*>)",
         re.IGNORECASE | re.MULTILINE,
     )
     kept: list[str] = []
@@ -55,7 +56,5 @@ def without_thoughts(text: str, tags: Sequence[str] = TAGS) -> str:
 
 def _ends_a_thought_of_the_prompt(text: str, match: re.Match[str], *, fenced: bool) -> bool:
     """Return whether a closing tag without an opening one is meant as a tag."""
-    before = text[: match.start()].rpartition("\n")[2]
-    after = text[match.end() :].partition("\n")[0]
-    alone = not before.strip() and not after.strip()
-    return alone or (not fenced and (not after or after[0].isspace()))
+    after = text[match.end() : match.end() + 1]
+    return match["alone"] is not None or (not fenced and (not after or after.isspace()))

@@ -112,7 +112,6 @@ def test_setup_code_and_several_functions(check: Any) -> None:
 
 def test_unusable_tests_are_errors(check: Any) -> None:
     for reference, word in (
-        ({"entry_point": "f", "test_list": ["assert f(lambda: 1) == 1"]}, "plain data"),
         ({"entry_point": "f", "test_list": ["assert 1 == 1"]}, "never call"),
         ({"test_setup_code": "import nothing_like_it", "test_list": ["assert f(1) == 1"]}, "nothing_like_it"),
     ):
@@ -155,13 +154,32 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("mode", ["auto", "pytest"])
-def test_asserts_that_need_the_samples_classes_share_its_process(check: Any, mode: str) -> None:
-    assert check(PAIRS["code"], PAIRS, mode="functions").status is Status.FAIL
+@pytest.mark.parametrize("mode", ["auto", "functions", "pytest"])
+def test_asserts_use_instances_of_the_samples_classes(check: Any, mode: str) -> None:
     verdict = check(PAIRS["code"], PAIRS, mode=mode)
-    assert (verdict.status, verdict.integrity) == (Status.PASS, "shared-process"), verdict.detail
-    assert verdict.detail.splitlines()[1] == "test_asserts.py::test_1: ok"
+    assert (verdict.status, verdict.integrity) == (Status.PASS, "split"), verdict.detail
     wrong = check(str(PAIRS["code"]).replace("max", "min"), PAIRS, mode=mode)
+    assert (wrong.stage, wrong.score) == (Stage.WRONG, 0.5)
+
+
+SHARES = {
+    "test_setup_code": "class Pair:\n    def __init__(self, a, b):\n        self.a, self.b = a, b\n",
+    "test_list": ["assert widest([Pair(1, 5), Pair(2, 3)]) == 4", "assert widest([Pair(0, 1)]) == 1"],
+}
+WIDEST = "def widest(pairs):\n    return max(p.b - p.a for p in pairs)\n"
+
+
+@pytest.mark.parametrize("mode", ["auto", "pytest"])
+@pytest.mark.parametrize("more", [{}, {"code": WIDEST}])
+def test_asserts_that_pass_their_own_objects_share_the_process(
+    check: Any, mode: str, more: dict[str, str]
+) -> None:
+    assert check(WIDEST, SHARES | more, mode="functions").status is Status.ERROR
+    for _ in range(2):
+        verdict = check(WIDEST, SHARES | more, mode=mode)
+        assert (verdict.status, verdict.integrity) == (Status.PASS, "shared-process"), verdict.detail
+        assert verdict.detail.splitlines()[1] == "test_asserts.py::test_1: ok"
+    wrong = check(WIDEST.replace("max", "min"), SHARES | more, mode=mode)
     assert (wrong.stage, wrong.score) == (Stage.WRONG, 0.5)
 
 

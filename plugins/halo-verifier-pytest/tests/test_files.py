@@ -128,11 +128,19 @@ def test_skipped_and_xfailed_tests_do_not_pass(check: Any, mark: str) -> None:
     assert check(RIGHT, {"files": {"test_add.py": file}}).status is Status.FAIL
 
 
-def test_tests_that_need_objects_share_the_process(check: Any) -> None:
+def test_tests_use_objects_of_the_program(check: Any) -> None:
     verdict = check(POINT, POINTS)
-    assert (verdict.status, verdict.integrity) == (Status.PASS, "shared-process")
-    assert check(POINT, POINTS, isolation="split").status is not Status.PASS
+    assert (verdict.status, verdict.integrity) == (Status.PASS, "split"), verdict.detail
     assert check(POINT.replace("2 *", "3 *"), POINTS).stage is Stage.WRONG
+
+
+def test_tests_that_inherit_from_the_program_share_its_process(check: Any) -> None:
+    file = "from solution import Point\nclass Far(Point):\n    pass\ndef test_p():\n    assert Far(2).double().x == 4\n"
+    reference = {"files": {"test_p.py": file}, "solution": POINT}
+    verdict = check(POINT, reference)
+    assert (verdict.status, verdict.integrity) == (Status.PASS, "shared-process"), verdict.detail
+    assert check(POINT, reference, isolation="split").status is not Status.PASS
+    assert check(POINT.replace("2 *", "3 *"), reference).stage is Stage.WRONG
 
 
 def test_isolation_option(check: Any) -> None:

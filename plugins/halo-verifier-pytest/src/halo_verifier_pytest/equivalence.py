@@ -10,7 +10,7 @@ from halo_core import sandbox
 from halo_core.sandbox import Answer
 from halo_verifier_pytest import split
 from halo_verifier_pytest.compare import same
-from halo_verifier_pytest.functions import Settings, parse_request, runner_source
+from halo_verifier_pytest.functions import LOADER, Settings, parse_request, unwrap
 from halo_verifier_pytest.mutants import mutate
 from halo_verifier_pytest.tasks import Task
 
@@ -82,11 +82,9 @@ def _answers(program: str, task: Task, calls: Sequence[Call], settings: Settings
         parse_request(task, [program], settings),
         ("execute", settings.seconds),
     ]
-    requests += [("call", name, args, dict(kwargs), settings.seconds, False) for name, args, kwargs in calls]
-    done = sandbox.get().call(
-        runner_source(), "serve", requests, limits=settings.limits, paths=settings.paths
-    )
-    return done.answers[2:]
+    requests += [("call", name, args, dict(kwargs), settings.seconds) for name, args, kwargs in calls]
+    done = sandbox.get().call(LOADER, "serve", requests, limits=settings.limits, paths=settings.paths)
+    return tuple(map(unwrap, done.answers[2:]))
 
 
 def _differ(correct: Sequence[Answer], other: Sequence[Answer], task: Task) -> bool:
@@ -96,7 +94,13 @@ def _differ(correct: Sequence[Answer], other: Sequence[Answer], task: Task) -> b
             return True
         if answer.error is None and (
             other[number].error is not None
-            or not same(other[number].value, answer.value, rtol=task.rtol, atol=task.atol)
+            or not same(
+                other[number].value,
+                answer.value,
+                rtol=task.rtol,
+                atol=task.atol,
+                signed_zero=task.signed_zero,
+            )
         ):
             return True
     return False

@@ -10,6 +10,7 @@ import hmac
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial, wraps
 from types import ModuleType
 from typing import Any
@@ -20,8 +21,8 @@ from _pytest.runner import runtestprotocol
 
 from halo_core.sandbox.service import ask
 from halo_verifier_pytest import guard, pytest_session, sample_runner
-from halo_verifier_pytest.assert_runner import FAILED, GONE, PASSED, UNUSABLE
-from halo_verifier_pytest.proxy import NotByValueError, SampleGoneError, make_proxy
+from halo_verifier_pytest.assert_runner import FAILED, GONE, PASSED, SWALLOWED, UNUSABLE
+from halo_verifier_pytest.proxy import Link, NotByValueError, SampleGoneError
 
 _MESSAGE_CHARACTERS = 500
 """Maximum characters of a message, which may contain a value that the sample returned."""
@@ -62,37 +63,64 @@ class _StubModule(ModuleType):
 
 
 def collect(
-    files: Mapping[str, str], module: str, candidates: Sequence[str], names: Sequence[str]
+    files: Mapping[str, str], module: str, candidates: Sequence[str], names: Sequence[str], imports: str
 ) -> list[str]:
     """Return the node ids of the tests in `files`, collected with a known program or, without one, with stubs."""
     if candidates:
         sample_runner.serve("parse", candidates, names, ())
-        _load_sample(module)
+        _load_sample(module, 0.0, imports)
     else:
         sys.modules[module] = _StubModule(module)
     return [item.nodeid for item in _collect(files)[1]]
 
 
-def run_split(files: Mapping[str, str], module: str, entries: Sequence[str], expected: Sequence[str]) -> None:
-    """Run the tests with the ids `expected` against proxies and report each result to the caller."""
+def run_split(
+    files: Mapping[str, str],
+    module: str,
+    entries: Sequence[str],
+    expected: Sequence[str],
+    more: Mapping[str, Any],
+    write_back: bool,
+) -> None:
+    """Run the tests with the ids `expected` against proxies and report each result to the caller.
+
+    `more` has the fields `imports`, `fetched`, `classes` and `constants` of the task.
+    """
     ask(("begin", -1))
+    link = Link(more["classes"], more["constants"], write_back=write_back)
     proxies = ModuleType(module)
-    proxies.__dict__.update({entry: make_proxy(entry) for entry in entries})
     sys.modules[module] = proxies
     try:
+        exec(more["imports"], proxies.__dict__)
+        proxies.__dict__.update({entry: link.proxy(entry) for entry in entries})
+        for name in more["fetched"]:
+            with suppress(AttributeError):
+                setattr(proxies, name, link.do("find", name))
         items = _collect(files)[1]
     except SampleGoneError:
         ask(("setup", GONE, ""))
         return
-    except Exception as error:
+    except NotByValueError as error:
+        ask(("setup", UNUSABLE, str(error)))
+        return
+    except BaseException as error:
         ask(("setup", RAISED, _describe(error)))
         return
-    _run(
-        items,
-        expected,
-        before=lambda number: ask(("begin", number)),
-        after=lambda *result: ask(("result", *result)),
-    )
+    finally:
+        link.report()
+
+    def after(number: int, outcome: str, detail: str) -> None:
+        link.report()
+        error = link.swallowed()
+        if error is not None and outcome == PASSED:
+            outcome, detail = FAILED, SWALLOWED.format(type(error).__name__)
+        ask(("result", number, outcome, detail))
+
+    def before(number: int) -> None:
+        link.swallowed()
+        ask(("begin", number))
+
+    _run(items, expected, before, after)
 
 
 # attacks.md looks for some functions and locals below by name. Renaming one would disarm the attack.
@@ -104,6 +132,7 @@ def run_shared(
     candidates: Sequence[str],
     names: Sequence[str],
     forbidden: Sequence[str],
+    imports: str,
     expected: Sequence[str],
     seconds: float,
     key: bytes,
@@ -120,9 +149,8 @@ def run_shared(
         problem = sample_runner.FLAWED, "the function is empty"
     say("parsed", *problem)
     _hide_verifier()
-    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
-        _load_sample(module)
+        _load_sample(module, seconds, imports)
     except BaseException as error:
         say("executed", RAISED, _describe(error))
         return
@@ -163,10 +191,19 @@ def seal(key: bytes, what: int | str, outcome: str) -> bytes:
     return hmac.new(key, f"{what} {outcome}".encode(), hashlib.sha256).digest()
 
 
-def _load_sample(module: str) -> None:
-    """Execute the parsed program and register it in `sys.modules` as `module`."""
-    sample_runner.serve("execute", 0.0)
-    sys.modules[module] = sys.modules["solution"]
+def _load_sample(module: str, seconds: float, imports: str) -> None:
+    """Execute the parsed program within `seconds` of CPU time and register it in `sys.modules` as `module`.
+
+    The names of `imports`, on which the tests rely, are added unless the program defines them.
+    """
+    sample_runner.serve("execute", seconds)
+    loaded = sys.modules["solution"]
+    namespace: dict[str, Any] = {}
+    with suppress(Exception):
+        exec(imports, namespace)
+    for name, value in namespace.items():
+        loaded.__dict__.setdefault(name, value)
+    sys.modules[module] = loaded
 
 
 def _collect(files: Mapping[str, str]) -> tuple[Session, list[pytest.Item]]:

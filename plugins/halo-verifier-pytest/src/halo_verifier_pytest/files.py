@@ -14,7 +14,7 @@ from halo_core.types import Stage, Verdict
 from halo_verifier_pytest import file_runner, sample_runner, split
 from halo_verifier_pytest.assert_runner import PASSED
 from halo_verifier_pytest.functions import Settings
-from halo_verifier_pytest.results import Cost, Test, rejection, shorten, solution_passed, verdict
+from halo_verifier_pytest.results import Cost, Test, rejection, shorten, verdict
 from halo_verifier_pytest.tasks import Task
 
 Isolation = Literal["auto", "split", "shared"]
@@ -45,7 +45,7 @@ def judge(task: Task, candidates: Sequence[str], settings: Settings, isolation: 
 def make_plan(task: Task, settings: Settings, isolation: Isolation) -> Plan:
     """Collect the tests and choose their isolation; `auto` splits if the solution passes that way."""
     solution = [task.solution] if task.solution else []
-    arguments = ("collect", dict(task.files), task.module, solution, list(task.names))
+    arguments = ("collect", dict(task.files), task.module, solution, list(task.names), task.imports)
     reply = split.service(_TARGET, settings.limits, _PRELOAD).call(*arguments)
     if not reply.ok or not isinstance(reply.value, list):
         raise VerifierError(
@@ -56,20 +56,20 @@ def make_plan(task: Task, settings: Settings, isolation: Isolation) -> Plan:
     ids = tuple(map(str, reply.value))
     if isolation != "auto":
         return Plan(ids, isolation == "split")
-    return Plan(ids, bool(solution) and solution_passed(_split(task, solution, settings, ids)))
+    return Plan(ids, bool(solution) and split.passes(lambda: _split(task, solution, settings, ids)))
 
 
 def _split(task: Task, candidates: Sequence[str], settings: Settings, ids: Sequence[str]) -> Verdict:
-    arguments = ("split", dict(task.files), task.module, list(task.entries), list(ids))
     service = split.service(_TARGET, settings.limits, _PRELOAD)
-    return split.judge_by(service, arguments, ids, task, candidates, settings)
+    return split.judge_by(service, task, candidates, settings, tuple(ids))
 
 
 def _shared(task: Task, candidates: Sequence[str], settings: Settings, ids: Sequence[str]) -> Verdict:
     reports = _Reports(secrets.token_bytes(32))
     program = (list(candidates), list(task.names), list(settings.forbidden))
-    arguments = ("shared", dict(task.files), task.module, *program, list(ids), settings.seconds, reports.key)
-    reply = split.service(_TARGET, settings.limits, _PRELOAD).call(*arguments, answer=reports.receive)
+    arguments = ("shared", dict(task.files), task.module, *program, task.imports, list(ids), settings.seconds)
+    service = split.service(_TARGET, settings.limits, _PRELOAD)
+    reply = service.call(*arguments, reports.key, answer=reports.receive)
     cost = Cost(reply.cpu_seconds, reply.wall_seconds, reply.tier, SHARED, reply.inconclusive)
     if reports.forged or reply.error == "Tampering":
         return rejection(Stage.CRASHED, "broke the protocol", cost)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import builtins
+import importlib
 import marshal
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,7 @@ from halo_core import sandbox
 from halo_core.sandbox import Answer, Calls, Limits, Outcome
 from halo_core.types import Stage, Verdict
 from halo_verifier_pytest import sample_runner
+from halo_verifier_pytest.class_names import names_of
 from halo_verifier_pytest.compare import same
 from halo_verifier_pytest.results import Cost, Test, describe_exit, quote, rejection, shorten, verdict
 from halo_verifier_pytest.tasks import Case, Task
@@ -31,12 +33,26 @@ class Settings:
     partial: bool
 
 
+LOADER = """
+import marshal
+def serve(command, *arguments):
+    space = globals()
+    if command == "load":
+        codes, command, *arguments = arguments
+        for code in marshal.loads(codes):
+            exec(code, space)
+    return space.get("serve_remote", space["serve"])(command, *arguments)
+"""
+"""Source for the sample's process. The first request brings the code: compiling it there would take 2 ms."""
+
+
 @cache
-def runner_source() -> str:
-    """Return the source for the sample's process: `sample_runner`, precompiled because compiling it takes 1 ms."""
-    text = Path(str(sample_runner.__file__)).read_text(encoding="utf-8")
-    code = marshal.dumps(compile(text, "<sample_runner>", "exec", optimize=2))
-    return f'import marshal\nexec(marshal.loads(bytes.fromhex("{code.hex()}")))\n'
+def _codes(*, remote: bool) -> bytes:
+    """Return the code for the sample's process; `remote`: include what tests in another process need."""
+    names = ["class_names", *(["crossing"] if remote else []), "sample_runner"]
+    names += ["remote_runner"] if remote else []
+    sources = [(Path(__file__).with_name(f"{name}.py")).read_text(encoding="utf-8") for name in names]
+    return marshal.dumps([compile(text, "<sample_runner>", "exec", optimize=2) for text in sources])
 
 
 def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
@@ -45,10 +61,8 @@ def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
         parse_request(task, candidates, settings),
         ("execute", settings.seconds),
     ]
-    calls += [
-        ("call", case.name, case.args, dict(case.kwargs), settings.seconds, False) for case in task.cases
-    ]
-    done = sandbox.get().call(runner_source(), "serve", calls, limits=settings.limits, paths=settings.paths)
+    calls += [("call", case.name, case.args, dict(case.kwargs), settings.seconds) for case in task.cases]
+    done = sandbox.get().call(LOADER, "serve", calls, limits=settings.limits, paths=settings.paths)
     cost = Cost.of(done.outcome)
     if rejected := startup_rejection(done.answers[:2], done.outcome, done.tampered, settings, cost):
         return rejected
@@ -56,9 +70,12 @@ def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
     return verdict(tests, cost, partial=settings.partial)
 
 
-def parse_request(task: Task, candidates: Sequence[str], settings: Settings) -> tuple[object, ...]:
-    """Return the first request to the sample runner."""
-    return "parse", list(candidates), list(task.names), list(settings.forbidden)
+def parse_request(
+    task: Task, candidates: Sequence[str], settings: Settings, *, remote: bool = False
+) -> tuple[object, ...]:
+    """Return the first request to the sample's process, which loads its code and parses the program."""
+    program = list(candidates), list(task.names), list(settings.forbidden)
+    return "load", _codes(remote=remote), "parse", *program
 
 
 def startup_rejection(
@@ -95,12 +112,30 @@ def describe_error(answer: Answer) -> str:
     return shorten(f"{answer.error}: {answer.message}" if answer.message else str(answer.error))
 
 
-def is_error(name: str | None, expected: str) -> bool:
-    """Return True if the exception called `name` is `expected` or a subclass of it in the builtin hierarchy."""
-    if name == expected:
-        return True
-    kind, base = (getattr(builtins, each or "", None) for each in (name, expected))
-    return isinstance(kind, type) and isinstance(base, type) and issubclass(kind, base)
+def unwrap(answer: Answer) -> Answer:
+    """Return the answer to a call: its result, or its exception with the names of its classes as the value."""
+    match answer.value:
+        case ("value", value):
+            return Answer(value, None, "")
+        case ("raised", [str(name), *_] as names, str(text)):
+            return Answer(names, name.rpartition(".")[2], text)
+    return Answer(None, answer.error or "NoAnswer", answer.message)
+
+
+def is_error(names: Sequence[str], expected: str) -> bool:
+    """Return True if an exception whose classes are `names` is an instance of `expected`.
+
+    A name of Python's own exceptions means just that class; any other name means a class of the program.
+    """
+    module, _, name = expected.rpartition(".")
+    if not module or module.partition(".")[0] in sys.stdlib_module_names:
+        try:
+            kind = getattr(importlib.import_module(module or "builtins"), name)
+        except (ImportError, AttributeError):
+            kind = None
+        if isinstance(kind, type):
+            return names_of(kind)[0] in names
+    return any(each.rpartition(".")[2] == name for each in names)
 
 
 def _test(number: int, case: Case, done: Calls, task: Task, settings: Settings) -> Test:
@@ -108,6 +143,7 @@ def _test(number: int, case: Case, done: Calls, task: Task, settings: Settings) 
     answer = done.answers[number + 2] if number + 2 < len(done.answers) else None
     if answer is None:
         return Test(name, Stage.CRASHED, describe_exit(done.outcome, settings.seconds))
+    answer = unwrap(answer)
     if not done.outcome.ok and len(done.answers) == len(task.cases) + 2:
         return Test(name, Stage.CRASHED, f"answered, but {describe_exit(done.outcome, settings.seconds)}")
     if answer.error == "NotPlainError":
@@ -116,11 +152,15 @@ def _test(number: int, case: Case, done: Calls, task: Task, settings: Settings) 
         if answer.error is None:
             detail = f"expected {case.raises}, got {quote(answer.value)}"
             return Test(name, Stage.WRONG, detail, answered=answer.value is not None)
-        stage = Stage.CORRECT if is_error(answer.error, case.raises) else Stage.CRASHED
+        stage = Stage.CORRECT if _raised(answer, case.raises) else Stage.CRASHED
         return Test(name, stage, "ok" if stage is Stage.CORRECT else f"raised {describe_error(answer)}")
     if answer.error is not None:
         return Test(name, Stage.CRASHED, f"raised {describe_error(answer)}")
-    if same(answer.value, case.expected, rtol=task.rtol, atol=task.atol):
+    if same(answer.value, case.expected, rtol=task.rtol, atol=task.atol, signed_zero=task.signed_zero):
         return Test(name, Stage.CORRECT, "ok")
     detail = f"expected {quote(case.expected)}, got {quote(answer.value)}"
     return Test(name, Stage.WRONG, detail, answered=answer.value is not None or case.expected is None)
+
+
+def _raised(answer: Answer, expected: str) -> bool:
+    return isinstance(answer.value, list) and is_error([str(name) for name in answer.value], expected)

@@ -1,54 +1,319 @@
-"""Proxies, in the tests' process, for the functions of a sample that runs in another process.
+"""Proxies, in the tests' process, for the functions and objects of a sample that runs in another process.
 
-Tests call a proxy as they would call the sample. Arguments and results cross by value, so only plain data and
-the names and messages of exceptions reach the tests' process.
+Tests call a proxy as they would call the sample; see `crossing` for what crosses. Comparisons and arithmetic with a
+value of the tests are never left to an object of the sample, which could answer what the test wants, unless the task
+asks for a class: then the tests compare the program's own objects, and `used_objects` says so.
 """
 
 from __future__ import annotations
 
-import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from halo_core.sandbox import NotPlainError, values
 from halo_core.sandbox.service import ask
+from halo_verifier_pytest.class_names import look_up, names_of, text_of
+from halo_verifier_pytest.crossing import Crossing, ForgedError, NotByValueError, copied, draw
+
+__all__ = ["Link", "NotByValueError", "SampleError", "SampleGoneError"]
+
+_MAX_CHUNK = 256
+"""Maximum items of an iterator that are fetched at once."""
+_PREDICATES = frozenset(
+    {"startswith", "endswith", "issubset", "issuperset", "isdisjoint"}
+    | {name for kind in (str, bytes, float, set) for name in dir(kind) if name.startswith("is")}
+)
+"""Methods of plain data that decide something; the sample must not replace them where a test expects plain data."""
 
 
 class SampleError(Exception):
-    """The sample raised an exception that cannot be rebuilt as one of Python's builtin exceptions."""
+    """The sample raised an exception that cannot be rebuilt as one of Python's own."""
+
+
+class SampleBaseError(BaseException):
+    """The sample raised an exception that is not an `Exception`, and not a SystemExit."""
 
 
 class SampleGoneError(BaseException):
     """The sample's process has ended. Not an `Exception`, so that tests do not handle it as one."""
 
 
-class NotByValueError(BaseException):
-    """A test passed an argument to the sample that cannot be sent by value."""
+class Link:
+    """The tests' end of the connection to a sample.
 
+    `classes` and `constants` name the entries that are not functions. If there are classes, their instances may be
+    compared and computed with. Without `write_back` the sample's changes of its arguments are dropped.
+    """
 
-def make_proxy(name: str) -> Callable[..., Any]:
-    """Return a function that calls the sample's function `name`."""
+    def __init__(
+        self, classes: Sequence[str] = (), constants: Sequence[str] = (), *, write_back: bool = True
+    ) -> None:
+        self.crossing = Crossing(1, self._stand_in)
+        self._write_back = write_back
+        self.allows_objects = bool(classes)
+        self.used_objects = False
+        """True if an object of the sample took part in a comparison or in arithmetic."""
+        self._found = {*classes, *constants}
+        self._exceptions: dict[str, type[BaseException]] = {}
+        self._raised: list[BaseException] = []
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def proxy(self, entry: str) -> Any:
+        """Return the proxy for an entry: a function, or the program's class if the task asks for it."""
+        if entry in self._found:
+            found = self.do("find", entry)
+            if isinstance(found, Remote):
+                object.__setattr__(found, "_halo_makes", True)
+            return found
+
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            return self.do("entry", entry, *arguments, **keywords)
+
+        call.__name__ = call.__qualname__ = entry
+        self.crossing.name(call, entry)
+        return call
+
+    def do(self, operation: str, *arguments: Any, **keywords: Any) -> Any:
+        """Perform an operation on the sample's objects and return its result, or raise its exception."""
+        if not self._write_back:
+            arguments, keywords = copied((arguments, keywords))
+        reply: Any = ask(("do", operation, *self.crossing.pack((arguments, keywords))))
         try:
-            values.encode((args, kwargs))
-        except NotPlainError as error:
-            raise NotByValueError(f"argument of {name}: {error}") from None
-        answer: Any = ask(("call", name, args, kwargs))
-        if answer[0] == "gone":
-            raise SampleGoneError
-        if answer[0] == "raised":
-            raise _exception_type(answer[1])(answer[2])
-        return iter(answer[1]) if answer[0] == "iterator" else answer[1]
+            while True:
+                match reply:
+                    case ("value", tree, heap, forgotten):
+                        return self.crossing.unpack((tree, heap, forgotten))
+                    case ("back", str(operation), *message):
+                        reply = ask(("resume", *self._answer(operation, message)))
+                    case ("raised", list(names), str(text), *message):
+                        error = self._rebuilt(names, text, self.crossing.unpack(message))
+                        break
+                    case _:
+                        raise SampleGoneError
+        except ForgedError:
+            raise SampleGoneError from None
+        self._raised.append(error)
+        raise error
 
-    call.__name__ = call.__qualname__ = name
-    return call
+    def swallowed(self) -> BaseException | None:
+        """Return an exception of the sample that ended an iteration of the tests unseen, and forget all exceptions.
+
+        `map`, `filter` and `iter` take a StopIteration for the end of their argument. Then no frame of the tests is
+        in the exception's traceback.
+        """
+        raised, self._raised = self._raised, []
+        return next(
+            (each for each in raised if isinstance(each, StopIteration) and not _was_seen(each)), None
+        )
+
+    def report(self) -> None:
+        """Report to the caller that objects of the sample were compared, if they were."""
+        if self.used_objects:
+            self.used_objects = False
+            ask(("objects",))
+
+    def _answer(self, operation: str, message: list[Any]) -> tuple[Any, ...]:
+        """Perform an operation that the sample requests on an object which the tests passed to it."""
+        arguments, keywords = self.crossing.unpack(message)
+        target, *others = arguments
+        try:
+            if operation == "next":
+                items, end = draw(target, others[0])
+                if end is not None and not isinstance(end, StopIteration):
+                    raise end
+                return "value", *self.crossing.pack((items, end is None, None))
+            return "value", *self.crossing.pack(target(*others, **keywords))
+        except (SampleGoneError, NotByValueError, ForgedError):
+            raise
+        except BaseException as error:
+            return "raised", names_of(type(error)), text_of(error), *self._arguments(error)
+
+    def _arguments(self, error: BaseException) -> Any:
+        try:
+            return self.crossing.pack(tuple(error.args))
+        except NotByValueError:
+            return self.crossing.pack(None)
+
+    def _stand_in(self, sort: str, number: int, label: Any) -> Any:
+        match sort, label:
+            case "function", str():
+                return self._function(label)
+            case "iterator", _:
+                return self._iterate(number)
+            case "exception", [str(name), list(names)]:
+                kind = type(name.rpartition(".")[2], (self._exception_type(names) or Exception,), {})
+                self._exceptions[f".{name}"] = kind
+                return kind
+            case "object", str():
+                return Remote(self, label)
+        raise ForgedError
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **keywords: Any) -> Any:
+            return self.do("call", call, *arguments, **keywords)
+
+        call.__name__ = call.__qualname__ = name
+        return call
+
+    def _iterate(self, number: int) -> Iterator[Any]:
+        size = 1
+        while True:
+            values = self.crossing.their(number)
+            items, more, error = self.do("next", values, size)
+            yield from items
+            if error is not None:
+                raise self._rebuilt(*error)
+            if not more:
+                return
+            size = min(2 * size, _MAX_CHUNK)
+
+    def _exception_type(self, names: list[Any]) -> type[BaseException] | None:
+        """Return the first class in `names` that is an exception of the standard library or a known one."""
+        for name in names:
+            if isinstance(name, str) and name in self._exceptions:
+                return self._exceptions[name]
+            module, _, kind = str(name).rpartition(".")
+            try:
+                found = look_up(module, kind)
+            except (LookupError, AttributeError):
+                continue
+            if isinstance(found, type) and issubclass(found, Exception) and found is not Exception:
+                return found
+            if found is SystemExit:
+                return SystemExit
+        return None
+
+    def _rebuilt(self, names: list[Any], text: str, arguments: Any = None) -> BaseException:
+        """Return the nearest exception of Python's own to the one that the sample raised."""
+        kind: type[BaseException] | None = self._exception_type(names)
+        if kind is None:
+            kind = SampleError if "builtins.Exception" in names else SampleBaseError
+            return kind(f"{str(names[0]).rpartition('.')[2] if names else ''}: {text}")
+        given = arguments if isinstance(arguments, tuple) else (text,)
+        for values in (given, (text,)):
+            try:
+                error = kind(*values)
+            except Exception:
+                error = kind.__new__(kind)
+            error.args = values
+            if text_of(error) == text:
+                return error
+        return error
 
 
-def _exception_type(name: str) -> type[Exception]:
-    """Return the builtin exception called `name`, or `SampleError` if there is no usable one."""
-    kind = getattr(builtins, name, None)
-    if not isinstance(kind, type) or not issubclass(kind, Exception):
-        return SampleError
-    needs_more = issubclass(kind, UnicodeError | BaseExceptionGroup)  # takes more than a message
-    return SampleError if needs_more else kind
+def _was_seen(error: BaseException) -> bool:
+    """Return True if a frame outside this module is in the exception's traceback."""
+    trace = error.__traceback__
+    return trace is not None and trace.tb_frame.f_code.co_filename != __file__
+
+
+class Remote:
+    """Stand-in for an object of the sample."""
+
+    __slots__ = ("_halo_label", "_halo_link", "_halo_made", "_halo_makes")
+
+    def __init__(self, link: Link, label: str) -> None:
+        object.__setattr__(self, "_halo_link", link)
+        object.__setattr__(self, "_halo_label", label)
+        object.__setattr__(self, "_halo_makes", False)  # it is a class that the task asks for
+        object.__setattr__(self, "_halo_made", False)  # the tests made it by such a class
+
+    def __getattr__(self, name: str) -> Any:
+        link: Link = self._halo_link
+        if name.startswith(("__", "_pytest")) or (name in _PREDICATES and not link.allows_objects):
+            raise AttributeError(f"{self._halo_label!r} object has no attribute {name!r}")
+        return link.do("getattr", self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._halo_link.do("setattr", self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        self._halo_link.do("delattr", self, name)
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        result = self._halo_link.do("call", self, *arguments, **keywords)
+        return _made(result) if self._halo_makes else result
+
+    def __exit__(self, *_: object) -> Any:
+        return self._halo_link.do("exit", self)
+
+    def __eq__(self, other: object) -> Any:
+        return self is other or _compare("eq", self, other, False)
+
+    def __ne__(self, other: object) -> Any:
+        return self is not other and _compare("ne", self, other, True)
+
+    def __hash__(self) -> int:
+        return (
+            int(self._halo_link.do("hash", self)) if self._halo_link.allows_objects else object.__hash__(self)
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self._halo_label} object of the program>"
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, Remote):
+        object.__setattr__(value, "_halo_made", True)
+    return value
+
+
+def _may_use(one: Remote, others: Sequence[object]) -> bool:
+    """Return True if the program may decide on an operation with `others`.
+
+    It may with objects of its own, and with others only if the tests made `one` themselves: an object where a test
+    expects plain data could be equal to everything.
+    """
+    link: Link = one._halo_link
+    allowed = link.allows_objects and (one._halo_made or all(isinstance(each, Remote) for each in others))
+    link.used_objects = link.used_objects or allowed
+    return allowed
+
+
+def _compare(operation: str, one: Remote, other: object, default: bool) -> Any:
+    """Compare objects by the program's rules; objects that must not be compared so are distinct."""
+    return one._halo_link.do(operation, one, other) if _may_use(one, [other]) else default
+
+
+def _forward(name: str, operation: str) -> Any:
+    """Return a method that the sample's object performs: it tells what the object contains."""
+
+    def method(self: Remote, *arguments: Any) -> Any:
+        return self._halo_link.do(operation, self, *arguments)
+
+    method.__name__ = name
+    return method
+
+
+def _operate(name: str, operation: str, *, swap: bool = False) -> Any:
+    """Return a method for an operator, which only objects of a class that the task asks for have."""
+
+    def method(self: Remote, *arguments: Any) -> Any:
+        if not _may_use(self, arguments):
+            return NotImplemented
+        return _made(self._halo_link.do(operation, *((*arguments, self) if swap else (self, *arguments))))
+
+    method.__name__ = name
+    return method
+
+
+for _name in ["len", "iter", "bool", "str", "getitem", "setitem", "delitem", "reversed", "enter"]:
+    setattr(Remote, f"__{_name}__", _forward(f"__{_name}__", _name))
+for _name in ["lt", "le", "gt", "ge", "neg", "pos", "invert"]:
+    setattr(Remote, f"__{_name}__", _operate(f"__{_name}__", _name))
+for _name in [
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "and_",
+    "or_",
+    "xor",
+    "lshift",
+    "rshift",
+]:
+    _bare = _name.rstrip("_")
+    setattr(Remote, f"__{_bare}__", _operate(f"__{_bare}__", _name))
+    setattr(Remote, f"__r{_bare}__", _operate(f"__r{_bare}__", _name, swap=True))

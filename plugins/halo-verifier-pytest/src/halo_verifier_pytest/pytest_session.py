@@ -5,8 +5,12 @@ It reads no configuration file, loads only pytest's own plugins, writes no file 
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.config import Config, get_config
@@ -42,8 +46,64 @@ class TestFile(pytest.Module):
     def _getobj(self) -> object:
         module = type(os)(self.path.stem)
         module.__file__ = str(self.path)
+        module.__dict__.update(_SAFE, __execute__=partial(_execute, str(self.path)))
         exec(compile(self.text, str(self.path), "exec", dont_inherit=True), module.__dict__)
+        for name, value in list(module.__dict__.items()):
+            if value is itertools:
+                module.__dict__[name] = _itertools
+            elif isinstance(value, type) and value in _ITERTOOLS:
+                module.__dict__[name] = _ITERTOOLS[value]
         return module
+
+
+def _execute(path: str, text: str, namespace: dict[str, Any]) -> None:
+    """Execute the text of an assert in the namespace of its test file."""
+    exec(compile(text, path, "exec", dont_inherit=True), namespace)
+
+
+def _map(function: Any, /, *iterables: Any) -> Iterator[Any]:
+    for items in zip(*iterables):  # noqa: B905 - as map does
+        yield function(*items)
+
+
+def _filter(function: Any, iterable: Any, /) -> Iterator[Any]:
+    return (item for item in iterable if (item if function is None else function(item)))
+
+
+def _iter(*arguments: Any) -> Iterator[Any]:
+    return iter(*arguments) if len(arguments) != 2 else _until(*arguments)
+
+
+def _until(function: Any, sentinel: Any) -> Iterator[Any]:
+    while (item := function()) != sentinel:
+        yield item
+
+
+def _starmap(function: Any, iterable: Any) -> Iterator[Any]:
+    return (function(*items) for items in iterable)
+
+
+def _takewhile(function: Any, iterable: Any) -> Iterator[Any]:
+    for item in iterable:
+        if not function(item):
+            return
+        yield item
+
+
+def _filterfalse(function: Any, iterable: Any) -> Iterator[Any]:
+    return (item for item in iterable if not (item if function is None else function(item)))
+
+
+_SAFE = {"map": _map, "filter": _filter, "iter": _iter}
+"""Builtins of the test files. A StopIteration that a function raises would end Python's own ones early; in a generator
+it becomes a RuntimeError."""
+_ITERTOOLS: dict[type, Any] = {
+    itertools.starmap: _starmap,
+    itertools.takewhile: _takewhile,
+    itertools.filterfalse: _filterfalse,
+}
+_itertools = type(os)("itertools")
+_itertools.__dict__.update(vars(itertools), starmap=_starmap, takewhile=_takewhile, filterfalse=_filterfalse)
 
 
 def new_session(config: Config) -> Session:

@@ -66,6 +66,10 @@ def verdict(tests: Sequence[Test], cost: Cost, *, partial: bool) -> Verdict:
     return _verdict(status, stage, "\n".join(lines), cost, score if partial else float(score == 1.0))
 
 
+class NotByValueTestsError(VerifierError):
+    """The tests pass something to the program that cannot be sent to another process."""
+
+
 def solution_passed(verdict: Verdict) -> bool:
     """Return True if the verdict on a prompt's solution is a pass; raise a `VerifierError` if it is undecided."""
     if verdict.status in (Status.ERROR, Status.INCONCLUSIVE):

@@ -8,6 +8,7 @@ nothing that it could not gain by its return values.
 from __future__ import annotations
 
 import ast
+import builtins
 import opcode
 import random
 import signal
@@ -19,10 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
+if __name__ != "solution":  # in the sample's process all sources share one namespace
+    from halo_verifier_pytest.class_names import names_of, text_of
+
 PARSED, INVALID, FLAWED = "parsed", "invalid", "flawed"
 NAME = "<solution>"
 _SYNTAX_ERRORS = (SyntaxError, ValueError, MemoryError, RecursionError, OverflowError)
-_MAX_ITEMS = 100_000
+_STORE_NAME, _LOAD_NAME, _LOAD_GLOBAL = map(
+    opcode.opmap.__getitem__, ("STORE_NAME", "LOAD_NAME", "LOAD_GLOBAL")
+)
+_GLOBAL_SHIFT = 1 if sys.version_info >= (3, 11) else 0
+_BUILTINS = {*dir(builtins), "__file__", "__path__"}
 
 _text = ""
 _code: types.CodeType | None = None
@@ -36,25 +44,43 @@ def serve(command: str, *arguments: Any) -> Any:
 
 
 def _parse(candidates: Sequence[str], names: Sequence[str], forbidden: Sequence[str]) -> tuple[str, str]:
-    """Select the first candidate that is valid Python; return the outcome of its checks and the problem."""
+    """Select a candidate that is valid Python; return the outcome of its checks and the problem.
+
+    The first one that defines `names` counts, unless it uses names that it does not define and a later one, which
+    contains it, defines them.
+    """
     global _text, _code
     problem = ""
+    chosen: tuple[int, str, types.CodeType] | None = None
     for text in candidates:
         try:
             code = compile(text, NAME, "exec", dont_inherit=True)
         except _SYNTAX_ERRORS as error:
             problem = problem or f"{type(error).__name__}: {error}"
             continue
-        missing = [name for name in names if name not in set(_stored(code))]
-        used = sorted(set(forbidden) & set(_mentioned(ast.parse(text)))) if forbidden else []
-        if missing or used:
-            return (
-                FLAWED,
-                f"does not define {missing[0]}" if missing else f"uses {used[0]}, which is forbidden",
-            )
-        _text, _code = text, code
-        return PARSED, ""
-    return INVALID, problem[:200]
+        stored = set(_stored(code))
+        missing = [name for name in names if name not in stored]
+        if any(f"def {name}(" in text or f"class {name}" in text for name in missing):
+            chosen = chosen or (2, text, code)  # its definition is never reached, as after an endless loop
+            break
+        faults = 2 if missing else int(" import *" not in text and bool(_used(code) - stored - _BUILTINS))
+        if chosen is None or (faults < chosen[0] and (chosen[0] == 2 or chosen[1].strip() in text)):
+            chosen = faults, text, code
+        if not faults:
+            break
+    if chosen is None:
+        return INVALID, problem[:200]
+    _, text, code = chosen
+    stored = set(_stored(code))
+    missing_names = [name for name in names if name not in stored]
+    used = sorted(set(forbidden) & set(_mentioned(ast.parse(text)))) if forbidden else []
+    if missing_names or used:
+        return (
+            FLAWED,
+            f"does not define {missing_names[0]}" if missing_names else f"uses {used[0]}, which is forbidden",
+        )
+    _text, _code = text, code
+    return PARSED, ""
 
 
 def is_stub(names: Sequence[str]) -> bool:
@@ -77,12 +103,32 @@ def _does_something(node: ast.stmt) -> bool:
 
 def _stored(code: types.CodeType) -> Iterator[str]:
     """Yield the names that a program binds at module level, read from its bytecode, which is faster than its AST."""
+    for operation, index in _operations(code):
+        if operation == _STORE_NAME:
+            yield code.co_names[index]
+
+
+def _used(code: types.CodeType) -> set[str]:
+    """Return the global names that a program reads, in its functions too."""
+    names = set()
+    for operation, index in _operations(code):
+        if operation == _LOAD_NAME:
+            names.add(code.co_names[index])
+        elif operation == _LOAD_GLOBAL:
+            names.add(code.co_names[index >> _GLOBAL_SHIFT])
+    for constant in code.co_consts:
+        if isinstance(constant, type(code)):
+            names |= _used(constant)
+    return names
+
+
+def _operations(code: types.CodeType) -> Iterator[tuple[int, int]]:
+    """Yield each operation of the bytecode and its argument."""
     high = 0
     for operation, argument in zip(code.co_code[::2], code.co_code[1::2], strict=True):
         index = argument | high
         high = index << 8 if operation == opcode.EXTENDED_ARG else 0
-        if operation == opcode.opmap["STORE_NAME"]:
-            yield code.co_names[index]
+        yield operation, index
 
 
 def _mentioned(tree: ast.AST) -> Iterator[str]:
@@ -109,44 +155,23 @@ def _execute(seconds: float) -> None:
 
 
 def _call(
-    name: str, arguments: Sequence[Any], keywords: Mapping[str, Any], seconds: float, loose: bool
-) -> object:
-    """Call a function, or a method of a new instance. If `loose`, return (kind, value), see `_loosen`."""
+    name: str, arguments: Sequence[Any], keywords: Mapping[str, Any], seconds: float
+) -> tuple[object, ...]:
+    """Call a function, or a method of a new instance.
+
+    Return `value` and the result, or `raised`, the names of the exception's class and its bases, and its text.
+    """
     _limit_cpu(seconds)
-    owner, _, method = name.partition(".")
-    function = getattr(_module, owner)
-    if method:
-        function = getattr(function(), method)
-    result = function(*arguments, **keywords)
-    return _loosen(result) if loose else result
+    try:
+        owner, _, method = name.partition(".")
+        function = getattr(_module, owner)
+        if method:
+            function = getattr(function(), method)
+        return "value", function(*arguments, **keywords)
+    except BaseException as error:
+        return "raised", names_of(type(error)), text_of(error)
 
 
 def _limit_cpu(seconds: float) -> None:
     """Make the kernel end this process, even during C code, after this much more CPU time; 0 sets no limit."""
     signal.setitimer(signal.ITIMER_PROF, seconds)
-
-
-def _loosen(value: Any) -> tuple[str, object]:
-    """Return the kind of a value (`value` or `iterator`) and the value as plain data, for tests that compare by `==`.
-
-    A `Counter` equals a dictionary and a named tuple equals a tuple, so the plain type replaces them. An iterator
-    is sent as a list of its items.
-    """
-    if hasattr(value, "__next__"):
-        return "iterator", [_plain(item) for item, _ in zip(value, range(_MAX_ITEMS), strict=False)]
-    return "value", _plain(value)
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int) and type(value) is not bool:
-        return int(value)
-    if isinstance(value, float):
-        return float(value)
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    for collection in (list, tuple, set, frozenset):
-        if isinstance(value, collection):
-            return collection(map(_plain, value))
-    return value

@@ -10,9 +10,8 @@ files    `files`, the texts of pytest files by name, which import the module `so
 from __future__ import annotations
 
 import ast
-import builtins
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -20,13 +19,14 @@ from halo_core.errors import DataError, did_you_mean
 from halo_core.sandbox import NotPlainError, values
 from halo_core.types import Prompt
 from halo_verifier_pytest.extraction import context_of
+from halo_verifier_pytest.names import Names, analyse, bound, imported, parse_entry
 
 Kind = Literal["values", "asserts", "files"]
 
 HINT = 'expected {"entry_point": "add", "tests": [{"args": [3, 4], "expected": 7}, ...]}; see the README'
 _COMMON_KEYS = frozenset({"entry_point", "prompt", "solution", "canonical_solution", "code", "task_id"})
 _KEYS: dict[Kind, frozenset[str]] = {
-    "values": frozenset({"tests", "rtol", "atol"}),
+    "values": frozenset({"tests", "rtol", "atol", "signed_zero"}),
     "asserts": frozenset({"test", "test_list", "test_setup_code", "test_imports", "challenge_test_list"}),
     "files": frozenset({"files", "module"}),
 }
@@ -60,8 +60,18 @@ class Task:
     cases: tuple[Case, ...] = ()
     rtol: float = 0.0
     atol: float = 0.0
+    signed_zero: bool = False
+    """True if 0.0 and -0.0 differ."""
     setup: str = ""
     """Code executed before the asserts."""
+    imports: str = ""
+    """Imports of the standard library that the tests rely on without making them."""
+    fetched: tuple[str, ...] = ()
+    """Names that the tests use of the program if it defines them."""
+    classes: tuple[str, ...] = ()
+    """Entries that are classes, so that the tests work with their instances."""
+    constants: tuple[str, ...] = ()
+    """Entries that are neither classes nor functions."""
     asserts: tuple[str, ...] = ()
     check: bool = False
     """True if `asserts` is a single text that defines `check(candidate)`."""
@@ -85,7 +95,11 @@ def read(prompt: Prompt) -> Task:
 
 def _read(prompt: Prompt) -> Task:
     reference = prompt.reference
-    forms = [kind for kind, keys in _KEYS.items() if keys & {*reference} - {"rtol", "atol", "module"}]
+    forms = [
+        kind
+        for kind, keys in _KEYS.items()
+        if keys & {*reference} - {"rtol", "atol", "signed_zero", "module"}
+    ]
     if len(forms) != 1:
         raise ValueError(
             f"the reference has {' and '.join(forms) or 'no tests'}; exactly one form of tests is required"
@@ -96,19 +110,20 @@ def _read(prompt: Prompt) -> Task:
     for key in ("entry_point", "prompt", "solution", "canonical_solution", "code", "test", "test_setup_code"):
         if not isinstance(reference.get(key, ""), str):
             raise TypeError(f"{key} must be a string")
-    make: Callable[[Mapping[str, Any]], dict[str, Any]]
-    make = {"values": _values, "asserts": _asserts, "files": _files}[forms[0]]
-    parts = make(reference)
-    entries = parts.pop("entries")
-    names = [entry.partition(".")[0] for entry in entries]
-    prompt_text = (
+    entry = parse_entry(reference.get("entry_point", ""))
+    text = (
         reference.get("prompt") or prompt.text or (prompt.messages[-1]["content"] if prompt.messages else "")
     )
-    context = context_of(prompt_text, names) if names else ""
+    context = context_of(text, [entry.partition(".")[0]]) if entry else ""
     solution = reference.get("solution") or reference.get("code") or ""
     if not solution and reference.get("canonical_solution"):
         solution = context + reference["canonical_solution"]
-    return Task(kind=forms[0], entries=tuple(entries), context=context, solution=solution, **parts)
+    make: Callable[[Mapping[str, Any], str, str, str], dict[str, Any]]
+    make = {"values": _values, "asserts": _asserts, "files": _files}[forms[0]]
+    parts = make(reference, entry, solution, text)
+    if parts["entries"] and not context:
+        context = context_of(text, [each.partition(".")[0] for each in parts["entries"]])
+    return Task(kind=forms[0], context=context, solution=solution, **parts)
 
 
 def as_files(task: Task) -> Task:
@@ -116,13 +131,17 @@ def as_files(task: Task) -> Task:
     if task.kind == "files":
         return task
     tests = [
-        f"def test_{number + 1}():\n    exec({text!r}, globals())\n"
+        f"def test_{number + 1}():\n    __execute__({text!r}, globals())\n"
         for number, text in enumerate(task.asserts)
     ]
     if task.check:
-        tests = [f"{task.asserts[0]}\n\ndef test_check():\n    check({task.entries[0]})\n"]
-    imported = f"from {task.module} import {', '.join(task.entries)}"
-    text = "\n\n".join([_if_valid(task.context), imported, task.setup, *tests])
+        candidate = (
+            "{}().{}".format(*task.entries[0].split(".")) if "." in task.entries[0] else task.entries[0]
+        )
+        tests = [f"{task.asserts[0]}\n\ndef test_check():\n    check({candidate})\n"]
+    imported = f"import {task.module}\nfrom {task.module} import {', '.join(task.names)}"
+    fetched = f"globals().update({{n: v for n, v in vars({task.module}).items() if n in {task.fetched!r}}})"
+    text = "\n\n".join([_if_valid(task.context), task.imports, imported, fetched, task.setup, *tests])
     return replace(task, kind="files", files=(("test_asserts.py", text),))
 
 
@@ -134,16 +153,18 @@ def _if_valid(code: str) -> str:
     return code
 
 
-def _values(reference: Mapping[str, Any]) -> dict[str, Any]:
-    entry = reference.get("entry_point", "")
+def _values(reference: Mapping[str, Any], entry: str, _solution: str, _prompt: str) -> dict[str, Any]:
     tests = reference["tests"]
     if not isinstance(tests, list | tuple) or not tests:
         raise ValueError("tests must be a list with at least one test")
     cases = tuple(_case(test, entry, number) for number, test in enumerate(tests, 1))
-    tolerance = {key: float(reference.get(key, 0.0)) for key in ("rtol", "atol")}
+    tolerance: dict[str, Any] = {key: float(reference.get(key, 0.0)) for key in ("rtol", "atol")}
     if not all(0.0 <= value < math.inf for value in tolerance.values()):
         raise ValueError("rtol and atol must be finite numbers of at least 0")
-    return {"cases": cases, "entries": list(dict.fromkeys(case.name for case in cases)), **tolerance}
+    if not isinstance(reference.get("signed_zero", False), bool):
+        raise TypeError("signed_zero must be true or false")
+    tolerance["signed_zero"] = reference.get("signed_zero", False)
+    return {"cases": cases, "entries": tuple(dict.fromkeys(case.name for case in cases)), **tolerance}
 
 
 def _case(test: object, entry: str, number: int) -> Case:
@@ -177,7 +198,11 @@ def _call(text: str, number: int) -> tuple[str, tuple[Any, ...], dict[str, Any]]
     if not isinstance(node, ast.Call) or any(keyword.arg is None for keyword in node.keywords):
         raise ValueError(f"test {number}: {text!r} is not a call")
     args = tuple(ast.literal_eval(argument) for argument in node.args)
-    return ast.unparse(node.func), args, {str(k.arg): ast.literal_eval(k.value) for k in node.keywords}
+    return (
+        parse_entry(ast.unparse(node.func)),
+        args,
+        {str(k.arg): ast.literal_eval(k.value) for k in node.keywords},
+    )
 
 
 def _literal(text: object, number: int) -> object:
@@ -195,7 +220,7 @@ def _holds_nan(value: object) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _asserts(reference: Mapping[str, Any]) -> dict[str, Any]:
+def _asserts(reference: Mapping[str, Any], named: str, solution: str, prompt: str) -> dict[str, Any]:
     listed = reference.get("test_list")
     if (listed is None) == (reference.get("test") is None):
         raise ValueError("give either test or test_list")
@@ -206,38 +231,26 @@ def _asserts(reference: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("tests must be non-empty strings, at least one")
     setup = "\n".join([*(reference.get("test_imports") or ()), reference.get("test_setup_code") or ""])
     trees = [ast.parse(text) for text in (*texts, setup)]
-    check = listed is None and any(name == "check" for name in _bound(trees[0]))
-    named = reference.get("entry_point", "")
+    check = listed is None and any(name == "check" for name in bound(trees[0]))
     if check and not named:
         raise ValueError("entry_point is missing: name the function to pass to check")
-    entries = [named] if named else _called(trees)
-    if not entries:
-        raise ValueError(
-            "entry_point is missing, and no assert calls a function that only the program can define"
-        )
-    return {"setup": setup, "asserts": tuple(texts), "check": check, "entries": entries}
+    names = analyse(
+        trees, [named] if named else [], solution, context_of(prompt, [named]) if named else "", prompt
+    )
+    return {"setup": setup, "asserts": tuple(texts), "check": check, **_parts(names)}
 
 
-def _called(trees: list[ast.Module]) -> list[str]:
-    """Return the functions that the asserts call and only the program can define."""
-    known = {*vars(builtins), *(name for tree in trees for name in _bound(tree))}
-    calls = (node.func for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return list(dict.fromkeys(f.id for f in calls if isinstance(f, ast.Name) and f.id not in known))
+def _parts(names: Names) -> dict[str, Any]:
+    return {
+        "entries": names.entries,
+        "fetched": names.fetched,
+        "imports": names.imports,
+        "classes": names.classes,
+        "constants": names.values,
+    }
 
 
-def _bound(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from ((alias.asname or alias.name).partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, ast.arg):
-            yield node.arg
-
-
-def _files(reference: Mapping[str, Any]) -> dict[str, Any]:
+def _files(reference: Mapping[str, Any], named: str, solution: str, prompt: str) -> dict[str, Any]:
     files, module = reference["files"], reference.get("module", "solution")
     if not isinstance(files, Mapping) or not files or not all(isinstance(v, str) for v in files.values()):
         raise TypeError('files must be a mapping such as {"test_add.py": "def test_...": ...}')
@@ -254,21 +267,9 @@ def _files(reference: Mapping[str, Any]) -> dict[str, Any]:
     }
     if not tests:
         raise ValueError("no file is named test_*.py or *_test.py")
-    entries = [reference["entry_point"]] if reference.get("entry_point") else _imported(files, module)
-    return {"files": tuple(sorted(files.items())), "module": module, "entries": entries}
-
-
-def _imported(files: Mapping[str, str], module: str) -> list[str]:
-    """Return the names that the test files use from the module under test."""
-    found: dict[str, None] = {}
-    for text in files.values():
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.ImportFrom) and node.module == module:
-                found |= {alias.name: None for alias in node.names if alias.name != "*"}
-            elif (
-                isinstance(node, ast.Attribute)
-                and isinstance(node.value, ast.Name)
-                and node.value.id == module
-            ):
-                found[node.attr] = None
-    return list(found)
+    names = imported(files, module, solution, prompt)
+    parts = _parts(names)
+    if named:
+        others = [each for each in names.entries if each != named]
+        parts |= {"entries": (named,), "fetched": (*names.fetched, *others)}
+    return {"files": tuple(sorted(files.items())), "module": module, **parts}

@@ -16,11 +16,13 @@ from halo_core.errors import DataError, PluginError, SandboxError, VerifierError
 from halo_core.sandbox import Limits
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_pytest import attacks, demo, equivalence, files, functions, split, tasks
-from halo_verifier_pytest.extraction import extract_programs
+from halo_verifier_pytest.extraction import THOUGHT_TAGS, extract_programs, is_unfinished_thought
 from halo_verifier_pytest.functions import Settings
+from halo_verifier_pytest.results import NotByValueTestsError
 from halo_verifier_pytest.tasks import Task
 
 _MIB = 1 << 20
+_UNFINISHED = "the reasoning never ends: no answer after <{}>"
 
 
 @driver
@@ -46,9 +48,9 @@ class Pytest(Verifier):
     """Isolation of pytest files. split: the files import proxies that call the program by value in its own process.
     shared: the files import the program itself, which could forge its verdict; the verdict is labelled shared-process.
     auto: split if the reference's solution passes that way, else shared."""
-    cpu_seconds: float = Field(default=1.0, gt=0.0)
-    """CPU time for one test, in seconds; executing the program counts as one test."""
-    total_cpu_seconds: float = Field(default=5.0, gt=0.0)
+    cpu_seconds: float = Field(default=3.0, gt=0.0)
+    """CPU time for one test, in seconds, however busy the machine; executing the program counts as one test."""
+    total_cpu_seconds: float = Field(default=10.0, gt=0.0)
     """Total CPU time of a program, in seconds; its tests may use the same again."""
     memory_mib: int = Field(default=512, gt=0)
     """Memory limit of the program, in MiB."""
@@ -58,6 +60,8 @@ class Pytest(Verifier):
     """Directories from which programs may import, in addition to the standard library."""
     forbid: tuple[str, ...] = ()
     """Names of modules, functions and attributes that a program must not use."""
+    thought_tags: tuple[str, ...] = THOUGHT_TAGS
+    """Tags whose content is reasoning and not part of the answer."""
     partial: bool = True
     """Score the share of tests that passed; if false, score 1 or 0."""
 
@@ -67,10 +71,14 @@ class Pytest(Verifier):
         """Judge `completion`; see `Verifier.check`."""
         try:
             task = self._task(prompt)
-            candidates = extract_programs(completion.text, task.names, task.context)
-            if not candidates:
-                return Verdict(Status.FAIL, Stage.INVALID, detail="no program found")
-            return self._judge(task, candidates)
+            candidates = extract_programs(completion.text, task.names, task.context, self.thought_tags)
+            none = Verdict(Status.FAIL, Stage.INVALID, detail="no program found")
+            verdict = self._judge(task, candidates) if candidates else none
+            if (verdict.status, verdict.stage) == (Status.FAIL, Stage.INVALID) and is_unfinished_thought(
+                completion.text, self.thought_tags
+            ):
+                return replace(verdict, detail=_UNFINISHED.format(self.thought_tags[0]))
+            return verdict
         except (SandboxError, DataError, VerifierError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
 
@@ -119,7 +127,12 @@ class Pytest(Verifier):
         if task.kind == "values":
             return functions.judge(task, candidates, settings)
         if task.kind == "asserts" and (self.mode == "functions" or split.can_be_split(task, settings)):
-            return split.judge(task, candidates, settings)
+            try:
+                return split.judge(task, candidates, settings)
+            except NotByValueTestsError:
+                if task.solution or self.mode == "functions":
+                    raise
+                split.must_share(task, settings)
         return files.judge(tasks.as_files(task), candidates, settings, self.isolation)
 
     def _task(self, prompt: Prompt) -> Task:
