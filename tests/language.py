@@ -56,6 +56,7 @@ _SKIPPED = {".venv", ".git", "runs", "data", "node_modules", "__pycache__"}
 _OWN = {"language.py", "test_language.py"}
 _DATA = {
     "attacks.md",
+    "test_shared.py",
     "halo_verifier_gcc_demo",
     "halo_verifier_jsonschema_demo",
     "halo_verifier_pytest_demo",

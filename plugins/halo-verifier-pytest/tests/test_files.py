@@ -1,5 +1,6 @@
 """pytest files: split from the sample if the solution passes that way, else in a shared process."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -225,3 +226,15 @@ def test_undecided_solutions_raise() -> None:
 def test_pytest_settings_of_the_user_are_ignored(check: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "--collect-only -p nothing_like_it")
     assert check(RIGHT, SHARED, total_cpu_seconds=4.0).status is Status.PASS
+
+
+def test_loading_the_verifier_leaves_the_environment_alone() -> None:
+    script = (
+        "import os; before = dict(os.environ); import halo_verifier_pytest.verifier; "
+        "print(dict(os.environ) == before)"
+    )
+    environment = {**os.environ, "PYTEST_ADDOPTS": "-q"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "True"

@@ -2,7 +2,7 @@
 
 Tests call a proxy as they would call the sample; see `crossing` for what crosses. Comparisons and arithmetic with a
 value of the tests are never left to an object of the sample, which could answer what the test wants, unless the task
-asks for a class: then the tests compare the program's own objects, and `used_objects` says so.
+asks for a class: then the tests compare the program's own objects, and `used_objects` reports it.
 """
 
 from __future__ import annotations

@@ -27,13 +27,18 @@ _ARGUMENTS = [
 
 
 def _configure() -> Config:
+    """Return pytest's configuration. The environment is restored: halo's own process imports this module, too."""
+    variables = ("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_ADDOPTS", "PYTEST_PLUGINS")
+    saved = {name: os.environ.pop(name) for name in variables if name in os.environ}
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    os.environ.pop("PYTEST_ADDOPTS", None)
-    os.environ.pop("PYTEST_PLUGINS", None)
-    config = get_config([*_ARGUMENTS])
-    config.option.tbstyle = "value"  # message only: a traceback costs more than a test
-    config.parse([*_ARGUMENTS], addopts=False)
-    config._do_configure()
+    try:
+        config = get_config([*_ARGUMENTS])
+        config.option.tbstyle = "value"  # message only: a traceback costs more than a test
+        config.parse([*_ARGUMENTS], addopts=False)
+        config._do_configure()
+    finally:
+        del os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"]
+        os.environ.update(saved)
     return config
 
 
