@@ -43,7 +43,7 @@ def extract_programs(
     it, as after a signature with a docstring, or define the function itself. The text is the program, or Markdown
     with the program in a fence, or prose around the program. The last of several fences that defines all names
     counts, so that a corrected version replaces a first attempt; the fences before it are added if it uses what they
-    define. Thoughts within `tags` are no part of the answer.
+    define. Thoughts within `tags` are not part of the answer.
     """
     answer = without_thoughts(text, tags)[:MAX_CHARACTERS]
     found: dict[str, None] = {}
