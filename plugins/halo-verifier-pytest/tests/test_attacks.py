@@ -21,13 +21,13 @@ def judge(attack: Attack) -> Verdict:
 def test_collection_is_large_and_names_are_unique() -> None:
     assert len(attacks.cases()) >= 100
     assert len({attack.name for attack in ATTACKS}) == len(ATTACKS)
-    assert {attack.prompt.id: 0 for attack in ATTACKS}.keys() == {"values", "asserts", "files", "shared"}
+    assert {attack.prompt.id: 0 for attack in ATTACKS}.keys() == {prompt.id for prompt in attacks.PROMPTS}
     assert {case.name for case in attacks.cases()} >= attacks.FORGED
     text = Path(attacks.__file__).with_suffix(".md").read_text()
     assert text.count("\n### ") == len(attacks.cases())
 
 
-@pytest.mark.parametrize("form", ["values", "asserts", "files", "shared"])
+@pytest.mark.parametrize("form", [prompt.id for prompt in attacks.PROMPTS])
 def test_no_attack_exceeds_its_stage(form: str) -> None:
     chosen = [attack for attack in ATTACKS if attack.prompt.id == form]
     before = sorted(Path("/tmp").glob("halo-was-here")), sorted(Path.cwd().glob("conftest.py"))
@@ -44,7 +44,7 @@ def test_no_attack_exceeds_its_stage(form: str) -> None:
     assert before == (sorted(Path("/tmp").glob("halo-was-here")), sorted(Path.cwd().glob("conftest.py")))
 
 
-@pytest.mark.parametrize("prompt", [attacks.VALUES, attacks.ASSERTS, attacks.FILES, attacks.SHARED])
+@pytest.mark.parametrize("prompt", attacks.PROMPTS)
 def test_correct_answer_to_the_same_prompt_passes(prompt: attacks.Prompt) -> None:
     verdict = VERIFIER.check(prompt, Completion(prompt.id, 0, "def add(a, b):\n    return a + b\n"))
     assert (verdict.status, verdict.stage) == (Status.PASS, Stage.CORRECT), verdict.detail

@@ -199,16 +199,14 @@ def test_instances_of_a_class(check: Any, test: str, integrity: str, more: dict[
 
 
 def test_exceptions_of_the_program(check: Any) -> None:
-    program = (
-        "class NoFunds(ValueError):\n    pass\ndef charge(n):\n    if n > 1:\n        raise NoFunds(n)\n"
-    )
-    test = "try:\n    charge(2)\n    assert False\nexcept NoFunds as error:\n    assert error.args == (2,)"
+    program = "class NoFunds(ValueError):\n    pass\ndef draw(n):\n    if n > 1:\n        raise NoFunds(n)\n"
+    test = "try:\n    draw(2)\n    assert False\nexcept NoFunds as error:\n    assert error.args == (2,)"
     for more in ({}, {"code": program}):
         verdict = check(program, {"test_list": [test], **more})
         assert (verdict.status, verdict.integrity) == (Status.PASS, "split"), verdict.detail
         other = program.replace("raise NoFunds(n)", "raise ValueError(n)")
         assert check(other, {"test_list": [test], **more}).status is Status.FAIL
-    file = "import pytest\nfrom solution import NoFunds, charge\ndef test_p():\n    with pytest.raises(NoFunds):\n        charge(2)\n"
+    file = "import pytest\nfrom solution import NoFunds, draw\ndef test_p():\n    with pytest.raises(NoFunds):\n        draw(2)\n"
     for more in ({}, {"solution": program}):
         assert check(program, {"files": {"test_p.py": file}, **more}).status is Status.PASS
 

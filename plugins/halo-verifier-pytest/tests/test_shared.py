@@ -12,7 +12,7 @@ FORGE = """
 def forge(frame):
     while frame is not None:
         for value in list(frame.f_locals.values()):
-            if 'say' in repr(value) and 'partial' in repr(value):
+            if 'sealed' in repr(value) and 'partial' in repr(value):
                 value(0, 'passed', 'ok')
         frame = frame.f_back
 """

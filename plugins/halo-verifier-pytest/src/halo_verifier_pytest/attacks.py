@@ -45,6 +45,21 @@ ASSERTS = Prompt("asserts", _TASK, reference={"entry_point": "add", "test": _CHE
 FILES = Prompt("files", _TASK, reference={"files": {"test_add.py": _FILE}, "solution": SOLUTION})
 SHARED = Prompt("shared", _TASK, reference={"files": {"test_add.py": _FILE.partition("def test_types")[0]}})
 """Prompt without a solution: the tests import the program itself."""
+_MAPPED_CHECK = """def check(candidate):
+    assert all(map(lambda a: candidate(a, 4) == a + 4, [3, 5]))
+    assert all(map(int.__eq__, map(candidate, [3, 5], [4, 4]), [7, 9]))
+"""
+_MAPPED_FILE = """from solution import add
+
+def test_add():
+    assert all(map(lambda a: add(a, 4) == a + 4, [3, 5]))
+    assert all(map(int.__eq__, map(add, [3, 5], [4, 4]), [7, 9]))
+"""
+MAPPED = Prompt(
+    "mapped", _TASK, reference={"entry_point": "add", "test": _MAPPED_CHECK, "solution": SOLUTION}
+)
+MAPPED_SHARED = Prompt("mapped shared", _TASK, reference={"files": {"test_add.py": _MAPPED_FILE}})
+PROMPTS = (VALUES, ASSERTS, FILES, SHARED, MAPPED, MAPPED_SHARED)
 
 FORGED = frozenset(
     {
@@ -67,6 +82,7 @@ _FORMS = {
     "split only": ("values", "asserts", "files"),
     "values and shared": ("values", "shared"),
     "values only": ("values",),
+    "with map": tuple(prompt.id for prompt in PROMPTS),
 }
 
 
@@ -94,6 +110,6 @@ def cases() -> tuple[Case, ...]:
 def attacks() -> Iterator[Attack]:
     """Yield every attack, once for each form of test that it applies to."""
     for case in cases():
-        for prompt in (VALUES, ASSERTS, FILES, SHARED):
+        for prompt in PROMPTS:
             if prompt.id in _FORMS[case.only] and not (prompt is SHARED and case.name in FORGED):
                 yield Attack(f"{case.name} [{prompt.id}]", prompt, case.text, case.stage)

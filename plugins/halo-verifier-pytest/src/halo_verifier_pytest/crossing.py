@@ -13,67 +13,43 @@ the other side sends is executed or trusted: bytes that a sample forges can only
 from __future__ import annotations
 
 import collections
-import copy
-import datetime
-import decimal
-import fractions
-import functools
 import operator
 import sys
 import types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
     Message = tuple[Any, list[Any], list[int]]
 
 if __name__ != "solution":  # in the sample's process all sources share one namespace
     from halo_verifier_pytest.class_names import look_up, named, names_of
+    from halo_verifier_pytest.containers import (
+        ATOMS,
+        BASES,
+        DESCRIPTORS,
+        FUNCTIONS,
+        KINDS,
+        MUTABLE,
+        PLAIN,
+        RICH,
+        RICH_KINDS,
+        SINGLE,
+        VIEWS,
+        ForgedError,
+        check_collisions,
+        items_of,
+        kind_of,
+        make_view,
+    )
 
 _MAX_DEPTH = 40
-_MAX_COLLISIONS = 64
-"""Maximum number of keys with one hash. More are an attack: each lookup would compare with all of them."""
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
-_MUTABLE: dict[str, type] = {
-    "list": list, "dict": dict, "set": set, "bytearray": bytearray, "deque": collections.deque,
-    "Counter": collections.Counter, "OrderedDict": collections.OrderedDict, "defaultdict": collections.defaultdict,
-}  # fmt: skip
-_KINDS = {kind: name for name, kind in _MUTABLE.items()}
-_BASES = ("list", "dict", "set", "deque")
-_RICH: dict[str, tuple[type, Callable[[Any], tuple[Any, ...]]]] = {
-    "Decimal": (decimal.Decimal, lambda value: (str(value),)),
-    "Fraction": (fractions.Fraction, lambda value: (value.numerator, value.denominator)),
-    "range": (range, lambda value: (value.start, value.stop, value.step)),
-    "slice": (slice, lambda value: (value.start, value.stop, value.step)),
-    "timedelta": (datetime.timedelta, lambda value: (value.days, value.seconds, value.microseconds)),
-    "timezone": (datetime.timezone, lambda value: (value.utcoffset(None),)),
-    "date": (datetime.date, lambda value: (value.year, value.month, value.day)),
-    "time": (
-        datetime.time,
-        lambda value: (value.hour, value.minute, value.second, value.microsecond, value.tzinfo),
-    ),
-    "datetime": (
-        datetime.datetime,
-        lambda value: (
-            *(value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond),
-            value.tzinfo,
-        ),
-    ),
-}
-_RICH_KINDS = {kind: name for name, (kind, _) in _RICH.items()}
-_VIEWS: dict[type, str] = {type({}.keys()): "keys", type({}.values()): "values", type({}.items()): "items"}
-_SINGLE = {"...": Ellipsis, "NotImplemented": NotImplemented}
-_FUNCTIONS = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, functools.partial)
 
 
 class NotByValueError(BaseException):
     """A value cannot cross. Not an `Exception`, so that tests do not handle it as one."""
-
-
-class ForgedError(BaseException):
-    """A message from the other side is malformed."""
 
 
 class Crossing:
@@ -139,7 +115,7 @@ class Crossing:
                     self._add(number, self._empty(kind, extra))
             for number, kind, _, items in heap:
                 self._fill(self._shared[number], kind, items)
-                self._known[number] = _items(self._shared[number])
+                self._known[number] = items_of(self._shared[number])
             value = self._value(tree)
             for number in forgotten:
                 self._forget(number)
@@ -162,32 +138,32 @@ class Crossing:
         self._known[number] = []
 
     def _has_changed(self, number: int) -> bool:
-        known, now = self._known[number], _items(self._shared[number])
+        known, now = self._known[number], items_of(self._shared[number])
         return len(known) != len(now) or not all(map(operator.is_, known, now))
 
     # Values to trees
 
     def _tree(self, value: Any, depth: int) -> Any:
         kind = type(value)
-        if kind in _ATOMS:
+        if kind in ATOMS:
             return value
         if depth > _MAX_DEPTH:
             raise NotByValueError("nested too deeply")
         if kind is tuple or kind is frozenset:
             return kind.__name__, [self._tree(item, depth + 1) for item in value]
-        if kind in _KINDS:
+        if kind in KINDS:
             return "shared", self._number(value)
-        if kind in _RICH_KINDS:
-            name = _RICH_KINDS[kind]
-            return "rich", name, [self._tree(item, depth + 1) for item in _RICH[name][1](value)]
-        if kind in _VIEWS:
-            return "view", _VIEWS[kind], [self._tree(item, depth + 1) for item in value]
+        if kind in RICH_KINDS:
+            name = RICH_KINDS[kind]
+            return "rich", name, [self._tree(item, depth + 1) for item in RICH[name][1](value)]
+        if kind in VIEWS:
+            return "view", VIEWS[kind], [self._tree(item, depth + 1) for item in value]
         if (packed := self._by_id.get(id(value))) is not None:
             return packed
-        for name, single in _SINGLE.items():
+        for name, single in SINGLE.items():
             if value is single:
                 return "single", name
-        if isinstance(value, type | types.BuiltinFunctionType | types.FunctionType | _DESCRIPTORS) and (
+        if isinstance(value, type | types.BuiltinFunctionType | types.FunctionType | DESCRIPTORS) and (
             known := named(value)
         ):
             return "name", *known
@@ -198,13 +174,13 @@ class Crossing:
         if not self._exact:
             for base in (str, int, float, complex, bytes):
                 if isinstance(value, base) and type(value) is not bool:
-                    return _PLAIN[base](value)
+                    return PLAIN[base](value)
             for collection in (tuple, frozenset):
                 if isinstance(value, collection):
                     return self._tree(collection(value), depth)
-            if any(isinstance(value, _MUTABLE[name]) for name in _BASES):
+            if any(isinstance(value, MUTABLE[name]) for name in BASES):
                 return "shared", self._number(value)
-        if isinstance(value, _FUNCTIONS) or (self._exact and isinstance(value, type)):
+        if isinstance(value, FUNCTIONS) or (self._exact and isinstance(value, type)):
             return self._export(value, "function", getattr(value, "__name__", "function"))
         if hasattr(type(value), "__next__") and not (self._exact and hasattr(value, "read")):
             return self._export(value, "iterator", "")
@@ -231,13 +207,13 @@ class Crossing:
 
     def _contents(self, number: int) -> Any:
         value = self._shared[number]
-        kind = _kind_of(value)
+        kind = kind_of(value)
         extra: Any = None
         if kind == "deque":
             extra = value.maxlen
         elif kind == "defaultdict":
             extra = self._tree(value.default_factory, 1)
-        self._known[number] = items = _items(value)
+        self._known[number] = items = items_of(value)
         if kind == "bytearray":
             return number, kind, extra, items
         return number, kind, extra, [self._tree(item, 1) for item in items]
@@ -246,7 +222,7 @@ class Crossing:
 
     def _value(self, tree: Any) -> Any:
         if type(tree) is not tuple:
-            if type(tree) in _ATOMS:
+            if type(tree) in ATOMS:
                 return tree
             raise ForgedError
         tag, *rest = tree
@@ -254,16 +230,16 @@ class Crossing:
             return tuple(map(self._value, rest[0]))
         if tag == "frozenset":
             items = list(map(self._value, rest[0]))
-            _check_collisions(items)
+            check_collisions(items)
             return frozenset(items)
         if tag == "shared":
             return self._shared[rest[0]]
         if tag == "rich":
-            return _RICH[rest[0]][0](*map(self._value, rest[1]))
+            return RICH[rest[0]][0](*map(self._value, rest[1]))
         if tag == "view":
-            return _view(rest[0], list(map(self._value, rest[1])))
+            return make_view(rest[0], list(map(self._value, rest[1])))
         if tag == "single":
-            return _SINGLE[rest[0]]
+            return SINGLE[rest[0]]
         if tag == "name":
             return self._resolve(*rest)
         if tag == "yours":
@@ -288,7 +264,7 @@ class Crossing:
         ):
             __import__(module)
         value = look_up(module, name)
-        if not isinstance(value, type | types.BuiltinFunctionType | types.FunctionType | _DESCRIPTORS):
+        if not isinstance(value, type | types.BuiltinFunctionType | types.FunctionType | DESCRIPTORS):
             raise ForgedError
         return value
 
@@ -297,96 +273,26 @@ class Crossing:
             return collections.deque(maxlen=extra)
         if kind == "defaultdict":
             return collections.defaultdict(self._value(extra))
-        return _MUTABLE[kind]()
+        return MUTABLE[kind]()
 
     def _fill(self, value: Any, kind: str, items: list[Any]) -> None:
-        if _kind_of(value) != kind:
+        if kind_of(value) != kind:
             raise ForgedError
         if kind == "bytearray":
             value[:] = items[0]
             return
         new = list(map(self._value, items))
         if kind in ("list", "deque"):
-            base = _MUTABLE[kind]
+            base = MUTABLE[kind]
             base.clear(value)  # type: ignore[attr-defined]
             base.extend(value, new)  # type: ignore[attr-defined]
         elif kind == "set":
-            _check_collisions(new)
+            check_collisions(new)
             set.clear(value)
             set.update(value, new)
         else:
-            keys, base = new[::2], _MUTABLE[kind]
-            _check_collisions(keys)
+            keys, base = new[::2], MUTABLE[kind]
+            check_collisions(keys)
             base.clear(value)  # type: ignore[attr-defined]
             for key, item in zip(keys, new[1::2], strict=True):
                 base.__setitem__(value, key, item)  # type: ignore[index]
-
-
-_DESCRIPTORS = type(str.upper) | type(int.__add__)
-_PLAIN: dict[type, Callable[[Any], Any]] = {
-    str: str.__str__,
-    int: lambda value: int.__add__(value, 0),
-    float: float.__float__,
-    complex: lambda value: complex(value.real, value.imag),
-    bytes: lambda value: bytes.__add__(value, b""),
-}
-
-
-def _kind_of(value: Any) -> str:
-    """Return the name of a container's type, or of its base if its type is a sample's own."""
-    name = _KINDS.get(type(value))
-    return name or next(base for base in _BASES if isinstance(value, _MUTABLE[base]))
-
-
-def _items(value: Any) -> list[Any]:
-    """Return the items of a container; keys and values alternate."""
-    if isinstance(value, dict):
-        pairs = value.items() if type(value) in _KINDS else dict.items(value)
-        return [part for pair in pairs for part in pair]
-    if isinstance(value, list):
-        return list.copy(value) if type(value) is list else list(list.__iter__(value))
-    if isinstance(value, bytearray):
-        return [bytes(value)]
-    return list(type(value).__iter__(value))
-
-
-def _view(kind: str, items: list[Any]) -> Any:
-    if kind == "values":
-        return dict(enumerate(items)).values()
-    _check_collisions(items if kind == "keys" else [key for key, _ in items])
-    return dict.fromkeys(items).keys() if kind == "keys" else dict(items).items()
-
-
-def _check_collisions(keys: Iterable[object]) -> None:
-    hashes = sorted(map(hash, keys))
-    if any(a == b for a, b in zip(hashes, hashes[_MAX_COLLISIONS:], strict=False)):
-        raise ForgedError("too many keys with the same hash")
-
-
-def copied(value: Any, copies: dict[int, Any] | None = None) -> Any:
-    """Return a copy of a value and of all containers in it, as if it had crossed without an identity."""
-    copies = {} if copies is None else copies
-    kind = type(value)
-    if kind is tuple:
-        return tuple(copied(item, copies) for item in value)
-    if kind not in _KINDS:
-        return value
-    if id(value) not in copies:
-        copies[id(value)] = new = copy.copy(value)
-        if isinstance(value, list | collections.deque):
-            new.clear()
-            new.extend(copied(item, copies) for item in value)
-        elif isinstance(value, dict):
-            new.update({key: copied(item, copies) for key, item in value.items()})
-    return copies[id(value)]
-
-
-def draw(values: Iterator[Any], count: int) -> tuple[list[Any], BaseException | None]:
-    """Return up to `count` items of an iterator, and what ended it."""
-    items: list[Any] = []
-    try:
-        while len(items) < count:
-            items.append(next(values))
-    except BaseException as error:
-        return items, error
-    return items, None

@@ -52,11 +52,10 @@ def extract_programs(
         pieces = fences.split(answer, glued=glued)
         for piece in _select_pieces(pieces, answer, names):
             if piece.strip():
-                if _defines(piece, names) or not context:
-                    found |= dict.fromkeys(_definitions(piece, context))
-                    clear = clear or len(pieces) > 1
-                else:
-                    found |= dict.fromkeys(continued(piece, context))
+                defined = _defines(piece, names)
+                clear = clear or (defined and len(pieces) > 1)
+                candidates = _definitions if defined or not context else continued
+                found |= dict.fromkeys(candidates(piece, context))
     if not found:
         return ()
     others = () if clear else _last_resorts(answer, names, context)

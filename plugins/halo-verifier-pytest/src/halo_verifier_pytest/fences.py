@@ -30,7 +30,7 @@ class Piece:
 
 
 def may_be_glued(text: str) -> bool:
-    """Return True if a fence may be at the end of a line of code or prose."""
+    """Return True if a fence may end a line of code or prose."""
     return _AFTER_TEXT.search(text) is not None
 
 

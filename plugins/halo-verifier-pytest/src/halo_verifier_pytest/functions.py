@@ -49,7 +49,7 @@ def serve(command, *arguments):
 @cache
 def _codes(*, remote: bool) -> bytes:
     """Return the code for the sample's process; `remote`: include what tests in another process need."""
-    names = ["class_names", *(["crossing"] if remote else []), "sample_runner"]
+    names = ["class_names", *(["containers", "crossing"] if remote else []), "sample_runner"]
     names += ["remote_runner"] if remote else []
     sources = [(Path(__file__).with_name(f"{name}.py")).read_text(encoding="utf-8") for name in names]
     return marshal.dumps([compile(text, "<sample_runner>", "exec", optimize=2) for text in sources])

@@ -84,7 +84,7 @@ def refuse_introspection() -> None:
     """Refuse events that lead to the verifier's frames to all code but loaded libraries, for the process's lifetime.
 
     While code of the sample is on the stack, only a few libraries may cause such an event: others, among them pytest's
-    own, would hand a frame to their caller.
+    own, would pass a frame to any caller.
     """
     trusted = {id(vars(module)) for name, module in sys.modules.items() if name not in _FRAME_EXPOSING}
     sys.addaudithook(_hook(trusted, _formatting()))

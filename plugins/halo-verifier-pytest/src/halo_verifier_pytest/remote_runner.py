@@ -1,7 +1,7 @@
 """The sample's half of tests in another process: operations that the tests perform on the sample's objects.
 
-The sources of `class_names`, `crossing`, `sample_runner` and this module are executed in one namespace in the sample's
-process. No other module imports this one.
+The sources of `class_names`, `containers`, `crossing`, `sample_runner` and this module are executed in one namespace
+in the sample's process. No other module imports this one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from halo_verifier_pytest.class_names import names_of, text_of
-    from halo_verifier_pytest.crossing import Crossing, NotByValueError, draw
+    from halo_verifier_pytest.containers import draw
+    from halo_verifier_pytest.crossing import Crossing, NotByValueError
     from halo_verifier_pytest.sample_runner import _limit_cpu, serve
 
 _guest: Any = sys.modules.get("halo_core.sandbox.guest")

@@ -50,7 +50,7 @@ class Pytest(Verifier):
     auto: split if the reference's solution passes that way, else shared."""
     cpu_seconds: float = Field(default=3.0, gt=0.0)
     """CPU time for one test, in seconds, however busy the machine; executing the program counts as one test."""
-    total_cpu_seconds: float = Field(default=10.0, gt=0.0)
+    total_cpu_seconds: float = Field(default=6.0, gt=0.0)
     """Total CPU time of a program, in seconds; its tests may use the same again."""
     memory_mib: int = Field(default=512, gt=0)
     """Memory limit of the program, in MiB."""
