@@ -62,14 +62,21 @@ def is_query(sql: str) -> bool:
 
 
 def _find(text: str) -> re.Match[str] | None:
-    """Return the first line that starts a statement and does not read like an English sentence."""
-    return next((found for found in STATEMENT.finditer(text) if not is_prose(text, found.end())), None)
+    """Return the first line that starts a statement and does not read like an English sentence.
+
+    A line that starts with a word in capitals is not a sentence.
+    """
+    for found in STATEMENT.finditer(text):
+        if text[found.end() : found.end() + 4].isupper() or not is_prose(text, found.end()):
+            return found
+    return None
 
 
 def _without_prose(text: str) -> str:
     """Cut `text` after the query it starts with, unless the rest contains another statement."""
-    blanks = (blank for blank in _BLANK.finditer(text) if not is_clause(text, blank.end()))
-    blank = next(blanks, None)
+    blank = None
+    if "\n" in text:
+        blank = next((each for each in _BLANK.finditer(text) if not is_clause(text, each.end())), None)
     end = first_semicolon(text)
     if blank is None or (end is not None and end <= blank.start()):
         return _without_rest(text)
@@ -96,6 +103,8 @@ def _has_query(line: str) -> bool:
 
 def _pieces(text: str) -> tuple[list[str], list[str]]:
     """Split `text` at fences into the pieces outside and the pieces inside of them."""
+    if "```" not in text and "~~~" not in text:
+        return [text], []
     pieces: tuple[list[str], list[str]] = ([], [])
     start, is_inside = 0, False
     for end, begin, stays_inside in _fences(text):

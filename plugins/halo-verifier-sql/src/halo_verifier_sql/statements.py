@@ -50,19 +50,18 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\[[^\]\n]*\]|`[^`\n]*`|--.*")
-_KEYWORDS = (
-    "from|as|distinct|all|case|when|then|else|end|and|or|not|in|is|null|like|ilike|glob|between|join|left|right|inner"
-    "|outer|full|cross|natural|on|using|where|group|by|order|having|limit|offset|union|except|intersect|select|over"
-    "|partition|rows|range|asc|desc|nulls|first|last|filter|cast|collate|exists|with|recursive|values|interval|date"
-    "|timestamp|time|current|preceding|following|unbounded|row|escape|fetch|next|only|lateral|within|materialized|any"
-    "|some|window|for|at|zone|similar|to|set|update|delete|insert|into|table|view|create|drop|alter|qualify|true|false"
+_KEYWORDS = frozenset(
+    """
+    from as distinct all case when then else end and or not in is null like ilike glob between join left right inner
+    outer full cross natural on using where group by order having limit offset union except intersect select over
+    partition rows range asc desc nulls first last filter cast collate exists with recursive values interval date
+    timestamp time current preceding following unbounded row escape fetch next only lateral within materialized any
+    some window for at zone similar to set update delete insert into table view create drop alter qualify true false
+    """.split()  # noqa: SIM905 - more readable than a list
 )
-_WORDS = re.compile(
-    rf"(?<![\w.'\"])(?:(?!(?:{_KEYWORDS})\b)[A-Za-z][\w'-]{{0,40}},?[ \t]+){{3}}(?!(?:{_KEYWORDS})\b)[A-Za-z]",
-    re.IGNORECASE,
-)
-"""Four words in a row of which none is a keyword: an expression with its alias has two."""
-_SENTENCE_END = re.compile(r"[A-Za-z)`*'\"][.:!?][*_]{0,2}[ \t\r]*$")
+_WORDS = re.compile(r"(?<![\w.'\"])[A-Za-z][\w'-]*+(?:[ \t]++[A-Za-z][\w'-]*+){3,}+")
+_PROSE_WORDS = 4
+"""Words in a row of which none is a keyword that make a sentence: an expression with its alias has two."""
 _MAX_LINE = 400
 """Characters of a line that are examined."""
 
@@ -71,8 +70,23 @@ def is_prose(text: str, start: int) -> bool:
     """Return True if the line from `start` on reads like an English sentence instead of SQL."""
     newline = text.find("\n", start, start + _MAX_LINE)
     line = text[start : newline if newline >= 0 else start + _MAX_LINE]
-    line = _QUOTED.sub("''", line).partition(";")[0]
-    return _WORDS.search(line) is not None or _SENTENCE_END.search(line) is not None
+    line = _QUOTED.sub("''", line).partition(";")[0].rstrip(" \t\r*_")
+    return _ends_sentence(line) or any(map(_is_sentence, _WORDS.findall(line)))
+
+
+def _ends_sentence(line: str) -> bool:
+    """Return True if a line ends like a sentence; a digit with a point is a number."""
+    return line.endswith((".", ":", "!", "?")) and not line[-2:-1].isdigit() and len(line) > 1
+
+
+def _is_sentence(words: str) -> bool:
+    """Return True if some words in a row include no keyword."""
+    row = 0
+    for word in words.lower().split():
+        row = 0 if word in _KEYWORDS else row + 1
+        if row == _PROSE_WORDS:
+            return True
+    return False
 
 
 def is_clause(text: str, start: int) -> bool:
@@ -82,6 +96,8 @@ def is_clause(text: str, start: int) -> bool:
 
 def first_semicolon(text: str) -> int | None:
     """Return the position after the first semicolon that is not part of a string, name or comment."""
+    if ";" not in text:
+        return None
     for token in _TOKEN.finditer(text):
         if token[0] == ";":
             return token.end()

@@ -145,9 +145,11 @@ class SQL(Verifier):
     def _no_query(self, text: str) -> str:
         """Return why a completion contains no query."""
         names = "|".join(map(re.escape, self.thought_tags))
-        tags = re.findall(rf"<(/?)({names})\s*>", text, re.IGNORECASE) if names else []
-        if tags and not tags[-1][0]:
-            return f"the reasoning never ends: no answer after <{tags[-1][1]}>"
+        depth, opened = 0, ""
+        for closing, name in re.findall(rf"<(/?)({names})\s*>", text, re.IGNORECASE) if names else ():
+            depth, opened = (max(0, depth - 1), opened) if closing else (depth + 1, name)
+        if depth:
+            return f"the reasoning never ends: no answer after <{opened}>"
         return "contains no query"
 
     def _caps(self) -> Caps:
