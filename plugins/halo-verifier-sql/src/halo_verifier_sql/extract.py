@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
-_FENCE = re.compile(r"^[ \t]*(?:```+|~~~+)[ \t]*([^\s`]*)[^\n]*$", re.MULTILINE)
-_QUERY = r"(?:SELECT|VALUES|WITH\s+(?:RECURSIVE\s+)?[\w\"`\[\]]{1,80}\s*(?:\(|AS\b))"
-_OTHER = (
-    r"(?:(?:INSERT|REPLACE)\s+(?:OR\s+\w+\s+)?INTO|UPDATE\s+[\w\".]{1,80}\s+SET|DELETE\s+FROM|MERGE\s+INTO"
-    r"|(?:CREATE|DROP|ALTER)\s+\w+|(?:ATTACH|DETACH|PRAGMA|VACUUM|ANALYZE|REINDEX|TRUNCATE|COPY|CALL|LOAD|INSTALL|RESET|LOCK|USE|DO)\s"
-    r"|BEGIN\b|COMMIT\b|ROLLBACK\b|SAVEPOINT\b|EXPLAIN\s|GRANT\s|REVOKE\s|SET\s+\w+\s*(?:=|TO\b))"
+from halo_verifier_sql.statements import (
+    ENDING,
+    QUERY,
+    SECOND_QUERY,
+    STATEMENT,
+    first_semicolon,
+    is_clause,
+    is_prose,
 )
-_LABEL = r"(?:[A-Za-z][\w ]{0,30}:[ \t]*)?"
-_STATEMENT = re.compile(rf"^[ \t]*{_LABEL}(?=\(?\s{{0,20}}{_QUERY}\b|{_OTHER})", re.MULTILINE | re.IGNORECASE)
-_SPAN = re.compile(rf"`(\s{{0,20}}\(?\s{{0,20}}{_QUERY}\b[^`\n]*)`", re.IGNORECASE)
-_ENDING = re.compile(r";[ \t]*(?:--[^\n]*)?(?:\n|$)")
+
+_FENCE = re.compile(
+    r"(?P<line>^[ \t]*(?:(?:[-*+>]|\d{1,3}[.)])[ \t]+){0,3})?(?P<run>`{3,}|~{3,})", re.MULTILINE
+)
+_INFO = re.compile(rf"[ \t]*(?:[\w+#.-]{{1,20}}[ \t]+)?(?=\(?\s{{0,20}}+{QUERY})", re.IGNORECASE)
+"""The beginning of a fence line on which the query itself starts."""
+_TAG = re.compile(r"[ \t]*[\w+#.-]{1,20}[ \t]*(?:\n|$)")
+_TAG_OR_NOTHING = re.compile(r"[ \t]*[\w+#.-]{0,20}[ \t]*(?:\n|$)")
+_SPAN = re.compile(rf"`(\s{{0,20}}\(?\s{{0,20}}{QUERY}[^`\n]*)`", re.IGNORECASE)
+_INLINE = re.compile(r"`[^`\n]*`")
 _BLANK = re.compile(r"\n[ \t\r]*\n\s*")
-_CLAUSE = re.compile(
-    r"(?:FROM|WHERE|GROUP|ORDER|HAVING|LIMIT|OFFSET|WINDOW|UNION|EXCEPT|INTERSECT|SELECT|VALUES|ON|AND|OR"
-    r"|(?:NATURAL|LEFT|RIGHT|FULL|INNER|OUTER|CROSS)?\s*JOIN)\b|[(),]|--|/\*",
-    re.IGNORECASE,
-)
 _LEAD = re.compile(r"(?:\s|--[^\n]*+(?:\n|$)|/\*(?:[^*]|\*(?!/))*+\*/|\()*+(\w*)")
 _MAYBE_PROSE = re.compile(r"\s*with\b", re.IGNORECASE)
 """A word that can start a query but more often starts an English sentence."""
@@ -31,20 +35,24 @@ def extract(text: str) -> str | None:
     """Return the query in `text`, or None if it contains no query.
 
     Of several fenced blocks, return the last one that starts like SQL, so that a correction replaces the first
-    attempt; a fence that was opened in the prompt, or never closed, also works. A block is returned whole, so
-    that the verifier sees a second statement in it. Without fences, return the text from the first line that
-    starts a statement, without prose after its semicolon or a blank line; failing that, the last `inline code`
-    that starts a query.
+    attempt; a fence that was opened in the prompt, or never closed, also works. Without fences, return the text
+    from the first line that starts a statement, without prose after a blank line; failing that, the last
+    `inline code` that starts a query. Prose and empty statements after the first semicolon are dropped, but if
+    another statement follows it is returned too, so that the verifier sees it.
     """
-    pieces = _pieces(text)
-    fenced = [piece for _, piece in pieces[1::2] if _STATEMENT.search(piece) or is_query(piece)]
+    outside, inside = _pieces(text)
+    fenced = [piece for piece in inside if _find(piece) is not None or is_query(piece)]
     if fenced:
-        return fenced[-1].strip()
-    bare = next((piece for _, piece in pieces[::2] if _STATEMENT.search(piece)), text)
-    if found := _STATEMENT.search(bare):
-        whole = _ENDING.search(bare, 0, found.start())  # keep a preceding statement of any kind
+        return _without_rest(fenced[-1].strip())
+    bare, found = next(
+        ((piece, found) for piece in outside if (found := _find(piece)) is not None), (text, None)
+    )
+    if found is not None:
+        whole = ENDING.search(bare, 0, found.start())  # keep a preceding statement of any kind
         return _without_prose(bare[0 if whole else found.end() :].strip())
-    return bare.strip() if is_query(bare) and not _MAYBE_PROSE.match(bare) else _inline(bare)
+    if inline := _SPAN.findall(bare):
+        return str(inline[-1]).strip()
+    return _without_rest(bare.strip()) if is_query(bare) and not _MAYBE_PROSE.match(bare) else None
 
 
 def is_query(sql: str) -> bool:
@@ -53,24 +61,87 @@ def is_query(sql: str) -> bool:
     return found is not None and found[1].lower() in _QUERY_WORDS
 
 
-def _inline(text: str) -> str | None:
-    spans = _SPAN.findall(text)
-    return spans[-1].strip() if spans else None
+def _find(text: str) -> re.Match[str] | None:
+    """Return the first line that starts a statement and does not read like an English sentence.
+
+    A line that starts with a word in capitals is not a sentence.
+    """
+    for found in STATEMENT.finditer(text):
+        if text[found.end() : found.end() + 4].isupper() or not is_prose(text, found.end()):
+            return found
+    return None
 
 
 def _without_prose(text: str) -> str:
     """Cut `text` after the query it starts with, unless the rest contains another statement."""
-    cuts = [match.end() for match in _ENDING.finditer(text)][:1]
-    cuts += [blank.start() for blank in _BLANK.finditer(text) if not _CLAUSE.match(text, blank.end())][:1]
-    if not cuts or _STATEMENT.search(text, min(cuts)) or _ENDING.search(text, min(cuts)):
+    blank = None
+    if "\n" in text:
+        blank = next((each for each in _BLANK.finditer(text) if not is_clause(text, each.end())), None)
+    end = first_semicolon(text)
+    if blank is None or (end is not None and end <= blank.start()):
+        return _without_rest(text)
+    rest = text[blank.start() :]
+    return text if _find(rest) or ENDING.search(rest) else text[: blank.start()].strip()
+
+
+def _without_rest(text: str) -> str:
+    """Cut `text` after its first semicolon, unless the rest contains another statement."""
+    end = first_semicolon(text)
+    if end is None:
         return text
-    return text[: min(cuts)].strip()
+    rest = text[end:].lstrip("; \t\r\n")
+    if _find(rest) or ENDING.search(rest) or _has_query(text[end:].partition("\n")[0]):
+        return text
+    return text[:end].strip()
 
 
-def _pieces(text: str) -> list[tuple[str, str]]:
-    """Split `text` at fence lines into (tag, piece): pieces outside a fence at even indexes, inside at odd ones."""
-    pieces, start, tag = [], 0, ""
+def _has_query(line: str) -> bool:
+    """Return True if there is a query within a line of prose."""
+    plain = _INLINE.sub("", line)
+    return any(not is_prose(plain, found.start()) for found in SECOND_QUERY.finditer(plain))
+
+
+def _pieces(text: str) -> tuple[list[str], list[str]]:
+    """Split `text` at fences into the pieces outside and the pieces inside of them."""
+    if "```" not in text and "~~~" not in text:
+        return [text], []
+    pieces: tuple[list[str], list[str]] = ([], [])
+    start, is_inside = 0, False
+    for end, begin, stays_inside in _fences(text):
+        pieces[is_inside].append(text[start:end])
+        start, is_inside = begin, stays_inside
+    pieces[is_inside].append(text[start:])
+    return pieces
+
+
+def _fences(text: str) -> Iterator[tuple[int, int, bool]]:
+    """Yield for each fence where the piece before it ends, where the next one starts, and if that is inside.
+
+    A fence opens at the start of a line, or where a line ends with it or a query follows it. A closing fence may
+    be glued to the last line of the block.
+    """
+    is_inside, start = False, 0
     for fence in _FENCE.finditer(text):
-        pieces.append((tag, text[start : fence.start()]))
-        start, tag = fence.end(), fence[1]
-    return [*pieces, (tag, text[start:])]
+        if fence.start("run") < start:
+            continue
+        starts_line = fence["line"] is not None
+        if not starts_line and fence["run"][0] == "~":
+            continue
+        query = _INFO.match(text, fence.end())
+        if is_inside:
+            reopens = starts_line and (query is not None or _TAG.match(text, fence.end()) is not None)
+        else:
+            reopens = starts_line or query is not None or _TAG_OR_NOTHING.match(text, fence.end()) is not None
+            if not reopens:
+                continue
+        is_inside = reopens
+        start = _content_start(text, fence.end(), query) if reopens or starts_line else fence.end()
+        yield fence.start() if starts_line else fence.start("run"), start, is_inside
+
+
+def _content_start(text: str, end: int, query: re.Match[str] | None) -> int:
+    """Return where the content after a fence line starts: at its query if there is one, else on the next line."""
+    if query is not None:
+        return query.end()
+    newline = text.find("\n", end)
+    return len(text) if newline < 0 else newline
