@@ -174,8 +174,8 @@ class SamplingRequest:
     done: int = 0
     """Batches that are already stored."""
     adapter: Path | None = None
-    """Directory of the weights to sample with, as `halo_core.model.actor.Actor.save` wrote it. None: the run's model
-    before training."""
+    """Absolute path of the weights to sample with, as `halo_core.model.actor.Actor.save` wrote them. None: the run's
+    model before training."""
     weights_hash: str = ""
     """SHA-256 of the files in `adapter`; empty without one. It changes exactly when the weights do."""
 

@@ -112,7 +112,7 @@ class Run:
                 self.config.samples_per_prompt if trains else self.config.heldout.samples_per_prompt
             ),
             seed=derive_seed(self.seed, cycle, "sample") if trains else derive_seed(self.seed, "heldout"),
-            adapter=self.ledger.adapter(loaded) if loaded else None,
+            adapter=self.ledger.adapter(loaded).resolve() if loaded else None,
             weights_hash=self.ledger.weights_hash(loaded),
         )
 
