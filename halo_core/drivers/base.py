@@ -94,10 +94,11 @@ class Generator(Driver):
         """
         return
 
-    def precision(self, context: SamplingContext) -> str:
+    def precision(self) -> str:
         """Return the precision of the engine's forward pass, such as "bfloat16"; empty: that of the actor.
 
-        It determines how closely the sampler's log-probabilities must match; see `run.sampler_check`.
+        It determines how closely the sampler's log-probabilities must match those of the actor; see
+        `run.sampler_check`. Called before `open`.
         """
         return ""
 

@@ -31,11 +31,6 @@ class OpenGenerator:
         """The weights that the generator was told of last."""
         self._batches: Iterator[Sequence[Completion]] = iter(())
 
-    @property
-    def context(self) -> SamplingContext:
-        """The context of the next call."""
-        return self._context
-
     def generate(
         self, request: SamplingRequest, options: Generator | None = None
     ) -> Iterator[Sequence[Completion]]:

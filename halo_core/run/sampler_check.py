@@ -22,6 +22,7 @@ from dataclasses import replace
 from math import exp, inf, log
 from typing import TYPE_CHECKING
 
+from halo_core.diagnosis.measures import PROOF, sampler_is_proved
 from halo_core.errors import ModelError, TrainingError
 from halo_core.types import Completion, CycleReport, Sample, TrainStats
 
@@ -35,8 +36,6 @@ _TOLERANCE = 0.01
 _COARSE_TOLERANCE = 0.1
 """The same if one of them computes in 16 bits or fewer."""
 _MAX_CHANGE = log(10)
-_SHARE = 4
-"""The tolerance is the training's shift divided by this, if the shift exceeds `_SHARE` squared times the noise."""
 
 
 class LogprobProbe:
@@ -105,10 +104,23 @@ def check_sampler(
     return mean
 
 
-def proves_weights(report: CycleReport) -> bool:
-    """Return whether the sampler check of a cycle excludes that the weights from before its training were used."""
-    shift = report.train.logprob_shift if report.train else None
-    return report.sampler_error is not None and shift is not None and report.sampler_error <= shift / _SHARE
+def sampler_warnings(report: CycleReport) -> list[str]:
+    """Return a sentence for each sign that the generator may not sample with the weights that a cycle trained."""
+    cycle, found = report.cycle, []
+    if report.heldout_changed == 0:
+        same = f"the held-out completions of cycle {cycle} are those of cycle {cycle - 1}, word for word"
+        if sampler_is_proved(report):
+            found.append(f"{same}, and are from the trained weights: the learning rate may be too low")
+        else:
+            found.append(
+                f"{same}: the generator ignores the training, or the training hardly moved the model"
+            )
+    if report.sampler_unchecked:
+        found.append(
+            f"the generator records no log-probabilities: whether the held-out completions of cycle {cycle} are from "
+            "the trained weights cannot be checked"
+        )
+    return found
 
 
 def _distance_without_training(
@@ -116,14 +128,15 @@ def _distance_without_training(
 ) -> float:
     """Return a distance that a sampler without the trained weights exceeds; infinity if noise may exceed it, too.
 
+    It is the training's shift divided by `PROOF`, if the shift is above `PROOF` squared times the noise.
     Cycle 0 measures the noise. In 16 bits the trained cycles do: merging an adapter into such weights rounds, too.
     """
     comparable = history[:1] if exact else [report for report in history if report.train]
     noise = [report.sampler_error for report in comparable if report.sampler_error is not None]
     shift = trained.logprob_shift if trained else None
-    if not noise or shift is None or shift <= _SHARE**2 * max(noise):
+    if not noise or shift is None or shift <= PROOF**2 * max(noise):
         return inf
-    return shift / _SHARE
+    return shift / PROOF
 
 
 def _logprobs(actor: Actor, probes: Sequence[Completion]) -> list[list[float]]:

@@ -209,7 +209,6 @@ VIOLATIONS: dict[str, dict[str, Callable[[], Generator]]] = {
     "texts_and_tokens_agree": {
         "other text": lambda: each(lambda it: replace(it, text=it.text + ".")),
         "no prompt ids": lambda: changing(prompt_token_ids=()),
-        "only prompt ids": lambda: changing(token_ids=(), logprobs=None),
         "probabilities": lambda: with_logprobs(lambda it: (0.5,) * len(it.token_ids)),
     },
     "samples_are_drawn": {
