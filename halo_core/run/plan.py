@@ -114,7 +114,8 @@ class Plan:
             else:
                 self._start(ledger, actor)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
-            run = Run(self.config, ledger, actor, prompts, heldout, progress)
+            precision = self.drivers.get("generator").precision()
+            run = Run(self.config, ledger, actor, prompts, heldout, progress, precision=precision)
             if resumed and (note := self._changed_data(run)):
                 run.progress.note(f"data     {note}")
             yield run, hooks
