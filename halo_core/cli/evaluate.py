@@ -131,7 +131,7 @@ def _measure(
             running = sandbox.running()
             if running:
                 progress.note(running.describe().replace(": ", "  ", 1))
-            hooks.register(ReportFile(), name="report")
+            hooks.register(ReportFile(plan.drivers.verifiers.extracted), name="report")
             with interruptible(run):
                 run_cycles(run, hooks)
             selection = _selection(run, hooks)
@@ -181,10 +181,9 @@ def _print(measured: Ledger, selection: Selection, other: Ledger | None, *, show
 
 
 def _valid_label(ledger: Ledger) -> str:
-    from halo_core.config.schema import read_config
     from halo_core.verification.verifiers import VerifierSet
 
-    verifiers = VerifierSet.load(read_config(ledger.config()).specs("verifier"))
+    verifiers = VerifierSet.of_run(ledger.config())
     return verifiers.by_name[verifiers.first].valid_label
 
 

@@ -95,7 +95,7 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
             more = command("halo", "resume", directory, "--cycles", plan.config.cycles + 1)
             report.note(f"finished all {plan.config.cycles} cycles were done before; for more: {more}")
         hooks.register(report, name="console")
-        hooks.register(ReportFile(), name="report")
+        hooks.register(ReportFile(verifiers.extracted), name="report")
         with interruptible(run):
             run_cycles(run, hooks)
 

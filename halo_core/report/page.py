@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
@@ -20,7 +20,7 @@ from halo_core.ledger.summary import Summary, summarise
 from halo_core.metrics import best_cycle
 from halo_core.report.charts import draw
 from halo_core.report.figures import percent, plots, points, tables
-from halo_core.types import CycleReport, EvalMetrics, Prompt, Split, Stage, Status
+from halo_core.types import Completion, CycleReport, EvalMetrics, Prompt, Split, Stage, Status
 
 _CYCLES = 6
 """Cycles whose samples are shown: the first, the last, and others between them."""
@@ -67,6 +67,8 @@ class Shown:
     """The stage that it reached, or the status of a verdict that is neither pass nor fail."""
     printed: bool
     """True if it represents its kind in print."""
+    extracted: str = ""
+    """The part of the completion that was verified; empty if that is all of it or unknown."""
 
     @property
     def signals(self) -> str:
@@ -75,11 +77,13 @@ class Shown:
         return "\n".join(f"{name} {value:g}" for name, value in signals.items())
 
 
-def render(ledger: Ledger) -> str:
-    """Return the report of a run as HTML."""
+def render(ledger: Ledger, extract: Callable[[Prompt, Completion], str] | None = None) -> str:
+    """Return the report of a run as HTML; see `write_report`."""
     run, machine, plugins = summarise(ledger), ledger.machine(), ledger.plugins()
     charts = plots(run.reports)
     samples = _samples(ledger, run.reports)
+    if extract:
+        samples = [replace(shown, extracted=extract(*_parts(shown))) for shown in samples]
     best = best_cycle(run.reports)
     return _template().render(
         name=run.directory.resolve().name,
@@ -208,6 +212,10 @@ def _measured(ledger: Ledger, report: CycleReport) -> list[Shown]:
         for kind in (_kinds(report.heldout) if report.heldout else [])
         for n, item in enumerate(islice(_of_kind(ledger, 0, "heldout", kind), _SAMPLES_PER_EVALUATED_STAGE))
     ]
+
+
+def _parts(shown: Shown) -> tuple[Prompt, Completion]:
+    return shown.found.sample.prompt, shown.found.sample.completion
 
 
 def _kinds(metrics: EvalMetrics) -> list[str]:
