@@ -72,7 +72,7 @@ class Session:
             raise SandboxError("a sandbox worker died", hint="the machine may be out of memory")
         reply, _ = received
         if "failure" in reply:
-            raise launch_error(program, reply["failure"], reply["unreadable"])
+            raise launch_error(program, reply["failure"], reply.get("unreadable", ""))
         stdout, stderr = reply.pop("blobs")
         return Outcome(**reply, stdout=stdout, stderr=stderr)
 
@@ -120,7 +120,7 @@ def guest_request(main: str, limits: Limits, *, argv: Sequence[str], readable: S
     }
 
 
-def launch_error(program: str, code: int, unreadable: str) -> SandboxError:
+def launch_error(program: str, code: int, unreadable: str = "") -> SandboxError:
     """Return the error for a program that could not be started, from the errno in the worker's reply.
 
     `unreadable` is the path in `readable` that is the cause, if one is.

@@ -98,10 +98,8 @@ def run(
         status = _NOT_A_PROGRAM << 8
         stderr = bytearray(f"{entry.program}: {os.strerror(failure)}\n".encode())
     elif failure:
-        return {
-            "failure": failure,
-            "unreadable": request["readable"][unreadable - 1] if unreadable else "",
-        }, ()
+        cause = {"unreadable": request["readable"][unreadable - 1]} if unreadable else {}
+        return {"failure": failure, **cause}, ()
     cpu = max(0.0, usage.ru_utime + usage.ru_stime - launcher.setup_seconds())
     peak = usage.ru_maxrss * 1024
     limit = watcher.limit or _limit(status, cpu, peak, request)
