@@ -28,6 +28,12 @@ ALL = (
     | linux.CLONE_NEWIPC
     | linux.CLONE_NEWUTS
 )
+_STDIO_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
 _BOX = "/box"
 _BOX_SIZE = 1 << 30
 _BOX_INODES = 1 << 14
@@ -78,8 +84,13 @@ def build_root(box: Box, trees: Iterable[str]) -> None:
     linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     root = box.directory
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
-    for tree in trees:
+    for tree in (
+        *trees,
+        "/proc",
+    ):  # Landlock keeps programs from opening anything in /proc, as in tier standard
         expose(root, tree)
+    for name, target in _STDIO_LINKS.items():
+        os.symlink(target, f"{root}/dev/{name}")
     os.mkdir(root + _BOX)
     owner = os.geteuid() if box.uid is None else box.uid
     group = os.getegid() if box.uid is None else box.uid

@@ -111,8 +111,17 @@ def test_a_directory_that_only_root_can_enter_is_no_obstacle(confined: Sandbox, 
     assert confined.run([CAT, str(folder / "file")], readable=[folder / "inner"]).exit_code == 1
 
 
-def test_proc_is_hidden_unless_it_is_readable(confined: Sandbox) -> None:
-    assert confined.run([CAT, "/proc/self/status"]).exit_code == 1
+def test_a_program_finds_its_own_links_in_proc(confined: Sandbox) -> None:
+    """Loaders and runtimes find their libraries by `/proc/self/exe`, and many programs read `/dev/stdin`."""
+    assert confined.run(["/bin/readlink", "/proc/self/exe"]).stdout == b"/usr/bin/readlink\n"
+    assert confined.run([CAT, "/dev/stdin"], stdin=b"3 4").stdout == b"3 4"
+    assert not confined.run(["/bin/readlink", "/proc/1/exe"]).stdout
+
+
+def test_proc_cannot_be_opened_unless_it_is_readable(confined: Sandbox) -> None:
+    for path in ("/proc/self/status", "/proc/cpuinfo", "/proc/1/environ"):
+        assert confined.run([CAT, path]).exit_code == 1
+    assert confined.run(["/bin/ls", "/proc"]).exit_code == 2
     outcome = confined.run([CAT, "/proc/self/status"], readable=["/proc"])
     assert b"Name:\tcat\n" in outcome.stdout
     assert confined.run([CAT, "/proc/cpuinfo"], readable=["/proc/cpuinfo"]).ok
