@@ -31,8 +31,8 @@ def export(
             metavar="|".join(_FORMATS),
             help="jsonl, parquet: every sample with all its data. "
             "sft: prompt and completion of the samples that passed (--chosen: that were trained on with a positive "
-            "weight), without duplicates. dpo: prompt, chosen, rejected. sft and dpo include held-out prompts only with "
-            "--split heldout.",
+            "weight), without duplicates. dpo: prompt, chosen, rejected. sft and dpo include held-out prompts only "
+            "with --split heldout.",
         ),
     ] = "jsonl",
     output: Annotated[
