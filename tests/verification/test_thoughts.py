@@ -76,7 +76,7 @@ def test_tags_in_strings_and_comments_are_code(text: str) -> None:
         ("<thinking>a</thinking>12\n<thinking>", "<thinking>"),
         ("<think>a <think>b</think> 12", "<think>"),
         ("<|channel|>analysis<|message|>12", "the channels before the final one"),
-        ('<think>it says "</think>" and 12', "<think>"),
+        ('<think>the tag "</think>" and 12', "<think>"),
     ],
 )
 def test_an_unfinished_thought_is_named(text: str, mark: str) -> None:
