@@ -54,7 +54,7 @@ def evaluate(
     *,
     configure: Any,
 ) -> None:
-    """Measure a model on prompts: pass@k, stages, truncation, lengths and speed.
+    """Measure a model on prompts: pass@k, stages, lengths and speed.
 
     For a run, the verifier, the sampling options and the held-out prompts are those of the run. The result is a
     run directory without cycles, for halo samples, report and compare. The last lines state whether RAFT can learn
