@@ -42,7 +42,8 @@ class Transformers(Generator):
         """Yield the request's completions, batches with the longest prompts first; see `Generator`."""
         import torch
 
-        from halo_core.model.decoding import Sampling, decode
+        from halo_core.model.decoding import decode
+        from halo_core.model.drawing import Sampling
 
         actor = context.actor
         contexts = [actor.encode(prompt, system=self.system) for prompt in request.prompts]

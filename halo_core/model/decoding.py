@@ -22,39 +22,12 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from halo_core.errors import ModelError
+from halo_core.model.drawing import Sampling
 
 _CHUNK = 64
 """Positions by which the buffers of keys and values grow."""
 _DROP_SHARE = 8
 """Finished rows are dropped when they are at least 1 in `_DROP_SHARE` of the rows in the batch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """Distribution that the next token is drawn from."""
-
-    temperature: float = 1.0
-    """0: always the likeliest token."""
-    top_p: float = 1.0
-    """Draw from the smallest set of likeliest tokens whose probabilities reach this sum."""
-    top_k: int = 0
-    """Draw from this number of likeliest tokens; 0: from all."""
-
-    def draw(self, logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Draw a token [R] for each row of `logits` [R, V], in float32."""
-        if self.temperature == 0:
-            return logits.argmax(-1)
-        logits = logits / self.temperature
-        if 0 < self.top_k < logits.shape[-1]:
-            least = logits.topk(self.top_k).values[:, -1:]
-            logits = logits.masked_fill(logits < least, float("-inf"))
-        probabilities = logits.softmax(-1)
-        if self.top_p < 1:
-            probabilities = _nucleus(probabilities, self.top_p)
-        # An exponential race: the same distribution as a multinomial draw, which would synchronize an accelerator to
-        # check its input.
-        noise = torch.empty_like(probabilities).exponential_(generator=generator).clamp_(min=1e-30)
-        return (probabilities / noise).argmax(-1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +68,8 @@ def decode(
     tokens = torch.zeros(len(prompts), longest, dtype=torch.long, device=device)
     logprobs = torch.zeros(len(prompts), longest, device=device)
     for step in range(1, longest + 1):
-        logits = context.logits.float()
-        drawn = sampling.draw(logits, generator)
+        drawn, logprobs[rows, step - 1] = sampling.draw(context.logits, generator)
         tokens[rows, step - 1] = drawn
-        logprobs[rows, step - 1] = logits.gather(1, drawn[:, None]).squeeze(1) - logits.logsumexp(-1)
         ended |= torch.isin(drawn, ends)
         if step in last_steps:  # drop these rows now: the model may have no further position for them
             ended |= limits[rows] == step
@@ -207,13 +178,6 @@ def _grown(states: torch.Tensor, room: int) -> torch.Tensor:
     buffer = states.new_empty(rows, heads, positions + room, size)
     buffer[:, :, :positions] = states
     return buffer
-
-
-def _nucleus(probabilities: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Zero all but the fewest likeliest tokens whose probabilities sum to at least `top_p`."""
-    ordered, order = probabilities.sort(-1, descending=True)
-    ordered[ordered.cumsum(-1) - ordered >= top_p] = 0
-    return torch.zeros_like(probabilities).scatter_(-1, order, ordered)
 
 
 def _cut(
