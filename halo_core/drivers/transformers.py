@@ -75,6 +75,7 @@ class Transformers(Generator):
                         max_new_tokens=[limits[position] for position, _ in batch],
                         end_ids=actor.end_ids,
                         generator=generator,
+                        cached=not actor.cache_flaw,
                     )
                 texts = actor.tokenizer.batch_decode(
                     [row.token_ids for row in decoded],
