@@ -117,8 +117,8 @@ class Recomputed:
 def cache_flaw(model: Any) -> str:
     """Return why `model` cannot be sampled with a cache; empty if it can.
 
-    Rows of different lengths, repeated and dropped, are computed with the cache and without it. Raises a `ModelError` if
-    the model cannot be sampled at all.
+    Rows of different lengths, repeated and dropped, are computed with the cache and without it. Raises a `ModelError`
+    if the model cannot be sampled at all.
     """
     vocabulary = model.get_input_embeddings().weight.shape[0]
     long, short = (

@@ -141,6 +141,7 @@ def test_sampling_options_reach_the_draw(make_actor: Make) -> None:
     greedy = [it.token_ids for it in sampled(actor, temperature=0.0)]
     assert [it.token_ids for it in sampled(actor, temperature=5.0, top_k=1)] == greedy
     assert [it.token_ids for it in sampled(actor, temperature=5.0, top_p=1e-6)] == greedy
+    assert [it.token_ids for it in sampled(actor, temperature=5.0, min_p=1.0)] == greedy
     hot, cold = sampled(actor, temperature=5.0), sampled(actor, temperature=0.1)
     assert sum(present(it.logprob) for it in hot) < sum(present(it.logprob) for it in cold)
 

@@ -263,9 +263,6 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         "activation_dropout": 0.0,
         "pad_token_id": 0,
     },
-    "xlstm": {"hidden_size": 32, "num_blocks": 2, "num_heads": 4, "embedding_dim": 32, "chunk_size": 16}
-    | {"qk_dim_factor": 0.5, "mode": "inference", "chunkwise_kernel": "chunkwise--native_autograd"}
-    | {"sequence_kernel": "native_sequence__native", "step_kernel": "native"},
     "zamba2": FOUR_LAYERS
     | {"layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"], "mamba_d_state": 4, "mamba_ngroups": 1}
     | {
