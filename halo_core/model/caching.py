@@ -144,7 +144,7 @@ def cache_flaw(model: Any) -> str:
 
 
 _FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
-"""What a model raises in a forward pass that its architecture does not support."""
+"""Errors that a model raises in a forward pass that its architecture does not support."""
 
 
 class _Buffer(DynamicLayer):  # type: ignore[misc]

@@ -47,7 +47,7 @@ class Sampling:
         """
         rows, vocabulary = logits.shape
         at_once = max(1, _CACHED // vocabulary) if logits.device.type == "cpu" else rows
-        parts = [self._draw(part.float(), generator) for part in logits.split(at_once)]
+        parts = [self._draw(part.float(), generator) for part in torch.split(logits, at_once)]
         tokens, logprobs = zip(*parts, strict=True)
         return torch.cat(tokens), torch.cat(logprobs)
 

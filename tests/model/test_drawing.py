@@ -107,8 +107,8 @@ def test_tokens_as_likely_as_the_last_one_belong_to_the_nucleus() -> None:
 
 def test_logprobs_are_the_models_own() -> None:
     logits = torch.randn(50, 601, generator=generator()) * 4
-    for options in ({}, {"temperature": 0.3, "top_p": 0.5}, {"temperature": 0.0}, {"top_k": 3}):
-        tokens, logprobs = Sampling(**options).draw(logits, generator())
+    for sampling in (Sampling(), Sampling(0.3, top_p=0.5), Sampling(0.0), Sampling(top_k=3)):
+        tokens, logprobs = sampling.draw(logits, generator())
         wanted = logits.double().log_softmax(-1).gather(1, tokens[:, None]).squeeze(1)
         assert torch.allclose(logprobs.double(), wanted, atol=1e-5)
 
@@ -118,8 +118,8 @@ def test_rows_of_a_large_vocabulary_are_drawn_in_parts() -> None:
     logits = torch.zeros(40, 151_936)
     likely = torch.arange(40) * 3797
     logits[torch.arange(40), likely] = 40
-    for options in ({}, {"top_p": 0.95}, {"temperature": 0.0}):
-        assert torch.equal(Sampling(**options).draw(logits, generator())[0], likely)
+    for sampling in (Sampling(), Sampling(top_p=0.95), Sampling(0.0)):
+        assert torch.equal(sampling.draw(logits, generator())[0], likely)
 
 
 def test_impossible_tokens_are_never_drawn() -> None:
