@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from halo_core.config.model import ModelConfig
 from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ class Actor(Protocol):
     """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
 
     @property
+    def config(self) -> ModelConfig:
+        """The name of the model, its device and its precision."""
+
+    @property
     def model(self) -> Any:
         """The `PreTrainedModel` of transformers, wrapped in a `PeftModel` once there is an adapter."""
 
@@ -40,6 +45,9 @@ class Actor(Protocol):
 
     def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
         """Return the token ids of the context that the model completes to answer `prompt`."""
+
+    def encode_answer(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
+        """Return the token ids of an answer, with the end token if it is `ended`."""
 
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return the log p of each token of each completion under the current weights, in nats at temperature 1."""
@@ -108,11 +116,31 @@ def _continue() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The weights to sample with. Two are equal exactly if they are the same weights."""
+
+    directory: Path | None = None
+    """Absolute path of the weights, as `Actor.save` wrote them; None: the run's model before training, which
+    `Actor.config` names, with its adapter if it has one."""
+    hash: str = ""
+    """SHA-256 of the files in `directory`; empty without one."""
+
+    @property
+    def is_adapter(self) -> bool:
+        """True if `directory` has a PEFT adapter; False if it has a whole model, or if there is no directory."""
+        return self.directory is not None and (self.directory / "adapter_config.json").is_file()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingContext:
-    """Context of one sampling request."""
+    """Context of one sampling request, and of the other methods of a generator."""
 
     actor: Actor
     """The model and its tokenizer, with the weights that the request names."""
+    directory: Path | None = None
+    """The run directory, for logs and sockets; None outside a run."""
+    session: Any = None
+    """The object that `Generator.open` returned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from halo_core.config.model import ModelConfig
 from halo_core.config.options import driver
 from halo_core.config.schema import RunConfig, read_config
 from halo_core.drivers.base import Generator, LRPolicy, Reward, Selector, Trainer, Verifier
@@ -48,13 +49,10 @@ class FakeActor:
     def __init__(self, skill: float = 0.3) -> None:
         self.skill = skill
         self.model = self.tokenizer = self
+        self.config = ModelConfig()
         self.dtype = "float32"
         self.directory_of: Callable[[int], Path] | None = None
         self._base = skill
-
-    def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
-        """Return three token ids, whatever the prompt."""
-        return (1, 2, 3)
 
     def save(self, directory: Path) -> None:
         """Write the weight."""
@@ -82,6 +80,14 @@ class FakeActor:
             self.load(self.directory_of(int(source)))
         yield
         self.skill = own
+
+    def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
+        """Return an id for each word."""
+        return tuple(2 + len(word) for word in f"{system} {prompt.text}".split()) or (2,)
+
+    def encode_answer(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
+        """Return an id for each word, and 1 as the end token."""
+        return (*(2 + len(word) for word in text.split()), *((1,) if ended else ()))
 
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return no log-probabilities; the fake generator records none either."""
@@ -139,6 +145,10 @@ class FakeVerifier(Verifier):
             return Verdict(Status.PASS, Stage.CORRECT, score=1.0)
         stage = {"wrong": Stage.WRONG, "crash": Stage.CRASHED}.get(word, Stage.INVALID)
         return Verdict(Status.FAIL, stage)
+
+    def extracted(self, prompt: Prompt, completion: Completion) -> str:
+        """Return the completion's first word."""
+        return completion.text.partition(" ")[0]
 
 
 @driver
