@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from halo_core.hookspecs import RunView as RunView
     from halo_core.hookspecs import hookimpl as hookimpl
     from halo_core.loop import run_cycles as run_cycles
+    from halo_core.model.contexts import Actor as Actor
     from halo_core.model.contexts import SamplingContext as SamplingContext
     from halo_core.model.contexts import SelectionContext as SelectionContext
     from halo_core.model.contexts import TrainingContext as TrainingContext
@@ -65,7 +66,7 @@ _HOME = {
     ),
     "halo_core.hookspecs": "RunView hookimpl",
     "halo_core.loop": "run_cycles",
-    "halo_core.model.contexts": "SamplingContext SelectionContext TrainingContext Weights",
+    "halo_core.model.contexts": "Actor SamplingContext SelectionContext TrainingContext Weights",
     "halo_core.plugin.manager": "Hooks",
     "halo_core.run.plan": "Plan",
     "halo_core.run.state": "Run",

@@ -28,7 +28,7 @@ from halo_core.types import (
 
 if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
-    from halo_core.model.actor import Actor
+    from halo_core.model.contexts import Actor
 
 hookspec = pluggy.HookspecMarker("halo")
 hookimpl = pluggy.HookimplMarker("halo")

@@ -21,6 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "seeds", "shares", "progress", "tables", "channels"),
     ("config", "data", "files", "metrics", "sandbox"),
     ("ledger", "model", "diagnosis"),
+    ("training",),
     ("hookspecs", "drivers", "report"),
     ("plugin", "demo"),
     ("verification",),

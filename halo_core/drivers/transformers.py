@@ -10,6 +10,7 @@ from pydantic import Field
 from halo_core.config.options import driver
 from halo_core.drivers.base import Generator
 from halo_core.errors import DataError
+from halo_core.model.actor import concrete
 from halo_core.model.batching import token_batches
 from halo_core.model.contexts import SamplingContext
 from halo_core.model.texts import texts_of
@@ -49,7 +50,7 @@ class Transformers(Generator):
         from halo_core.model.decoding import decode
         from halo_core.model.drawing import Sampling
 
-        actor = context.actor
+        actor = concrete(context.actor)
         contexts = [actor.encode(prompt, system=self.system) for prompt in request.prompts]
         context_length = actor.context_length or float("inf")
         for prompt, ids in zip(request.prompts, contexts, strict=True):

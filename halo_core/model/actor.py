@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.config.model import ModelConfig
 from halo_core.errors import DataError, ModelError
+from halo_core.model import contexts
 from halo_core.model.adapters import lora_config
 from halo_core.model.loading import (
     choose_device,
@@ -48,6 +49,8 @@ class Actor:
         """The configuration; an adapter named as the model is replaced by its base model and the adapter."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
+        self.directory_of: Callable[[int], Path] | None = None
+        """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
 
     # Loaded lazily
 
@@ -287,7 +290,7 @@ class Actor:
             self.model = load_adapter(self.model, str(directory))
         else:
             self.__dict__.pop("model", None)  # never hold two models in memory
-            self.model = Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
+            self.model = self._saved_model(directory)
             self.train_all()
         state = directory / _OPTIMIZER
         self.optimizer_state = load_file(state) if state.is_file() else {}
@@ -324,6 +327,64 @@ class Actor:
                 for name, old in Actor(self.config).model.named_parameters():
                     weights[name].copy_(torch.lerp(old.to(weights[name]), weights[name], share))
 
+    @contextmanager
+    def reference(self, source: Literal["base"] | int) -> Iterator[None]:
+        """Use the weights from before any training ("base" or 0), or those of a cycle, in the enclosed block.
+
+        Only for reading: nothing may be trained or saved in the block. Afterwards the weights are the same objects as
+        before. A reference for an adapter needs only the memory of another adapter; a reference for a fully trained
+        model is a second model. Raises a `ModelError` if the actor belongs to no run that stores the cycle's weights.
+        """
+        directory = self._directory_of(source)
+        if directory is None and not self.trainable():
+            yield
+        elif self.has_adapter and (directory is not None or not self.config.adapter):
+            with self._without_adapter() if directory is None else self._other_adapter(directory):
+                yield
+        else:
+            own, self.model = self.model, self._reference_model(directory)
+            try:
+                yield
+            finally:
+                self.model = own
+
+    def _directory_of(self, source: Literal["base"] | int) -> Path | None:
+        if source in ("base", 0):
+            return None
+        if self.directory_of is None or isinstance(source, str):
+            raise ModelError(
+                f"there are no stored weights of {source!r}",
+                hint='use "base", or a cycle of the run that the actor belongs to',
+            )
+        return self.directory_of(source)
+
+    def _without_adapter(self) -> AbstractContextManager[None]:
+        found: AbstractContextManager[None] = self.model.disable_adapter()
+        return found
+
+    @contextmanager
+    def _other_adapter(self, directory: Path) -> Iterator[None]:
+        """Use another adapter beside the own one."""
+        (own,) = self.model.active_adapters
+        try:
+            self.model.load_adapter(str(directory), "reference", is_trainable=False)
+            self.model.set_adapter("reference")
+            yield
+        finally:
+            self.model.set_adapter(own)
+            if "reference" in self.model.peft_config:
+                self.model.delete_adapter("reference")
+
+    def _reference_model(self, directory: Path | None) -> Any:
+        """Return a second model: that of the configuration, or with the weights in `directory`."""
+        if directory is None or not (directory / "adapter_config.json").is_file():
+            return self._saved_model(directory) if directory else Actor(self.config).model
+        return Actor(replace(self.config, adapter=str(directory))).model
+
+    def _saved_model(self, directory: Path) -> Any:
+        """Load the fully trained model in `directory`, in float32."""
+        return Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
+
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return the log p of each token of each completion, in nats at temperature 1.
 
@@ -339,6 +400,19 @@ class Actor:
         If nothing is trainable yet, it is the hash of nothing.
         """
         return tensors_hash(self.trainable())
+
+
+def concrete(actor: contexts.Actor) -> Actor:
+    """Return `actor`, which must be a model of transformers: sampling and training need more than the protocol has.
+
+    Raises a `ModelError` if it is anything else.
+    """
+    if isinstance(actor, Actor):
+        return actor
+    raise ModelError(
+        f"a {type(actor).__name__} is not a model of transformers",
+        hint="choose the generator and the trainer that belong to it",
+    )
 
 
 def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
