@@ -64,6 +64,10 @@ def select(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> Seq
     chosen = hooks.select(run=run, cycle=cycle, samples=eligible)
     run.ledger.write_rewards(cycle, samples, chosen)
     if not chosen:
+        if culprit := hooks.emptied_by("select"):
+            raise TrainingError(
+                f"cycle {cycle}: {culprit}", hint="change the plugin, or remove it from the run"
+            )
         best = max((sample.reward or 0.0 for sample in eligible), default=0.0)
         raise TrainingError(
             f"cycle {cycle}: none of {len(eligible)} completions was selected; the best reward was {best:g}",

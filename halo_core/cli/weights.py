@@ -137,7 +137,7 @@ def _open_run(directory: Path) -> tuple[Ledger, Plan]:
     from halo_core.run.plan import Plan
 
     ledger = open_run(directory)
-    return ledger, Plan.from_raw(ledger.config())
+    return ledger, Plan.from_ledger(ledger)
 
 
 def _load_actor(ledger: Ledger, plan: Plan, cycle: int) -> Actor:

@@ -66,9 +66,10 @@ class DataConfig(_Section):
     """The sources of the prompts. Without a model and prompts, the verifier's demo is used."""
 
     prompts: str | None = None
-    """A .jsonl, .parquet, .csv or .json file, or a Hugging Face dataset as hf:owner/name:split."""
+    """A .jsonl, .parquet, .csv or .json file, a Hugging Face dataset as hf:owner/name:split, or the directory of a run:
+    its training prompts. Not needed if `cycles` is 0 and `heldout` is given."""
     heldout: str | None = None
-    """The same for the held-out prompts, which are measured on but never trained on."""
+    """The same for the held-out prompts, which are measured on but never trained on; of a run, its held-out prompts."""
     heldout_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the prompts that is held out if `heldout` is not given."""
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -80,6 +81,8 @@ class HeldoutConfig(_Section):
 
     samples_per_prompt: Annotated[int, Field(ge=1)] = 8
     """Completions sampled for each held-out prompt after each cycle."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Maximum number of held-out prompts; the first ones are used."""
 
 
 def _driver_fields() -> dict[str, Any]:
@@ -111,8 +114,8 @@ class RunConfig(_Drivers):
     """The model to sample from and train."""
     data: DataConfig = DataConfig()
     """The prompts."""
-    cycles: Annotated[int, Field(ge=1)] = 5
-    """Number of cycles; each samples and trains once."""
+    cycles: Annotated[int, Field(ge=0)] = 5
+    """Number of cycles; each samples and trains once. 0: only measure the model on the held-out prompts."""
     samples_per_prompt: Annotated[int, Field(ge=1)] = 8
     """Completions sampled for each training prompt in each cycle."""
     heldout: HeldoutConfig = HeldoutConfig()

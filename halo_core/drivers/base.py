@@ -143,6 +143,13 @@ class Verifier(Driver):
         itself, never for anything that the completion does. An exception counts as `Status.ERROR`.
         """
 
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the part of `completion` that `check` verifies, to show it to a person; None if it finds none.
+
+        The program in a fence, the final answer. If `check` tries several, the likeliest. Must not run anything.
+        """
+        return None
+
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` if `prompt` lacks the data that this verifier needs, or if that data is malformed.
 

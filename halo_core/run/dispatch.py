@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from halo_core.config.kinds import KINDS
-from halo_core.config.options import build
+from halo_core.config.options import build, options_in
 from halo_core.drivers.base import Driver, Generator, LRPolicy, Reward, Selector, Trainer
 from halo_core.hookspecs import hookimpl
 from halo_core.model.contexts import SelectionContext, TrainingContext
@@ -42,7 +42,7 @@ class Drivers:
         if not cycle or not per_cycle:
             return driver
         changes = {option: values[min(cycle, len(values)) - 1] for option, values in per_cycle.items()}
-        return build(type(driver), {**asdict(driver), **changes}, where=f"per_cycle.{kind}")
+        return build(type(driver), {**options_in(driver), **changes}, where=f"per_cycle.{kind}")
 
     def by_hook(self) -> dict[str, list[Source]]:
         """Return the sources of the drivers behind each hook."""

@@ -123,6 +123,10 @@ class FakeVerifier(Verifier):
         stage = {"wrong": Stage.WRONG, "crash": Stage.CRASHED}.get(word, Stage.INVALID)
         return Verdict(Status.FAIL, stage)
 
+    def extracted(self, prompt: Prompt, completion: Completion) -> str:
+        """Return the completion's first word."""
+        return completion.text.partition(" ")[0]
+
 
 @driver
 class FakeTrainer(Trainer):

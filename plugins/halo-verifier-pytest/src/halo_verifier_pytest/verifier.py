@@ -82,6 +82,12 @@ class Pytest(Verifier):
         except (SandboxError, DataError, VerifierError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
 
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the likeliest program in `completion`; see `Verifier.extracted`."""
+        task = self._task(prompt)
+        candidates = extract_programs(completion.text, task.names, task.context, self.thought_tags)
+        return candidates[0] if candidates else None
+
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` if the reference has none of the forms that the class describes."""
         self._task(prompt)
