@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
@@ -81,33 +81,31 @@ class ComposedVerifier(Verifier):
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` if a part cannot use `prompt`."""
-        for name, part in self.parts.by_name.items():
-            part.check_prompt(prompt_for(name, prompt))
+        self.parts.check_prompts([prompt_for(name, prompt) for name in self.parts.by_name])
 
     def references(self, prompt: Prompt) -> Sequence[str]:
         """Return the references of the parts; each has to satisfy all of them."""
-        return _distinct(
-            text for name, part in self._each() for text in part.references(prompt_for(name, prompt))
-        )
+        return self._answers("references", prompt)
 
     def mutants(self, prompt: Prompt) -> Sequence[str]:
         """Return the mutants of the parts."""
-        return _distinct(
-            text for name, part in self._each() for text in part.mutants(prompt_for(name, prompt))
-        )
+        return self._answers("mutants", prompt)
 
     def copied_answers(self, prompt: Prompt) -> Sequence[str]:
         """Return the copied answers of the parts."""
-        return _distinct(
-            text for name, part in self._each() for text in part.copied_answers(prompt_for(name, prompt))
-        )
+        return self._answers("copied_answers", prompt)
+
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the part of `completion` that the first verifier finds that finds any."""
+        found = (self.parts.extracted(prompt_for(name, prompt), completion) for name in self.parts.by_name)
+        return next(filter(None, found), None)
 
     def attacks(self) -> Sequence[Attack]:
         """Return the attacks on the parts whose prompts all parts can use; for the others, audit the part itself."""
         return [
             replace(attack, name=f"{name}: {attack.name}")
-            for name, part in self._each()
-            for attack in part.attacks()
+            for name in self._required()
+            for attack in self.parts.attacks(name)
             if self._accepts(attack.prompt)
         ]
 
@@ -118,9 +116,17 @@ class ComposedVerifier(Verifier):
             (demo for demo in demos if demo and all(map(self._accepts, (*demo.prompts, *demo.heldout)))), None
         )
 
-    def _each(self) -> Iterator[tuple[str, Verifier]]:
-        """Yield the parts whose known answers are known answers of the composition, too."""
-        yield from self.parts.by_name.items()
+    def _required(self) -> Sequence[str]:
+        """Return the names of the parts whose wrong answers are wrong answers of the composition, too."""
+        return tuple(self.parts.by_name)
+
+    def _answers(
+        self, method: Literal["references", "mutants", "copied_answers"], prompt: Prompt
+    ) -> Sequence[str]:
+        texts = (
+            text for name in self._required() for text in self.parts.answers(method, prompt_for(name, prompt))
+        )
+        return tuple(dict.fromkeys(texts))
 
     def _accepts(self, prompt: Prompt) -> bool:
         try:
@@ -190,10 +196,6 @@ def _address(source: Source) -> str:
     return f"{Path(path).resolve()}{colon}{attribute}" if path.endswith(".py") else source.address
 
 
-def _distinct(texts: Iterator[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(texts))
-
-
 def _parsed(parts: Any) -> Any:
     """Read the parts that the command line gives as JSON."""
     if not isinstance(parts, (list, tuple)):
@@ -246,5 +248,5 @@ class All(ComposedVerifier):
             {name: self.ask(name, prompt, completion) for name in self.parts.by_name}, self.weights
         )
 
-    def _each(self) -> Iterator[tuple[str, Verifier]]:
-        return ((name, part) for name, part in super()._each() if self.weights.get(name, 1.0) > 0)
+    def _required(self) -> Sequence[str]:
+        return [name for name in self.parts.by_name if self.weights.get(name, 1.0) > 0]

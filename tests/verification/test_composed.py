@@ -315,3 +315,10 @@ def test_the_commands_work_with_a_composition(halo: Callable[..., Any], fakes: l
     changed = halo("reverify", "run", *stricter)
     assert changed.code == 0, changed.err
     assert "flawed" in changed.out
+
+
+def test_the_extracted_part_is_that_of_the_first_verifier_that_finds_one() -> None:
+    words = {"name": f"{PARTS.with_name('fake_drivers.py')}:Words"}
+    completion = Completion("two", 0, "right 2")
+    assert All(of=(part("Short"), words)).extracted(PROMPT, completion) == "right"
+    assert All(of=(part("Short"),)).extracted(PROMPT, completion) is None
