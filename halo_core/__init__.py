@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from halo_core.types import Status as Status
     from halo_core.types import TrainStats as TrainStats
     from halo_core.types import Verdict as Verdict
+    from halo_core.verification.composed import ComposedVerifier as ComposedVerifier
+    from halo_core.verification.composed import combine as combine
 
 _HOME = {
     "halo_core.config.options": "driver hook_plugin",
@@ -75,6 +77,7 @@ _HOME = {
         "Completion CycleReport EvalMetrics PairedDifference Prompt Sample SamplingRequest Stage Status "
         "TrainStats Verdict"
     ),
+    "halo_core.verification.composed": "ComposedVerifier combine",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 
