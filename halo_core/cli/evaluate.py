@@ -184,7 +184,7 @@ def _print(measured: Ledger, selection: Selection, other: Ledger | None, *, show
 def _valid_label(ledger: Ledger) -> str:
     from halo_core.verification.verifiers import VerifierSet
 
-    verifiers = VerifierSet.of_run(ledger.config())
+    verifiers = VerifierSet.of_run(ledger.config(), ledger.plugins())
     return verifiers.by_name[verifiers.first].valid_label
 
 

@@ -29,5 +29,5 @@ def report(
     if output is not None:
         check_output(output)
     ledger = open_run(directory)
-    extract = VerifierSet.of_run(ledger.config()).extracted
+    extract = VerifierSet.of_run(ledger.config(), ledger.plugins()).extracted
     typer.echo(f"wrote {write_report(ledger, output, extract=extract)}")

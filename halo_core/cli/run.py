@@ -42,9 +42,13 @@ def run(
     Without a model and prompts, the verifier's demo is used. An unfinished run of the same configuration in the
     directory is resumed.
     """
+    from halo_core.ledger.ledger import Ledger
+    from halo_core.plugin.discovery import origins_of
     from halo_core.run.plan import Plan, next_directory
 
-    plan = Plan.from_raw(raw)
+    recorded = Ledger(output) if output else None
+    origins = origins_of(recorded.plugins()) if recorded and recorded.exists else None
+    plan = Plan.from_raw(raw, origins)
     if audit:
         _require_audit(plan, quiet=quiet or as_json)
     directory = output or next_directory(Path("runs"), plan.config)
@@ -72,8 +76,7 @@ def resume(
     from halo_core.ledger.ledger import open_run
     from halo_core.run.plan import Plan
 
-    raw = open_run(directory).config()
-    plan = Plan.from_raw(raw | {"cycles": cycles or raw["cycles"]})
+    plan = Plan.from_ledger(open_run(directory), cycles=cycles, changed=changed)
     _run(plan, directory, quiet=quiet, as_json=as_json, changed=changed, extended=cycles is not None)
 
 

@@ -40,7 +40,7 @@ def samples(
     from halo_core.verification.verifiers import VerifierSet
 
     ledger = open_run(directory)
-    verifiers = VerifierSet.of_run(ledger.config())
+    verifiers = VerifierSet.of_run(ledger.config(), ledger.plugins())
     console = Console(highlight=False)
     limit, shown = min(limit, _MAXIMUM), 0
     for each in find(ledger, filter, limit=limit + 1):

@@ -29,7 +29,7 @@ from halo_core.config.model import ModelConfig
 from halo_core.config.options import explain
 from halo_core.errors import ConfigError, did_you_mean
 
-NON_RESULT_KEYS = ("workers", "checkpoint_seconds")
+NON_RESULT_KEYS = ("workers", "checkpoint_seconds", "sampler_tolerance")
 """Keys that do not change a run's result."""
 RETRY_DIVISOR = 10
 """A retry after a divergence divides the learning rate by this."""
@@ -144,6 +144,10 @@ class RunConfig(_Drivers):
     null: no checkpoints. The result is the same."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Maximum share of error verdicts; above it the run stops, because a broken verifier must not teach."""
+    sampler_tolerance: Annotated[float, Field(gt=0)] | None = None
+    """Largest accepted distance of the generator's log-probabilities from those of the trained weights, in nats per
+    token; above it the run stops, because the generator samples with other weights. null: 0.01 if both compute in
+    float32, otherwise 0.1."""
     workers: Annotated[int, Field(ge=1)] | None = None
     """Completions verified at once; null: the number of cores, and at least 2."""
     sandbox: Literal["auto", "strong", "standard", "weak", "none"] = "auto"

@@ -66,6 +66,14 @@ class FakeActor:
         """Keep `share` of the change since the initial weight."""
         self.skill = self._base + share * (self.skill - self._base)
 
+    def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
+        """Return an id for each word."""
+        return tuple(2 + len(word) for word in f"{system} {prompt.text}".split()) or (2,)
+
+    def encode_answer(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
+        """Return an id for each word, and 1 as the end token."""
+        return (*(2 + len(word) for word in text.split()), *((1,) if ended else ()))
+
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return no log-probabilities; the fake generator records none either."""
         return [() for _ in completions]

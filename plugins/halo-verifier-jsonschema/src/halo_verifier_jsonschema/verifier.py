@@ -12,6 +12,7 @@ from pydantic import Field
 from halo_core.drivers import Attack, Demo, Verifier, driver
 from halo_core.errors import DataError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+from halo_core.verification.thoughts import TAGS
 from halo_verifier_jsonschema import attacks, channel, demo, mutants
 from halo_verifier_jsonschema.channel import NoAnswerError, Thinking, Within
 from halo_verifier_jsonschema.schemas import Draft, WallTimeError
@@ -45,7 +46,7 @@ class JSONSchema(Verifier):
     thinking: Thinking = "auto"
     """auto: skip reasoning in tags, and the text before a closing tag without an opening one; open: the prompt opened
     the reasoning, and the text before its end never counts."""
-    thought_tags: tuple[str, ...] = ("think",)
+    thought_tags: tuple[str, ...] = TAGS
     """Tags whose content is reasoning and not part of the answer. Those of known models, such as `<thinking>` and
     `[THINK]`, always are."""
     trailing_text: bool = False
