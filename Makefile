@@ -10,7 +10,7 @@ SOURCES := pyproject.toml requirements.txt constraints.txt $(wildcard plugins/*/
 # The tests of different plugins have modules of the same names, so mypy checks each plugin's in a run of its own.
 TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests
 
-.PHONY: demo test check layers docs dist clean system servers
+.PHONY: demo test check layers docs pictures dist clean system servers
 
 demo: $(VENV)/.installed system
 	$(BIN)/halo run --verifier gcc --lr-policy exponential
@@ -31,6 +31,10 @@ layers: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/make_cli.py
+
+# The pictures of README and quickstart, from a run of the demo; needs Chromium.
+pictures: $(VENV)/.installed system servers
+	$(BIN)/python docs/make_pictures.py
 
 # A wheel and a source distribution of each package in dist/.
 dist: $(VENV)/.installed

@@ -103,7 +103,7 @@ def photograph(run: Path, target: Path, *, width: int = 1100, height: int = 1250
     ledger = open_run(run)
     with tempfile.TemporaryDirectory() as directory:
         page, shot = Path(directory, "report.html"), Path(directory, "shot.png")
-        write_report(ledger, page, extract=VerifierSet.of_run(ledger.config()).extracted)
+        write_report(ledger, page, extract=VerifierSet.of_run(ledger.config(), ledger.plugins()).extracted)
         flags = [
             "--headless",
             "--no-sandbox",
@@ -124,7 +124,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     (PICTURES / "loop.svg").write_text(loop())
     with tempfile.TemporaryDirectory() as directory:
-        run = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(directory, "run")
+        run = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(directory, "gcc-exponential-1")
         if len(sys.argv) == 1:
             subprocess.run([sys.executable, "-m", "halo_core", "run", *DEMO, "-o", str(run)], check=True)
         (PICTURES / "curve.svg").write_bytes(curve(run, "halo run --verifier gcc --lr-policy exponential"))

@@ -57,7 +57,7 @@ def _typical(samples: Sequence[Sample]) -> list[Sample]:
     """Return the first sample that passes, and the first one of the most frequent other outcome."""
     failed = Counter(_outcome(sample) for sample in samples if sample.verdict.status is not Status.PASS)
     frequent = max(failed, key=lambda outcome: failed[outcome], default=None)
-    found = {}
+    found: dict[tuple[Status, Stage], Sample] = {}
     for sample in samples:
         outcome = _outcome(sample)
         if sample.verdict.status is Status.PASS or outcome == frequent:

@@ -42,8 +42,8 @@ def commented(values: Mapping[str, Any], drivers: Mapping[str, type]) -> str:
         info, given = RunConfig.model_fields[key], values.get(key)
         if key in kinds and key in drivers:
             name = given["name"] if isinstance(given, Mapping) and "name" in given else kinds[key].default
-            options = {k: v for k, v in (given or {}).items() if k != "name"}
-            section = Section(options_of(drivers[key]), _summary(drivers[key]), name, options)
+            set_options = {k: v for k, v in (given or {}).items() if k != "name"}
+            section = Section(options_of(drivers[key]), _summary(drivers[key]), name, set_options)
             parts.append(_section(key, section, is_set=True))
         elif (options := _fields(info.default)) is not None:
             section = Section(options, info.description or "", values=given or {})

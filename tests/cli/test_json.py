@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[list[object], int]] = {
     "plugins": (["plugins"], 0),
     "plugins show": (["plugins", "show", "raft"], 0),
     "plugins check": (["plugins", "check", "raft", f"{DRIVERS}:Words"], 0),
+    "samples": (["samples", "a", "--chosen", "-n", 2], 0),
     "doctor": (["doctor", "--no-torch"], 0),
     "lr schedule": (["lr", "schedule", "--lr-policy", "exponential"], 0),
     "lr compare": (["lr", "compare", "constant", "exponential"], 0),
@@ -62,6 +63,12 @@ def test_comparison_has_the_paired_difference(answer: Any) -> None:
     (difference,) = answer["differences"]
     assert difference["run"] == "b"
     assert set(difference["passed"]) == {"before", "after", "difference", "interval"}
+
+
+@pytest.mark.parametrize("answer", ["samples"], indirect=True)
+def test_samples_have_verdict_and_verified_part(answer: Any) -> None:
+    assert [row["verified_part"] for row in answer] == ["right", "right"]
+    assert all(row["verdict"]["status"] == "pass" and row["weight"] > 0 for row in answer)
 
 
 @pytest.mark.parametrize("answer", ["plugins show"], indirect=True)
