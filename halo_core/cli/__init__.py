@@ -23,6 +23,7 @@ from halo_core.cli.diff import diff
 from halo_core.cli.doctor import doctor
 from halo_core.cli.evaluate import evaluate
 from halo_core.cli.export import export
+from halo_core.cli.init import init
 from halo_core.cli.plugins import plugins_app
 from halo_core.cli.report import report
 from halo_core.cli.reverify import reselect, reverify
@@ -45,6 +46,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(init)
 app.command()(run)
 app.command()(resume)
 app.command("eval")(evaluate)
