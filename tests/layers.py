@@ -24,7 +24,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("hookspecs", "drivers", "report"),
     ("plugin", "demo"),
     ("verification",),
-    ("run", "interop"),
+    ("run", "interop", "programs"),
     ("loop", "builtin", "testing"),
     ("cli",),
 )

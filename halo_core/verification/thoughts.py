@@ -54,6 +54,21 @@ def without_thoughts(text: str, tags: Sequence[str] = TAGS) -> str:
     return "".join(kept)
 
 
+def unfinished_thought(text: str, answer: str, tags: Sequence[str] = TAGS) -> str:
+    """Return the tag of the thought within which `text` ends, or an empty string; `answer` is `text` without thoughts.
+
+    Such a completion was cut short before its answer, whatever stands before the thought.
+    """
+    for tag in tags:
+        if f"<{tag}" not in text.lower():
+            continue
+        if not answer.strip() or without_thoughts(f"{text}\n</{tag}>\n.", tags).startswith(answer):
+            opened, closed = (text.lower().rfind(f"{mark}{tag}") for mark in ("<", "</"))
+            if opened > closed or answer.strip():
+                return tag
+    return ""
+
+
 def _ends_a_thought_of_the_prompt(text: str, match: re.Match[str], *, fenced: bool) -> bool:
     """Return whether a closing tag without an opening one is meant as a tag."""
     after = text[match.end() : match.end() + 1]
