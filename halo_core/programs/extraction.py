@@ -37,8 +37,7 @@ def candidates(text: str, language: Language) -> tuple[Candidate, ...]:
     """Return the programs that `text` may mean, most likely first, with at least one.
 
     `text` is the bare program, perhaps between prose, or Markdown with fenced code, whose last fence with a whole
-    program counts. If that cannot be built alone, the other fences complete it. Reasoning must be removed before; see
-    `answer_of`.
+    program counts. If that cannot be built alone, the other fences complete it. Reasoning must be removed before.
     """
     text = text.encode(errors="replace").decode()  # lone surrogates cannot be written to a file
     pieces = markdown.split(text, language)

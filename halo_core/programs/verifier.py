@@ -22,7 +22,7 @@ from halo_core.programs.languages import Language
 from halo_core.programs.mutating import mutants
 from halo_core.programs.reference import read_reference
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
-from halo_core.verification.thoughts import TAGS, unfinished_thought, without_thoughts
+from halo_core.verification.thoughts import TAGS, read_answer
 
 _MIB = 1 << 20
 
@@ -112,11 +112,10 @@ class ProgramVerifier(Verifier):
         """Judge `completion`; see `Verifier.check`."""
         try:
             tests = read_reference(prompt).tests
-            answer = without_thoughts(completion.text, self.thought_tags)
-            if tag := unfinished_thought(completion.text, answer, self.thought_tags):
-                detail = f"the reasoning never ends: no answer after <{tag}>"
-                return Verdict(Status.FAIL, Stage.INVALID, detail=detail)
-            built = self._first_build(candidates(answer, self.language))
+            answer = read_answer(completion.text, self.thought_tags)
+            if answer.problem:
+                return Verdict(Status.FAIL, Stage.INVALID, detail=answer.problem)
+            built = self._first_build(candidates(answer.text, self.language))
             if built.flaw:
                 return judging.verdict(
                     built.outcome, Status.FAIL, Stage.FLAWED, detail=built.flaw, warnings=built.warnings
@@ -128,6 +127,10 @@ class ProgramVerifier(Verifier):
             )
         except (DataError, SandboxError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
+
+    def extracted(self, prompt: Prompt, completion: Completion) -> str:
+        """Return the likeliest program in `completion`; see `Verifier.extracted`."""
+        return extract(read_answer(completion.text, self.thought_tags).text, self.language)
 
     def runner(self) -> Runner:
         """Return what runs the tests of a program: the limits, tolerances and `command`."""
