@@ -25,7 +25,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("hookspecs", "drivers", "report"),
     ("plugin", "demo"),
     ("verification",),
-    ("run", "interop"),
+    ("run", "interop", "programs"),
     ("loop", "builtin"),
     ("testing",),
     ("cli",),
