@@ -23,7 +23,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ledger", "model", "diagnosis"),
     ("hookspecs", "drivers", "report"),
     ("plugin", "demo"),
-    ("verification",),
+    ("verification", "scaffold"),
     ("run", "interop"),
     ("loop", "builtin", "testing"),
     ("cli",),
