@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from halo_core.model.contexts import SamplingContext as SamplingContext
     from halo_core.model.contexts import SelectionContext as SelectionContext
     from halo_core.model.contexts import TrainingContext as TrainingContext
+    from halo_core.model.contexts import Weights as Weights
     from halo_core.plugin.manager import Hooks as Hooks
     from halo_core.run.plan import Plan as Plan
     from halo_core.run.state import Run as Run
@@ -64,7 +65,7 @@ _HOME = {
     ),
     "halo_core.hookspecs": "RunView hookimpl",
     "halo_core.loop": "run_cycles",
-    "halo_core.model.contexts": "SamplingContext SelectionContext TrainingContext",
+    "halo_core.model.contexts": "SamplingContext SelectionContext TrainingContext Weights",
     "halo_core.plugin.manager": "Hooks",
     "halo_core.run.plan": "Plan",
     "halo_core.run.state": "Run",

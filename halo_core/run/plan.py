@@ -19,9 +19,8 @@ from halo_core.config.kinds import KINDS, driver_sections
 from halo_core.config.layers import normalise, short_name
 from halo_core.config.options import options_in, options_of
 from halo_core.config.schema import DriverSpec, RunConfig, read_config
-from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.drivers.base import Demo
-from halo_core.errors import ConfigError, DataError, did_you_mean
+from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
 from halo_core.files import damaged, disk
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import prompt_body
@@ -31,6 +30,7 @@ from halo_core.plugin.loading import build_driver, load_class, load_plugin
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
 from halo_core.run.dispatch import Dispatch, Drivers
+from halo_core.run.prompts import measures_only, read_prompts
 from halo_core.run.resume import check_same, check_tier, check_unchanged, environment, extend
 from halo_core.run.state import Run
 from halo_core.types import Prompt
@@ -65,7 +65,7 @@ class Plan:
         config = read_config(with_hardware_defaults(raw))
         verifiers = VerifierSet.load(config.specs("verifier"), origins)
         loaded = {kind: load_class(kind, config.spec(kind).name, origins) for kind in driver_sections()}
-        demo = None if config.data.prompts else verifiers.demo()
+        demo = None if config.data.prompts or measures_only(config) else verifiers.demo()
         demo_model = demo is not None and not config.model.name
         if demo is not None and demo_model:
             classes = {kind: loaded[kind].value for kind in driver_sections()}
@@ -121,7 +121,8 @@ class Plan:
             else:
                 self._start(ledger, actor)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
-            run = Run(self.config, ledger, actor, prompts, heldout, progress)
+            precision = self.drivers.get("generator").precision()
+            run = Run(self.config, ledger, actor, prompts, heldout, progress, precision=precision)
             if resumed and (note := self._changed_data(run)):
                 run.progress.note(f"data     {note}")
             yield run, hooks
@@ -140,7 +141,7 @@ class Plan:
             ledger.directory, Plan.from_ledger(ledger, changed=changed).config, self.config, extend=extended
         )
         if not ledger.prompts("train"):
-            raise damaged(ledger.path, "it contains no prompts")
+            _check_no_training(ledger, self.config)
         self.preflight()
         check_tier(ledger)
         verifiers, current = self.drivers.verifiers, environment(self.config)
@@ -159,21 +160,12 @@ class Plan:
         now = [(prompt.id, prompt_body(prompt)) for prompt in [*prompts, *heldout]]
         if now == [(prompt.id, prompt_body(prompt)) for prompt in [*run.prompts, *run.heldout]]:
             return ""
-        return f"using the stored prompts: {self.config.data.prompts} has changed since the run was started"
+        source = self.config.data.prompts or self.config.data.heldout
+        return f"using the stored prompts: {source} has changed since the run was started"
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
         """Return the training prompts and the held-out prompts."""
-        data = self.config.data
-        if self.demo is not None:
-            prompts, heldout = list(self.demo.prompts), list(self.demo.heldout)
-        else:
-            prompts, heldout = load_prompts(data.prompts or ""), []
-        if data.heldout:
-            heldout = load_prompts(data.heldout)
-        elif not heldout:
-            prompts, heldout = split_heldout(prompts, data.heldout_share, self.config.seed)
-        check_disjoint(prompts, heldout)
-        return prompts[: data.limit], heldout
+        return read_prompts(self.config, self.demo)
 
     def preflight(self) -> None:
         """Check that the machine has what each driver needs."""
@@ -196,6 +188,17 @@ class Plan:
         rows += zip(verifiers, [spec.options for spec in self.config.specs("verifier")], strict=True)
         rows += [(source, options) for _, source, options in self.plugins]
         return [asdict(source) | {"options": options} for source, options in rows]
+
+
+def _check_no_training(ledger: Ledger, config: RunConfig) -> None:
+    """Raise a `RunError` unless a run without training prompts is complete and shall only measure."""
+    if not ledger.prompts("heldout"):
+        raise damaged(ledger.path, "it contains no prompts")
+    if config.cycles:
+        raise RunError(
+            f"{ledger.directory} only measured a model and has no training prompts",
+            hint="start a run with halo run, --data and another --output",
+        )
 
 
 def _check_per_cycle(drivers: Drivers) -> None:
@@ -272,8 +275,15 @@ def _absolute_path(name: Any) -> Any:
 
 
 def next_directory(root: Path, config: RunConfig) -> Path:
-    """Create and return the first unused `root/<verifier>-<lr policy>-<n>`; safe against concurrent callers."""
-    stem = f"{short_name(config.specs('verifier')[0].name)}-{short_name(config.spec('lr_policy').name)}"
+    """Create and return the first unused directory of a run in `root`; safe against concurrent callers.
+
+    It is named `<verifier>-<lr policy>-<n>`, or `eval-<verifier>-<model>-<n>` for a run without cycles.
+    """
+    verifier = short_name(config.specs("verifier")[0].name)
+    if config.cycles:
+        stem = f"{verifier}-{short_name(config.spec('lr_policy').name)}"
+    else:
+        stem = f"eval-{verifier}-{Path(config.model.name).name}"
     with disk(root):
         root.mkdir(parents=True, exist_ok=True)
         for number in count(1):

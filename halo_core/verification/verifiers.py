@@ -16,12 +16,12 @@ from traceback import extract_tb
 from typing import Any, Literal
 
 from halo_core import sandbox
-from halo_core.config.layers import short_name
-from halo_core.config.schema import DriverSpec
+from halo_core.config.layers import normalise, short_name
+from halo_core.config.schema import DriverSpec, read_config
 from halo_core.drivers.base import Attack, Demo, Verifier
-from halo_core.errors import ConfigError, DataError, PluginError, did_you_mean
+from halo_core.errors import ConfigError, DataError, HaloError, PluginError, did_you_mean
 from halo_core.plugin.blame import blamed
-from halo_core.plugin.discovery import BUILTIN, Origins, Source
+from halo_core.plugin.discovery import BUILTIN, Origins, Source, origins_of
 from halo_core.plugin.loading import load_driver
 from halo_core.plugin.validation import flaw_of_each, flaw_of_verdict
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
@@ -56,6 +56,14 @@ class VerifierSet:
         for name, spec in zip(names, specs, strict=True):
             verifiers[name], sources[name] = load_driver("verifier", spec, origins)
         return cls(verifiers, sources)
+
+    @classmethod
+    def of_run(cls, config: Mapping[str, Any], plugins: Sequence[Mapping[str, Any]]) -> VerifierSet:
+        """Return the verifiers of a run's stored configuration and plugins; an empty set if they cannot be loaded."""
+        try:
+            return cls.load(read_config(normalise(config)).specs("verifier"), origins_of(plugins))
+        except HaloError:
+            return cls({})
 
     @property
     def first(self) -> str:
@@ -193,6 +201,16 @@ class VerifierSet:
             problem = f"returned {flaw}"
         source = self.sources.get(name, f"verifier {name!r}")
         return Verdict(Status.ERROR, Stage.INVALID, detail=f"{source} {problem}")
+
+    def extracted(self, prompt: Prompt, completion: Completion) -> str:
+        """Return the part of `completion` that its verifier verifies; empty if that is all of it, none or unknown."""
+        verifier = self.by_name.get(self.name_for(prompt)) if self.by_name else None
+        try:
+            found: Any = verifier.extracted(prompt, completion) if verifier else None
+        except Exception:  # it is only shown: a flaw in it must not hide the sample
+            return ""
+        same = not isinstance(found, str) or found.strip() == completion.text.strip()
+        return "" if same else found.strip("\n")
 
     def check_all(
         self, prompts: Sequence[Prompt], completions: Sequence[Completion], threads: ThreadPoolExecutor
