@@ -32,8 +32,7 @@ def new(
     from halo_core.scaffold.packages import Scaffold, render, write
 
     scaffold = Scaffold(kind.replace("-", "_"), name, program)
-    others = {source.distribution for source in available(scaffold.kind) if source.name == name}
-    if taken := others - {scaffold.distribution}:
+    if taken := {source.distribution for source in available(scaffold.kind) if source.name == name}:
         raise ConfigError(
             f"{scaffold.kind} {name!r} exists already, in {' and '.join(sorted(taken))}",
             hint="choose another name",

@@ -81,7 +81,8 @@ def check(
     for source in sources:
         problem = _problem(source)
         failures += bool(problem)
-        typer.echo(f"{'FAIL' if problem else 'ok  '}  {source}{': ' + problem if problem else ''}")
+        reason = f": {problem.removeprefix(f'{source} ')}" if problem else ""
+        typer.echo(f"{'FAIL' if problem else 'ok  '}  {source}{reason}")
     if failures:
         raise typer.Exit(1)
 

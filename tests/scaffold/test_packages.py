@@ -7,23 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import editable
 
-import halo_core.testing
 from halo_core.config.kinds import KINDS
 from halo_core.errors import ConfigError
 from halo_core.scaffold.packages import Scaffold, render, write
 
 Halo = Callable[..., Any]
-CONTRACTS = {"lr_policy": "LRPolicyContract", "plugin": "HookPluginContract"}
 SCAFFOLDS = [
-    Scaffold(kind, "best-of-4")
-    for kind in KINDS
-    if hasattr(halo_core.testing, CONTRACTS.get(kind, f"{kind.title()}Contract"))
+    Scaffold(kind, "best-of-4") for kind in KINDS if kind != "trainer" or find_spec("halo_core.training")
 ]
 ORACLE = """
 from dataclasses import replace
