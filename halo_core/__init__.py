@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from halo_core.config.options import driver as driver
     from halo_core.config.options import hook_plugin as hook_plugin
+    from halo_core.deprecation import deprecated as deprecated
     from halo_core.drivers.base import Attack as Attack
     from halo_core.drivers.base import Demo as Demo
     from halo_core.drivers.base import Driver as Driver
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "halo_core.config.options": "driver hook_plugin",
+    "halo_core.deprecation": "deprecated",
     "halo_core.drivers.base": "Attack Demo Driver Generator LRPolicy Reward Selector Trainer Verifier",
     "halo_core.errors": (
         "ConfigError DataError DivergedError HaloError Interrupted ModelError PluginError RunError "

@@ -90,7 +90,8 @@ def check(
     for source in sources:
         problems.append(problem := _problem(source))
         if not as_json:
-            typer.echo(f"{'FAIL' if problem else 'ok  '}  {source}{': ' + problem if problem else ''}")
+            reason = f": {problem.removeprefix(f'{source} ')}" if problem else ""
+            typer.echo(f"{'FAIL' if problem else 'ok  '}  {source}{reason}")
     if as_json:
         rows = zip(sources, problems, strict=True)
         print_json([asdict(source) | {"ok": not problem, "problem": problem} for source, problem in rows])
