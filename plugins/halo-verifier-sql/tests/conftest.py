@@ -1,4 +1,8 @@
-from collections.abc import Callable
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +82,37 @@ def check_references_and_mutants() -> Callable[[SQL], None]:
                 assert verifier.check(prompt, Completion("p", 0, text)).status is Status.FAIL, text
 
     return run
+
+
+def binaries() -> Path | None:
+    """Return the directory of PostgreSQL's programs."""
+    found = shutil.which("initdb")
+    if found:
+        return Path(found).parent
+    return max(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), default=None
+    )
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """Start a temporary PostgreSQL server and return its address."""
+    for module in ("psycopg", "pglast"):
+        pytest.importorskip(module, reason="the extra `postgres` is not installed")
+    programs = binaries()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed (apt-get install postgresql)")
+    user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:
+        if user:
+            shutil.chown(folder, "nobody")
+        data, options = f"{folder}/data", f"-c listen_addresses= -k {folder} -F"
+        made = [programs / "initdb", "-D", data, "-A", "trust", "-U", "owner", "--no-sync", "-E", "UTF8"]
+        started = [programs / "pg_ctl", "-w", "-D", data, "-l", f"{folder}/log", "-o", options, "start"]
+        for command in (made, started):
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
+        try:
+            yield f"postgresql://owner@/postgres?host={folder}"
+        finally:
+            stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
+            subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
