@@ -18,7 +18,7 @@ _MEASURES = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.Add, exp.Sub, ex
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """What an expression tells about the values of columns. Names of columns are in lower case."""
+    """The columns of an expression, in lower case, and the values that it compares them with."""
 
     values: dict[str, list[Any]] = field(default_factory=dict)
     """Literals that a column is compared with, and their neighbours."""

@@ -1,6 +1,6 @@
 """Copies of a database that are bound by nothing but what the schema declares.
 
-Their rows are made anew: values repeat in every column that is not declared unique, NULLs stand wherever they are
+All rows are new: values repeat in every column that is not declared unique, NULLs stand wherever they are
 allowed, rows agree in all columns or in all but one, some rows are referred to by many others and some by none, and
 columns refer to missing rows unless a foreign key forbids it.
 """

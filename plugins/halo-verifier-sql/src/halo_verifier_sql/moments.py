@@ -30,7 +30,7 @@ class Moments:
     pattern: str
     """As in `datetime.strptime`."""
     whole: bool = False
-    """Whether values are whole numbers instead of text."""
+    """True if values are whole numbers instead of text."""
     tail: str = ""
 
     def parse(self, value: Any) -> datetime | None:

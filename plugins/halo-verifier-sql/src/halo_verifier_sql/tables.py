@@ -28,7 +28,7 @@ class Table:
     rows: Sequence[Sequence[Any]]
     domains: tuple[Domain, ...]
     required: tuple[bool, ...]
-    """Whether each column is declared to hold no NULL."""
+    """For each column, True if it is declared to hold no NULL."""
     unique: tuple[tuple[int, ...], ...]
     """Places of the columns that are declared to be unique together, the smallest sets first."""
     foreign_keys: tuple[ForeignKey, ...]
@@ -54,7 +54,7 @@ def read_tables(contents: Contents, constants: Constants, dialect: str) -> dict[
 
 
 def parents_first(tables: Mapping[str, Table]) -> list[str]:
-    """Return the names of the tables, each after those that it refers to as far as there are no cycles."""
+    """Return the names of the tables, each after those that it refers to unless they form a cycle."""
     ordered: list[str] = []
     waiting = list(tables)
     while waiting:

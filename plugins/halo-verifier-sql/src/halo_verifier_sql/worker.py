@@ -21,7 +21,7 @@ Description = Mapping[str, Any]
 """A database: `schema` (a script), `rows` (by table: columns or None, and rows), `copy` (whether the rows
 replace those that the script inserted; rows that violate a constraint are then skipped)."""
 Declared = dict[str, list[Any]]
-"""What the schema declares about a table, in plain data: `types`, a type name for each column; `required`, whether
+"""Declarations of the schema about a table, in plain data: `types`, a type name for each column; `required`, whether
 a column must not be NULL; `unique`, lists of columns; `references`, a list of columns, the table that they refer
 to and its columns for each foreign key; `checks`, the text of CHECK constraints."""
 Contents = dict[str, tuple[list[str], list[list[Any]], Declared]]
