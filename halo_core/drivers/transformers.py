@@ -12,6 +12,7 @@ from halo_core.drivers.base import Generator
 from halo_core.errors import DataError
 from halo_core.model.batching import token_batches
 from halo_core.model.contexts import SamplingContext
+from halo_core.model.texts import texts_of
 from halo_core.seeds import derive_seed
 from halo_core.types import Completion, SamplingRequest
 
@@ -75,11 +76,7 @@ class Transformers(Generator):
                         end_ids=actor.end_ids,
                         generator=generator,
                     )
-                texts = actor.tokenizer.batch_decode(
-                    [row.token_ids for row in decoded],
-                    skip_special_tokens=True,
-                    clean_up_tokenization_spaces=False,
-                )
+                texts = texts_of(actor.tokenizer, [row.token_ids for row in decoded])
                 yield [
                     Completion(
                         prompt_id=request.prompts[position].id,

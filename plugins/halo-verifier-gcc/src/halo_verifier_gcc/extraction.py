@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from halo_core.verification.thoughts import without_thoughts
 from halo_verifier_gcc import definitions, languages, lexer, markdown, precompiled
 from halo_verifier_gcc.languages import Language
 from halo_verifier_gcc.markdown import Piece
@@ -54,21 +53,6 @@ def candidates(
         for each in ((language,) if language else _languages(tag, code))
     )
     return tuple(found)[:_MAX_CANDIDATES]
-
-
-def unfinished_thought(text: str, answer: str, tags: Sequence[str]) -> str:
-    """Return the tag of the thought within which `text` ends, or an empty string; `answer` is `text` without thoughts.
-
-    Such a completion was cut short before its answer, whatever stands before the thought.
-    """
-    for tag in tags:
-        if f"<{tag}" not in text.lower():
-            continue
-        if not answer.strip() or without_thoughts(f"{text}\n</{tag}>\n.", tags).startswith(answer):
-            opened, closed = (text.lower().rfind(f"{mark}{tag}") for mark in ("<", "</"))
-            if opened > closed or answer.strip():
-                return tag
-    return ""
 
 
 def _languages(tag: str, code: str) -> tuple[Language, ...]:
