@@ -55,6 +55,8 @@ def _collected(trees: Iterable[exp.Expr]) -> Constants:
         found.columns.update(column.name.lower() for column in tree.find_all(exp.Column))
         for literal in tree.find_all(exp.Literal):
             around = literal.find_ancestor(exp.Predicate)
+            while isinstance(around, exp.SubqueryPredicate):
+                around = around.find_ancestor(exp.Predicate)
             for column in around.find_all(exp.Column) if around is not None else ():
                 name = column.name.lower()
                 found.values.setdefault(name, []).extend(_neighbours(literal))

@@ -175,9 +175,10 @@ def domain_of(
     if types <= {int, float} and types:
         signed = any(value < 0 for value in values)
         return NumberDomain(tuple(values), tuple(hint for hint in more if signed or hint >= 0))
-    if types == {str} and not constrained and _is_open(kind, values):
+    is_open = types == {str} and _is_open(kind, values)
+    if is_open and not constrained:
         return TextDomain(tuple(values), more)
-    return Domain(tuple(values), () if "DATE" in kind or "TIME" in kind else more)
+    return Domain(tuple(values), more if is_open or bytes in types else ())
 
 
 def _typed(value: Any) -> tuple[type, Any]:
@@ -207,7 +208,7 @@ def _with_moments(moments: Moments, values: list[Any], hints: Sequence[Any]) -> 
 
 
 def _is_open(kind: str, values: list[Any]) -> bool:
-    """Return True if new texts can be added to `values`: the type is one of text, and they are not JSON."""
+    """Return True if other texts can be added to `values`: the type is one of text, and they are not JSON."""
     if kind and not any(word in kind for word in ("CHAR", "TEXT", "CLOB", "STRING", "NAME")):
         return False
     return not all(value[:1] in ("{", "[") and _is_json(value) for value in values)

@@ -51,7 +51,8 @@ def richness(tables: Mapping[str, Table], copy: Mapping[str, tuple[list[str], li
         for values in zip(*rows, strict=True):
             present = [value for value in values if value is not None]
             found += (len(set(present)) < len(present)) + (len(present) < len(values))
-            found += any(present.count(best(present)) > 1 for best in (min, max) if present)
+            if len(set(map(type, present))) == 1:
+                found += any(present.count(best(present)) > 1 for best in (min, max))
         for key in tables[name].foreign_keys:
             used = {tuple(row[place] for place in key.places) for row in rows}
             found += any(tuple(row[place] for place in key.targets) not in used for row in copy[key.table][1])

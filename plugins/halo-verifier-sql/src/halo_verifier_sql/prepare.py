@@ -15,7 +15,7 @@ from typing import Any
 
 from halo_core.errors import DataError, VerifierError
 from halo_core.seeds import derive_seed
-from halo_verifier_sql import ambiguity, cells, constants, mutate, ordering
+from halo_verifier_sql import ambiguity, cells, constants, lookups, mutate, ordering
 from halo_verifier_sql.compare import Gold, Group, difference
 from halo_verifier_sql.engines import Engine, make_description
 from halo_verifier_sql.generate import generate, richness
@@ -130,7 +130,8 @@ def _from_query(
     plan = _plan(key, reference, base, engine, dialect, trusted)
     reads, measured = _measure(trial, plan, ambiguity.variants(reference.query, dialect), list(tables), caps)
     columns = {name: table.columns for name, table in tables.items()}
-    mutants, outcomes = trial.run_valid(mutate.mutants(reference.query, dialect, columns))
+    fixed = _lookups(reference.query, dialect, tables, replace(trial, key=key, databases=(base,)))
+    mutants, outcomes = trial.run_valid([*fixed, *mutate.mutants(reference.query, dialect, columns)])
     candidates = [
         replace(
             each,
@@ -193,6 +194,22 @@ class _Trial:
         pairs = zip(queries, batch.outcomes, strict=True) if batch and batch.outcomes else ()
         valid = [(query, outcomes) for query, outcomes in pairs if outcomes[0][0] == "rows"]
         return [query for query, _ in valid], [outcomes for _, outcomes in valid]
+
+
+def _lookups(query: str, dialect: str, tables: Mapping[str, Table], given: _Trial) -> list[str]:
+    """Return queries that look up the rows of the reference's result by values on the given database."""
+    keys = {
+        name.lower(): table.columns[table.unique[0][0]]
+        for name, table in tables.items()
+        if table.unique and len(table.unique[0]) == 1
+    }
+    columns = lookups.columns(query, dialect, keys)
+    texts, outcomes = given.run_valid([lookups.reading(query, dialect, column) for column in columns])
+    if len(texts) < len(columns):
+        return []
+    values = [[row[0] for row in cells.decode(text)] for ((_, _, text, _),) in outcomes]
+    found = (lookups.looked_up(query, dialect, *each) for each in zip(columns, values, strict=True))
+    return [text for text in found if text]
 
 
 def _measure(
