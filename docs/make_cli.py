@@ -16,6 +16,7 @@ COMMANDS = (
     "",
     "run",
     "resume",
+    "eval",
     "generate",
     "merge",
     "sft",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from halo_core.config.options import driver as driver
+    from halo_core.config.options import hook_plugin as hook_plugin
     from halo_core.drivers.base import Attack as Attack
     from halo_core.drivers.base import Demo as Demo
     from halo_core.drivers.base import Driver as Driver
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from halo_core.model.contexts import SamplingContext as SamplingContext
     from halo_core.model.contexts import SelectionContext as SelectionContext
     from halo_core.model.contexts import TrainingContext as TrainingContext
+    from halo_core.model.contexts import Weights as Weights
     from halo_core.plugin.manager import Hooks as Hooks
     from halo_core.run.plan import Plan as Plan
     from halo_core.run.state import Run as Run
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
     from halo_core.types import Verdict as Verdict
 
 _HOME = {
-    "halo_core.config.options": "driver",
+    "halo_core.config.options": "driver hook_plugin",
     "halo_core.drivers.base": "Attack Demo Driver Generator LRPolicy Reward Selector Trainer Verifier",
     "halo_core.errors": (
         "ConfigError DataError DivergedError HaloError Interrupted ModelError PluginError RunError "
@@ -63,7 +65,7 @@ _HOME = {
     ),
     "halo_core.hookspecs": "RunView hookimpl",
     "halo_core.loop": "run_cycles",
-    "halo_core.model.contexts": "SamplingContext SelectionContext TrainingContext",
+    "halo_core.model.contexts": "SamplingContext SelectionContext TrainingContext Weights",
     "halo_core.plugin.manager": "Hooks",
     "halo_core.run.plan": "Plan",
     "halo_core.run.state": "Run",

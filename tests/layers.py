@@ -25,7 +25,8 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("plugin", "demo"),
     ("verification",),
     ("run", "interop"),
-    ("loop", "builtin", "testing"),
+    ("loop", "builtin"),
+    ("testing",),
     ("cli",),
 )
 """The layers from the bottom up. A unit imports only from the layers below its own."""

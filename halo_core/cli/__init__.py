@@ -21,6 +21,7 @@ from halo_core.cli.configs import config_app
 from halo_core.cli.diagnose import diagnose
 from halo_core.cli.diff import diff
 from halo_core.cli.doctor import doctor
+from halo_core.cli.evaluate import evaluate
 from halo_core.cli.export import export
 from halo_core.cli.plugins import plugins_app
 from halo_core.cli.report import report
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(resume)
+app.command("eval")(evaluate)
 app.command()(generate)
 app.command()(merge)
 app.command()(sft)

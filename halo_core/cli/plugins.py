@@ -89,32 +89,46 @@ def check(
 def _problem(source: Source) -> str:
     """Return the error of a plugin, or an empty string."""
     from halo_core.cli.commands import load_command
-    from halo_core.config.kinds import COMMAND, KINDS
-    from halo_core.config.options import build, options_of
+    from halo_core.config.kinds import COMMAND
     from halo_core.errors import HaloError
-    from halo_core.plugin.discovery import check_class, load
-    from halo_core.plugin.manager import Hooks
 
     try:
-        loaded = load(source.kind, source.address)
-        kind = KINDS.get(source.kind)
-        interface = kind.load_interface() if kind and kind.interface else None
-        value = loaded.value if interface is None else check_class(loaded, interface)
-        if isinstance(value, type):
-            if any(option.default is ... for option in options_of(value)):
-                return ""  # it cannot be constructed without its required option
-            value = build(value, {}, where=str(source))
-        if source.kind == COMMAND:
-            load_command(source.address)
-        elif interface is not None:
-            value.preflight()
-        else:
-            Hooks().register(value, loaded.source)
+        load_command(source.address) if source.kind == COMMAND else _try(source)
     except HaloError as error:
         return f"{error}{'; ' + error.hint if error.hint else ''}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def _try(source: Source) -> None:
+    """Load, construct and preflight a plugin, and call the methods of a verifier that need no completion.
+
+    Without its required options a plugin is only loaded: it cannot be constructed.
+    """
+    from halo_core.config.options import options_of
+    from halo_core.config.schema import DriverSpec
+    from halo_core.plugin.blame import blamed
+    from halo_core.plugin.discovery import load
+    from halo_core.plugin.hook_checks import check_plugin
+    from halo_core.plugin.loading import load_class, load_driver, load_plugin
+    from halo_core.verification.verifiers import VerifierSet
+
+    spec = DriverSpec(name=source.address)
+    hooks = source.kind == "plugin"
+    value = (load(source.kind, spec.name) if hooks else load_class(source.kind, spec.name)).value
+    if isinstance(value, type) and any(option.default is ... for option in options_of(value)):
+        if hooks:
+            check_plugin(value, source)
+        return
+    if hooks:
+        load_plugin(spec)
+        return
+    driver, found = load_driver(source.kind, spec)
+    with blamed(found):
+        driver.preflight()
+    if source.kind == "verifier":
+        VerifierSet({source.name: driver}, {source.name: found}).check_answers()
 
 
 def _find(name: str, kind: str | None) -> Source:

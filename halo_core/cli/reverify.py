@@ -10,6 +10,7 @@ from halo_core.cli.signatures import RunDirectory, SandboxTier
 
 if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
+    from halo_core.ledger.ledger import Ledger
     from halo_core.run.dispatch import Drivers
 
 Options = list[str] | None
@@ -45,6 +46,7 @@ def reverify(
     from halo_core.config.layers import assign, normalise
     from halo_core.config.schema import read_config
     from halo_core.ledger.ledger import open_run
+    from halo_core.plugin.discovery import origins_of
     from halo_core.verification.errors import ErrorBudget
     from halo_core.verification.reverify import reverify as verify_again
     from halo_core.verification.verifiers import VerifierSet, verification_threads
@@ -57,7 +59,7 @@ def reverify(
     if sandbox:
         raw["sandbox"] = sandbox
     config = read_config(raw)
-    verifiers = VerifierSet.load(config.specs("verifier"))
+    verifiers = VerifierSet.load(config.specs("verifier"), origins_of(ledger.plugins()))
 
     def pool() -> Any:  # called only if something must be verified: it starts the sandbox
         verifiers.preflight(config.sandbox)
@@ -122,7 +124,7 @@ def reselect(
         _assign_options(raw, key, options, flag)
         _drop_per_cycle(raw, key, name, options)
     config = read_config(raw)
-    found = select_again(ledger, _drivers(config, "reward", "selector"), seed=config.seed)
+    found = select_again(ledger, _drivers(config, ledger, "reward", "selector"), seed=config.seed)
     header = (
         "cycle",
         "samples",
@@ -151,21 +153,16 @@ def _drop_per_cycle(raw: dict[str, Any], kind: str, name: str | None, options: O
         changing.pop(option, None)
 
 
-def _drivers(config: RunConfig, *kinds: str) -> Drivers:
+def _drivers(config: RunConfig, ledger: Ledger, *kinds: str) -> Drivers:
     """Return the drivers of `kinds`. The other drivers of the run need not be installed."""
-    from halo_core.config.kinds import KINDS
-    from halo_core.config.options import build
-    from halo_core.plugin.discovery import check_class, load
+    from halo_core.plugin.discovery import origins_of
+    from halo_core.plugin.loading import load_driver
     from halo_core.run.dispatch import Drivers
     from halo_core.verification.verifiers import VerifierSet
 
     built, sources = {}, {}
     for kind in kinds:
-        spec = config.spec(kind)
-        loaded = load(kind, spec.name)
-        check_class(loaded, KINDS[kind].load_interface())
-        built[kind] = build(loaded.value, spec.options, where=f"{kind} {spec.name!r}")
-        sources[kind] = loaded.source
+        built[kind], sources[kind] = load_driver(kind, config.spec(kind), origins_of(ledger.plugins()))
     return Drivers(VerifierSet({}), built, sources, config.per_cycle)
 
 

@@ -37,8 +37,10 @@ def samples(
     from halo_core.cli.filters import no_match
     from halo_core.ledger.browse import find
     from halo_core.ledger.ledger import open_run
+    from halo_core.verification.verifiers import VerifierSet
 
     ledger = open_run(directory)
+    verifiers = VerifierSet.of_run(ledger.config(), ledger.plugins())
     console = Console(highlight=False)
     limit, shown = min(limit, _MAXIMUM), 0
     for each in find(ledger, filter, limit=limit + 1):
@@ -46,7 +48,8 @@ def samples(
             typer.echo(f"there are more: use --limit {10 * limit} or a filter (halo samples --help)")
             return
         console.print(_title(each), style="bold", markup=False)
-        console.print(_body(each, console, lines))
+        extracted = verifiers.extracted(each.sample.prompt, each.sample.completion)
+        console.print(_body(each, extracted, console, lines))
         shown += 1
     if not shown:
         raise no_match(ledger, filter)
@@ -68,7 +71,7 @@ def _title(found: Found) -> str:
     return "  |  ".join(parts)
 
 
-def _body(found: Found, console: Console, lines: int) -> RenderableType:
+def _body(found: Found, extracted: str, console: Console, lines: int) -> RenderableType:
     from rich.columns import Columns
     from rich.console import Group
     from rich.panel import Panel
@@ -79,10 +82,12 @@ def _body(found: Found, console: Console, lines: int) -> RenderableType:
     texts = {
         "prompt": prompt_text(sample.prompt),
         "completion": sample.completion.text,
+        **({"verified part": extracted} if extracted else {}),
         "diagnostics": sample.verdict.detail or "none",
     }
     wide = console.width >= _NARROW
-    width = (console.width - 2) // 3 if wide else console.width
+    columns = len(texts) if console.width >= _NARROW // 3 * len(texts) else 2
+    width = (console.width - columns + 1) // columns if wide else console.width
     panels = [
         Panel(_shortened(text, console, width - 4, lines), title=title, width=width)
         for title, text in texts.items()

@@ -126,7 +126,7 @@ class Ledger(RunDatabase):
             return self._completions().batches(request, count, by_id)
 
     def selected(self, before: int, prompts: Iterable[Prompt]) -> list[Sample]:
-        """Return the samples selected in the cycles before `before`, oldest first, with weights, without rewards."""
+        """Return the samples selected in the cycles before `before`, oldest first, with weights and rewards."""
         by_id = {prompt.id: prompt for prompt in prompts}
         with self._lock, self.reading(), files.reading(self.path):
             return self._completions().selected(before, by_id)

@@ -118,6 +118,13 @@ class Actor:
             raise DataError(f"prompt {prompt.id!r} is empty", hint="give it a text or messages")
         return tuple(ids)
 
+    def encode_answer(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
+        """Return the token ids of a completion's text, and if it `ended` the end token, if the model has one."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        end = self.tokenizer.eos_token_id
+        ends = (end,) if end is not None else self.end_ids[:1]
+        return (*ids, *(ends if ended else ()))
+
     def _encode_chat(self, prompt_id: str, messages: list[dict[str, str]]) -> list[int]:
         from jinja2 import TemplateError
 

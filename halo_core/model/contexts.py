@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from halo_core.model.actor import Actor
@@ -49,11 +49,31 @@ def _continue() -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """The weights to sample with. Two are equal exactly if they are the same weights."""
+
+    directory: Path | None = None
+    """Absolute path of the weights, as `Actor.save` wrote them; None: the run's model before training, which
+    `Actor.config` names, with its adapter if it has one."""
+    hash: str = ""
+    """SHA-256 of the files in `directory`; empty without one."""
+
+    @property
+    def is_adapter(self) -> bool:
+        """True if `directory` has a PEFT adapter; False if it has a whole model, or if there is no directory."""
+        return self.directory is not None and (self.directory / "adapter_config.json").is_file()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingContext:
-    """Context of one sampling request."""
+    """Context of one sampling request, and of the other methods of a generator."""
 
     actor: Actor
     """The model and its tokenizer, with the weights that the request names."""
+    directory: Path | None = None
+    """The run directory, for logs and sockets; None outside a run."""
+    session: Any = None
+    """The object that `Generator.open` returned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,10 +157,9 @@ def texts_of(pairs: Iterable[Pair]) -> Iterator[str]:
 def encode_pair(actor: Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the token ids of the context, encoded as by a generator, and of the completion with its end token."""
     prompt = actor.encode(Prompt(id="pair", text=pair.prompt, messages=pair.messages))
-    completion = actor.tokenizer(pair.completion, add_special_tokens=False)["input_ids"]
     if actor.tokenizer.eos_token_id is None:
         raise ModelError(f"the tokenizer of {actor.config.name!r} has no end token")
-    return prompt, (*completion, actor.tokenizer.eos_token_id)
+    return prompt, actor.encode_answer(pair.completion)
 
 
 def new_tokenizer(texts: Iterable[str], vocab_size: int, *, pieces: str = "") -> Any:

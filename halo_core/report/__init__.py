@@ -5,21 +5,26 @@ Every number in it comes from the run directory, so it can be rewritten at any t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from halo_core import files
 from halo_core.ledger.ledger import Ledger
+from halo_core.types import Completion, Prompt
 
 __all__ = ["write_report"]
 
 
-def write_report(ledger: Ledger, output: Path | None = None) -> Path:
+def write_report(
+    ledger: Ledger, output: Path | None = None, *, extract: Callable[[Prompt, Completion], str] | None = None
+) -> Path:
     """Write the report of a run to `output`, by default report.html in the run directory; return its path.
 
+    `extract` returns the part of a completion that its verifier verified, or an empty string.
     Raises a `RunError` if the run cannot be read or the file cannot be written.
     """
     from halo_core.report.page import render
 
     target = output or ledger.directory / "report.html"
-    files.write(target, render(ledger))
+    files.write(target, render(ledger, extract))
     return target

@@ -66,6 +66,14 @@ class FakeActor:
         """Keep `share` of the change since the initial weight."""
         self.skill = self._base + share * (self.skill - self._base)
 
+    def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
+        """Return an id for each word."""
+        return tuple(2 + len(word) for word in f"{system} {prompt.text}".split()) or (2,)
+
+    def encode_answer(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
+        """Return an id for each word, and 1 as the end token."""
+        return (*(2 + len(word) for word in text.split()), *((1,) if ended else ()))
+
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return no log-probabilities; the fake generator records none either."""
         return [() for _ in completions]
@@ -114,6 +122,10 @@ class FakeVerifier(Verifier):
             return Verdict(Status.PASS, Stage.CORRECT, score=1.0)
         stage = {"wrong": Stage.WRONG, "crash": Stage.CRASHED}.get(word, Stage.INVALID)
         return Verdict(Status.FAIL, stage)
+
+    def extracted(self, prompt: Prompt, completion: Completion) -> str:
+        """Return the completion's first word."""
+        return completion.text.partition(" ")[0]
 
 
 @driver

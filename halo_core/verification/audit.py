@@ -157,10 +157,10 @@ def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> I
     for number, prompt in enumerate(prompts):
         for text in references[prompt.id]:
             yield Case("reference", prompt.id, prompt, text, Stage.CORRECT)
-        for text in _evenly_spaced(verifiers.by_name[verifiers.name_for(prompt)].mutants(prompt), mutants):
+        for text in _evenly_spaced(verifiers.answers("mutants", prompt), mutants):
             yield Case("mutant", prompt.id, prompt, text)
         neighbour = prompts[(number + 1) % len(prompts)]
-        copies = (*_copies(prompt), *verifiers.by_name[verifiers.name_for(prompt)].copied_answers(prompt))
+        copies = (*_copies(prompt), *verifiers.answers("copied_answers", prompt))
         given: dict[Kind, Sequence[str]] = {"empty": _EMPTY, "constant": _CONSTANT, "copied": copies}
         for kind, texts in given.items():
             for text in texts:
@@ -168,8 +168,8 @@ def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> I
         for text in references[neighbour.id]:
             if not _interchangeable(verifiers, prompt, neighbour, references):
                 yield Case("copied", prompt.id, prompt, text)
-    for name, verifier in verifiers.by_name.items():
-        for attack in verifier.attacks():
+    for name in verifiers.by_name:
+        for attack in verifiers.attacks(name):
             yield Case(
                 "attack", attack.name, replace(attack.prompt, verifier=name), attack.text, attack.stage
             )
@@ -189,7 +189,7 @@ def _interchangeable(
 
 
 def _references(verifiers: VerifierSet, prompt: Prompt) -> Sequence[str]:
-    return verifiers.by_name[verifiers.name_for(prompt)].references(prompt)
+    return verifiers.answers("references", prompt)
 
 
 def _copies(prompt: Prompt) -> tuple[str, ...]:

@@ -111,6 +111,12 @@ class GCC(Verifier):
         except (DataError, SandboxError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
 
+    def extracted(self, prompt: Prompt, completion: Completion) -> str:
+        """Return the likeliest program in `completion`; see `Verifier.extracted`."""
+        reference = read(prompt)
+        answer = read_answer(completion.text, self.thought_tags).text
+        return self._factory().sources(answer, Task(reference, reference.tests))[0].code
+
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` unless the reference has the form that the README describes.
 

@@ -74,13 +74,7 @@ class JSONSchema(Verifier):
         rules = self._rules()
         try:
             task = task_of(prompt.reference, rules)
-            texts = channel.find(
-                completion.text,
-                within=self.within,
-                thinking=self.thinking,
-                thought_tags=self.thought_tags,
-                tags=task.is_call,
-            )
+            texts = self._texts(completion, is_call=task.is_call)
             if self.trailing_text:
                 values = [rules.parse_start(text, is_call=task.is_call) for text in texts]
             else:
@@ -98,6 +92,23 @@ class JSONSchema(Verifier):
             score=outcome.score,
             detail=outcome.detail,
             wall_seconds=time.perf_counter() - start,
+        )
+
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the JSON in `completion`, or several calls, one per line; see `Verifier.extracted`."""
+        try:
+            is_call = task_of(prompt.reference, self._rules()).is_call
+            return "\n".join(self._texts(completion, is_call=is_call))
+        except NoAnswerError:
+            return None
+
+    def _texts(self, completion: Completion, *, is_call: bool) -> list[str]:
+        return channel.find(
+            completion.text,
+            within=self.within,
+            thinking=self.thinking,
+            thought_tags=self.thought_tags,
+            tags=is_call,
         )
 
     def check_prompt(self, prompt: Prompt) -> None:

@@ -80,6 +80,13 @@ class Pytest(Verifier):
         except (SandboxError, DataError, VerifierError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
 
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the likeliest program in `completion`; see `Verifier.extracted`."""
+        task = self._task(prompt)
+        answer = read_answer(completion.text, self.thought_tags)
+        candidates = extract_programs(answer.text, task.names, task.context)
+        return candidates[0] if candidates else None
+
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` if the reference has none of the forms that the class describes."""
         self._task(prompt)

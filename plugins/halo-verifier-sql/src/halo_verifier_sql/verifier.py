@@ -101,6 +101,10 @@ class SQL(Verifier):
             sandbox=batch.tier,
         )
 
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the query in `completion`; see `Verifier.extracted`."""
+        return extract(read_answer(completion.text, self.thought_tags).text)
+
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise `DataError` unless the reference is usable and passes as a completion."""
         self._task(prompt)

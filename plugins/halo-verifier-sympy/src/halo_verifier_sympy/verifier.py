@@ -87,6 +87,13 @@ class Sympy(Verifier):
             return timer.verdict(Status.ERROR, Stage.INVALID, str(error))
         return timer.verdict(Status.PASS, Stage.CORRECT, "")
 
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the final answer in `completion`, or several, one per line; see `Verifier.extracted`."""
+        try:
+            return "\n".join(answer.text for answer in self._answers(completion.text)) or None
+        except (Unreadable, Refused):
+            return None
+
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` unless the reference is valid and its own answer is accepted."""
         hint = r'a reference looks like {"answer": "\\frac{1}{2}"}'
