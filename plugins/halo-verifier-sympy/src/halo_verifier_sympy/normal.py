@@ -50,7 +50,7 @@ class NormalForm(NamedTuple):
     rational: dict[Tree, bool]
     """For each operation in the expression, whether it is a rational number."""
     cost: int
-    """What the calculation spent of its budget."""
+    """Units of the budget that the calculation spent."""
 
 
 def normal_form(tree: Tree) -> NormalForm:
