@@ -109,7 +109,8 @@ def test_a_missing_signal_is_an_error_unless_it_has_a_value() -> None:
 
 
 def test_weights_are_needed() -> None:
-    for options in ({}, {"weights": {}}, {"weights": {"score": float("nan")}}):
+    cases: list[dict[str, object]] = [{}, {"weights": {}}, {"weights": {"score": float("nan")}}]
+    for options in cases:
         with pytest.raises(ConfigError, match="weights"):
             build(Weighted, options, where="reward 'weighted'")
     from_command_line = build(Weighted, {"weights": '{"score": 0.5}', "missing": "0"}, where="reward")
