@@ -71,6 +71,8 @@ class Prompt:
     """Data for the verifier, in the verifier's own form (tests, a query, an answer, a schema)."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """The other columns of the data file; never shown to the model."""
+    place: str = field(default="", compare=False, repr=False)
+    """File and line that the prompt was read from, for messages; empty if unknown. Not stored."""
 
 
 @dataclass(frozen=True, slots=True)

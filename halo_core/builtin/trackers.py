@@ -51,10 +51,13 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, float]]:
 class TensorBoard:
     """Write each cycle's metrics for TensorBoard, to `tensorboard/` in the run directory."""
 
+    def preflight(self) -> None:
+        """Check that the package is installed."""
+        _import("tensorboard")
+
     @hookimpl
     def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:
-        """Check that the package is installed, before anything is sampled; rewrite the last cycle of a resumed run."""
-        _import("tensorboard")
+        """Rewrite the last cycle of a resumed run."""
         if history:
             _to_tensorboard(run, history[-1], overwrite=True)
 
@@ -77,6 +80,10 @@ class _WandBInterface:
     """A tracker whose package has wandb's init, log and finish."""
 
     package: ClassVar[str]
+
+    def preflight(self) -> None:
+        """Check that the package is installed."""
+        _import(self.package)
 
     @hookimpl
     def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:
@@ -187,4 +194,4 @@ def _import(package: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise PluginError(f"plugin {package!r} needs {package}", hint=f"pip install {package}") from error
+        raise PluginError(f"package {package!r} is not installed", hint=f"pip install {package}") from error

@@ -182,7 +182,7 @@ def _with_default(help: str, default: object) -> str:
 
 def _merge(given: Mapping[str, Any]) -> dict[str, Any]:
     """Merge the file, `--set` and the flags; later ones override earlier ones."""
-    from halo_core.config.layers import assign, load_yaml
+    from halo_core.config.layers import assign, check_paths, load_yaml
     from halo_core.config.options import parse_assignments
 
     raw = load_yaml(given["config"]) if given["config"] else {}
@@ -205,6 +205,8 @@ def _merge(given: Mapping[str, Any]) -> dict[str, Any]:
         texts = given.get(_option_parameter(kind)) or ()
         for key, value in parse_assignments(texts, flag=kind.short or f"--{kind.option_flag}").items():
             assign(raw, f"{kind.key}.{key}", value)
+    if given["config"]:
+        check_paths(raw, given["config"])
     return raw
 
 

@@ -92,6 +92,7 @@ def _problem(source: Source) -> str:
     from halo_core.config.kinds import COMMAND, KINDS
     from halo_core.config.options import build, options_of
     from halo_core.errors import HaloError
+    from halo_core.plugin.blame import preflight
     from halo_core.plugin.discovery import check_class, load
     from halo_core.plugin.manager import Hooks
 
@@ -106,10 +107,9 @@ def _problem(source: Source) -> str:
             value = build(value, {}, where=str(source))
         if source.kind == COMMAND:
             load_command(source.address)
-        elif interface is not None:
-            value.preflight()
-        else:
+        elif interface is None:
             Hooks().register(value, loaded.source)
+        preflight(value, loaded.source)
     except HaloError as error:
         return f"{error}{'; ' + error.hint if error.hint else ''}"
     except Exception as error:
@@ -118,9 +118,9 @@ def _problem(source: Source) -> str:
 
 
 def _find(name: str, kind: str | None) -> Source:
-    """Return the plugin called `name`. Raises a `PluginError` if there is not exactly one."""
+    """Return the plugin called `name`. Raises an `UnknownPluginError` if there is not exactly one."""
     from halo_core.config.kinds import PACKAGES
-    from halo_core.errors import PluginError, did_you_mean
+    from halo_core.errors import UnknownPluginError, did_you_mean
 
     installed = _installed(kind)
     if name.partition(":")[0].endswith(".py"):
@@ -130,11 +130,11 @@ def _find(name: str, kind: str | None) -> Source:
         packages = {short: package for (each, short), package in PACKAGES.items() if kind in (None, each)}
         hint = f"pip install {packages[name]}" if name in packages else ""
         hint = hint or did_you_mean(name, {source.name for source in installed})
-        raise PluginError(f"no {kind or 'plugin'} named {name!r} is installed", hint=hint)
+        raise UnknownPluginError(f"no {kind or 'plugin'} named {name!r} is installed", hint=hint)
     if len(found) > 1:
         one_kind = len({source.kind for source in found}) == 1
         choices = [source.address if one_kind else f"--kind {source.kind}" for source in found]
-        raise PluginError(
+        raise UnknownPluginError(
             f"{name!r} is ambiguous: {', '.join(map(str, found))}", hint=f"choose one: {' or '.join(choices)}"
         )
     return found[0]

@@ -47,7 +47,7 @@ class Driver(ABC):  # noqa: B024 (every method is optional)
     def preflight(self) -> None:
         """Check that the machine has what the driver needs.
 
-        Called once before a run starts and by `halo plugins check`. Raises a `HaloError` whose hint names what to
+        Called once before a run starts, and by `halo config validate` and `halo plugins check`. Raises a `HaloError` whose hint names what to
         install. Must be quick, and must not import torch.
         """
         return
@@ -111,6 +111,13 @@ class Verifier(Driver):
         Called once for each prompt when the data is loaded.
         """
         return
+
+    def has_tests(self, prompt: Prompt) -> bool:
+        """Return whether a completion of `prompt`, which passed `check_prompt`, can pass.
+
+        False if the prompt's data has nothing that a completion could be tested on. halo warns about such prompts.
+        """
+        return True
 
     def references(self, prompt: Prompt) -> Sequence[str]:
         """Return completions of `prompt` that are known to be right; empty if its data has none."""

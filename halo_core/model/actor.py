@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.config.model import ModelConfig
 from halo_core.errors import DataError, ModelError, first_line
+from halo_core.model.devices import choose_device, choose_dtype
 from halo_core.model.loading import (
-    choose_device,
-    choose_dtype,
+    check_files,
     hub_options,
     load_adapter,
     load_model,
     load_tokenizer,
     model_source,
+    to_download,
     with_base_model,
 )
 from halo_core.types import Completion, Prompt
@@ -49,6 +50,19 @@ class Actor:
         """The configuration; an adapter named as the model is replaced by its base model and the adapter."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
+
+    def preflight(self) -> str:
+        """Check the device, the model's files and the tokenizer, without loading the weights.
+
+        Return the name of a model or adapter that must be downloaded first, and so was not checked; else "". Raises a
+        `HaloError` that names what cannot be used.
+        """
+        _ = self.device
+        if missing := to_download(self.config):
+            return missing
+        check_files(self.config)
+        _ = self.tokenizer
+        return ""
 
     # Loaded lazily
 

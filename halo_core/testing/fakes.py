@@ -50,6 +50,10 @@ class FakeActor:
         self.model = self.tokenizer = self
         self._base = skill
 
+    def preflight(self) -> str:
+        """Return that nothing has to be downloaded."""
+        return ""
+
     def save(self, directory: Path) -> None:
         """Write the weight."""
         _write(self.skill, "skill.json", directory)

@@ -18,6 +18,7 @@ from halo_core import sandbox
 from halo_core.config.layers import short_name
 from halo_core.config.options import build
 from halo_core.config.schema import DriverSpec
+from halo_core.data import misspelt_keys
 from halo_core.drivers.base import Demo, Verifier
 from halo_core.errors import ConfigError, DataError, did_you_mean
 from halo_core.plugin.blame import blamed
@@ -80,15 +81,33 @@ class VerifierSet:
         return found
 
     def check_prompts(self, prompts: Sequence[Prompt]) -> None:
-        """Raise a `DataError` for a prompt that its verifier cannot use."""
+        """Raise a `DataError` for a prompt that its verifier cannot use; it names the prompt's line."""
         for prompt in prompts:
+            subject = f"prompt {prompt.id!r}"
             name = self.name_for(prompt)
             if name not in self.by_name:
+                problem = f"names verifier {name!r}, which is not configured"
                 hint = did_you_mean(name, self.by_name)
+                raise DataError(f"{prompt.place or subject} {problem}", hint=hint)
+            try:
+                self.by_name[name].check_prompt(prompt)
+            except DataError as error:
+                problem = str(error).removeprefix(f"{subject}: ")
                 raise DataError(
-                    f"prompt {prompt.id!r} names verifier {name!r}, which is not configured", hint=hint
-                )
-            self.by_name[name].check_prompt(prompt)
+                    f"{prompt.place or subject}: {problem}", hint=_hint_for_keys(prompt) or error.hint
+                ) from error
+
+    def warnings(self, prompts: Sequence[Prompt]) -> list[str]:
+        """Return a line for each likely mistake in checked prompts: misspelt keys, and prompts without tests."""
+        found = [
+            f"unknown key {key!r}: did you mean {known!r}?" for key, known in misspelt_keys(prompts).items()
+        ]
+        tested = [self.by_name[self.name_for(prompt)].has_tests(prompt) for prompt in prompts]
+        if not any(tested):
+            found.append(f"0 of {len(tested)} prompts have tests: no completion can pass")
+        elif without := tested.count(False):
+            found.append(f"{without} of {len(tested)} prompts have no tests: their completions never pass")
+        return found
 
     def preflight(self, mode: sandbox.Mode = "auto") -> None:
         """Check, in a sandbox of `mode`, that the machine has what each verifier needs."""
@@ -152,6 +171,11 @@ class VerifierSet:
             verdicts[prompt.id, completion.text]
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
+
+
+def _hint_for_keys(prompt: Prompt) -> str:
+    keys = misspelt_keys([prompt]).items()
+    return "; ".join(f"the data has a key {key!r}: did you mean {known!r}?" for key, known in keys)
 
 
 def verification_threads(workers: int | None = None) -> ThreadPoolExecutor:

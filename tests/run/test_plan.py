@@ -390,6 +390,9 @@ def test_a_model_that_fails_to_load_leaves_no_run_behind(
     class Missing:
         def __init__(self, config: Any) -> None: ...
 
+        def preflight(self) -> str:
+            return ""
+
         @property
         def model(self) -> Any:
             raise OSError("no such model")
