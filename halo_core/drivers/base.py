@@ -47,8 +47,8 @@ class Driver(ABC):  # noqa: B024 (every method is optional)
     def preflight(self) -> None:
         """Check that the machine has what the driver needs.
 
-        Called once before a run starts, and by `halo config validate` and `halo plugins check`. Raises a `HaloError` whose hint names what to
-        install. Must be quick, and must not import torch.
+        Called once before a run starts, and by `halo config validate` and `halo plugins check`. Raises a `HaloError`
+        whose hint names what to install. Must be quick, and must not import torch.
         """
         return
 
