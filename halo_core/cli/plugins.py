@@ -41,7 +41,7 @@ def list_plugins(
         typer.echo(json.dumps([asdict(source) for source in sources], indent=2))
         return
     rows = [(s.kind, s.name, s.distribution, s.version, s.target) for s in sources]
-    typer.echo(table([_LISTING, *rows], left=len(_LISTING)))
+    typer.echo(table([_LISTING, *rows], left=len(_LISTING), ranks=(1, 0, 2, 3, 4)))
 
 
 @plugins_app.command()

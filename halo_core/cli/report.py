@@ -24,7 +24,9 @@ def report(
     from halo_core.cli.output import check_output
     from halo_core.ledger.ledger import open_run
     from halo_core.report import write_report
+    from halo_core.run.reasons import Reasons
 
     if output is not None:
         check_output(output)
-    typer.echo(f"wrote {write_report(open_run(directory), output)}")
+    ledger = open_run(directory)
+    typer.echo(f"wrote {write_report(ledger, output, Reasons(ledger))}")

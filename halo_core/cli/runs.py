@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from halo_core.ledger.summary import Summary
 
 _HEADER = ("run", "started", "status", "cycles", "verifier", "lr policy", "model", "held-out pass", "points")
+_RANKS = (0, 7, 2, 4, 5, 6, 8, 1, 3)
+"""On a narrow terminal, the columns with the lowest numbers stay."""
 
 
 def runs(
@@ -34,7 +36,7 @@ def runs(
     if not found:
         message = f"no runs in {root}" if root.is_dir() else f"{root} is not a directory"
         raise RunError(message, hint="start a run with halo run, or name another directory")
-    typer.echo(table([_HEADER, *map(_row, found)], left=7))
+    typer.echo(table([_HEADER, *map(_row, found)], left=7, ranks=_RANKS))
     for summary in found:
         if summary.error:
             typer.echo(f"halo: {name_of(summary.directory)}: {summary.error}", err=True)

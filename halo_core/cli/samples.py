@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from halo_core.ledger.browse import Found
+    from halo_core.run.reasons import Reasons
 
 _NARROW = 100
 """Below this many columns the parts of a sample are stacked."""
@@ -37,22 +38,24 @@ def samples(
     from halo_core.cli.filters import no_match
     from halo_core.ledger.browse import find
     from halo_core.ledger.ledger import open_run
+    from halo_core.run.reasons import Reasons
 
     ledger = open_run(directory)
+    reasons = Reasons(ledger)
     console = Console(highlight=False)
     limit, shown = min(limit, _MAXIMUM), 0
     for each in find(ledger, filter, limit=limit + 1):
         if shown == limit:
             typer.echo(f"there are more: use --limit {10 * limit} or a filter (halo samples --help)")
             return
-        console.print(_title(each), style="bold", markup=False)
+        console.print(_title(each, reasons), style="bold", markup=False)
         console.print(_body(each, console, lines))
         shown += 1
     if not shown:
         raise no_match(ledger, filter)
 
 
-def _title(found: Found) -> str:
+def _title(found: Found, reasons: Reasons) -> str:
     sample, verdict = found.sample, found.sample.verdict
     parts = [
         f"cycle {found.cycle} {found.split}",
@@ -62,8 +65,12 @@ def _title(found: Found) -> str:
     parts += [f"score {verdict.score:.3g}"] if 0 < verdict.score < 1 else []
     parts += [f"{verdict.warnings} warning{'s' if verdict.warnings > 1 else ''}"] if verdict.warnings else []
     parts += [f"{name} {value:.3g}" for name, value in verdict.signals.items()]
-    parts += [f"reward {sample.reward:g}"] if sample.reward is not None else []
+    if sample.reward is not None:
+        why = reasons.of_reward(found)
+        parts += [f"reward {sample.reward:g}{f' ({why})' if why else ''}"]
     parts += [f"trained on, weight {sample.weight:g}"] if sample.weight else []
+    if why := reasons.of_selection(found):
+        parts += [f"not trained on: {why}"]
     parts += ["truncated"] if sample.completion.finish_reason == "length" else []
     return "  |  ".join(parts)
 

@@ -162,6 +162,10 @@ class Reward(Driver):
     def reward(self, sample: Sample) -> float | None:
         """Return the reward of a sample whose verdict is pass or fail: a finite number, or None if not eligible."""
 
+    def explain(self, sample: Sample) -> str:
+        """Return why `sample` has its reward, in a few words; empty if the verdict's stage explains it."""
+        return ""
+
 
 class Selector(Driver):
     """Chooses the samples to train on."""
@@ -172,6 +176,14 @@ class Selector(Driver):
 
         `samples` all have a reward. `context.seed` breaks ties; the order of `samples` must not.
         """
+
+    def explain(self, sample: Sample, peers: Sequence[Sample]) -> str:
+        """Return why `sample` was not selected, in a few words; may be empty.
+
+        `peers` are the samples of its prompt in the same cycle, itself included, with the weights they were selected
+        with; 0: not selected.
+        """
+        return ""
 
 
 class Trainer(Driver):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -50,6 +50,9 @@ class Actor:
         """The configuration; an adapter named as the model is replaced by its base model and the adapter."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
+        self.interrupt: Callable[[], None] = lambda: None
+        """Called before each layer of the model computes. A run lets it raise `Interrupted` after Ctrl-C, so that the
+        longest wait is that for one layer."""
 
     def preflight(self) -> str:
         """Check the device, the model's files and the tokenizer, without loading the weights.
@@ -92,7 +95,10 @@ class Actor:
 
         Raises a `ModelError` with a hint if it cannot be loaded.
         """
-        return load_model(self.config, device=self.device, dtype=self.dtype)
+        model = load_model(self.config, device=self.device, dtype=self.dtype)
+        for layer in _layers(model):
+            layer.register_forward_pre_hook(lambda *_: self.interrupt())
+        return model
 
     @property
     def unwrapped_model(self) -> Any:
@@ -362,3 +368,11 @@ def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
 def _lora_targets(model: Any) -> list[str] | str:
     leaves = {name.rpartition(".")[2] for name, _ in model.named_modules()}
     return list(PROJECTIONS) if leaves.issuperset(PROJECTIONS) else "all-linear"
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """Yield the layers of a model: the members of its outermost lists of modules."""
+    from torch.nn import ModuleList
+
+    for child in model.children():
+        yield from child if isinstance(child, ModuleList) else _layers(child)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,11 +78,13 @@ def decode(
     max_new_tokens: Sequence[int],
     end_ids: Sequence[int],
     generator: torch.Generator,
+    progress: Callable[[int, int], None] = lambda step, unfinished: None,
 ) -> list[Decoded]:
     """Return the continuation of each prompt, in order; repeated prompts are computed once.
 
     A row ends with one of `end_ids` or after its number of tokens in `max_new_tokens`. `generator` is on the model's
-    device. Raises a `ModelError` if the model has no cache or its logits are not finite.
+    device. `progress` is called after each step with the step's number and the number of unfinished rows. Raises a
+    `ModelError` if the model has no cache or its logits are not finite.
     """
     context = _Context(model, prompts)
     device = model.device
@@ -103,6 +105,7 @@ def decode(
         if step in last_steps:  # drop these rows now: the model may have no further position for them
             ended |= limits[rows] == step
         finished = int(ended.sum())
+        progress(step, len(rows) - finished)
         if finished == len(rows):
             break
         if step in last_steps or finished * _DROP_SHARE >= len(rows):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import jinja2
 import yaml
@@ -65,6 +65,9 @@ class Shown:
     """The stage that it reached, or the status of a verdict that is neither pass nor fail."""
     printed: bool
     """True if it represents its kind in print."""
+    reward_reason: str = ""
+    selection_reason: str = ""
+    """Why it was not trained on."""
 
     @property
     def signals(self) -> str:
@@ -73,11 +76,23 @@ class Shown:
         return "\n".join(f"{name} {value:g}" for name, value in signals.items())
 
 
-def render(ledger: Ledger) -> str:
-    """Return the report of a run as HTML."""
+class Explains(Protocol):
+    """Explains the rewards and the selection of samples; each answer is a few words or empty."""
+
+    def of_reward(self, found: Found) -> str:
+        """Return why a sample has its reward."""
+
+    def of_selection(self, found: Found) -> str:
+        """Return why a sample was not trained on."""
+
+
+def render(ledger: Ledger, reasons: Explains | None = None) -> str:
+    """Return the report of a run as HTML; without `reasons`, rewards and selection are not explained."""
     run, machine, plugins = summarise(ledger), ledger.machine(), ledger.plugins()
     charts = plots(run.reports)
     samples = _samples(ledger, run.reports)
+    if reasons:
+        samples = [_explained(shown, reasons) for shown in samples]
     best = best_cycle(run.reports)
     return _template().render(
         name=run.directory.resolve().name,
@@ -198,6 +213,13 @@ def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Shown]:
                 Shown(item, kind, printed=report is sampled[-1] and not n) for n, item in enumerate(found)
             ]
     return shown
+
+
+def _explained(shown: Shown, reasons: Explains) -> Shown:
+    found = shown.found
+    return replace(
+        shown, reward_reason=reasons.of_reward(found), selection_reason=reasons.of_selection(found)
+    )
 
 
 def _of_kind(ledger: Ledger, cycle: int, kind: str) -> Iterator[Found]:

@@ -73,8 +73,9 @@ class Dispatch:
         generator: Generator = self._drivers.get(
             "generator", request.cycle if request.split == "train" else None
         )
+        context = SamplingContext(actor=run.actor, progress=run.sampling_progress)
         with blamed(self._drivers.source("generator")):
-            yield from generator.generate(request, SamplingContext(actor=run.actor))
+            yield from generator.generate(request, context)
 
     @hookimpl
     def verify(self, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Verdict]:
@@ -84,7 +85,7 @@ class Dispatch:
         new = [index for index, verdict in enumerate(known) if verdict is None]
         tasks = [prompts[index] for index in new]
         verdicts = self._drivers.verifiers.check_all(
-            tasks, [completions[index] for index in new], self._threads
+            tasks, [completions[index] for index in new], self._threads, interrupt=run.check_interrupt
         )
         fresh = iter(run.ledger.remember(tasks, [texts[index] for index in new], verdicts))
         return [next(fresh) if verdict is None else verdict for verdict in known]

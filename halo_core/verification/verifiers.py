@@ -7,7 +7,7 @@ other trainers.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,18 +149,32 @@ class VerifierSet:
         return Verdict(Status.ERROR, Stage.INVALID, detail=f"{source} {problem}")
 
     def check_all(
-        self, prompts: Sequence[Prompt], completions: Sequence[Completion], threads: ThreadPoolExecutor
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Completion],
+        threads: ThreadPoolExecutor,
+        *,
+        interrupt: Callable[[], None] = lambda: None,
     ) -> list[Verdict]:
-        """Verify each completion against the prompt at its position, in parallel; equal texts are verified once."""
+        """Verify each completion against the prompt at its position, in parallel; equal texts are verified once.
+
+        `interrupt` is called before each completion and ends the verification by raising an exception.
+        """
+
+        def check_each(some: list[tuple[Prompt, Completion]]) -> list[Verdict]:
+            verdicts = []
+            for task in some:
+                interrupt()
+                verdicts.append(self.check(*task))
+            return verdicts
+
         first: dict[tuple[str, str], tuple[Prompt, Completion]] = {}
         for prompt, completion in zip(prompts, completions, strict=True):
             first.setdefault((prompt.id, completion.text), (prompt, completion))
         tasks = list(first.values())
         size = max(1, len(tasks) // _PIECES)
         pieces = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-        futures = [
-            threads.submit(lambda some: [self.check(*task) for task in some], piece) for piece in pieces
-        ]
+        futures = [threads.submit(check_each, piece) for piece in pieces]
         try:
             results = [verdict for future in futures for verdict in future.result()]
         finally:  # Ctrl-C must not wait for pieces that have not started
