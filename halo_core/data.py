@@ -202,7 +202,14 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
     except Exception as error:
         raise DataError(f"{source}: {first_line(error)}") from error
     for number, row in enumerate(table, 1):
-        yield f"{source} row {number}", row
+        yield f"{source} row {number}", {**row, "reference": _without_nulls(row.get("reference"))}
+
+
+def _without_nulls(value: Any) -> Any:
+    """Return a value without the keys that are null: a mapping column has the keys of all rows in each of them."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _prompt(row: Any, place: str) -> Prompt:

@@ -17,7 +17,7 @@ from halo_core.errors import DivergedError, TrainingError
 from halo_core.plugin.manager import Hooks
 from halo_core.run.garbage_collection import relaxed_gc
 from halo_core.run.pipeline import sample_and_verify
-from halo_core.run.sampler_check import LogprobProbe, check_sampler
+from halo_core.run.sampler_check import LogprobProbe
 from halo_core.run.state import Run
 from halo_core.types import CycleReport, Sample, TrainStats
 
@@ -28,7 +28,7 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
     with relaxed_gc(), run.observed(hooks, history):
         if not history:
             heldout = measure(run, hooks, 0)
-            report = run.report(0, heldout=heldout, sampler_error=check_sampler(run.actor, heldout))
+            report = run.report(0, heldout=heldout, sampler_error=run.check_sampler(heldout))
             run.close_cycle(hooks, history, report)
         for cycle in run.remaining_cycles():
             if run.stop_reason:
@@ -39,7 +39,7 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
             chosen = select(run, hooks, cycle, samples)
             stats = train(run, hooks, cycle, samples, chosen, lr)
             heldout = measure(run, hooks, cycle)
-            sampler_error = check_sampler(run.actor, heldout, stats, history)
+            sampler_error = run.check_sampler(heldout, stats, history)
             report = run.report(cycle, samples, chosen, stats, heldout=heldout, sampler_error=sampler_error)
             run.close_cycle(hooks, history, report)
     return history
@@ -64,6 +64,10 @@ def select(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> Seq
     chosen = hooks.select(run=run, cycle=cycle, samples=eligible)
     run.ledger.write_rewards(cycle, samples, chosen)
     if not chosen:
+        if culprit := hooks.emptied_by("select"):
+            raise TrainingError(
+                f"cycle {cycle}: {culprit}", hint="change the plugin, or remove it from the run"
+            )
         best = max((sample.reward or 0.0 for sample in eligible), default=0.0)
         raise TrainingError(
             f"cycle {cycle}: none of {len(eligible)} completions was selected; the best reward was {best:g}",

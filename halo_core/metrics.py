@@ -9,7 +9,7 @@ the variance of independent completions is averaged with the bootstrap's, with t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import count, takewhile
 from math import comb
 from statistics import NormalDist
@@ -26,8 +26,8 @@ Z95 = NormalDist().inv_cdf(0.975)
 FEW_PROMPTS = 8
 """Number of held-out prompts below which an interval means little: too few to estimate their spread."""
 T = TypeVar("T")
-Counts = Mapping[str, tuple[int, int]]
-"""(hits, samples) by prompt."""
+Counts = Mapping[str, tuple[float, float]]
+"""(hits, samples) by prompt; fractions are expected numbers."""
 
 
 def eval_metrics(samples: Sequence[Sample], *, seed: int) -> EvalMetrics:
@@ -36,14 +36,15 @@ def eval_metrics(samples: Sequence[Sample], *, seed: int) -> EvalMetrics:
     statuses = Counter(s.verdict.status for s in samples)
     stages = Counter(s.verdict.stage for s in conclusive)
     texts = {(s.prompt.id, s.completion.text) for s in samples}
-    passes = list(_counts(conclusive, is_pass).values())
+    by_prompt = counts(samples, is_pass)
+    passes = list(by_prompt.values())
     total = len(samples) or 1
     return EvalMetrics(
         samples=len(conclusive),
         valid=_share(conclusive, is_valid),
         passed=_share(conclusive, is_pass),
-        valid_interval=interval(_counts(conclusive, is_valid), seed=seed),
-        passed_interval=interval(_counts(conclusive, is_pass), seed=seed),
+        valid_interval=interval(counts(samples, is_valid), seed=seed),
+        passed_interval=interval(by_prompt, seed=seed),
         stages={stage.value: stages[stage] for stage in Stage if stages[stage]},
         errors=statuses[Status.ERROR],
         inconclusive=statuses[Status.INCONCLUSIVE],
@@ -72,14 +73,48 @@ def entropy(samples: Sequence[Sample]) -> float | None:
     return -sum(completion.logprob or 0.0 for completion in known) / tokens if tokens else None
 
 
-def pass_at(counts: Sequence[tuple[int, int]]) -> dict[int, float]:
+def pass_at(passes: Collection[tuple[float, float]]) -> dict[int, float]:
     """Return pass@k from (passes, completions) by prompt, for k = 1, 2, 4, ... up to the fewest completions.
 
-    Unbiased: the mean over prompts of 1 - C(n - c, k) / C(n, k) (Chen et al. 2021, arXiv 2107.03374).
+    It is the mean over prompts of `pass_at_of`.
     """
-    most = min((total for _, total in counts), default=0)
+    most = min((total for _, total in passes), default=0)
     ks = takewhile(lambda k: k <= most, (1 << n for n in count()))
-    return {k: sum(1 - comb(n - c, k) / comb(n, k) for c, n in counts) / len(counts) for k in ks}
+    return {k: sum(pass_at_of(row, k) for row in passes) / len(passes) for k in ks}
+
+
+def pass_at_of(passes: tuple[float, float], k: int) -> float:
+    """Return pass@k of a prompt from (passes, completions): the probability that one of `k` completions passes.
+
+    Unbiased: 1 - C(n - c, k) / C(n, k), with c of n completions passing (Chen et al. 2021, arXiv 2107.03374).
+    """
+    c, n = map(int, passes)
+    return 1 - comb(n - c, k) / comb(n, k)
+
+
+def solved(passes: Counts, k: int) -> Counts:
+    """Return the expected (solved tries, tries) by prompt, a try being `k` completions that share no completion.
+
+    The share of solved tries is pass@k. `interval` and `paired_difference` of the result are those of pass@k: prompts
+    are resampled, and every prompt has the same number of tries.
+    """
+    tries = min((int(total) for _, total in passes.values()), default=0) // k
+    return {name: (pass_at_of(row, k) * tries, tries) for name, row in passes.items()}
+
+
+def prompt_interval(passes: tuple[float, float], k: int) -> tuple[float, float]:
+    """Return the 95% interval of pass@k of one prompt from (passes, completions).
+
+    1 - (1 - p)^k at the ends of the interval of p by Wilson (1927), whose coverage is good for few completions; wide
+    enough to include the estimate.
+    """
+    hits, total = passes
+    square = Z95**2
+    middle = (hits + square / 2) / (total + square)
+    half = Z95 / (total + square) * (hits * (1 - hits / total) + square / 4) ** 0.5
+    low, high = (1 - (1 - min(max(p, 0.0), 1.0)) ** k for p in (middle - half, middle + half))
+    estimate = pass_at_of(passes, k)
+    return min(low, estimate), max(high, estimate)
 
 
 def gini(counts: Sequence[int]) -> float:
@@ -97,9 +132,7 @@ def samples_difference(
     before: Sequence[Sample], after: Sequence[Sample], predicate: Callable[[Sample], bool], *, seed: int
 ) -> PairedDifference:
     """Compare the shares of samples that fulfil `predicate`, paired by prompt."""
-    return paired_difference(
-        _counts(_conclusive(before), predicate), _counts(_conclusive(after), predicate), seed=seed
-    )
+    return paired_difference(counts(before, predicate), counts(after, predicate), seed=seed)
 
 
 def paired_difference(first: Counts, second: Counts, *, seed: int) -> PairedDifference:
@@ -125,11 +158,11 @@ def best_cycle(history: Sequence[CycleReport]) -> int | None:
     return -max(known)[1] if known else None
 
 
-def interval(counts: Counts, *, seed: int) -> tuple[float, float]:
+def interval(hits: Counts, *, seed: int) -> tuple[float, float]:
     """Return the 95% bootstrap interval of a share, from (hits, samples) by prompt."""
-    if not counts:
+    if not hits:
         return (0.0, 0.0)
-    table = np.array([counts[key] for key in sorted(counts)], dtype=float)
+    table = np.array([hits[key] for key in sorted(hits)], dtype=float)
     shares = np.concatenate([_pooled(table, draws) for draws in _draws(len(table), seed)])
     return _widened(shares, *_independent(table.sum(axis=0, keepdims=True)), least=0.0)
 
@@ -169,12 +202,13 @@ def _share(items: Sequence[T], predicate: Callable[[T], bool]) -> float:
     return sum(map(predicate, items)) / len(items) if items else 0.0
 
 
-def _counts(samples: Sequence[Sample], predicate: Callable[[Sample], bool]) -> dict[str, tuple[int, int]]:
-    counts: dict[str, tuple[int, int]] = {}
-    for sample in samples:
-        hits, total = counts.get(sample.prompt.id, (0, 0))
-        counts[sample.prompt.id] = (hits + predicate(sample), total + 1)
-    return counts
+def counts(samples: Sequence[Sample], predicate: Callable[[Sample], bool]) -> dict[str, tuple[int, int]]:
+    """Return (samples that fulfil `predicate`, samples) by prompt, of the samples with a conclusive verdict."""
+    found: dict[str, tuple[int, int]] = {}
+    for sample in _conclusive(samples):
+        hits, total = found.get(sample.prompt.id, (0, 0))
+        found[sample.prompt.id] = (hits + predicate(sample), total + 1)
+    return found
 
 
 def _draws(prompts: int, seed: int) -> Iterator[np.ndarray]:

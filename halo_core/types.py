@@ -176,8 +176,8 @@ class SamplingRequest:
     done: int = 0
     """Batches that are already stored."""
     adapter: Path | None = None
-    """Directory of the weights to sample with, as `halo_core.model.actor.Actor.save` wrote it. None: the run's model
-    before training."""
+    """Absolute path of the weights to sample with, as `halo_core.model.actor.Actor.save` wrote them. None: the run's
+    model before training."""
     weights_hash: str = ""
     """SHA-256 of the files in `adapter`; empty without one. It changes exactly when the weights do."""
 
@@ -223,6 +223,9 @@ class TrainStats:
     """Warnings about the training, one sentence each: a warmup that takes half the steps, for example."""
     retries: int = 0
     """Restarts after a divergence, each at a tenth of the learning rate before it; set by the loop."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The trainer's own statistics by name, each the mean over what it was computed for in all steps: entropy, ratio,
+    the share of clipped tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,3 +320,9 @@ class CycleReport:
     sampler_error: float | None = None
     """Distance of the sampler's log-probabilities from those of the trained weights: mean absolute difference of
     whole completions, in nats per token; see `run.sampler_check`."""
+    sampler_unchecked: bool = False
+    """True if the generator recorded no log-probabilities of the held-out completions, so that it could not be checked
+    whether it samples with the trained weights."""
+    heldout_changed: float | None = None
+    """Share of the held-out completions with another text than in the cycle before: 0 if the generator ignores the
+    training. All held-out requests have the same seed. None in cycle 0."""

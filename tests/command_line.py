@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +13,25 @@ import pytest
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Return a function that installs a distribution during a test: modules by name, entry points by group."""
+    """Return a function that installs a distribution during a test: modules by name, entry points by group,
+    and its requirements."""
     number = 0
 
     def make(
-        name: str, version: str, entry_points: dict[str, str], modules: dict[str, str] | None = None
+        name: str,
+        version: str,
+        entry_points: dict[str, str],
+        modules: dict[str, str] | None = None,
+        requires: Sequence[str] = (),
     ) -> Path:
         nonlocal number
         number += 1
         site = tmp_path / f"site-{number}"
         info = site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+        lines += [f"Requires-Dist: {requirement}" for requirement in requires]
+        (info / "METADATA").write_text("\n".join(lines) + "\n")
         (info / "entry_points.txt").write_text(
             "".join(f"[{g}]\n{rows}\n" for g, rows in entry_points.items())
         )
@@ -34,6 +42,20 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         return site
 
     return make
+
+
+def editable(package: Path) -> Path:
+    """Simulate an editable installation without a network: write metadata beside the sources; return their folder."""
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    info = package / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    lines = [f"Name: {project['name']}", f"Version: {project['version']}"]
+    lines += [f"Requires-Dist: {requirement}" for requirement in project.get("dependencies", ())]
+    (info / "METADATA").write_text("\n".join(lines) + "\n")
+    groups = project.get("entry-points", {}).items()
+    sections = (f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in groups)
+    (info / "entry_points.txt").write_text("\n".join(sections))
+    return info.parent
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "seeds", "shares", "progress", "tables"),
+    ("types", "errors", "deprecation", "seeds", "shares", "progress", "tables", "channels"),
     ("config", "data", "files", "metrics", "sandbox"),
     ("ledger", "model", "diagnosis"),
+    ("training",),
     ("hookspecs", "drivers", "report"),
     ("plugin", "demo"),
-    ("verification",),
-    ("run", "interop"),
-    ("loop", "builtin", "testing"),
+    ("verification", "scaffold"),
+    ("run", "interop", "programs"),
+    ("loop", "builtin"),
+    ("testing",),
     ("cli",),
 )
 """The layers from the bottom up. A unit imports only from the layers below its own."""

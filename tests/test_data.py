@@ -327,3 +327,19 @@ def test_disjoint_prompts_pass() -> None:
     system = ({"role": "system", "content": "be brief"}, {"role": "user", "content": "x"})
     check_disjoint([Prompt("a", "x")], [Prompt("b", messages=system)])
     check_disjoint([Prompt("a", "xy")], [Prompt("b", "x y")])
+
+
+def test_keys_that_a_mapping_column_fills_with_null_are_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "prompts.parquet"
+    tests = [{"stdin": "1", "stdout": "2"}, {"stdout": "3"}]
+    rows = [
+        {"id": "0", "prompt": "Add.", "reference": {"answer": "2", "rows": [[1, None]]}},
+        {"id": "1", "prompt": "Pi?", "reference": {"answer": "3", "rtol": 0.1, "files": {"a": "b"}}},
+        {"id": "2", "prompt": "Print.", "reference": {"tests": tests}},
+    ]
+    datasets.Dataset.from_list(rows).to_parquet(str(path))
+    assert [prompt.reference for prompt in load_prompts(path)] == [row["reference"] for row in rows]

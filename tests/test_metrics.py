@@ -17,7 +17,9 @@ from halo_core.metrics import (
     is_valid,
     paired_difference,
     pass_at,
+    prompt_interval,
     samples_difference,
+    solved,
 )
 from halo_core.seeds import derive_seed
 from halo_core.types import Sample, Stage, Status
@@ -250,6 +252,32 @@ def test_pass_at_k_is_the_probability_of_a_pass_among_k_without_replacement() ->
     assert list(pass_at(counts)) == [1, 2, 4]
     assert list(pass_at([(1, 3), (2, 8)])) == [1, 2], "k up to the fewest completions of a prompt"
     assert pass_at([]) == {}
+
+
+def test_solved_tries_are_pass_at_k() -> None:
+    counts = {"a": (0, 8), "b": (3, 8), "c": (8, 8)}
+    for k in (1, 2, 4, 8):
+        tries = solved(counts, k)
+        assert {total for _, total in tries.values()} == {8 // k}
+        share = sum(hits for hits, _ in tries.values()) / sum(total for _, total in tries.values())
+        assert share == pytest.approx(pass_at(list(counts.values()))[k])
+    assert interval(solved(counts, 1), seed=0) == interval(counts, seed=0)
+    low, high = interval(solved(counts, 8), seed=0)
+    assert low < 2 / 3 < high
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_interval_of_a_prompt_covers_its_pass_at_k(k: int) -> None:
+    """For each p, the exact probability of counts whose interval contains pass@k is about 95%."""
+    n = 8
+    for p in (0.1, 0.3, 0.5, 0.9):
+        covered = 0.0
+        for c in range(n + 1):
+            low, high = prompt_interval((c, n), k)
+            covered += math.comb(n, c) * p**c * (1 - p) ** (n - c) * (low <= 1 - (1 - p) ** k <= high)
+        assert covered > 0.9
+    low, high = prompt_interval((8, 8), 1)
+    assert 0.6 < low < high == 1
 
 
 def test_gini() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from halo_core.errors import RunError
 from halo_core.hookspecs import hookimpl
-from halo_core.types import CycleReport
+from halo_core.types import Completion, CycleReport, Prompt
 
 if TYPE_CHECKING:
     from halo_core.run.state import Run as ConcreteRun
@@ -19,6 +19,9 @@ class ReportFile:
 
     It needs more than a `RunView`: the report reads the whole ledger.
     """
+
+    def __init__(self, extract: Callable[[Prompt, Completion], str] | None = None) -> None:
+        self._extract = extract
 
     @hookimpl(trylast=True)
     def on_cycle_end(self, run: ConcreteRun) -> None:
@@ -41,6 +44,6 @@ class ReportFile:
         from halo_core.run.reasons import Reasons
 
         try:
-            write_report(run.ledger, reasons=Reasons(run.ledger))
+            write_report(run.ledger, extract=self._extract, reasons=Reasons(run.ledger))
         except Exception as error:  # a failed report must not cost hours of training
             run.progress.note(f"report   not written: {type(error).__name__}: {error}")

@@ -5,8 +5,9 @@
     halo run ... --plugin trackio
     halo run ... --plugin jsonl
 
-They only observe. When a run is resumed, they report its last cycle once more, because the run may have been killed
-after the cycle was closed and before they were notified; then they report the cycles that follow.
+They only watch: if a tool cannot be reached, the run continues with a warning. When a run is resumed, they report its
+last cycle once more, because the run may have been killed after the cycle was closed and before they were notified;
+then they report the cycles that follow.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, float]]:
 class TensorBoard:
     """Write each cycle's metrics for TensorBoard, to `tensorboard/` in the run directory."""
 
+    watches_only: ClassVar[bool] = True
+
     def preflight(self) -> None:
         """Check that the package is installed."""
         _import("tensorboard")
@@ -78,6 +81,8 @@ def _to_tensorboard(run: RunView, report: CycleReport, *, overwrite: bool = Fals
 
 class _WandBInterface:
     """A tracker whose package has wandb's init, log and finish."""
+
+    watches_only: ClassVar[bool] = True
 
     package: ClassVar[str]
 
@@ -170,6 +175,8 @@ class Trackio(_WandBInterface):
 @driver
 class JSONLines:
     """Write `metrics.jsonl` in the run directory: one line for each cycle, with all its metrics under flat names."""
+
+    watches_only: ClassVar[bool] = True
 
     @hookimpl
     def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:

@@ -30,9 +30,9 @@ def export(
         typer.Option(
             metavar="|".join(_FORMATS),
             help="jsonl, parquet: every sample with all its data. "
-            "sft: prompt and completion of the samples that passed (--chosen: that were trained on), without "
-            "duplicates. dpo: prompt, chosen, rejected. sft and dpo include held-out prompts only with "
-            "--split heldout.",
+            "sft: prompt and completion of the samples that passed (--chosen: that were trained on with a positive "
+            "weight), without duplicates. dpo: prompt, chosen, rejected. sft and dpo include held-out prompts only "
+            "with --split heldout.",
         ),
     ] = "jsonl",
     output: Annotated[

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ SETTINGS = (
     Setting(
         name="data",
         path="data.prompts",
-        help="Prompts: .jsonl, .parquet, .csv, or hf:owner/name:split.",
+        help="Prompts: .jsonl, .parquet, .csv, hf:owner/name:split, or a run.",
         short="-d",
         metavar="DATA",
     ),
@@ -67,10 +68,10 @@ SETTINGS = (
     Setting(
         name="cycles",
         path="cycles",
-        help="Cycles to run.",
+        help="Cycles to run; 0: only measure the model.",
         short="-n",
         type=int,
-        min=1,
+        min=0,
         default=5,
         metavar="N",
     ),
@@ -81,6 +82,23 @@ SETTINGS = (
         type=int,
         min=1,
         default=8,
+        metavar="N",
+    ),
+    Setting(
+        name="heldout_samples",
+        path="heldout.samples_per_prompt",
+        help="Completions per held-out prompt.",
+        type=int,
+        min=1,
+        default=8,
+        metavar="N",
+    ),
+    Setting(
+        name="max_new_tokens",
+        path="generator.max_new_tokens",
+        help="Longest completion in tokens; longer ones are cut.",
+        type=int,
+        min=1,
         metavar="N",
     ),
     Setting(
@@ -105,6 +123,10 @@ SETTINGS = (
 _SHORT_FLAGS = {"verifier": "-v", "plugin": "-p"}
 """Short flags of kinds; the table of kinds has those of their options."""
 _VERIFICATION_FLAGS = ("config", "set", "verifier", "verifier_opt", "data", "sandbox")
+_EVALUATION_FLAGS = (
+    *("config", "set", "verifier", "verifier_opt", "generator", "generator_opt", "max_new_tokens"),
+    *("seed", "device", "sandbox"),
+)
 _Texts = list[str] | None
 
 
@@ -117,6 +139,46 @@ def takes_verifiers(command: Callable[..., None]) -> Callable[..., None]:
     """Give `command` only the flags for verifiers and prompts; otherwise like `takes_config`."""
     flags = _flags()
     return expand("raw", [flags[name] for name in _VERIFICATION_FLAGS], _merge)(command)
+
+
+def takes_evaluation(command: Callable[..., None]) -> Callable[..., None]:
+    """Give `command` the flags of an evaluation; its argument `configure` returns a configuration merged over another.
+
+    The evaluated prompts are the held-out prompts of that configuration: those of --data, else the held-out prompts of
+    the file, else all prompts of the file.
+    """
+    flags = _flags()
+    data = flag(
+        "heldout",
+        str | None,
+        "Prompts to evaluate on: a file, hf:owner/name:split, or a run: its held-out prompts.  "
+        "[default: the held-out prompts of the run or of the verifier's demo]",
+        spellings=["--data", "-d"],
+        metavar="DATA",
+    )
+    samples = flag(
+        "heldout_samples",
+        int | None,
+        "Completions per prompt.  [default: 8]",
+        spellings=["--samples", "-k"],
+        min=1,
+        metavar="N",
+    )
+    limit = flag(
+        "heldout_limit", int | None, "Only the first N prompts.", spellings=["--limit"], min=1, metavar="N"
+    )
+    given = [data, samples, limit, *(flags[name] for name in _EVALUATION_FLAGS)]
+    return expand("configure", given, lambda values: partial(_configure_evaluation, values))(command)
+
+
+def _configure_evaluation(given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    raw = _merge(given, base)
+    data = raw.get("data") or {}
+    source = data.get("heldout") or data.get("prompts")
+    if given["heldout_limit"] is not None:
+        raw["heldout"] = {**(raw.get("heldout") or {}), "limit": given["heldout_limit"]}
+    fixed = {"cycles": 0, "start_from": "previous", "per_cycle": {}, "curriculum": {}, "mix": {}}
+    return raw | fixed | {"data": {"heldout": source}}
 
 
 def _flags() -> dict[str, inspect.Parameter]:
@@ -180,12 +242,14 @@ def _with_default(help: str, default: object) -> str:
     return help if default is None else f"{help}  [default: {default}]"
 
 
-def _merge(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge the file, `--set` and the flags; later ones override earlier ones."""
+def _merge(given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Merge `base`, the sections of the file, `--set` and the flags; later ones override earlier ones."""
+    from copy import deepcopy
+
     from halo_core.config.layers import assign, check_paths, load_yaml
     from halo_core.config.options import parse_assignments
 
-    raw = load_yaml(given["config"]) if given["config"] else {}
+    raw = {**deepcopy(dict(base or {})), **(load_yaml(given["config"]) if given["config"] else {})}
     lists = [kind for kind in KINDS.values() if kind.many and kind.interface and given.get(kind.name)]
     for kind in lists:  # --set may address their entries, so they are named before it and again after it
         assign(raw, kind.key, given[kind.name])

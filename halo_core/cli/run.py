@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from halo_core.cli.flags import takes_config
-from halo_core.cli.signatures import Quiet, RunDirectory
+from halo_core.cli.signatures import Events, Quiet, RunDirectory
 from halo_core.errors import command
 
 if TYPE_CHECKING:
     from halo_core.run.plan import Plan
     from halo_core.run.state import Run
-
-AsJSON = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of the table.")]
 
 
 @takes_config
@@ -34,7 +32,7 @@ def run(
         ),
     ] = None,
     quiet: Quiet = False,
-    as_json: AsJSON = False,
+    as_json: Events = False,
     audit: Annotated[
         bool, typer.Option("--audit", help="Audit the verifiers first; abort if a verifier fails its audit.")
     ] = False,
@@ -44,9 +42,13 @@ def run(
     Without a model and prompts, the verifier's demo is used. An unfinished run of the same configuration in the
     directory is resumed.
     """
+    from halo_core.ledger.ledger import Ledger
+    from halo_core.plugin.discovery import origins_of
     from halo_core.run.plan import Plan, next_directory
 
-    plan = Plan.from_raw(raw)
+    recorded = Ledger(output) if output else None
+    origins = origins_of(recorded.plugins()) if recorded and recorded.exists else None
+    plan = Plan.from_raw(raw, origins)
     if audit:
         _require_audit(plan, quiet=quiet or as_json)
     directory = output or next_directory(Path("runs"), plan.config)
@@ -68,37 +70,41 @@ def resume(
         typer.Option("--cycles", "-n", min=1, metavar="N", help="Extend the run to N cycles in total."),
     ] = None,
     quiet: Quiet = False,
-    as_json: AsJSON = False,
+    as_json: Events = False,
 ) -> None:
     """Resume a run that was stopped or killed, or add cycles to it."""
     from halo_core.ledger.ledger import open_run
     from halo_core.run.plan import Plan
 
-    raw = open_run(directory).config()
-    plan = Plan.from_raw(raw | {"cycles": cycles or raw["cycles"]})
+    plan = Plan.from_ledger(open_run(directory), cycles=cycles, changed=changed)
     _run(plan, directory, quiet=quiet, as_json=as_json, changed=changed, extended=cycles is not None)
 
 
 def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted: bool) -> None:
     from halo_core import sandbox
     from halo_core.builtin.console import ConsoleReport, JSONReport
+    from halo_core.builtin.logfile import LogFile
+    from halo_core.builtin.preview import Preview
     from halo_core.builtin.report import ReportFile
     from halo_core.loop import run_cycles
 
     verifiers = plan.drivers.verifiers
     first = verifiers.by_name[verifiers.first]
     report = JSONReport() if as_json else ConsoleReport(valid_label=first.valid_label, quiet=quiet)
-    _note_demo(plan, report.note)
-    with plan.open(directory, report, **accepted) as (run, hooks):
+    log = LogFile(report)
+    _note_demo(plan, log.note)
+    with plan.open(directory, log, **accepted) as (run, hooks):
         running = sandbox.running()
         if running:
-            report.note(running.describe().replace(": ", "  ", 1))
-        if not run.remaining_cycles():
+            log.note(running.describe().replace(": ", "  ", 1))
+        if run.history() and not run.remaining_cycles():
             more = command("halo", "resume", directory, "--cycles", plan.config.cycles + 1)
-            report.note(f"finished all {plan.config.cycles} cycles were done before; for more: {more}")
+            log.note(f"finished all {plan.config.cycles} cycles were done before; for more: {more}")
+        hooks.register(log, name="log")
         hooks.register(report, name="console")
-        hooks.register(ReportFile(), name="report")
-        with _interruptible(run):
+        hooks.register(Preview(verifiers.extracted), name="preview")
+        hooks.register(ReportFile(verifiers.extracted), name="report")
+        with interruptible(run):
             run_cycles(run, hooks)
 
 
@@ -130,7 +136,7 @@ def _note_demo(plan: Plan, note: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _interruptible(run: Run) -> Iterator[None]:
+def interruptible(run: Run) -> Iterator[None]:
     """Handle Ctrl-C: the first stops at the next safe point, the second at once. The run directory stays valid."""
 
     def handle(_signal: int, _frame: FrameType | None) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halo_core.cli.filters import takes_filter
-from halo_core.cli.output import printable
-from halo_core.cli.signatures import RunDirectory
+from halo_core.cli.output import print_json, printable
+from halo_core.cli.signatures import AsJSON, RunDirectory
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from halo_core.ledger.browse import Found
     from halo_core.run.reasons import Reasons
+    from halo_core.verification.verifiers import VerifierSet
 
 _NARROW = 100
 """Below this many columns the parts of a sample are stacked."""
@@ -29,6 +31,7 @@ def samples(
         int, typer.Option("--limit", "-n", min=1, metavar="N", help="Maximum number of samples.")
     ] = 10,
     lines: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum lines of each text.")] = 24,
+    as_json: AsJSON = False,
     *,
     filter: Any,
 ) -> None:
@@ -39,20 +42,52 @@ def samples(
     from halo_core.ledger.browse import find
     from halo_core.ledger.ledger import open_run
     from halo_core.run.reasons import Reasons
+    from halo_core.verification.verifiers import VerifierSet
 
     ledger = open_run(directory)
     reasons = Reasons(ledger)
-    console = Console(highlight=False)
+    verifiers = VerifierSet.of_run(ledger.config(), ledger.plugins())
     limit, shown = min(limit, _MAXIMUM), 0
+    if as_json:
+        rows = [_record(each, verifiers, reasons) for each in find(ledger, filter, limit=limit)]
+        if not rows:
+            raise no_match(ledger, filter)
+        print_json(rows)
+        return
+    console = Console(highlight=False)
     for each in find(ledger, filter, limit=limit + 1):
         if shown == limit:
             typer.echo(f"there are more: use --limit {10 * limit} or a filter (halo samples --help)")
             return
         console.print(_title(each, reasons), style="bold", markup=False)
-        console.print(_body(each, console, lines))
+        extracted = verifiers.extracted(each.sample.prompt, each.sample.completion)
+        console.print(_body(each, extracted, console, lines))
         shown += 1
     if not shown:
         raise no_match(ledger, filter)
+
+
+def _record(found: Found, verifiers: VerifierSet, reasons: Reasons) -> dict[str, Any]:
+    """Return a sample as values of JSON. `halo export` has the token ids, too."""
+    from halo_core.ledger.browse import prompt_text
+
+    sample, completion = found.sample, found.sample.completion
+    return {
+        "cycle": found.cycle,
+        "split": found.split,
+        "prompt_id": sample.prompt.id,
+        "index": completion.index,
+        "prompt": prompt_text(sample.prompt),
+        "completion": completion.text,
+        "verified_part": verifiers.extracted(sample.prompt, completion) or None,
+        "tokens": completion.written,
+        "finish_reason": completion.finish_reason,
+        "verdict": asdict(sample.verdict),
+        "reward": sample.reward,
+        "reward_reason": reasons.of_reward(found) or None,
+        "weight": sample.weight,
+        "selection_reason": reasons.of_selection(found) or None,
+    }
 
 
 def _title(found: Found, reasons: Reasons) -> str:
@@ -75,7 +110,7 @@ def _title(found: Found, reasons: Reasons) -> str:
     return "  |  ".join(parts)
 
 
-def _body(found: Found, console: Console, lines: int) -> RenderableType:
+def _body(found: Found, extracted: str, console: Console, lines: int) -> RenderableType:
     from rich.columns import Columns
     from rich.console import Group
     from rich.panel import Panel
@@ -86,10 +121,12 @@ def _body(found: Found, console: Console, lines: int) -> RenderableType:
     texts = {
         "prompt": prompt_text(sample.prompt),
         "completion": sample.completion.text,
+        **({"verified part": extracted} if extracted else {}),
         "diagnostics": sample.verdict.detail or "none",
     }
     wide = console.width >= _NARROW
-    width = (console.width - 2) // 3 if wide else console.width
+    columns = len(texts) if console.width >= _NARROW // 3 * len(texts) else 2
+    width = (console.width - columns + 1) // columns if wide else console.width
     panels = [
         Panel(_shortened(text, console, width - 4, lines), title=title, width=width)
         for title, text in texts.items()

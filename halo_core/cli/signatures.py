@@ -12,6 +12,8 @@ import typer
 
 RunDirectory = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the result.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Events = Annotated[bool, typer.Option("--json", help="Print one JSON object per line instead of the table.")]
 SandboxTier = Literal["auto", "strong", "standard", "weak", "none"]
 
 

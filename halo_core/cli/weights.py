@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,28 +43,28 @@ def generate(
     The sampling options are those of the run. A directory that `halo sft` wrote works, too, with default options.
     """
     from halo_core.drivers.transformers import Transformers
-    from halo_core.model.contexts import SamplingContext
+    from halo_core.run.open_generator import OpenGenerator
     from halo_core.types import Prompt, SamplingRequest
 
-    number = 0
+    request = SamplingRequest(
+        cycle=0, split="heldout", prompts=(Prompt("prompt", prompt),), samples_per_prompt=count, seed=seed
+    )
     if (actor := _checkpoint(directory)) is not None:
         generator: Generator = Transformers()
     else:
         ledger, plan = _open_run(directory)
         number = read_cycle(ledger, cycle)
         generator, actor = plan.drivers.get("generator"), _load_actor(ledger, plan, number)
-    request = SamplingRequest(
-        cycle=number,
-        split="heldout",
-        prompts=(Prompt("prompt", prompt),),
-        samples_per_prompt=count,
-        seed=seed,
-    )
-    for batch in generator.generate(request, SamplingContext(actor=actor)):
-        for completion in batch:
-            typer.echo(completion.text)
-            if count > 1:
-                typer.echo("-" * 40)
+        request = replace(request, cycle=number)
+        if number:
+            weights = ledger.adapter(number).resolve()
+            request = replace(request, adapter=weights, weights_hash=ledger.weights_hash(number))
+    with closing(OpenGenerator(generator, actor)) as opened:
+        for batch in opened.generate(request):
+            for completion in batch:
+                typer.echo(completion.text)
+                if count > 1:
+                    typer.echo("-" * 40)
 
 
 def merge(
@@ -135,7 +137,7 @@ def _open_run(directory: Path) -> tuple[Ledger, Plan]:
     from halo_core.run.plan import Plan
 
     ledger = open_run(directory)
-    return ledger, Plan.from_raw(ledger.config())
+    return ledger, Plan.from_ledger(ledger)
 
 
 def _load_actor(ledger: Ledger, plan: Plan, cycle: int) -> Actor:

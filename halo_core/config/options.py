@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from types import UnionType
 from typing import (
     Any,
@@ -50,11 +50,31 @@ _PLAIN = {
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, field))
 def driver(cls: type[T]) -> type[T]:
     """Make `cls` a frozen, keyword-only pydantic dataclass whose field docstrings are its help."""
+    return _options_class(cls, frozen=True)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(Field, field))
+def hook_plugin(cls: type[T]) -> type[T]:
+    """Make `cls` a hook plugin with options: its fields, as for a driver.
+
+    Other than a driver it may have state: `__post_init__` sets attributes whose names start with `_`, and the hooks
+    change them. Each run has an instance of its own.
+    """
+    return _options_class(cls, frozen=False)
+
+
+def _options_class(cls: type[T], *, frozen: bool) -> type[T]:
+    if "__init__" in vars(cls):
+        raise TypeError(f"{cls.__name__}.__init__ would never be called: name it __post_init__(self)")
     make = pydantic.dataclasses.dataclass(
-        frozen=True,
+        frozen=frozen,
         kw_only=True,
         config=ConfigDict(
-            use_attribute_docstrings=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False
+            use_attribute_docstrings=True,
+            extra="forbid",
+            arbitrary_types_allowed=True,
+            allow_inf_nan=False,
+            validate_default=True,
         ),
     )
     return cast(type[T], make(cls))
@@ -78,6 +98,8 @@ def options_of(cls: type) -> list[Option]:
     info: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
     found = []
     for each in fields(cls):
+        if not each.init:
+            continue
         described = info.get(each.name)
         if described is not None:
             default = ... if described.is_required() else described.get_default(call_default_factory=True)
@@ -89,6 +111,14 @@ def options_of(cls: type) -> list[Option]:
             Option(each.name, _type_name(get_type_hints(cls)[each.name]), default, _help(cls, each.name))
         )
     return found
+
+
+def options_in(value: object) -> dict[str, Any]:
+    """Return the options of a driver or plugin by name; empty if it has none."""
+    if isinstance(value, type) or not is_dataclass(value):
+        return {}
+    values: dict[str, Any] = asdict(cast(Any, value))
+    return {each.name: values[each.name] for each in fields(value) if each.init}
 
 
 def _help(cls: type, name: str) -> str:

@@ -29,7 +29,7 @@ from halo_core.config.model import ModelConfig
 from halo_core.config.options import explain
 from halo_core.errors import ConfigError, did_you_mean
 
-NON_RESULT_KEYS = ("workers", "checkpoint_seconds")
+NON_RESULT_KEYS = ("workers", "checkpoint_seconds", "sampler_tolerance")
 """Keys that do not change a run's result."""
 RETRY_DIVISOR = 10
 """A retry after a divergence divides the learning rate by this."""
@@ -65,9 +65,10 @@ class DataConfig(_Section):
     """The sources of the prompts. Without a model and prompts, the verifier's demo is used."""
 
     prompts: str | None = None
-    """A .jsonl, .parquet, .csv or .json file, or a Hugging Face dataset as hf:owner/name:split."""
+    """A .jsonl, .parquet, .csv or .json file, a Hugging Face dataset as hf:owner/name:split, or the directory of a run:
+    its training prompts. Not needed if `cycles` is 0 and `heldout` is given."""
     heldout: str | None = None
-    """The same for the held-out prompts, which are measured on but never trained on."""
+    """The same for the held-out prompts, which are measured on but never trained on; of a run, its held-out prompts."""
     heldout_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Share of the prompts that is held out if `heldout` is not given."""
     limit: Annotated[int, Field(ge=1)] | None = None
@@ -79,6 +80,8 @@ class HeldoutConfig(_Section):
 
     samples_per_prompt: Annotated[int, Field(ge=1)] = 8
     """Completions sampled for each held-out prompt after each cycle."""
+    limit: Annotated[int, Field(ge=1)] | None = None
+    """Maximum number of held-out prompts; the first ones are used."""
 
 
 def _driver_fields() -> dict[str, Any]:
@@ -110,8 +113,8 @@ class RunConfig(_Drivers):
     """The model to sample from and train."""
     data: DataConfig = DataConfig()
     """The prompts."""
-    cycles: Annotated[int, Field(ge=1)] = 5
-    """Number of cycles; each samples and trains once."""
+    cycles: Annotated[int, Field(ge=0)] = 5
+    """Number of cycles; each samples and trains once. 0: only measure the model on the held-out prompts."""
     samples_per_prompt: Annotated[int, Field(ge=1)] = 8
     """Completions sampled for each training prompt in each cycle."""
     heldout: HeldoutConfig = HeldoutConfig()
@@ -140,6 +143,10 @@ class RunConfig(_Drivers):
     null: no checkpoints. The result is the same."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Maximum share of error verdicts; above it the run stops, because a broken verifier must not teach."""
+    sampler_tolerance: Annotated[float, Field(gt=0)] | None = None
+    """Largest accepted distance of the generator's log-probabilities from those of the trained weights, in nats per
+    token; above it the run stops, because the generator samples with other weights. null: 0.01 if both compute in
+    float32, otherwise 0.1."""
     workers: Annotated[int, Field(ge=1)] | None = None
     """Completions verified at once; null: the number of cores, and at least 2."""
     sandbox: Literal["auto", "strong", "standard", "weak", "none"] = "auto"

@@ -34,6 +34,8 @@ class Cause(StrEnum):
     """The verifier fails to reach verdicts."""
     STALE_SAMPLER = "stale-sampler"
     """The sampler does not use the trained weights."""
+    UNCHECKED_SAMPLER = "unchecked-sampler"
+    """It cannot be checked whether the sampler uses the trained weights."""
     NO_UPDATE = "no-update"
     """Training had no effect: no step, a learning rate of zero, or unchanged weights."""
     WARMUP = "warmup"

@@ -14,8 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from halo_core.metrics import Z95, independent_error
-from halo_core.types import EvalMetrics, PairedDifference
+from halo_core.types import CycleReport, EvalMetrics, PairedDifference
 
+PROOF = 4
+"""A sampler is off by about as much as the training's shift if it has the weights from before; less than the shift
+divided by this proves that it has the trained ones."""
 _BLOCKS = 60
 
 
@@ -116,6 +119,12 @@ def paired(change: PairedDifference) -> Estimate:
     """Return the difference of a paired comparison."""
     low, high = change.interval
     return Estimate(change.difference, (high - low) / (2 * Z95))
+
+
+def sampler_is_proved(report: CycleReport) -> bool:
+    """Return whether the sampler check excludes that the weights from before the training were used."""
+    shift = report.train.logprob_shift if report.train else None
+    return report.sampler_error is not None and shift is not None and report.sampler_error <= shift / PROOF
 
 
 def trend(values: Sequence[float]) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from halo_core.model.contexts import SamplingContext, SelectionContext, TrainingContext
+from halo_core.model.contexts import SamplingContext, SelectionContext, TrainingContext, Weights
 from halo_core.types import (
     Completion,
     CycleReport,
@@ -54,15 +54,53 @@ class Driver(ABC):  # noqa: B024 (every method is optional)
 
 
 class Generator(Driver):
-    """Samples completions."""
+    """Samples completions.
+
+    A generator that samples outside this process (an inference server) also defines the other methods: `open` starts or
+    connects to the server, `weights_changed` makes it load weights, `close` releases it. They are called on the
+    generator that the configuration names; `generate` may be called on a copy that has the options of one cycle
+    (`per_cycle`). All of them get the object that `open` returned as `context.session`.
+    """
+
+    def open(self, context: SamplingContext) -> Any:
+        """Return what all requests of a run share, such as a client or a server process; None by default.
+
+        Called once, before the first request that is sampled.
+        """
+        return None
+
+    def weights_changed(self, weights: Weights, context: SamplingContext) -> None:
+        """Prepare to sample with `weights`.
+
+        Called before the first request that is sampled, also with untrained weights, and then before each request
+        whose weights are not those of the request before it. So nothing can be assumed about the weights that a server
+        has when a run starts or is resumed. The default does nothing: `context.actor` has the weights loaded.
+        """
+        return
 
     @abstractmethod
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
         """Yield the completions of `request` in batches; see `SamplingRequest` for the rules.
 
         Every prompt gets exactly `samples_per_prompt` completions, with indices from 0; the completions of one prompt
-        may be spread over batches. The order is the generator's own.
+        may be spread over batches. The order is the generator's own. A completion without `token_ids` is
+        tokenized by the actor's tokenizer.
         """
+
+    def close(self, context: SamplingContext) -> None:
+        """Release what `open` returned. Called once if `open` returned, however the run ends.
+
+        The iterator of an unfinished request is closed before.
+        """
+        return
+
+    def precision(self) -> str:
+        """Return the precision of the engine's forward pass, such as "bfloat16"; empty: that of the actor.
+
+        It determines how closely the sampler's log-probabilities must match those of the actor; see
+        `run.sampler_check`. Called before `open`.
+        """
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +143,13 @@ class Verifier(Driver):
         itself, never for anything that the completion does. An exception counts as `Status.ERROR`.
         """
 
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the part of `completion` that `check` verifies, to show it to a person; None if it finds none.
+
+        The program in a fence, the final answer. If `check` tries several, the likeliest. Must not run anything.
+        """
+        return None
+
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` if `prompt` lacks the data that this verifier needs, or if that data is malformed.
 
@@ -130,6 +175,14 @@ class Verifier(Driver):
         `halo audit` reports those that pass: either the prompt has too few checks, or the verifier leaks.
         """
         return ()
+
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return how many mutants of the reference the checks of `prompt` tell apart from it, and of how many.
+
+        For verifiers that choose their checks by mutants; all mutants count, the equivalent ones too. `halo audit`
+        prints the numbers. None if they are not known.
+        """
+        return None
 
     def copied_answers(self, prompt: Prompt) -> Sequence[str]:
         """Return completions that repeat a part of the prompt as their answer and should not pass.

@@ -12,12 +12,10 @@ from threading import Lock
 from typing import Any
 
 from halo_core import sandbox
-from halo_core.config.layers import short_name
-from halo_core.config.options import build
 from halo_core.config.schema import DriverSpec
 from halo_core.drivers.base import Reward
 from halo_core.errors import DataError
-from halo_core.plugin.discovery import check_class, load
+from halo_core.plugin.loading import load_driver
 from halo_core.types import Completion, Prompt, Sample, Verdict
 from halo_core.verification.errors import ErrorBudget
 from halo_core.verification.verifiers import VerifierSet, verification_threads
@@ -122,10 +120,8 @@ class Scorer:
 
     @cached_property
     def _reward(self) -> Reward:
-        spec = DriverSpec.model_validate(self.reward)
-        loaded = load("reward", spec.name)
-        check_class(loaded, Reward)
-        reward: Reward = build(loaded.value, spec.options, where=f"reward {short_name(spec.name)!r}")
+        reward: Reward
+        reward, _ = load_driver("reward", DriverSpec.model_validate(self.reward))
         return reward
 
     @cached_property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from halo_core.ledger.rows import (
     VERDICT,
@@ -63,11 +62,11 @@ class Completions:
         return found
 
     def selected(self, before: int, prompts: Mapping[str, Prompt]) -> list[Sample]:
-        """Return the samples selected in the cycles before `before`, oldest first, with weights, without rewards."""
+        """Return the samples selected in the cycles before `before`, oldest first, with weights and rewards."""
         contexts: dict[int, tuple[int, ...]] = {}
         return [
-            replace(read_sample(rest, prompts[name], self._tokens(context, contexts)), weight=weight)
-            for weight, name, context, *rest in self._db.execute(_SELECTED, (before,))
+            read_sample(rest, prompts[name], self._tokens(context, contexts), reward=reward, weight=weight)
+            for weight, reward, name, context, *rest in self._db.execute(_SELECTED, (before,))
         ]
 
     def _prompt(self, name: str) -> int:
@@ -97,8 +96,9 @@ FROM completions JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.
 WHERE round = ? ORDER BY completions.id
 """
 _SELECTED = f"""
-SELECT weight, prompts.name, context, number, text, tokens, finish, logprobs, loss_mask, {VERDICT}
-FROM selections JOIN completions ON completions.id = completion JOIN rounds ON rounds.id = round
+SELECT weight, reward, prompts.name, context, number, text, tokens, finish, logprobs, loss_mask, {VERDICT}
+FROM selections JOIN completions ON completions.id = selections.completion JOIN rounds ON rounds.id = round
+JOIN rewards ON rewards.completion = completions.id
 JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
 WHERE cycle < ? ORDER BY completions.id
 """

@@ -31,7 +31,8 @@ def sft_rows(ledger: Ledger, filter: Filter, *, chat: bool = False, truncated: b
     """Yield the prompt and completion of samples that passed, or of those matching a status, stage or `Filter.chosen`.
 
     Each pair appears once. With `chat`, or if any prompt of the run is a chat, prompts and completions are lists of
-    messages. Held-out samples are left out unless `Filter.split` selects them, completions that the token limit cut
+    messages. With `Filter.chosen`, samples of negative weight are left out: training moved away from them.
+    Held-out samples are left out unless `Filter.split` selects them, completions that the token limit cut
     short unless `truncated` is set.
     """
     if not (filter.chosen or filter.status or filter.stage):
@@ -40,7 +41,8 @@ def sft_rows(ledger: Ledger, filter: Filter, *, chat: bool = False, truncated: b
     seen: set[tuple[str, str]] = set()
     for found in find(ledger, replace(filter, split=filter.split or "train")):
         key = (found.sample.prompt.id, found.sample.completion.text)
-        if key not in seen and (truncated or _finished(found.sample)):
+        is_example = found.sample.weight > 0 or not filter.chosen
+        if key not in seen and is_example and (truncated or _finished(found.sample)):
             seen.add(key)
             yield {"prompt": form.prompt(found.sample.prompt), "completion": form.completion(found.sample)}
 

@@ -18,6 +18,8 @@ from halo_core.ledger.database import RunDatabase
 from halo_core.ledger.verdicts import Verdicts, register
 from halo_core.types import CycleReport, Prompt, Sample, Split, TrainStats, Verdict
 
+__all__ = ["open_run"]
+
 
 class Ledger(RunDatabase):
     """A run directory and its database. Every method raises a `RunError` after a failed disk operation."""
@@ -126,7 +128,7 @@ class Ledger(RunDatabase):
             return self._completions().batches(request, count, by_id)
 
     def selected(self, before: int, prompts: Iterable[Prompt]) -> list[Sample]:
-        """Return the samples selected in the cycles before `before`, oldest first, with weights, without rewards."""
+        """Return the samples selected in the cycles before `before`, oldest first, with weights and rewards."""
         by_id = {prompt.id: prompt for prompt in prompts}
         with self._lock, self.reading(), files.reading(self.path):
             return self._completions().selected(before, by_id)

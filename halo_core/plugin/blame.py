@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from halo_core.errors import HaloError
+from halo_core.errors import HaloError, PluginError
 from halo_core.plugin.discovery import Source
 
 _BLAME = "raised by "
@@ -30,13 +30,26 @@ def preflight(plugin: object, source: Source) -> None:
             check()
 
 
+def exited(who: str, error: SystemExit) -> PluginError:
+    """Return the error for a plugin that called `sys.exit`."""
+    return PluginError(
+        f"{who} called sys.exit({error.code!r})",
+        hint="to end a run, raise an error of halo_core with a message",
+    )
+
+
 @contextmanager
 def blamed(source: Source) -> Iterator[None]:
-    """Blame `source` for every exception except `HaloError`, which is already meant for users."""
+    """Blame `source` for every exception except `HaloError`, which is already meant for users.
+
+    `SystemExit` becomes a `PluginError`: it would end the process without any message.
+    """
     try:
         yield
     except HaloError:
         raise
+    except SystemExit as error:
+        raise exited(str(source), error) from error
     except Exception as error:
         add_blame(error, str(source))
         raise

@@ -14,16 +14,25 @@ import hashlib
 import importlib.util
 import re
 import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from packaging.requirements import InvalidRequirement, Requirement
 from stevedore import DriverManager
 
 from halo_core.config.kinds import MOVED, PACKAGES, group_of
 from halo_core.errors import PluginError, UnknownPluginError, did_you_mean
+
+__all__ = ["Loaded", "Source", "available", "load"]
+
+_OWN = "halo-core"
+_FILE = "sha256:"
+"""Start of the version of a plugin in a file."""
+_GUARD = 'remove the call of sys.exit, or write it below: if __name__ == "__main__"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +51,7 @@ class Source:
     @property
     def address(self) -> str:
         """A name that `load` resolves to this plugin even if others have the same name."""
-        return self.target if self.version.startswith("sha256:") else f"{self.distribution}:{self.name}"
+        return self.target if self.version.startswith(_FILE) else f"{self.distribution}:{self.name}"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"
@@ -66,19 +75,41 @@ def available(kind: str) -> list[Source]:
     return sorted((_source(kind, entry) for entry in _entries(kind)), key=lambda s: (s.name, s.distribution))
 
 
-def load(kind: str, name: str) -> Loaded:
-    """Load the plugin of `kind` called `name`.
+Origins = Mapping[tuple[str, str], str]
+"""(kind, name) -> the distribution that a recorded run loaded it from."""
+
+
+def origins_of(rows: Iterable[Mapping[str, Any]]) -> Origins:
+    """Return the origins in the `plugins.json` of a run; files have none."""
+    return {
+        (row["kind"], row["name"]): row["distribution"]
+        for row in rows
+        if not str(row["version"]).startswith(_FILE)
+    }
+
+
+def still_installed(origins: Origins) -> Origins:
+    """Return the origins whose distribution still provides the name."""
+    return {key: owner for key, owner in origins.items() if _matches(*key, owner)}
+
+
+def load(kind: str, name: str, origins: Origins | None = None) -> Loaded:
+    """Load the plugin of `kind` called `name`; a name without a distribution means that of `origins`, if listed there.
 
     Raises an `UnknownPluginError` if no such plugin is installed (with the package to install, or the nearest name) or
-    if two distributions provide the name, and a `PluginError` if its code cannot be imported.
+    if two distributions provide the name, and a `PluginError` if its distribution needs another version of halo or its
+    code cannot be imported.
     """
     path, _, attribute = name.partition(":")
     if path.endswith(".py"):
         return _load_file(kind, Path(path), attribute)
-    entry = _find(kind, name)
+    entry = _find(kind, name, origins or {})
     source = _source(kind, entry)
+    _check_requirement(source, entry)
     try:
         return Loaded(source, _EntryPointManager(entry).driver)
+    except SystemExit as error:
+        raise PluginError(f"{source} ends the process when it is imported", hint=_GUARD) from error
     except Exception as error:
         raise PluginError(
             f"{source} cannot be imported: {type(error).__name__}: {error}",
@@ -86,21 +117,10 @@ def load(kind: str, name: str) -> Loaded:
         ) from error
 
 
-def check_class(loaded: Loaded, base: type) -> type[Any]:
-    """Return the loaded driver class; raise a `PluginError` if it is not a subclass of `base`."""
-    value = loaded.value
-    if not (isinstance(value, type) and issubclass(value, base)):
-        raise PluginError(
-            f"{loaded.source} is not a {base.__name__}: {loaded.source.target} is {value!r}",
-            hint=f"its entry point must name a subclass of halo_core.drivers.{base.__name__}",
-        )
-    return value
-
-
 def _entries(kind: str) -> list[EntryPoint]:
     """Return the entry points of `kind`, without those of packages whose driver has moved into the core."""
     found = list(entry_points(group=group_of(kind)))
-    own = {entry.name for entry in found if _source(kind, entry).distribution == BUILTIN.distribution}
+    own = {entry.name for entry in found if _source(kind, entry).distribution == _OWN}
     return [
         entry
         for entry in found
@@ -118,14 +138,44 @@ def _source(kind: str, entry: EntryPoint) -> Source:
     return Source(kind, entry.name, dist.name if dist else "?", dist.version if dist else "?", entry.value)
 
 
-def _find(kind: str, name: str) -> EntryPoint:
-    dist, _, short = name.rpartition(":")
+def _check_requirement(source: Source, entry: EntryPoint) -> None:
+    """Raise a `PluginError` if the plugin's distribution needs another version of halo than this one."""
+    own = version(_OWN)
+    for text in (entry.dist.requires if entry.dist else None) or ():
+        try:
+            needed = Requirement(text)
+        except InvalidRequirement:
+            continue
+        applies = needed.marker is None or needed.marker.evaluate({"extra": ""})
+        if _is_same(needed.name, _OWN) and applies and not needed.specifier.contains(own, prereleases=True):
+            raise PluginError(
+                f"{source} needs {_OWN} {needed.specifier}, and this is {_OWN} {own}",
+                hint=f"pip install --upgrade {source.distribution} {_OWN}",
+            )
+
+
+def _matches(kind: str, short: str, dist: str) -> list[EntryPoint]:
+    """Return the entry points called `short` of the distribution `dist`; of all distributions if it is empty."""
     if _is_former(kind, short, dist):
-        dist = BUILTIN.distribution
-    entries = _entries(kind)
-    matches = [
-        e for e in entries if e.name == short and (not dist or _is_same(dist, _source(kind, e).distribution))
+        dist = _OWN
+    return [
+        entry
+        for entry in _entries(kind)
+        if entry.name == short and (not dist or _is_same(dist, _source(kind, entry).distribution))
     ]
+
+
+def _find(kind: str, name: str, origins: Origins) -> EntryPoint:
+    dist, _, short = name.rpartition(":")
+    recorded = "" if dist else origins.get((kind, short), "")
+    matches = _matches(kind, short, dist or recorded)
+    if recorded and not matches:
+        others = [_source(kind, entry).distribution for entry in _matches(kind, short, "")]
+        also = f"; {' and '.join(sorted(others))} provides another" if others else ""
+        raise PluginError(
+            f"the run was started with {kind} {short!r} of {recorded}, which is not installed{also}",
+            hint=f"pip install {recorded}",
+        )
     if len(matches) > 1:
         owners = sorted(_source(kind, entry).distribution for entry in matches)
         raise UnknownPluginError(
@@ -134,7 +184,7 @@ def _find(kind: str, name: str) -> EntryPoint:
         )
     if not matches:
         package = PACKAGES.get((kind, short))
-        hint = f"pip install {package}" if package else did_you_mean(short, {e.name for e in entries})
+        hint = f"pip install {package}" if package else did_you_mean(short, {e.name for e in _entries(kind)})
         hint = hint or "install the package that provides it, or name a file as ./file.py:Class"
         raise UnknownPluginError(f"no {kind} named {name!r} is installed", hint=hint)
     return matches[0]
@@ -173,7 +223,7 @@ def _load_file(kind: str, path: Path, attribute: str) -> Loaded:
     if not attribute and kind != "plugin":
         raise UnknownPluginError(f"{kind} {str(path)!r} names no class", hint=f"write {path}:ClassName")
     source = Source(
-        kind, attribute or path.stem, str(path), f"sha256:{digest[:12]}", f"{path}:{attribute}".rstrip(":")
+        kind, attribute or path.stem, str(path), f"{_FILE}{digest[:12]}", f"{path}:{attribute}".rstrip(":")
     )
     return Loaded(source, getattr(module, attribute) if attribute else module)
 
@@ -188,8 +238,12 @@ def _import_file(kind: str, path: Path, module_name: str) -> ModuleType:
     sys.modules[module_name] = module  # pydantic resolves the annotations of dataclasses through sys.modules
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
+        if isinstance(error, SystemExit):
+            raise PluginError(
+                f"{kind} file {path} ends the process when it is imported", hint=_GUARD
+            ) from error
         line = getattr(error, "lineno", None) or _line_in(path, error)
         place = f"{path}:{line}" if line else str(path)
         raise PluginError(f"{kind} file {place}: {type(error).__name__}: {error}") from error

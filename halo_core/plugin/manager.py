@@ -1,30 +1,34 @@
 """`Hooks`: a typed front on pluggy with one checked method for each hook.
 
-pluggy calls plugins in order. This module checks what they return, and names the plugin that returned a bad value.
-An exception keeps its type and gets a note with the plugin, its distribution, its version and the hook.
+pluggy calls plugins in order. This module checks what they return, and names the plugin that returned an
+unusable value. An exception keeps its type and gets a note with the plugin, its distribution, its version and the hook.
 """
 
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pluggy
 
 from halo_core import hookspecs
 from halo_core.config.training import flaw_of_lr
-from halo_core.errors import PluginError, did_you_mean
+from halo_core.errors import PluginError
 from halo_core.hookspecs import RunView
-from halo_core.plugin.blame import add_blame
+from halo_core.plugin.blame import add_blame, exited
 from halo_core.plugin.discovery import BUILTIN, Source
-from halo_core.plugin.observers import Observers
+from halo_core.plugin.hook_checks import check_plugin
+from halo_core.plugin.observers import OBSERVING, Observers
+from halo_core.plugin.tracing import Trail, traced, traced_wrapper
 from halo_core.plugin.validation import (
-    NUMBER,
-    flaw_of_completion,
-    flaw_of_verdict,
+    flaw_of_batch,
+    flaw_of_rewards,
+    flaw_of_selection,
+    flaw_of_verdicts,
     with_stored_precision,
 )
 from halo_core.types import Completion, CycleReport, Prompt, Sample, SamplingRequest, TrainStats, Verdict
@@ -40,6 +44,7 @@ class Hooks:
         self._manager.add_hookspecs(hookspecs)
         self._sources: dict[str, Source] = {}
         self._drivers: Mapping[str, Sequence[Source]] = {}
+        self._trail = Trail()
         self._observers = Observers(self._manager, self._blame)
         self.register(self._observers, name="observers")
 
@@ -53,13 +58,14 @@ class Hooks:
     ) -> None:
         """Add a plugin. `drivers` lists, by hook, the drivers that a built-in plugin delegates to.
 
-        Raises a `PluginError` for a hook that does not exist or takes other arguments.
+        Raises a `PluginError` if it has no hook, or one that would not be called or would fail.
         """
         name = name or source.name
         if name in self._sources:
             if source in self._sources.values():
                 raise PluginError(f"plugin {name!r} is listed twice", hint="list it once")
             name = str(source)
+        check_plugin(plugin, source)
         try:
             self._manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
@@ -67,7 +73,7 @@ class Hooks:
             raise PluginError(f"{source} cannot be registered: {reason}") from error
         self._sources[name] = source
         self._drivers = drivers or self._drivers
-        self._check_hooks(plugin, name, source)
+        self._trace(plugin, name)
         if plugin is not self._observers:
             self._observers.add(plugin, name)
 
@@ -77,80 +83,76 @@ class Hooks:
 
     def lr_for_cycle(self, *, run: RunView, cycle: int, history: Sequence[CycleReport]) -> float:
         """See `hookspecs.lr_for_cycle`."""
-        lr = self._call("lr_for_cycle", run=run, cycle=cycle, history=tuple(history))
-        if flaw := flaw_of_lr(lr):
-            raise self._unusable("lr_for_cycle", f"{lr!r} for cycle {cycle}; {flaw}")
-        return float(lr)
+
+        def flaw(lr: Any) -> str:
+            reason = flaw_of_lr(lr)
+            return f"{lr!r} for cycle {cycle}; {reason}" if reason else ""
+
+        return float(self._answer("lr_for_cycle", flaw, run=run, cycle=cycle, history=tuple(history)))
 
     def generate(self, *, run: RunView, request: SamplingRequest) -> Iterator[Sequence[Completion]]:
         """See `hookspecs.generate`. Log-probabilities come back as the float32 values that the ledger stores."""
-        answer = self._call("generate", run=run, request=request)
-        if not isinstance(answer, Iterable):
-            raise self._unusable("generate", f"{type(answer).__name__} instead of batches")
-        batches = iter(answer)
-        known = {prompt.id for prompt in request.prompts}
+
+        def flaw(answer: Any) -> str:
+            return "" if isinstance(answer, Iterable) else f"{type(answer).__name__} instead of batches"
+
+        batches = iter(self._answer("generate", flaw, run=run, request=request))
+        authors = [name for name, _ in reversed(self._trail.answers)]
+        prompts = {prompt.id: prompt for prompt in request.prompts}
         while True:
             with self._blamed("generate"):
-                batch = next(batches, _END)
+                batch: Any = next(batches, _END)
             if batch is _END:
                 return
-            completions: Sequence[Completion] = self._each("generate", batch, Completion, None, "")
-            earlier = None
-            for completion in completions:
-                if flaw := flaw_of_completion(completion, earlier):
-                    raise self._unusable("generate", f"a completion with {flaw}")
-                if completion.prompt_id not in known:
-                    raise self._unusable(
-                        "generate", f"a completion for {completion.prompt_id!r}, which was not requested"
-                    )
-                earlier = completion
-            yield [with_stored_precision(completion) for completion in completions]
+            if what := flaw_of_batch(batch, prompts):
+                raise self._unusable("generate", what, authors)
+            yield [with_stored_precision(completion) for completion in batch]
 
     def verify(
         self, *, run: RunView, prompts: Sequence[Prompt], completions: Sequence[Completion]
     ) -> Sequence[Verdict]:
         """See `hookspecs.verify`."""
-        verdicts = self._call("verify", run=run, prompts=prompts, completions=completions)
-        checked: Sequence[Verdict] = self._each("verify", verdicts, Verdict, len(completions), "completions")
-        for verdict in checked:
-            if flaw := flaw_of_verdict(verdict):
-                raise self._unusable("verify", f"a verdict with {flaw}")
-        return checked
+        verdicts: Sequence[Verdict] = self._answer(
+            "verify",
+            lambda answer: flaw_of_verdicts(answer, len(completions)),
+            run=run,
+            prompts=prompts,
+            completions=completions,
+        )
+        return verdicts
 
     def reward(self, *, run: RunView, cycle: int, samples: Sequence[Sample]) -> Sequence[float | None]:
         """See `hookspecs.reward`."""
-        rewards = self._call("reward", run=run, cycle=cycle, samples=samples)
-        rewards = self._each("reward", rewards, (*NUMBER, type(None)), len(samples), "samples")
-        for sample, value in zip(samples, rewards, strict=True):
-            if value is not None and not math.isfinite(value):
-                raise self._unusable("reward", f"{value} for a completion of prompt {sample.prompt.id!r}")
+        rewards = self._answer(
+            "reward", lambda answer: flaw_of_rewards(answer, samples), run=run, cycle=cycle, samples=samples
+        )
         return [None if value is None else float(value) for value in rewards]
 
     def select(self, *, run: RunView, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
-        """See `hookspecs.select`."""
-        answer = self._call("select", run=run, cycle=cycle, samples=samples)
-        chosen: Sequence[Sample] = self._each("select", answer, Sample, None, "")
-        given = {(sample.prompt.id, sample.completion.index): sample.completion for sample in samples}
-        left = dict(given)
-        for sample in chosen:
-            if not _is_number(sample.weight) or not math.isfinite(sample.weight):
-                raise self._unusable(
-                    "select", f"a weight of {sample.weight!r} for prompt {sample.prompt.id!r}"
-                )
-            key, completion = (sample.prompt.id, sample.completion.index), sample.completion
-            found = left.pop(key, None)
-            if found is completion or found == completion:
-                continue
-            # The ledger could not record it as a sample that was trained on.
-            why = "changed" if found else "twice" if key in given else "which was not among the samples given"
-            raise self._unusable("select", f"completion {key[1]} of prompt {key[0]!r}, {why}")
+        """See `hookspecs.select`. `emptied_by` then names who left nothing."""
+        chosen: Sequence[Sample] = self._answer(
+            "select", lambda answer: flaw_of_selection(answer, samples), run=run, cycle=cycle, samples=samples
+        )
         return chosen
+
+    def emptied_by(self, hook: str) -> str:
+        """Return who gave the first empty answer to the last call of `hook` in this thread, and how many it was given.
+
+        An empty string if the first answer, that of the driver, was empty already.
+        """
+        answers = self._trail.answers
+        for (_, before), (plugin, answer) in pairwise(answers):
+            if before and not answer:
+                return f"{self._describe(plugin, hook)} kept none of the {len(before)} that were selected"
+        return ""
 
     def train(self, *, run: RunView, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
         """See `hookspecs.train`."""
-        stats = self._call("train", run=run, cycle=cycle, samples=samples, lr=lr)
-        if not isinstance(stats, TrainStats):
-            raise self._unusable("train", f"{type(stats).__name__} instead of TrainStats")
+
+        def flaw(stats: Any) -> str:
+            return "" if isinstance(stats, TrainStats) else f"{type(stats).__name__} instead of TrainStats"
+
+        stats: TrainStats = self._answer("train", flaw, run=run, cycle=cycle, samples=samples, lr=lr)
         return stats
 
     def on_run_start(self, *, run: RunView, history: Sequence[CycleReport]) -> None:
@@ -171,34 +173,29 @@ class Hooks:
         with self._blamed(hook):
             self._observers.notify(hook, **arguments)
 
-    def _blame(self, error: Exception, plugin: str, hook: str) -> str:
+    def _blame(self, error: BaseException, plugin: str, hook: str) -> str:
         """Blame `plugin` for an exception of its observer; return its description."""
         who = self._describe(plugin, hook)
         if self._sources[plugin] is not BUILTIN:
             add_blame(error, f"{who} in hook {hook!r}")
         return who
 
-    def _call(self, hook: str, **arguments: Any) -> Any:
+    def _answer(self, hook: str, flaw: Callable[[Any], str], **arguments: Any) -> Any:
+        """Call `hook` and return its answer. Raises a `PluginError` if `flaw` describes a flaw in it."""
+        self._trail.start()
         with self._blamed(hook):
             answer = getattr(self._manager.hook, hook)(**arguments)
-        if answer is None:
-            raise self._unusable(hook, "None")
+        what = "None" if answer is None else flaw(answer)
+        if what:
+            authors = self._trail.authors(lambda given: given is None or flaw(given))
+            raise self._unusable(hook, what, authors)
         return answer
 
-    def _each(self, hook: str, values: Any, kind: Any, count: int | None, of: str) -> Any:
-        if not isinstance(values, Sequence) or isinstance(values, str):
-            raise self._unusable(hook, f"{type(values).__name__} instead of a list")
-        if count is not None and len(values) != count:
-            raise self._unusable(hook, f"{len(values)} results for {count} {of}")
-        for index, value in enumerate(values):
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise self._unusable(hook, f"{value!r} at position {index}")
-        return values
-
-    def _unusable(self, hook: str, what: str) -> PluginError:
-        """Build the error for an unusable answer; any of the hook's plugins may have returned it."""
-        authors = [self._describe(impl.plugin_name, hook) for impl in reversed(self._impls(hook))]
-        outside = [author for author in authors if author != "builtin"] or authors
+    def _unusable(self, hook: str, what: str, authors: Sequence[str]) -> PluginError:
+        """Build the error for an unusable answer of one of `authors`; if they are unknown, of any plugin."""
+        names = authors or [impl.plugin_name for impl in reversed(self._impls(hook))]
+        described = [self._describe(name, hook) for name in names]
+        outside = [author for author in described if author != "builtin"] or described
         hint = "check what it returns" if len(outside) == 1 else "check what they return, outermost first"
         return PluginError(
             f"hook {hook!r} returned {what}; answered by {', '.join(outside) or 'no plugin'}", hint=hint
@@ -208,8 +205,11 @@ class Hooks:
     def _blamed(self, hook: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             plugin = self._culprit(hook, error)
+            if isinstance(error, SystemExit):
+                who = self._describe(plugin, hook) if plugin else "a plugin"
+                raise exited(f"hook {hook!r} of {who}", error) from error
             if plugin:
                 add_blame(error, f"{self._describe(plugin, hook)} in hook {hook!r}")
             raise
@@ -236,33 +236,24 @@ class Hooks:
             return str(source)
         return " or ".join(map(str, self._drivers.get(hook, ()))) or "builtin"
 
-    def _check_hooks(self, plugin: object, name: str, source: Source) -> None:
-        try:
-            self._manager.check_pending()
-        except pluggy.PluginValidationError as error:
-            known = [hook for hook in vars(hookspecs) if hasattr(getattr(hookspecs, hook), "halo_spec")]
-            pending = [
-                hook for hook in vars(self._manager.hook) if hook not in known and not hook.startswith("_")
-            ]
-            raise PluginError(
-                f"{source} implements {pending[0]!r}, which is not a hook",
-                hint=did_you_mean(pending[0], known),
-            ) from error
+    def _trace(self, plugin: object, name: str) -> None:
+        """Record the answers of a plugin's implementations, and check that its wrappers yield once."""
         for caller in self._manager.get_hookcallers(plugin) or []:
+            hook = caller.name
             for impl in caller.get_hookimpls():
-                if impl.plugin_name == name and _is_async(impl.function):
-                    raise PluginError(
-                        f"{source}: hook {caller.name!r} is a coroutine function",
-                        hint="hooks are called synchronously: use def, not async def",
-                    )
+                if impl.plugin is not plugin:
+                    continue
+                if impl.wrapper:
+                    describe = partial(self._describe_wrapper, name, hook)
+                    function: Any = traced_wrapper(impl.function, name, self._trail, describe)
+                elif hook not in OBSERVING:
+                    function = traced(impl.function, name, self._trail)
+                else:
+                    continue
+                setattr(impl, "function", function)  # noqa: B010
 
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, NUMBER) and not isinstance(value, bool)
-
-
-def _is_async(function: Any) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    def _describe_wrapper(self, plugin: str, hook: str) -> str:
+        return f"the wrapper of {hook!r} in {self._describe(plugin, hook)}"
 
 
 def _short(error: pluggy.PluginValidationError) -> str:

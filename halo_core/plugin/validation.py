@@ -1,5 +1,8 @@
 """Validation of the values that plugins return: each function describes the first flaw, or returns an empty string.
 
+`flaw_of_each`, `flaw_of_rewards`, `flaw_of_verdicts` and `flaw_of_selection` are for the answers of hooks, the others
+for single values.
+
 A flaw that passes unnoticed reaches the ledger and all metrics. A run validates millions of values, at less than a
 microsecond each.
 """
@@ -7,11 +10,12 @@ microsecond each.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isfinite
+from typing import Any
 
-from halo_core.types import Completion, Stage, Status, Verdict
+from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
 NUMBER = (int, float)
 _LIMIT = 1 << 63
@@ -83,6 +87,69 @@ def with_stored_precision(completion: Completion) -> Completion:
         return completion
     rounded = tuple(array("f", completion.logprobs))
     return completion if rounded == completion.logprobs else replace(completion, logprobs=rounded)
+
+
+def flaw_of_each(values: Any, kind: Any, count: int | None = None, of: str = "") -> str:
+    """Describe why `values` is not a list of `kind`, with `count` elements (None: any number), one for each `of`."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return f"{type(values).__name__} instead of a list"
+    if count is not None and len(values) != count:
+        return f"{len(values)} results for {count} {of}"
+    for index, value in enumerate(values):
+        if not isinstance(value, kind) or isinstance(value, bool):
+            return f"{value!r} at position {index}"
+    return ""
+
+
+def flaw_of_batch(batch: Any, prompts: Mapping[str, Prompt]) -> str:
+    """Describe the first flaw of a batch of completions of `prompts`, which are given by id."""
+    if flaw := flaw_of_each(batch, Completion):
+        return flaw
+    earlier = None
+    for completion in batch:
+        if flaw := flaw_of_completion(completion, earlier):
+            return f"a completion with {flaw}"
+        if completion.prompt_id not in prompts:
+            return f"a completion for {completion.prompt_id!r}, which was not requested"
+        earlier = completion
+    return ""
+
+
+def flaw_of_verdicts(verdicts: Any, count: int) -> str:
+    """Describe the first flaw of the verdicts on `count` completions."""
+    if flaw := flaw_of_each(verdicts, Verdict, count, "completions"):
+        return flaw
+    flaw = next(filter(None, map(flaw_of_verdict, verdicts)), "")
+    return f"a verdict with {flaw}" if flaw else ""
+
+
+def flaw_of_rewards(rewards: Any, samples: Sequence[Sample]) -> str:
+    """Describe the first flaw of the rewards of `samples`."""
+    if flaw := flaw_of_each(rewards, (*NUMBER, type(None)), len(samples), "samples"):
+        return flaw
+    for sample, value in zip(samples, rewards, strict=True):
+        if value is not None and not isfinite(value):
+            return f"{value} for a completion of prompt {sample.prompt.id!r}"
+    return ""
+
+
+def flaw_of_selection(chosen: Any, samples: Sequence[Sample]) -> str:
+    """Describe the first flaw of a selection from `samples`: the ledger must be able to record each choice."""
+    if flaw := flaw_of_each(chosen, Sample):
+        return flaw
+    given = {(sample.prompt.id, sample.completion.index): sample.completion for sample in samples}
+    left = dict(given)
+    for sample in chosen:
+        weight = sample.weight
+        if not isinstance(weight, NUMBER) or isinstance(weight, bool) or not isfinite(weight):
+            return f"a weight of {weight!r} for prompt {sample.prompt.id!r}"
+        key, completion = (sample.prompt.id, sample.completion.index), sample.completion
+        found = left.pop(key, None)
+        if found is completion or found == completion:
+            continue
+        why = "changed" if found else "twice" if key in given else "which was not among the samples given"
+        return f"completion {key[1]} of prompt {key[0]!r}, {why}"
+    return ""
 
 
 def _are_ids(ids: object) -> bool:

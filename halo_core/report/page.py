@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
@@ -20,12 +20,14 @@ from halo_core.ledger.summary import Summary, summarise
 from halo_core.metrics import best_cycle
 from halo_core.report.charts import draw
 from halo_core.report.figures import percent, plots, points, tables
-from halo_core.types import CycleReport, Prompt, Stage, Status
+from halo_core.types import Completion, CycleReport, EvalMetrics, Prompt, Split, Stage, Status
 
 _CYCLES = 6
 """Cycles whose samples are shown: the first, the last, and others between them."""
 _SAMPLES_PER_STAGE = 3
 """Samples shown of each stage in each of these cycles."""
+_SAMPLES_PER_EVALUATED_STAGE = 8
+"""The same for a run without cycles, which has only held-out samples."""
 _LISTED_PROMPTS = 12
 """Prompts listed in each group: changed, worst and best."""
 _LONGEST = 4000
@@ -65,6 +67,8 @@ class Shown:
     """The stage that it reached, or the status of a verdict that is neither pass nor fail."""
     printed: bool
     """True if it represents its kind in print."""
+    extracted: str = ""
+    """The part of the completion that was verified; empty if that is all of it or unknown."""
     reward_reason: str = ""
     selection_reason: str = ""
     """Why it was not trained on."""
@@ -86,11 +90,17 @@ class Explains(Protocol):
         """Return why a sample was not trained on."""
 
 
-def render(ledger: Ledger, reasons: Explains | None = None) -> str:
-    """Return the report of a run as HTML; without `reasons`, rewards and selection are not explained."""
+def render(
+    ledger: Ledger,
+    extract: Callable[[Prompt, Completion], str] | None = None,
+    reasons: Explains | None = None,
+) -> str:
+    """Return the report of a run as HTML; see `write_report`."""
     run, machine, plugins = summarise(ledger), ledger.machine(), ledger.plugins()
     charts = plots(run.reports)
     samples = _samples(ledger, run.reports)
+    if extract:
+        samples = [replace(shown, extracted=extract(*_parts(shown))) for shown in samples]
     if reasons:
         samples = [_explained(shown, reasons) for shown in samples]
     best = best_cycle(run.reports)
@@ -199,16 +209,15 @@ def _tasks(ledger: Ledger, reports: Sequence[CycleReport]) -> list[tuple[str, li
 
 def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Shown]:
     """Choose the first samples of each stage from some cycles; always the same, so that a report is reproducible."""
+    if len(reports) == 1:
+        return _measured(ledger, reports[0])
     sampled = [report for report in reports if report.sampled]
     wanted = {round(n * (len(sampled) - 1) / (_CYCLES - 1)) for n in range(_CYCLES)}
     shown: list[Shown] = []
     for report in (sampled[index] for index in sorted(wanted) if sampled):
-        metrics = report.sampled
-        assert metrics is not None
-        counts = {**metrics.stages, "error": metrics.errors, "inconclusive": metrics.inconclusive}
-        kinds = [kind for kind, number in counts.items() if number]
-        for kind in kinds:
-            found = islice(_of_kind(ledger, report.cycle, kind), _SAMPLES_PER_STAGE)
+        assert report.sampled is not None
+        for kind in _kinds(report.sampled):
+            found = islice(_of_kind(ledger, report.cycle, "train", kind), _SAMPLES_PER_STAGE)
             shown += [
                 Shown(item, kind, printed=report is sampled[-1] and not n) for n, item in enumerate(found)
             ]
@@ -222,10 +231,28 @@ def _explained(shown: Shown, reasons: Explains) -> Shown:
     )
 
 
-def _of_kind(ledger: Ledger, cycle: int, kind: str) -> Iterator[Found]:
+def _measured(ledger: Ledger, report: CycleReport) -> list[Shown]:
+    """Choose the first samples of each stage from the held-out samples before training."""
+    return [
+        Shown(item, kind, printed=not n)
+        for kind in (_kinds(report.heldout) if report.heldout else [])
+        for n, item in enumerate(islice(_of_kind(ledger, 0, "heldout", kind), _SAMPLES_PER_EVALUATED_STAGE))
+    ]
+
+
+def _parts(shown: Shown) -> tuple[Prompt, Completion]:
+    return shown.found.sample.prompt, shown.found.sample.completion
+
+
+def _kinds(metrics: EvalMetrics) -> list[str]:
+    counts = {**metrics.stages, "error": metrics.errors, "inconclusive": metrics.inconclusive}
+    return [kind for kind, number in counts.items() if number]
+
+
+def _of_kind(ledger: Ledger, cycle: int, split: Split, kind: str) -> Iterator[Found]:
     if kind in (Status.ERROR, Status.INCONCLUSIVE):
-        return find(ledger, Filter(cycle, "train", status=kind))
-    found = find(ledger, Filter(cycle, "train", stage=kind))
+        return find(ledger, Filter(cycle, split, status=kind))
+    found = find(ledger, Filter(cycle, split, stage=kind))
     return (item for item in found if item.sample.verdict.conclusive)
 
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from halo_core.config.kinds import KINDS
-from halo_core.config.options import build
+from halo_core.config.options import build, options_in
 from halo_core.drivers.base import Driver, Generator, LRPolicy, Reward, Selector, Trainer
 from halo_core.hookspecs import hookimpl
-from halo_core.model.contexts import SamplingContext, SelectionContext, TrainingContext
+from halo_core.model.contexts import SelectionContext, TrainingContext
 from halo_core.plugin.blame import blamed
 from halo_core.plugin.discovery import BUILTIN, Source
 from halo_core.run.checkpoint import CycleCheckpoint
+from halo_core.run.open_generator import OpenGenerator
 from halo_core.seeds import derive_seed
 from halo_core.types import Completion, CycleReport, Prompt, Sample, SamplingRequest, TrainStats, Verdict
 from halo_core.verification.verifiers import VerifierSet, verification_threads
@@ -41,7 +42,7 @@ class Drivers:
         if not cycle or not per_cycle:
             return driver
         changes = {option: values[min(cycle, len(values)) - 1] for option, values in per_cycle.items()}
-        return build(type(driver), {**asdict(driver), **changes}, where=f"per_cycle.{kind}")
+        return build(type(driver), {**options_in(driver), **changes}, where=f"per_cycle.{kind}")
 
     def by_hook(self) -> dict[str, list[Source]]:
         """Return the sources of the drivers behind each hook."""
@@ -59,6 +60,7 @@ class Dispatch:
     def __init__(self, drivers: Drivers, workers: int | None = None) -> None:
         self._drivers = drivers
         self._threads = verification_threads(workers)
+        self._generator: OpenGenerator | None = None
 
     @hookimpl
     def lr_for_cycle(self, run: Run, cycle: int, history: Sequence[CycleReport]) -> float:
@@ -70,12 +72,18 @@ class Dispatch:
     @hookimpl
     def generate(self, run: Run, request: SamplingRequest) -> Iterator[Sequence[Completion]]:
         """Call the generator; held-out prompts are always sampled with its own options."""
-        generator: Generator = self._drivers.get(
+        options: Generator = self._drivers.get(
             "generator", request.cycle if request.split == "train" else None
         )
-        context = SamplingContext(actor=run.actor, progress=run.sampling_progress)
+        if self._generator is None:
+            self._generator = OpenGenerator(
+                self._drivers.get("generator"),
+                run.actor,
+                run.directory,
+                lambda samples, tokens: run.sampling_progress(samples, tokens),
+            )
         with blamed(self._drivers.source("generator")):
-            yield from generator.generate(request, context)
+            yield from self._generator.generate(request, options)
 
     @hookimpl
     def verify(self, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Verdict]:
@@ -133,5 +141,8 @@ class Dispatch:
 
     @hookimpl
     def on_run_end(self) -> None:
-        """Shut the verification threads down."""
+        """Shut the verification threads down, and close the generator."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._generator is not None:
+            with blamed(self._drivers.source("generator")):
+                self._generator.close()

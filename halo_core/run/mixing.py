@@ -16,7 +16,7 @@ from halo_core.seeds import derive_seed
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
 if TYPE_CHECKING:
-    from halo_core.model.actor import Actor
+    from halo_core.model.contexts import Actor
 
 Key = tuple[str, tuple[int, ...]]
 
@@ -48,7 +48,10 @@ def mixed(chosen: Sequence[Sample], earlier: Sequence[Sample], mix: Mix, *, seed
 
 
 def pairs_as_samples(actor: Actor, path: str) -> list[Sample]:
-    """Read fine-tuning pairs and encode them as a generator would; see `pretraining.read_pairs`."""
+    """Read fine-tuning pairs and encode them as a generator would; see `pretraining.read_pairs`.
+
+    They count as correct, with a reward of 1, so that a trainer finds a reward in every sample.
+    """
     from pathlib import Path
 
     from halo_core.model.pretraining import encode_pair, read_pairs
@@ -58,7 +61,9 @@ def pairs_as_samples(actor: Actor, path: str) -> list[Sample]:
     for number, pair in enumerate(read_pairs(Path(path))):
         context, ids = encode_pair(actor, pair)
         completion = Completion(f"pair-{number}", 0, pair.completion, context, ids)
-        samples.append(Sample(Prompt(completion.prompt_id, pair.prompt, pair.messages), completion, verdict))
+        samples.append(
+            Sample(Prompt(completion.prompt_id, pair.prompt, pair.messages), completion, verdict, 1.0)
+        )
     return samples
 
 

@@ -18,6 +18,7 @@ from halo_core.model.contexts import ignore_tokens
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Advance
 from halo_core.run.state import Run
+from halo_core.run.tokenizing import tokenized
 from halo_core.types import Completion, Sample, SamplingRequest, Status
 from halo_core.verification.errors import ErrorBudget
 
@@ -65,9 +66,9 @@ def sample_and_verify(run: Run, hooks: Hooks, request: SamplingRequest) -> list[
             return [Sample(*row) for row in zip(tasks, completions, verdicts, strict=True)]
 
         try:
-            for completions in hooks.generate(run=run, request=replace(request, done=len(batches))):
-                meter.finish(len(completions))
-                waiting.append(threads.submit(verify, completions))
+            for batch in hooks.generate(run=run, request=replace(request, done=len(batches))):
+                meter.finish(len(batch))
+                waiting.append(threads.submit(verify, tokenized(run, prompts, batch)))
                 while waiting and (waiting[0].done() or len(waiting) > IN_FLIGHT):
                     store()
                 run.check_interrupt()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING, Any
 from halo_core.config.hardware import with_hardware_defaults
 from halo_core.config.kinds import KINDS, driver_sections
 from halo_core.config.layers import normalise, short_name
-from halo_core.config.options import build, options_of
+from halo_core.config.options import options_in, options_of
 from halo_core.config.schema import DriverSpec, RunConfig, read_config
-from halo_core.data import check_disjoint, load_prompts, split_heldout
 from halo_core.drivers.base import Demo
-from halo_core.errors import ConfigError, DataError, did_you_mean
+from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
 from halo_core.files import damaged, disk
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import prompt_body
 from halo_core.plugin.blame import preflight
-from halo_core.plugin.discovery import Loaded, Source, check_class, load
+from halo_core.plugin.discovery import Origins, Source, origins_of, still_installed
+from halo_core.plugin.loading import build_driver, load_class, load_plugin
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
 from halo_core.run.dispatch import Dispatch, Drivers
+from halo_core.run.prompts import measures_only, read_prompts
 from halo_core.run.resume import check_same, check_tier, check_unchanged, environment, extend
 from halo_core.run.state import Run
 from halo_core.types import Prompt
@@ -54,17 +55,17 @@ class Plan:
     """True if the demo's model is also used."""
 
     @classmethod
-    def from_raw(cls, raw: Mapping[str, Any]) -> Plan:
-        """Check `raw` and build the drivers and plugins that it names.
+    def from_raw(cls, raw: Mapping[str, Any], origins: Origins | None = None) -> Plan:
+        """Check `raw` and build the drivers and plugins that it names, those in `origins` from these distributions.
 
         Raises a `ConfigError` for an invalid key, option or value, and a `PluginError` for a name that is not
-        installed.
+        installed or a plugin that cannot be used.
         """
         raw = normalise(raw)
         config = read_config(with_hardware_defaults(raw))
-        verifiers = VerifierSet.load(config.specs("verifier"))
-        loaded = {kind: _load_class(kind, config.spec(kind)) for kind in driver_sections()}
-        demo = None if config.data.prompts else verifiers.demo()
+        verifiers = VerifierSet.load(config.specs("verifier"), origins)
+        loaded = {kind: load_class(kind, config.spec(kind).name, origins) for kind in driver_sections()}
+        demo = None if config.data.prompts or measures_only(config) else verifiers.demo()
         demo_model = demo is not None and not config.model.name
         if demo is not None and demo_model:
             classes = {kind: loaded[kind].value for kind in driver_sections()}
@@ -74,20 +75,26 @@ class Plan:
                 "prompts were given but no model",
                 hint="name one: --model Qwen/Qwen2.5-Coder-0.5B or a directory",
             )
-        built = {
-            kind: build(
-                loaded[kind].value,
-                config.spec(kind).options,
-                where=f"{kind} {config.spec(kind).name!r}",
-            )
-            for kind in driver_sections()
-        }
+        built = {kind: build_driver(loaded[kind], config.spec(kind)) for kind in driver_sections()}
         sources = {kind: loaded[kind].source for kind in driver_sections()}
         drivers = Drivers(verifiers, built, sources, config.per_cycle)
         _check_per_cycle(drivers)
-        plugins = tuple(_build_plugin(spec) for spec in config.specs("plugin"))
+        built_plugins = [load_plugin(spec, origins) for spec in config.specs("plugin")]
+        plugins = tuple((plugin, source, options_in(plugin)) for plugin, source in built_plugins)
         options = [options for _, _, options in plugins]
         return cls(_resolved(config, drivers, options), drivers, plugins, demo, demo_model)
+
+    @classmethod
+    def from_ledger(cls, ledger: Ledger, *, cycles: int | None = None, changed: bool = False) -> Plan:
+        """Check the configuration of a recorded run, and build its drivers from the distributions that it recorded.
+
+        `cycles` replaces the number of cycles. With `changed`, a distribution that is gone may be replaced by another
+        one that provides the name.
+        """
+        raw, origins = ledger.config(), origins_of(ledger.plugins())
+        if changed:
+            origins = still_installed(origins)
+        return cls.from_raw(raw if cycles is None else raw | {"cycles": cycles}, origins)
 
     @contextmanager
     def open(
@@ -115,7 +122,8 @@ class Plan:
             else:
                 self._start(ledger, actor, progress)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
-            run = Run(self.config, ledger, actor, prompts, heldout, progress)
+            precision = self.drivers.get("generator").precision()
+            run = Run(self.config, ledger, actor, prompts, heldout, progress, precision=precision)
             notes = (
                 self._changed_data(run) if resumed else self.drivers.verifiers.warnings([*prompts, *heldout])
             )
@@ -135,9 +143,11 @@ class Plan:
         ledger.create(config, self._manifest(), prompts, heldout, environment(self.config), fingerprints)
 
     def _resume(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
-        check_same(ledger.directory, Plan.from_raw(ledger.config()).config, self.config, extend=extended)
+        check_same(
+            ledger.directory, Plan.from_ledger(ledger, changed=changed).config, self.config, extend=extended
+        )
         if not ledger.prompts("train"):
-            raise damaged(ledger.path, "it contains no prompts")
+            _check_no_training(ledger, self.config)
         self.preflight()
         check_tier(ledger)
         verifiers, current = self.drivers.verifiers, environment(self.config)
@@ -156,21 +166,12 @@ class Plan:
         now = [(prompt.id, prompt_body(prompt)) for prompt in [*prompts, *heldout]]
         if now == [(prompt.id, prompt_body(prompt)) for prompt in [*run.prompts, *run.heldout]]:
             return []
-        return [f"using the stored prompts: {self.config.data.prompts} has changed since the run was started"]
+        source = self.config.data.prompts or self.config.data.heldout
+        return [f"using the stored prompts: {source} has changed since the run was started"]
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
         """Return the training prompts and the held-out prompts."""
-        data = self.config.data
-        if self.demo is not None:
-            prompts, heldout = list(self.demo.prompts), list(self.demo.heldout)
-        else:
-            prompts, heldout = load_prompts(data.prompts or ""), []
-        if data.heldout:
-            heldout = load_prompts(data.heldout)
-        elif not heldout:
-            prompts, heldout = split_heldout(prompts, data.heldout_share, self.config.seed)
-        check_disjoint(prompts, heldout)
-        return prompts[: data.limit], heldout
+        return read_prompts(self.config, self.demo)
 
     def preflight(self) -> None:
         """Check that the machine has what each driver and each plugin needs."""
@@ -195,6 +196,17 @@ class Plan:
         return [asdict(source) | {"options": options} for source, options in rows]
 
 
+def _check_no_training(ledger: Ledger, config: RunConfig) -> None:
+    """Raise a `RunError` unless a run without training prompts is complete and shall only measure."""
+    if not ledger.prompts("heldout"):
+        raise damaged(ledger.path, "it contains no prompts")
+    if config.cycles:
+        raise RunError(
+            f"{ledger.directory} only measured a model and has no training prompts",
+            hint="start a run with halo run, --data and another --output",
+        )
+
+
 def _check_per_cycle(drivers: Drivers) -> None:
     """Raise a `ConfigError` for a kind, option or value that is invalid in `per_cycle`."""
     allowed = [kind.name for kind in KINDS.values() if kind.per_cycle]
@@ -209,25 +221,6 @@ def _check_per_cycle(drivers: Drivers) -> None:
                 raise ConfigError(f"per_cycle.{kind}.{option} is empty", hint="give a value for each cycle")
             for cycle in range(1, len(values) + 1):
                 drivers.get(kind, cycle)
-
-
-def _load_class(kind: str, spec: DriverSpec) -> Loaded:
-    loaded = load(kind, spec.name)
-    check_class(loaded, KINDS[kind].load_interface())
-    return loaded
-
-
-def _build_plugin(spec: DriverSpec) -> tuple[object, Source, dict[str, Any]]:
-    loaded = load("plugin", spec.name)
-    where = f"plugin {spec.name!r}"
-    if isinstance(loaded.value, type):
-        plugin: object = build(loaded.value, spec.options, where=where)
-        return plugin, loaded.source, _options(plugin)
-    if spec.options:
-        raise ConfigError(
-            f"{where} takes no options: it is a module", hint="make it a class decorated with @driver"
-        )
-    return loaded.value, loaded.source, {}
 
 
 def _with_demo_settings(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) -> dict[str, Any]:
@@ -268,16 +261,12 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
 
 
 def _full_spec(spec: DriverSpec, driver: Any) -> DriverSpec:
-    return _spec(spec, _options(driver))
+    return _spec(spec, options_in(driver))
 
 
 def _spec(spec: DriverSpec, options: Mapping[str, Any]) -> DriverSpec:
     """Return the spec of the same driver with `options`."""
     return DriverSpec.model_validate({"name": _absolute_name(spec.name), **options})
-
-
-def _options(driver: object) -> dict[str, Any]:
-    return asdict(driver) if is_dataclass(driver) and not isinstance(driver, type) else {}
 
 
 def _absolute_name(name: str) -> str:
@@ -292,8 +281,15 @@ def _absolute_path(name: Any) -> Any:
 
 
 def next_directory(root: Path, config: RunConfig) -> Path:
-    """Create and return the first unused `root/<verifier>-<lr policy>-<n>`; safe against concurrent callers."""
-    stem = f"{short_name(config.specs('verifier')[0].name)}-{short_name(config.spec('lr_policy').name)}"
+    """Create and return the first unused directory of a run in `root`; safe against concurrent callers.
+
+    It is named `<verifier>-<lr policy>-<n>`, or `eval-<verifier>-<model>-<n>` for a run without cycles.
+    """
+    verifier = short_name(config.specs("verifier")[0].name)
+    if config.cycles:
+        stem = f"{verifier}-{short_name(config.spec('lr_policy').name)}"
+    else:
+        stem = f"eval-{verifier}-{Path(config.model.name).name}"
     with disk(root):
         root.mkdir(parents=True, exist_ok=True)
         for number in count(1):

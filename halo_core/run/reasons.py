@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from halo_core.config.kinds import KINDS
-from halo_core.config.options import build
 from halo_core.config.schema import read_config
 from halo_core.drivers.base import Reward, Selector
 from halo_core.errors import HaloError
 from halo_core.ledger.browse import Filter, Found, find
 from halo_core.ledger.ledger import Ledger
-from halo_core.plugin.discovery import check_class, load
+from halo_core.plugin.discovery import Origins, origins_of
+from halo_core.plugin.loading import load_driver
 from halo_core.run.dispatch import Drivers
 from halo_core.types import Sample
 from halo_core.verification.verifiers import VerifierSet
@@ -27,7 +26,7 @@ class Reasons:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._drivers = _drivers(ledger.config())
+        self._drivers = _drivers(ledger.config(), origins_of(ledger.plugins()))
         self._peers: tuple[tuple[int, str], list[Sample]] = ((0, ""), [])
         self._selected: dict[int, bool] = {}
 
@@ -75,15 +74,13 @@ class Reasons:
         return self._selected[cycle]
 
 
-def _drivers(raw: Mapping[str, Any]) -> Drivers | None:
+def _drivers(raw: Mapping[str, Any], origins: Origins) -> Drivers | None:
     """Return the reward and the selector of a configuration; None if one of them is not installed any more."""
     try:
         config = read_config(raw)
         built = {}
         for kind in ("reward", "selector"):
-            spec = config.spec(kind)
-            cls = check_class(load(kind, spec.name), KINDS[kind].load_interface())
-            built[kind] = build(cls, spec.options, where=kind)
+            built[kind], _ = load_driver(kind, config.spec(kind), origins)
         return Drivers(VerifierSet({}), built, per_cycle=config.per_cycle)
     except HaloError:
         return None

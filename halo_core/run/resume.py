@@ -163,10 +163,16 @@ def _changed_plugins(
     before = {(row["kind"], row["name"]): row for row in recorded}
     now = {(row["kind"], row["name"]): row for row in current}
     return [
-        f"{kind} {name!r} was {before[kind, name]['version']} and is {now[kind, name]['version']}"
-        for kind, name in now
-        if (kind, name) in before and before[kind, name]["version"] != now[kind, name]["version"]
+        f"{kind} {name!r} was {_shown(was, row)} and is {_shown(row, was)}"
+        for (kind, name), row in now.items()
+        if (was := before.get((kind, name))) and _shown(was, row) != _shown(row, was)
     ]
+
+
+def _shown(row: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return the version of a plugin, with its distribution if that of `other` is another one."""
+    moved = row["distribution"] != other["distribution"] and not row["version"].startswith("sha256:")
+    return f"{row['distribution']} {row['version']}" if moved else str(row["version"])
 
 
 def _without_removed_options(fingerprints: Mapping[str, str], verifiers: VerifierSet) -> dict[str, str]:

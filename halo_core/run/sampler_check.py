@@ -9,33 +9,33 @@ sampling was not at temperature 1 and from all tokens, the estimate is that dive
 After training, the held-out completions come with the log-probabilities that the sampler computed. The trained
 weights must give the same except for rounding; a sampler with the weights from before is off by about as much as
 training moved the cycle's own samples. So in float32 the sampler may be off by a quarter of that, provided it is well
-above the rounding that cycle 0 measured before any training; in 16 bits only gross staleness can be detected. Both
-compare whole completions: the absolute differences of their log p, summed and divided by the number of tokens. Tokens
-that the model did not write (`Completion.loss_mask`) are left out.
+above the rounding that cycle 0 measured before any training. In 16 bits the rounding is that of earlier trained
+cycles, and the first of them can only detect gross staleness. Both compare whole completions: the absolute differences
+of their log p, summed and divided by the number of tokens. Tokens that the model did not write (`Completion.loss_mask`)
+are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import exp, log
+from math import exp, inf, log
 from typing import TYPE_CHECKING
 
+from halo_core.diagnosis.measures import PROOF, sampler_is_proved
 from halo_core.errors import ModelError, TrainingError
 from halo_core.types import Completion, CycleReport, Sample, TrainStats
 
 if TYPE_CHECKING:
-    from halo_core.model.actor import Actor
+    from halo_core.model.contexts import Actor
 
 PROBES = 64
 """Completions that are compared, evenly spaced over all of them."""
-TOLERANCE = {"torch.float32": 0.01}
-"""Largest accepted error of the sampler, nats per token, by the precision of the forward pass."""
+_TOLERANCE = 0.01
+"""Largest accepted error of the sampler, nats per token, if sampler and actor compute in float32."""
 _COARSE_TOLERANCE = 0.1
-"""The same for precisions of 16 bits."""
+"""The same if one of them computes in 16 bits or fewer."""
 _MAX_CHANGE = log(10)
-_SHARE = 4
-"""The tolerance is the training's shift divided by this, if the shift exceeds `_SHARE` squared times the noise."""
 
 
 class LogprobProbe:
@@ -74,11 +74,16 @@ def check_sampler(
     samples: Sequence[Sample],
     trained: TrainStats | None = None,
     history: Sequence[CycleReport] = (),
+    *,
+    precision: str = "",
+    tolerance: float | None = None,
 ) -> float | None:
     """Return the distance of the sampler's log-probabilities from the actor's, in nats per token.
 
-    None if the generator records none. Raises a `ModelError` if the distance is more than rounding explains, or as
-    large as that of a sampler without the weights that were just `trained`.
+    `precision` is that of the sampler's forward pass, empty for that of the actor; `tolerance` is the largest accepted
+    distance, None for the usual one of the precision. None if the generator records no log-probabilities. Raises a
+    `ModelError` if the distance is more than rounding explains, or as large as that of a sampler without the weights
+    that were just `trained`.
     """
     probes = _probes([sample.completion for sample in samples if sample.completion.logprobs is not None])
     if not probes:
@@ -86,25 +91,52 @@ def check_sampler(
     rows = _logprobs(actor, probes)
     off = sum(abs(sum(row) - (probe.logprob or 0.0)) for row, probe in zip(rows, probes, strict=True))
     mean = off / sum(len(row) for row in rows)
-    limit = _tolerance(actor, trained, history)
+    exact = {str(actor.dtype).removeprefix("torch."), precision or "float32"} == {"float32"}
+    known = tolerance or (_TOLERANCE if exact else _COARSE_TOLERANCE)
+    limit = min(known, _distance_without_training(trained, history, exact=exact))
     if not mean <= limit:
         raise ModelError(
             f"the sampler does not use the trained weights: its log-probabilities are off by {mean:.3g} nats "
-            f"per token, more than {limit:g}",
-            hint="a generator must sample from the actor's current weights, and record log p at temperature 1",
+            f"per token, more than {limit:.3g}",
+            hint="a generator must sample from the actor's current weights, and record log p at temperature 1; "
+            "if the engine only rounds more, set sampler_tolerance",
         )
     return mean
 
 
-def _tolerance(actor: Actor, trained: TrainStats | None, history: Sequence[CycleReport]) -> float:
-    known = TOLERANCE.get(str(actor.dtype))
-    if known is None:  # merging an adapter into 16-bit weights rounds too, which cycle 0 cannot measure
-        return _COARSE_TOLERANCE
-    noise = history[0].sampler_error if history else None
+def sampler_warnings(report: CycleReport) -> list[str]:
+    """Return a sentence for each sign that the generator may not sample with the weights that a cycle trained."""
+    cycle, found = report.cycle, []
+    if report.heldout_changed == 0:
+        same = f"the held-out completions of cycle {cycle} are those of cycle {cycle - 1}, word for word"
+        if sampler_is_proved(report):
+            found.append(f"{same}, and are from the trained weights: the learning rate may be too low")
+        else:
+            found.append(
+                f"{same}: the generator ignores the training, or the training hardly moved the model"
+            )
+    if report.sampler_unchecked:
+        found.append(
+            f"the generator records no log-probabilities: whether the held-out completions of cycle {cycle} are from "
+            "the trained weights cannot be checked"
+        )
+    return found
+
+
+def _distance_without_training(
+    trained: TrainStats | None, history: Sequence[CycleReport], *, exact: bool
+) -> float:
+    """Return a distance that a sampler without the trained weights exceeds; infinity if noise may exceed it, too.
+
+    It is the training's shift divided by `PROOF`, if the shift is above `PROOF` squared times the noise.
+    Cycle 0 measures the noise. In 16 bits the trained cycles do: merging an adapter into such weights rounds, too.
+    """
+    comparable = history[:1] if exact else [report for report in history if report.train]
+    noise = [report.sampler_error for report in comparable if report.sampler_error is not None]
     shift = trained.logprob_shift if trained else None
-    if noise is None or shift is None or shift <= _SHARE**2 * noise:
-        return known
-    return min(known, shift / _SHARE)
+    if not noise or shift is None or shift <= PROOF**2 * max(noise):
+        return inf
+    return shift / PROOF
 
 
 def _logprobs(actor: Actor, probes: Sequence[Completion]) -> list[list[float]]:

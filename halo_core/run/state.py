@@ -17,6 +17,7 @@ from halo_core.model.contexts import ignore_tokens
 from halo_core.progress import Progress
 from halo_core.run.curriculum import prompts_for
 from halo_core.run.mixing import mixed, pairs_as_samples
+from halo_core.run.sampler_check import check_sampler, sampler_warnings
 from halo_core.seeds import derive_seed
 from halo_core.types import CycleReport, PairedDifference, Prompt, Sample, SamplingRequest, Split, TrainStats
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from halo_core.config.schema import RunConfig
-    from halo_core.model.actor import Actor
+    from halo_core.model.contexts import Actor
     from halo_core.plugin.manager import Hooks
 
 
@@ -39,14 +40,19 @@ class Run:
         prompts: Sequence[Prompt],
         heldout: Sequence[Prompt],
         progress: Progress | None = None,
+        *,
+        precision: str = "",
     ) -> None:
         self.config = config
         self.ledger = ledger
         self.actor = actor
         actor.interrupt = self.check_interrupt
+        actor.directory_of = ledger.check_adapter
         self.prompts = tuple(prompts)
         self.heldout = tuple(heldout)
         self.progress = progress or Progress()
+        self.precision = precision
+        """The precision in which the generator computes; see `Generator.precision`."""
         self.stop_reason = ""
         self.interrupted = False
         self.sampling_progress: Callable[[float, int], None] = ignore_tokens
@@ -116,7 +122,7 @@ class Run:
                 self.config.samples_per_prompt if trains else self.config.heldout.samples_per_prompt
             ),
             seed=derive_seed(self.seed, cycle, "sample") if trains else derive_seed(self.seed, "heldout"),
-            adapter=self.ledger.adapter(loaded) if loaded else None,
+            adapter=self.ledger.adapter(loaded).resolve() if loaded else None,
             weights_hash=self.ledger.weights_hash(loaded),
         )
 
@@ -220,6 +226,22 @@ class Run:
                 raise
             error.add_note(f"on_run_end then raised {type(late).__name__}: {late}")
 
+    def check_sampler(
+        self,
+        heldout: Sequence[Sample],
+        trained: TrainStats | None = None,
+        history: Sequence[CycleReport] = (),
+    ) -> float | None:
+        """Return the sampler's distance from the actor, as `run.sampler_check.check_sampler` measures it."""
+        return check_sampler(
+            self.actor,
+            heldout,
+            trained,
+            history,
+            precision=self.precision,
+            tolerance=self.config.sampler_tolerance,
+        )
+
     def report(
         self,
         cycle: int,
@@ -250,7 +272,21 @@ class Run:
             best=best,
             versus_best=None if best is None else self.compare(best, cycle),
             sampler_error=sampler_error,
+            sampler_unchecked=bool(heldout and train and train.kl is not None and sampler_error is None),
+            heldout_changed=self._heldout_changed(cycle, heldout) if earlier else None,
         )
+
+    def _heldout_changed(self, cycle: int, heldout: Sequence[Sample]) -> float | None:
+        """Return the share of the held-out completions with another text than in the cycle before."""
+        texts = {
+            (sample.prompt.id, sample.completion.index): sample.completion.text
+            for batch in self.ledger.batches(cycle - 1, "heldout", self.heldout)
+            for sample in batch
+        }
+        if not texts or len(texts) != len(heldout):
+            return None
+        same = sum(texts.get((s.prompt.id, s.completion.index)) == s.completion.text for s in heldout)
+        return 1 - same / len(texts)
 
     def compare(self, before: int, after: int) -> PairedDifference:
         """Compare the held-out pass rates of two closed cycles, prompt by prompt."""
@@ -260,6 +296,8 @@ class Run:
     def close_cycle(self, hooks: Hooks, history: list[CycleReport], report: CycleReport) -> None:
         """Store `report`, append it to `history` and notify the plugins."""
         self.ledger.write_report(report)
+        for warning in sampler_warnings(report):
+            self.log("sampler", warning)
         self._rolled_back = None
         history.append(report)
         hooks.on_cycle_end(run=self, report=report, history=history)

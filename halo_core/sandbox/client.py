@@ -7,10 +7,10 @@ import socket
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from halo_core.errors import SandboxError
 from halo_core.sandbox import wire
@@ -19,7 +19,7 @@ from halo_core.sandbox.session import Session
 from halo_core.sandbox.sharing import ReadersWriterLock, SessionPool
 from halo_core.sandbox.starting import LANDLOCK_ABI, start_supervisor, unavailable
 from halo_core.sandbox.types import Limits, Mode, Outcome, Tier
-from halo_core.sandbox.workspace import Workspace
+from halo_core.sandbox.workspace import Workspace, absolute
 
 
 class Sandbox:
@@ -77,10 +77,11 @@ class Sandbox:
         stdin: bytes = b"",
         limits: Limits = Limits(),  # noqa: B008 - frozen
         readable: Sequence[str | Path] = (),
+        env: Mapping[str, str] = MappingProxyType({}),
     ) -> Outcome:
         """Run a program in an empty workspace; see `Workspace.run`."""
         with self.workspace() as space:
-            return space.run(argv, stdin=stdin, limits=limits, readable=readable)
+            return space.run(argv, stdin=stdin, limits=limits, readable=readable, env=env)
 
     def call(
         self,
@@ -100,7 +101,7 @@ class Sandbox:
         Raises `NotPlainError` when an argument is not plain data, and `SandboxError` as `Workspace.run` does.
         """
         rows = [tuple(arguments) for arguments in calls]
-        folders = [*map(str, paths)]
+        folders = absolute(paths)
         # The session comes before the lock: a thread that holds the lock must not wait for a session.
         with self.session("call") as session:
             with self.run_lock.shared():
@@ -126,7 +127,7 @@ class Sandbox:
         """
         with (
             self.session("call") as session,
-            lend_function(session, source, function, limits, [*map(str, paths)]) as lent,
+            lend_function(session, source, function, limits, absolute(paths)) as lent,
         ):
             yield lent
 

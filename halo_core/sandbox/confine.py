@@ -48,7 +48,6 @@ class Confinement:
         self._filters: dict[object, seccomp.Filter] = {}
         self._loaders = _loaders()
         self._exposed: list[str] = []
-        self.kept_capabilities = _needed_capabilities() if box.uid is not None and tier == "standard" else 0
 
     def set_up(self) -> None:
         """Do the one-time setup: in tier strong, build the root directory."""
@@ -62,15 +61,19 @@ class Confinement:
             self.group.limit(request["memory_bytes"], _processes(request))
         readable = tuple(request["readable"])
         if self.tier == "strong":
-            for path in (*trees, *files, *readable):
-                if namespaces.expose(self.box.root, path):
-                    self._exposed.append(path)
+            # Programs find their own links in /proc, but Landlock keeps them from opening anything there. The worker's
+            # functions need none, and DuckDB does not start if it finds a file in /proc that it cannot open.
+            proc = () if request["main"] else ("/proc",)
+            for path in (*trees, *files, *readable, *proc):
+                self._exposed += namespaces.expose(self.box.root, path)
             if request["writable"]:
                 namespaces.resize(self.box, 4 * request["file_bytes"])
         spawn = request["toolchain"] or request["processes"] > 1
         kind = (request["writable"], request["toolchain"], spawn)
         if not self.restricted:
             return Entry(self, program, None, None)
+        may_need = self.tier == "standard" and self.box.uid is not None
+        capabilities = _needed_capabilities(*trees, *files, *readable) if may_need else 0
         key = (kind, trees, files, readable, *map(_identity, (*trees, *files, *readable)))
         if key not in self._rulesets:
             if len(self._rulesets) >= _MAX_RULESETS:
@@ -80,7 +83,7 @@ class Confinement:
             self._filters[kind] = seccomp.Filter(
                 writable=kind[0], toolchain=kind[1], spawn=kind[2], landlock_abi=self.abi
             )
-        return Entry(self, program, self._rulesets[key], self._filters[kind])
+        return Entry(self, program, self._rulesets[key], self._filters[kind], capabilities)
 
     def _program(self, request: Message) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
         """Return the program to execute, and the trees and files outside the box that it needs to start."""
@@ -144,6 +147,7 @@ class Entry:
         program: str,
         ruleset: landlock.Ruleset | None,
         filter: seccomp.Filter | None,
+        capabilities: int = 0,
     ) -> None:
         self.program = program
         """Path of the executable as seen by the child; empty for one of the worker's own functions."""
@@ -152,6 +156,7 @@ class Entry:
         self._confinement = confinement
         self._ruleset = ruleset
         self._filter = filter
+        self._capabilities = capabilities
 
     def enter(self, request: Message) -> None:
         """Confine this process. Descriptors from 3 up are still open afterwards."""
@@ -163,7 +168,7 @@ class Entry:
         if box.root:
             os.chroot(box.root)
         if confinement.tier != "none":
-            _switch_user(box.uid, confinement.kept_capabilities)
+            _switch_user(box.uid, self._capabilities)
             set_limits(request, confinement)
             linux.no_new_privileges()
         linux.die_with_parent(signal.SIGKILL)
@@ -291,16 +296,19 @@ def _loaders() -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
-def _needed_capabilities() -> int:
-    """Return CAP_DAC_READ_SEARCH if only root can reach Python (for example below /root), else 0.
+def _needed_capabilities(*paths: str) -> int:
+    """Return CAP_DAC_READ_SEARCH if only root can reach one of `paths` (for example below /root), else 0.
 
     Landlock still limits which files can be read.
     """
-    path = PYTHON
-    while path != "/":
-        if not os.stat(path).st_mode & 0o001:
-            return 1 << linux.CAP_DAC_READ_SEARCH
-        path = os.path.dirname(path)
+    for path in paths:
+        while path != "/":
+            path = os.path.dirname(path)
+            try:
+                if not os.stat(path).st_mode & 0o001:
+                    return 1 << linux.CAP_DAC_READ_SEARCH
+            except OSError:
+                break
     return 0
 
 

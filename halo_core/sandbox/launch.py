@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import signal
@@ -10,15 +11,24 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
     from halo_core.sandbox.confine import Entry
     from halo_core.sandbox.wire import Message
 
-_REPORT = struct.Struct("<dii")
-"""CPU seconds used before exec, whether exec was reached, the errno that prevented it."""
+_REPORT = struct.Struct("<diii")
+"""CPU seconds used before exec, whether exec was reached, the errno that prevented it, the readable path that cannot
+be read (counted from 1)."""
 _FAILED = 126
+
+
+class _UnreadableError(OSError):
+    """A path that the program should be able to read cannot be read."""
+
+    def __init__(self, number: int, errno: int | None) -> None:
+        super().__init__(errno, "cannot be read")
+        self.number = number
 
 
 class Launcher:
@@ -35,7 +45,7 @@ class Launcher:
         main: Callable[[list[str]], None] | None,
     ) -> int:
         """Fork a child that executes the program, or calls `main` with argv; return its pid."""
-        _REPORT.pack_into(self._report, 0, 0.0, 0, 0)
+        _REPORT.pack_into(self._report, 0, 0.0, 0, 0, 0)
         pid = os.fork()
         if pid:
             return pid
@@ -43,15 +53,18 @@ class Launcher:
             self._execute(entry, request, stdio, main)
         except BaseException as error:
             code = (error.errno or -1) if isinstance(error, OSError) else -1
-            _, reached, _ = _REPORT.unpack_from(self._report)
-            _REPORT.pack_into(self._report, 0, time.process_time(), reached, code)
+            unreadable = error.number if isinstance(error, _UnreadableError) else 0
+            _, reached, *_ = _REPORT.unpack_from(self._report)
+            _REPORT.pack_into(self._report, 0, time.process_time(), reached, code, unreadable)
         finally:
             os._exit(_FAILED)
 
-    def failure(self) -> tuple[int, bool]:
-        """Return 0 if the program was executed, else the errno of the failure (or -1), and whether exec was reached."""
-        _, reached, code = _REPORT.unpack_from(self._report)
-        return code, bool(reached)
+    def failure(self) -> tuple[int, bool, int]:
+        """Return 0 if the program was executed, else the errno of the failure (or -1); whether exec was reached; and
+        the number of the readable path that cannot be read, counted from 1, 0 if that is not the cause.
+        """
+        _, reached, code, unreadable = _REPORT.unpack_from(self._report)
+        return code, bool(reached), unreadable
 
     def setup_seconds(self) -> float:
         """Return the CPU time that the child used before exec."""
@@ -70,14 +83,25 @@ class Launcher:
             os.dup2(source, fd)
         entry.enter(request)
         os.closerange(3, 1 << 30)
+        _check_readable(request["readable"])
         entry.seal()
-        _REPORT.pack_into(self._report, 0, time.process_time(), 1, 0)
+        _REPORT.pack_into(self._report, 0, time.process_time(), 1, 0, 0)
         argv = request["argv"]
         if main is None:
             os.execve(entry.program, argv, request["env"])
         self._report.close()
         main(argv)
         os._exit(0)
+
+
+def _check_readable(paths: Sequence[str]) -> None:
+    """Raise an `_UnreadableError` unless this process, confined as it is, can open each of `paths`."""
+    for number, path in enumerate(paths, 1):
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC))
+        except (OSError, ValueError) as error:
+            code = error.errno if isinstance(error, OSError) else errno.ENOENT
+            raise _UnreadableError(number, code) from error
 
 
 def reset_signals() -> None:

@@ -28,6 +28,12 @@ ALL = (
     | linux.CLONE_NEWIPC
     | linux.CLONE_NEWUTS
 )
+_STDIO_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
 _BOX = "/box"
 _BOX_SIZE = 1 << 30
 _BOX_INODES = 1 << 14
@@ -80,6 +86,8 @@ def build_root(box: Box, trees: Iterable[str]) -> None:
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
     for tree in trees:
         expose(root, tree)
+    for name, target in _STDIO_LINKS.items():
+        os.symlink(target, f"{root}/dev/{name}")
     os.mkdir(root + _BOX)
     owner = os.geteuid() if box.uid is None else box.uid
     group = os.getegid() if box.uid is None else box.uid
@@ -88,34 +96,50 @@ def build_root(box: Box, trees: Iterable[str]) -> None:
     box.move(root, _BOX)
 
 
-def expose(root: str, path: str) -> bool:
-    """Make `path` readable at the same path below `root`; return False if it already was."""
-    if not os.path.lexists(path) or os.path.lexists(root + path):
+def expose(root: str, path: str) -> list[str]:
+    """Make `path` readable at the same path below `root`; return the paths to `hide` later, last one first.
+
+    A directory that is there only as the parent of something exposed before does not count as exposed: `path` is
+    mounted over it. A symbolic link is exposed together with its target.
+    """
+    place = root + path
+    if not os.path.lexists(path) or _is_exposed(place, path):
+        return []
+    if os.path.islink(path) and not os.path.lexists(place):
+        os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
+        target = os.path.realpath(path)
+        os.symlink(os.path.relpath(target, os.path.dirname(path)), place)
+        return [path, *expose(root, target)]
+    kind = os.stat(path).st_mode
+    if stat.S_ISDIR(kind):
+        os.makedirs(place, mode=0o755, exist_ok=True)
+    elif not os.path.lexists(place):
+        os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
+        os.close(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    linux.mount(path, place, "", linux.MS_BIND | linux.MS_REC)
+    if not stat.S_ISCHR(kind):
+        linux.make_readonly(place)
+    return [path]
+
+
+def _is_exposed(place: str, path: str) -> bool:
+    try:
+        return os.path.islink(place) or os.path.samestat(os.stat(path), os.stat(place))
+    except OSError:
         return False
-    os.makedirs(os.path.dirname(root + path), mode=0o755, exist_ok=True)
-    if os.path.islink(path):
-        os.symlink(os.readlink(path), root + path)
-        return True
-    if stat.S_ISDIR(os.stat(path).st_mode):
-        os.mkdir(root + path, 0o755)
-    else:
-        os.close(os.open(root + path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644))
-    linux.mount(path, root + path, "", linux.MS_BIND | linux.MS_REC)
-    if not stat.S_ISCHR(os.stat(path).st_mode):
-        linux.make_readonly(root + path)
-    return True
 
 
 def hide(root: str, path: str) -> None:
-    """Undo `expose`."""
-    if os.path.islink(root + path):
-        os.unlink(root + path)
-        return
-    linux.unmount(root + path)
-    if os.path.isdir(root + path):
-        os.rmdir(root + path)
-    else:
-        os.unlink(root + path)
+    """Undo `expose` for a path that it returned, and remove directories that are now empty."""
+    place = root + path
+    if not os.path.islink(place):
+        linux.unmount(place)
+    with suppress(OSError):  # not empty: the parent of something that is still exposed
+        if os.path.isdir(place) and not os.path.islink(place):
+            os.rmdir(place)
+        else:
+            os.unlink(place)
+        os.removedirs(os.path.dirname(place))
 
 
 def resize(box: Box, room: int) -> None:

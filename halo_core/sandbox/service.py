@@ -13,6 +13,7 @@ process is ended when a thread would otherwise have to wait for a session.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
@@ -138,7 +139,8 @@ class _Process:
         path = [entry for entry in sys.path if entry]
         spec = {"target": service.target, "preload": service.preload, "path": path}
         kind = " ".join((service.target, *service.preload))
-        self._readable = [entry for entry in path if entry.endswith(("site-packages", "dist-packages"))]
+        packages = [entry for entry in path if entry.endswith(("site-packages", "dist-packages"))]
+        self._readable = [entry for entry in packages if os.path.isdir(entry)]
         self._open = ExitStack()
         self._session = self._open.enter_context(sandbox.session(kind, spec))
         self.owner = self._session.owner

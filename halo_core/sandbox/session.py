@@ -72,7 +72,7 @@ class Session:
             raise SandboxError("a sandbox worker died", hint="the machine may be out of memory")
         reply, _ = received
         if "failure" in reply:
-            raise launch_error(program, reply["failure"])
+            raise launch_error(program, reply["failure"], reply.get("unreadable", ""))
         stdout, stderr = reply.pop("blobs")
         return Outcome(**reply, stdout=stdout, stderr=stderr)
 
@@ -120,14 +120,23 @@ def guest_request(main: str, limits: Limits, *, argv: Sequence[str], readable: S
     }
 
 
-def launch_error(program: str, code: int) -> SandboxError:
-    """Return the error for a program that could not be started, from the errno in the worker's reply."""
+def launch_error(program: str, code: int, unreadable: str = "") -> SandboxError:
+    """Return the error for a program that could not be started, from the errno in the worker's reply.
+
+    `unreadable` is the path in `readable` that is the cause, if one is.
+    """
     if code == cgroups.LOST:
         return SandboxError(
             f"cannot run {program!r} within its limits: its control group is gone or cannot be entered",
             hint="check with `halo doctor` that cgroup v2 is still delegated; start halo again",
         )
     reason = os.strerror(code) if code > 0 else "internal error"
+    if unreadable:
+        return SandboxError(
+            f"{program or 'a process'!r} cannot read {unreadable!r}, although `readable` names it: {reason}",
+            hint="check that it exists and that every user may read it (chmod -R o+rX): under root, programs run as "
+            "another user",
+        )
     return SandboxError(f"cannot run {program!r}: {reason}", hint="check that it exists and is executable")
 
 

@@ -91,14 +91,15 @@ def run(
         watcher.drain()
     finally:
         watcher.close()
-    failure, at_exec = launcher.failure()
+    failure, at_exec, unreadable = launcher.failure()
     stderr = watcher.stderr.kept
     program = f"{confinement.box.worker_path}/{entry.program}"
     if failure and at_exec and entry.in_box and os.path.lexists(program):
         status = _NOT_A_PROGRAM << 8
         stderr = bytearray(f"{entry.program}: {os.strerror(failure)}\n".encode())
     elif failure:
-        return {"failure": failure}, ()
+        cause = {"unreadable": request["readable"][unreadable - 1]} if unreadable else {}
+        return {"failure": failure, **cause}, ()
     cpu = max(0.0, usage.ru_utime + usage.ru_stime - launcher.setup_seconds())
     peak = usage.ru_maxrss * 1024
     limit = watcher.limit or _limit(status, cpu, peak, request)

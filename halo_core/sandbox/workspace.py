@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 
 from halo_core.errors import SandboxError
 from halo_core.sandbox.session import Session
@@ -74,27 +75,31 @@ class Workspace:
         writable: bool = False,
         toolchain: bool = False,
         readable: Sequence[str | Path] = (),
+        env: Mapping[str, str] = MappingProxyType({}),
     ) -> Outcome:
         """Run a program with the workspace as its working directory, and wait until it ends.
 
         `argv[0]` is absolute or relative to the workspace; PATH is not searched. The program's stdin is a file
         that holds `stdin`. With `writable` the program may write in the workspace, otherwise nowhere. With
         `toolchain` it may start the system's programs, as compilers must. `readable` names further files and
-        directories that it may read.
+        directories that it may read, and everything below them. `env` adds variables to `ENVIRONMENT` and replaces
+        those of the same name; nothing else of this process's environment reaches the program.
 
-        Raises `SandboxError` when the program could not be started or the sandbox itself failed; everything
-        that the program does is in the `Outcome`. A workspace file that cannot be executed ends with exit code
-        126, as in a shell.
+        Raises `SandboxError` when the program could not be started, when it cannot read one of `readable`, or when
+        the sandbox itself failed; everything that the program does is in the `Outcome`. A workspace file that cannot
+        be executed ends with exit code 126, as in a shell.
         """
+        if any(not name or "=" in name or "\0" in name + value for name, value in env.items()):
+            raise ValueError(f"not an environment: {dict(env)!r}")
         request = {
             **asdict(limits),
             "wall_seconds": limits.wall,
             "main": "",
             "argv": list(argv),
-            "env": {**ENVIRONMENT, "HOME": str(self.path), "TMPDIR": str(self.path)},
+            "env": {**ENVIRONMENT, "HOME": str(self.path), "TMPDIR": str(self.path), **env},
             "writable": writable,
             "toolchain": toolchain,
-            "readable": [str(path) for path in readable],
+            "readable": absolute(readable),
         }
         with self._lock:
             with self._run_lock.shared():
@@ -103,6 +108,13 @@ class Workspace:
                 with self._run_lock.exclusive():
                     outcome = self._session.run(request, stdin)
         return outcome
+
+
+def absolute(paths: Sequence[str | Path]) -> list[str]:
+    """Return `paths`, the relative ones below this process's working directory; raise `ValueError` for an empty one."""
+    if not all(map(str, paths)):
+        raise ValueError("a readable path is empty")
+    return [os.path.abspath(path) for path in paths]
 
 
 def _check_name(name: str) -> None:

@@ -13,15 +13,30 @@ Needs pytest; halo itself does not import it.
 from halo_core.testing.contracts import LRPolicyContract, VerifierContract
 from halo_core.testing.demos import DemoContract
 from halo_core.testing.fakes import FakeActor, FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
+from halo_core.testing.generator_contract import GeneratorContract
+from halo_core.testing.hook_plugin_contract import HookPluginContract
+from halo_core.testing.reward_contract import RewardContract
+from halo_core.testing.samples import make_samples
+from halo_core.testing.selector_contract import SelectorContract
+from halo_core.testing.tiny import tiny_actor
+from halo_core.testing.trainer_contract import FakeCheckpoint, TrainerContract
 
 __all__ = [
     "DemoContract",
     "FakeActor",
+    "FakeCheckpoint",
     "FakeGenerator",
     "FakePolicy",
     "FakeTrainer",
     "FakeVerifier",
+    "GeneratorContract",
+    "HookPluginContract",
     "LRPolicyContract",
+    "RewardContract",
+    "SelectorContract",
+    "TrainerContract",
     "VerifierContract",
     "fake_run",
+    "make_samples",
+    "tiny_actor",
 ]

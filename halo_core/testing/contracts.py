@@ -68,6 +68,14 @@ class VerifierContract(ABC):
         """Check that odd text fails: it is neither an error nor an exception."""
         assert _check(verifier, prompt, text).status is Status.FAIL
 
+    def test_extracted_part_is_text_or_none(self, verifier: Verifier, prompt: Prompt, good: str) -> None:
+        """Check that the extracted part of any text can be shown, and that the one of `good` passes if it is shown."""
+        for text in (good, *_HOSTILE):
+            found = verifier.extracted(prompt, Completion(prompt.id, 0, text))
+            assert found is None or isinstance(found, str)
+        shown = verifier.extracted(prompt, Completion(prompt.id, 0, good))
+        assert shown is None or shown in good or _check(verifier, prompt, shown).status is Status.PASS
+
     def test_verdicts_repeat_in_threads(
         self, verifier: Verifier, prompt: Prompt, good: str, bad: str
     ) -> None:

@@ -48,6 +48,8 @@ class State:
     """Sequences selected, relative to those that passed."""
     gini: float | None = None
     sampler_error: float | None = 1e-4
+    sampler_unchecked: bool = False
+    heldout_changed: float | None = 0.4
 
 
 Course = Callable[[int, np.random.Generator], State]
@@ -96,6 +98,15 @@ def _level(cycle: int, rng: np.random.Generator) -> State:
 
 def _healthy(**changes: object) -> Course:
     return lambda cycle, rng: replace(_learning(cycle, rng), **changes)  # type: ignore[arg-type]
+
+
+def _unchecked(**changes: object) -> Course:
+    return lambda cycle, rng: replace(
+        _learning(cycle, rng),
+        sampler_error=None,
+        sampler_unchecked=True,
+        **changes,  # type: ignore[arg-type]
+    )
 
 
 def _decayed(cycle: int, rng: np.random.Generator) -> State:
@@ -292,6 +303,8 @@ KINDS: Mapping[str, Kind] = {
     "warmup": Kind(Cause.WARMUP, _barely_moving(steps=8, reached=0.2)),
     "few-steps": Kind(Cause.TOO_FEW_STEPS, _barely_moving(steps=2)),
     "stale-sampler": Kind(Cause.STALE_SAMPLER, lambda c, rng: replace(_level(c, rng), sampler_error=0.4)),
+    "ignored-training": Kind(Cause.STALE_SAMPLER, _unchecked(heldout_changed=0.0)),
+    "unchecked-sampler": Kind(Cause.UNCHECKED_SAMPLER, _unchecked()),
     "wrong-paid": Kind(Cause.WRONG_PAID, _wrong_paid, cycles=12),
     "wrong-paid-early": Kind(Cause.WRONG_PAID, _wrong_paid_early),
     "leaky": Kind(Cause.LEAKY_VERIFIER, _leaky, cycles=10),

@@ -70,6 +70,8 @@ def _cycle(
         best=best,
         versus_best=_change(results[best], results[cycle]),
         sampler_error=state.sampler_error,
+        sampler_unchecked=state.sampler_unchecked,
+        heldout_changed=state.heldout_changed,
     )
 
 

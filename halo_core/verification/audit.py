@@ -56,6 +56,18 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Strength:
+    """How well the checks of one prompt tell wrong answers from right ones."""
+
+    prompt: str
+    """The prompt's id."""
+    told_apart: int
+    """Mutants of the reference that the checks tell apart from it."""
+    mutants: int
+    """All mutants that were tried; some may be equivalent to the reference."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """Maximum tolerated rate of each problem, as a share of the cases that can have it."""
 
@@ -79,6 +91,8 @@ class Audit:
     findings: tuple[Finding, ...]
     unreferenced: int
     """Prompts without a reference: no right answer to them was verified."""
+    strengths: tuple[Strength, ...] = ()
+    """The prompts whose verifier counts the mutants that it tells apart, the weakest first."""
 
     def count(self, problem: Problem, *kinds: Kind) -> int:
         """Return the number of findings of `problem` among the cases of `kinds`; without `kinds`, among all cases."""
@@ -149,7 +163,14 @@ def audit(
         for number, case in enumerate(cases)
         for problem in _problems(case, first[number], second[number])
     )
-    return Audit(tuple(cases), found, sum(not _references(verifiers, prompt) for prompt in prompts))
+    unreferenced = sum(not _references(verifiers, prompt) for prompt in prompts)
+    return Audit(tuple(cases), found, unreferenced, tuple(_strengths(verifiers, prompts)))
+
+
+def _strengths(verifiers: VerifierSet, prompts: Sequence[Prompt]) -> list[Strength]:
+    counts = ((prompt.id, verifiers.told_apart(prompt)) for prompt in prompts)
+    found = [Strength(name, *count) for name, count in counts if count]
+    return sorted(found, key=lambda each: each.told_apart / max(each.mutants, 1))
 
 
 def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> Iterator[Case]:
@@ -157,10 +178,10 @@ def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> I
     for number, prompt in enumerate(prompts):
         for text in references[prompt.id]:
             yield Case("reference", prompt.id, prompt, text, Stage.CORRECT)
-        for text in _evenly_spaced(verifiers.by_name[verifiers.name_for(prompt)].mutants(prompt), mutants):
+        for text in _evenly_spaced(verifiers.answers("mutants", prompt), mutants):
             yield Case("mutant", prompt.id, prompt, text)
         neighbour = prompts[(number + 1) % len(prompts)]
-        copies = (*_copies(prompt), *verifiers.by_name[verifiers.name_for(prompt)].copied_answers(prompt))
+        copies = (*_copies(prompt), *verifiers.answers("copied_answers", prompt))
         given: dict[Kind, Sequence[str]] = {"empty": _EMPTY, "constant": _CONSTANT, "copied": copies}
         for kind, texts in given.items():
             for text in texts:
@@ -168,8 +189,8 @@ def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> I
         for text in references[neighbour.id]:
             if not _interchangeable(verifiers, prompt, neighbour, references):
                 yield Case("copied", prompt.id, prompt, text)
-    for name, verifier in verifiers.by_name.items():
-        for attack in verifier.attacks():
+    for name in verifiers.by_name:
+        for attack in verifiers.attacks(name):
             yield Case(
                 "attack", attack.name, replace(attack.prompt, verifier=name), attack.text, attack.stage
             )
@@ -189,7 +210,7 @@ def _interchangeable(
 
 
 def _references(verifiers: VerifierSet, prompt: Prompt) -> Sequence[str]:
-    return verifiers.by_name[verifiers.name_for(prompt)].references(prompt)
+    return verifiers.answers("references", prompt)
 
 
 def _copies(prompt: Prompt) -> tuple[str, ...]:

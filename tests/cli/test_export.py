@@ -209,3 +209,47 @@ def test_completions_that_were_cut_short_are_left_out_of_training_data(
     with Ledger(Path("run")).writing() as db:
         db.execute("UPDATE completions SET finish = 'length'")
     assert "--truncated" in halo("export", "run", "--to", "sft").remedy()
+
+
+CONTRAST = """
+from dataclasses import replace
+from halo_core import Selector, Trainer, driver
+from halo_core.testing import FakeTrainer
+
+@driver
+class Contrast(Selector):
+    "Takes everything; wrong completions get a negative weight."
+    def select(self, samples, context):
+        return [replace(sample, weight=1.0 if sample.reward == 1.0 else -0.5) for sample in samples]
+
+@driver
+class Strict(FakeTrainer):
+    "Needs a reward in every sample."
+    def train(self, samples, context):
+        assert all(isinstance(sample.reward, float) for sample in samples)
+        return super().train(samples, context)
+"""
+
+
+@pytest.fixture
+def contrast(tmp_path: Path) -> Path:
+    path = tmp_path / "contrast.py"
+    path.write_text(CONTRAST)
+    return path
+
+
+def test_samples_of_negative_weight_are_no_examples_to_imitate(
+    rows: Rows, run: Halo, halo: Halo, contrast: Path
+) -> None:
+    run("run", "--selector", f"{contrast}:Contrast")
+    trained = rows(halo("export", "run", "--chosen"))
+    assert {row["weight"] for row in trained} == {1.0, -0.5}
+    pairs = rows(halo("export", "run", "--to", "sft", "--chosen"))
+    assert {pair["completion"] for pair in pairs} == {
+        row["completion"] for row in trained if row["weight"] > 0
+    }
+
+
+@pytest.mark.parametrize("mode", ["accumulate", "replay"])
+def test_samples_of_earlier_cycles_have_their_rewards(run: Halo, contrast: Path, mode: str) -> None:
+    run("run", "--trainer", f"{contrast}:Strict", "--set", f"mix.mode={mode}")

@@ -15,7 +15,7 @@ from halo_core.cli import app
 from halo_core.cli.flags import SETTINGS, takes_config
 from halo_core.cli.signatures import SandboxTier
 from halo_core.config.kinds import KINDS, Kind
-from halo_core.config.schema import RunConfig, read_config
+from halo_core.config.schema import DriverSpec, RunConfig, read_config
 
 Halo = Callable[..., Any]
 DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
@@ -57,6 +57,7 @@ def test_flags_override_settings_and_settings_override_the_file(
         (["--heldout", "h.jsonl"], ("data", "heldout"), "h.jsonl"),
         (["--cycles", "7"], ("cycles",), 7),
         (["-n", "7"], ("cycles",), 7),
+        (["--heldout-samples", "7"], ("heldout", "samples_per_prompt"), 7),
         (["--samples", "7"], ("samples_per_prompt",), 7),
         (["--seed", "7"], ("seed",), 7),
         (["--sandbox", "weak"], ("sandbox",), "weak"),
@@ -94,7 +95,19 @@ def test_flag_sets_its_key(
 
 
 def test_plugins_are_added_and_removed_by_flags(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
-    code = "from halo_core.drivers import driver\n@driver\nclass Shape:\n    'Shapes.'\n    k: float = 1.0\n"
+    code = """
+from halo_core import hookimpl
+from halo_core.drivers import driver
+
+@driver
+class Shape:
+    "Shapes."
+    k: float = 1.0
+
+    @hookimpl
+    def on_cycle_end(self, report):
+        pass
+"""
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(code.replace("Shape", name.title()))
     one, two = (f"{tmp_path}/{name}.py:{name.title()}" for name in ("one", "two"))
@@ -132,8 +145,8 @@ def test_shown_configuration_can_be_run(halo: Halo, fakes: list[str], prompts: P
     ("flags", "message"),
     [
         (["--cycles", "many"], "valid integer"),
-        (["--cycles", "0"], "greater than or equal to 1"),
         (["--samples", "0"], "greater than or equal to 1"),
+        (["--heldout-samples", "0"], "greater than or equal to 1"),
         (["--seed", "-1"], "greater than or equal to 0"),
         (["--sandbox", "maximal"], "'maximal' is not one of 'auto', 'strong', 'standard', 'weak', 'none'"),
     ],
@@ -156,7 +169,7 @@ def test_sandbox_tiers_are_those_of_the_configuration() -> None:
 
 def default_of(config: Any, path: str) -> object:
     for part in path.split("."):
-        config = getattr(config, part)
+        config = config.options.get(part) if isinstance(config, DriverSpec) else getattr(config, part)
     return getattr(config, "name", config)
 
 
@@ -177,7 +190,7 @@ def test_help_shows_the_defaults_of_the_configuration(command: str) -> None:
 def test_rendered_help_shows_defaults(halo: Halo) -> None:
     shown = " ".join(halo("run", "--help").out.split())
     assert "Trainer driver. [default: sft]" in shown
-    assert "Cycles to run. [default: 5] [x>=1]" in shown
+    assert "Cycles to run; 0: only measure the model. [default: 5] [x>=0]" in shown
 
 
 def test_new_kind_of_driver_gets_its_flags(monkeypatch: pytest.MonkeyPatch) -> None:

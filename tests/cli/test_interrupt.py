@@ -76,7 +76,9 @@ def test_ctrl_c_does_not_wait_for_the_samples_that_are_not_verified_yet(
 ) -> None:
     slow = ["-V", "seconds=0.5", "--set", "workers=1"]  # more than a minute for one batch
     directory = tmp_path / "run"
-    child = process("run", *fakes, "--data", prompts, "--model", "m", "-G", "batch=150", *slow, "-o", directory)
+    child = process(
+        "run", *fakes, "--data", prompts, "--model", "m", "-G", "batch=150", *slow, "-o", directory
+    )
     assert child.stdout is not None
     assert child.stdout.readline() == f"run      {directory}\n"
     os.kill(child.pid, signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,29 @@ def test_sample_is_shown_with_its_verdict_and_reward(
         assert all(any(word in line for line in body) for word in ("demo task 0", "right", "diagnostics"))
         assert any("prompt" in line and "completion" in line for line in body) == side_by_side
         assert max(map(len, shown.splitlines())) <= int(columns)
+
+
+@pytest.mark.parametrize("columns", ["150", "100", "70"])
+def test_verified_part_is_shown_beside_the_completion(
+    run: Halo, halo: Halo, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    run()
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = halo("samples", "run", "--chosen", "-n", 1).out
+    assert "verified part" in shown
+    assert re.search(r"│ right +│", shown)
+    assert max(map(len, shown.splitlines())) <= int(columns)
+    page = Path(halo("report", "run").out.split()[-1]).read_text()
+    assert "<h3>verified part</h3>" in page
+
+
+def test_samples_need_no_verifier(run: Halo, halo: Halo) -> None:
+    run()
+    path = Path("run/run.yaml")
+    path.write_text(path.read_text().replace(":Words", ":Gone"))
+    assert "verified part" not in halo("samples", "run", "-n", 1).out
+    assert "diagnostics" in halo("samples", "run", "-n", 1).out
+    assert halo("report", "run").code == 0
 
 
 def test_warnings_and_signals_are_shown(run: Halo, halo: Halo) -> None:

@@ -34,6 +34,39 @@ def test_generate_with_trained_weights(halo: Halo, fakes: list[str]) -> None:
     assert answer.remedy() == "finished cycles: 0, 1; or last, or best"
 
 
+REMOTE = """
+from pathlib import Path
+
+from halo_core import driver
+from halo_core.testing import FakeGenerator
+
+
+@driver
+class Remote(FakeGenerator):
+    \"\"\"Logs the calls of its methods.\"\"\"
+
+    def open(self, context):
+        return Path("log.txt").open("a")
+
+    def weights_changed(self, weights, context):
+        name = weights.directory.parent.name if weights.directory else "untrained"
+        print(name, len(weights.hash), file=context.session)
+
+    def close(self, context):
+        print("close", file=context.session)
+        context.session.close()
+"""
+
+
+def test_generate_tells_a_generator_of_the_weights_and_closes_it(halo: Halo, fakes: list[str]) -> None:
+    Path("remote.py").write_text(REMOTE)
+    assert halo("run", *fakes, "--generator", "./remote.py:Remote", "-o", "run", "-n", 1).code == 0
+    for cycle, wanted in ((1, "001 64\nclose\n"), (0, "untrained 0\nclose\n")):
+        Path("log.txt").write_text("")
+        assert halo("generate", "run", "task", "--cycle", cycle).code == 0
+        assert Path("log.txt").read_text() == wanted
+
+
 def test_best_is_the_cycle_with_the_highest_pass_rate(tmp_path: Path) -> None:
     run, hooks = fake_run(tmp_path, cycles=4)
     report = run_cycles(run, hooks)[2]

@@ -44,7 +44,7 @@ def test_a_missing_verifier_is_reported_with_a_hint() -> None:
         ({"cylces": 3}, "cylces", "did you mean 'cycles'?"),
         ({"model": {"nam": "x"}}, "model.nam", "did you mean 'name'?"),
         ({"data": {"prompt": "x"}}, "data.prompt", "did you mean 'prompts'?"),
-        ({"heldout": {"samples": 3}}, "heldout.samples", "known: samples_per_prompt"),
+        ({"heldout": {"samples": 3}}, "heldout.samples", "known: limit, samples_per_prompt"),
         ({"zzz": 1}, "zzz", "known: checkpoint_seconds, curriculum, cycles, "),
     ],
 )
@@ -57,7 +57,7 @@ def test_an_unknown_key_is_rejected_at_every_depth(raw: dict[str, Any], key: str
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({"cycles": 0}, "configuration: cycles: "),
+        ({"cycles": -1}, "configuration: cycles: "),
         ({"cycles": "many"}, "configuration: cycles: expected a whole number (got 'many')"),
         ({"cycles": 2.5}, "configuration: cycles: expected a whole number (got 2.5)"),
         ({"samples_per_prompt": 0}, "samples_per_prompt: "),

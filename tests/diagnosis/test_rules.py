@@ -242,3 +242,49 @@ def test_most_severe_finding_comes_first() -> None:
     severities = [finding.severity.rank for finding in diagnose(reports)]
     assert len(severities) > 1
     assert severities == sorted(severities, reverse=True)
+
+
+# The sampler
+
+
+def unchanged(reports: list[CycleReport], cycle: int, **changes: Any) -> list[CycleReport]:
+    """Return the reports up to `cycle`, whose held-out completions are those of the cycle before."""
+    shifted = with_all_training(reports[: cycle + 1], logprob_shift=0.04)
+    return [*shifted[:-1], replace(shifted[-1], heldout_changed=0.0, **changes)]
+
+
+def test_a_cycle_that_changes_no_heldout_completion_is_reported_at_once(found: Found) -> None:
+    reports = simulate("healthy", 3)
+    for cycle in (1, 3):
+        finding = first(unchanged(reports, cycle, sampler_error=None))
+        assert (finding.cause, finding.severity) == (Cause.STALE_SAMPLER, Severity.CRITICAL)
+        assert finding.evidence[0].signal == "heldout-unchanged"
+        assert finding.cycle == cycle
+    earlier = [*unchanged(reports, 2, sampler_error=None), *reports[3:]]
+    assert "stale-sampler" not in found(earlier), "the last cycle follows the weights"
+
+
+def test_the_sampler_check_proves_that_equal_completions_are_from_the_trained_weights(found: Found) -> None:
+    reports = simulate("healthy", 3)
+    assert "stale-sampler" not in found(unchanged(reports, 2, sampler_error=0.01))
+    coarse = first(unchanged(reports, 2, sampler_error=0.02))
+    assert (coarse.cause, coarse.severity) == (Cause.STALE_SAMPLER, Severity.WARNING)
+
+
+def test_a_stale_sampler_explains_that_it_is_unchecked(found: Found) -> None:
+    reports = simulate("unchecked-sampler", 3)
+    assert found(reports) == ["unchecked-sampler"]
+    stale = [*reports[:-1], replace(reports[-1], heldout_changed=0.0)]
+    assert "stale-sampler" in found(stale)
+    assert "unchecked-sampler" not in found(stale)
+
+
+def test_an_unchecked_sampler_hides_no_other_cause(found: Found) -> None:
+    for kind in ("too-high", "regression", "plateau", "ceiling"):
+        name = {"regression": "decline"}.get(kind, kind)
+        reports = [
+            replace(report, sampler_error=None, sampler_unchecked=bool(report.cycle))
+            for report in simulate(name, 3)
+        ]
+        assert found(reports)[:-1] or found(reports) != ["unchecked-sampler"]
+        assert set(found(simulate(name, 3))) <= set(found(reports))

@@ -215,6 +215,71 @@ def test_the_kl_ignores_masked_tokens(make_actor: Make) -> None:
     assert measured.logprob_shift == pytest.approx(sum(abs(sum(row)) for row in changes) / count, rel=1e-6)
 
 
+def test_the_tolerance_of_the_sampler_check(make_actor: Make, disturb: Callable[..., Actor]) -> None:
+    actor = disturb(make_actor())
+    exact = sampled(actor)
+
+    def off_by(error: float) -> list[Sample]:
+        return [
+            replace(
+                s,
+                completion=replace(
+                    s.completion, logprobs=tuple(p - error for p in s.completion.logprobs or ())
+                ),
+            )
+            for s in exact
+        ]
+
+    for precision, tolerance, bound in (
+        ("", None, 0.01),
+        ("float32", None, 0.01),
+        ("bfloat16", None, 0.1),
+        ("fp8", None, 0.1),
+        ("bfloat16", 0.03, 0.03),
+        ("", 0.3, 0.3),
+    ):
+        near = check_sampler(actor, off_by(0.9 * bound), precision=precision, tolerance=tolerance)
+        assert near == pytest.approx(0.9 * bound, rel=1e-2)
+        with pytest.raises(ModelError, match=f"more than {bound:g}"):
+            check_sampler(actor, off_by(1.1 * bound), precision=precision, tolerance=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("precision", "noise", "stale_is_detected"),
+    [
+        ("", (0.001, 0.001), True),
+        ("", (0.01, 0.001), False),  # the noise before any training is too high
+        ("bfloat16", (0.001,), False),  # it is not known yet
+        ("bfloat16", (0.001, 0.002), True),
+        ("bfloat16", (0.001, 0.01), False),
+    ],
+)
+def test_stale_weights_are_detected_above_the_noise_of_the_precision(
+    precision: str, noise: tuple[float, ...], stale_is_detected: bool, make_actor: Make
+) -> None:
+    actor, shift = make_actor(), 0.08
+    exact = sampled(actor)
+    stale = [
+        replace(
+            s,
+            completion=replace(s.completion, logprobs=tuple(p - shift for p in s.completion.logprobs or ())),
+        )
+        for s in exact
+    ]
+    history = [
+        CycleReport(cycle=cycle, sampler_error=error, train=STATS if cycle else None)
+        for cycle, error in enumerate(noise)
+    ]
+    trained = replace(STATS, logprob_shift=shift)
+    options: dict[str, Any] = {"precision": precision, "tolerance": 0.1}
+    assert check_sampler(actor, exact, trained, history, **options) is not None
+    if not stale_is_detected:
+        assert check_sampler(actor, stale, trained, history, **options) is not None
+        return
+    with pytest.raises(ModelError, match=r"more than 0\.02"):
+        check_sampler(actor, stale, trained, history, **options)
+
+
 def test_a_completion_without_written_tokens_is_not_a_probe(make_actor: Make) -> None:
     actor = make_actor()
     none = [

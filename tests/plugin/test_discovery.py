@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from halo_core.config.kinds import KINDS, PACKAGES
 from halo_core.drivers import LRPolicy, Reward, Verifier
 from halo_core.errors import PluginError
-from halo_core.plugin.discovery import available, check_class, load
+from halo_core.plugin.discovery import available, load
+from halo_core.plugin.driver_checks import check_class
 
 VERIFIER_CODE = """
 from halo_core.drivers import Verifier, driver
@@ -257,3 +259,41 @@ def test_loading_one_driver_does_not_import_others(install: Install) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['acme_good']"
+
+
+OWN = version("halo-core")
+
+
+@pytest.mark.parametrize(
+    "requires",
+    [
+        [],
+        ["halo-core"],
+        [f"halo-core=={OWN}"],
+        [f"halo_core>={OWN},<9", "numpy>=99"],
+        ['halo-core>=99; extra == "later"'],
+        ["not a requirement ("],
+    ],
+    ids=str,
+)
+def test_a_distribution_whose_requirement_on_halo_holds_is_loaded(
+    install: Install, requires: list[str]
+) -> None:
+    rows = {"halo.verifiers": "acme = acme_verifier:Mine"}
+    install("acme-verifier", "1.2", rows, {"acme_verifier": VERIFIER_CODE}, requires)
+    assert load("verifier", "acme").value.__name__ == "Mine"
+
+
+@pytest.mark.parametrize("requirement", ["halo-core<0.1", "Halo.Core>=99", "halo-core~=99.0"])
+def test_a_distribution_that_needs_another_halo_is_refused_before_it_is_imported(
+    install: Install, requirement: str
+) -> None:
+    rows = {"halo.verifiers": "acme = acme_bomb:Mine"}
+    install("acme-verifier", "1.2", rows, {"acme_bomb": "raise SystemExit"}, [requirement])
+    with pytest.raises(PluginError) as caught:
+        load("verifier", "acme")
+    needed = requirement.replace("Halo.Core", "").replace("halo-core", "")
+    assert str(caught.value) == (
+        f"verifier 'acme' (acme-verifier 1.2) needs halo-core {needed}, and this is halo-core {OWN}"
+    )
+    assert "pip install --upgrade acme-verifier" in caught.value.hint

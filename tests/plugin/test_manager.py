@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 
 from halo_core import hookspecs
-from halo_core.errors import PluginError, TrainingError
+from halo_core.errors import PluginError, RunError, TrainingError
 from halo_core.hookspecs import LedgerView, RunView, hookimpl
+from halo_core.loop import run_cycles
 from halo_core.plugin.blame import add_blame, blame_of, blamed
 from halo_core.plugin.discovery import Source, load
 from halo_core.plugin.manager import Hooks
+from halo_core.progress import Progress
 from halo_core.testing import fake_run
 from halo_core.types import (
     Completion,
@@ -210,9 +212,7 @@ def test_every_observer_is_called() -> None:
     seen: list[str] = []
     hooks = Hooks()
     for source in (ACME, OTHER):
-        hooks.register(
-            SimpleNamespace(on_cycle_end=hookimpl(lambda source=source: seen.append(source.name))), source
-        )
+        hooks.register(recording("on_cycle_end", seen, source.name), source)
     CALL["on_cycle_end"](hooks)
     assert sorted(seen) == ["acme", "other"]
 
@@ -461,7 +461,7 @@ def test_an_unknown_argument_is_rejected() -> None:
     def reward(sampels: Sequence[Sample]) -> list[float]:
         return []
 
-    with pytest.raises(PluginError, match=r"\(acme-tools 1.2\) cannot be registered: .*sampels") as caught:
+    with pytest.raises(PluginError, match=r"\(acme-tools 1.2\) has an argument 'sampels'") as caught:
         with_plugin(SimpleNamespace(reward=reward))
     assert "\n" not in str(caught.value)
 
@@ -475,13 +475,13 @@ async def async_generator() -> AsyncIterator[list[Completion]]:
 
 @pytest.mark.parametrize("function", [coroutine, async_generator])
 def test_coroutines_are_rejected(function: Any) -> None:
-    with pytest.raises(PluginError, match="hook 'generate' is a coroutine function") as caught:
+    with pytest.raises(PluginError, match="implements 'generate' as a coroutine function") as caught:
         with_plugin(SimpleNamespace(generate=hookimpl(function)))
     assert "async" in caught.value.hint
 
 
 def test_a_wrapper_that_does_not_yield_is_rejected() -> None:
-    with pytest.raises(PluginError, match="cannot be registered"):
+    with pytest.raises(PluginError, match="without a yield"):
         with_plugin(SimpleNamespace(reward=hookimpl(wrapper=True)(lambda: None)))
 
 
@@ -628,3 +628,74 @@ def test_a_callable_object_can_be_a_hook() -> None:
             return cycle / 10
 
     assert CALL["lr_for_cycle"](with_plugin(Policy())) == 0.3
+
+
+class Watcher:
+    watches_only = True
+
+    def __init__(self, error: Exception, start: Exception | None = None) -> None:
+        self.error, self.start = error, start
+
+    @hookimpl
+    def on_run_start(self) -> None:
+        if self.start:
+            raise self.start
+
+    @hookimpl
+    def on_cycle_end(self) -> None:
+        raise self.error
+
+    @hookimpl
+    def on_run_end(self) -> None:
+        raise self.error
+
+
+def watch(tmp_path: Path, watcher: Watcher) -> tuple[list[CycleReport], list[str]]:
+    """Run two cycles with `watcher`; return the reports and the printed notes."""
+    notes: list[str] = []
+
+    class Notes(Progress):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    run, hooks = fake_run(tmp_path, plugins=[watcher], progress=Notes())
+    return run_cycles(run, hooks), notes
+
+
+def test_an_exception_of_a_plugin_that_only_watches_is_a_warning(tmp_path: Path) -> None:
+    reports, notes = watch(tmp_path, Watcher(ConnectionError("no route\nto host")))
+    assert len(reports) == 3
+    line = "raised ConnectionError in on_cycle_end: no route; the run continues"
+    assert [line in note for note in notes] == [True, True, True, False]
+    assert "plugin 'fake0' (fakes 0)" in notes[0]
+    assert "in on_run_end" in notes[3]
+
+
+@pytest.mark.parametrize(
+    "watcher",
+    [Watcher(RunError("disk full")), Watcher(ValueError(), start=ConnectionError("no route"))],
+    ids=["a HaloError", "before the first cycle"],
+)
+def test_some_errors_of_a_plugin_that_only_watches_end_the_run(tmp_path: Path, watcher: Watcher) -> None:
+    with pytest.raises((RunError, ConnectionError)):
+        watch(tmp_path, watcher)
+
+
+def test_the_first_plugin_with_an_unusable_answer_is_named(tmp_path: Path) -> None:
+    hooks = with_plugin(returning("reward", [1.0]))
+    hooks.register(scaling(float("nan"), 0), OTHER)
+    hooks.register(scaling(2.0, 0), Source("plugin", "last", "last-tools", "5", "last:plugin"))
+    with pytest.raises(PluginError, match=r"nan .*; answered by plugin 'other' \(other-tools 3.4\)$"):
+        CALL["reward"](hooks)
+
+
+def test_the_wrapper_that_emptied_a_selection_is_named(tmp_path: Path) -> None:
+    @hookimpl(wrapper=True)
+    def select() -> Generator[None, Any, list[Sample]]:
+        yield
+        return []
+
+    run, hooks = fake_run(tmp_path, plugins=[SimpleNamespace(select=select)])
+    message = r"^cycle 1: plugin 'fake0' \(fakes 0\) kept none of the \d+ that were selected$"
+    with pytest.raises(TrainingError, match=message):
+        run_cycles(run, hooks)

@@ -297,7 +297,7 @@ def test_report_is_written_after_every_cycle_and_after_an_error(tmp_path: Path) 
 def test_failed_write_is_printed_and_does_not_stop_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any) -> None:
+    def full(*_: Any, **__: Any) -> None:
         raise RunError("report.html: No space left on device")
 
     monkeypatch.setattr("halo_core.report.write_report", full)

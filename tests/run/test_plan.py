@@ -217,7 +217,7 @@ def test_a_module_plugin_takes_no_options(data: Write, tmp_path: Path, options: 
     (tmp_path / "mod.py").write_text("")
     with pytest.raises(ConfigError, match="takes no options") as caught:
         plan_with(data, plugins=[{"name": "./mod.py", **options}])
-    assert "@driver" in caught.value.hint
+    assert "@hook_plugin" in caught.value.hint
 
 
 # The demo

@@ -21,7 +21,7 @@ from halo_core.testing import FakePolicy, FakeVerifier, fake_run
 from halo_core.types import CycleReport, Prompt
 from halo_core.verification.verifiers import VerifierSet
 
-PLUGINS: list[dict[str, Any]] = [{"kind": "verifier", "name": "it", "version": "1"}]
+PLUGINS: list[dict[str, Any]] = [{"kind": "verifier", "name": "it", "distribution": "acme", "version": "1"}]
 
 
 def config(**settings: Any) -> RunConfig:
@@ -245,3 +245,11 @@ def test_invalid_extensions(tmp_path: Path) -> None:
         resume.check_same(Path("run"), config(), config(plugins=["gate"]))
     with pytest.raises(RunError, match="seed: was 0, is 1"):
         resume.check_same(ledger.directory, config(), config(cycles=4, seed=1), extend=True)
+
+
+def test_another_distribution_of_a_driver_is_a_change(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.create({}, PLUGINS, [Prompt("p")], [], {}, {"it": "same"})
+    moved = [PLUGINS[0] | {"distribution": "other", "version": "2"}]
+    with pytest.raises(RunError, match="verifier 'it' was acme 1 and is other 2"):
+        resume.check_unchanged(ledger, moved, verifiers("same"), {}, accept=False)

@@ -136,6 +136,8 @@ VIOLATIONS: list[tuple[str, str, Verifier]] = [
         "good_passes_and_bad_fails",
         with_verdict(replace(FAIL, stage=Stage.CORRECT), is_bad),
     ),
+    ("extracts a number", "extracted_part_is_text_or_none", broken(extracted=lambda self, p, c: 7)),
+    ("extracts another answer", "extracted_part_is_text_or_none", broken(extracted=lambda self, p, c: "no")),
     ("inconsistent", "verdicts_repeat_in_threads", inconsistent()),
     ("depends on the index", "depends_on_the_text_alone", with_verdict(FAIL, lambda c: c.index > 0)),
     ("depends on the tokens", "depends_on_the_text_alone", with_verdict(FAIL, lambda c: bool(c.token_ids))),

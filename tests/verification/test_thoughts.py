@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halo_core.verification.thoughts import without_thoughts
+from halo_core.verification.thoughts import read_answer, without_thoughts
 
 FENCE = "```python\nprint('<think>', '</think> x')\n```"
 
@@ -21,8 +21,8 @@ FENCE = "```python\nprint('<think>', '</think> x')\n```"
         ("a <think>13</think> b <think>14</think> c", "a  b  c"),
         ("<think>1 <think>2</think> 3</think>4", "4"),
         ("<think>the answer is 12", ""),
-        ("so far 11 <think>12", "so far 11 "),
-        ("<think>1</think>2<think>3", "2"),
+        ("so far 11 <think>12", ""),
+        ("<think>1</think>2<think>3", ""),
         ("13\n</think>\n12", "\n12"),
         ("13</think> 12", " 12"),
         ("13</think>", ""),
@@ -30,14 +30,66 @@ FENCE = "```python\nprint('<think>', '</think> x')\n```"
         ('{"a": "</think>"}', '{"a": "</think>"}'),
         (FENCE, FENCE),
         (f"<think>{FENCE}</think>{FENCE}", FENCE),
-        (f"<think>no</think>\n{FENCE}\n<think>{FENCE}", f"\n{FENCE}\n"),
+        (f"<think>no</think>\n{FENCE}\n<think>yes</think>", f"\n{FENCE}\n"),
+        (f"<think>no</think>\n{FENCE}\n<think>{FENCE}", ""),
         ("```\nhalf a program\n</think>\n```\nint main;\n```", "\n```\nint main;\n```"),
-        ("<thinking>13</thinking>12", "<thinking>13</thinking>12"),
+        ("<thinking>13</thinking>12", "12"),
+        ("<thinker>13</thinker>12", "<thinker>13</thinker>12"),
         ("a < think > b", "a < think > b"),
     ],
 )
 def test_thoughts_are_dropped(text: str, answer: str) -> None:
     assert without_thoughts(text) == answer
+
+
+PROGRAM = 'int main(void) {\n    puts("<think>");\n    return 0;\n}\n'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PROGRAM,
+        PROGRAM.replace('"<think>"', '"the tag <think> opens"'),
+        PROGRAM.replace('puts("<think>");', "return 0;  // no <think> here"),
+        PROGRAM.replace('puts("<think>");', "/* <think> and </think> are tags */"),
+        PROGRAM.replace('puts("<think>");', 'const char *end = "</think>";'),
+        PROGRAM.replace('puts("<think>");', 'const char *end = "</think> "; // ends a thought'),
+        "def f(s):\n    # remove <think> and </think> \n    return s\n",
+        "def f(s):\n    return s.split('<think>')[0]  # before <think>\n",
+        "def f(s):\n    return re.sub(r'<think>.*?</think> *', '', s)\n",
+        "SELECT a -- no <think> needed\nFROM t".replace("SELECT a ", "SELECT a\n"),
+        "Models write `<think>` first.\n12",
+        'The tag "<think>" starts it.\n12',
+    ],
+)
+def test_tags_in_strings_and_comments_are_code(text: str) -> None:
+    assert without_thoughts(text) == text
+    assert without_thoughts(f"<think>{text}</think>\n12") == "\n12"
+    assert without_thoughts(f"<think>a</think>\n{text}") == f"\n{text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("<think>12", "<think>"),
+        ("12 <THINK >13", "<think>"),
+        ("<thinking>a</thinking>12\n<thinking>", "<thinking>"),
+        ("<think>a <think>b</think> 12", "<think>"),
+        ("<|channel|>analysis<|message|>12", "the channels before the final one"),
+        ('<think>the tag "</think>" and 12', "<think>"),
+    ],
+)
+def test_an_unfinished_thought_is_named(text: str, mark: str) -> None:
+    answer = read_answer(text)
+    assert answer.text == ""
+    assert answer.problem == f"the reasoning never ends: no answer after {mark}"
+    assert read_answer("<think>a</think>12") == ("12", "")
+    assert read_answer("12").problem == ""
+
+
+def test_an_open_quote_does_not_hide_the_end_of_a_thought() -> None:
+    assert without_thoughts('<think>the "answer is 5</think>12') == "12"
+    assert without_thoughts('<think>the answer is "5"</think>12') == "12"
 
 
 def test_other_tags_by_name() -> None:
@@ -55,5 +107,5 @@ def test_any_text_is_taken_and_never_grows(text: str) -> None:
 @given(st.text("ab1 \n", max_size=20), st.text("ab1 \n", max_size=20))
 def test_a_thought_never_reaches_the_answer(thought: str, answer: str) -> None:
     assert without_thoughts(f"<think>{thought}</think>{answer}") == answer
-    assert without_thoughts(f"{answer}<think>{thought}") == answer
+    assert without_thoughts(f"{answer}<think>{thought}") == ""
     assert without_thoughts(f"{thought}</think>\n{answer}") == f"\n{answer}"

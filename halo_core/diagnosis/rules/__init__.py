@@ -24,6 +24,7 @@ from halo_core.diagnosis.rules.machinery import (
     spike,
     stale_sampler,
     too_few_steps,
+    unchecked_sampler,
     warmup,
 )
 from halo_core.diagnosis.rules.outcome import ceiling, plateau, regression
@@ -52,4 +53,5 @@ RULES: tuple[Rule, ...] = (
     regression,
     plateau,
     legacy_band,
+    unchecked_sampler,
 )

@@ -29,7 +29,7 @@ def diverged(h: History, found: frozenset[Cause]) -> Finding | None:
 
 
 def stale_sampler(h: History, found: frozenset[Cause]) -> Finding | None:
-    """The sampler's log-probabilities differ from those of the trained weights."""
+    """The sampler's log-probabilities, or its completions, are not those of the trained weights."""
     limit = h.options.sampler_off
     off = [
         (report.cycle, report.sampler_error)
@@ -37,7 +37,7 @@ def stale_sampler(h: History, found: frozenset[Cause]) -> Finding | None:
         if report.sampler_error is not None and report.sampler_error > limit
     ]
     if not off:
-        return None
+        return _unmoved_sampler(h)
     cycle, last = off[-1]
     text = f"the sampler's log-probabilities are off by {last:.3g} nats per token after cycle {cycle}"
     seen = Evidence("sampler-off", text, tuple(c for c, _ in off), tuple(v for _, v in off), threshold=limit)
@@ -45,6 +45,39 @@ def stale_sampler(h: History, found: frozenset[Cause]) -> Finding | None:
         "Make the generator load the weights of each cycle: the completions come from a different model now."
     )
     return Finding(Cause.STALE_SAMPLER, Severity.CRITICAL, cycle, (seen,), advice)
+
+
+def _unmoved_sampler(h: History) -> Finding | None:
+    """The last held-out completions are those of the cycle before, and nothing proves that their weights differ."""
+    cycles = tuple(
+        report.cycle
+        for report in h.reports
+        if report.heldout_changed == 0 and not measures.sampler_is_proved(report)
+    )
+    if not cycles or cycles[-1] != h.last.cycle:
+        return None
+    text = f"no held-out completion differs between cycles {h.last.cycle - 1} and {h.last.cycle}"
+    seen = Evidence("heldout-unchanged", text, cycles, (0.0,) * len(cycles))
+    severity = Severity.WARNING if h.last.sampler_error is not None else Severity.CRITICAL
+    advice = (
+        "Make the generator load the weights of each cycle and record log-probabilities; if it does both, raise the "
+        "learning rate."
+    )
+    return Finding(Cause.STALE_SAMPLER, severity, h.last.cycle, (seen,), advice)
+
+
+def unchecked_sampler(h: History, found: frozenset[Cause]) -> Finding | None:
+    """The generator records no log-probabilities, by which stale weights would be noticed."""
+    cycles = tuple(report.cycle for report in h.reports if report.sampler_unchecked)
+    if not cycles or Cause.STALE_SAMPLER in found:
+        return None
+    text = f"the generator recorded no log-probabilities of held-out completions in cycle {cycles[-1]}"
+    seen = Evidence("sampler-unchecked", text, cycles)
+    advice = (
+        "Make the generator record the log-probability of each token, so that halo can check that it samples with "
+        "the trained weights."
+    )
+    return Finding(Cause.UNCHECKED_SAMPLER, Severity.WARNING, cycles[-1], (seen,), advice)
 
 
 def no_update(h: History, found: frozenset[Cause]) -> Finding | None:

@@ -1,7 +1,7 @@
 import pytest
 
 from halo_core.testing.contracts import VerifierContract
-from halo_core.types import Prompt
+from halo_core.types import Completion, Prompt
 from halo_verifier_gcc import GCC
 
 
@@ -23,3 +23,12 @@ class TestGCC(VerifierContract):
     @pytest.fixture
     def bad(self) -> str:
         return '#include <stdio.h>\nint main(void) { puts("5"); }'
+
+
+def test_extracted_part_is_the_program() -> None:
+    prompt = Prompt("p", "Print 7.")
+    for text, program in (
+        ("Here:\n```c\nint main(void) { return 0; }\n```\nDone.", "int main(void) { return 0; }\n"),
+        ("<think>int main</think>int main(void) { return 0; }", "int main(void) { return 0; }\n"),
+    ):
+        assert GCC().extracted(prompt, Completion("p", 0, text)) == program

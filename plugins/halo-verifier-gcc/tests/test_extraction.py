@@ -205,6 +205,10 @@ def test_an_earlier_version_does_not_count(check: Any, text: str) -> None:
         f"```c\n{RIGHT}\n```\n<think>Is it right? Yes.</think>\nDone.",
         f"<think></think>\n{RIGHT}",
         "```c\n" + RIGHT.replace("int a", 'const char *tag = "<think>"; (void)tag; int a') + "\n```",
+        RIGHT.replace("int a", 'const char *tag = "<think>"; (void)tag; int a'),
+        RIGHT.replace("int a", "/* after <think> */ int a"),
+        RIGHT + "\n// no <think> needed",
+        "// <think> is not used\n" + RIGHT,
     ],
 )
 def test_answer_after_a_thought(check: Any, text: str) -> None:

@@ -2,9 +2,11 @@
 
 import contextlib
 import time
+from typing import Any
 
 import pytest
 
+from halo_core.types import Status
 from halo_verifier_jsonschema.channel import NoAnswerError, find
 
 
@@ -120,3 +122,59 @@ def test_finding_takes_linear_time(piece: str) -> None:
         with contextlib.suppress(NoAnswerError):
             find(start + text, tags=True)
     assert time.process_time() - start_time < 6.0
+
+
+ANALYSIS = "<|channel|>analysis<|message|>{}<|end|>"
+CALL = "<|start|>assistant<|channel|>commentary to=functions.{} <|constrain|>json<|message|>{}<|call|>"
+FINAL = "<|start|>assistant<|channel|>final<|message|>{}"
+TOOLS = {
+    "tools": [
+        {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}},
+        {"name": "now"},
+    ],
+    "calls": [{"name": "add", "arguments": {"a": 1}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        (ANALYSIS.format("I add.") + CALL.format("add", '{"a": 1}'), True),
+        (CALL.format("add", '{"a": 1}').removeprefix("<|start|>assistant"), True),
+        (CALL.format("add", '{"a": 1}').removesuffix("<|call|>"), True),
+        ("<|start|>assistant to=functions.add<|channel|>commentary<|message|>" + '{"a": 1}', True),
+        (ANALYSIS.format('{"a": 1}') + CALL.format("add", '{"a": 2}'), False),
+        (ANALYSIS.format("") + CALL.format("add", '{"a": 1}') + CALL.format("add", '{"a": 2}'), False),
+        (ANALYSIS.format("") + CALL.format("now", "{}"), False),
+        (ANALYSIS.format("") + CALL.format("add", '{"a": 2}, "arguments": {"a": 1}'), False),
+        (ANALYSIS.format("") + CALL.format("add", '{"a": 1'), False),
+        (ANALYSIS.format('{"name": "add", "arguments": {"a": 1}}'), False),
+        (
+            CALL.format("add", '{"a": 1}') + FINAL.format('{"name": "add", "arguments": {"a": 2}}'),
+            False,
+        ),
+        (ANALYSIS.format("") + FINAL.format('{"name": "add", "arguments": {"a": 1}}'), True),
+        (
+            ANALYSIS.format("")
+            + FINAL.format('<tool_call>{"name": "add", "arguments": {"a": 1}}</tool_call>'),
+            True,
+        ),
+    ],
+)
+def test_calls_in_channels(check: Any, text: str, right: bool) -> None:
+    verdict = check(text, TOOLS)
+    assert (verdict.status is Status.PASS) == right, verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        (ANALYSIS.format('{"a": 2}') + FINAL.format('{"a": 1}'), True),
+        (ANALYSIS.format('{"a": 2}') + FINAL.format('```json\n{"a": 1}\n```'), True),
+        (ANALYSIS.format('{"a": 1}') + FINAL.format('{"a": 2}'), False),
+        (ANALYSIS.format('{"a": 1}'), False),
+        (FINAL.format('{"a": 1}') + "<|end|>" + FINAL.format('{"a": 2}'), False),
+    ],
+)
+def test_values_in_the_final_channel(check: Any, text: str, right: bool) -> None:
+    assert (check(text, {"answer": {"a": 1}}).status is Status.PASS) == right

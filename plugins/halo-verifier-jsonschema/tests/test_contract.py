@@ -1,7 +1,7 @@
 import pytest
 
 from halo_core.testing.contracts import VerifierContract
-from halo_core.types import Prompt
+from halo_core.types import Completion, Prompt
 from halo_verifier_jsonschema import JSONSchema
 
 TOOLS = [
@@ -79,3 +79,11 @@ class TestSandboxedSchema(VerifierContract):
     @pytest.fixture
     def bad(self) -> str:
         return '{"v": 1, "kids": [{"v": "2"}]}'
+
+
+def test_extracted_part_is_the_json() -> None:
+    prompt = Prompt("p", reference={"schema": {"type": "object"}})
+    found = JSONSchema().extracted(prompt, Completion("p", 0, 'So:\n```json\n{"n": 4}\n```'))
+    assert found is not None
+    assert found.strip() == '{"n": 4}'
+    assert JSONSchema().extracted(prompt, Completion("p", 0, "<think>{}")) is None

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from halo_core.testing.contracts import VerifierContract
-from halo_core.types import Prompt
+from halo_core.types import Completion, Prompt
 from halo_verifier_pytest import Pytest
 
 REFERENCES: dict[str, dict[str, Any]] = {
@@ -39,3 +39,13 @@ class TestPytest(VerifierContract):
     @pytest.fixture
     def bad(self) -> str:
         return "def double(n):\n    return n\n"
+
+
+def test_extracted_part_is_the_program() -> None:
+    prompt = Prompt("double", "Write double(n).", reference=REFERENCES["values"])
+    found = Pytest().extracted(
+        prompt, Completion("p", 0, "So:\n```python\ndef double(n):\n    return 2 * n\n```\nDone.")
+    )
+    assert found is not None
+    assert found.strip() == "def double(n):\n    return 2 * n"
+    assert Pytest().extracted(prompt, Completion("p", 0, "")) is None

@@ -45,7 +45,6 @@ def value(text: str, context: str = "") -> object:
         f"```python\n{WRONG}```\nNo:\n```python\n{ADD}```",
         f"```python\n{ADD}```\nUse it so:\n```python\nprint(add(3, 4))\n```",
         f"```bash\npip install nothing\n```\n```python\n{ADD}```\n```text\n7\n```",
-        f"<think>\n{WRONG}</think>\n{ADD}",
         "```python\ndef one():\n    return 1\n```\nand\n```python\ndef add(a, b):\n    return a + b * one()\n```",
         "add = lambda a, b: a + b",
         'def add(a, b):\n    """Add.\n\n    ```\n    add(3, 4)\n    ```\n    """\n    return a + b\n',
@@ -92,9 +91,7 @@ def test_complete_functions_can_use_definitions_of_the_prompt() -> None:
     assert value("def add(a: List, b: List):\n    return a + b * one()\n", STUB) == 7
 
 
-@pytest.mark.parametrize(
-    "text", ["", "  \n ", "```python\n```", "<think>\n" + ADD, "<think>" + ADD + "</think>"]
-)
+@pytest.mark.parametrize("text", ["", "  \n ", "```python\n```"])
 def test_texts_without_an_answer_give_no_program(text: str) -> None:
     assert value(text) == "unreadable"
 
@@ -159,7 +156,6 @@ def test_time_is_linear(scrap: str) -> None:
         text = (scrap * (size // len(scrap) + 1))[:size]
         started = time.process_time()
         extract_programs(text, ["add"], STUB)
-        extract_programs("<think>" + text, ["add"])
         context_of(text, ["add"])
         return time.process_time() - started
 

@@ -1,7 +1,7 @@
 import pytest
 
 from halo_core.testing import VerifierContract
-from halo_core.types import Prompt
+from halo_core.types import Completion, Prompt
 from halo_verifier_sql import SQL
 
 
@@ -26,3 +26,10 @@ class TestSQL(VerifierContract):
     @pytest.fixture
     def bad(self) -> str:
         return "SELECT b, COUNT(a) FROM t GROUP BY b"
+
+
+def test_extracted_part_is_the_query() -> None:
+    found = SQL().extracted(Prompt("p"), Completion("p", 0, "So:\n```sql\nSELECT 1;\n```\nDone."))
+    assert found is not None
+    assert found.strip().rstrip(";") == "SELECT 1"
+    assert SQL().extracted(Prompt("p"), Completion("p", 0, "")) is None

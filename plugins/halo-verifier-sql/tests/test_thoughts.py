@@ -23,7 +23,7 @@ WRONG = "SELECT name FROM item"
         f"{WRONG}\n</think>\n```sql\n{RIGHT}\n```",
         f"<THINK>{WRONG};\n</THINK>\n{RIGHT};",
         f"<think>a <think>{WRONG};</think> b</think>\n{RIGHT}",
-        f"```sql\n{RIGHT}\n```\n<think>\n```sql\n{WRONG}\n```",
+        f"```sql\n{RIGHT}\n```\n<think>\n```sql\n{WRONG}\n```\n</think>",
         f"<think></think>\n\n{RIGHT}",
         f"<think>DROP TABLE item;</think>The query:\n{RIGHT}",
     ],
@@ -43,6 +43,7 @@ def test_the_answer_is_outside_of_thoughts(check: Check, text: str) -> None:
         f"<THINK>\n{RIGHT}",
         f"<think>one <think>two</think>\n{RIGHT}",
         f"<think>`{RIGHT}`",
+        f"```sql\n{RIGHT}\n```\n<think>\n```sql\n{WRONG}\n```",
     ],
 )
 def test_an_unfinished_thought_has_no_answer(check: Check, text: str) -> None:

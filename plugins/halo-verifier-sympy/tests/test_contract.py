@@ -1,7 +1,7 @@
 import pytest
 
 from halo_core.testing.contracts import VerifierContract
-from halo_core.types import Prompt
+from halo_core.types import Completion, Prompt
 from halo_verifier_sympy import Sympy
 
 
@@ -41,3 +41,8 @@ class TestFastPath(VerifierContract):
     @pytest.fixture
     def bad(self) -> str:
         return "The answer is 2."
+
+
+def test_extracted_part_is_the_answer() -> None:
+    assert Sympy().extracted(Prompt("p"), Completion("p", 0, r"Since 1 + 1 = 2, it is \boxed{2}.")) == "2"
+    assert Sympy().extracted(Prompt("p"), Completion("p", 0, "")) is None

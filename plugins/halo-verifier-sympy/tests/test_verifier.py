@@ -152,6 +152,23 @@ def test_invalid_references_are_reported_before_the_run(reference: dict[str, Any
     assert "p7" in str(caught.value)
 
 
+def test_keys_that_are_null_are_not_there(check: Check) -> None:
+    absent = dict.fromkeys(
+        ("kind", "form", "assume", "rtol", "atol", "ordered", "units", "names", "open_forms")
+    )
+    assert check("x+1", "1+x", **absent).status is Status.PASS
+    assert check("x+1", "2+x", **absent).status is Status.FAIL
+    assert check("3.14", "3.15", **(absent | {"rtol": 0.01})).status is Status.PASS
+    prompt = Prompt("p", "Expand $(x+1)^2$.", reference={"answer": "x^2+2x+1", **absent})
+    plain = Prompt("p", "Expand $(x+1)^2$.", reference={"answer": "x^2+2x+1"})
+    verifier = Sympy()
+    verifier.check_prompt(prompt)
+    assert verifier.mutants(prompt) == verifier.mutants(plain)
+    assert verifier.copied_answers(prompt) == verifier.copied_answers(plain) != []
+    with pytest.raises(DataError, match="no answer"):
+        verifier.check_prompt(Prompt("p", "task", reference={"answer": None}))
+
+
 def test_fingerprint_depends_on_options() -> None:
     assert Sympy().fingerprint() != Sympy(thousands=True).fingerprint()
     assert "sympy 1." in Sympy().fingerprint()

@@ -7,10 +7,12 @@ candidates count as no answer.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from halo_core.channels import Message, final_text, messages
 from halo_verifier_jsonschema import rivals
 from halo_verifier_jsonschema.scan import (
     CALL,
@@ -48,10 +50,20 @@ def find(
     `within` selects the place: the whole final channel, its only fenced block, or (auto) the fenced block if
     there is one and the whole final channel otherwise. `thinking="open"` means that the prompt opened the
     reasoning, which must be closed before any JSON counts. `thought_tags` are recognised in addition to the tags of
-    known models. Raises `NoAnswerError`. Runs in linear time.
+    known models. Of a completion with channels, the final one counts, and with `tags` the calls in the others. Raises
+    `NoAnswerError`. Runs in linear time.
     """
     if thinking == "auto" and within != "fence" and not _has_marks(text):
         return [text]
+    if found := messages(text):
+        final = final_text(text)
+        if tags and (calls := _calls_of(found)):
+            if rivals.has_other_call(calls, final or ""):
+                raise NoAnswerError("tool calls beside a different one in the final channel")
+            return calls
+        if final is None:
+            raise NoAnswerError("the completion ends before its final channel")
+        text, thinking = final, "auto"
     thoughts = thought_pattern(tuple(thought_tags))
     rest = _after_one_thought(text, thoughts) if thinking == "auto" else None
     if rest is not None and (simple := _find_simple(rest, within, tags=tags)) is not None:
@@ -67,6 +79,15 @@ def find(
     if within == "text" or (within == "auto" and not any(segment.blocks for segment in segments)):
         return [_bare([segment.text for segment in segments], within)]
     return [_fenced(segments)]
+
+
+def _calls_of(found: Iterable[Message]) -> list[str]:
+    """Return the calls among the messages of channels, as JSON; the text of a message is the arguments."""
+    return [
+        f'{{"name": {json.dumps(message.recipient.removeprefix("functions."))}, "arguments": {message.text}}}'
+        for message in found
+        if message.recipient
+    ]
 
 
 def _has_marks(text: str) -> bool:

@@ -105,7 +105,7 @@ class _Scanner:
                 continue
             tag = self._next_tag(start)
             if tag is not None and tag.start() == start:
-                position = self._thought(tag)
+                position = tag.end() if _is_quoted(self._text, tag) else self._thought(tag)
             elif self._text.startswith(CALL, start):
                 position = self._call(start)
             else:
@@ -155,6 +155,8 @@ class _Scanner:
             if tag is None:
                 raise UnfinishedThoughtError(opening)
             position, name = tag.end(), _name(tag)
+            if _is_quoted(self._text, tag):
+                continue
             if not is_closing(tag):
                 above.append(name)
                 counts[name] += 1
@@ -316,6 +318,12 @@ def is_closing(tag: re.Match[str]) -> bool:
 
 def _name(tag: re.Match[str]) -> str:
     return (tag["name"] or "think").lower()
+
+
+def _is_quoted(text: str, tag: re.Match[str]) -> bool:
+    """Return whether a tag is all that is between two quotes, as in "<think>" or `</think>`."""
+    before = text[max(0, tag.start() - 1) : tag.start()]
+    return before in ("'", '"', "`") and text.startswith(before, tag.end())
 
 
 def _is_alone(text: str, tag: re.Match[str]) -> bool:

@@ -12,6 +12,7 @@ from pydantic import Field
 from halo_core.drivers import Attack, Demo, Verifier, driver
 from halo_core.errors import DataError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+from halo_core.verification.thoughts import TAGS
 from halo_verifier_jsonschema import attacks, channel, demo, mutants
 from halo_verifier_jsonschema.channel import NoAnswerError, Thinking, Within
 from halo_verifier_jsonschema.schemas import Draft, WallTimeError
@@ -45,7 +46,7 @@ class JSONSchema(Verifier):
     thinking: Thinking = "auto"
     """auto: skip reasoning in tags, and the text before a closing tag without an opening one; open: the prompt opened
     the reasoning, and the text before its end never counts."""
-    thought_tags: tuple[str, ...] = ("think",)
+    thought_tags: tuple[str, ...] = TAGS
     """Tags whose content is reasoning and not part of the answer. Those of known models, such as `<thinking>` and
     `[THINK]`, always are."""
     trailing_text: bool = False
@@ -73,13 +74,7 @@ class JSONSchema(Verifier):
         rules = self._rules()
         try:
             task = task_of(prompt.reference, rules)
-            texts = channel.find(
-                completion.text,
-                within=self.within,
-                thinking=self.thinking,
-                thought_tags=self.thought_tags,
-                tags=task.is_call,
-            )
+            texts = self._texts(completion, is_call=task.is_call)
             if self.trailing_text:
                 values = [rules.parse_start(text, is_call=task.is_call) for text in texts]
             else:
@@ -97,6 +92,23 @@ class JSONSchema(Verifier):
             score=outcome.score,
             detail=outcome.detail,
             wall_seconds=time.perf_counter() - start,
+        )
+
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the JSON in `completion`, or several calls, one per line; see `Verifier.extracted`."""
+        try:
+            is_call = task_of(prompt.reference, self._rules()).is_call
+            return "\n".join(self._texts(completion, is_call=is_call))
+        except NoAnswerError:
+            return None
+
+    def _texts(self, completion: Completion, *, is_call: bool) -> list[str]:
+        return channel.find(
+            completion.text,
+            within=self.within,
+            thinking=self.thinking,
+            thought_tags=self.thought_tags,
+            tags=is_call,
         )
 
     def check_prompt(self, prompt: Prompt) -> None:

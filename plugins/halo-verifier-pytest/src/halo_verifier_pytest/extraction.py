@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from halo_core.verification.thoughts import without_thoughts
 from halo_verifier_pytest import fences
 from halo_verifier_pytest.starters import completed, continued
 
 MAX_CHARACTERS = 1 << 18
 """Maximum characters of a completion's answer that are read; no realistic program is longer."""
-THOUGHT_TAGS = ("think", "thinking")
 
 _PYTHON_TAGS = frozenset({"", "python", "python3", "py", "py3", "python2"})
 _NAMES = r"[\w.]+(?: as \w+)?(?:, ?[\w.]+(?: as \w+)?){0,50}"
@@ -34,18 +32,16 @@ _PROGRAM_LINE = re.compile(
 _BLOCK = re.compile(rf"{_TOP_LEVEL.pattern[1:]}|[A-Za-z_]\w*(?:: ?[\w\[\], .|]+)? ?=[^=]|#|[)\]}}]")
 
 
-def extract_programs(
-    text: str, names: Sequence[str], context: str = "", tags: Sequence[str] = THOUGHT_TAGS
-) -> tuple[str, ...]:
+def extract_programs(text: str, names: Sequence[str], context: str = "") -> tuple[str, ...]:
     """Return the candidate programs in `text`, most likely first; empty if there is none.
 
     The program must define `names`. `context` is the code at the end of the prompt, if any: the text may continue
     it, as after a signature with a docstring, or define the function itself. The text is the program, or Markdown
     with the program in a fence, or prose around the program. The last of several fences that defines all names
     counts, so that a corrected version replaces a first attempt; the fences before it are added if it uses what they
-    define. Thoughts within `tags` are not part of the answer.
+    define.
     """
-    answer = without_thoughts(text, tags)[:MAX_CHARACTERS]
+    answer = text[:MAX_CHARACTERS]
     found: dict[str, None] = {}
     clear = False
     for glued in (False, True) if fences.may_be_glued(answer) else (False,):
@@ -60,12 +56,6 @@ def extract_programs(
         return ()
     others = () if clear else _last_resorts(answer, names, context)
     return tuple(dict.fromkeys((*found, answer, *others)))
-
-
-def is_unfinished_thought(text: str, tags: Sequence[str] = THOUGHT_TAGS) -> bool:
-    """Return True if `text` ends within a thought."""
-    end = "\n\0"
-    return not without_thoughts(text + end, tags).endswith(end)
 
 
 def context_of(prompt: str, names: Sequence[str]) -> str:

@@ -15,14 +15,14 @@ from halo_core.drivers import Attack, Demo, Verifier, driver
 from halo_core.errors import DataError, PluginError, SandboxError, VerifierError
 from halo_core.sandbox import Limits
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+from halo_core.verification.thoughts import TAGS, read_answer
 from halo_verifier_pytest import attacks, demo, equivalence, files, functions, split, tasks
-from halo_verifier_pytest.extraction import THOUGHT_TAGS, extract_programs, is_unfinished_thought
+from halo_verifier_pytest.extraction import extract_programs
 from halo_verifier_pytest.functions import Settings
 from halo_verifier_pytest.results import NotByValueTestsError
 from halo_verifier_pytest.tasks import Task
 
 _MIB = 1 << 20
-_UNFINISHED = "the reasoning never ends: no answer after <{}>"
 
 
 @driver
@@ -60,7 +60,7 @@ class Pytest(Verifier):
     """Directories from which programs may import, in addition to the standard library."""
     forbid: tuple[str, ...] = ()
     """Names of modules, functions and attributes that a program must not use."""
-    thought_tags: tuple[str, ...] = THOUGHT_TAGS
+    thought_tags: tuple[str, ...] = TAGS
     """Tags whose content is reasoning and not part of the answer."""
     partial: bool = True
     """Score the share of tests that passed; if false, score 1 or 0."""
@@ -71,16 +71,21 @@ class Pytest(Verifier):
         """Judge `completion`; see `Verifier.check`."""
         try:
             task = self._task(prompt)
-            candidates = extract_programs(completion.text, task.names, task.context, self.thought_tags)
-            none = Verdict(Status.FAIL, Stage.INVALID, detail="no program found")
-            verdict = self._judge(task, candidates) if candidates else none
-            if (verdict.status, verdict.stage) == (Status.FAIL, Stage.INVALID) and is_unfinished_thought(
-                completion.text, self.thought_tags
-            ):
-                return replace(verdict, detail=_UNFINISHED.format(self.thought_tags[0]))
-            return verdict
+            answer = read_answer(completion.text, self.thought_tags)
+            candidates = extract_programs(answer.text, task.names, task.context)
+            if not candidates:
+                detail = answer.problem or "no program found"
+                return Verdict(Status.FAIL, Stage.INVALID, detail=detail)
+            return self._judge(task, candidates)
         except (SandboxError, DataError, VerifierError, OSError) as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
+
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the likeliest program in `completion`; see `Verifier.extracted`."""
+        task = self._task(prompt)
+        answer = read_answer(completion.text, self.thought_tags)
+        candidates = extract_programs(answer.text, task.names, task.context)
+        return candidates[0] if candidates else None
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` if the reference has none of the forms that the class describes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -14,7 +13,7 @@ from pydantic import Field
 from halo_core.drivers import Attack, Demo, Verifier, driver
 from halo_core.errors import DataError, HaloError, PluginError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
-from halo_core.verification.thoughts import without_thoughts
+from halo_core.verification.thoughts import TAGS, read_answer
 from halo_verifier_sql.compare import Tolerance, difference
 from halo_verifier_sql.engines import Batch, Engine
 from halo_verifier_sql.extract import extract, is_query
@@ -69,16 +68,17 @@ class SQL(Verifier):
     """Maximum number of rows that a query returns."""
     output_kib: int = Field(default=256, gt=0)
     """Maximum size of a query's result, in KiB."""
-    thought_tags: tuple[str, ...] = ("think",)
+    thought_tags: tuple[str, ...] = TAGS
     """Tags whose content is reasoning and not part of the answer."""
 
     valid_label: ClassVar[str] = "parses"
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         """Return the verdict on `completion`; see `Verifier.check`."""
-        sql = extract(without_thoughts(completion.text, self.thought_tags))
+        answer = read_answer(completion.text, self.thought_tags)
+        sql = extract(answer.text)
         if not sql:
-            return Verdict(Status.FAIL, Stage.INVALID, detail=self._no_query(completion.text))
+            return Verdict(Status.FAIL, Stage.INVALID, detail=answer.problem or "contains no query")
         if not is_query(sql):
             return Verdict(Status.FAIL, Stage.INVALID, detail="not a query")
         if len(sql) > _MAX_QUERY:
@@ -100,6 +100,10 @@ class SQL(Verifier):
             wall_seconds=batch.wall_seconds,
             sandbox=batch.tier,
         )
+
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the query in `completion`; see `Verifier.extracted`."""
+        return extract(read_answer(completion.text, self.thought_tags).text)
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise `DataError` unless the reference is usable and passes as a completion."""
@@ -126,6 +130,11 @@ class SQL(Verifier):
         """Return queries that differ from the reference by one change and return a wrong result somewhere."""
         return self._task(prompt).mutants
 
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return how many mutants of the reference query differ from it on the prompt's databases, and of how many."""
+        task = self._task(prompt)
+        return task.told_apart if task.query else None
+
     def attacks(self) -> Sequence[Attack]:
         """Return the attacks of module `attacks` on this dialect."""
         from halo_verifier_sql.attacks import attacks
@@ -141,16 +150,6 @@ class SQL(Verifier):
         from halo_verifier_sql import demo
 
         return demo.load() if self.dialect == "sqlite" else None
-
-    def _no_query(self, text: str) -> str:
-        """Return why a completion contains no query."""
-        names = "|".join(map(re.escape, self.thought_tags))
-        depth, opened = 0, ""
-        for closing, name in re.findall(rf"<(/?)({names})\s*>", text, re.IGNORECASE) if names else ():
-            depth, opened = (max(0, depth - 1), opened) if closing else (depth + 1, name)
-        if depth:
-            return f"the reasoning never ends: no answer after <{opened}>"
-        return "contains no query"
 
     def _caps(self) -> Caps:
         return Caps(self.steps, self.max_rows, self.output_kib * 1024)

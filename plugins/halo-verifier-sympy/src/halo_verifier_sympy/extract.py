@@ -10,9 +10,10 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-from halo_core.verification.thoughts import without_thoughts
+from halo_core.verification.thoughts import read_answer
 from halo_verifier_sympy.around import Answer, answers_around
 from halo_verifier_sympy.phrases import last_formula_or_line, phrase_answers
+from halo_verifier_sympy.retractions import retractions_after
 from halo_verifier_sympy.tree import Refused, Unreadable
 from halo_verifier_sympy.visible import check_visible
 
@@ -22,8 +23,6 @@ MAX_CHARACTERS = 200_000
 _MAX_BOXES = 64
 _MAX_ANSWERS = 4
 """Different texts of one answer; each of them is compared."""
-_END = "\n\0"
-"""Appended to a completion to see whether its last thought ends."""
 
 _BOX = re.compile(r"\\f?boxed(?![A-Za-z])[ \t]*")
 _GROUP = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
@@ -41,17 +40,11 @@ _DELIMITERS = re.compile(r"\\[\\$]|\$\$?|\\[()\[\]]")
 
 
 def without_reasoning(text: str, tags: Sequence[str]) -> str:
-    """Return `text` without its thoughts; raise `Unreadable` if the last thought does not end."""
-    if "<" not in text:
-        return text
-    kept = without_thoughts(text + _END, tags)
-    if not kept.endswith(_END):
-        raise Unreadable(f"the reasoning never ends: no answer after <{_open_tag(text, tags)}>")
-    return kept.removesuffix(_END)
-
-
-def _open_tag(text: str, tags: Sequence[str]) -> str:
-    return max(tags, key=lambda tag: text.lower().rfind(f"<{tag.lower()}"), default="think")
+    """Return `text` without its reasoning; raise `Unreadable` if that never ends."""
+    answer = read_answer(text, tags)
+    if answer.problem:
+        raise Unreadable(answer.problem)
+    return answer.text
 
 
 def final_answers(text: str, where: Where) -> list[Answer]:
@@ -95,6 +88,7 @@ def _boxes(text: str) -> list[Answer]:
         places.append(match.start())
     if found:
         check_visible(text, places)
+        found += retractions_after(text, place)
     return found
 
 

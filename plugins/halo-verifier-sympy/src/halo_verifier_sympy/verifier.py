@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, ClassVar
 
@@ -72,7 +73,7 @@ class Sympy(Verifier):
         """Return the verdict on `completion`; see `Verifier.check`."""
         timer = Timer()
         try:
-            comparison = self._comparison(prompt, timer)
+            comparison = self._comparison(_without_nulls(prompt), timer)
             for answer in self._answers(completion.text):
                 if detail := comparison.difference(answer):
                     return timer.verdict(Status.FAIL, Stage.WRONG, f"{shortened(answer.text)}: {detail}")
@@ -86,9 +87,17 @@ class Sympy(Verifier):
             return timer.verdict(Status.ERROR, Stage.INVALID, str(error))
         return timer.verdict(Status.PASS, Stage.CORRECT, "")
 
+    def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
+        """Return the final answer in `completion`, or several, one per line; see `Verifier.extracted`."""
+        try:
+            return "\n".join(answer.text for answer in self._answers(completion.text)) or None
+        except (Unreadable, Refused):
+            return None
+
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` unless the reference is valid and its own answer is accepted."""
         hint = r'a reference looks like {"answer": "\\frac{1}{2}"}'
+        prompt = _without_nulls(prompt)
         reference = prompt.reference
         for key in reference.keys() - set(_KEYS):
             raise DataError(f"prompt {prompt.id!r}: unknown key {key!r} in reference; {did_you_mean(key, _KEYS)}",
@@ -120,11 +129,17 @@ class Sympy(Verifier):
 
     def mutants(self, prompt: Prompt) -> Sequence[str]:
         """Return near misses: off by one, wrong sign, reciprocal, different kind, items swapped or removed."""
-        return [self._completion(text) for text in mutants(prompt.reference, thousands=self.thousands)]
+        return [
+            self._completion(text)
+            for text in mutants(_without_nulls(prompt).reference, thousands=self.thousands)
+        ]
 
     def copied_answers(self, prompt: Prompt) -> Sequence[str]:
         """Return the expressions of the prompt as answers, except numbers and those of the reference."""
-        return [self._completion(text) for text in copied_expressions(prompt, thousands=self.thousands)]
+        return [
+            self._completion(text)
+            for text in copied_expressions(_without_nulls(prompt), thousands=self.thousands)
+        ]
 
     def attacks(self) -> Sequence[Attack]:
         """Return wrong answers crafted to be accepted."""
@@ -153,6 +168,13 @@ class Sympy(Verifier):
         if ends_thought:
             text = without_reasoning(text, self.thought_tags)
         return final_answers(text, self.where)
+
+
+def _without_nulls(prompt: Prompt) -> Prompt:
+    """Return a prompt without the keys of its reference that are null, as Parquet stores missing ones."""
+    if None not in prompt.reference.values():
+        return prompt
+    return replace(prompt, reference={k: v for k, v in prompt.reference.items() if v is not None})
 
 
 def _reference_problem(reference: Mapping[str, Any]) -> str:

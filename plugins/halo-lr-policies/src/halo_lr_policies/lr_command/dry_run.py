@@ -20,7 +20,7 @@ from halo_core.config.training import flaw_of_lr
 from halo_core.drivers import LRPolicy
 from halo_core.errors import ConfigError, PluginError, RunError
 from halo_core.ledger.ledger import Ledger
-from halo_core.plugin.discovery import check_class, load
+from halo_core.plugin.loading import load_class
 from halo_core.tables import spell
 from halo_core.types import CycleReport, EvalMetrics, TrainStats
 from halo_lr_policies.lr_command.defaults import BATCH, HELDOUT
@@ -199,7 +199,7 @@ def dry_run(
 
 
 def _policy_class(name: str) -> type[LRPolicy]:
-    loaded: type[LRPolicy] = check_class(load("lr_policy", name), LRPolicy)
+    loaded: type[LRPolicy] = load_class("lr_policy", name).value
     return loaded
 
 
