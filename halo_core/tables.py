@@ -49,6 +49,11 @@ def terminal_width() -> int | None:
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 step", "2 steps"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def spell(lr: float) -> str:
     """Format a learning rate with three digits in short form: 5e-5, 2.5e-5, 1.71e-5."""
     mantissa, exponent = f"{lr:.2e}".split("e")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from halo_core.tables import fitting, table
+from halo_core.tables import count, fitting, table
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,7 @@ def test_a_table_leaves_columns_out_only_on_a_narrow_terminal(monkeypatch: pytes
     monkeypatch.setattr("halo_core.tables.terminal_width", lambda: 10)
     assert table(rows, left=2, ranks=(0, 1)) == "run\na"
     assert "started" in table(rows, left=2), "without ranks every column stays"
+
+
+def test_a_noun_follows_its_number() -> None:
+    assert [count(number, "step") for number in (0, 1, 2)] == ["0 steps", "1 step", "2 steps"]

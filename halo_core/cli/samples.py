@@ -138,7 +138,9 @@ def _shortened(text: str, console: Console, width: int, lines: int) -> Renderabl
     """Fold `text` to `width` columns, keep `lines` lines, and replace terminal control characters."""
     from rich.text import Text
 
+    from halo_core.tables import count
+
     plain = printable("\n".join(text.expandtabs(4).splitlines()))
     rows = Text(plain, overflow="fold").wrap(console, max(1, width))
-    more = [Text(f"... {len(rows) - lines} more lines", style="dim")] if len(rows) > lines else []
+    more = [Text(f"... {count(len(rows) - lines, 'more line')}", style="dim")] if len(rows) > lines else []
     return Text("\n").join([*rows[:lines], *more])

@@ -115,6 +115,27 @@ def test_ctrl_c_before_the_run_starts(run_prompts: Halo, monkeypatch: pytest.Mon
     assert "Traceback" not in answer.err
 
 
+@pytest.mark.parametrize("moment", range(1, 8))
+def test_ctrl_c_while_halo_is_imported_prints_no_traceback(moment: int) -> None:
+    """The import of the command line is interrupted at its `moment`-th tenth."""
+    code = (
+        "import os, signal, sys\n"
+        "from halo_core.__main__ import main\n"
+        "names = []\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        names.append(name)\n"
+        f"        if len(names) == {moment * 10}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv = ['halo', '--help']\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode in (-signal.SIGINT, 130)
+    assert done.stderr == ""
+
+
 def test_closed_pipe_prints_no_traceback() -> None:
     child = process("plugins")
     assert child.stdout is not None

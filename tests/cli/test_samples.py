@@ -135,6 +135,14 @@ def test_samples_of_a_run_whose_drivers_are_gone_are_shown(run: Halo, halo: Halo
     assert any("not trained on: the selector left it out" in title for title in titles(halo))
 
 
+def test_one_line_more_is_singular(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET text = ?", ("one\ntwo\nthree",))
+    shown = halo("samples", "run", "-n", 1, "--lines", 2).out
+    assert "... 1 more line " in shown
+
+
 def test_more_samples_are_announced(run: Halo, halo: Halo) -> None:
     run()
     assert "there are more: use --limit 30" in halo("samples", "run", "-n", 3).out
