@@ -39,8 +39,9 @@ def warnings_for(steps: int, warmup: int) -> tuple[str, ...]:
     warnings = []
     total = count(steps, "optimizer step")
     if warmup and 2 * warmup >= steps:
+        verb = "is" if warmup == 1 else "are"
         warnings.append(
-            f"the warmup of {warmup} takes half or more of the cycle, which has {total}: use {warmup_advice(steps)}"
+            f"{warmup} of {total} {verb} warmup, half or more of the cycle: use {warmup_advice(steps)}"
         )
     if steps - warmup < FEW:
         after_warmup = f" ({max(0, steps - warmup)} at the full learning rate)" if warmup else ""
