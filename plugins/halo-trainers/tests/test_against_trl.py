@@ -133,7 +133,9 @@ def test_dpo(options: dict[str, Any], loss_type: str, samples: list[Sample], tmp
 # GRPO
 
 
-@pytest.mark.parametrize("kl", [0.0, 0.3], ids=["no kl", "kl"])
+@pytest.mark.parametrize(
+    ("kl", "correction"), [(0.0, True), (0.3, False), (0.3, True)], ids=["no kl", "kl", "corrected kl"]
+)
 @pytest.mark.parametrize(
     ("options", "loss_type"),
     [
@@ -146,13 +148,19 @@ def test_dpo(options: dict[str, Any], loss_type: str, samples: list[Sample], tmp
     ids=["grpo", "gspo", "bnpo", "dapo", "dr_grpo"],
 )
 def test_grpo(
-    options: dict[str, Any], loss_type: str, kl: float, samples: list[Sample], tmp_path: Path
+    options: dict[str, Any],
+    loss_type: str,
+    kl: float,
+    correction: bool,
+    samples: list[Sample],
+    tmp_path: Path,
 ) -> None:
     actor, base = moved(), tiny_actor()
     config = trl.GRPOConfig(
         **options_of(tmp_path),
         loss_type=loss_type,
         beta=kl,
+        use_bias_correction_kl=correction,
         epsilon=0.2,
         epsilon_high=options.get("clip_high", 0.2),
         max_completion_length=MAX_LENGTH,
@@ -186,4 +194,4 @@ def test_grpo(
         "num_items_in_batch": written.sum(),
     }
     loss = trainer._compute_loss(trainer.model, inputs)
-    assert_equal(GRPO(**PLAIN, kl=kl, **options), samples, loss, trainer.model)
+    assert_equal(GRPO(**PLAIN, kl=kl, kl_correction=correction, **options), samples, loss, trainer.model)

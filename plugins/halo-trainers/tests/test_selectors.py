@@ -1,4 +1,4 @@
-"""What the selectors choose, and with which weights."""
+"""The choices of the selectors, and their weights."""
 
 from __future__ import annotations
 

@@ -54,6 +54,9 @@ class GRPO(TrainingOptions, Trainer):
     this (truncated importance sampling, for engines that compute slightly other probabilities)."""
     kl: Annotated[float, Field(ge=0)] = 0.0
     """Weight of the divergence from the reference; 0 needs no reference."""
+    kl_correction: bool = True
+    """Multiply the divergence by the ratio r, so that its gradient is that of the reverse divergence without bias
+    (DeepSeek-V3.2, arXiv 2512.02556). false: as in the paper of GRPO."""
     reference: Reference = "base"
     """The reference: the model from before any training, or the weights from before this cycle's training."""
 
@@ -114,7 +117,7 @@ class GRPO(TrainingOptions, Trainer):
         if self.kl:
             difference = batch.columns["reference"] - logprobs
             divergence = difference.exp() - difference - 1
-            losses = losses + self.kl * divergence
+            losses = losses + self.kl * (divergence * ratios if self.kl_correction else divergence)
             metrics["kl_to_reference"] = divergence
         total = batch.means(losses).sum() if self.average == "sequence" else losses.sum()
         return Loss(total, metrics)
