@@ -30,6 +30,21 @@ if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
     from halo_core.model.contexts import Actor
 
+__all__ = [
+    "LedgerView",
+    "RunView",
+    "generate",
+    "hookimpl",
+    "lr_for_cycle",
+    "on_cycle_end",
+    "on_run_end",
+    "on_run_start",
+    "reward",
+    "select",
+    "train",
+    "verify",
+]
+
 hookspec = pluggy.HookspecMarker("halo")
 hookimpl = pluggy.HookimplMarker("halo")
 

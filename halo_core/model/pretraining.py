@@ -25,6 +25,8 @@ from halo_core.model.units import Example
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt, TrainStats
 
+__all__ = ["Pair", "read_pairs"]
+
 END_OF_TEXT = "<|endoftext|>"
 """The only special token of `new_tokenizer`: it ends completions and serves as padding."""
 
