@@ -22,7 +22,7 @@ from halo_core.config.layers import short_name
 from halo_core.config.options import driver
 from halo_core.config.schema import DriverSpec
 from halo_core.drivers.base import Attack, Demo, Verifier
-from halo_core.errors import ConfigError, DataError, did_you_mean
+from halo_core.errors import ConfigError, DataError, PluginError, did_you_mean
 from halo_core.plugin.discovery import Source
 from halo_core.types import Completion, Prompt, Status, Verdict
 from halo_core.verification.verifiers import VerifierSet
@@ -37,7 +37,7 @@ class ComposedVerifier(Verifier):
 
         @driver
         class Polite(ComposedVerifier):
-            \"\"\"A program that works, that contains a polite comment.\"\"\"
+            \"\"\"A program that works and has a polite comment.\"\"\"
 
             def compose(self):
                 return [{"name": "gcc", "standard": "c17"}]
@@ -68,6 +68,11 @@ class ComposedVerifier(Verifier):
 
     def ask(self, name: str, prompt: Prompt, completion: Completion) -> Verdict:
         """Return the verdict of the part called `name`; an exception of the part is a verdict of error."""
+        if name not in self.parts.by_name:
+            raise PluginError(
+                f"{type(self).__name__} asks {name!r}, which its compose() does not list; "
+                f"{did_you_mean(name, self.parts.by_name)}"
+            )
         return self.parts.check(prompt_for(name, prompt), completion)
 
     def preflight(self) -> None:

@@ -185,7 +185,7 @@ class Fails:
         raise self.error
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("no"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize("error", [ZeroDivisionError("no"), KeyboardInterrupt(), Interrupted("stopped")])
 def test_it_is_closed_once_whatever_ends_the_run(
     error: BaseException, server: Server, tmp_path: Path
 ) -> None:

@@ -280,6 +280,8 @@ def test_a_composition_in_code() -> None:
     assert verdict.signals == {"digits": 1.0, "polite": 1.0}
     assert verdict_of(Polite(), "2").signals["polite"] == 0.0
     assert "version='7'" in Polite(version="7").fingerprint()
+    with pytest.raises(PluginError, match="Polite asks 'Nummer', which its compose"):
+        Polite().ask("Nummer", PROMPT, Completion("two", 0, "2"))
 
 
 # The commands
