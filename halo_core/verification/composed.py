@@ -96,6 +96,11 @@ class ComposedVerifier(Verifier):
         """Return the mutants of the parts."""
         return self._answers("mutants", prompt)
 
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return the numbers of the first part that knows them."""
+        counts = (self.parts.told_apart(prompt_for(name, prompt)) for name in self._required())
+        return next(filter(None, counts), None)
+
     def copied_answers(self, prompt: Prompt) -> Sequence[str]:
         """Return the copied answers of the parts."""
         return self._answers("copied_answers", prompt)

@@ -152,6 +152,22 @@ class VerifierSet:
         listed: Sequence[str] = self._listed(name, method, str, prompt)
         return listed
 
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return the numbers from `Verifier.told_apart`. Raises a `PluginError` unless they are two counts, or None."""
+        name = self.name_for(prompt)
+        source = self.sources.get(name, BUILTIN)
+        with blamed(source):
+            counts: Any = self.by_name[name].told_apart(prompt)
+        if counts is None:
+            return None
+        numbers = tuple(counts) if isinstance(counts, tuple | list) else ()
+        if len(numbers) != 2 or not all(type(n) is int for n in numbers) or not 0 <= numbers[0] <= numbers[1]:
+            raise PluginError(
+                f"told_apart of {source} returned {counts!r}",
+                hint="it returns (told apart, all mutants), or None",
+            )
+        return numbers[0], numbers[1]
+
     def attacks(self, name: str) -> Sequence[Attack]:
         """Return the attacks on a verifier. Raises a `PluginError` unless they are a list of `Attack`."""
         listed: Sequence[Attack] = self._listed(name, "attacks", Attack)

@@ -100,7 +100,9 @@ def server(module: ModuleType) -> Iterator[Running]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[CycleReport]]:
+def run(
+    tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., list[CycleReport]]]:
     """Return a function that runs two cycles in a directory."""
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "remote.py").write_text(FILES["src/halo_generator_http.py"])

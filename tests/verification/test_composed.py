@@ -158,6 +158,11 @@ def test_preflight_and_prompts() -> None:
         both().check_prompt(Prompt("p"))
 
 
+def test_every_method_of_a_verifier_is_delegated() -> None:
+    methods = {name for name, value in vars(Verifier).items() if callable(value) and not name.startswith("_")}
+    assert methods - vars(ComposedVerifier).keys() == {"check"}
+
+
 def test_labels() -> None:
     assert both().valid_label == "valid"
     assert All(of=(part("Number"),)).valid_label == "parses"
