@@ -81,8 +81,7 @@ class ComposedVerifier(Verifier):
 
     def fingerprint(self) -> str:
         """Return the options, and the fingerprint of each part with the version of its package."""
-        parts = (f"{name}: {text}" for name, text in self.parts.fingerprints().items())
-        return f"{self!r} of {'; '.join(parts)}"
+        return f"{self!r} of {self._fingerprints()}"
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` if a part cannot use `prompt`."""
@@ -125,6 +124,9 @@ class ComposedVerifier(Verifier):
         return next(
             (demo for demo in demos if demo and all(map(self._accepts, (*demo.prompts, *demo.heldout)))), None
         )
+
+    def _fingerprints(self) -> str:
+        return "; ".join(f"{name}: {text}" for name, text in self.parts.fingerprints().items())
 
     def _required(self) -> Sequence[str]:
         """Return the names of the parts whose wrong answers are wrong answers of the composition, too."""
@@ -257,6 +259,11 @@ class All(ComposedVerifier):
         return combine(
             {name: self.ask(name, prompt, completion) for name in self.parts.by_name}, self.weights
         )
+
+    def fingerprint(self) -> str:
+        """Return the weights and the fingerprint of each part: the content of a file matters, its place does not."""
+        weights = {name: self.weights.get(name, 1.0) for name in self.parts.by_name}
+        return f"All(weights={weights}) of {self._fingerprints()}"
 
     def _required(self) -> Sequence[str]:
         return [name for name in self.parts.by_name if self.weights.get(name, 1.0) > 0]

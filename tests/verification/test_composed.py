@@ -138,7 +138,10 @@ def test_fingerprints_name_options_parts_and_their_versions(tmp_path: Path) -> N
     first = All(of=of).fingerprint()
     assert "Number(version='1'" in first
     assert "sha256:" in first
-    assert All(of=of).fingerprint() == first
+    assert All(of=of).fingerprint() == All(of=of, weights={"Short": 1}).fingerprint() == first
+    moved = tmp_path / "elsewhere.py"
+    moved.write_text(PARTS.read_text())
+    assert All(of=({"name": f"{moved}:Number"}, part("Short"))).fingerprint() == first
     others = [
         All(of=of, weights={"Short": 2}),
         All(of=(of[1], of[0])),
