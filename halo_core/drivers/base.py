@@ -169,6 +169,14 @@ class Verifier(Driver):
         """
         return ()
 
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return how many mutants of the reference the checks of `prompt` tell apart from it, and of how many.
+
+        For verifiers that choose their checks by mutants; all mutants count, the equivalent ones too. `halo audit`
+        prints the numbers. None if they are not known.
+        """
+        return None
+
     def copied_answers(self, prompt: Prompt) -> Sequence[str]:
         """Return completions that repeat a part of the prompt as their answer and should not pass.
 

@@ -116,9 +116,10 @@ class VerifierSet:
         for prompt in first.values():
             self.answers("references", prompt)
 
-    def preflight(self, mode: sandbox.Mode = "auto") -> None:
-        """Check, in a sandbox of `mode`, that the machine has what each verifier needs."""
-        sandbox.configure(mode)
+    def preflight(self, mode: sandbox.Mode | None = "auto") -> None:
+        """Check, in a sandbox of `mode` (None: the configured one), that the machine has what each verifier needs."""
+        if mode is not None:
+            sandbox.configure(mode)
         for name, verifier in self.by_name.items():
             with blamed(self.sources.get(name, BUILTIN)):
                 verifier.preflight()
@@ -150,6 +151,22 @@ class VerifierSet:
         name = self.name_for(prompt)
         listed: Sequence[str] = self._listed(name, method, str, prompt)
         return listed
+
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return the numbers from `Verifier.told_apart`. Raises a `PluginError` unless they are two counts, or None."""
+        name = self.name_for(prompt)
+        source = self.sources.get(name, BUILTIN)
+        with blamed(source):
+            counts: Any = self.by_name[name].told_apart(prompt)
+        if counts is None:
+            return None
+        numbers = tuple(counts) if isinstance(counts, tuple | list) else ()
+        if len(numbers) != 2 or not all(type(n) is int for n in numbers) or not 0 <= numbers[0] <= numbers[1]:
+            raise PluginError(
+                f"told_apart of {source} returned {counts!r}",
+                hint="it returns (told apart, all mutants), or None",
+            )
+        return numbers[0], numbers[1]
 
     def attacks(self, name: str) -> Sequence[Attack]:
         """Return the attacks on a verifier. Raises a `PluginError` unless they are a list of `Attack`."""
