@@ -13,7 +13,11 @@ from halo_verifier_rust import Rust
 
 Check = Callable[..., Verdict]
 HERE = Path(__file__).parent
-SUM_TESTS = [{"stdin": "3 4\n", "stdout": "7\n"}, {"stdin": "-3 4\n", "stdout": "1\n"}, {"stdin": "0 0\n", "stdout": "0\n"}]
+SUM_TESTS = [
+    {"stdin": "3 4\n", "stdout": "7\n"},
+    {"stdin": "-3 4\n", "stdout": "1\n"},
+    {"stdin": "0 0\n", "stdout": "0\n"},
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,8 @@ class TestRust(VerifierContract):
     @pytest.fixture
     def good(self) -> str:
         return (
-            "```rust\nfn main() {\n    let mut line = String::new();\n    std::io::stdin().read_line(&mut line).unwrap();\n"
+            "```rust\nfn main() {\n    let mut line = String::new();\n"
+            "    std::io::stdin().read_line(&mut line).unwrap();\n"
             '    println!("{}", 2 * line.trim().parse::<i64>().unwrap());\n}\n```'
         )
 

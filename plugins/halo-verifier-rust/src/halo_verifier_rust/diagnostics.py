@@ -49,7 +49,7 @@ def _is_summary(message: Mapping[str, Any]) -> bool:
 
 
 def _code(message: Mapping[str, Any]) -> str:
-    return (message.get("code") or {}).get("code", "")
+    return str((message.get("code") or {}).get("code", ""))
 
 
 def _text(message: Mapping[str, Any]) -> str:
