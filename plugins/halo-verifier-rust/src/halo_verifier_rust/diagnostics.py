@@ -1,4 +1,4 @@
-"""What rustc's diagnostics, one JSON object a line, report about a program."""
+"""Reading rustc's diagnostics, one JSON object a line."""
 
 from __future__ import annotations
 
