@@ -153,7 +153,7 @@ def test_sample_prompts_have_solutions_that_pass_and_mutants_that_fail(prompt: P
     (reference,) = verifier.references(prompt)
     assert verifier.check(prompt, Completion(prompt.id, 0, reference)).warnings == 0
     mutants = verifier.mutants(prompt)
-    assert len(mutants) >= 3
+    assert len(mutants) >= 2
     for mutant in mutants[:2] + mutants[-1:]:
         assert verifier.check(prompt, Completion(prompt.id, 0, mutant)).status is Status.FAIL, mutant
 

@@ -79,7 +79,7 @@ class Rust(ProgramVerifier):
     def constant_program(self, output: str) -> str:
         """Return a program that prints `output`; see `ProgramVerifier.constant_program`."""
         text = "".join(f"\\u{{{ord(character):x}}}" for character in output)
-        return f'fn main() {{\n    print!("{text}");\n}}\n'
+        return f'fn main() {{\n    print!("{{}}", "{text}");\n}}\n'
 
     def attacks(self) -> Sequence[Attack]:
         """Return wrong programs crafted to be accepted."""
