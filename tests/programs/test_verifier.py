@@ -93,7 +93,13 @@ def check(text: str, reference: Mapping[str, Any] | None = None, **options: Any)
 def test_status_stage_and_score(text: str, status: Status, stage: Stage, score: float) -> None:
     verdict = check(text, cpu_seconds=0.3)
     assert (verdict.status, verdict.stage, verdict.score) == (status, stage, score), verdict.detail
-    assert verdict.sandbox == (sandbox.get().tier if stage is not Stage.INVALID or "echo $((" in text else "")
+
+
+def test_the_tier_and_the_time_are_recorded() -> None:
+    verdict = check(RIGHT)
+    assert verdict.sandbox == sandbox.get().tier
+    assert verdict.cpu_seconds > 0
+    assert verdict.wall_seconds > 0
 
 
 def test_the_limit_on_processes_and_the_environment_reach_the_program() -> None:
