@@ -6,8 +6,7 @@ import functools
 import re
 from importlib import resources
 
-from halo_core.drivers import Attack
-from halo_core.types import Prompt, Stage
+from halo_core import Attack, Prompt, Stage
 
 SUM = Prompt(
     "attack-sum",

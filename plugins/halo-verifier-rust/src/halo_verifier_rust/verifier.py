@@ -12,9 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from halo_core import sandbox
-from halo_core.drivers import Attack, driver
-from halo_core.errors import SandboxError
+from halo_core import Attack, SandboxError, driver, sandbox
 from halo_core.programs import Build, ProgramVerifier, build, find_tool, tool_version
 from halo_verifier_rust import attacks, diagnostics
 from halo_verifier_rust.language import RUST
