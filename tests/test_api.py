@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -103,10 +102,10 @@ def test_scaffolds_import_only_public_names() -> None:
     from halo_core.config.kinds import KINDS
     from halo_core.scaffold.packages import Scaffold, render
 
-    for kind in set(KINDS) - (set() if find_spec("halo_core.training") else {"trainer"}):
-        for path, text in render(Scaffold(kind, "mine")).items():
+    for scaffold in [*(Scaffold(kind, "mine") for kind in KINDS), Scaffold("verifier", "mine", program=True)]:
+        for path, text in render(scaffold).items():
             if path.endswith(".py"):
-                assert imported(text) <= public_names(), kind
+                assert imported(text) <= public_names(), scaffold.template
 
 
 def test_every_public_module_is_on_the_page() -> None:

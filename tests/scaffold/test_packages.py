@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,7 @@ from halo_core.errors import ConfigError
 from halo_core.scaffold.packages import Scaffold, render, write
 
 Halo = Callable[..., Any]
-SCAFFOLDS = [
-    Scaffold(kind, "best-of-4") for kind in KINDS if kind != "trainer" or find_spec("halo_core.training")
-]
+SCAFFOLDS = [*(Scaffold(kind, "best-of-4") for kind in KINDS), Scaffold("verifier", "my_tool", program=True)]
 ORACLE = """
 from dataclasses import replace
 from halo_core import driver
