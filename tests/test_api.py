@@ -95,7 +95,8 @@ def pages() -> list[Path]:
 def test_the_documentation_imports_only_public_names(page: Path) -> None:
     known = public_names() | {module.__name__ for module in public_modules()}
     for code in re.findall(r"^```python[^\n]*\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
-        assert imported(code) <= known
+        private = imported(code) - known
+        assert not private, "use a public name, or add it to the __all__ of its module"
 
 
 def test_scaffolds_import_only_public_names() -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from command_line import editable
 
+from halo_core import Plan, run_cycles
 from halo_core.config.kinds import KINDS
 from halo_core.errors import ConfigError
 from halo_core.scaffold.packages import Scaffold, render, write
+from halo_core.testing import tiny_actor
 
 Halo = Callable[..., Any]
 SCAFFOLDS = [*(Scaffold(kind, "best-of-4") for kind in KINDS), Scaffold("verifier", "my_tool", program=True)]
@@ -115,6 +117,44 @@ def test_a_run_and_an_audit_with_a_new_verifier_work(
     flags = [*fakes[4:], "--generator", f"{tmp_path / 'oracle.py'}:Oracle", "--model", "m", "-n", 2]
     answer = halo("run", *data, *flags, "--samples", 4, "-o", "run")
     assert answer.code == 0, answer.err
+
+
+EVEN = """
+from halo_core import Stage, Status, Verdict, Verifier, driver
+
+@driver
+class Even(Verifier):
+    "Accepts completions with an even number of characters."
+    def check(self, prompt, completion):
+        if completion.text and len(completion.text) % 2 == 0:
+            return Verdict(Status.PASS, Stage.CORRECT, 1.0)
+        return Verdict(Status.FAIL, Stage.WRONG)
+"""
+
+
+def test_a_run_of_a_real_model_with_a_new_generator_and_trainer_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("generator", "trainer", "selector"):
+        monkeypatch.syspath_prepend(str(editable(made(Scaffold(kind, "mine"), tmp_path))))
+    (tmp_path / "even.py").write_text(EVEN)
+    lines = (json.dumps({"id": f"p{number}", "prompt": f"Count to {number}."}) for number in range(8))
+    (tmp_path / "prompts.jsonl").write_text("\n".join(lines))
+    raw = {
+        "verifier": f"{tmp_path / 'even.py'}:Even",
+        "model": {"name": tiny_actor().config.name, "device": "cpu", "dtype": "float32"},
+        "data": {"prompts": str(tmp_path / "prompts.jsonl")},
+        "generator": {"name": "mine", "max_new_tokens": 8},
+        "trainer": {"name": "mine", "lora_rank": 4},
+        "selector": "mine",
+        "lr_policy": {"name": "constant", "base_lr": 1e-3},
+        "cycles": 1,
+    }
+    with Plan.from_raw(raw).open(tmp_path / "run") as (run, hooks):
+        _, report = run_cycles(run, hooks)
+    assert report.train is not None
+    assert report.train.update_norm > 0
+    assert report.sampler_error is not None, "the generator recorded no log-probabilities"
 
 
 @pytest.mark.parametrize("name", ["", "Roman", "1st", "a b", "a--b", "x-", "../x", "für", "a.b", "_x"])
