@@ -163,6 +163,12 @@ def test_unusable_names_are_refused(name: str, halo: Halo) -> None:
         Scaffold("verifier", name)
 
 
+def test_a_class_never_has_the_name_of_its_base() -> None:
+    assert Scaffold("verifier", "program", program=True).cls == "MyProgramVerifier"
+    assert Scaffold("lr_policy", "l-r").cls == "MyLRPolicy"
+    assert Scaffold("reward", "less_is-more2").cls == "LessIsMore2Reward"
+
+
 def test_other_mistakes_are_refused(halo: Halo) -> None:
     assert halo("new", "verfier", "x").remedy() == "did you mean 'verifier'?"
     assert "--program is for verifiers" in halo("new", "reward", "x", "--program").complaint()
