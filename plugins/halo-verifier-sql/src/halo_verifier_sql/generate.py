@@ -153,11 +153,15 @@ class _Maker:
         if self._rng.random() < source.nulls:
             return None
         taken = {row[place] for row in self._rows}
-        known = [value for value in (*source.domain.values, *source.domain.hints) if value not in taken]
+        known = [
+            value
+            for value in (*map(_exact, source.domain.values), *source.domain.hints)
+            if value not in taken
+        ]
         if known and self._rng.random() < _KNOWN:
             return self._rng.choice(known)
-        value = source.domain.fresh(self._rng, taken)
-        return source.draw(self._rng) if value is None else value
+        value = _exact(source.domain.fresh(self._rng, taken))
+        return source.draw(self._rng) if value is None or value in taken else value
 
     def _accept(self, row: list[Any]) -> bool:
         """Add a row, unless it repeats what must be unique."""
