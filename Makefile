@@ -10,7 +10,7 @@ SOURCES := pyproject.toml requirements.txt constraints.txt $(wildcard plugins/*/
 # The tests of different plugins have modules of the same names, so mypy checks each plugin's in a run of its own.
 TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests
 
-.PHONY: demo test check layers docs clean system servers
+.PHONY: demo test check layers docs pictures dist clean system servers
 
 demo: $(VENV)/.installed system
 	$(BIN)/halo run --verifier gcc --lr-policy exponential
@@ -31,6 +31,15 @@ layers: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/make_cli.py
+
+# The pictures of README and quickstart, from a run of the demo; needs Chromium.
+pictures: $(VENV)/.installed system servers
+	$(BIN)/python docs/make_pictures.py
+
+# A wheel and a source distribution of each package in dist/.
+dist: $(VENV)/.installed
+	rm -rf dist
+	for package in . plugins/*/; do $(BIN)/python -m build --no-isolation --outdir dist $$package || exit 1; done
 
 $(VENV)/.installed: $(SOURCES)
 	@command -v $(PYTHON) >/dev/null || { echo "halo needs $(PYTHON): install it, or name another one: make PYTHON=python3.12 ..."; exit 1; }
@@ -55,4 +64,4 @@ servers:
 	for package in $$missing; do timeout 600 apt-get install -y -qq --no-install-recommends $$package >/dev/null 2>&1 || true; done; fi
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs dist

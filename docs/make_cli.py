@@ -14,6 +14,7 @@ from pathlib import Path
 
 COMMANDS = (
     "",
+    "init",
     "run",
     "resume",
     "eval",
@@ -26,6 +27,7 @@ COMMANDS = (
     "plugins show",
     "plugins check",
     "config show",
+    "config schema",
     "config validate",
     "lr schedule",
     "lr compare",

@@ -221,6 +221,9 @@ class TrainStats:
     """Warnings about the training, one sentence each: a warmup that takes half the steps, for example."""
     retries: int = 0
     """Restarts after a divergence, each at a tenth of the learning rate before it; set by the loop."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The trainer's own statistics by name, each the mean over what it was computed for in all steps: entropy, ratio,
+    the share of clipped tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

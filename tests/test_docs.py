@@ -29,6 +29,7 @@ from typing import Any
 
 import pytest
 import yaml
+from command_line import editable
 
 from halo_core import hookspecs
 from halo_core.config.layers import normalise
@@ -168,17 +169,8 @@ class Scratch:
             assert all(re.search(rf"{flag}\b", answer.out) for flag in flags), f"{where}: {flags}"
 
     def install(self, package: Path) -> None:
-        """Simulate an editable installation without a network: put sources and metadata on the path."""
-        project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-        info = package / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-        groups = project.get("entry-points", {}).items()
-        lines = (
-            f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in groups
-        )
-        (info / "entry_points.txt").write_text("\n".join(lines))
-        self.monkeypatch.syspath_prepend(str(info.parent))
+        """Simulate an editable installation."""
+        self.monkeypatch.syspath_prepend(str(editable(package)))
 
     def pytest(self, words: list[str]) -> None:
         environment = os.environ | {"PYTHONPATH": str(self.path / "src")}

@@ -9,7 +9,7 @@ import typer
 from halo_core.cli.flags import takes_config
 
 config_app = typer.Typer(
-    help="Show or validate a configuration.", no_args_is_help=True, rich_markup_mode=None
+    help="Show, validate or describe a configuration.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -26,6 +26,19 @@ def show(raw: dict[str, Any]) -> None:
 
     config = Plan.from_raw(raw).config
     typer.echo(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True), nl=False)
+
+
+@config_app.command()
+def schema() -> None:
+    """Print a JSON schema of the configuration.
+
+    It covers the installed drivers with their options. Editors with YAML support use it to complete and check a file
+    that starts with: # yaml-language-server: $schema=FILE
+    """
+    from halo_core.cli.output import print_json
+    from halo_core.run.config_schema import config_schema
+
+    print_json(config_schema())
 
 
 @config_app.command()

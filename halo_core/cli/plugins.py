@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from halo_core.cli.output import print_json
+from halo_core.cli.signatures import AsJSON
 
 if TYPE_CHECKING:
     from halo_core.plugin.discovery import Source
@@ -27,18 +31,16 @@ _OPTIONS = ("option", "type", "default", "")
 @plugins_app.callback()
 def list_plugins(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """List all installed plugins without importing any."""
-    from dataclasses import asdict
-
     from halo_core.tables import table
 
     if context.invoked_subcommand is not None:
         return
     sources = _installed(None)
     if as_json:
-        typer.echo(json.dumps([asdict(source) for source in sources], indent=2))
+        print_json(sources)
         return
     rows = [(s.kind, s.name, s.distribution, s.version, s.target) for s in sources]
     typer.echo(table([_LISTING, *rows], left=len(_LISTING)))
@@ -48,6 +50,7 @@ def list_plugins(
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name, or a file as ./file.py:Class.")],
     kind: KindOption = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Show the description of a plugin and its options."""
     from inspect import getdoc
@@ -58,8 +61,13 @@ def show(
 
     source = _find(name, kind)
     loaded = load(source.kind, source.address)
-    typer.echo(f"{source}\n\n{getdoc(loaded.value) or 'no description'}\n")
+    description = getdoc(loaded.value) or "no description"
     options = options_of(loaded.value) if isinstance(loaded.value, type) else []
+    if as_json:
+        listed = [asdict(o) | {"required": o.default is ..., "default": _plain(o.default)} for o in options]
+        print_json({**asdict(source), "description": description, "options": listed})
+        return
+    typer.echo(f"{source}\n\n{description}\n")
     rows = [
         (o.name, o.type, "required" if o.default is ... else json.dumps(o.default, default=str), o.help)
         for o in options
@@ -74,16 +82,25 @@ def check(
         typer.Argument(metavar="NAME", help="Names or files; default: all installed plugins."),
     ] = None,
     kind: KindOption = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Import, construct and preflight plugins; exit with 1 if one fails."""
     sources = [_find(name, kind) for name in names] if names else _installed(kind)
-    failures = 0
+    problems: list[str] = []
     for source in sources:
-        problem = _problem(source)
-        failures += bool(problem)
-        typer.echo(f"{'FAIL' if problem else 'ok  '}  {source}{': ' + problem if problem else ''}")
-    if failures:
+        problems.append(problem := _problem(source))
+        if not as_json:
+            reason = f": {problem.removeprefix(f'{source} ')}" if problem else ""
+            typer.echo(f"{'FAIL' if problem else 'ok  '}  {source}{reason}")
+    if as_json:
+        rows = zip(sources, problems, strict=True)
+        print_json([asdict(source) | {"ok": not problem, "problem": problem} for source, problem in rows])
+    if any(problems):
         raise typer.Exit(1)
+
+
+def _plain(default: Any) -> Any:
+    return None if default is ... else default
 
 
 def _problem(source: Source) -> str:

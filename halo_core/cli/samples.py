@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halo_core.cli.filters import takes_filter
-from halo_core.cli.output import printable
-from halo_core.cli.signatures import RunDirectory
+from halo_core.cli.output import print_json, printable
+from halo_core.cli.signatures import AsJSON, RunDirectory
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from halo_core.ledger.browse import Found
+    from halo_core.verification.verifiers import VerifierSet
 
 _NARROW = 100
 """Below this many columns the parts of a sample are stacked."""
@@ -28,6 +30,7 @@ def samples(
         int, typer.Option("--limit", "-n", min=1, metavar="N", help="Maximum number of samples.")
     ] = 10,
     lines: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum lines of each text.")] = 24,
+    as_json: AsJSON = False,
     *,
     filter: Any,
 ) -> None:
@@ -41,8 +44,14 @@ def samples(
 
     ledger = open_run(directory)
     verifiers = VerifierSet.of_run(ledger.config(), ledger.plugins())
-    console = Console(highlight=False)
     limit, shown = min(limit, _MAXIMUM), 0
+    if as_json:
+        rows = [_record(each, verifiers) for each in find(ledger, filter, limit=limit)]
+        if not rows:
+            raise no_match(ledger, filter)
+        print_json(rows)
+        return
+    console = Console(highlight=False)
     for each in find(ledger, filter, limit=limit + 1):
         if shown == limit:
             typer.echo(f"there are more: use --limit {10 * limit} or a filter (halo samples --help)")
@@ -53,6 +62,27 @@ def samples(
         shown += 1
     if not shown:
         raise no_match(ledger, filter)
+
+
+def _record(found: Found, verifiers: VerifierSet) -> dict[str, Any]:
+    """Return a sample as values of JSON. `halo export` has the token ids, too."""
+    from halo_core.ledger.browse import prompt_text
+
+    sample, completion = found.sample, found.sample.completion
+    return {
+        "cycle": found.cycle,
+        "split": found.split,
+        "prompt_id": sample.prompt.id,
+        "index": completion.index,
+        "prompt": prompt_text(sample.prompt),
+        "completion": completion.text,
+        "verified_part": verifiers.extracted(sample.prompt, completion) or None,
+        "tokens": completion.written,
+        "finish_reason": completion.finish_reason,
+        "verdict": asdict(sample.verdict),
+        "reward": sample.reward,
+        "weight": sample.weight,
+    }
 
 
 def _title(found: Found) -> str:

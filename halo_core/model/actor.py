@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.config.model import ModelConfig
-from halo_core.errors import DataError, ModelError, first_line
+from halo_core.errors import DataError, ModelError
+from halo_core.model import contexts
+from halo_core.model.adapters import lora_config
 from halo_core.model.loading import (
     choose_device,
     choose_dtype,
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _OPTIMIZER = "optimizer.safetensors"
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""The attention and MLP projections of the Llama family, which LoRA adapts by default."""
 
 
 class Actor:
@@ -49,6 +49,8 @@ class Actor:
         """The configuration; an adapter named as the model is replaced by its base model and the adapter."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
+        self.directory_of: Callable[[int], Path] | None = None
+        """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
 
     # Loaded lazily
 
@@ -97,6 +99,14 @@ class Actor:
         """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
         length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         return length if length and length > 0 else None
+
+    @cached_property
+    def cache_flaw(self) -> str:
+        """Why sampling cannot use the model's cache; empty if it can. See `caching.cache_flaw`."""
+        from halo_core.model.caching import cache_flaw
+
+        with self.autocast():
+            return cache_flaw(self.model)
 
     # Text to tokens
 
@@ -160,36 +170,29 @@ class Actor:
 
     def add_lora(
         self, *, rank: int, alpha: float, dropout: float, target_modules: tuple[str, ...] = (), seed: int
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Add a new LoRA adapter whose initial weights depend on `seed`; do nothing if the model has an adapter.
 
-        Without `target_modules`: the seven `PROJECTIONS` if the architecture has all of them, else every linear layer
-        except the output head. Raises a `ModelError` for modules that do not exist, or if the whole model is trained.
+        Return notes on what the adapter leaves out; see `adapters.lora_config`. Raises a `ModelError` if LoRA does not
+        fit the model, or if the whole model is trained.
         """
         import peft
         import torch
 
         if self.has_adapter:
-            return
+            return ()
         if self.trainable():
             raise ModelError(
                 "all weights of the model are being trained; an adapter cannot be added",
                 hint="set the trainer's `full` option for the whole run or not at all",
             )
-        config = peft.LoraConfig(
-            r=rank,
-            lora_alpha=alpha,
-            lora_dropout=dropout,
-            target_modules=list(target_modules) or _lora_targets(self.model),
-            fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in self.model.modules()),
-            task_type="CAUSAL_LM",
+        config, notes = lora_config(
+            self.model, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            try:
-                self.model = peft.get_peft_model(self.model, config)
-            except ValueError as error:
-                raise ModelError(f"LoRA does not fit this model: {first_line(error)}") from error
+            self.model = peft.get_peft_model(self.model, config)
+        return notes
 
     def train_all(self) -> None:
         """Make every weight trainable, in float32 so that small updates are not rounded away."""
@@ -287,7 +290,7 @@ class Actor:
             self.model = load_adapter(self.model, str(directory))
         else:
             self.__dict__.pop("model", None)  # never hold two models in memory
-            self.model = Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
+            self.model = self._saved_model(directory)
             self.train_all()
         state = directory / _OPTIMIZER
         self.optimizer_state = load_file(state) if state.is_file() else {}
@@ -324,6 +327,64 @@ class Actor:
                 for name, old in Actor(self.config).model.named_parameters():
                     weights[name].copy_(torch.lerp(old.to(weights[name]), weights[name], share))
 
+    @contextmanager
+    def reference(self, source: Literal["base"] | int) -> Iterator[None]:
+        """Use the weights from before any training ("base" or 0), or those of a cycle, in the enclosed block.
+
+        Only for reading: nothing may be trained or saved in the block. Afterwards the weights are the same objects as
+        before. A reference for an adapter needs only the memory of another adapter; a reference for a fully trained
+        model is a second model. Raises a `ModelError` if the actor belongs to no run that stores the cycle's weights.
+        """
+        directory = self._directory_of(source)
+        if directory is None and not self.trainable():
+            yield
+        elif self.has_adapter and (directory is not None or not self.config.adapter):
+            with self._without_adapter() if directory is None else self._other_adapter(directory):
+                yield
+        else:
+            own, self.model = self.model, self._reference_model(directory)
+            try:
+                yield
+            finally:
+                self.model = own
+
+    def _directory_of(self, source: Literal["base"] | int) -> Path | None:
+        if source in ("base", 0):
+            return None
+        if self.directory_of is None or isinstance(source, str):
+            raise ModelError(
+                f"there are no stored weights of {source!r}",
+                hint='use "base", or a cycle of the run that the actor belongs to',
+            )
+        return self.directory_of(source)
+
+    def _without_adapter(self) -> AbstractContextManager[None]:
+        found: AbstractContextManager[None] = self.model.disable_adapter()
+        return found
+
+    @contextmanager
+    def _other_adapter(self, directory: Path) -> Iterator[None]:
+        """Use another adapter beside the own one."""
+        (own,) = self.model.active_adapters
+        try:
+            self.model.load_adapter(str(directory), "reference", is_trainable=False)
+            self.model.set_adapter("reference")
+            yield
+        finally:
+            self.model.set_adapter(own)
+            if "reference" in self.model.peft_config:
+                self.model.delete_adapter("reference")
+
+    def _reference_model(self, directory: Path | None) -> Any:
+        """Return a second model: that of the configuration, or with the weights in `directory`."""
+        if directory is None or not (directory / "adapter_config.json").is_file():
+            return self._saved_model(directory) if directory else Actor(self.config).model
+        return Actor(replace(self.config, adapter=str(directory))).model
+
+    def _saved_model(self, directory: Path) -> Any:
+        """Load the fully trained model in `directory`, in float32."""
+        return Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
+
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return the log p of each token of each completion, in nats at temperature 1.
 
@@ -341,6 +402,19 @@ class Actor:
         return tensors_hash(self.trainable())
 
 
+def concrete(actor: contexts.Actor) -> Actor:
+    """Return `actor`, which must be a model of transformers: sampling and training need more than the protocol has.
+
+    Raises a `ModelError` if it is anything else.
+    """
+    if isinstance(actor, Actor):
+        return actor
+    raise ModelError(
+        f"a {type(actor).__name__} is not a model of transformers",
+        hint="choose the generator and the trainer that belong to it",
+    )
+
+
 def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 of names, types, shapes and bytes, in hexadecimal."""
     import torch
@@ -350,8 +424,3 @@ def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
-
-
-def _lora_targets(model: Any) -> list[str] | str:
-    leaves = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    return list(PROJECTIONS) if leaves.issuperset(PROJECTIONS) else "all-linear"

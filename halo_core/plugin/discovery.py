@@ -27,6 +27,8 @@ from stevedore import DriverManager
 from halo_core.config.kinds import PACKAGES, group_of
 from halo_core.errors import PluginError, did_you_mean
 
+__all__ = ["Loaded", "Source", "available", "load"]
+
 _OWN = "halo-core"
 _FILE = "sha256:"
 """Start of the version of a plugin in a file."""

@@ -85,7 +85,7 @@ def tables(reports: Sequence[CycleReport]) -> list[Table]:
     result = [
         _table("Held-out prompts", _HELDOUT, ((r, r.heldout) for r in reports if r.heldout)),
         _table("Training samples", _SAMPLES, ((r, r.sampled) for r in reports if r.sampled)),
-        _table("Training", _TRAINING, ((r, r.train) for r in reports if r.train)),
+        _table("Training", _training(reports), ((r, r.train) for r in reports if r.train)),
         _table("Seconds", _times(reports), ((r, r.seconds) for r in reports if r.seconds)),
     ]
     return [table for table in result if table.rows]
@@ -233,6 +233,16 @@ def _times(reports: Sequence[CycleReport]) -> dict[str, Column]:
 
     total: Column = lambda _, seconds: f"{sum(seconds.values()):,.1f}"  # noqa: E731 - one of many columns
     return {stage: of(stage) for stage in _stages(reports)} | {"total": total}
+
+
+def _training(reports: Sequence[CycleReport]) -> dict[str, Column]:
+    """Return the columns of every training, and one for each statistic of the run's trainers."""
+
+    def of(name: str) -> Column:
+        return lambda _, stats: f"{stats.metrics[name]:.4g}" if name in stats.metrics else ""
+
+    own = dict.fromkeys(name for r in reports if r.train for name in r.train.metrics)
+    return {**_TRAINING, **{f"{name} (trainer)" if name in _TRAINING else name: of(name) for name in own}}
 
 
 def _range(bounds: tuple[float, float]) -> str:

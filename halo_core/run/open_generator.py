@@ -6,14 +6,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from halo_core.drivers.base import Generator
-from halo_core.model.contexts import SamplingContext, Weights
+from halo_core.model.contexts import Actor, SamplingContext, Weights
 from halo_core.types import Completion, SamplingRequest
-
-if TYPE_CHECKING:
-    from halo_core.model.actor import Actor
 
 
 class OpenGenerator:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from halo_core.config.schema import RunConfig
-    from halo_core.model.actor import Actor
+    from halo_core.model.contexts import Actor
     from halo_core.plugin.manager import Hooks
 
 
@@ -45,6 +45,7 @@ class Run:
         self.config = config
         self.ledger = ledger
         self.actor = actor
+        actor.directory_of = ledger.check_adapter
         self.prompts = tuple(prompts)
         self.heldout = tuple(heldout)
         self.progress = progress or Progress()

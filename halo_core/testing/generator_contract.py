@@ -18,6 +18,7 @@ from halo_core.drivers.base import Generator
 from halo_core.plugin.validation import flaw_of_completion
 from halo_core.run.open_generator import OpenGenerator
 from halo_core.run.sampler_check import check_sampler
+from halo_core.testing.tiny import tiny_actor
 from halo_core.types import Completion, Prompt, Sample, SamplingRequest, Stage, Status, Verdict
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class GeneratorContract(ABC):
         """The generator to test."""
 
     @pytest.fixture
-    @abstractmethod
     def actor(self) -> Actor:
         """The actor whose weights the generator samples with; the tests change and reset its weights."""
+        return tiny_actor()
 
     @pytest.fixture
     def prompts(self) -> tuple[Prompt, ...]:

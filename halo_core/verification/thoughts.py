@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from halo_core.channels import final_text
 
+__all__ = ["TAGS", "read_answer"]
+
 TAGS = ("think", "thinking")
 """Tags of the reasoning models that are common in 2026; a verifier's option can name others."""
 
@@ -63,53 +65,58 @@ def read_answer(text: str, tags: Sequence[str] = TAGS) -> AnswerText:
 
 
 def _without_tags(text: str, tags: tuple[str, ...]) -> AnswerText:
-    token = _token(tags)
-    if token is None or not token.search(text):
+    patterns = _patterns(tags)
+    if patterns is None or not patterns.tag.search(text):
         return AnswerText(text)
-    answer = _scan(text, token, quoted=True)
-    return _scan(text, token, quoted=False) if answer.unfinished else answer
+    answer = _scan(text, patterns, quoted=True)
+    return _scan(text, patterns, quoted=False) if answer.unfinished else answer
 
 
-def _scan(text: str, token: re.Pattern[str], *, quoted: bool) -> AnswerText:
+class _Patterns(NamedTuple):
+    """Patterns that start with a character and have no groups, because such are searched for several times faster."""
+
+    tag: re.Pattern[str]
+    tag_or_fence: re.Pattern[str]
+
+
+@lru_cache(maxsize=64)
+def _patterns(tags: tuple[str, ...]) -> _Patterns | None:
+    """Return the patterns of the marks; None without tags."""
+    if not tags:
+        return None
+    tag = rf"</?(?:{'|'.join(map(re.escape, tags))})\s*>"
+    return _Patterns(re.compile(tag, re.IGNORECASE), re.compile(rf"```+|~~~+|{tag}", re.IGNORECASE))
+
+
+def _scan(text: str, patterns: _Patterns, *, quoted: bool) -> AnswerText:
     """Return the text outside of thoughts.
 
     A closing tag within a thought is code if a quote is directly before it; with `quoted`, also if one is open.
     """
     kept: list[str] = []
-    depth, start, fenced, opened, code = 0, 0, False, "", -1
-    for match in token.finditer(text):
-        if match["fence"]:
-            fenced ^= depth == 0 and _starts_fence(text, match.start())
-        elif match["open"]:
-            if fenced or _is_code(text, match.start()):
-                code = match.end()
+    depth, start, end, fenced, opened, code = 0, 0, 0, False, "", -1
+    while match := (patterns.tag if depth else patterns.tag_or_fence).search(text, end):
+        place, end = match.span()
+        if match[0][0] != "<":
+            fenced ^= _starts_fence(text, place)
+        elif match[0][1] != "/":
+            if fenced or _is_code(text, place):
+                code = end
                 continue
             if depth == 0:
-                kept.append(text[start : match.start()])
+                kept.append(text[start:place])
                 opened = "".join(match[0].lower().split())
             depth += 1
         elif depth:
-            adjacent = text[match.start() - 1] in _QUOTES
-            if not ((quoted or adjacent) and _is_code(text, match.start())):
+            if not ((quoted or text[place - 1] in _QUOTES) and _is_code(text, place)):
                 depth -= 1
-                start = match.end()
-        elif 0 <= match.start() - code < _LOOK_BACK and text.find("\n", code, match.start()) < 0 <= code:
+                start = end
+        elif 0 <= place - code < _LOOK_BACK and text.find("\n", code, place) < 0 <= code:
             code = -1  # the end of a pair of tags in code
         elif _ends_a_thought_of_the_prompt(text, match, fenced=fenced):
             kept.clear()
-            start, fenced = match.end(), False
+            start, fenced = end, False
     return AnswerText("", opened) if depth else AnswerText("".join([*kept, text[start:]]))
-
-
-@lru_cache(maxsize=64)
-def _token(tags: tuple[str, ...]) -> re.Pattern[str] | None:
-    """Return a pattern for the marks of fences and for tags; None without tags."""
-    names = "|".join(map(re.escape, tags))
-    if not names:
-        return None
-    return re.compile(
-        rf"(?P<fence>`{{3,}}|~{{3,}})|(?P<open><(?:{names})\s*>)|(?P<close></(?:{names})\s*>)", re.IGNORECASE
-    )
 
 
 def _line_before(text: str, place: int) -> str:

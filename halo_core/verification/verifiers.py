@@ -116,9 +116,10 @@ class VerifierSet:
         for prompt in first.values():
             self.answers("references", prompt)
 
-    def preflight(self, mode: sandbox.Mode = "auto") -> None:
-        """Check, in a sandbox of `mode`, that the machine has what each verifier needs."""
-        sandbox.configure(mode)
+    def preflight(self, mode: sandbox.Mode | None = "auto") -> None:
+        """Check, in a sandbox of `mode` (None: the configured one), that the machine has what each verifier needs."""
+        if mode is not None:
+            sandbox.configure(mode)
         for name, verifier in self.by_name.items():
             with blamed(self.sources.get(name, BUILTIN)):
                 verifier.preflight()

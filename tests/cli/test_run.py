@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -31,9 +32,9 @@ def test_run_from_start_to_end(run_prompts: Halo) -> None:
 
 
 def test_repeated_command_prints_the_same_after_a_note(run_prompts: Halo) -> None:
-    first, second = run_prompts().out, run_prompts().out.splitlines(keepends=True)
+    first, second = (run_prompts().out.splitlines() for _ in range(2))
     assert second[0].startswith("finished all 2 cycles were done before")
-    assert "".join(second[1:]) == first
+    assert second[1:] == [line for line in first if not re.match(r"sample  |outlook  | +\| ", line)]
 
 
 def test_json_is_the_only_output(run_prompts: Halo) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from halo_core.drivers import Reward, driver
-from halo_core.drivers.rewards import Binary, Fraction, Graduated
+from halo_core.drivers.rewards import Binary, Fraction, Graduated, Weighted
 from halo_core.errors import PluginError
 from halo_core.testing import RewardContract
 from halo_core.testing.reward_contract import sample
@@ -125,3 +125,13 @@ class TestSignals(RewardContract):
     @pytest.fixture
     def signals(self) -> dict[str, float]:
         return {"format": 0.5}
+
+
+class TestWeighted(RewardContract):
+    @pytest.fixture
+    def reward(self) -> Reward:
+        return Weighted(weights={"score": 1.0, "valid": 0.25, "gcc.score": 0.5, "length": -0.1}, missing=0.5)
+
+    @pytest.fixture
+    def signals(self) -> dict[str, float]:
+        return {"gcc.score": 0.5}

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from cachetools import LRUCache, cached
 
 from halo_core.errors import DataError, SandboxError
+from halo_core.programs import Runner, Test, failure, first_error, quoted
 from halo_core.types import Stage
 from halo_verifier_gcc import elf
 from halo_verifier_gcc.building import LIBRARY, PROGRAM, Build, Builder
 from halo_verifier_gcc.extraction import candidates, extract
-from halo_verifier_gcc.judging import Runner, failure, first_error, quoted
 from halo_verifier_gcc.languages import Language
-from halo_verifier_gcc.reference import Reference, Test
+from halo_verifier_gcc.reference import Reference
 from halo_verifier_gcc.source import Source
 
 _BUSY = "the machine is too busy"
@@ -100,7 +100,7 @@ class TaskFactory:
         self._run_tests(self._files(self.sources(task.reference.solution, task), task, "solution"), task)
 
     def _run_tests(self, solution: Mapping[str, bytes], task: Task) -> None:
-        for result in self.runner.results(solution, PROGRAM, task.reference.tests):
+        for result in self.runner.results(solution, task.reference.tests):
             if result.inconclusive:
                 raise SandboxError(f"the solution: {result.detail}", hint=_BUSY)
             if result.stage is not Stage.CORRECT:
@@ -127,7 +127,7 @@ class TaskFactory:
         return first
 
     def _output(self, files: Mapping[str, bytes], stdin: bytes, role: str) -> bytes:
-        outcome = self.runner.run(files, PROGRAM, stdin)
+        outcome = self.runner.run(files, stdin)
         reason = failure(outcome)
         if outcome.inconclusive:
             raise SandboxError(f"the {role} {reason}", hint=_BUSY)

@@ -60,6 +60,8 @@ _SCALED = re.compile(
 _PLAIN_BEFORE = re.compile(
     r"(?:(?:^|(?<!\\not)[\s$])(?:is|=|get|gives|so|so it is|[Aa]nswer:|:)[ \n]?|^|\n\n)\$?\$?$"
 )
+_PLAIN_LENGTH = 16
+"""Characters within which `_PLAIN_BEFORE` matches."""
 _PLAIN_AFTER = re.compile(r"\.?\$?\$?\.?\s*$")
 """The most frequent text around a box, which changes nothing."""
 _CURRENCY = re.compile(r"(\\\$|[€£]|\\(?:euro|pounds)(?![A-Za-z]))[\s{]*$")
@@ -115,7 +117,7 @@ def answers_around(text: str, start: int, end: int, content: str, *, maths: bool
     `maths` is true within a formula. Raises `Refused` if a sign, a factor or an operator is next to it.
     """
     before, after = text[max(0, start - 200) : start], text[end : end + 200]
-    if _PLAIN_BEFORE.search(before) and _PLAIN_AFTER.match(after):
+    if _PLAIN_BEFORE.search(before, max(0, len(before) - _PLAIN_LENGTH)) and _PLAIN_AFTER.match(after):
         return [Answer(content)]
     before = _EMPHASIS.sub("", before[before.rfind("\n\n") + 1 :])
     after = _EMPHASIS.sub("", after.partition("\n\n")[0])

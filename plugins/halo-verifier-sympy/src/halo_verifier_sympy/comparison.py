@@ -111,13 +111,18 @@ class Comparison:
         form = reference.get("form", "auto")
         criteria = criteria_of(reference)
         check_form(answer, form, gold.tree)
+        decider = FastDecider()
         try:
-            detail = difference(gold.tree, answer, criteria, FastDecider())
+            detail = difference(gold.tree, answer, criteria, decider)
         except Undecided:
             detail = self._compare_in_sandbox(text, criteria, amounts=amounts)
+        if answer == gold.tree:
+            return detail
         if not detail and form == "auto":
             tolerant = bool(criteria.rtol or criteria.atol)
-            check_numbers(answer, gold.tree, tolerant=tolerant, open_forms=criteria.open_forms)
+            check_numbers(
+                answer, gold.tree, decider.rational, tolerant=tolerant, open_forms=criteria.open_forms
+            )
         if not detail and form != "any":
             check_not_copied(answer, gold.tree, self.prompt)
         return detail

@@ -47,7 +47,8 @@ def check_not_copied(answer: Tree, gold: Tree, prompt: Prompt) -> None:
         return
     parts = [part for part in _parts(answer) if _has_operation(part)]
     copied = _skeletons_of_text(text) if parts else frozenset()
-    if copied and any(skeleton in copied for skeleton in set(map(_skeleton, parts)) - _skeletons(gold)):
+    found = copied & set(map(_skeleton, parts)) if copied else frozenset()
+    if found and found - _skeletons(gold):
         raise Refused("an expression of the task in place of its result")
 
 

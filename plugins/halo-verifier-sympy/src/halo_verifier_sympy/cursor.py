@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from fractions import Fraction
 
 from halo_verifier_sympy.lexer import Token
@@ -60,18 +59,32 @@ class TokenCursor:
         if not self._accept(sign):
             raise Unreadable(f"expected {sign!r} before {self._next.text or 'the end'!r}")
 
-    @contextmanager
-    def _nested(self, *, bars: int | None = None) -> Iterator[None]:
+    def _nested(self, *, bars: int | None = None) -> _Level:
         """Count a level of nesting; within it, `bars` vertical bars are open, or as many as outside if it is None."""
-        self._depth += 1
-        if self._depth > MAX_DEPTH:
+        return _Level(self, bars)
+
+
+class _Level:
+    """A level of nesting, as a context manager; several times faster than one made of a generator."""
+
+    __slots__ = ("_bars", "_before", "_cursor")
+
+    def __init__(self, cursor: TokenCursor, bars: int | None) -> None:
+        self._cursor = cursor
+        self._bars = bars
+        self._before = cursor._open_bars
+
+    def __enter__(self) -> None:
+        cursor = self._cursor
+        cursor._depth += 1
+        if cursor._depth > MAX_DEPTH:
             raise Unreadable(f"nested more than {MAX_DEPTH} deep")
-        before = self._open_bars
-        if bars is not None:
-            self._open_bars = bars
-        yield
-        self._open_bars = before
-        self._depth -= 1
+        if self._bars is not None:
+            cursor._open_bars = self._bars
+
+    def __exit__(self, *_: object) -> None:
+        self._cursor._open_bars = self._before
+        self._cursor._depth -= 1
 
 
 def require_value(tree: Tree) -> Tree:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
-from halo_verifier_sympy.normal import Normalizer
+from halo_verifier_sympy.normal import form_of_reference, normal_form
 from halo_verifier_sympy.plus_minus import expand_plus_minus
-from halo_verifier_sympy.poly import Budget, Undecided
+from halo_verifier_sympy.poly import Undecided
 from halo_verifier_sympy.relations import isolated_variables, without_unit_of_number
 from halo_verifier_sympy.tree import (
     EXPRESSIONS,
@@ -22,6 +24,7 @@ from halo_verifier_sympy.tree import (
     walk,
 )
 
+_LEAVES = frozenset({"num", "sym", "const"})
 _FAMILIES = {
     "circular": "sin cos tan sec csc cot", "inverse": "asin acos atan asec acsc acot",
     "hyperbolic": "sinh cosh tanh sech csch coth", "area": "asinh acosh atanh", "logarithm": "ln log", "power": "exp",
@@ -40,7 +43,9 @@ class _Wanted(NamedTuple):
     """Families of functions that they may use; None: any."""
 
 
-def check_numbers(tree: Tree, gold: Tree, *, tolerant: bool, open_forms: bool) -> None:
+def check_numbers(
+    tree: Tree, gold: Tree, known: Mapping[Tree, bool], *, tolerant: bool, open_forms: bool
+) -> None:
     """Raise `Refused` if the reference has evaluated numbers and the answer, which is equal, a calculation.
 
     A rational number as reference wants a numeral: an integer, a decimal, a fraction that is not an integer, a
@@ -49,6 +54,7 @@ def check_numbers(tree: Tree, gold: Tree, *, tolerant: bool, open_forms: bool) -
     rounded, so that it wants the same, with any function. Numbers in tuples, lists, sets and intervals want no
     operation on rational numbers but quotients. Of a chain such as 7 + 5 = 12, one side must be evaluated. Equations
     are compared as a whole, except x = 12. With `open_forms`, unevaluated sums, integrals and limits are allowed.
+    `known` tells of some operations whether they are rational numbers.
     """
     if is_literal(tree) or (wanted := _wanted(gold, tolerant)) is None or _is_general_relation(tree):
         return
@@ -57,22 +63,25 @@ def check_numbers(tree: Tree, gold: Tree, *, tolerant: bool, open_forms: bool) -
     for group in _numbers(expand_plus_minus(tree)):
         if open_forms and any(part[0] in OPEN_FORMS for number in group for part in walk(number)):
             continue
-        if not any(_is_evaluated(number, wanted) for number in group):
+        if not any(_is_evaluated(number, wanted, known) for number in group):
             raise Refused("an unevaluated number")
 
 
 @lru_cache(maxsize=4096)
 def _wanted(gold: Tree, tolerant: bool) -> _Wanted | None:
     """Return what a reference demands of the numbers in an answer; None if its own numbers are not evaluated."""
+    if gold[0] in EXPRESSIONS and free_variables(gold):
+        return None
     gold = without_unit_of_number(gold)
     numbers = [number for group in _numbers(expand_plus_minus(gold)) for number in group]
     if not numbers or _is_general_relation(gold):
         return None
     single = gold[0] in EXPRESSIONS or gold[0] == "quantity"
-    numeral = single and not tolerant and all(map(_is_rational_number, numbers))
+    known = _rational_parts(numbers)
+    numeral = single and not tolerant and all(_is_rational_number(number, known) for number in numbers)
     used = frozenset(_family(part) for number in numbers for part in walk(number))
     wanted = _Wanted(numeral, not single, used if single and not tolerant else None)
-    return wanted if all(_is_evaluated(number, wanted) for number in numbers) else None
+    return wanted if all(_is_evaluated(number, wanted, known) for number in numbers) else None
 
 
 def _is_general_relation(tree: Tree) -> bool:
@@ -111,20 +120,22 @@ def extra_variables(tree: Tree, gold: Tree) -> frozenset[str]:
     return extra
 
 
-def _is_evaluated(tree: Tree, wanted: _Wanted) -> bool:
+def _is_evaluated(tree: Tree, wanted: _Wanted, known: Mapping[Tree, bool]) -> bool:
     if is_literal(tree) or tree == ("const", "inf"):
         return True
     if tree[0] == "neg" and tree[1][0] != "neg":
-        return _is_evaluated(tree[1], wanted)
+        return _is_evaluated(tree[1], wanted, known)
     if wanted.quotients and tree[0] == "div" and all(map(is_integer, tree[1:])):
         return True
-    return not wanted.numeral and not any(map(_is_calculation, walk(tree))) and _uses(tree, wanted.families)
-
-
-def _is_calculation(tree: Tree) -> bool:
-    if is_literal(tree):
+    if wanted.numeral or any(_is_calculation(part, known) for part in walk(tree)):
         return False
-    return is_unevaluated(tree) or is_hidden_rational(tree) or _is_power_of_sum(tree)
+    return _uses(tree, wanted.families)
+
+
+def _is_calculation(tree: Tree, known: Mapping[Tree, bool]) -> bool:
+    if tree[0] in _LEAVES or is_literal(tree):
+        return False
+    return is_unevaluated(tree) or is_hidden_rational(tree, known) or _is_power_of_sum(tree)
 
 
 def _uses(tree: Tree, families: frozenset[str] | None) -> bool:
@@ -164,20 +175,34 @@ def _is_power_of_ten(tree: Tree) -> bool:
     return tree[0] == "pow" and tree[1] == integer(10) and is_integer(tree[2])
 
 
-def _is_rational_number(tree: Tree) -> bool:
+def _rational_parts(numbers: Iterable[Tree]) -> dict[Tree, bool]:
+    """Return for operations in a reference's numbers whether they are rational numbers, as far as that is known."""
+    known: dict[Tree, bool] = {}
+    for number in numbers:
+        with suppress(Undecided, Refused):
+            known |= form_of_reference(number).rational
+    return known
+
+
+def _is_rational_number(tree: Tree, known: Mapping[Tree, bool]) -> bool:
     """Return whether the normal form of an expression is a rational number."""
+    if tree in known:
+        return known[tree]
     try:
-        return Normalizer(Budget()).form(tree).as_rational() is not None
+        return normal_form(tree).ratio.as_rational() is not None
     except (Undecided, Refused):
         return False
 
 
-def is_hidden_rational(tree: Tree) -> bool:
-    """Return whether an expression is a rational number that is not written as one, such as x^0."""
-    if tree[0] in ("num", "sym", "const") or is_literal(tree):
+def is_hidden_rational(tree: Tree, known: Mapping[Tree, bool] = MappingProxyType({})) -> bool:
+    """Return whether an expression is a rational number that is not written as one, such as x^0.
+
+    `known` tells of some operations whether they are rational numbers.
+    """
+    if tree[0] in _LEAVES or is_literal(tree):
         return False
     inside = tree[1] if tree[0] == "neg" else tree
-    return not is_literal(inside) and _is_rational_number(tree)
+    return not is_literal(inside) and _is_rational_number(tree, known)
 
 
 def is_unevaluated(tree: Tree) -> bool:

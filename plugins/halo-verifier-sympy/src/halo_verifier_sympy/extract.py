@@ -13,6 +13,7 @@ from typing import Literal
 from halo_core.verification.thoughts import read_answer
 from halo_verifier_sympy.around import Answer, answers_around
 from halo_verifier_sympy.phrases import last_formula_or_line, phrase_answers
+from halo_verifier_sympy.retractions import retractions_after
 from halo_verifier_sympy.tree import Refused, Unreadable
 from halo_verifier_sympy.visible import check_visible
 
@@ -87,6 +88,7 @@ def _boxes(text: str) -> list[Answer]:
         places.append(match.start())
     if found:
         check_visible(text, places)
+        found += retractions_after(text, place)
     return found
 
 

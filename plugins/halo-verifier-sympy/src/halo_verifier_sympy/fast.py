@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
 from halo_verifier_sympy import poly
 from halo_verifier_sympy.criteria import Criteria
-from halo_verifier_sympy.normal import Normalizer, Ratio
+from halo_verifier_sympy.normal import NormalForm, Ratio, form_of_reference, normal_form
 from halo_verifier_sympy.poly import Budget, Poly, Undecided
 from halo_verifier_sympy.tree import ZERO, Tree
 
@@ -19,7 +20,9 @@ class FastDecider:
 
     def __init__(self) -> None:
         self._budget = Budget()
-        self._forms: dict[Tree, tuple[Ratio, frozenset[str]]] = {}
+        self._forms: dict[Tree, NormalForm] = {}
+        self.rational: dict[Tree, bool] = {}
+        """For operations in the answer, whether they are rational numbers, as far as that is known."""
 
     def equal(self, gold: Tree, answer: Tree) -> bool:
         """Return whether two expressions are equal."""
@@ -64,15 +67,17 @@ class FastDecider:
         raise Undecided
 
     def _pair(self, gold: Tree, answer: Tree) -> tuple[Ratio, Ratio]:
-        (wanted, expected), (given, risky) = self._form(gold), self._form(answer)
-        if not risky <= expected:
+        wanted, given = self._form(gold, form_of_reference), self._form(answer, normal_form)
+        self.rational |= given.rational
+        if not given.risky <= wanted.risky:
             raise Undecided  # a part of the answer that cancels may be undefined
-        return wanted, given
+        return wanted.ratio, given.ratio
 
-    def _form(self, tree: Tree) -> tuple[Ratio, frozenset[str]]:
+    def _form(self, tree: Tree, calculate: Callable[[Tree], NormalForm]) -> NormalForm:
         if tree not in self._forms:
-            normalizer = Normalizer(self._budget)
-            self._forms[tree] = normalizer.form(tree), frozenset(normalizer.risky)
+            form = calculate(tree)
+            self._budget.spend(form.cost)
+            self._forms[tree] = form
         return self._forms[tree]
 
     def _cross(self, upper: Ratio, lower: Ratio) -> Poly:

@@ -87,15 +87,20 @@ def normalise(text: str) -> str:
     """Return `text` in the characters of the grammar; raise `Unreadable` if it has others."""
     if len(text) > MAX_CHARACTERS:
         raise Unreadable(f"an answer of more than {MAX_CHARACTERS} characters")
+    if not text.isascii():
+        text = _in_ascii(text)
+    if unsupported := _UNSUPPORTED.search(text):
+        raise Unreadable(f"an unsupported character: U+{ord(unsupported[0]):04X}")
+    return text
+
+
+def _in_ascii(text: str) -> str:
     text = _SUPERSCRIPT_RUN.sub(
         lambda run: "^{" + "".join(map(_SUPERSCRIPTS.__getitem__, run[0])) + "}", text
     )
     text = _SUBSCRIPT_RUN.sub(lambda run: "_{" + "".join(map(_SUBSCRIPTS.__getitem__, run[0])) + "}", text)
     text = _FRACTION.sub(_expand_fraction, text)
-    text = unicodedata.normalize("NFKC", text.translate(_REPLACEMENT_TABLE)).translate(_REPLACEMENT_TABLE)
-    if unsupported := _UNSUPPORTED.search(text):
-        raise Unreadable(f"an unsupported character: U+{ord(unsupported[0]):04X}")
-    return text
+    return unicodedata.normalize("NFKC", text.translate(_REPLACEMENT_TABLE)).translate(_REPLACEMENT_TABLE)
 
 
 def tokenize(text: str, *, thousands: bool = False) -> list[Token]:

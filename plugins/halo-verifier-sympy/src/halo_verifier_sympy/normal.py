@@ -9,6 +9,7 @@ roots are principal: nothing is assumed that the task does not state.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from halo_verifier_sympy import poly
@@ -40,6 +41,31 @@ class Ratio(NamedTuple):
         return poly.as_rational(self.numerator) if self.denominator == _ONE else None
 
 
+class NormalForm(NamedTuple):
+    """An expression in normal form, with what its calculation shows."""
+
+    ratio: Ratio
+    risky: frozenset[str]
+    """Generators that may be undefined somewhere, or zero in a denominator."""
+    rational: dict[Tree, bool]
+    """For each operation in the expression, whether it is a rational number."""
+    cost: int
+    """Units of the budget that the calculation spent."""
+
+
+def normal_form(tree: Tree) -> NormalForm:
+    """Return the normal form of an expression; see `Normalizer.form` for exceptions."""
+    budget = Budget()
+    total = budget.remaining
+    normalizer = Normalizer(budget)
+    ratio = normalizer.form(tree)
+    return NormalForm(ratio, frozenset(normalizer.risky), normalizer.rational, total - budget.remaining)
+
+
+form_of_reference = lru_cache(maxsize=256)(normal_form)
+"""`normal_form` for references, which many answers are compared with."""
+
+
 class Normalizer:
     """Converts expressions to normal form and records which of their parts may be undefined."""
 
@@ -47,6 +73,8 @@ class Normalizer:
         self.budget = budget
         self.risky: set[str] = set()
         """Generators that may be undefined somewhere, or zero in a denominator."""
+        self.rational: dict[Tree, bool] = {}
+        """For each operation in the expressions, whether it is a rational number."""
 
     def form(self, tree: Tree) -> Ratio:
         """Return the normal form of an expression.
@@ -63,9 +91,13 @@ class Normalizer:
             return self._constant(tree[1])
         if head in OPEN_FORMS or head == "pm":
             raise Undecided
-        return getattr(self, f"_{head}")(*tree[1:])  # type: ignore[no-any-return]
+        result: Ratio = getattr(self, f"_{head}")(*tree[1:])
+        self.rational[tree] = result.as_rational() is not None
+        return result
 
     def _times(self, left: Poly, right: Poly) -> Poly:
+        if left is _ONE or right is _ONE:
+            return right if left is _ONE else left
         return poly.multiply(left, right, self.budget)
 
     # Arithmetic

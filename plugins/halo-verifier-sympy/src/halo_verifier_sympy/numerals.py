@@ -25,7 +25,7 @@ class NumeralParser(TokenCursor, ABC):
         if self._next.text == "overline" and "." in text:
             self._advance()
             return self._repeating(text)
-        tree = numeral(Fraction(text.rstrip(".") if text.endswith(".") else text))
+        tree = ("num", int(text), 1) if text.isdecimal() else numeral(Fraction(text.rstrip(".")))
         after = self._tokens[self._position : self._position + 3]
         if "." in text or not after:
             return tree

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from halo_verifier_sympy.around import ITEM, NUMBER_WORD, Answer, answers_around
+from halo_verifier_sympy.retractions import retractions_after
 from halo_verifier_sympy.tree import Refused
 
 _PHRASE = re.compile(
@@ -43,7 +44,8 @@ def phrase_answers(text: str) -> list[Answer]:
     matches = list(_PHRASE.finditer(text)) or list(_HASHES.finditer(text))[-1:]
     if len(matches) > _MAX_PHRASES:
         raise Refused(f"more than {_MAX_PHRASES} answers")
-    return [answer for match in matches for answer in _sentence_answers(_lines_after(text, match.end()))]
+    found = [answer for match in matches for answer in _sentence_answers(_lines_after(text, match.end()))]
+    return found + (retractions_after(text, matches[-1].end()) if matches else [])
 
 
 def _lines_after(text: str, place: int) -> str:

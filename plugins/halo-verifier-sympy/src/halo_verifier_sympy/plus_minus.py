@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from halo_verifier_sympy.tree import ZERO, Refused, Tree, map_children, walk
 
 
+@lru_cache(maxsize=256)
 def expand_plus_minus(tree: Tree) -> Tree:
     """Return `tree` with each item that has a plus-minus sign replaced by two items.
 

@@ -26,6 +26,7 @@ Other answers, made of expressions and of each other:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 Tree: TypeAlias = tuple[Any, ...]
@@ -113,14 +114,19 @@ def walk(tree: Tree) -> Iterator[Tree]:
             waiting += reversed(tuple(children(part)))
 
 
+@lru_cache(maxsize=256)
 def free_variables(tree: Tree) -> frozenset[str]:
     """Return the names of the free variables in `tree`."""
+    return _free_variables(tree)
+
+
+def _free_variables(tree: Tree) -> frozenset[str]:
     if tree[0] == "sym":
         return frozenset({tree[1]})
-    found = frozenset[str]().union(*map(free_variables, children(tree)))
+    found = frozenset[str]().union(*map(_free_variables, children(tree)))
     if tree[0] in OPEN_FORMS:
         outer = [part for part in tree[2:-1] if part is not None]
-        return (found - {tree[1]}) | frozenset[str]().union(*map(free_variables, outer))
+        return (found - {tree[1]}) | frozenset[str]().union(*map(_free_variables, outer))
     return found - {tree[1]} if tree[0] in ("builder", "image") else found
 
 

@@ -58,9 +58,13 @@ _TOKEN = re.compile(
 )
 _LINK_DEFINITION = re.compile(r"^[ ]{0,3}\[[^\]\n]*\]:[^\n]*$", re.MULTILINE)
 _LINK = re.compile(r"!\[[^\]\n]*\]|\]\([^)\n]*\)")
+_MAY_LINK = re.compile(r"\][(:]")
 _IN_TAG = re.compile(r"<[A-Za-z][A-Za-z0-9]*\s[^<>]*=\s*[\"'][^<>]*>")
 _BETWEEN = re.compile(r"\s*(?:\[[^\]\n]*\])?\s*((?:to|spread)\b[^{}]*)?")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_NOT_BRACES = bytes(set(range(256)) - set(b"{}"))
+_OPEN = ord("{")
+_USUAL_DEPTH = 4
 _HTML = re.compile(r"<[A-Za-z/]")
 _SCOPED = frozenset({"begin", "color", "pagecolor"})
 _WITH_PATTERN = frozenset({"begin", "hspace", "vspace", "mspace", "newenvironment", "renewenvironment"})
@@ -84,32 +88,54 @@ def check_visible(text: str, places: Sequence[int]) -> None:
     acting = sorted(commands & _ACTS_ANYWHERE) or [
         name for name in commands if name.startswith(_ACTING_FAMILIES)
     ]
-    if acting or "<!--" in text:
+    has_tags = "<" in text
+    if acting or (has_tags and "<!--" in text):
         raise Refused(f"\\{acting[0][:20]} may hide a box or text" if acting else "<!-- hides text")
     if not commands.isdisjoint(_WITH_PATTERN) and (hidden := _ACTING_PATTERN.search(text)):
         raise Refused(f"{hidden[0][:20]} may hide a box or text")
     if not places:
         return
-    if "](" in text or "]:" in text or "![" in text or "~~" in text or "='" in text or '="' in text:
+    if (
+        _MAY_LINK.search(text)
+        or ("~" in text and "~~" in text)
+        or ("!" in text and "![" in text)
+        or (has_tags and "=" in text)
+    ):
         for pattern in (_LINK_DEFINITION, _LINK, _STRUCK, _IN_TAG):
             for match in pattern.finditer(text):
                 if any(match.start() < place < match.end() for place in places):
                     raise Refused("a box in a link, in an attribute, or crossed out")
-    tagged = "<" in text and _HTML.search(text, 0, places[-1])
+    tagged = has_tags and _HTML.search(text, 0, places[-1])
     if tagged or not commands.isdisjoint(_SCOPED) or _is_in_group(text, places):
         _check_enclosing(text, places)
 
 
 def _is_in_group(text: str, places: Sequence[int]) -> bool:
     """Return whether one of `places` is between braces."""
-    depth, start = 0, 0
+    start = 0
     for place in places:
-        for brace in _BRACE.findall(text, start, place):
-            depth = depth + 1 if brace == "{" else max(0, depth - 1) if brace == "}" else depth
-        if depth:
+        if _has_open_brace(text[start:place]):
             return True
         start = place
     return False
+
+
+def _has_open_brace(text: str) -> bool:
+    """Return whether an opening brace is not closed; escaped braces and closing ones too many do not count.
+
+    Most texts are nested a few levels deep. They are reduced pair by pair, which is faster than a loop over all braces.
+    """
+    if r"\{" in text or r"\}" in text:
+        text = "".join(found for found in _BRACE.findall(text) if len(found) == 1)
+    braces = text.encode(errors="replace").translate(None, _NOT_BRACES)
+    for _ in range(_USUAL_DEPTH):
+        if not braces:
+            return False
+        braces = braces.replace(b"{}", b"")
+    depth = 0
+    for brace in braces:
+        depth = depth + 1 if brace == _OPEN else max(0, depth - 1)
+    return depth > 0
 
 
 def _check_enclosing(text: str, places: Sequence[int]) -> None:

@@ -1,0 +1,80 @@
+"""Sentences after an answer that take it back: "The answer is 12. No, wait, it is 13."
+
+A value that such a sentence gives is a further answer, which must be correct as well. A sentence that only calls the
+answer wrong leaves none.
+"""
+
+from __future__ import annotations
+
+import re
+
+from halo_verifier_sympy.around import ITEM, NUMBER_WORD, Answer
+from halo_verifier_sympy.tree import Refused
+
+_MAX_LENGTH = 2000
+_MAX_RETRACTIONS = 4
+_WRONG = (
+    r"(?:(?:that|this|it)(?:\s+(?:is|was)|['’]s)\s+(?:wrong|incorrect|false|not\s+(?:right|correct|true|it))"
+    r"|I\s+(?:was|am)\s+wrong|(?:I\s+(?:have\s+)?made|there\s+(?:is|was))\s+(?:a|an)\s+(?:\w+\s+)?(?:mistake|error))"
+)
+_TURN = (
+    r"(?:wait|actually|correction|sorry|oops|hm+|hold\s+on|scratch\s+that|on\s+second\s+thoughts?|I\s+meant?|make\s+(?:that|it)"
+    r"|let\s+me\s+(?:correct|fix|revise)(?:\s+(?:that|this|it|myself))?|or\s+(?:rather|maybe|perhaps|possibly|even)"
+    rf"|no(?!\s+[a-z])|{_WRONG})"
+)
+"""The start of a sentence that corrects what precedes it; a value may follow directly."""
+_STATES = (
+    r"(?:(?:(?:I|we)\s+(?:now\s+)?(?:think|believe|get|mean|meant)\s+(?:that\s+)?)?"
+    r"(?:it|this|that|(?:the|my)\s+(?:\w+\s+){0,2}(?:answer|value|result|number))"
+    r"(?:['’]s|\s+(?:is|equals|(?:should|must)(?:\s+(?:be|equal|have\s+been))?))"
+    r"(?:\s+(?:actually|really|in\s+fact|instead|rather|just|then))?)"
+)
+_RAW = r"(?=[^\s,;]*[\d\\^+*/])[-\w\\({][\w+\-*/^\\(){}.]*[\w)}]"
+_VALUE = rf"(?P<item>{ITEM}|{_RAW}|{NUMBER_WORD}\b)"
+_TAIL = (
+    r"(?=[$*_)\s]*(?:[.!,;)]|$|\n|\b(?:not|instead|because|since|as|and\s+not|I\s+think)\b"
+    r"|[A-Za-z]{1,12}[ ]*(?:[.!\n]|$)))"
+    r"(?![$*_\s]*(?:is|are|was|has|divides|times|plus|minus|over|more|less|or)\b)"
+)
+_START = r"(?:^|[.!?;,:(\n—–]|\s-|\b(?:but|and|so|then)\b)[\s*_(]*"
+_CORRECTED = re.compile(
+    rf"{_START}{_TURN}(?![\w])(?:[\s,.!?;:*_—–-]|{_TURN}(?!\w)|\b(?:no|so|then|but|and)\b)*+(?:{_STATES}[\s:*=]*)?"
+    rf"{_VALUE}{_TAIL}",
+    re.IGNORECASE,
+)
+_STATED = re.compile(
+    rf"(?:\bbut\s+(?:I|we)\s+(?:now\s+)?(?:think|believe|get)\s+(?:that\s+)?(?:it|this)\s+is"
+    rf"|\banswer\s+(?:is|must\s+be|should\s+be|should\s+have\s+been)(?:\s+(?:actually|really|in\s+fact|instead|rather))?)"
+    rf"[\s:*=]*{_VALUE}{_TAIL}",
+    re.IGNORECASE,
+)
+_TAKEN_BACK = re.compile(
+    rf"{_START}(?:no|wait|actually|sorry|oops|hm+|hold\s+on)\b[\s,.!—–-]*{_WRONG}\b", re.IGNORECASE
+)
+_CALLED_WRONG = re.compile(
+    r"[\s$*_)}\]]*(?:is|was)\s+(?:wrong|incorrect|false|not\s+(?:the\s+)?(?:\w+\s+)?(?:answer|right|correct|true)\b)",
+    re.IGNORECASE,
+)
+_MAY_RETRACT = re.compile(
+    r"\b(?:wait|actually|correction|sorry|oops|hm+|hold|scratch|second|mean|meant|make|let|or|no|wrong|incorrect|false"
+    r"|not|mistake|error|answer|think|believe|get)\b",
+    re.IGNORECASE,
+)
+
+
+def retractions_after(text: str, place: int) -> list[Answer]:
+    """Return the values that replace the answer that ends at `place`, as far as the text after it gives any.
+
+    Raises `Refused` if the answer is called wrong, and no other one is given.
+    """
+    rest = text[place : place + _MAX_LENGTH]
+    if not _MAY_RETRACT.search(rest):
+        return []
+    if _CALLED_WRONG.match(rest):
+        raise Refused("the answer is called wrong")
+    found = [match["item"] for pattern in (_CORRECTED, _STATED) for match in pattern.finditer(rest)]
+    if not found and _TAKEN_BACK.search(rest):
+        raise Refused("the answer is taken back")
+    if any(re.fullmatch(NUMBER_WORD, item, re.IGNORECASE) for item in found):
+        raise Refused("another answer in words")
+    return [Answer(item) for item in found[:_MAX_RETRACTIONS]]
