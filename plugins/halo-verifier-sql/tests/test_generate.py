@@ -18,7 +18,7 @@ from halo_verifier_sql.tables import Table, read_tables
 SCHEMA = """
 CREATE TABLE area (code TEXT PRIMARY KEY, title TEXT NOT NULL, size INTEGER);
 CREATE TABLE team (id INTEGER PRIMARY KEY, name TEXT, area TEXT REFERENCES area, kind TEXT CHECK (kind IN ('a', 'b')));
-CREATE TABLE staff (id INTEGER PRIMARY KEY, name TEXT, team_id INTEGER NOT NULL REFERENCES team (id), pay REAL,
+CREATE TABLE staff (id INTEGER PRIMARY KEY, name TEXT, team_id INTEGER NOT NULL REFERENCES team (id), wage REAL,
                     boss INTEGER REFERENCES staff (id), guess INTEGER);
 CREATE TABLE seat (team_id INTEGER REFERENCES team (id), place INTEGER, owner INTEGER UNIQUE REFERENCES staff (id),
                    PRIMARY KEY (team_id, place));
@@ -72,7 +72,7 @@ def test_copies_satisfy_the_constraints_as_they_are_made() -> None:
         ("area", "title"),
         ("area", "size"),
         ("team", "name"),
-        ("staff", "pay"),
+        ("staff", "wage"),
         ("staff", "team_id"),
         ("log", "line"),
     ],
@@ -122,7 +122,7 @@ def test_rows_repeat_in_tables_without_a_key() -> None:
 
 def test_sums_of_floats_do_not_depend_on_the_order() -> None:
     for values in columns_of("staff"):
-        numbers = [value for value in values["pay"] if value is not None]
+        numbers = [value for value in values["wage"] if value is not None]
         assert all(value * 4 == round(value * 4) for value in numbers)
 
 

@@ -15,9 +15,9 @@ from typing import Any
 from halo_verifier_sql.domains import Domain
 from halo_verifier_sql.tables import ForeignKey, Table, parents_first
 
-_ROWS = (8, 12)
+_ROWS = (9, 15)
 """Smallest and largest number of rows in a table that refers to no other: few, so that values meet in joins."""
-_CHILD_ROWS = (10, 18)
+_CHILD_ROWS = (12, 20)
 _NULLS = (0.0, 0.1, 0.2, 0.2, 0.3)
 """Shares of NULLs that a column can have on a copy."""
 _VARIETY = (2, 3, 4, 6, 12)
