@@ -31,8 +31,8 @@ class TrainingOptions:
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Dropout on the adapter's input."""
     target_modules: tuple[str, ...] = ()
-    """Layers to adapt, by the last part of their names. Empty: the seven attention and MLP projections if the
-    architecture has them, else every linear layer except the output head."""
+    """Layers that LoRA adapts, by the last part of their names; `experts` means the routed experts. Empty: the
+    attention and MLP projections of the Llama family if the model has them all, else every linear layer; no experts."""
     epochs: Annotated[int, Field(ge=1)] = 1
     """Passes over the selected completions."""
     batch_size: Annotated[int, Field(ge=1)] = 32

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo_core.config.model import ModelConfig
-from halo_core.errors import DataError, ModelError, first_line
+from halo_core.errors import DataError, ModelError
+from halo_core.model.adapters import lora_config
 from halo_core.model.loading import (
     choose_device,
     choose_dtype,
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _OPTIMIZER = "optimizer.safetensors"
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""The attention and MLP projections of the Llama family, which LoRA adapts by default."""
 
 
 class Actor:
@@ -97,6 +96,14 @@ class Actor:
         """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
         length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         return length if length and length > 0 else None
+
+    @cached_property
+    def cache_flaw(self) -> str:
+        """Why sampling cannot use the model's cache; empty if it can. See `caching.cache_flaw`."""
+        from halo_core.model.caching import cache_flaw
+
+        with self.autocast():
+            return cache_flaw(self.model)
 
     # Text to tokens
 
@@ -160,36 +167,29 @@ class Actor:
 
     def add_lora(
         self, *, rank: int, alpha: float, dropout: float, target_modules: tuple[str, ...] = (), seed: int
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Add a new LoRA adapter whose initial weights depend on `seed`; do nothing if the model has an adapter.
 
-        Without `target_modules`: the seven `PROJECTIONS` if the architecture has all of them, else every linear layer
-        except the output head. Raises a `ModelError` for modules that do not exist, or if the whole model is trained.
+        Return notes on what the adapter leaves out; see `adapters.lora_config`. Raises a `ModelError` if LoRA does not
+        fit the model, or if the whole model is trained.
         """
         import peft
         import torch
 
         if self.has_adapter:
-            return
+            return ()
         if self.trainable():
             raise ModelError(
                 "all weights of the model are being trained; an adapter cannot be added",
                 hint="set the trainer's `full` option for the whole run or not at all",
             )
-        config = peft.LoraConfig(
-            r=rank,
-            lora_alpha=alpha,
-            lora_dropout=dropout,
-            target_modules=list(target_modules) or _lora_targets(self.model),
-            fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in self.model.modules()),
-            task_type="CAUSAL_LM",
+        config, notes = lora_config(
+            self.model, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            try:
-                self.model = peft.get_peft_model(self.model, config)
-            except ValueError as error:
-                raise ModelError(f"LoRA does not fit this model: {first_line(error)}") from error
+            self.model = peft.get_peft_model(self.model, config)
+        return notes
 
     def train_all(self) -> None:
         """Make every weight trainable, in float32 so that small updates are not rounded away."""
@@ -350,8 +350,3 @@ def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
-
-
-def _lora_targets(model: Any) -> list[str] | str:
-    leaves = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    return list(PROJECTIONS) if leaves.issuperset(PROJECTIONS) else "all-linear"

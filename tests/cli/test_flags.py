@@ -95,7 +95,19 @@ def test_flag_sets_its_key(
 
 
 def test_plugins_are_added_and_removed_by_flags(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
-    code = "from halo_core.drivers import driver\n@driver\nclass Shape:\n    'Shapes.'\n    k: float = 1.0\n"
+    code = """
+from halo_core import hookimpl
+from halo_core.drivers import driver
+
+@driver
+class Shape:
+    "Shapes."
+    k: float = 1.0
+
+    @hookimpl
+    def on_cycle_end(self, report):
+        pass
+"""
     for name in ("one", "two"):
         (tmp_path / f"{name}.py").write_text(code.replace("Shape", name.title()))
     one, two = (f"{tmp_path}/{name}.py:{name.title()}" for name in ("one", "two"))

@@ -14,7 +14,8 @@ import transformers
 
 from halo_core.config.model import ModelConfig
 from halo_core.errors import DataError, HaloError, ModelError
-from halo_core.model.actor import PROJECTIONS, Actor
+from halo_core.model.actor import Actor
+from halo_core.model.adapters import PROJECTIONS
 from halo_core.types import Prompt
 
 Make = Callable[..., Actor]
