@@ -17,11 +17,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halo_core.config.training import TrainingOptions
-from halo_core.model.contexts import TrainingContext
+from halo_core.model.contexts import Actor, TrainingContext
 from halo_core.model.units import Batch, Example, Loss, LossFunction, Per, Unit
 from halo_core.types import TrainStats
 
-__all__ = ["Batch", "Example", "Loss", "LossFunction", "Per", "TrainingOptions", "Unit", "fit"]
+__all__ = [
+    "Batch",
+    "Example",
+    "Loss",
+    "LossFunction",
+    "Per",
+    "TrainingOptions",
+    "Unit",
+    "check_model",
+    "fit",
+]
 
 
 def fit(
@@ -52,3 +62,13 @@ def fit(
     from halo_core.model.training import fit as run
 
     return run(units, loss, options, context, per=per, entropies=entropies)
+
+
+def check_model(actor: Actor, options: TrainingOptions) -> None:
+    """Raise a `ModelError` if the LoRA adapter of `options` does not fit the model of `actor`; for `check_model`.
+
+    Changes nothing. A model that is trained in full, or that has an adapter, is accepted.
+    """
+    from halo_core.model.training import check_model as check
+
+    check(actor, options)

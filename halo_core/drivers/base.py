@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from halo_core.model.contexts import SamplingContext, SelectionContext, TrainingContext, Weights
+from halo_core.model.contexts import Actor, SamplingContext, SelectionContext, TrainingContext, Weights
 from halo_core.types import (
     Completion,
     CycleReport,
@@ -241,6 +241,13 @@ class Selector(Driver):
 
 class Trainer(Driver):
     """Changes the actor's weights."""
+
+    def check_model(self, actor: Actor) -> None:
+        """Raise a `ModelError` if the model of `actor` cannot be trained so. Called once, before anything is sampled.
+
+        `halo_core.training.check_model` checks the options of `TrainingOptions`.
+        """
+        return
 
     @abstractmethod
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:

@@ -43,6 +43,13 @@ class Transformers(Generator):
     system: str = ""
     """System prompt: a message before the others under a chat template, else text before the prompt."""
 
+    def open(self, context: SamplingContext) -> None:
+        """Check that the model can be sampled, and report it if it must be without its cache."""
+        actor = concrete(context.actor)
+        actor.check_vocabulary()
+        if flaw := actor.cache_flaw:
+            context.note(f"sampling is slow, because it computes the whole context for each token: {flaw}")
+
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
         """Yield the request's completions, batches with the longest prompts first; see `Generator`."""
         import torch

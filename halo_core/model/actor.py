@@ -128,6 +128,16 @@ class Actor:
         with self.autocast():
             return cache_flaw(self.model)
 
+    def check_vocabulary(self) -> None:
+        """Raise a `ModelError` if the tokenizer has more tokens than the model has embeddings."""
+        rows = self.model.get_input_embeddings().weight.shape[0]
+        if len(self.tokenizer) > rows:
+            raise ModelError(
+                f"the tokenizer of {self.config.name!r} has {len(self.tokenizer)} tokens, but the model has embeddings "
+                f"for {rows}",
+                hint="add rows with `model.resize_token_embeddings(len(tokenizer))`, or remove the added tokens",
+            )
+
     # Text to tokens
 
     def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:

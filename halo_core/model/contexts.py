@@ -111,6 +111,10 @@ def ignore_step(done: int, total: int, loss: float) -> None:
     """Ignore the progress of a training; the default."""
 
 
+def ignore_note(text: str) -> None:
+    """Ignore a line for the user; the default."""
+
+
 def ignore_tokens(samples: float, tokens: int) -> None:
     """Ignore the progress of a batch; the default."""
 
@@ -148,6 +152,8 @@ class SamplingContext:
     progress: Callable[[float, int], None] = ignore_tokens
     """A slow generator calls it now and then while it samples a batch, with the part of the batch that is done, in
     completions (2.5: two and a half), and the number of tokens sampled for it."""
+    note: Callable[[str], None] = ignore_note
+    """Call with a line for the user; the run prints it and stores it, equal lines once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,6 +138,7 @@ def train_checkpoint(
             raise DataError(f"no pair fits into the model's context of {limit} tokens")
         context = TrainingContext(actor=actor, lr=lr, seed=seed, progress=progress)
         units = [(example,) for example in examples]
+        actor.check_vocabulary()
         stats = fit(units, weighted_nll, options, context, per=weighted_tokens)
         if options.full:
             actor.model.to(getattr(torch, save_dtype))

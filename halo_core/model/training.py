@@ -27,7 +27,9 @@ from safetensors.torch import load_file, save_file
 from halo_core.config.training import TrainingOptions, flaw_of_lr
 from halo_core.errors import DivergedError, Interrupted, TrainingError
 from halo_core.model.actor import Actor, concrete, tensors_hash
+from halo_core.model.adapters import lora_config
 from halo_core.model.batching import epoch_steps, token_batches
+from halo_core.model.contexts import Actor as AnyActor
 from halo_core.model.contexts import TrainingContext
 from halo_core.model.logprobs import batch_logprobs, pack
 from halo_core.model.schedule import warnings_for
@@ -73,7 +75,7 @@ def fit(
         )
     if flaw := flaw_of_lr(lr):
         raise TrainingError(f"the learning rate is {lr}; {flaw}", hint="check the learning-rate policy")
-    _make_trainable(actor, options, seed=context.seed)
+    notes = _make_trainable(actor, options, seed=context.seed)
     weights = actor.trainable()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     with _training_mode(actor, options, context.seed), _interruptible(actor):
@@ -98,23 +100,34 @@ def fit(
         weight_norm=_norm(weights.values()),
         losses=tuple(losses),
         grad_norms=tuple(norms),
-        notes=warnings_for(len(done), options.warmup(len(done))),
+        notes=(*notes, *warnings_for(len(done), options.warmup(len(done)))),
         metrics=_means(step.metrics for step in done),
     )
 
 
-def _make_trainable(actor: Actor, options: TrainingOptions, *, seed: int) -> None:
-    """Make the actor trainable as `options` configures, unless it is already."""
+def check_model(actor: AnyActor, options: TrainingOptions) -> None:
+    """Raise a `ModelError` if the adapter of `options` does not fit; see `halo_core.training.check_model`."""
+    model = concrete(actor)
+    model.check_vocabulary()
+    if not (options.full or model.has_adapter):
+        lora_config(model.model, **_lora(options))
+
+
+def _make_trainable(actor: Actor, options: TrainingOptions, *, seed: int) -> tuple[str, ...]:
+    """Make the actor trainable as `options` configures, unless it is already; return notes on the adapter."""
     if options.full:
         actor.train_all()
-    else:
-        actor.add_lora(
-            rank=options.lora_rank,
-            alpha=options.lora_alpha,
-            dropout=options.lora_dropout,
-            target_modules=options.target_modules,
-            seed=derive_seed(seed, "lora"),
-        )
+        return ()
+    return actor.add_lora(**_lora(options), seed=derive_seed(seed, "lora"))
+
+
+def _lora(options: TrainingOptions) -> dict[str, Any]:
+    return {
+        "rank": options.lora_rank,
+        "alpha": options.lora_alpha,
+        "dropout": options.lora_dropout,
+        "target_modules": options.target_modules,
+    }
 
 
 @dataclass(frozen=True, slots=True)

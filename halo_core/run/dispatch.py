@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from halo_core.config.kinds import KINDS
@@ -81,6 +82,7 @@ class Dispatch:
                 run.actor,
                 run.directory,
                 lambda samples, tokens: run.sampling_progress(samples, tokens),
+                partial(run.log_once, "sampler"),
             )
         with blamed(self._drivers.source("generator")):
             yield from self._generator.generate(request, options)
@@ -138,6 +140,14 @@ class Dispatch:
                 checkpoint=CycleCheckpoint(run, cycle),
             )
             return trainer.train(samples, context)
+
+    @hookimpl
+    def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
+        """Let the trainer check the model, unless no cycle is left."""
+        cycle = max(1, len(history))
+        if cycle <= run.config.cycles:
+            with blamed(self._drivers.source("trainer")):
+                self._drivers.get("trainer", cycle).check_model(run.actor)
 
     @hookimpl
     def on_run_end(self) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from halo_core.drivers.base import Generator
-from halo_core.model.contexts import Actor, SamplingContext, Weights, ignore_tokens
+from halo_core.model.contexts import Actor, SamplingContext, Weights, ignore_note, ignore_tokens
 from halo_core.types import Completion, SamplingRequest
 
 
@@ -25,10 +25,11 @@ class OpenGenerator:
         actor: Actor,
         directory: Path | None = None,
         progress: Callable[[float, int], None] = ignore_tokens,
+        note: Callable[[str], None] = ignore_note,
     ) -> None:
         self._generator = generator
         self._context = SamplingContext(
-            actor=actor, directory=directory and directory.resolve(), progress=progress
+            actor=actor, directory=directory and directory.resolve(), progress=progress, note=note
         )
         self._is_open = False
         self._weights: Weights | None = None

@@ -88,6 +88,11 @@ class Run:
         self.progress.note(f"{who:<9}{text}")
         self.ledger.note(who, text)
 
+    def log_once(self, who: str, text: str) -> None:
+        """Print and store a line as `log` does, unless the run already has it."""
+        if all((who, text) != stored[1:] for stored in self.ledger.events()):
+            self.log(who, text)
+
     def interrupt(self) -> None:
         """Ask the run to end at the next safe point; `check_interrupt` raises there."""
         self.interrupted = True

@@ -8,8 +8,6 @@ from dataclasses import replace
 from halo_core.run.state import Run
 from halo_core.types import Completion, Prompt
 
-_WHO = "tokenizer"
-
 
 def tokenized(
     run: Run, prompts: Mapping[str, Prompt], completions: Sequence[Completion]
@@ -20,12 +18,11 @@ def tokenized(
     """
     if all(completion.token_ids for completion in completions):
         return completions
-    if all(who != _WHO for _, who, _ in run.ledger.events()):
-        run.log(
-            _WHO,
-            "the generator returns text without token ids: the actor's tokenizer encodes it, perhaps not into the "
-            "tokens that were sampled",
-        )
+    run.log_once(
+        "tokenizer",
+        "the generator returns text without token ids: the actor's tokenizer encodes it, perhaps not into the "
+        "tokens that were sampled",
+    )
     return [
         completion if completion.token_ids else _tokenized(run, prompts[completion.prompt_id], completion)
         for completion in completions

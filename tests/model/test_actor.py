@@ -410,3 +410,15 @@ def test_the_hash_distinguishes_weights(make_actor: Make, disturb: Callable[...,
     assert make_actor().weights_hash() == make_actor("gpt2").weights_hash(), "no weight is trainable yet"
     one, same, other = disturb(make_actor()), disturb(make_actor()), disturb(make_actor(), seed=4)
     assert one.weights_hash() == same.weights_hash() != other.weights_hash()
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(make_actor: Make) -> None:
+    actor = make_actor()
+    size = len(actor.tokenizer)
+    actor.tokenizer.add_tokens([f"<added {number}>" for number in range(400)])
+    with pytest.raises(
+        ModelError, match=rf"has {len(actor.tokenizer)} tokens, .* embeddings for \d+"
+    ) as caught:
+        actor.check_vocabulary()
+    assert size < len(actor.tokenizer)
+    assert "resize_token_embeddings" in caught.value.hint

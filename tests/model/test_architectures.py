@@ -11,13 +11,14 @@ import torch
 from tiny_architectures import ARCHITECTURES, LLAMA
 
 from halo_core.config.model import ModelConfig
+from halo_core.drivers.sft import SFT
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import ModelError
 from halo_core.model.actor import Actor
 from halo_core.model.adapters import PROJECTIONS, lora_config
-from halo_core.model.contexts import SamplingContext
+from halo_core.model.contexts import SamplingContext, TrainingContext
 from halo_core.model.pretraining import new_checkpoint, new_tokenizer
-from halo_core.types import Prompt, SamplingRequest
+from halo_core.types import Prompt, Sample, SamplingRequest
 
 TEXTS = ("Write a program that adds two numbers.", "int main() { return a + b; }", "Print 1, 2 and 3.")
 PROMPTS = tuple(
@@ -185,3 +186,31 @@ def test_a_model_that_fails_is_refused_with_its_reason(
     monkeypatch.setattr(type(actor.model), "forward", fail)
     with pytest.raises(ModelError, match="cannot sample from LlamaForCausalLM: needs pixel_values"):
         list(Transformers().generate(REQUEST, SamplingContext(actor=actor)))
+
+
+# What a run is told
+
+
+def test_a_trainer_reports_the_layers_it_leaves_out(actor_of: Make, sample_of: Callable[..., Sample]) -> None:
+    actor = actor_of("mixtral")
+    context = TrainingContext(actor=actor, lr=1e-3, seed=0)
+    trainer = SFT()
+    trainer.check_model(actor)
+    assert not actor.has_adapter, "checking changes nothing"
+    stats = trainer.train([sample_of((5, 6, 7), (8, 9, 10))], context)
+    assert any("leaves out the experts" in note for note in stats.notes)
+    again = trainer.train([sample_of((5, 6, 7), (8, 9, 10))], context)
+    assert not any("experts" in note for note in again.notes), "once, when the adapter is added"
+
+
+def test_a_trainer_refuses_layers_that_do_not_fit(actor_of: Make) -> None:
+    with pytest.raises(ModelError, match="no_such_layer"):
+        SFT(target_modules=("no_such_layer",)).check_model(actor_of("llama"))
+    SFT(target_modules=("no_such_layer",), full=True).check_model(actor_of("llama"))
+
+
+@pytest.mark.parametrize("family", ["llama", "rwkv"])
+def test_sampling_without_a_cache_is_reported(family: str, actor_of: Make) -> None:
+    notes: list[str] = []
+    Transformers().open(SamplingContext(actor=actor_of(family), note=notes.append))
+    assert [note.partition(",")[0] for note in notes] == ["sampling is slow"] * (family in WITHOUT_CACHE)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from halo_core.drivers import Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
-from halo_core.errors import PluginError
-from halo_core.model.contexts import SamplingContext, SelectionContext, TrainingContext
+from halo_core.errors import ModelError, PluginError
+from halo_core.loop import run_cycles
+from halo_core.model.contexts import Actor, SamplingContext, SelectionContext, TrainingContext
 from halo_core.plugin.blame import blame_of
 from halo_core.plugin.discovery import Source
 from halo_core.plugin.manager import Hooks
@@ -225,3 +226,22 @@ def test_where_the_answers_to_each_hook_come_from() -> None:
         **{hook: [kind] for hook, kind in KINDS.items()},
         "verify": ["verifier", "verifier"],
     }
+
+
+class Refuses(FakeTrainer):
+    """Refuses every model."""
+
+    def check_model(self, actor: Actor) -> None:
+        raise ModelError("LoRA does not fit this model")
+
+
+def test_the_trainer_checks_the_model_before_anything_is_sampled(tmp_path: Path) -> None:
+    run, hooks = fake_run(tmp_path, trainer=driver(Refuses)())
+    with pytest.raises(ModelError, match="LoRA does not fit"):
+        run_cycles(run, hooks)
+    assert not run.ledger.reports()
+
+
+def test_a_run_that_trains_nothing_does_not_ask_the_trainer(tmp_path: Path) -> None:
+    run, hooks = fake_run(tmp_path, trainer=driver(Refuses)(), cycles=0)
+    assert len(run_cycles(run, hooks)) == 1
