@@ -154,7 +154,7 @@ def prompt_for(name: str, prompt: Prompt) -> Prompt:
     return replace(prompt, verifier=name, reference=own if isinstance(own, Mapping) else prompt.reference)
 
 
-def combine(verdicts: Mapping[str, Verdict], weights: Mapping[str, float] | None = None) -> Verdict:
+def combine_verdicts(verdicts: Mapping[str, Verdict], weights: Mapping[str, float] | None = None) -> Verdict:
     """Return one verdict from those of several verifiers on one completion, by name.
 
     - Status: `error` if one is an error, else `inconclusive` if one is, else `fail` if one with a weight fails.
@@ -255,8 +255,8 @@ class All(ComposedVerifier):
         return self.of
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-        """Ask every part; see `combine`."""
-        return combine(
+        """Ask every part; see `combine_verdicts`."""
+        return combine_verdicts(
             {name: self.ask(name, prompt, completion) for name in self.parts.by_name}, self.weights
         )
 
