@@ -79,6 +79,10 @@ class ComposedVerifier(Verifier):
         """Check that the machine has what each part needs."""
         self.parts.preflight(None)
 
+    def has_tests(self, prompt: Prompt) -> bool:
+        """Return whether every part has something to test a completion of `prompt` on."""
+        return all(part.has_tests(prompt_for(name, prompt)) for name, part in self.parts.by_name.items())
+
     def fingerprint(self) -> str:
         """Return the options, and the fingerprint of each part with the version of its package."""
         return f"{self!r} of {self._fingerprints()}"
