@@ -80,8 +80,8 @@ class ComposedVerifier(Verifier):
         self.parts.preflight(None)
 
     def has_tests(self, prompt: Prompt) -> bool:
-        """Return whether every part has something to test a completion of `prompt` on."""
-        return all(part.has_tests(prompt_for(name, prompt)) for name, part in self.parts.by_name.items())
+        """Return whether every part that has to pass has something to test a completion of `prompt` on."""
+        return all(self.parts.by_name[name].has_tests(prompt_for(name, prompt)) for name in self._required())
 
     def fingerprint(self) -> str:
         """Return the options, and the fingerprint of each part with the version of its package."""
