@@ -201,6 +201,14 @@ def test_each_part_has_its_own_reference() -> None:
     assert verifier.references(prompt) == ("7",)
 
 
+def test_the_parts_that_have_to_pass_need_tests() -> None:
+    prompt = Prompt("p", "", reference={"number": 7, "key": ""})
+    of = (part("Number"), part("Keyed"))
+    assert not All(of=of).has_tests(prompt)
+    assert All(of=of, weights={"Keyed": 0}).has_tests(prompt)
+    assert All(of=of).has_tests(replace(prompt, reference={"number": 7, "key": "x"}))
+
+
 def test_the_audit_of_a_composition() -> None:
     verifiers = VerifierSet.load(
         [DriverSpec.model_validate({"name": "all", "of": [part("Number"), part("Short")]})]
