@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from halo_core.types import TrainStats as TrainStats
     from halo_core.types import Verdict as Verdict
     from halo_core.verification.composed import ComposedVerifier as ComposedVerifier
-    from halo_core.verification.composed import combine as combine
+    from halo_core.verification.composed import combine_verdicts as combine_verdicts
 
 _HOME = {
     "halo_core.config.options": "driver hook_plugin",
@@ -80,7 +80,7 @@ _HOME = {
         "Completion CycleReport EvalMetrics PairedDifference Prompt Sample SamplingRequest Stage Status "
         "TrainStats Verdict"
     ),
-    "halo_core.verification.composed": "ComposedVerifier combine",
+    "halo_core.verification.composed": "ComposedVerifier combine_verdicts",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 

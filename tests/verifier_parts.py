@@ -92,6 +92,9 @@ class Keyed(Verifier):
         if "key" not in prompt.reference:
             raise DataError(f"prompt {prompt.id!r} has no key")
 
+    def has_tests(self, prompt: Prompt) -> bool:
+        return bool(prompt.reference["key"])
+
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         passed = prompt.reference["key"] in completion.text
         return Verdict(*((Status.PASS, Stage.CORRECT, 1.0) if passed else (Status.FAIL, Stage.WRONG)))

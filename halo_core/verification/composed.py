@@ -80,8 +80,8 @@ class ComposedVerifier(Verifier):
         self.parts.preflight(None)
 
     def has_tests(self, prompt: Prompt) -> bool:
-        """Return whether every part has something to test a completion of `prompt` on."""
-        return all(part.has_tests(prompt_for(name, prompt)) for name, part in self.parts.by_name.items())
+        """Return whether every part that has to pass has something to test a completion of `prompt` on."""
+        return all(self.parts.by_name[name].has_tests(prompt_for(name, prompt)) for name in self._required())
 
     def fingerprint(self) -> str:
         """Return the options, and the fingerprint of each part with the version of its package."""
@@ -158,7 +158,7 @@ def prompt_for(name: str, prompt: Prompt) -> Prompt:
     return replace(prompt, verifier=name, reference=own if isinstance(own, Mapping) else prompt.reference)
 
 
-def combine(verdicts: Mapping[str, Verdict], weights: Mapping[str, float] | None = None) -> Verdict:
+def combine_verdicts(verdicts: Mapping[str, Verdict], weights: Mapping[str, float] | None = None) -> Verdict:
     """Return one verdict from those of several verifiers on one completion, by name.
 
     - Status: `error` if one is an error, else `inconclusive` if one is, else `fail` if one with a weight fails.
@@ -259,8 +259,8 @@ class All(ComposedVerifier):
         return self.of
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-        """Ask every part; see `combine`."""
-        return combine(
+        """Ask every part; see `combine_verdicts`."""
+        return combine_verdicts(
             {name: self.ask(name, prompt, completion) for name in self.parts.by_name}, self.weights
         )
 

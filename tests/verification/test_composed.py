@@ -17,7 +17,7 @@ from halo_core.errors import ConfigError, DataError, PluginError
 from halo_core.testing import VerifierContract
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_core.verification.audit import audit
-from halo_core.verification.composed import All, ComposedVerifier, combine
+from halo_core.verification.composed import All, ComposedVerifier, combine_verdicts
 from halo_core.verification.verifiers import VerifierSet
 
 PARTS = Path(__file__).parents[1] / "verifier_parts.py"
@@ -116,8 +116,8 @@ def test_errors_and_inconclusive_verdicts_of_a_part_are_those_of_the_whole(text:
 def test_an_error_precedes_an_inconclusive_verdict() -> None:
     slow, error = Verdict(Status.INCONCLUSIVE, Stage.CRASHED), Verdict(Status.ERROR, Stage.INVALID)
     for verdicts in ({"a": slow, "b": error}, {"a": error, "b": slow}):
-        assert combine(verdicts).status is Status.ERROR
-        assert combine(verdicts).stage is Stage.INVALID
+        assert combine_verdicts(verdicts).status is Status.ERROR
+        assert combine_verdicts(verdicts).stage is Stage.INVALID
 
 
 def test_a_part_of_weight_0_is_only_measured() -> None:
@@ -199,6 +199,14 @@ def test_each_part_has_its_own_reference() -> None:
     signals = verdict_of(verifier, "y 7", prompt).signals
     assert (signals["Number.passed"], signals["Keyed.passed"]) == (1.0, 0.0)
     assert verifier.references(prompt) == ("7",)
+
+
+def test_the_parts_that_have_to_pass_need_tests() -> None:
+    prompt = Prompt("p", "", reference={"number": 7, "key": ""})
+    of = (part("Number"), part("Keyed"))
+    assert not All(of=of).has_tests(prompt)
+    assert All(of=of, weights={"Keyed": 0}).has_tests(prompt)
+    assert All(of=of).has_tests(replace(prompt, reference={"number": 7, "key": "x"}))
 
 
 def test_the_audit_of_a_composition() -> None:
