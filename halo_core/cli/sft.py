@@ -120,8 +120,8 @@ def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -
     skipped = f", {count(checkpoint.skipped, 'pair')} too long" if checkpoint.skipped else ""
     stats = checkpoint.stats
     typer.echo(
-        f"{checkpoint.path}: {checkpoint.parameters} parameters, {count(stats.steps, 'step')}, {stats.tokens} tokens{skipped}, "
-        f"loss {stats.loss_first:.3f} > {stats.loss_last:.3f}"
+        f"{checkpoint.path}: {checkpoint.parameters} parameters, {count(stats.steps, 'step')}, "
+        f"{stats.tokens} tokens{skipped}, loss {stats.loss_first:.3f} > {stats.loss_last:.3f}"
     )
     report.note(f"try it   {command('halo', 'generate', checkpoint.path, pairs[0].prompt or 'Hello')}")
     report.note(f"train it {command('halo', 'run', '--model', checkpoint.path)} --verifier NAME --data FILE")
