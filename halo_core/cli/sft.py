@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halo_core.cli.signatures import Quiet
+
+if TYPE_CHECKING:
+    from halo_core.model.pretraining import Pair
 
 DTYPES = ("float32", "bfloat16", "float16")
 """Precisions that models are stored in."""
@@ -123,7 +126,7 @@ def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -
         f"{checkpoint.path}: {checkpoint.parameters} parameters, {count(stats.steps, 'step')}, "
         f"{stats.tokens} tokens{skipped}, loss {stats.loss_first:.3f} > {stats.loss_last:.3f}"
     )
-    report.note(f"try it   {command('halo', 'generate', checkpoint.path, pairs[0].prompt or 'Hello')}")
+    report.note(f"try it   {command('halo', 'generate', checkpoint.path, _task(pairs[0]))}")
     report.note(f"train it {command('halo', 'run', '--model', checkpoint.path)} --verifier NAME --data FILE")
 
 
@@ -147,3 +150,8 @@ def _architecture(path: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise ConfigError(f"{path}: not a mapping of keys", hint="it needs at least: model_type: llama")
     return loaded
+
+
+def _task(pair: Pair) -> str:
+    """Return the text of a pair's prompt; of a chat, the last message."""
+    return pair.prompt or str(pair.messages[-1]["content"])
