@@ -184,7 +184,7 @@ class SamplingRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainStats:
-    """The record of one cycle's training. Norms are L2, losses nats per completion token."""
+    """The record of one cycle's training. Norms are L2. Losses are those of the trainer, for `sft` nats per token."""
 
     lr: float
     """The cycle's peak learning rate, as the trainer was given it. Warmup may keep every step below it."""
@@ -195,9 +195,9 @@ class TrainStats:
     tokens: int
     """Completion tokens that carried loss, over all epochs."""
     loss_first: float
-    """Mean over the first optimizer step's tokens, before that step."""
+    """Loss of the first optimizer step, before that step; for `sft` the mean over its tokens."""
     loss_last: float
-    """Mean over the last optimizer step's tokens, before that step."""
+    """Loss of the last optimizer step, before that step."""
     lr_peak: float
     """Highest learning rate of any optimizer step."""
     lr_sum: float

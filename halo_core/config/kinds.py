@@ -151,10 +151,14 @@ _LR_POLICIES = (
 PACKAGES: Mapping[tuple[str, str], str] = {
     **{
         ("verifier", name): f"halo-verifier-{name}"
-        for name in ("gcc", "pytest", "sql", "sympy", "jsonschema")
+        for name in ("gcc", "pytest", "rust", "sql", "sympy", "jsonschema")
     },
     **{("lr_policy", name): "halo-lr-policies" for name in _LR_POLICIES},
     ("command", "lr"): "halo-lr-policies",
+    **{
+        ("selector", name): "halo-trainers" for name in ("all", "best_of_n", "star", "rso", "groups", "pairs")
+    },
+    **{("trainer", name): "halo-trainers" for name in ("dpo", "grpo")},
 }
 """(kind, name) -> the package of this project that provides it. Used only to name the package to install."""
 MOVED: Mapping[tuple[str, str], str] = {("lr_policy", "constant"): "halo-lr-policies"}

@@ -422,12 +422,15 @@ class Actor:
         return tensors_hash(self.trainable())
 
 
+_Transformers = Actor  # callers may replace the class that runs create
+
+
 def concrete(actor: contexts.Actor) -> Actor:
     """Return `actor`, which must be a model of transformers: sampling and training need more than the protocol has.
 
     Raises a `ModelError` if it is anything else.
     """
-    if isinstance(actor, Actor):
+    if isinstance(actor, _Transformers):
         return actor
     raise ModelError(
         f"a {type(actor).__name__} is not a model of transformers",

@@ -79,11 +79,13 @@ class FakeActor:
         """Use the initial weight, or that of a cycle."""
         own = self.skill
         self.reset()
-        if source not in ("base", 0):
-            assert self.directory_of is not None
-            self.load(self.directory_of(int(source)))
-        yield
-        self.skill = own
+        try:
+            if source not in ("base", 0):
+                assert self.directory_of is not None
+                self.load(self.directory_of(int(source)))
+            yield
+        finally:
+            self.skill = own
 
     def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
         """Return an id for each word."""
