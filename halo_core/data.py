@@ -11,6 +11,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,16 @@ def misspelt_keys(prompts: Iterable[Prompt]) -> dict[str, str]:
     return found
 
 
+def read_text(path: Path) -> str:
+    """Return the text of a file. Raises a `DataError` if it cannot be read or is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+
+
 def parse_json(line: str, place: str) -> Any:
     """Return the value of a line of JSON. Raises a `DataError` that begins with `place` and names the column."""
     try:
@@ -193,6 +204,8 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
         raise DataError(
             f"{source}: this format needs the datasets package", hint="pip install datasets"
         ) from error
+    with suppress(AttributeError):
+        datasets.disable_progress_bars()
     try:
         if source.startswith("hf:"):
             name, _, split = source.removeprefix("hf:").partition(":")
@@ -200,7 +213,7 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
         else:
             table = datasets.load_dataset(Path(source).suffix[1:], data_files=source, split="train")
     except Exception as error:
-        raise DataError(f"{source}: {first_line(error)}") from error
+        raise DataError(f"{source}: {first_line(error.__cause__ or error)}") from error
     for number, row in enumerate(table, 1):
         yield f"{source} row {number}", {**row, "reference": _without_nulls(row.get("reference"))}
 

@@ -19,7 +19,9 @@ _NO_PERMISSION = (
     "check its permissions, or choose another directory with --output; the data already written is kept"
 )
 _DAMAGED = "restore it from a copy, or start a new run with another --output"
+_NO_DIRECTORY = "name a directory, or one that can be created, with --output"
 _HINTS = {
+    **{os.strerror(code): _NO_DIRECTORY for code in (errno.EEXIST, errno.ENOTDIR)},
     os.strerror(errno.ENOENT): _DAMAGED,
     **{os.strerror(code): _NO_PERMISSION for code in (errno.EACCES, errno.EPERM, errno.EROFS)},
 }

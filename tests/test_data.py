@@ -343,3 +343,13 @@ def test_keys_that_a_mapping_column_fills_with_null_are_not_there(
     ]
     datasets.Dataset.from_list(rows).to_parquet(str(path))
     assert [prompt.reference for prompt in load_prompts(path)] == [row["reference"] for row in rows]
+
+
+def test_a_damaged_table_is_reported_in_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("datasets")
+    path = tmp_path / "x.json"
+    path.write_text("[")
+    with pytest.raises(DataError) as caught:
+        load_prompts(path)
+    assert "generating the dataset" not in str(caught.value), "the cause is named"
+    assert "Generating" not in capfd.readouterr().err

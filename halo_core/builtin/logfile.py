@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import version
 
-from halo_core.builtin.console import row
+from halo_core.builtin.cycle_table import row
 from halo_core.errors import HaloError
 from halo_core.hookspecs import RunView, hookimpl
 from halo_core.progress import Advance, Progress
@@ -40,18 +40,18 @@ class LogFile(Progress):
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         """Show the stage; log its units and seconds when it ends."""
-        start, done = time.monotonic(), 0
+        start, done = time.monotonic(), 0.0
         with self._shown.stage(name, total, unit) as shown:
 
-            def advance(count: int = 1, *, total: int | None = None, note: str = "") -> None:
+            def advance(count: float = 1, *, total: int | None = None, note: str = "") -> None:
                 nonlocal done
-                done += count
+                done = round(done + count, 6)  # the sum of parts must not fall short of a whole number
                 shown(count, total=total, note=note)
 
             try:
                 yield advance
             finally:
-                self._write(f"{name}: {done} {unit} in {time.monotonic() - start:.1f} s")
+                self._write(f"{name}: {done:g} {unit} in {time.monotonic() - start:.1f} s")
 
     @hookimpl(tryfirst=True)
     def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:

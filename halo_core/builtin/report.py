@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from halo_core.errors import RunError
+from halo_core.errors import Interrupted, RunError
 from halo_core.hookspecs import hookimpl
 from halo_core.types import Completion, CycleReport, Prompt
 
@@ -32,12 +32,13 @@ class ReportFile:
     def on_run_end(
         self, run: ConcreteRun, history: Sequence[CycleReport], error: BaseException | None
     ) -> None:
-        """Store the reason if the run ended early, and write a report with it."""
+        """Store the reason if the run ended early, and write a report with it; not after Ctrl-C."""
         reason = str(error) or type(error).__name__ if error else run.stop_reason
         if reason and history:
             with suppress(RunError):  # for example a full disk, which was reported already
                 run.ledger.note("ended", reason)
-            self._write(run)
+            if not isinstance(error, Interrupted):  # drawing takes seconds, and who presses Ctrl-C is waiting
+                self._write(run)
 
     def _write(self, run: ConcreteRun) -> None:
         from halo_core.report import write_report

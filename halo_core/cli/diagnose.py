@@ -38,6 +38,7 @@ def diagnose(
     from halo_core.config.options import build, parse_assignments
     from halo_core.errors import RunError
     from halo_core.ledger.ledger import Ledger
+    from halo_core.tables import count
 
     options = build(Doctor, parse_assignments(opt or [], flag="--opt"), where="halo diagnose")
     ledger = Ledger(directory)
@@ -56,7 +57,7 @@ def diagnose(
     for finding in found:
         typer.echo(f"{_layout(finding)}\n")
     if not found:
-        typer.echo(f"nothing significant in {len(history) - 1} cycles")
+        typer.echo(f"nothing significant in {count(len(history) - 1, 'cycle')}")
 
 
 def _layout(finding: Finding) -> str:

@@ -99,7 +99,9 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
             log.note(running.describe().replace(": ", "  ", 1))
         if run.history() and not run.remaining_cycles():
             more = command("halo", "resume", directory, "--cycles", plan.config.cycles + 1)
-            log.note(f"finished all {plan.config.cycles} cycles were done before; for more: {more}")
+            cycles = plan.config.cycles
+            done = "its only cycle was done" if cycles == 1 else f"all {cycles} cycles were done"
+            log.note(f"finished {done} before; for more: {more}")
         hooks.register(log, name="log")
         hooks.register(report, name="console")
         hooks.register(Preview(verifiers.extracted), name="preview")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halo_core.cli.signatures import Quiet
+
+if TYPE_CHECKING:
+    from halo_core.model.pretraining import Pair
 
 DTYPES = ("float32", "bfloat16", "float16")
 """Precisions that models are stored in."""
@@ -78,6 +81,7 @@ def sft(
     from halo_core.config.model import ModelConfig
     from halo_core.config.options import build, parse_assignments
     from halo_core.config.training import TrainingOptions
+    from halo_core.data import read_text
     from halo_core.errors import ConfigError
 
     if not model and scratch is None:
@@ -92,7 +96,7 @@ def sft(
         "model": ModelConfig(name=model, device=device),
         "architecture": _architecture(scratch) if scratch else None,
         "vocab_size": vocab_size,
-        "chat_template": _read(chat_template) if chat_template else None,
+        "chat_template": read_text(chat_template) if chat_template else None,
         "options": build(TrainingOptions, options, where="trainer 'sft'"),
         "lr": lr,
         "seed": seed,
@@ -105,23 +109,24 @@ def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -
     from halo_core.builtin.console import ConsoleReport
     from halo_core.errors import command
     from halo_core.model.pretraining import read_pairs, train_checkpoint
+    from halo_core.tables import count
 
     pairs = read_pairs(data)
     report = ConsoleReport(quiet=quiet)
-    report.note(f"{len(pairs)} pairs from {data}")
+    report.note(f"{count(len(pairs), 'pair')} from {data}")
     with report.stage("train", 0, "steps") as advance:
 
         def step(_done: int, total: int, loss: float) -> None:
             advance(total=total, note=f"loss {loss:.3f}")
 
         checkpoint = train_checkpoint(pairs, output, progress=step, **settings)
-    skipped = f", {checkpoint.skipped} pairs too long" if checkpoint.skipped else ""
+    skipped = f", {count(checkpoint.skipped, 'pair')} too long" if checkpoint.skipped else ""
     stats = checkpoint.stats
     typer.echo(
-        f"{checkpoint.path}: {checkpoint.parameters} parameters, {stats.steps} steps, {stats.tokens} tokens{skipped}, "
-        f"loss {stats.loss_first:.3f} > {stats.loss_last:.3f}"
+        f"{checkpoint.path}: {checkpoint.parameters} parameters, {count(stats.steps, 'step')}, "
+        f"{stats.tokens} tokens{skipped}, loss {stats.loss_first:.3f} > {stats.loss_last:.3f}"
     )
-    report.note(f"try it   {command('halo', 'generate', checkpoint.path, pairs[0].prompt or 'Hello')}")
+    report.note(f"try it   {command('halo', 'generate', checkpoint.path, _task(pairs[0]))}")
     report.note(f"train it {command('halo', 'run', '--model', checkpoint.path)} --verifier NAME --data FILE")
 
 
@@ -135,10 +140,11 @@ def _check_unused(output: Path) -> None:
 def _architecture(path: Path) -> dict[str, Any]:
     import yaml
 
+    from halo_core.data import read_text
     from halo_core.errors import ConfigError
 
     try:
-        loaded = yaml.safe_load(_read(path))
+        loaded = yaml.safe_load(read_text(path))
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
@@ -146,10 +152,6 @@ def _architecture(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _read(path: Path) -> str:
-    from halo_core.errors import ConfigError
-
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
+def _task(pair: Pair) -> str:
+    """Return the text of a pair's prompt; of a chat, the last message."""
+    return pair.prompt or str(pair.messages[-1]["content"])

@@ -26,6 +26,8 @@ class Actor(Protocol):
 
     directory_of: Callable[[int], Path] | None
     """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
+    interrupt: Callable[[], None]
+    """Called before each layer computes; set by the run, it raises `Interrupted` after Ctrl-C."""
 
     @property
     def config(self) -> ModelConfig:

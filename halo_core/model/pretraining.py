@@ -15,7 +15,7 @@ from typing import Any, Literal
 from halo_core import files
 from halo_core.config.model import ModelConfig
 from halo_core.config.training import TrainingOptions
-from halo_core.data import check_roles, check_text, is_chat, parse_json
+from halo_core.data import check_roles, check_text, is_chat, parse_json, read_text
 from halo_core.errors import ConfigError, DataError, ModelError, first_line
 from halo_core.model import contexts
 from halo_core.model.actor import Actor
@@ -50,10 +50,7 @@ def read_pairs(path: Path) -> list[Pair]:
 
     Raises a `DataError` with the line number for a malformed line, and a `DataError` for a file without pairs.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")  # a text may contain other line separators
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+    lines = read_text(path).split("\n")  # a text may contain other line separators
     pairs = [_pair(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not pairs:
         raise DataError(

@@ -353,10 +353,8 @@ def _training_mode(actor: Actor, options: TrainingOptions, seed: int) -> Iterato
 @contextmanager
 def _interruptible(actor: Actor) -> Iterator[None]:
     """Call `actor.interrupt` during each backward pass, whenever the gradient of a weight is complete."""
-    hooks = [
-        weight.register_post_accumulate_grad_hook(lambda _: actor.interrupt())
-        for weight in actor.trainable().values()
-    ]
+    weights: list[Any] = list(actor.trainable().values())
+    hooks = [weight.register_post_accumulate_grad_hook(lambda _: actor.interrupt()) for weight in weights]
     try:
         yield
     finally:

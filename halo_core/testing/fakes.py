@@ -52,6 +52,7 @@ class FakeActor:
         self.config = ModelConfig()
         self.dtype = "float32"
         self.directory_of: Callable[[int], Path] | None = None
+        self.interrupt: Callable[[], None] = lambda: None
         self._base = skill
 
     def preflight(self) -> str:

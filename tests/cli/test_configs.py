@@ -52,7 +52,8 @@ def test_validate_checks_what_drivers_and_plugins_need(
 ) -> None:
     monkeypatch.setitem(sys.modules, "trackio", None)
     Path("needy.py").write_text(
-        "from halo_core.errors import PluginError\n"
+        "from halo_core import hookimpl\nfrom halo_core.errors import PluginError\n"
+        "@hookimpl\ndef on_cycle_end(report):\n    pass\n"
         "def preflight():\n    raise PluginError('no licence', hint='buy one')\n"
     )
     for command in (("config", "validate"), ("run",)):

@@ -74,7 +74,7 @@ def test_ctrl_c_stops_at_a_safe_point_and_prints_the_resume_command(
 def test_ctrl_c_does_not_wait_for_the_samples_that_are_not_verified_yet(
     fakes: list[str], prompts: Path, tmp_path: Path
 ) -> None:
-    slow = ["-V", "seconds=0.5", "--set", "workers=1"]  # more than a minute for one batch
+    slow = ["-V", "seconds=2", "--set", "workers=1"]  # minutes for one batch
     directory = tmp_path / "run"
     child = process(
         "run", *fakes, "--data", prompts, "--model", "m", "-G", "batch=150", *slow, "-o", directory
@@ -82,24 +82,22 @@ def test_ctrl_c_does_not_wait_for_the_samples_that_are_not_verified_yet(
     assert child.stdout is not None
     assert child.stdout.readline() == f"run      {directory}\n"
     os.kill(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=30)
+    _, err = child.communicate(timeout=120)
     assert child.returncode == 130, err
     assert "Traceback" not in err
 
 
 def test_second_ctrl_c_stops_at_once(fakes: list[str], prompts: Path, tmp_path: Path) -> None:
-    slow = ["-G", "batch=2", "-V", "seconds=20", "--set", "workers=1"]
+    slow = ["-G", "batch=2", "-V", "seconds=600", "--set", "workers=1"]
     directory = tmp_path / "run"
     child = process("run", *fakes, "--data", prompts, "--model", "m", *slow, "-o", directory)
     assert child.stdout is not None
     assert child.stdout.readline() == f"run      {directory}\n"
     os.kill(child.pid, signal.SIGINT)
     time.sleep(0.3)
-    assert child.poll() is None, "verifying one sample takes 20 s"
-    stopped = time.monotonic()
+    assert child.poll() is None, "verifying one sample takes 10 minutes"
     os.kill(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=30)
-    assert time.monotonic() - stopped < 4
+    _, err = child.communicate(timeout=120)
     assert child.returncode == 130
     assert f"resume with: halo resume {directory}" in err
     assert "Traceback" not in err

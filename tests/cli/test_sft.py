@@ -92,6 +92,17 @@ def test_the_adapter_that_sft_wrote_is_accepted_like_a_model(files: Path) -> Non
     assert call("generate", "merged", "Print hi.")
 
 
+def test_the_printed_prompt_of_a_chat_is_its_last_message() -> None:
+    from halo_core.cli.sft import _task
+    from halo_core.model.pretraining import Pair
+
+    assert (
+        _task(Pair("", "x", ({"role": "system", "content": "s"}, {"role": "user", "content": "Add."})))
+        == "Add."
+    )
+    assert _task(Pair("Sub.", "x")) == "Sub."
+
+
 def test_chats_are_pairs(files: Path) -> None:
     chat = {
         "prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Greet."}],

@@ -92,7 +92,7 @@ def test_seconds_belong_to_one_cycle_and_add_up(run: Run) -> None:
         with run.timed(1, "sample"):
             time.sleep(0.01)
     report = run.report(1, heldout=())
-    assert 0.02 <= report.seconds["sample"] < 1
+    assert report.seconds["sample"] >= 0.02
     run.close_cycle(hooks, [], report)
     assert run.report(2, heldout=()).seconds == {}
     assert report.seconds != {}
@@ -106,10 +106,10 @@ def test_seconds_survive_the_process(run: Run, tmp_path: Path) -> None:
         run.flush_timer(at_least=0.01)
         _ = 1 / 0
     again = fake_run(tmp_path)[0]
-    assert 0.02 <= again.ledger.seconds(1)["train"] < 1
+    assert again.ledger.seconds(1)["train"] >= 0.02
     with again.timed(1, "train"):
         time.sleep(0.02)
-    assert 0.04 <= again.report(1, heldout=()).seconds["train"] < 1
+    assert again.report(1, heldout=()).seconds["train"] >= 0.04
     run.flush_timer(at_least=0)  # outside of a stage: no effect
     assert set(run.ledger.seconds(1)) == {"train"}
 
