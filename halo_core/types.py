@@ -71,6 +71,8 @@ class Prompt:
     """Data for the verifier, in the verifier's own form (tests, a query, an answer, a schema)."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """The other columns of the data file; never shown to the model."""
+    place: str = field(default="", compare=False, repr=False)
+    """File and line that the prompt was read from, for messages; empty if unknown. Not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +267,8 @@ class EvalMetrics:
     pass_at: Mapping[str, float] = field(default_factory=dict)
     """pass@k for k = 1, 2, 4, ... up to the completions of a prompt, unbiased: mean over prompts of
     1 - C(n - c, k) / C(n, k), with c of n completions passing (Chen et al. 2021, arXiv 2107.03374)."""
+    warned: float = 0.0
+    """Share with warnings; 0 in reports that an early version of halo wrote without counting them."""
     prompts: int = 0
     """Prompts with a conclusive verdict; 0 in reports that an early version of halo wrote without counting them."""
 

@@ -54,6 +54,10 @@ class FakeActor:
         self.directory_of: Callable[[int], Path] | None = None
         self._base = skill
 
+    def preflight(self) -> str:
+        """Return that nothing has to be downloaded."""
+        return ""
+
     def save(self, directory: Path) -> None:
         """Write the weight."""
         _write(self.skill, "skill.json", directory)
