@@ -133,6 +133,12 @@ def test_dpo_needs_pairs() -> None:
     assert "--selector pairs" in caught.value.hint
 
 
+def test_grpo_needs_advantages() -> None:
+    samples = [replace(sample, weight=0.0) for sample in make_samples({"p": [1.0, 1.0]})]
+    with pytest.raises(TrainingError, match="no completion has an advantage"):
+        train(GRPO(kl=0.1), samples, tiny_actor())
+
+
 @pytest.mark.parametrize("options", [{}, {"old": "model"}], ids=str)
 def test_grpo_needs_log_probabilities(options: dict[str, Any]) -> None:
     samples = [
