@@ -7,6 +7,7 @@ import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -48,10 +49,10 @@ def test_star_chooses_what_passes() -> None:
 
 
 @pytest.mark.parametrize("selector", [All(), BestOfN(), STaR(), RSO()], ids=repr)
-def test_truncated_completions_are_imitated_only_on_request(selector: ByPrompt) -> None:
+def test_truncated_completions_are_imitated_only_on_request(selector: Any) -> None:
     samples = [cut(sample) for sample in make_samples({"p": [1.0, 1.0]})]
     assert chosen(selector, samples) == []
-    assert chosen(replace(selector, truncated=True), samples)  # type: ignore[call-arg]
+    assert chosen(replace(selector, truncated=True), samples)
 
 
 @pytest.mark.parametrize("rewards", [[1.0, 0.5, 0.0], [0.0, 0.5, 1.0]], ids=["best first", "best last"])
@@ -81,16 +82,17 @@ def test_ties_belong_to_completions() -> None:
 def test_groups_give_advantages(rewards: list[float]) -> None:
     samples = make_samples({"p": rewards, "equal": [0.5, 0.5], "single": [1.0]})
     mean, deviation = statistics.fmean(rewards), statistics.stdev(rewards)
-    for options, advantages in (
+    cases: list[tuple[dict[str, Any], list[float]]] = [
         ({}, [(r - mean) / (deviation + 1e-4) for r in rewards]),
         ({"scale": "none"}, [r - mean for r in rewards]),
         (
             {"scale": "none", "baseline": "leave_one_out"},
             [r - (sum(rewards) - r) / (len(rewards) - 1) for r in rewards],
         ),
-    ):
-        found = chosen(Groups(**options), samples)  # type: ignore[arg-type]
-        assert found == [("p", r, pytest.approx(a)) for r, a in zip(rewards, advantages, strict=True)]
+    ]
+    for options, advantages in cases:
+        wanted = [("p", r, pytest.approx(a)) for r, a in zip(rewards, advantages, strict=True)]
+        assert chosen(Groups(**options), samples) == wanted
 
 
 def test_truncated_completions_are_part_of_a_group() -> None:
@@ -129,7 +131,7 @@ def test_pairs_of_similar_length() -> None:
 
 
 @pytest.mark.parametrize("selector", [All(), BestOfN(n=4), STaR(), Groups(), Pairs()], ids=repr)
-def test_solved_prompts_may_weigh_less(selector: ByPrompt) -> None:
+def test_solved_prompts_may_weigh_less(selector: Any) -> None:
     samples = make_samples({"hard": [1.0, 0.0, 0.0, 0.0], "solved": [1.0, 1.0, 1.0, 0.0]})
     plain = chosen(selector, samples)
     assert {row[0] for row in plain} == {"hard", "solved"}

@@ -114,10 +114,29 @@ def test_without_a_clip_there_is_no_limit() -> None:
     assert abs(stats.metrics["ratio"] - 1) > 0.01
 
 
+@pytest.mark.parametrize("lr", [9e-5, 2e-4])
+@pytest.mark.parametrize("trainer", [DPO(**SMALL), GRPO(**SMALL)], ids=["dpo", "grpo"])
+def test_a_learning_rate_for_sft_is_warned_about(
+    trainer: Trainer, lr: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = tiny_actor()
+    chosen = Pairs().select(sampled(actor), SelectionContext(seed=0))
+    assert not any("sft" in note for note in train(trainer, chosen, actor, lr=lr).notes), "a tiny model"
+    monkeypatch.setattr("halo_trainers.rates.TINY", 1000)
+    notes = train(trainer, chosen, tiny_actor(), lr=lr).notes
+    assert any("2.0e-04 is one for sft; this trainer usually needs" in note for note in notes) == (lr > 1e-4)
+
+
 def test_dpo_needs_pairs() -> None:
     with pytest.raises(TrainingError, match="positive and of negative weight") as caught:
         train(DPO(), make_samples({"p": [1.0, 1.0]}), tiny_actor())
     assert "--selector pairs" in caught.value.hint
+
+
+def test_grpo_needs_advantages() -> None:
+    samples = [replace(sample, weight=0.0) for sample in make_samples({"p": [1.0, 1.0]})]
+    with pytest.raises(TrainingError, match="no completion has an advantage"):
+        train(GRPO(kl=0.1), samples, tiny_actor())
 
 
 @pytest.mark.parametrize("options", [{}, {"old": "model"}], ids=str)

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from halo_core import Sample, Trainer, TrainingContext, TrainingError, TrainStats, driver
 from halo_core.training import Batch, Example, Loss, TrainingOptions, fit
+from halo_trainers.rates import with_warning
 from halo_trainers.references import Reference, reference_logprobs
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class DPO(TrainingOptions, Trainer):
                 "no prompt has completions of positive and of negative weight",
                 hint="`dpo` trains on pairs: use --selector pairs",
             )
-        return fit(pairs, self.loss_of, self, context, per="unit")
+        return with_warning(fit(pairs, self.loss_of, self, context, per="unit"), context, "about 5e-6")
 
     def loss_of(self, batch: Batch, logprobs: torch.Tensor) -> Loss:
         """Return the loss summed over the pairs of the batch."""

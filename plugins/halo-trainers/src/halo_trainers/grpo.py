@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from halo_core import Sample, Trainer, TrainingContext, TrainStats, driver
+from halo_core import Sample, Trainer, TrainingContext, TrainingError, TrainStats, driver
 from halo_core.training import Batch, Example, Loss, Per, TrainingOptions, Unit, fit
+from halo_trainers.rates import with_warning
 from halo_trainers.references import Reference, reference_logprobs
 
 if TYPE_CHECKING:
@@ -68,9 +69,15 @@ class GRPO(TrainingOptions, Trainer):
 
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
         """Train `context.actor` on every sample; see `Trainer.train`."""
+        if not any(sample.weight for sample in samples):
+            raise TrainingError(
+                "no completion has an advantage",
+                hint="`grpo` needs prompts whose rewards differ: use --selector groups, or sample more",
+            )
         columns = self._columns(samples, context)
         units = [(Example.of(sample, **more),) for sample, more in zip(samples, columns, strict=True)]
-        return fit(units, self.loss_of, self, context, per=self._per(), entropies=True)
+        stats = fit(units, self.loss_of, self, context, per=self._per(), entropies=True)
+        return with_warning(stats, context, "5e-6 to 1e-5")
 
     def _columns(
         self, samples: Sequence[Sample], context: TrainingContext
