@@ -37,8 +37,6 @@ class TestReport(HookPluginContract):
 
 
 class TestTracker(HookPluginContract):
-    only_observes = True
-
     @pytest.fixture
     def plugin(self) -> object:
         return JSONLines()
@@ -85,6 +83,16 @@ class TooFewRewards:
     @hookimpl
     def reward(self, samples: Any) -> Any:
         return [1.0]
+
+
+class RaisesWhileItWatches:
+    """Its exception is a warning in a run."""
+
+    watches_only = True
+
+    @hookimpl
+    def on_cycle_end(self, history: Any) -> None:
+        raise ConnectionError("no route")
 
 
 class Stops:
@@ -171,7 +179,11 @@ class Normalises:
 
 VIOLATIONS: dict[str, dict[str, Callable[[], object]]] = {
     "registers": {"no hook": Idle, "unknown hook": UnknownHook, "unknown argument": UnknownArgument},
-    "a_run_with_it_works": {"too few rewards": TooFewRewards, "stops at once": Stops},
+    "a_run_with_it_works": {
+        "too few rewards": TooFewRewards,
+        "stops at once": Stops,
+        "raises": RaisesWhileItWatches,
+    },
     "a_run_repeats": {"state": Counts, "a clock": Clock},
     "a_resumed_run_gives_the_same": {"counts in memory": Warmup},
     "a_failed_run_ends_with_its_own_error": {"expects every cycle": NeedsCompletedRun},
