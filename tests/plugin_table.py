@@ -1,7 +1,7 @@
 """Broken plugins, more than forty, each with the error that it must cause; `plugin/test_broken_plugins.py` tries them.
 
 `REFUSED`: refused when the plugin is loaded, by `halo plugins check` and before a run starts. `BLAMED`: the error can
-only be found while the plugin runs; it must name the plugin.
+only be found while the plugin runs; it must name the plugin. `AUDITED`: the same, for what only `halo audit` calls.
 """
 
 from __future__ import annotations
@@ -427,5 +427,26 @@ BLAMED = [
         "FrozenInstanceError: cannot assign to field 'seen'",
         "--debug",
         above="@driver",
+    ),
+]
+AUDITED = [
+    _verifier("attacks raise", CHECK + "def attacks(self): return [1 / 0]", "ZeroDivisionError", "--debug"),
+    _verifier(
+        "attacks that are texts",
+        CHECK + "def attacks(self): return ['GOTO 10']",
+        "attacks of verifier 'X'",
+        "a list of Attack",
+    ),
+    _verifier(
+        "mutants that are one text",
+        CHECK + "def mutants(self, prompt): return 'no'",
+        "mutants of verifier 'X'",
+        "a list of str",
+    ),
+    _verifier(
+        "copied answers of None",
+        CHECK + "def copied_answers(self, prompt): ...",
+        "copied_answers of verifier 'X'",
+        "a list of str",
     ),
 ]

@@ -21,6 +21,8 @@ from halo_core.errors import ModelError
 from halo_core.model.caching import Cached, Recomputed
 from halo_core.model.drawing import Sampling
 
+__all__ = ["Sampling", "decode"]
+
 _DROP_SHARE = 8
 """Finished rows are dropped when they are at least 1 in `_DROP_SHARE` of the rows in the batch."""
 
