@@ -150,6 +150,10 @@ class ProgramVerifier(Verifier):
             if verdict.status is not Status.PASS:
                 raise DataError(f"prompt {prompt.id!r}: the solution does not pass: {verdict.detail}")
 
+    def has_tests(self, prompt: Prompt) -> bool:
+        """Return whether the reference has tests."""
+        return bool(read_reference(prompt).tests)
+
     def references(self, prompt: Prompt) -> Sequence[str]:
         """Return the prompt's solution, if it has one."""
         solution = read_reference(prompt).solution

@@ -120,6 +120,8 @@ def test_a_forbidden_feature_is_flawed_and_not_run() -> None:
 
 def test_without_tests_nothing_passes() -> None:
     assert check(RIGHT, {}).stage is Stage.UNTESTED
+    assert not Shell().has_tests(Prompt("p", "t"))
+    assert Shell().has_tests(Prompt("p", "t", reference={"tests": TESTS}))
     flawed = check(f"{RIGHT}# warning", {})
     assert (flawed.stage, flawed.warnings) == (Stage.FLAWED, 1)
 

@@ -196,7 +196,9 @@ class Builder:
                 space.write(name, data)
             main = _write_source(space, source)
             command = [*self._language_flags(source.language), *included, *arguments, main, *link]
-            outcome = self._run(space, command, readable=[prefix.directory] if prefix else [])
+            # Another program may have deleted the directory, as a cleaner of temporary files does.
+            readable = [prefix.directory] if prefix and prefix.directory.is_dir() else []
+            outcome = self._run(space, command, readable=readable)
             return _collect(space, outcome, outputs)
 
     def _headers(self, source: Source, position: list[str]) -> Precompiled | None:
