@@ -39,6 +39,12 @@ def _verifier(name: str, body: str, message: str, remedy: str, above: str = "@dr
     return Broken(name, "verifier", f"{above}\nclass X(Verifier):\n{lines}\n", message, remedy)
 
 
+def _generator(name: str, method: str, message: str, remedy: str) -> Broken:
+    generate = "    def generate(self, request, context): yield []\n"
+    code = f"@driver\nclass X(Generator):\n{generate}    {method}\n"
+    return Broken(name, "generator", code, message, remedy)
+
+
 def _module(name: str, code: str, message: str, remedy: str) -> Broken:
     return Broken(name, "plugin", code, message, remedy, whole=True)
 
@@ -165,6 +171,30 @@ REFUSED = [
         "@driver\nclass X(Trainer):\n    async def train(self, samples, context): ...\n",
         "has an async method 'train'",
         "write def train(self, samples, context)",
+    ),
+    _generator(
+        "a misspelt method of a generator",
+        "def weights_change(self, weights, context): ...",
+        "has a method 'weights_change', which is never called",
+        "did you mean 'weights_changed'?",
+    ),
+    _generator(
+        "weights as two arguments",
+        "def weights_changed(self, directory, hash, context): ...",
+        "which cannot be called: missing a required argument: 'context'",
+        "write def weights_changed(self, weights, context)",
+    ),
+    _generator(
+        "close without its context",
+        "def close(self): ...",
+        "has close(self), which cannot be called",
+        "write def close(self, context)",
+    ),
+    _generator(
+        "an async open",
+        "async def open(self, context): ...",
+        "has an async method 'open'",
+        "write def open(self, context)",
     ),
     Broken(
         "another kind",

@@ -33,8 +33,7 @@ class HookPluginContract(ABC):
     """
 
     only_observes: ClassVar[bool] = False
-    """True for a plugin that must not change the result of a run, such as a tracker; true anyway for a plugin with
-    `watches_only = True`."""
+    """True for a plugin that must not change the result of a run; always so for one with `watches_only`."""
 
     @pytest.fixture
     @abstractmethod
@@ -125,7 +124,10 @@ def _run(directory: Path, plugin: object | None, settings: dict[str, Any]) -> li
     plugins = [] if plugin is None else [plugin]
     run, hooks = fake_run(directory, plugins=plugins, **{"cycles": _CYCLES, **settings})
     try:
-        return [replace(report, seconds={}) for report in run_cycles(run, hooks)]
+        reports = [replace(report, seconds={}) for report in run_cycles(run, hooks)]
+        warnings = [text for _, kind, text in run.ledger.events() if kind == "warning"]
+        assert not warnings, "a plugin with watches_only raised an exception"
+        return reports
     finally:
         run.ledger.close()
 
