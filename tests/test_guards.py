@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 import halo_core
-from halo_core import drivers, testing
+from halo_core import drivers, programs, testing
 
 ROOT = Path(__file__).parents[1]
 WITH_TORCH = {
@@ -32,7 +32,7 @@ def test_only_the_computing_modules_import_torch() -> None:
     assert done.returncode == 0, done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("package", [drivers, testing], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [drivers, programs, testing], ids=lambda package: package.__name__)
 def test_a_public_package_exports_exactly_its_all(package: ModuleType) -> None:
     exported = {
         name

@@ -151,7 +151,7 @@ _LR_POLICIES = (
 PACKAGES: Mapping[tuple[str, str], str] = {
     **{
         ("verifier", name): f"halo-verifier-{name}"
-        for name in ("gcc", "pytest", "sql", "sympy", "jsonschema")
+        for name in ("gcc", "pytest", "rust", "sql", "sympy", "jsonschema")
     },
     **{("lr_policy", name): "halo-lr-policies" for name in _LR_POLICIES},
     ("command", "lr"): "halo-lr-policies",

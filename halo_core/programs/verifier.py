@@ -65,7 +65,7 @@ class ProgramVerifier(Verifier):
     hello: ClassVar[str]
     """A program that prints `ok`. If it cannot be built, the compiler is broken, and no completion is at fault."""
     install: ClassVar[str]
-    """Hint of the error that the tools are missing: the packages to install."""
+    """How to install the tools if they are missing."""
     processes: ClassVar[int] = 1
     """Processes and threads of a program; runtimes with threads of their own need more."""
 

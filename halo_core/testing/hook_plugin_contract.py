@@ -33,7 +33,8 @@ class HookPluginContract(ABC):
     """
 
     only_observes: ClassVar[bool] = False
-    """True for a plugin that must not change the result of a run; always so for one with `watches_only`."""
+    """True for a plugin that must not change the result of a run, such as a tracker; true anyway for a plugin with
+    `watches_only = True`."""
 
     @pytest.fixture
     @abstractmethod

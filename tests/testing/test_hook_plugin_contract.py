@@ -231,3 +231,15 @@ def test_a_plugin_that_violates_the_contract_is_caught(
 def test_every_contract_test_is_violated_above() -> None:
     tests = {name for name in vars(HookPluginContract) if name.startswith("test_")}
     assert tests == {f"test_{name}" for name in VIOLATIONS}
+
+
+def test_a_plugin_that_claims_to_watch_is_held_to_it(tmp_path: Path) -> None:
+    class Spoils:
+        watches_only = True
+
+        @hookimpl
+        def on_cycle_end(self, run: Any) -> None:
+            run.actor.skill = 0.1
+
+    with pytest.raises(AssertionError):
+        TestGate().test_only_observes_if_it_claims_so(Spoils(), {}, tmp_path)
