@@ -312,7 +312,7 @@ class Trial:
 
     @property
     def problem(self) -> str:
-        """The flaw of the verdict; empty if there is none."""
+        """A wrong verdict in words; empty if the verdict is right."""
         if self.is_accepted and self.differs:
             return "accepted, but not equivalent"
         return "refused, but equivalent" if not self.is_accepted and self.reason and not self.differs else ""

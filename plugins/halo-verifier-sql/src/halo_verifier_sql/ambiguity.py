@@ -76,7 +76,8 @@ def _bare_columns(select: exp.Expr, descending: bool) -> bool:
 
     If there is one MIN or MAX, SQLite takes its row instead.
     """
-    aggregates = [node for each in select.expressions for node in _own(each, select, exp.AggFunc)]
+    functions = [node for each in select.expressions for node in _own(each, select, exp.AggFunc)]
+    aggregates = [node for node in functions if not node.find_ancestor(exp.Window)]
     group = select.args.get("group")
     if not group and not aggregates:
         return False

@@ -15,9 +15,9 @@ from typing import Any
 from halo_verifier_sql.domains import Domain
 from halo_verifier_sql.tables import ForeignKey, Table, parents_first
 
-_ROWS = (8, 12)
+_ROWS = (9, 15)
 """Smallest and largest number of rows in a table that refers to no other: few, so that values meet in joins."""
-_CHILD_ROWS = (10, 18)
+_CHILD_ROWS = (12, 20)
 _NULLS = (0.0, 0.1, 0.2, 0.2, 0.3)
 """Shares of NULLs that a column can have on a copy."""
 _VARIETY = (2, 3, 4, 6, 12)
@@ -153,11 +153,15 @@ class _Maker:
         if self._rng.random() < source.nulls:
             return None
         taken = {row[place] for row in self._rows}
-        known = [value for value in (*source.domain.values, *source.domain.hints) if value not in taken]
+        known = [
+            value
+            for value in (*map(_exact, source.domain.values), *source.domain.hints)
+            if value not in taken
+        ]
         if known and self._rng.random() < _KNOWN:
             return self._rng.choice(known)
-        value = source.domain.fresh(self._rng, taken)
-        return source.draw(self._rng) if value is None else value
+        value = _exact(source.domain.fresh(self._rng, taken))
+        return source.draw(self._rng) if value is None or value in taken else value
 
     def _accept(self, row: list[Any]) -> bool:
         """Add a row, unless it repeats what must be unique."""

@@ -25,7 +25,7 @@ from halo_verifier_sql.selection import EXACT, Candidate, differ, find_kills, se
 from halo_verifier_sql.tables import Table, read_tables
 from halo_verifier_sql.worker import Caps, Description, Outcome, quote
 
-_CANDIDATES = {"sqlite": (3, 4), "duckdb": (1, 2), "postgresql": (1, 2)}
+_CANDIDATES = {"sqlite": (3, 4), "duckdb": (1, 3), "postgresql": (1, 3)}
 """Candidates per selected copy that resemble the given database, and that are bound by the declared constraints
 alone: fewer where building them is slow."""
 _MAX_CELLS = 400_000

@@ -116,8 +116,9 @@ def columns(tree: exp.Expr, tables: Mapping[str, Sequence[str]]) -> Iterator[exp
             return True
 
         yield from changed_copies(tree, exp.Column, exchange)
+    first = next(iter(known.values()), ())
     named = dict.fromkeys(each.name for each in tree.find_all(exp.Column))
-    for column in [*named, *next(iter(known.values()), ())[1:]][:3]:
+    for column in [*named, *first[1:], *first[:1]][:3]:
 
         def count(node: exp.Expr, column: str = column) -> bool:
             if not isinstance(node.this, exp.Star):

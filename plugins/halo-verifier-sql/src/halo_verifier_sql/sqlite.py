@@ -207,9 +207,14 @@ class SQLiteDatabase:
                 return False
             return True
 
-        db.execute("BEGIN")
+        deferred = (
+            "deferred" in description["schema"].lower()
+        )  # constraints that fail at the end, not for each row
+        if not deferred:
+            db.execute("BEGIN")
         insert_all(insert, description["rows"])
-        db.execute("COMMIT")
+        if not deferred:
+            db.execute("COMMIT")
         if not are_checked:
             self._delete_dangling(names)
 
