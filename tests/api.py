@@ -24,6 +24,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from pydantic.fields import FieldInfo
+
 ROOT = Path(__file__).parents[1]
 SNAPSHOT = ROOT / "docs" / "api.txt"
 NONE = "none"
@@ -207,7 +209,8 @@ def _signature(function: Any) -> str:
 
 def _default(field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
-        return f" = {_Shown(field.default)!r}"
+        default = field.default.default if isinstance(field.default, FieldInfo) else field.default
+        return f" = {_Shown(default)!r}"
     return "" if field.default_factory is dataclasses.MISSING else " = ..."
 
 

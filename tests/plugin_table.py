@@ -137,7 +137,7 @@ REFUSED = [
     _verifier(
         "a default of another type",
         CHECK + "level: int = 'high'",
-        "level: input should be a valid integer",
+        "level: expected a whole number",
         "",
     ),
     _verifier(

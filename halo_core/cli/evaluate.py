@@ -80,6 +80,8 @@ class _Subject:
     """The configuration of the run that it is from; empty if it is not from a run."""
     evaluation: Ledger | None = None
     """The run, if it is an evaluation."""
+    origins: Mapping[tuple[str, str], str] | None = None
+    """The distributions of the drivers of the run that it is from."""
 
 
 def _subject(name: str, cycle: str | None) -> _Subject:
@@ -88,6 +90,7 @@ def _subject(name: str, cycle: str | None) -> _Subject:
     from halo_core.errors import ConfigError
     from halo_core.ledger.ledger import open_run
     from halo_core.model.loading import with_base_model
+    from halo_core.plugin.discovery import origins_of
 
     if not (Path(name) / "run.yaml").is_file():
         if cycle is not None:
@@ -108,6 +111,7 @@ def _subject(name: str, cycle: str | None) -> _Subject:
         model,
         {**config, "data": {"heldout": name}},
         ledger if is_evaluation else None,
+        origins_of(ledger.plugins()),
     )
 
 
@@ -123,7 +127,7 @@ def _measure(
     from halo_core.loop import run_cycles
     from halo_core.run.plan import Plan, next_directory
 
-    plan = Plan.from_raw(raw | {"model": {**(raw.get("model") or {}), **subject.model}})
+    plan = Plan.from_raw(raw | {"model": {**(raw.get("model") or {}), **subject.model}}, subject.origins)
     directory = output or next_directory(Path("runs"), plan.config)
     progress = LogFile(ConsoleReport(quiet=quiet))
     try:

@@ -54,7 +54,8 @@ class Source:
         return self.target if self.version.startswith(_FILE) else f"{self.distribution}:{self.name}"
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r} ({self.distribution} {self.version})"
+        origin = f"{self.distribution} {self.version}".rstrip()
+        return f"{self.kind} {self.name!r} ({origin})"
 
 
 BUILTIN = Source("plugin", "builtin", "halo-core", "", "halo_core.run.dispatch")

@@ -16,8 +16,6 @@ from halo_core.config.options import build
 from halo_core.drivers.base import Reward
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
-__all__ = ["RewardContract"]
-
 _TEXTS = ("", "\0", "\ud800", "é" * 10, "a" * 100_000)
 
 

@@ -22,7 +22,7 @@ from halo_core.data import misspelt_keys
 from halo_core.drivers.base import Attack, Demo, Verifier
 from halo_core.errors import ConfigError, DataError, HaloError, PluginError, did_you_mean
 from halo_core.plugin.blame import blamed
-from halo_core.plugin.discovery import BUILTIN, Origins, Source, origins_of
+from halo_core.plugin.discovery import Origins, Source, origins_of
 from halo_core.plugin.loading import load_driver
 from halo_core.plugin.validation import flaw_of_each, flaw_of_verdict
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
@@ -71,6 +71,12 @@ class VerifierSet:
         """Name of the verifier of prompts that name none."""
         return next(iter(self.by_name))
 
+    def source(self, name: str) -> Source:
+        """Return the source of a verifier; for one that was not loaded by name, its class."""
+        cls = type(self.by_name[name])
+        unknown = Source("verifier", name, cls.__module__, "", f"{cls.__module__}:{cls.__qualname__}")
+        return self.sources.get(name, unknown)
+
     def name_for(self, prompt: Prompt) -> str:
         """Return the name of the verifier of `prompt`, which may not be in this set."""
         return prompt.verifier or self.first
@@ -82,7 +88,7 @@ class VerifierSet:
         """
         found = {}
         for name, verifier in self.by_name.items():
-            source = self.sources.get(name, BUILTIN)
+            source = self.source(name)
             with blamed(source):
                 text: Any = verifier.fingerprint()
             if not isinstance(text, str) or _ADDRESS.search(text):
@@ -105,7 +111,7 @@ class VerifierSet:
                 problem = f"names verifier {name!r}, which is not configured"
                 hint = did_you_mean(name, self.by_name)
                 raise DataError(f"{prompt.place or subject} {problem}", hint=hint)
-            source = self.sources.get(name, BUILTIN)
+            source = self.source(name)
             try:
                 with blamed(source):
                     answer: Any = self.by_name[name].check_prompt(prompt)  # type: ignore[func-returns-value]
@@ -140,7 +146,7 @@ class VerifierSet:
         if mode is not None:
             sandbox.configure(mode)
         for name, verifier in self.by_name.items():
-            with blamed(self.sources.get(name, BUILTIN)):
+            with blamed(self.source(name)):
                 verifier.preflight()
 
     def demo(self) -> Demo:
@@ -154,7 +160,7 @@ class VerifierSet:
         )
 
     def _demo(self, name: str) -> Demo | None:
-        source = self.sources.get(name, BUILTIN)
+        source = self.source(name)
         with blamed(source):
             demo: Any = self.by_name[name].demo()
         if demo is None or isinstance(demo, Demo):
@@ -174,7 +180,7 @@ class VerifierSet:
     def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
         """Return the numbers from `Verifier.told_apart`. Raises a `PluginError` unless they are two counts, or None."""
         name = self.name_for(prompt)
-        source = self.sources.get(name, BUILTIN)
+        source = self.source(name)
         with blamed(source):
             counts: Any = self.by_name[name].told_apart(prompt)
         if counts is None:
@@ -193,7 +199,7 @@ class VerifierSet:
         return listed
 
     def _listed(self, name: str, method: str, kind: type, *arguments: Prompt) -> Any:
-        source = self.sources.get(name, BUILTIN)
+        source = self.source(name)
         with blamed(source):
             values = getattr(self.by_name[name], method)(*arguments)
         if flaw := flaw_of_each(values, kind):

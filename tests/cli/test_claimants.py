@@ -68,6 +68,7 @@ def test_a_run_that_was_started_before_keeps_working(
         ("reverify", "run"),
         ("reverify", "run", "-V", "mode=strict"),
         ("reselect", "run"),
+        ("eval", "run", "-o", "evaluation"),
         ("samples", "run"),
         ("report", "run"),
         ("diagnose", "run"),

@@ -15,6 +15,7 @@ from halo_core.errors import DataError, PluginError
 from halo_core.testing import FakePolicy, FakeVerifier, LRPolicyContract, VerifierContract
 from halo_core.testing.contracts import _HOSTILE
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
+from halo_core.verification.verifiers import VerifierSet
 
 PROMPT = Prompt("p", "task", reference={"answer": "right"})
 PASS = Verdict(Status.PASS, Stage.CORRECT, 1.0)
@@ -216,6 +217,12 @@ def test_a_verifier_that_raises_on_odd_text_is_caught() -> None:
     verifier = broken(check=check)
     with pytest.raises(UnicodeEncodeError):
         TestCorrect().test_any_text_gets_a_verdict(verifier, PROMPT, "\ud800")
+
+
+def test_a_verifier_that_was_not_loaded_by_name_is_blamed_by_its_class() -> None:
+    verifiers = VerifierSet({"mine": broken(references=lambda self, prompt: "right")})
+    with pytest.raises(PluginError, match=r"^references of verifier 'mine' \(\S+\) returned str"):
+        verifiers.check_prompts([PROMPT])
 
 
 def test_every_contract_test_is_violated_above() -> None:
