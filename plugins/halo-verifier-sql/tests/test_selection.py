@@ -68,6 +68,23 @@ def test_the_result_is_determined_on_all_copies(check: Callable[..., Verdict], q
         assert verdict.status is Status.PASS, verdict.detail
 
 
+@pytest.mark.parametrize(
+    ("query", "ordered", "text"),
+    [
+        ("SELECT id FROM sale ORDER BY id % 3, amount", True, "SELECT id FROM sale ORDER BY id % 3, amount, id"),
+        ("SELECT name FROM item ORDER BY weight, price", True, "SELECT name FROM item ORDER BY weight, price, id DESC"),
+        ("SELECT id FROM item ORDER BY price DESC LIMIT 1", True, "SELECT id FROM item ORDER BY price DESC, name LIMIT 1"),
+        ("SELECT id FROM item ORDER BY price DESC LIMIT 1", False, "SELECT id FROM item ORDER BY price DESC, name LIMIT 1"),
+        ("SELECT id FROM item ORDER BY weight DESC LIMIT 2", False, "SELECT id FROM item ORDER BY weight DESC, id DESC LIMIT 2"),
+    ],
+)  # fmt: skip
+def test_ties_do_not_decide_although_the_prompt_says_whether_order_counts(
+    check: Callable[..., Verdict], query: str, ordered: bool, text: str
+) -> None:
+    verdict = check(query, text, {"ordered": ordered})
+    assert verdict.status is Status.PASS, verdict.detail
+
+
 # Look-ups by known values
 
 

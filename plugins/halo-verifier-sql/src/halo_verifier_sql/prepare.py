@@ -58,13 +58,15 @@ class _Plan:
 
     reference: Reference
     ranked: ordering.Ranked | None
+    """The reference with the ranks of its rows; None if it leaves their order open, or if the ranks are unknown."""
 
     def queries(self) -> list[str]:
         return [self.reference.query, *([self.ranked.sql] if self.ranked else [])]
 
     def gold(self, outcomes: Sequence[Outcome], caps: Caps) -> Gold | None:
         """Return the result on one database; None if a query failed or the result exceeds `caps`."""
-        if any(kind != "rows" for kind, *_ in outcomes):
+        needed = outcomes if self.reference.ordered is None else outcomes[:1]
+        if any(kind != "rows" for kind, *_ in needed):
             return None
         _, columns, text, _ = outcomes[0]
         rows = tuple(map(cells.encode, cells.decode(text)))
@@ -72,11 +74,18 @@ class _Plan:
             return None
         if self.reference.ordered:
             groups = tuple(Group((row,), 1) for row in rows)
-        elif self.ranked:
+        elif self.ranked and self.reference.ordered is None:
             groups = ordering.groups(outcomes[1][2], self.ranked)
         else:
             groups = (Group(rows, len(rows)),)
         return Gold(tuple(columns), text, groups, self.reference.by_name)
+
+    def is_open(self, outcomes: Sequence[Outcome]) -> bool:
+        """Return True if ties make several results right although the prompt says how rows are compared."""
+        if self.ranked is None or self.reference.ordered is None or outcomes[1][0] != "rows":
+            return False
+        tied = [group for group in ordering.groups(outcomes[1][2], self.ranked) if len(set(group.rows)) > 1]
+        return bool(tied) if self.reference.ordered else any(group.count < len(group.rows) for group in tied)
 
 
 def prepare(
@@ -228,7 +237,7 @@ def _measure(
     candidates = [
         Candidate(
             gold,
-            is_determined=_is_determined(gold, each[end:]),
+            is_determined=_is_determined(gold, each[end:]) and not plan.is_open(each),
             completeness=_completeness(database, each[len(queries) : end]),
         )
         for gold, each, database in zip(golds, by_database, trial.databases, strict=True)
@@ -262,13 +271,16 @@ def _check_strength(golds: Sequence[Gold]) -> None:
 def _plan(
     key: str, reference: Reference, base: Description, engine: Engine, dialect: str, caps: Caps
 ) -> _Plan:
-    if reference.ordered is not None:
-        return _Plan(reference, None)
     outcomes = _run(engine, key, [base], [reference.query], caps)
     kind, columns, *_ = outcomes[0][0]
     if kind != "rows":
         raise ValueError(_failure(outcomes, caps))
-    return _Plan(reference, ordering.rank(reference.query, dialect, len(columns)))
+    try:
+        return _Plan(reference, ordering.rank(reference.query, dialect, len(columns)))
+    except ordering.UnclearOrderError:
+        if reference.ordered is None:
+            raise
+        return _Plan(reference, None)
 
 
 def _run(
