@@ -25,10 +25,10 @@ def cross() -> ModuleType:
 
 
 def test_queries_for_other_questions_are_wrong_unless_they_are_equivalent(cross: ModuleType) -> None:
-    trials = list(cross.try_answers(SQL(), 300, seed=5, databases=200))
+    trials = list(cross.try_answers(SQL(), 120, seed=5, databases=60))
     assert [trial for trial in trials if trial.problem] == []
     others = [trial for trial in trials if trial.reference != trial.answer]
-    assert len(others) == 300
+    assert len(others) == 120
     assert all(trial.is_accepted for trial in trials if trial.reference == trial.answer)
     assert sum(trial.is_accepted for trial in others) < 10
 
@@ -36,7 +36,7 @@ def test_queries_for_other_questions_are_wrong_unless_they_are_equivalent(cross:
 def test_rules_and_random_databases_agree(cross: ModuleType) -> None:
     rng = random.Random(0)
     proved = 0
-    for schema in cross.SCHEMAS[:4]:
+    for schema in cross.SCHEMAS[:2]:
         tables = cross.parse(schema)
         known = cross.queries(tables, cross.given_rows(tables, rng), rng)
         for query in known:
@@ -44,7 +44,7 @@ def test_rules_and_random_databases_agree(cross: ModuleType) -> None:
                 if query != other and cross.rule(query, other, tables):
                     proved += 1
                     assert not cross.is_told_apart(query, other, tables, rng, 20), (query, other)
-    assert proved > 20
+    assert proved > 10
 
 
 @pytest.mark.parametrize(

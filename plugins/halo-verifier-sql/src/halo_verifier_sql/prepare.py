@@ -81,7 +81,7 @@ class _Plan:
         return Gold(tuple(columns), text, groups, self.reference.by_name)
 
     def is_open(self, outcomes: Sequence[Outcome]) -> bool:
-        """Return True if ties make several results right although the prompt says how rows are compared."""
+        """Return True if ties make several results right although the prompt fixes how rows are compared."""
         if self.ranked is None or self.reference.ordered is None or outcomes[1][0] != "rows":
             return False
         tied = [group for group in ordering.groups(outcomes[1][2], self.ranked) if len(set(group.rows)) > 1]
