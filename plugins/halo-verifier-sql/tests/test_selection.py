@@ -116,6 +116,7 @@ def test_rows_are_looked_up() -> None:
         lookups.looked_up(query, "sqlite", "a", ["it's"]) == "SELECT a FROM t WHERE a IN ('it''s') ORDER BY c"
     )
     assert lookups.looked_up(query, "sqlite", "a", [None, 1.5]) == ""
+    assert lookups.reading("SELECT a FROM show", "sqlite", "show.id") == "SELECT show.id FROM show"
     assert lookups.looked_up(query, "sqlite", "a", list(range(99))) == ""
 
 
