@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from halo_core.errors import RunError as RunError
     from halo_core.errors import SandboxError as SandboxError
     from halo_core.errors import TrainingError as TrainingError
+    from halo_core.errors import UnknownPluginError as UnknownPluginError
     from halo_core.errors import VerifierError as VerifierError
     from halo_core.hookspecs import RunView as RunView
     from halo_core.hookspecs import hookimpl as hookimpl
@@ -66,7 +67,7 @@ _HOME = {
     "halo_core.drivers.base": "Attack Demo Driver Generator LRPolicy Reward Selector Trainer Verifier",
     "halo_core.errors": (
         "ConfigError DataError DivergedError HaloError Interrupted ModelError PluginError RunError "
-        "SandboxError TrainingError VerifierError"
+        "SandboxError TrainingError UnknownPluginError VerifierError"
     ),
     "halo_core.hookspecs": "RunView hookimpl",
     "halo_core.loop": "run_cycles",

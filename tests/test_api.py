@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -96,17 +95,18 @@ def pages() -> list[Path]:
 def test_the_documentation_imports_only_public_names(page: Path) -> None:
     known = public_names() | {module.__name__ for module in public_modules()}
     for code in re.findall(r"^```python[^\n]*\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
-        assert imported(code) <= known
+        private = imported(code) - known
+        assert not private, "use a public name, or add it to the __all__ of its module"
 
 
 def test_scaffolds_import_only_public_names() -> None:
     from halo_core.config.kinds import KINDS
     from halo_core.scaffold.packages import Scaffold, render
 
-    for kind in set(KINDS) - (set() if find_spec("halo_core.training") else {"trainer"}):
-        for path, text in render(Scaffold(kind, "mine")).items():
+    for scaffold in [*(Scaffold(kind, "mine") for kind in KINDS), Scaffold("verifier", "mine", program=True)]:
+        for path, text in render(scaffold).items():
             if path.endswith(".py"):
-                assert imported(text) <= public_names(), kind
+                assert imported(text) <= public_names(), scaffold.template
 
 
 def test_every_public_module_is_on_the_page() -> None:

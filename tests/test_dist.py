@@ -101,7 +101,7 @@ def test_installed_halo_works(environment: Path, tmp_path: Path) -> None:
     sources = json.loads(call(halo, "plugins", "--json", directory=tmp_path))
     assert {"halo-core", "halo-lr-policies", "halo-verifier-gcc"} < {row["distribution"] for row in sources}
     checked = json.loads(call(halo, "plugins", "check", "--json", "--kind", "verifier", directory=tmp_path))
-    assert {row["name"] for row in checked} == {"gcc", "jsonschema", "pytest", "sql", "sympy"}
+    assert {row["name"] for row in checked} >= {"gcc", "jsonschema", "pytest", "sql", "sympy"}
     call(halo, "init", "gcc", directory=tmp_path)
     model = re.search(r"name: (\S+/demo/model)", (tmp_path / "halo.yaml").read_text())
     assert model is not None

@@ -142,8 +142,10 @@ class Scratch:
         assert commands, f"{block.where}: a console block needs lines that start with '$ '"
         for command, output in commands:
             words = shlex.split(command.replace("\\\n", " "), comments=True)
-            if words[0] == "halo":
+            if words[0] in ("halo", ".venv/bin/halo"):
                 self.halo(words[1:], output, block.where)
+            elif words[0] == "source":
+                assert words[1:] == [".venv/bin/activate"], f"{block.where}: {command}"
             elif words[:3] == ["pip", "install", "-e"]:
                 self.install(self.path / words[3])
             elif words[0] == "pytest":
@@ -196,6 +198,15 @@ def shown_by_config(words: list[str]) -> list[str]:
         else:
             kept.append(word)
     return kept
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_the_environment_is_activated_before_the_first_command_that_needs_it(page: str) -> None:
+    commands = re.findall(r"^\$ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
+    needed = [
+        number for number, line in enumerate(commands) if line.split()[0] in {"halo", "pytest", "python"}
+    ]
+    assert 0 <= commands.index("source .venv/bin/activate") < min(needed)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -43,7 +43,7 @@ def list_plugins(
         print_json(sources)
         return
     rows = [(s.kind, s.name, s.distribution, s.version, s.target) for s in sources]
-    typer.echo(table([_LISTING, *rows], left=len(_LISTING)))
+    typer.echo(table([_LISTING, *rows], left=len(_LISTING), ranks=(1, 0, 2, 3, 4)))
 
 
 @plugins_app.command()
@@ -125,7 +125,7 @@ def _try(source: Source) -> None:
     """
     from halo_core.config.options import options_of
     from halo_core.config.schema import DriverSpec
-    from halo_core.plugin.blame import blamed
+    from halo_core.plugin.blame import preflight
     from halo_core.plugin.discovery import load
     from halo_core.plugin.hook_checks import check_plugin
     from halo_core.plugin.loading import load_class, load_driver, load_plugin
@@ -139,19 +139,18 @@ def _try(source: Source) -> None:
             check_plugin(value, source)
         return
     if hooks:
-        load_plugin(spec)
+        preflight(*load_plugin(spec))
         return
     driver, found = load_driver(source.kind, spec)
-    with blamed(found):
-        driver.preflight()
+    preflight(driver, found)
     if source.kind == "verifier":
         VerifierSet({source.name: driver}, {source.name: found}).check_answers()
 
 
 def _find(name: str, kind: str | None) -> Source:
-    """Return the plugin called `name`. Raises a `PluginError` if there is not exactly one."""
+    """Return the plugin called `name`. Raises an `UnknownPluginError` if there is not exactly one."""
     from halo_core.config.kinds import PACKAGES
-    from halo_core.errors import PluginError, did_you_mean
+    from halo_core.errors import UnknownPluginError, did_you_mean
 
     installed = _installed(kind)
     if name.partition(":")[0].endswith(".py"):
@@ -161,11 +160,11 @@ def _find(name: str, kind: str | None) -> Source:
         packages = {short: package for (each, short), package in PACKAGES.items() if kind in (None, each)}
         hint = f"pip install {packages[name]}" if name in packages else ""
         hint = hint or did_you_mean(name, {source.name for source in installed})
-        raise PluginError(f"no {kind or 'plugin'} named {name!r} is installed", hint=hint)
+        raise UnknownPluginError(f"no {kind or 'plugin'} named {name!r} is installed", hint=hint)
     if len(found) > 1:
         one_kind = len({source.kind for source in found}) == 1
         choices = [source.address if one_kind else f"--kind {source.kind}" for source in found]
-        raise PluginError(
+        raise UnknownPluginError(
             f"{name!r} is ambiguous: {', '.join(map(str, found))}", hint=f"choose one: {' or '.join(choices)}"
         )
     return found[0]

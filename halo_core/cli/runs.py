@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from halo_core.ledger.summary import Summary
 
 _HEADER = ("run", "started", "status", "cycles", "verifier", "lr policy", "model", "held-out pass", "points")
+_RANKS = (0, 7, 2, 4, 5, 6, 8, 1, 3)
+"""On a narrow terminal, the columns with the lowest numbers stay."""
 
 
 def runs(
@@ -40,7 +42,7 @@ def runs(
     if as_json:
         print_json([_record(summary) for summary in found])
     else:
-        typer.echo(table([_HEADER, *map(_row, found)], left=7))
+        typer.echo(table([_HEADER, *map(_row, found)], left=7, ranks=_RANKS))
     for summary in found:
         if summary.error:
             typer.echo(f"halo: {name_of(summary.directory)}: {summary.error}", err=True)

@@ -36,7 +36,7 @@ class TrainingOptions:
     epochs: Annotated[int, Field(ge=1)] = 1
     """Passes over the selected completions."""
     batch_size: Annotated[int, Field(ge=1)] = 32
-    """Maximum number of sequences per optimizer step."""
+    """Maximum number of sequences per optimizer step; a trainer on pairs or groups counts those."""
     batch_tokens: Annotated[int, Field(ge=0)] = 0
     """Maximum number of tokens, padding included, per forward and backward pass. A larger step is split and its
     gradients are accumulated; the result is the same. Lower it if memory runs out. 0: 8192, or 1024 on a CPU, which

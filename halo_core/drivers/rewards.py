@@ -44,6 +44,11 @@ class Graduated(Reward):
             return min(value, LADDER[Stage.FLAWED])
         return value
 
+    def explain(self, sample: Sample) -> str:
+        """Return that warnings lowered the reward, if they did."""
+        lowered = self.reward(sample) < LADDER[sample.verdict.stage]
+        return f"at most {LADDER[Stage.FLAWED]:g} with warnings" if lowered else ""
+
 
 @driver
 class Binary(Reward):

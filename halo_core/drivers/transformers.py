@@ -80,6 +80,7 @@ class Transformers(Generator):
                         max_new_tokens=[limits[position] for position, _ in batch],
                         end_ids=actor.end_ids,
                         generator=generator,
+                        progress=_Meter(len(batch), max(limits[position] for position, _ in batch), context),
                         cached=not actor.cache_flaw,
                     )
                 texts = texts_of(actor.tokenizer, [row.token_ids for row in decoded])
@@ -95,3 +96,21 @@ class Transformers(Generator):
                     )
                     for (position, index), row, text in zip(batch, decoded, texts, strict=True)
                 ]
+
+
+class _Meter:
+    """Reports the progress of one batch to the context, at most once in `_STEPS` steps."""
+
+    _STEPS = 8
+
+    def __init__(self, rows: int, limit: int, context: SamplingContext) -> None:
+        self._rows, self._limit, self._context = rows, limit, context
+        self._tokens, self._unfinished = 0, rows
+
+    def __call__(self, step: int, unfinished: int) -> None:
+        """Count the token of each row that was unfinished before this step."""
+        self._tokens += self._unfinished
+        self._unfinished = unfinished
+        if step % self._STEPS == 0:
+            done = self._rows - unfinished + unfinished * step / self._limit
+            self._context.progress(done, self._tokens)

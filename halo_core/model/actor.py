@@ -19,14 +19,15 @@ from halo_core.config.model import ModelConfig
 from halo_core.errors import DataError, ModelError
 from halo_core.model import contexts
 from halo_core.model.adapters import lora_config
+from halo_core.model.devices import choose_device, choose_dtype
 from halo_core.model.loading import (
-    choose_device,
-    choose_dtype,
+    check_files,
     hub_options,
     load_adapter,
     load_model,
     load_tokenizer,
     model_source,
+    to_download,
     with_base_model,
 )
 from halo_core.types import Completion, Prompt
@@ -51,6 +52,22 @@ class Actor:
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
         self.directory_of: Callable[[int], Path] | None = None
         """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
+        self.interrupt: Callable[[], None] = lambda: None
+        """Called before each layer of the model computes. A run lets it raise `Interrupted` after Ctrl-C, so that the
+        longest wait is that for one layer."""
+
+    def preflight(self) -> str:
+        """Check the device, the model's files and the tokenizer, without loading the weights.
+
+        Return the name of a model or adapter that must be downloaded first, and so was not checked; else "". Raises a
+        `HaloError` that names what cannot be used.
+        """
+        _ = self.device
+        if missing := to_download(self.config):
+            return missing
+        check_files(self.config)
+        _ = self.tokenizer
+        return ""
 
     # Loaded lazily
 
@@ -80,7 +97,10 @@ class Actor:
 
         Raises a `ModelError` with a hint if it cannot be loaded.
         """
-        return load_model(self.config, device=self.device, dtype=self.dtype)
+        model = load_model(self.config, device=self.device, dtype=self.dtype)
+        for layer in _layers(model):
+            layer.register_forward_pre_hook(lambda *_: self.interrupt())
+        return model
 
     @property
     def unwrapped_model(self) -> Any:
@@ -402,12 +422,15 @@ class Actor:
         return tensors_hash(self.trainable())
 
 
+_Transformers = Actor  # callers may replace the class that runs create
+
+
 def concrete(actor: contexts.Actor) -> Actor:
     """Return `actor`, which must be a model of transformers: sampling and training need more than the protocol has.
 
     Raises a `ModelError` if it is anything else.
     """
-    if isinstance(actor, Actor):
+    if isinstance(actor, _Transformers):
         return actor
     raise ModelError(
         f"a {type(actor).__name__} is not a model of transformers",
@@ -424,3 +447,11 @@ def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
+
+
+def _layers(model: Any) -> Iterator[Any]:
+    """Yield the layers of a model: the members of its outermost lists of modules."""
+    from torch.nn import ModuleList
+
+    for child in model.children():
+        yield from child if isinstance(child, ModuleList) else _layers(child)

@@ -111,6 +111,10 @@ def ignore_step(done: int, total: int, loss: float) -> None:
     """Ignore the progress of a training; the default."""
 
 
+def ignore_tokens(samples: float, tokens: int) -> None:
+    """Ignore the progress of a batch; the default."""
+
+
 def _continue() -> None:
     return None
 
@@ -141,6 +145,9 @@ class SamplingContext:
     """The run directory, for logs and sockets; None outside a run."""
     session: Any = None
     """The object that `Generator.open` returned."""
+    progress: Callable[[float, int], None] = ignore_tokens
+    """A slow generator calls it now and then while it samples a batch, with the part of the batch that is done, in
+    completions (2.5: two and a half), and the number of tokens sampled for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ measures the difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ import torch
 from halo_core.errors import ModelError
 from halo_core.model.caching import Cached, Recomputed
 from halo_core.model.drawing import Sampling
+
+__all__ = ["Sampling", "decode"]
 
 _DROP_SHARE = 8
 """Finished rows are dropped when they are at least 1 in `_DROP_SHARE` of the rows in the batch."""
@@ -47,12 +49,14 @@ def decode(
     end_ids: Sequence[int],
     generator: torch.Generator,
     cached: bool = True,
+    progress: Callable[[int, int], None] = lambda step, unfinished: None,
 ) -> list[Decoded]:
     """Return the continuation of each prompt, in order; repeated prompts are computed once.
 
     A row ends with one of `end_ids` or after its number of tokens in `max_new_tokens`. `generator` is on the model's
-    device. Without `cached`, each step computes the whole context again, for models with a `caching.cache_flaw`. Raises
-    a `ModelError` if the model's logits are not finite.
+    device. Without `cached`, each step computes the whole context again, for models with a `caching.cache_flaw`.
+    `progress` is called after each step with the step's number and the number of unfinished rows. Raises a `ModelError`
+    if the model's logits are not finite.
     """
     context = Cached(model, prompts) if cached else Recomputed(model, prompts)
     device = model.device
@@ -71,6 +75,7 @@ def decode(
         if step in last_steps:  # drop these rows now: the model may have no further position for them
             ended |= limits[rows] == step
         finished = int(ended.sum())
+        progress(step, len(rows) - finished)
         if finished == len(rows):
             break
         if step in last_steps or finished * _DROP_SHARE >= len(rows):

@@ -32,9 +32,13 @@ def token_logprobs(
 ) -> list[tuple[float, ...]]:
     """Return the log p of each token of each completion, in nats at temperature 1.
 
-    Computed as in training: with the adapter next to the weights, not merged into them.
+    Computed as in training: with the adapter next to the weights, not merged into them. A completion without token ids,
+    or without those of its prompt, gets ().
     """
-    examples = [Example(completion.prompt_token_ids, completion.token_ids) for completion in completions]
+    usable = [
+        n for n, completion in enumerate(completions) if completion.prompt_token_ids and completion.token_ids
+    ]
+    examples = [Example(completions[n].prompt_token_ids, completions[n].token_ids) for n in usable]
     found: dict[int, tuple[float, ...]] = {}
     for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
         batch = pack([(examples[row],) for row in rows], device)
@@ -42,8 +46,8 @@ def token_logprobs(
             logits = completion_logits(model, batch.ids, batch.positions).float()
         logprobs = logits.log_softmax(-1).gather(1, batch.targets[:, None]).squeeze(1)
         parts = torch.split(logprobs, list(batch.lengths))
-        found |= {row: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
-    return [found[row] for row in range(len(examples))]
+        found |= {usable[row]: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
+    return [found.get(n, ()) for n in range(len(completions))]
 
 
 def completion_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,6 @@ trainer `sft`. Importing this module does not import torch.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from halo_core import files
 from halo_core.config.model import ModelConfig
 from halo_core.config.training import TrainingOptions
+from halo_core.data import check_roles, check_text, is_chat, parse_json
 from halo_core.errors import ConfigError, DataError, ModelError, first_line
 from halo_core.model import contexts
 from halo_core.model.actor import Actor
@@ -63,26 +63,21 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def _pair(line: str, where: str) -> Pair:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from error
+    record = parse_json(line, where)
+    check_text(record, where)
     match record:
         case {"prompt": str(prompt), "completion": str(completion)} if prompt and completion:
             return Pair(prompt, completion)
         case {"prompt": [*messages], "completion": [{"role": "assistant", "content": str(completion)}]} if (
-            messages and completion and all(map(_is_message, messages))
+            messages and completion and is_chat(messages)
         ):
+            check_roles(messages, where)
             return Pair("", completion, tuple(messages))
     raise DataError(
         f"{where}: prompt and completion must be non-empty texts",
         hint='or chats: {"prompt": [{"role": "user", "content": "..."}], '
         '"completion": [{"role": "assistant", "content": "..."}]}',
     )
-
-
-def _is_message(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("role", "content"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save_file
 
 from halo_core.config.training import TrainingOptions, flaw_of_lr
-from halo_core.errors import DivergedError, TrainingError
+from halo_core.errors import DivergedError, Interrupted, TrainingError
 from halo_core.model.actor import Actor, concrete, tensors_hash
 from halo_core.model.batching import epoch_steps, token_batches
 from halo_core.model.contexts import TrainingContext
@@ -76,7 +76,7 @@ def fit(
     _make_trainable(actor, options, seed=context.seed)
     weights = actor.trainable()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
-    with _training_mode(actor, options, context.seed):
+    with _training_mode(actor, options, context.seed), _interruptible(actor):
         loop = _Loop(actor, units, _Objective(loss, per, entropies), options, context)
         done = loop.run()
     state = loop.optimizer_state() if options.optimizer == "carry" else {}
@@ -200,7 +200,14 @@ class _Loop:
         ]
         for number, indices in list(enumerate(plan))[len(done) :]:
             lr = self.context.lr * self.options.multiplier(number, len(plan))
-            done.append(self._step([self.units[index] for index in indices], lr))
+            randomness = self._random_states()
+            try:
+                done.append(self._step([self.units[index] for index in indices], lr))
+            except Interrupted:  # within the step: no weight has changed yet
+                self._set_random_states(randomness)
+                if done and checkpoint and checkpoint.due:
+                    checkpoint.save(inputs_hash, partial(self.write, done))
+                raise
             if checkpoint and checkpoint.due:
                 checkpoint.save(inputs_hash, partial(self.write, done))
             self.context.interrupt()
@@ -228,7 +235,7 @@ class _Loop:
         for part, tensors in (
             ("weights", self.actor.trainable()),
             ("optimizer", self.optimizer_state()),
-            ("random", {name: get() for name, (get, _) in _generators(self.actor.device).items()}),
+            ("random", self._random_states()),
         ):
             contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
             save_file(contiguous, directory / f"{part}.safetensors")
@@ -244,12 +251,18 @@ class _Loop:
             for name, value in load_file(directory / "weights.safetensors").items():
                 weights[name].copy_(value)
         _restore(self.optimizer.optimizer, weights, load_file(directory / "optimizer.safetensors"))
-        for name, state in load_file(directory / "random.safetensors").items():
-            _generators(self.actor.device)[name][1](state)
+        self._set_random_states(load_file(directory / "random.safetensors"))
         stored = json.loads((directory / "steps.json").read_text())
         if stored["scaler"]:
             self.accelerator.scaler.load_state_dict(stored["scaler"])
         return [_Step(*step) for step in stored["steps"]]
+
+    def _random_states(self) -> dict[str, torch.Tensor]:
+        return {name: get() for name, (get, _) in _generators(self.actor.device).items()}
+
+    def _set_random_states(self, states: Mapping[str, torch.Tensor]) -> None:
+        for name, state in states.items():
+            _generators(self.actor.device)[name][1](state)
 
     def _step(self, units: Sequence[Unit], lr: float) -> _Step:
         total = self.objective.denominator(units)
@@ -322,6 +335,20 @@ def _training_mode(actor: Actor, options: TrainingOptions, seed: int) -> Iterato
             model.eval()
             if options.gradient_checkpointing:
                 model.gradient_checkpointing_disable()
+
+
+@contextmanager
+def _interruptible(actor: Actor) -> Iterator[None]:
+    """Call `actor.interrupt` during each backward pass, whenever the gradient of a weight is complete."""
+    hooks = [
+        weight.register_post_accumulate_grad_hook(lambda _: actor.interrupt())
+        for weight in actor.trainable().values()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Callable[[Any], None]]]:

@@ -40,7 +40,7 @@ class Command:
 
     argv: Sequence[str] = ("./program",)
     readable: Sequence[str | Path] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,21 +36,21 @@ class ProgramVerifier(Verifier):
     and may have the key `solution`, a correct program.
     """
 
-    rtol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    rtol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Relative tolerance for numbers in the output; 0 with `atol` 0: tokens must be identical."""
-    atol: float = Field(0.0, ge=0.0, allow_inf_nan=False)
+    atol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Absolute tolerance for numbers in the output."""
-    repeats: int = Field(1, ge=1, le=100)
+    repeats: int = Field(default=1, ge=1, le=100)
     """Runs of each test; all must pass. Two runs expose programs that pass by luck."""
-    cpu_seconds: float = Field(1.0, gt=0.0)
+    cpu_seconds: float = Field(default=1.0, gt=0.0)
     """CPU time limit of the program for one test, in seconds."""
-    memory_mib: int = Field(256, gt=0)
+    memory_mib: int = Field(default=256, gt=0)
     """Memory limit of the program, in MiB of address space."""
-    output_kib: int = Field(256, gt=0)
+    output_kib: int = Field(default=256, gt=0)
     """Output limit of the program for one test, in KiB."""
-    compile_cpu_seconds: float = Field(10.0, gt=0.0)
+    compile_cpu_seconds: float = Field(default=10.0, gt=0.0)
     """CPU time limit of the compiler, in seconds."""
-    compile_memory_mib: int = Field(2048, gt=0)
+    compile_memory_mib: int = Field(default=2048, gt=0)
     """Memory limit of each process of the compiler, in MiB of address space."""
     check_solutions: bool = False
     """Before a run, check that every solution passes the tests of its prompt."""
@@ -65,7 +65,7 @@ class ProgramVerifier(Verifier):
     hello: ClassVar[str]
     """A program that prints `ok`. If it cannot be built, the compiler is broken, and no completion is at fault."""
     install: ClassVar[str]
-    """What to install if the tools are missing."""
+    """How to install the tools if they are missing."""
     processes: ClassVar[int] = 1
     """Processes and threads of a program; runtimes with threads of their own need more."""
 

@@ -283,6 +283,7 @@ _SAMPLES: Mapping[str, Column] = {
     "conclusive": lambda _, metrics: f"{metrics.samples:,}",
     **{str(stage): _count(stage) for stage in Stage},
     "pass": lambda _, metrics: percent(metrics.passed),
+    "with warnings": lambda _, metrics: percent(metrics.warned) if metrics.warned else "",
     "reward": lambda report, _: f"{report.reward_mean:.3f}",
     "distinct": lambda _, metrics: percent(metrics.distinct),
     "distinct correct": lambda _, metrics: percent(metrics.distinct_correct),

@@ -23,6 +23,9 @@ _NOUN = {"lr_policy": "learning-rate policy", "plugin": "hook plugin"}
 _SUFFIX = {"lr_policy": "Policy", "plugin": "Hooks"}
 """Last word of the class, if it is not the kind."""
 
+_BASES = ("LRPolicy", "ProgramVerifier")
+"""Base classes that a name could lead to."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scaffold:
@@ -70,10 +73,9 @@ class Scaffold:
     @property
     def cls(self) -> str:
         """Name of the class: `RomanNumeralsVerifier`."""
-        words = re.split("[-_]", self.name)
-        return "".join(word[:1].upper() + word[1:] for word in words) + _SUFFIX.get(
-            self.kind, self.kind.title()
-        )
+        words = [word.capitalize() for word in re.split("[-_]", self.name)]
+        found = "".join(words) + _SUFFIX.get(self.kind, self.kind.title())
+        return f"My{found}" if found in _BASES else found
 
     @property
     def template(self) -> str:

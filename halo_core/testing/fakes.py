@@ -54,6 +54,10 @@ class FakeActor:
         self.directory_of: Callable[[int], Path] | None = None
         self._base = skill
 
+    def preflight(self) -> str:
+        """Return that nothing has to be downloaded."""
+        return ""
+
     def save(self, directory: Path) -> None:
         """Write the weight."""
         _write(self.skill, "skill.json", directory)
@@ -75,11 +79,13 @@ class FakeActor:
         """Use the initial weight, or that of a cycle."""
         own = self.skill
         self.reset()
-        if source not in ("base", 0):
-            assert self.directory_of is not None
-            self.load(self.directory_of(int(source)))
-        yield
-        self.skill = own
+        try:
+            if source not in ("base", 0):
+                assert self.directory_of is not None
+                self.load(self.directory_of(int(source)))
+            yield
+        finally:
+            self.skill = own
 
     def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
         """Return an id for each word."""

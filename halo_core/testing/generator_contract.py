@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -259,6 +259,8 @@ def _weights(actor: Actor) -> str:
 def _traces() -> set[str]:
     """Return the threads, the child processes, and the files in the working directory."""
     threads = {f"thread {thread.name} {thread.ident}" for thread in threading.enumerate()}
-    listed = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
-    children = {f"process {child}" for line in listed for child in line.split()}
+    children: set[str] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # the thread has ended meanwhile
+            children |= {f"process {child}" for child in (task / "children").read_text().split()}
     return threads | children | {f"file {path}" for path in Path.cwd().iterdir()}

@@ -22,7 +22,7 @@ from halo_core.config.layers import short_name
 from halo_core.config.options import driver
 from halo_core.config.schema import DriverSpec
 from halo_core.drivers.base import Attack, Demo, Verifier
-from halo_core.errors import ConfigError, DataError, did_you_mean
+from halo_core.errors import ConfigError, DataError, PluginError, did_you_mean
 from halo_core.plugin.discovery import Source
 from halo_core.types import Completion, Prompt, Status, Verdict
 from halo_core.verification.verifiers import VerifierSet
@@ -37,7 +37,7 @@ class ComposedVerifier(Verifier):
 
         @driver
         class Polite(ComposedVerifier):
-            \"\"\"A program that works, that contains a polite comment.\"\"\"
+            \"\"\"A program that works and has a polite comment.\"\"\"
 
             def compose(self):
                 return [{"name": "gcc", "standard": "c17"}]
@@ -68,16 +68,24 @@ class ComposedVerifier(Verifier):
 
     def ask(self, name: str, prompt: Prompt, completion: Completion) -> Verdict:
         """Return the verdict of the part called `name`; an exception of the part is a verdict of error."""
+        if name not in self.parts.by_name:
+            raise PluginError(
+                f"{type(self).__name__} asks {name!r}, which its compose() does not list; "
+                f"{did_you_mean(name, self.parts.by_name)}"
+            )
         return self.parts.check(prompt_for(name, prompt), completion)
 
     def preflight(self) -> None:
         """Check that the machine has what each part needs."""
         self.parts.preflight(None)
 
+    def has_tests(self, prompt: Prompt) -> bool:
+        """Return whether every part has something to test a completion of `prompt` on."""
+        return all(part.has_tests(prompt_for(name, prompt)) for name, part in self.parts.by_name.items())
+
     def fingerprint(self) -> str:
         """Return the options, and the fingerprint of each part with the version of its package."""
-        parts = (f"{name}: {text}" for name, text in self.parts.fingerprints().items())
-        return f"{self!r} of {'; '.join(parts)}"
+        return f"{self!r} of {self._fingerprints()}"
 
     def check_prompt(self, prompt: Prompt) -> None:
         """Raise a `DataError` if a part cannot use `prompt`."""
@@ -90,6 +98,11 @@ class ComposedVerifier(Verifier):
     def mutants(self, prompt: Prompt) -> Sequence[str]:
         """Return the mutants of the parts."""
         return self._answers("mutants", prompt)
+
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return the numbers of the first part that knows them."""
+        counts = (self.parts.told_apart(prompt_for(name, prompt)) for name in self._required())
+        return next(filter(None, counts), None)
 
     def copied_answers(self, prompt: Prompt) -> Sequence[str]:
         """Return the copied answers of the parts."""
@@ -115,6 +128,9 @@ class ComposedVerifier(Verifier):
         return next(
             (demo for demo in demos if demo and all(map(self._accepts, (*demo.prompts, *demo.heldout)))), None
         )
+
+    def _fingerprints(self) -> str:
+        return "; ".join(f"{name}: {text}" for name, text in self.parts.fingerprints().items())
 
     def _required(self) -> Sequence[str]:
         """Return the names of the parts whose wrong answers are wrong answers of the composition, too."""
@@ -247,6 +263,11 @@ class All(ComposedVerifier):
         return combine(
             {name: self.ask(name, prompt, completion) for name in self.parts.by_name}, self.weights
         )
+
+    def fingerprint(self) -> str:
+        """Return the weights and the fingerprint of each part: the content of a file matters, its place does not."""
+        weights = {name: self.weights.get(name, 1.0) for name in self.parts.by_name}
+        return f"All(weights={weights}) of {self._fingerprints()}"
 
     def _required(self) -> Sequence[str]:
         return [name for name in self.parts.by_name if self.weights.get(name, 1.0) > 0]

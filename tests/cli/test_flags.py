@@ -138,15 +138,6 @@ def test_shown_configuration_can_be_run(halo: Halo, fakes: list[str], prompts: P
     assert halo("run", *flags, "-o", "a").code == 0, "the same run"
 
 
-def test_validate_prints_the_size_of_the_run(halo: Halo, fakes: list[str], prompts: Path) -> None:
-    answer = halo("config", "validate", *fakes, "--data", prompts, "--model", "m", "-n", 3)
-    assert answer.out.startswith("ok: 3 cycles of 18 prompts x 8 samples, 2 held-out prompts x 8")
-    assert "2 held-out prompts are too few" in answer.out
-    assert not list(Path.cwd().iterdir())
-    prompts.write_text("nonsense\n")
-    assert ":1: not JSON" in halo("config", "validate", *fakes, "--data", prompts, "--model", "m").complaint()
-
-
 # Types
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -109,7 +110,8 @@ def test_a_missing_signal_is_an_error_unless_it_has_a_value() -> None:
 
 
 def test_weights_are_needed() -> None:
-    for options in ({}, {"weights": {}}, {"weights": {"score": float("nan")}}):
+    wrong: list[dict[str, Any]] = [{}, {"weights": {}}, {"weights": {"score": float("nan")}}]
+    for options in wrong:
         with pytest.raises(ConfigError, match="weights"):
             build(Weighted, options, where="reward 'weighted'")
     from_command_line = build(Weighted, {"weights": '{"score": 0.5}', "missing": "0"}, where="reward")

@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import util
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ from halo_core.errors import ModelError
 from halo_core.ledger.compare import compare
 from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
+from halo_core.model.actor import Actor
 from halo_core.report import write_report
 from halo_core.run.plan import Plan
 from halo_core.testing import tiny_actor
@@ -56,6 +57,20 @@ class TextOnly(HTTP):
 '''
 
 
+HALF = '''
+from {module} import HTTP
+from halo_core import driver
+
+
+@driver
+class Half(HTTP):
+    """Samples from a server that computes in 16 bits."""
+
+    def precision(self):
+        return "bfloat16"
+'''
+
+
 @dataclass
 class Running:
     url: str
@@ -85,11 +100,14 @@ def server(module: ModuleType) -> Iterator[Running]:
 
 
 @pytest.fixture
-def run(tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[CycleReport]]:
+def run(
+    tmp_path: Path, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., list[CycleReport]]]:
     """Return a function that runs two cycles in a directory."""
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "remote.py").write_text(FILES["src/halo_generator_http.py"])
     (tmp_path / "text.py").write_text(TEXT_ONLY.format(module="remote"))
+    (tmp_path / "half.py").write_text(HALF.format(module="remote"))
     (tmp_path / "even.py").write_text(VERIFIER)
     for name, count in (("train", 4), ("heldout", 8)):
         rows = [json.dumps({"id": f"{name}-{n}", "prompt": f"{name} {n}"}) for n in range(count)]
@@ -225,3 +243,13 @@ def test_a_server_that_follows_the_weights_and_returns_only_text_is_unchecked(
     assert all((report.heldout_changed or 0) > 0.1 for report in reports[1:])
     findings = json.loads((tmp_path / "run/doctor.json").read_text())["findings"]
     assert "unchecked-sampler" in [each["cause"] for each in findings]
+
+
+def test_an_engine_in_16_bits(run: Callable[..., list[CycleReport]], server: Running, tmp_path: Path) -> None:
+    server.handler.actor = Actor(replace(tiny_actor().config, dtype="bfloat16"))
+    reports = run(tmp_path / "half", "half.py:Half")
+    errors = [report.sampler_error or 0.0 for report in reports]
+    assert all(1e-4 < error < 0.1 for error in errors)
+    with pytest.raises(ModelError, match="does not use the trained weights"):
+        run(tmp_path / "strict", sampler_tolerance=min(errors) / 2)
+    assert len(run(tmp_path / "tolerant", sampler_tolerance=2 * max(errors))) == 3

@@ -239,8 +239,7 @@ def test_a_tokenizer_without_an_end_token_is_an_error(checkpoint: Callable[..., 
 def test_the_command_trains_a_model(
     tmp_path: Path, halo: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("actor", "pretraining"):
-        monkeypatch.setattr(f"halo_core.model.{module}.Actor", Actor)
+    monkeypatch.setattr("halo_core.model.pretraining.Actor", Actor)
     rows = "".join(f"{json.dumps({'prompt': p.prompt, 'completion': p.completion})}\n" for p in PAIRS)
     data = written(tmp_path / "pairs.jsonl", rows)
     architecture = written(

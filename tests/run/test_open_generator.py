@@ -190,6 +190,7 @@ class Fails:
     [
         (ZeroDivisionError("no"), ZeroDivisionError),
         (KeyboardInterrupt(), KeyboardInterrupt),
+        (Interrupted("stopped"), Interrupted),
         (SystemExit(3), PluginError),
     ],
 )

@@ -7,21 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import editable
 
+from halo_core import Plan, run_cycles
 from halo_core.config.kinds import KINDS
 from halo_core.errors import ConfigError
 from halo_core.scaffold.packages import Scaffold, render, write
+from halo_core.testing import tiny_actor
 
 Halo = Callable[..., Any]
-SCAFFOLDS = [
-    Scaffold(kind, "best-of-4") for kind in KINDS if kind != "trainer" or find_spec("halo_core.training")
-]
+SCAFFOLDS = [*(Scaffold(kind, "best-of-4") for kind in KINDS), Scaffold("verifier", "my_tool", program=True)]
 ORACLE = """
 from dataclasses import replace
 from halo_core import driver
@@ -120,10 +119,54 @@ def test_a_run_and_an_audit_with_a_new_verifier_work(
     assert answer.code == 0, answer.err
 
 
+EVEN = """
+from halo_core import Stage, Status, Verdict, Verifier, driver
+
+@driver
+class Even(Verifier):
+    "Accepts completions with an even number of characters."
+    def check(self, prompt, completion):
+        if completion.text and len(completion.text) % 2 == 0:
+            return Verdict(Status.PASS, Stage.CORRECT, 1.0)
+        return Verdict(Status.FAIL, Stage.WRONG)
+"""
+
+
+def test_a_run_of_a_real_model_with_a_new_generator_and_trainer_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kind in ("generator", "trainer", "selector"):
+        monkeypatch.syspath_prepend(str(editable(made(Scaffold(kind, "mine"), tmp_path))))
+    (tmp_path / "even.py").write_text(EVEN)
+    lines = (json.dumps({"id": f"p{number}", "prompt": f"Count to {number}."}) for number in range(8))
+    (tmp_path / "prompts.jsonl").write_text("\n".join(lines))
+    raw = {
+        "verifier": f"{tmp_path / 'even.py'}:Even",
+        "model": {"name": tiny_actor().config.name, "device": "cpu", "dtype": "float32"},
+        "data": {"prompts": str(tmp_path / "prompts.jsonl")},
+        "generator": {"name": "mine", "max_new_tokens": 8},
+        "trainer": {"name": "mine", "lora_rank": 4},
+        "selector": "mine",
+        "lr_policy": {"name": "constant", "base_lr": 1e-3},
+        "cycles": 1,
+    }
+    with Plan.from_raw(raw).open(tmp_path / "run") as (run, hooks):
+        _, report = run_cycles(run, hooks)
+    assert report.train is not None
+    assert report.train.update_norm > 0
+    assert report.sampler_error is not None, "the generator recorded no log-probabilities"
+
+
 @pytest.mark.parametrize("name", ["", "Roman", "1st", "a b", "a--b", "x-", "../x", "für", "a.b", "_x"])
 def test_unusable_names_are_refused(name: str, halo: Halo) -> None:
     with pytest.raises(ConfigError, match="cannot be the name"):
         Scaffold("verifier", name)
+
+
+def test_a_class_never_has_the_name_of_its_base() -> None:
+    assert Scaffold("verifier", "program", program=True).cls == "MyProgramVerifier"
+    assert Scaffold("lr_policy", "l-r").cls == "MyLRPolicy"
+    assert Scaffold("reward", "less_is-more2").cls == "LessIsMore2Reward"
 
 
 def test_other_mistakes_are_refused(halo: Halo) -> None:

@@ -13,8 +13,7 @@ import pytest
 from halo_core.drivers import Reward, driver
 from halo_core.drivers.rewards import Binary, Fraction, Graduated, Weighted
 from halo_core.errors import PluginError
-from halo_core.testing import RewardContract
-from halo_core.testing.reward_contract import sample
+from halo_core.testing import RewardContract, make_sample
 from halo_core.types import Sample, Stage
 
 
@@ -92,8 +91,8 @@ def test_a_reward_that_violates_the_contract_is_caught(
     name: str, make: Callable[[], Reward], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    better, worse = sample(Stage.CORRECT), sample(Stage.INVALID)
-    plain = [sample(stage, text) for stage in Stage for text in ("", "a", "\ud800")]
+    better, worse = make_sample(Stage.CORRECT), make_sample(Stage.INVALID)
+    plain = [make_sample(stage, text) for stage in Stage for text in ("", "a", "\ud800")]
     bare = [replace(each, completion=replace(each.completion, token_ids=(), logprobs=None)) for each in plain]
     fixtures = {"reward": make(), "better": better, "worse": worse, "samples": [*plain, *bare, better, worse]}
     test = getattr(RewardContract, f"test_{name}")

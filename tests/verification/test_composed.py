@@ -138,7 +138,10 @@ def test_fingerprints_name_options_parts_and_their_versions(tmp_path: Path) -> N
     first = All(of=of).fingerprint()
     assert "Number(version='1'" in first
     assert "sha256:" in first
-    assert All(of=of).fingerprint() == first
+    assert All(of=of).fingerprint() == All(of=of, weights={"Short": 1}).fingerprint() == first
+    moved = tmp_path / "elsewhere.py"
+    moved.write_text(PARTS.read_text())
+    assert All(of=({"name": f"{moved}:Number"}, part("Short"))).fingerprint() == first
     others = [
         All(of=of, weights={"Short": 2}),
         All(of=(of[1], of[0])),
@@ -156,6 +159,11 @@ def test_preflight_and_prompts() -> None:
     both().check_prompt(PROMPT)
     with pytest.raises(DataError, match="needs a number"):
         both().check_prompt(Prompt("p"))
+
+
+def test_every_method_of_a_verifier_is_delegated() -> None:
+    methods = {name for name, value in vars(Verifier).items() if callable(value) and not name.startswith("_")}
+    assert methods - vars(ComposedVerifier).keys() == {"check"}
 
 
 def test_labels() -> None:
@@ -280,6 +288,8 @@ def test_a_composition_in_code() -> None:
     assert verdict.signals == {"digits": 1.0, "polite": 1.0}
     assert verdict_of(Polite(), "2").signals["polite"] == 0.0
     assert "version='7'" in Polite(version="7").fingerprint()
+    with pytest.raises(PluginError, match="Polite asks 'Nummer', which its compose"):
+        Polite().ask("Nummer", PROMPT, Completion("two", 0, "2"))
 
 
 # The commands

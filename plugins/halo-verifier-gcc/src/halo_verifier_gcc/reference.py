@@ -44,6 +44,11 @@ class Reference:
     """The only language of a right answer."""
 
     @property
+    def tested(self) -> bool:
+        """True if there are inputs to run a program on."""
+        return bool(self.tests or self.inputs or self.random_tests)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The bare names of `symbols`."""
         return tuple(found[1] for each in self.symbols if (found := _NAME.search(each)))

@@ -130,6 +130,10 @@ class GCC(Verifier):
         except DataError as error:
             raise DataError(f"prompt {prompt.id!r}: {error}", hint=error.hint) from error
 
+    def has_tests(self, prompt: Prompt) -> bool:
+        """Return whether the reference has tests, or inputs for its solution."""
+        return read(prompt).tested
+
     def references(self, prompt: Prompt) -> Sequence[str]:
         """Return the prompt's solution, if it has one."""
         solution = read(prompt).solution
