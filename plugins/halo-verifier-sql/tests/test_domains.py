@@ -47,6 +47,13 @@ def values_of(domain: Domain, count: int = 60) -> list[Any]:
         ("INTEGER", [20200105, 19991231], "%Y%m%d"),
         ("TEXT", ["05 Jan 2020", "31 Dec 1999"], "%d %b %Y"),
         ("TEXT", ["January 05, 2020"], "%B %d, %Y"),
+        ("TEXT", ["1/5/2020", "12/31/1999"], "%-m/%-d/%Y"),
+        ("TEXT", ["5.1.2020", "31.12.1999"], "%-d.%-m.%Y"),
+        ("TEXT", ["2020-1-5", "1999-12-31"], "%Y-%-m-%-d"),
+        ("TEXT", ["1/5/2020 9:30", "12/31/1999 23:05"], "%-m/%-d/%Y %-H:%M"),
+        ("TEXT", ["12/31/99", "01/05/20"], "%m/%d/%y"),
+        ("TEXT", ["10:30 AM", "11:05 PM"], "%I:%M %p"),
+        ("TEXT", ["2020", "1999"], "%Y"),
     ],
 )  # fmt: skip
 def test_moments_keep_their_format(declared: str, values: list[Any], pattern: str) -> None:
@@ -57,10 +64,10 @@ def test_moments_keep_their_format(declared: str, values: list[Any], pattern: st
     domain = domain_of(declared, values, "c", query, [])
     assert isinstance(domain, MomentDomain)
     found = values_of(domain)
-    assert len(set(found)) > 20
+    assert len(set(found)) > 15
     for value in found:
         assert type(value) is type(values[0])
-        assert datetime.strptime(str(value), pattern).strftime(pattern) == str(value)
+        assert datetime.strptime(str(value), pattern.replace("%-", "%")).strftime(pattern) == str(value)
 
 
 def test_fractions_and_zones_are_repeated() -> None:
@@ -91,7 +98,7 @@ def test_hints_become_moments(condition: str, matches: Any) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [["2020-01-05", "soon"], ["2020-13-05"], ["2020-02-30"], ["ab"], [""], ["2020-1-5"], [20201305], [12], [1.5], [b"x"], ["24:00"], ["0000-00-00"]],
+    [["2020-01-05", "soon"], ["2020-13-05"], ["2020-02-30"], ["ab"], [""], ["5-1"], [20201305], [12], [1.5], [b"x"], ["24:00"], ["0000-00-00"]],
 )  # fmt: skip
 def test_other_values_have_no_format(values: list[Any]) -> None:
     assert find_format(values) is None

@@ -41,7 +41,8 @@ def judge(engine: str, request: pytest.FixtureRequest) -> Judge:
     """Return a function that checks an answer against a reference on one engine."""
     if engine == "duckdb":
         pytest.importorskip("duckdb", reason="the extra `duckdb` is not installed")
-    verifier = SQL(dialect=engine, url=request.getfixturevalue("url") if engine == "postgresql" else "")
+    options: dict[str, Any] = {"dialect": engine}
+    verifier = SQL(**options, url=request.getfixturevalue("url") if engine == "postgresql" else "")
     prompts: dict[str, Prompt] = {}
 
     def run(query: str, text: str) -> Verdict:

@@ -10,7 +10,7 @@ from halo_verifier_sql.perturb import perturb
 from halo_verifier_sql.tables import read_tables
 from halo_verifier_sql.worker import Contents, Declared
 
-STAFF = [
+STAFF: list[list[Any]] = [
     [n, f"n{n}", 1 + n % 3, 50 + 7 * n, f"20{n:02}-01-15", None if n % 2 else "yes"] for n in range(1, 13)
 ]
 

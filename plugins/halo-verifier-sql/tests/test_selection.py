@@ -68,6 +68,23 @@ def test_the_result_is_determined_on_all_copies(check: Callable[..., Verdict], q
         assert verdict.status is Status.PASS, verdict.detail
 
 
+@pytest.mark.parametrize(
+    ("query", "ordered", "text"),
+    [
+        ("SELECT id FROM sale ORDER BY id % 3, amount", True, "SELECT id FROM sale ORDER BY id % 3, amount, id"),
+        ("SELECT name FROM item ORDER BY weight, price", True, "SELECT name FROM item ORDER BY weight, price, id DESC"),
+        ("SELECT id FROM item ORDER BY price DESC LIMIT 1", True, "SELECT id FROM item ORDER BY price DESC, name LIMIT 1"),
+        ("SELECT id FROM item ORDER BY price DESC LIMIT 1", False, "SELECT id FROM item ORDER BY price DESC, name LIMIT 1"),
+        ("SELECT id FROM item ORDER BY weight DESC LIMIT 2", False, "SELECT id FROM item ORDER BY weight DESC, id DESC LIMIT 2"),
+    ],
+)  # fmt: skip
+def test_ties_do_not_decide_although_the_prompt_says_whether_order_counts(
+    check: Callable[..., Verdict], query: str, ordered: bool, text: str
+) -> None:
+    verdict = check(query, text, {"ordered": ordered})
+    assert verdict.status is Status.PASS, verdict.detail
+
+
 # Look-ups by known values
 
 
@@ -99,6 +116,7 @@ def test_rows_are_looked_up() -> None:
         lookups.looked_up(query, "sqlite", "a", ["it's"]) == "SELECT a FROM t WHERE a IN ('it''s') ORDER BY c"
     )
     assert lookups.looked_up(query, "sqlite", "a", [None, 1.5]) == ""
+    assert lookups.reading("SELECT a FROM show", "sqlite", "show.id") == "SELECT show.id FROM show"
     assert lookups.looked_up(query, "sqlite", "a", list(range(99))) == ""
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from halo_verifier_sql import worker
+from halo_verifier_sql.sqlite import SQLiteDatabase
 
 
 class Fake:
@@ -46,3 +47,12 @@ def test_a_set_larger_than_the_cache_is_kept_alone(asked: list[str]) -> None:
     assert list(worker._sets) == ["large"]
     serve("a")
     assert list(worker._sets) == ["a"]
+
+
+def test_many_databases_fit_into_the_heap_of_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
+    database = {"schema": "CREATE TABLE t (a)", "rows": {}, "copy": False}
+    monkeypatch.setattr(worker, "ask", lambda _: [database] * 100)
+    monkeypatch.setattr(worker, "_sets", worker.new_cache(worker._CACHE_BYTES))
+    for number in range(30):
+        worker.serve(SQLiteDatabase, f"{number}", None, ())
+    assert 10 < len(worker._sets) < 30

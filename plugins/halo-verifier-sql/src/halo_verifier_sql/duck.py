@@ -27,8 +27,8 @@ from halo_verifier_sql.worker import (
     serve,
 )
 
-_SIZE = 4 << 20
-"""Approximate memory use, in bytes, of an almost empty instance."""
+_SIZE = 12 << 20
+"""Memory use, in bytes, that is assumed for an instance; an almost empty one takes a third of it."""
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "threads": "1",
     "memory_limit": "256MB",

@@ -35,7 +35,7 @@ class EmbeddedEngine(Engine):
             key, list(queries), (caps.steps, caps.rows, caps.bytes), answer=lambda _: list(databases)
         )
         if reply.error and loading:
-            raise VerifierError(reply.message)
+            raise VerifierError(reply.message or reply.error)
         outcomes: Any = reply.value if reply.ok else ()
         return Batch(
             outcomes,
@@ -51,7 +51,7 @@ class EmbeddedEngine(Engine):
         """Return the databases' contents; see `Engine.contents`."""
         reply: Reply = self._loader.call(key, None, (), answer=lambda _: list(databases))
         if not reply.ok:
-            raise VerifierError(reply.message or f"exceeded the {reply.limit} limit")
+            raise VerifierError(reply.message or reply.error or f"exceeded the {reply.limit} limit")
         contents: Any = reply.value
         return list(contents)
 

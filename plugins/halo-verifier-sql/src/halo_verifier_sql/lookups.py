@@ -42,7 +42,7 @@ def reading(query: str, dialect: str, column: str) -> str:
     """Return `query` with `column` as its only column."""
     tree = parse(query, dialect)
     assert isinstance(tree, exp.Select)
-    tree.set("expressions", [parse(column, dialect)])
+    tree.set("expressions", [_expression(column, dialect)])
     return tree.sql(dialect=DIALECTS[dialect], unsupported_level=ErrorLevel.IGNORE)
 
 
@@ -55,5 +55,13 @@ def looked_up(query: str, dialect: str, column: str, values: Sequence[Any]) -> s
     for part in ("where", "limit", "offset"):
         tree.set(part, None)
     literals = [exp.convert(value) for value in known]
-    found = tree.where(exp.In(this=parse(column, dialect), expressions=literals))
+    found = tree.where(exp.In(this=_expression(column, dialect), expressions=literals))
     return found.sql(dialect=DIALECTS[dialect], unsupported_level=ErrorLevel.IGNORE)
+
+
+def _expression(column: str, dialect: str) -> exp.Expr:
+    """Return the expression of a column; its name may be a word that starts a statement."""
+    tree = parse(f"SELECT {column}", dialect)
+    assert isinstance(tree, exp.Select)
+    found: exp.Expr = tree.expressions[0]
+    return found

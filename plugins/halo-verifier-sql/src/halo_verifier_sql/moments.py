@@ -9,15 +9,29 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%Y%m%d", "%Y-%m")
-_TIMES = ("%H:%M:%S", "%H:%M")
-_NAMED = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%d-%b-%Y")
+_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y")
+_TIMES = ("%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p")
+_SHORT = (
+    "%Y-%-m-%-d",
+    "%Y/%-m/%-d",
+    "%-d.%-m.%Y",
+    "%-d/%-m/%Y",
+    "%-m/%-d/%Y",
+    "%d/%m/%y",
+    "%m/%d/%y",
+    "%-m/%-d/%y",
+)
+_NAMED = ("%d %b %Y", "%d %B %Y", "%-d %B %Y", "%b %d, %Y", "%B %d, %Y", "%B %-d, %Y", "%d-%b-%Y", "%d-%b-%y")
 FORMATS = (
     *_DATES,
     *_TIMES,
-    *(f"{date}{mark}{time}" for date in _DATES[:6] for mark in (" ", "T") for time in _TIMES),
+    *("%Y%m%d", "%Y-%m", "%Y/%m", "%Y"),
+    *(f"{date}{mark}{time}" for date in _DATES for mark in (" ", "T") for time in _TIMES),
+    *_SHORT,
+    *(f"{date} {time}" for date in _SHORT for time in ("%H:%M:%S", "%H:%M", "%-H:%M", "%-I:%M %p")),
     *_NAMED,
 )
+"""Formats as in `datetime.strftime`; `%-d` is a number without a leading zero."""
 _TAIL = re.compile(r"(?<=:\d\d)(?:\.\d{1,9})?\s?(?:Z|UTC|[+-]\d\d(?::?\d\d)?)?$")
 """Fraction and zone of a time, which new values repeat."""
 _DIGITS = re.compile(r"\d{1,4}")
@@ -28,7 +42,7 @@ class Moments:
     """A format of dates, times or both."""
 
     pattern: str
-    """As in `datetime.strptime`."""
+    """One of `FORMATS`."""
     whole: bool = False
     """True if values are whole numbers instead of text."""
     tail: str = ""
@@ -38,7 +52,7 @@ class Moments:
         text = str(value) if type(value) is (int if self.whole else str) else ""
         head = text[: len(text) - len(self.tail)] if self.tail and text.endswith(self.tail) else text
         try:
-            moment = datetime.strptime(head, self.pattern)
+            moment = datetime.strptime(head, self.pattern.replace("%-", "%"))
         except ValueError:
             return None
         return moment if self._first <= moment.year < 3000 and moment.strftime(self.pattern) == head else None
@@ -82,9 +96,9 @@ class Moments:
 
     def _moved(self, moment: datetime, rng: random.Random) -> datetime:
         step = timedelta(seconds=1)
-        if "%H" in self.pattern:
+        if "%H" in self.pattern or "%I" in self.pattern:
             step *= rng.choice([60, 3600, 3600 * 5] + ([1] if "%S" in self.pattern else []))
-        if "%d" in self.pattern or "%m" in self.pattern:
+        if "%Y" in self.pattern or "%y" in self.pattern:
             step = rng.choice(
                 [timedelta(days=1), timedelta(days=31), timedelta(days=366), timedelta(days=366)]
             )

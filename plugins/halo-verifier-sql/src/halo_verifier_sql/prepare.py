@@ -21,9 +21,10 @@ from halo_verifier_sql.engines import Engine, make_description
 from halo_verifier_sql.generate import generate, richness
 from halo_verifier_sql.perturb import perturb
 from halo_verifier_sql.reference import FORM, Reference, read
-from halo_verifier_sql.selection import EXACT, Candidate, differ, find_kills, select
+from halo_verifier_sql.selection import EXACT, differ, find_kills, select
 from halo_verifier_sql.tables import Table, read_tables
-from halo_verifier_sql.worker import Caps, Description, Outcome, quote
+from halo_verifier_sql.trial import Trial, make_plan, measure
+from halo_verifier_sql.worker import Caps, Description
 
 _CANDIDATES = {"sqlite": (3, 4), "duckdb": (1, 3), "postgresql": (1, 3)}
 """Candidates per selected copy that resemble the given database, and that are bound by the declared constraints
@@ -50,33 +51,6 @@ class Task:
     """Changed reference queries that are wrong on the given database or on at least one candidate copy."""
     told_apart: tuple[int, int] = (0, 0)
     """Number of changed reference queries that are wrong on at least one of `databases`, and of all that run."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """The queries that determine the reference's result on a database."""
-
-    reference: Reference
-    ranked: ordering.Ranked | None
-
-    def queries(self) -> list[str]:
-        return [self.reference.query, *([self.ranked.sql] if self.ranked else [])]
-
-    def gold(self, outcomes: Sequence[Outcome], caps: Caps) -> Gold | None:
-        """Return the result on one database; None if a query failed or the result exceeds `caps`."""
-        if any(kind != "rows" for kind, *_ in outcomes):
-            return None
-        _, columns, text, _ = outcomes[0]
-        rows = tuple(map(cells.encode, cells.decode(text)))
-        if len(rows) > caps.rows or len(text) > caps.bytes:
-            return None
-        if self.reference.ordered:
-            groups = tuple(Group((row,), 1) for row in rows)
-        elif self.ranked:
-            groups = ordering.groups(outcomes[1][2], self.ranked)
-        else:
-            groups = (Group(rows, len(rows)),)
-        return Gold(tuple(columns), text, groups, self.reference.by_name)
 
 
 def prepare(
@@ -126,9 +100,9 @@ def _from_query(
     rich = [0] * (1 + len(similar)) + [richness(tables, copy) for copy in free]
     described = [make_description(reference.schema, copy, copy=True) for copy in (*similar, *free)]
     trusted = Caps(*(_SELECTION_FACTOR * cap for cap in (caps.steps, caps.rows, caps.bytes)))
-    trial = _Trial(engine, f"{key}+", (base, *described), trusted)
-    plan = _plan(key, reference, base, engine, dialect, trusted)
-    reads, measured = _measure(trial, plan, ambiguity.variants(reference.query, dialect), list(tables), caps)
+    trial = Trial(engine, f"{key}+", (base, *described), trusted)
+    plan = make_plan(key, reference, base, engine, dialect, trusted)
+    reads, measured = measure(trial, plan, ambiguity.variants(reference.query, dialect), list(tables), caps)
     columns = {name: table.columns for name, table in tables.items()}
     fixed = _lookups(reference.query, dialect, tables, replace(trial, key=key, databases=(base,)))
     mutants, outcomes = trial.run_valid([*fixed, *mutate.mutants(reference.query, dialect, columns)])
@@ -173,30 +147,7 @@ def _make_copies(
     return [perturb(tables, rng) for rng in rngs[:similar]], [generate(tables, rng) for rng in rngs[similar:]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """Runs queries on the given database and on the candidates."""
-
-    engine: Engine
-    key: str
-    databases: tuple[Description, ...]
-    caps: Caps
-
-    def run(self, queries: Sequence[str]) -> Sequence[Sequence[Outcome]]:
-        """Return the outcomes by query, then by database."""
-        return _run(self.engine, self.key, self.databases, queries, self.caps)
-
-    def run_valid(self, queries: Sequence[str]) -> tuple[list[str], list[Sequence[Outcome]]]:
-        """Return those queries that run on the given database, with their outcomes; none if the process ends."""
-        batch = (
-            self.engine.run(self.key, self.databases, queries, self.caps, loading=True) if queries else None
-        )
-        pairs = zip(queries, batch.outcomes, strict=True) if batch and batch.outcomes else ()
-        valid = [(query, outcomes) for query, outcomes in pairs if outcomes[0][0] == "rows"]
-        return [query for query, _ in valid], [outcomes for _, outcomes in valid]
-
-
-def _lookups(query: str, dialect: str, tables: Mapping[str, Table], given: _Trial) -> list[str]:
+def _lookups(query: str, dialect: str, tables: Mapping[str, Table], given: Trial) -> list[str]:
     """Return queries that look up the rows of the reference's result by values on the given database."""
     keys = {
         name.lower(): table.columns[table.unique[0][0]]
@@ -212,43 +163,6 @@ def _lookups(query: str, dialect: str, tables: Mapping[str, Table], given: _Tria
     return [text for text in found if text]
 
 
-def _measure(
-    trial: _Trial, plan: _Plan, variants: Sequence[str], tables: Sequence[str], caps: Caps
-) -> tuple[bool, list[Candidate]]:
-    """Run the reference on all databases; return whether it reads a table, and the candidates."""
-    queries = plan.queries()
-    sizes = [f"SELECT COUNT(*) FROM {quote(table)}" for table in tables]
-    outcomes = trial.run([*queries, *sizes, *variants])
-    by_database = list(zip(*outcomes, strict=True))
-    golds = [plan.gold(each[: len(queries)], caps) for each in by_database]
-    if golds[0] is None:
-        raise ValueError(_failure(outcomes, caps))
-    _check_self(golds[0], plan.reference)
-    end = len(queries) + len(sizes)
-    candidates = [
-        Candidate(
-            gold,
-            is_determined=_is_determined(gold, each[end:]),
-            completeness=_completeness(database, each[len(queries) : end]),
-        )
-        for gold, each, database in zip(golds, by_database, trial.databases, strict=True)
-    ]
-    return outcomes[0][0][3], candidates
-
-
-def _is_determined(gold: Gold | None, variants: Sequence[Outcome]) -> bool:
-    """Return True if all variants of the reference that run return its result."""
-    results = [(columns, text) for kind, columns, text, _ in variants if kind == "rows"]
-    return gold is not None and not any(difference(gold, columns, text, EXACT) for columns, text in results)
-
-
-def _completeness(database: Description, sizes: Sequence[Outcome]) -> float:
-    """Return the share of a copy's rows that the constraints allowed."""
-    wanted = sum(len(rows) for _, rows in database["rows"].values())
-    found = sum(int(cells.decode(text)[0][0]) for kind, _, text, _ in sizes if kind == "rows")
-    return found / wanted if wanted else 1.0
-
-
 def _check_strength(golds: Sequence[Gold]) -> None:
     """Check that the reference's result depends on the database."""
     if all(gold.count == 0 for gold in golds):
@@ -257,46 +171,6 @@ def _check_strength(golds: Sequence[Gold]) -> None:
         raise ValueError(
             "the reference returns the same on every copy of its database: a constant would pass"
         )
-
-
-def _plan(
-    key: str, reference: Reference, base: Description, engine: Engine, dialect: str, caps: Caps
-) -> _Plan:
-    if reference.ordered is not None:
-        return _Plan(reference, None)
-    outcomes = _run(engine, key, [base], [reference.query], caps)
-    kind, columns, *_ = outcomes[0][0]
-    if kind != "rows":
-        raise ValueError(_failure(outcomes, caps))
-    return _Plan(reference, ordering.rank(reference.query, dialect, len(columns)))
-
-
-def _run(
-    engine: Engine, key: str, databases: Sequence[Description], queries: Sequence[str], caps: Caps
-) -> Sequence[Sequence[Outcome]]:
-    batch = engine.run(key, databases, queries, caps, loading=True)
-    if not batch.outcomes:
-        ending = f"exceeds the {batch.limit} limit" if batch.limit else batch.died or "did not finish"
-        raise VerifierError(f"the reference {ending}")
-    return batch.outcomes
-
-
-def _failure(outcomes: Sequence[Sequence[Outcome]], caps: Caps) -> str:
-    """Return why the reference has no result on the given database."""
-    for kind, _, reason, _ in (by_database[0] for by_database in outcomes):
-        if kind != "rows":
-            return f"the reference does not run: {kind}: {reason}"
-    return f"the reference returns more than {caps.rows} rows or {caps.bytes} bytes"
-
-
-def _check_self(gold: Gold, reference: Reference) -> None:
-    """Check that the rewritten query agrees with the original and that column names are usable."""
-    if difference(gold, gold.columns, gold.text, EXACT) or difference(
-        replace(gold, text=""), gold.columns, gold.text, EXACT
-    ):
-        raise ordering.UnclearOrderError("the order of the reference's rows could not be determined")
-    if reference.by_name and len({name.lower() for name in gold.columns}) < len(gold.columns):
-        raise ValueError("columns are matched by name, but two have the same name")
 
 
 def _check_passes(task: Task, engine: Engine, caps: Caps) -> None:

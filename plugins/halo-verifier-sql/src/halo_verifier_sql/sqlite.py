@@ -21,8 +21,11 @@ from halo_verifier_sql.worker import (
     serve,
 )
 
-_HEAP = 384 << 20
+_HEAP = 576 << 20
 """Maximum bytes of memory that SQLite uses in one process, for all databases together."""
+_CONNECTION = 160 << 10
+"""Approximate bytes of a connection besides its pages, as SQLite counts them: 120,000 for small objects (its lookaside
+memory), which it reserves, and the schema."""
 _MAX_VALUE = 1_000_000_000
 """Maximum bytes of a value while contents are read: SQLite's own limit."""
 _TICK = 10_000
@@ -80,7 +83,7 @@ class SQLiteDatabase:
         self._tables = {name.lower() for (name,) in db.execute(_NAMES.format("'table', 'view'"))}
         self._steps_left = 0
         pages, page = (db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
-        self.size: int = pages * page
+        self.size: int = pages * page + _CONNECTION
         self._reads = False
         self._denied = ""
         for pragma in (

@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from halo_core.sandbox.service import ask
 
-_CACHE_BYTES = 128 << 20
+_CACHE_BYTES = 384 << 20
 """Bytes of databases that a process keeps for later calls; the latest set is kept whatever its size."""
 
 Description = Mapping[str, Any]
