@@ -122,7 +122,7 @@ def walk(shell: Shell, model: str, *, limit: Sequence[str] = ()) -> None:
     shell.run(quickstart.command("halo run --verifier gcc --data prompts.jsonl"), *SHORT, *limit)
     shell.run(quickstart.command("halo eval runs/first --cycle best --against"), *SMALL)
     shell.run(evaluation.command("halo eval runs/first --cycle best"), *SMALL)
-    shell.run(quickstart.command("halo samples runs/first --status"))
+    shell.run(quickstart.command("halo samples runs/first"))
     shell.run(quickstart.command("halo merge runs/first my-model"))
     shell.run(quickstart.command("halo eval my-model"), *SMALL, *limit)
     shell.run(quickstart.command("halo export runs/first --to sft"))

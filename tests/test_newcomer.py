@@ -17,14 +17,14 @@ def test_every_printed_command_works(tmp_path: Path) -> None:
     shell = Shell(tmp_path, environment)
     walk(shell, tiny_model(environment), limit=("--max-new-tokens", "64"))
     names = {path.name for path in tmp_path.iterdir()}
-    assert names >= {"mine", "prompts.jsonl", "runs", "my-model", "passed.jsonl", "start"}
+    assert names >= {"mine", "prompts.jsonl", "runs", "my-model", "trained-on.jsonl", "start"}
     assert (tmp_path / "my-model" / "model.safetensors").is_file()
 
 
 @pytest.mark.skipif("HALO_REAL_MODEL" not in os.environ, reason="HALO_REAL_MODEL names no model directory")
 def test_every_printed_command_works_with_a_real_model(tmp_path: Path) -> None:
     model = str(Path(os.environ["HALO_REAL_MODEL"]).resolve())
-    walk(Shell(tmp_path, Path(sys.prefix)), model, limit=("--max-new-tokens", "128"))
+    walk(Shell(tmp_path, Path(sys.prefix)), model, limit=("--max-new-tokens", "48"))
 
 
 @pytest.mark.skipif("HALO_CLONE" not in os.environ, reason="HALO_CLONE is not set: it installs everything")

@@ -33,7 +33,7 @@ def resolved(raw: dict[str, Any]) -> dict[str, Any]:
 
 def uncommented(text: str) -> str:
     """Set every key that is commented out."""
-    return re.sub(r"^( *)#( *\w+:)", r"\1\2", text, flags=re.MULTILINE)
+    return re.sub(r"^( *)#((?:  )*\w+:)", r"\1\2", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("verifier", ["gcc", "pytest", "sql", "sympy", "jsonschema", f"{DRIVERS}:Words"])
