@@ -38,29 +38,46 @@ class Runner:
     atol: float = 0.0
     repeats: int = 1
 
-    def run(self, files: Mapping[str, bytes], program: str, stdin: bytes) -> sandbox.Outcome:
-        """Run `program` once, in a workspace that holds only `files`."""
+    def run(
+        self, files: Mapping[str, bytes], program: str, stdin: bytes, *, writable: bool = False
+    ) -> sandbox.Outcome:
+        """Run `program` once, in a workspace that holds only `files`; `writable`: in which it may write."""
         with sandbox.get().workspace() as space:
             _write_files(space, files)
-            return space.run([f"./{program}"], stdin=stdin, limits=self.limits)
+            return space.run([f"./{program}"], stdin=stdin, limits=self.limits, writable=writable)
 
-    def results(self, files: Mapping[str, bytes], program: str, tests: Sequence[Test]) -> Iterator[Result]:
-        """Run the tests in order; stop after one that hits a limit, as the others probably would too."""
+    def results(
+        self, files: Mapping[str, bytes], program: str, tests: Sequence[Test], *, writable: bool = False
+    ) -> Iterator[Result]:
+        """Run the tests in order; stop after one that hits a limit, as the others probably would too.
+
+        With `writable`, the program may write files, and each run has a workspace of its own.
+        """
         if not tests:
             return
         with sandbox.get().workspace() as space:
             _write_files(space, files)
             for number, test in enumerate(tests, 1):
-                result = self._result(space, program, test, number)
+                result = self._result(None if writable else space, files, program, test, number)
                 yield result
                 if result.limited or result.inconclusive:
                     return
 
-    def _result(self, space: sandbox.Workspace, program: str, test: Test, number: int) -> Result:
-        """Run one test `repeats` times, or until it fails."""
+    def _result(
+        self,
+        space: sandbox.Workspace | None,
+        files: Mapping[str, bytes],
+        program: str,
+        test: Test,
+        number: int,
+    ) -> Result:
+        """Run one test `repeats` times, or until it fails; without a workspace, each time in a new one."""
         cpu = wall = 0.0
         for _ in range(self.repeats):
-            outcome = space.run([f"./{program}"], stdin=test.stdin, limits=self.limits)
+            if space is None:
+                outcome = self.run(files, program, test.stdin, writable=True)
+            else:
+                outcome = space.run([f"./{program}"], stdin=test.stdin, limits=self.limits)
             cpu, wall = cpu + outcome.cpu_seconds, wall + outcome.wall_seconds
             result = self._compare(outcome, test.stdout, number)
             if result.stage is not Stage.CORRECT:

@@ -72,7 +72,9 @@ class TaskFactory:
         solution = self._files(self.sources(reference.solution, task), task, "solution")
         self._run_tests(solution, task)
         inputs = dict.fromkeys([*reference.inputs, *self._generated_inputs(reference)])
-        computed = tuple(Test(each, self._expected(solution, each)) for each in inputs)
+        computed = tuple(
+            Test(each, self._expected(solution, each, writable=reference.writable)) for each in inputs
+        )
         if len({test.stdout for test in (*task.tests, *computed)}) < 2:
             raise DataError("the solution prints the same for every input, so that a constant would pass")
         return Task(reference, (*reference.tests, *computed), harness)
@@ -100,7 +102,8 @@ class TaskFactory:
         self._run_tests(self._files(self.sources(task.reference.solution, task), task, "solution"), task)
 
     def _run_tests(self, solution: Mapping[str, bytes], task: Task) -> None:
-        for result in self.runner.results(solution, PROGRAM, task.reference.tests):
+        reference = task.reference
+        for result in self.runner.results(solution, PROGRAM, reference.tests, writable=reference.writable):
             if result.inconclusive:
                 raise SandboxError(f"the solution: {result.detail}", hint=_BUSY)
             if result.stage is not Stage.CORRECT:
@@ -119,15 +122,17 @@ class TaskFactory:
         if reference.random_tests > 1 and len(inputs) == 1:
             raise DataError("the generator prints the same input for every seed", hint=_SEED_HINT)
 
-    def _expected(self, solution: Mapping[str, bytes], stdin: bytes) -> bytes:
+    def _expected(self, solution: Mapping[str, bytes], stdin: bytes, *, writable: bool) -> bytes:
         """Return the solution's output. Raises a `DataError` if it is empty or differs between two runs."""
-        first, second = (self._output(solution, stdin, "solution") for _ in range(2))
+        first, second = (self._output(solution, stdin, "solution", writable=writable) for _ in range(2))
         if first != second:
             raise DataError(f"the solution contradicts itself on input {quoted(stdin)}")
         return first
 
-    def _output(self, files: Mapping[str, bytes], stdin: bytes, role: str) -> bytes:
-        outcome = self.runner.run(files, PROGRAM, stdin)
+    def _output(
+        self, files: Mapping[str, bytes], stdin: bytes, role: str, *, writable: bool = False
+    ) -> bytes:
+        outcome = self.runner.run(files, PROGRAM, stdin, writable=writable)
         reason = failure(outcome)
         if outcome.inconclusive:
             raise SandboxError(f"the {role} {reason}", hint=_BUSY)

@@ -14,7 +14,7 @@ from halo_verifier_gcc.languages import Language
 
 _TEXTS = ("solution", "generator", "harness")
 _LISTS = ("inputs", "symbols", "forbid")
-_KEYS = ("tests", "random_tests", "language", *_TEXTS, *_LISTS)
+_KEYS = ("tests", "random_tests", "language", "writable", *_TEXTS, *_LISTS)
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*(?:\(|$)")
 _MAX_RANDOM_TESTS = 1000
 _HINT = 'expected {"tests": [{"stdin": "3 4", "stdout": "7"}, ...]}; the README lists the other keys'
@@ -51,6 +51,8 @@ class Reference:
     """Declarations or names of the functions that the harness calls."""
     language: Language | None = None
     """The only language of a right answer."""
+    writable: bool = False
+    """The program may write files in its working directory, which is new for each run."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -83,6 +85,7 @@ def read(prompt: Prompt) -> Reference:
         forbid=tuple(raw.get("forbid", ())),
         symbols=tuple(raw.get("symbols", ())),
         language=languages.named(raw.get("language", prompt.meta.get("language"))),
+        writable=raw.get("writable", False),
         **{key: raw.get(key, "") for key in _TEXTS},
     )
 
@@ -105,6 +108,8 @@ def _problem(raw: Mapping[str, Any]) -> str:
             return f"{key} must be a list of strings"
     if "language" in raw and not languages.named(raw["language"]):
         return f"language must be 'c' or 'c++', not {raw['language']!r}"
+    if not isinstance(raw.get("writable", False), bool):
+        return "writable must be true or false"
     return _tests_problem(raw) or _oracle_problem(raw) or _function_problem(raw)
 
 

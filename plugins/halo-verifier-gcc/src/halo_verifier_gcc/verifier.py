@@ -186,7 +186,8 @@ class GCC(Verifier):
                 return judging.verdict(
                     build.outcome, Status.FAIL, Stage.FLAWED, detail=detail, warnings=warnings
                 )
-        results = list(self._runner().results(build.files, PROGRAM, task.tests))
+        writable = task.reference.writable
+        results = list(self._runner().results(build.files, PROGRAM, task.tests, writable=writable))
         status, stage, score, detail = judging.summary(results, len(task.tests), warnings)
         return judging.verdict(
             build.outcome, status, stage, detail=detail, score=score, warnings=warnings, results=results

@@ -158,9 +158,14 @@ _SLOTS = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 """Limits the processes, each of which has imported sympy, to the number of processors."""
 
 
+_WALL_FACTOR, _WALL_EXTRA = 20, 10
+"""Wall seconds per CPU second, and in addition. A comparison never waits, so a busy machine should not end it."""
+
+
 @lru_cache(maxsize=8)
 def _service(cpu_seconds: float, memory_mib: int) -> sandbox.Service:
-    limits = sandbox.Limits(cpu_seconds=cpu_seconds, memory_bytes=memory_mib << 20)
+    wall = _WALL_FACTOR * cpu_seconds + _WALL_EXTRA
+    limits = sandbox.Limits(cpu_seconds=cpu_seconds, wall_seconds=wall, memory_bytes=memory_mib << 20)
     return sandbox.Service("halo_verifier_sympy.algebra:compare_answers", limits=limits, preload=("sympy",))
 
 
