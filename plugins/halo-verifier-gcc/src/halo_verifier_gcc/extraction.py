@@ -129,7 +129,8 @@ def _without_own_includes(code: str) -> str:
 def _trimmed(text: str) -> list[str]:
     """Return the code between prose in `text`, and `text` itself; `text` alone if nothing seems to be prose."""
     lines = text.split("\n")
-    first = next((number for number, line in enumerate(lines) if markdown.looks_like_code(line)), None)
+    plain = [_CODE_SPAN.sub("", line) for line in lines]
+    first = next((number for number, line in enumerate(plain) if markdown.looks_like_code(line)), None)
     if first is None:
         return [text]
     masked = lexer.masked(text)
@@ -138,6 +139,6 @@ def _trimmed(text: str) -> list[str]:
     while last < len(lines) and (_LAST_LINE.search(lines[last]) or not lines[last].strip()):
         last += 1
     code = "\n".join(lines[first:last])
-    if code.strip() == text.strip() or _NOT_PROSE.search("\n".join(lines[:first])):
+    if code.strip() == text.strip() or _NOT_PROSE.search("\n".join(plain[:first])):
         return [text]
     return [code, text] if any(line.strip() for line in lines[:first]) else [text, code]
