@@ -8,9 +8,9 @@ JOBS ?= 2
 SOURCES := pyproject.toml requirements.txt constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 # The tests of different plugins have modules of the same names, so mypy checks each plugin's in a run of its own.
-TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests
+TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests plugins/halo-trainers/tests
 
-.PHONY: demo test check layers docs clean system servers
+.PHONY: demo test check layers docs pictures dist clean system servers
 
 demo: $(VENV)/.installed system
 	$(BIN)/halo run --verifier gcc --lr-policy exponential
@@ -32,6 +32,15 @@ layers: $(VENV)/.installed
 docs: $(VENV)/.installed
 	$(BIN)/python docs/make_cli.py
 
+# The pictures of README and quickstart, from a run of the demo; needs Chromium.
+pictures: $(VENV)/.installed system servers
+	$(BIN)/python docs/make_pictures.py
+
+# A wheel and a source distribution of each package in dist/.
+dist: $(VENV)/.installed
+	rm -rf dist
+	for package in . plugins/*/; do $(BIN)/python -m build --no-isolation --outdir dist $$package || exit 1; done
+
 $(VENV)/.installed: $(SOURCES)
 	@command -v $(PYTHON) >/dev/null || { echo "halo needs $(PYTHON): install it, or name another one: make PYTHON=python3.12 ..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -44,15 +53,19 @@ system:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq gcc g++ libc6-dev; \
 	else echo "halo's demo needs a C compiler: sudo apt-get install gcc g++ libc6-dev"; exit 1; fi
 
-# Programs that some tests need: PostgreSQL (sql), clang (gcc), Chromium (the report). Without them those tests are skipped.
+# Programs that some tests need: PostgreSQL (sql), clang (gcc), rustc (rust), Node.js and Go (the sandbox's cookbook),
+# Chromium (the report). Without them those tests are skipped.
 servers:
 	@missing=; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
 	command -v clang >/dev/null || missing="$$missing clang"; \
+	command -v rustc >/dev/null || missing="$$missing rustc"; \
+	command -v node >/dev/null || missing="$$missing nodejs"; \
+	command -v go >/dev/null || missing="$$missing golang-go"; \
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	timeout 300 apt-get update -qq >/dev/null 2>&1 || true; \
 	for package in $$missing; do timeout 600 apt-get install -y -qq --no-install-recommends $$package >/dev/null 2>&1 || true; done; fi
 
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs dist

@@ -24,7 +24,8 @@ import transformers
 
 from halo_core.config.model import ModelConfig
 from halo_core.model.actor import Actor
-from halo_core.model.decoding import Sampling, decode
+from halo_core.model.decoding import decode
+from halo_core.model.drawing import Sampling
 from halo_core.model.pretraining import new_checkpoint, new_tokenizer
 
 VOCABULARY, MEAN, LIMIT, ROWS, PROMPTS, SAMPLES = 1024, 100, 256, 128, 64, 8

@@ -31,9 +31,9 @@ from halo_core.config.model import ModelConfig
 from halo_core.drivers.sft import SFT
 from halo_core.model.actor import Actor
 from halo_core.model.contexts import TrainingContext
-from halo_core.model.logprobs import Example
+from halo_core.model.likelihood import weighted_nll, weighted_tokens
 from halo_core.model.pretraining import new_checkpoint, new_tokenizer
-from halo_core.model.training import fit, prepare
+from halo_core.training import Example, fit
 
 VOCABULARY, LR, STEP, MICRO = 4096, 1e-4, 32, 8
 ARCHITECTURE = {
@@ -63,8 +63,9 @@ def draw_examples(count: int, seed: int) -> list[Example]:
 def halo_trainer(model: Path, examples: list[Example]) -> Callable[[], object]:
     actor = Actor(ModelConfig(name=str(model), device="cpu", dtype="float32"))
     options = SFT(batch_size=STEP)
-    prepare(actor, options, seed=0)
-    return lambda: fit(examples, options, TrainingContext(actor=actor, lr=LR, seed=0))
+    units = [(example,) for example in examples]
+    context = TrainingContext(actor=actor, lr=LR, seed=0)
+    return lambda: fit(units, weighted_nll, options, context, per=weighted_tokens)
 
 
 def trl_trainer(model: Path, examples: list[Example], out: str, order: str) -> Callable[[], object]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from halo_core.config.options import driver as driver
     from halo_core.config.options import hook_plugin as hook_plugin
+    from halo_core.deprecation import deprecated as deprecated
     from halo_core.drivers.base import Attack as Attack
     from halo_core.drivers.base import Demo as Demo
     from halo_core.drivers.base import Driver as Driver
@@ -32,10 +33,12 @@ if TYPE_CHECKING:
     from halo_core.errors import RunError as RunError
     from halo_core.errors import SandboxError as SandboxError
     from halo_core.errors import TrainingError as TrainingError
+    from halo_core.errors import UnknownPluginError as UnknownPluginError
     from halo_core.errors import VerifierError as VerifierError
     from halo_core.hookspecs import RunView as RunView
     from halo_core.hookspecs import hookimpl as hookimpl
     from halo_core.loop import run_cycles as run_cycles
+    from halo_core.model.contexts import Actor as Actor
     from halo_core.model.contexts import SamplingContext as SamplingContext
     from halo_core.model.contexts import SelectionContext as SelectionContext
     from halo_core.model.contexts import TrainingContext as TrainingContext
@@ -55,17 +58,20 @@ if TYPE_CHECKING:
     from halo_core.types import Status as Status
     from halo_core.types import TrainStats as TrainStats
     from halo_core.types import Verdict as Verdict
+    from halo_core.verification.composed import ComposedVerifier as ComposedVerifier
+    from halo_core.verification.composed import combine as combine
 
 _HOME = {
     "halo_core.config.options": "driver hook_plugin",
+    "halo_core.deprecation": "deprecated",
     "halo_core.drivers.base": "Attack Demo Driver Generator LRPolicy Reward Selector Trainer Verifier",
     "halo_core.errors": (
         "ConfigError DataError DivergedError HaloError Interrupted ModelError PluginError RunError "
-        "SandboxError TrainingError VerifierError"
+        "SandboxError TrainingError UnknownPluginError VerifierError"
     ),
     "halo_core.hookspecs": "RunView hookimpl",
     "halo_core.loop": "run_cycles",
-    "halo_core.model.contexts": "SamplingContext SelectionContext TrainingContext Weights",
+    "halo_core.model.contexts": "Actor SamplingContext SelectionContext TrainingContext Weights",
     "halo_core.plugin.manager": "Hooks",
     "halo_core.run.plan": "Plan",
     "halo_core.run.state": "Run",
@@ -74,6 +80,7 @@ _HOME = {
         "Completion CycleReport EvalMetrics PairedDifference Prompt Sample SamplingRequest Stage Status "
         "TrainStats Verdict"
     ),
+    "halo_core.verification.composed": "ComposedVerifier combine",
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 

@@ -6,6 +6,7 @@ A row has `prompt` (or `text`, or chat `messages`), and optionally `id` (default
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import random
@@ -13,12 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import DataError, first_line
+from halo_core.errors import DataError, did_you_mean, first_line
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt
 
 Task = tuple[tuple[str, str], ...]
-_KNOWN = frozenset({"id", "prompt", "text", "messages", "verifier", "reference"})
+ROLES = ("system", "developer", "user", "assistant", "tool")
+"""The roles of chat messages."""
+_KNOWN = ("id", "prompt", "text", "messages", "verifier", "reference")
+_SIMILAR = 0.85
+"""`difflib`'s similarity above which an unknown key counts as a misspelt known one."""
 
 
 def load_prompts(source: str | Path) -> list[Prompt]:
@@ -32,7 +37,7 @@ def load_prompts(source: str | Path) -> list[Prompt]:
     for place, row in _rows(str(source)):
         prompt = _prompt(row, place)
         if prompt.id in seen:
-            raise DataError(f"{place}: id {prompt.id!r} is already used at {seen[prompt.id]}")
+            raise _duplicate(row, prompt, seen[prompt.id])
         seen[prompt.id] = place
         prompts.append(prompt)
     if not prompts:
@@ -40,6 +45,15 @@ def load_prompts(source: str | Path) -> list[Prompt]:
             f"{source} contains no prompts", hint="write one JSON object per line, with at least a 'prompt'"
         )
     return prompts
+
+
+def _duplicate(row: Mapping[str, Any], prompt: Prompt, first: str) -> DataError:
+    if row.get("id") not in (None, ""):
+        return DataError(f"{prompt.place}: id {prompt.id!r} is already used at {first}")
+    return DataError(
+        f"{prompt.place}: the same prompt is already at {first}",
+        hint="remove one of them, or give each an 'id' of its own",
+    )
 
 
 def split_heldout(prompts: Sequence[Prompt], share: float, seed: int) -> tuple[list[Prompt], list[Prompt]]:
@@ -71,12 +85,12 @@ def split_heldout(prompts: Sequence[Prompt], share: float, seed: int) -> tuple[l
 def check_disjoint(prompts: Iterable[Prompt], heldout: Iterable[Prompt]) -> None:
     """Raise a `DataError` if a held-out prompt has the id or the `task` of a training prompt."""
     trained = list(prompts)
-    tasks, ids = {task(prompt): prompt.id for prompt in trained}, {prompt.id for prompt in trained}
+    tasks, ids = {task(prompt): prompt for prompt in trained}, {prompt.id: prompt for prompt in trained}
     for prompt in heldout:
-        twin = tasks.get(task(prompt)) or (prompt.id if prompt.id in ids else None)
+        twin = tasks.get(task(prompt)) or ids.get(prompt.id)
         if twin is not None:
             raise DataError(
-                f"held-out prompt {prompt.id!r} is also a training prompt ({twin!r})",
+                f"held-out prompt {_named(prompt)} is also a training prompt ({_named(twin)})",
                 hint="a model must not be measured on prompts it was trained on; remove one of them",
             )
 
@@ -90,6 +104,68 @@ def task(prompt: Prompt) -> Task:
     return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
 
 
+def misspelt_keys(prompts: Iterable[Prompt]) -> dict[str, str]:
+    """Return the unknown keys of the data that resemble a known key which their prompt lacks, with that known key."""
+    found: dict[str, str] = {}
+    for prompt in prompts:
+        given = {"id", "prompt", "text", "messages"} | {
+            key for key in ("verifier", "reference") if getattr(prompt, key)
+        }
+        for key in prompt.meta.keys() - found.keys():
+            if near := _near(key, set(_KNOWN) - given):
+                found[key] = near
+    return found
+
+
+def parse_json(line: str, place: str) -> Any:
+    """Return the value of a line of JSON. Raises a `DataError` that begins with `place` and names the column."""
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+    except RecursionError:
+        problem = "it is nested too deeply"
+    except ValueError as error:  # an integer with thousands of digits
+        problem = str(error)
+    raise DataError(f"{place}: not JSON: {problem}")
+
+
+def check_text(row: object, place: str) -> None:
+    r"""Raise a `DataError` for text that has no encoding: half of a surrogate pair, such as "\\ud800"."""
+    try:
+        json.dumps(row, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise DataError(
+            f"{place}: {half!a} is half of a surrogate pair, not a character",
+            hint="remove it, or write both halves: \\ud83d\\ude00",
+        ) from error
+
+
+def is_chat(messages: Iterable[object]) -> bool:
+    """Return whether each message has a role and a content, both strings."""
+    return all(
+        isinstance(each, Mapping) and all(isinstance(each.get(key), str) for key in ("role", "content"))
+        for each in messages
+    )
+
+
+def check_roles(messages: Iterable[Mapping[str, Any]], place: str) -> None:
+    """Raise a `DataError` for a role that is not one of `ROLES`."""
+    for message in messages:
+        if message["role"] not in ROLES:
+            hint = did_you_mean(message["role"], ROLES)
+            raise DataError(f"{place}: unknown role {message['role']!r}", hint=hint)
+
+
+def _near(key: str, known: Iterable[str]) -> str:
+    return next(iter(difflib.get_close_matches(key, sorted(known), n=1, cutoff=_SIMILAR)), "")
+
+
+def _named(prompt: Prompt) -> str:
+    return prompt.place or repr(prompt.id)
+
+
 def _rows(source: str) -> Iterator[tuple[str, Any]]:
     if source.startswith("hf:") or Path(source).suffix in {".parquet", ".csv", ".json"}:
         return _dataset_rows(source)
@@ -101,18 +177,11 @@ def _jsonl_rows(source: str) -> Iterator[tuple[str, Any]]:
         with Path(source).open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield f"{source}:{number}", _parse(line, f"{source}:{number}")
+                    yield f"{source}:{number}", parse_json(line, f"{source}:{number}")
     except OSError as error:
         raise DataError(f"{source}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{source}: not UTF-8 text (byte {error.start})") from error
-
-
-def _parse(line: str, place: str) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"{place}: not JSON: {error.msg} at column {error.colno}") from error
 
 
 def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
@@ -146,17 +215,24 @@ def _without_nulls(value: Any) -> Any:
 def _prompt(row: Any, place: str) -> Prompt:
     if not isinstance(row, dict):
         raise DataError(f"{place}: a prompt is a JSON object, not {type(row).__name__}")
+    check_text(row, place)
     row = {key: value for key, value in row.items() if value is not None}
     text = row.get("prompt", row.get("text", ""))
     messages = row.get("messages", ())
     if not isinstance(text, str):
         raise DataError(f"{place}: 'prompt' must be text")
     if bool(text.strip()) == bool(messages):
-        raise DataError(f"{place}: give either 'prompt' (text) or 'messages' (a chat), not empty")
+        raise DataError(
+            f"{place}: give either 'prompt' (text) or 'messages' (a chat), not empty",
+            hint=_hint_for_keys(row),
+        )
     if not isinstance(messages, (list, tuple)):
         raise DataError(f"{place}: 'messages' must be a list")
     if not isinstance(row.get("id", ""), (str, int)):
         raise DataError(f"{place}: 'id' must be a string or a number")
+    if not is_chat(messages):
+        raise DataError(f"{place}: each message needs a 'role' and a 'content', both strings")
+    check_roles(messages, place)
     reference = _mapping(row.get("reference", {}), "reference", place)
     verifier = row.get("verifier", "")
     if not isinstance(verifier, str):
@@ -164,26 +240,27 @@ def _prompt(row: Any, place: str) -> Prompt:
     return Prompt(
         id=str(row.get("id", "")) or _content_id(row),
         text=text if not messages else "",
-        messages=tuple(_message(message, place) for message in messages),
+        messages=tuple({key: message[key] for key in ("role", "content")} for message in messages),
         verifier=verifier,
         reference=reference,
         meta={key: value for key, value in row.items() if key not in _KNOWN},
+        place=place,
     )
+
+
+def _hint_for_keys(row: Mapping[str, Any]) -> str:
+    """Return a hint about the keys of a row without a prompt that resemble a known one."""
+    near = {key: _near(key, ("prompt", "text", "messages")) for key in row.keys() - set(_KNOWN)}
+    return "; ".join(f"{key!r} is unknown: did you mean {known!r}?" for key, known in near.items() if known)
 
 
 def _mapping(value: Any, key: str, place: str) -> Mapping[str, Any]:
     """Return a JSON object, given as such or as the text in a CSV or Parquet column."""
     if isinstance(value, str):
-        value = _parse(value, place)
+        value = parse_json(value, place)
     if not isinstance(value, dict):
         raise DataError(f"{place}: {key!r} must be a JSON object")
     return value
-
-
-def _message(value: Any, place: str) -> Mapping[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(value.get(key), str) for key in ("role", "content")):
-        raise DataError(f"{place}: each message needs a 'role' and a 'content', both strings")
-    return {"role": value["role"], "content": value["content"]}
 
 
 def _content_id(row: Mapping[str, Any]) -> str:

@@ -39,7 +39,13 @@ class DataError(HaloError):
 
 
 class PluginError(HaloError):
-    """A plugin is unknown, ambiguous or broken, or returned an invalid value from a hook."""
+    """A plugin is broken, lacks what it needs, or returned an invalid value from a hook."""
+
+
+class UnknownPluginError(PluginError):
+    """No plugin has the given name, or several have it."""
+
+    exit_code = 2
 
 
 class ModelError(HaloError):

@@ -28,7 +28,22 @@ from halo_core.types import (
 
 if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
-    from halo_core.model.actor import Actor
+    from halo_core.model.contexts import Actor
+
+__all__ = [
+    "LedgerView",
+    "RunView",
+    "generate",
+    "hookimpl",
+    "lr_for_cycle",
+    "on_cycle_end",
+    "on_run_end",
+    "on_run_start",
+    "reward",
+    "select",
+    "train",
+    "verify",
+]
 
 hookspec = pluggy.HookspecMarker("halo")
 hookimpl = pluggy.HookimplMarker("halo")

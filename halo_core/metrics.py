@@ -55,6 +55,7 @@ def eval_metrics(samples: Sequence[Sample], *, seed: int) -> EvalMetrics:
         all_pass=_share(passes, lambda row: row[0] == row[1]),
         all_fail=_share(passes, lambda row: row[0] == 0),
         pass_at={str(k): value for k, value in pass_at(passes).items()},
+        warned=_share(conclusive, lambda sample: sample.verdict.warnings > 0),
         prompts=len(passes),
     )
 

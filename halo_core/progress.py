@@ -10,7 +10,7 @@ from typing import Protocol
 class Advance(Protocol):
     """Advances the progress of a stage."""
 
-    def __call__(self, count: int = 1, *, total: int | None = None, note: str = "") -> None:
+    def __call__(self, count: float = 1, *, total: int | None = None, note: str = "") -> None:
         """Add `count` to the units done; `total` corrects the stage's total, `note` is shown beside the bar."""
 
 
@@ -27,5 +27,5 @@ class Progress:
         return
 
 
-def _ignore(count: int = 1, *, total: int | None = None, note: str = "") -> None:
+def _ignore(count: float = 1, *, total: int | None = None, note: str = "") -> None:
     return None

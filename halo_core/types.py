@@ -71,6 +71,8 @@ class Prompt:
     """Data for the verifier, in the verifier's own form (tests, a query, an answer, a schema)."""
     meta: Mapping[str, Any] = field(default_factory=dict)
     """The other columns of the data file; never shown to the model."""
+    place: str = field(default="", compare=False, repr=False)
+    """File and line that the prompt was read from, for messages; empty if unknown. Not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +184,7 @@ class SamplingRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainStats:
-    """The record of one cycle's training. Norms are L2, losses nats per completion token."""
+    """The record of one cycle's training. Norms are L2. Losses are those of the trainer, for `sft` nats per token."""
 
     lr: float
     """The cycle's peak learning rate, as the trainer was given it. Warmup may keep every step below it."""
@@ -193,9 +195,9 @@ class TrainStats:
     tokens: int
     """Completion tokens that carried loss, over all epochs."""
     loss_first: float
-    """Mean over the first optimizer step's tokens, before that step."""
+    """Loss of the first optimizer step, before that step; for `sft` the mean over its tokens."""
     loss_last: float
-    """Mean over the last optimizer step's tokens, before that step."""
+    """Loss of the last optimizer step, before that step."""
     lr_peak: float
     """Highest learning rate of any optimizer step."""
     lr_sum: float
@@ -221,6 +223,9 @@ class TrainStats:
     """Warnings about the training, one sentence each: a warmup that takes half the steps, for example."""
     retries: int = 0
     """Restarts after a divergence, each at a tenth of the learning rate before it; set by the loop."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The trainer's own statistics by name, each the mean over what it was computed for in all steps: entropy, ratio,
+    the share of clipped tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,6 +267,8 @@ class EvalMetrics:
     pass_at: Mapping[str, float] = field(default_factory=dict)
     """pass@k for k = 1, 2, 4, ... up to the completions of a prompt, unbiased: mean over prompts of
     1 - C(n - c, k) / C(n, k), with c of n completions passing (Chen et al. 2021, arXiv 2107.03374)."""
+    warned: float = 0.0
+    """Share with warnings; 0 in reports that an early version of halo wrote without counting them."""
     prompts: int = 0
     """Prompts with a conclusive verdict; 0 in reports that an early version of halo wrote without counting them."""
 

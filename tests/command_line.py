@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,20 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pa
         return site
 
     return make
+
+
+def editable(package: Path) -> Path:
+    """Simulate an editable installation without a network: write metadata beside the sources; return their folder."""
+    project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
+    info = package / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    info.mkdir(parents=True)
+    lines = [f"Name: {project['name']}", f"Version: {project['version']}"]
+    lines += [f"Requires-Dist: {requirement}" for requirement in project.get("dependencies", ())]
+    (info / "METADATA").write_text("\n".join(lines) + "\n")
+    groups = project.get("entry-points", {}).items()
+    sections = (f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in groups)
+    (info / "entry_points.txt").write_text("\n".join(sections))
+    return info.parent
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("types", "errors", "seeds", "shares", "progress", "tables", "channels"),
+    ("types", "errors", "deprecation", "seeds", "shares", "progress", "tables", "channels"),
     ("config", "data", "files", "metrics", "sandbox"),
     ("ledger", "model", "diagnosis"),
+    ("training",),
     ("hookspecs", "drivers", "report"),
     ("plugin", "demo"),
-    ("verification",),
-    ("run", "interop"),
+    ("verification", "scaffold"),
+    ("run", "interop", "programs"),
     ("loop", "builtin"),
     ("testing",),
     ("cli",),

@@ -1,7 +1,7 @@
 """Broken plugins, more than forty, each with the error that it must cause; `plugin/test_broken_plugins.py` tries them.
 
 `REFUSED`: refused when the plugin is loaded, by `halo plugins check` and before a run starts. `BLAMED`: the error can
-only be found while the plugin runs; it must name the plugin.
+only be found while the plugin runs; it must name the plugin. `AUDITED`: the same, for what only `halo audit` calls.
 """
 
 from __future__ import annotations
@@ -37,6 +37,12 @@ class Broken:
 def _verifier(name: str, body: str, message: str, remedy: str, above: str = "@driver") -> Broken:
     lines = "\n".join(f"    {line}" for line in body.splitlines())
     return Broken(name, "verifier", f"{above}\nclass X(Verifier):\n{lines}\n", message, remedy)
+
+
+def _generator(name: str, method: str, message: str, remedy: str) -> Broken:
+    generate = "    def generate(self, request, context): yield []\n"
+    code = f"@driver\nclass X(Generator):\n{generate}    {method}\n"
+    return Broken(name, "generator", code, message, remedy)
 
 
 def _module(name: str, code: str, message: str, remedy: str) -> Broken:
@@ -165,6 +171,30 @@ REFUSED = [
         "@driver\nclass X(Trainer):\n    async def train(self, samples, context): ...\n",
         "has an async method 'train'",
         "write def train(self, samples, context)",
+    ),
+    _generator(
+        "a misspelt method of a generator",
+        "def weights_change(self, weights, context): ...",
+        "has a method 'weights_change', which is never called",
+        "did you mean 'weights_changed'?",
+    ),
+    _generator(
+        "weights as two arguments",
+        "def weights_changed(self, directory, hash, context): ...",
+        "which cannot be called: missing a required argument: 'context'",
+        "write def weights_changed(self, weights, context)",
+    ),
+    _generator(
+        "close without its context",
+        "def close(self): ...",
+        "has close(self), which cannot be called",
+        "write def close(self, context)",
+    ),
+    _generator(
+        "an async open",
+        "async def open(self, context): ...",
+        "has an async method 'open'",
+        "write def open(self, context)",
     ),
     Broken(
         "another kind",
@@ -397,5 +427,26 @@ BLAMED = [
         "FrozenInstanceError: cannot assign to field 'seen'",
         "--debug",
         above="@driver",
+    ),
+]
+AUDITED = [
+    _verifier("attacks raise", CHECK + "def attacks(self): return [1 / 0]", "ZeroDivisionError", "--debug"),
+    _verifier(
+        "attacks that are texts",
+        CHECK + "def attacks(self): return ['GOTO 10']",
+        "attacks of verifier 'X'",
+        "a list of Attack",
+    ),
+    _verifier(
+        "mutants that are one text",
+        CHECK + "def mutants(self, prompt): return 'no'",
+        "mutants of verifier 'X'",
+        "a list of str",
+    ),
+    _verifier(
+        "copied answers of None",
+        CHECK + "def copied_answers(self, prompt): ...",
+        "copied_answers of verifier 'X'",
+        "a list of str",
     ),
 ]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halo_core.data import check_disjoint, load_prompts, split_heldout
+from halo_core.data import check_disjoint, load_prompts, misspelt_keys, split_heldout
 from halo_core.errors import DataError
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt
@@ -137,9 +137,62 @@ def test_the_error_for_an_invalid_row_names_its_line(write: Write, line: str, me
     assert "\n" not in str(caught.value)
 
 
-def test_rows_with_equal_content_and_no_id_are_duplicates(write: Write) -> None:
-    with pytest.raises(DataError, match="is already used"):
-        load_prompts(write('{"prompt": "x"}', '{"prompt": "x"}'))
+def test_rows_with_equal_content_and_no_id_are_duplicates_named_by_their_lines(write: Write) -> None:
+    path = write('{"prompt": "x"}', '{"prompt": "y"}', '{"prompt": "x"}')
+    with pytest.raises(DataError) as caught:
+        load_prompts(path)
+    assert str(caught.value) == f"{path}:3: the same prompt is already at {path}:1"
+    assert "'id'" in caught.value.hint
+
+
+def test_a_prompt_knows_its_line_but_does_not_depend_on_it(write: Write) -> None:
+    (first,) = load_prompts(path := write("", GOOD))
+    assert first.place == f"{path}:2"
+    assert first == load_prompts(write(GOOD))[0]
+    assert str(path) not in repr(first)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        r'{"prompt": "half: \ud83d"}',
+        r'{"messages": [{"role": "user", "content": "\udc00"}]}',
+        r'{"prompt": "x", "reference": {"answer": "\ud800"}}',
+    ],
+)
+def test_half_a_surrogate_pair_is_refused(write: Write, line: str) -> None:
+    with pytest.raises(DataError, match=r":1: '\\ud.*' is half of a surrogate pair"):
+        load_prompts(write(line))
+    assert load_prompts(write(r'{"prompt": "whole: \ud83d\ude00"}'))[0].text == "whole: 😀"
+
+
+def test_an_unknown_role_is_refused(write: Write) -> None:
+    with pytest.raises(DataError, match=":1: unknown role 'asistant'") as caught:
+        load_prompts(write('{"messages": [{"role": "asistant", "content": "x"}]}'))
+    assert caught.value.hint == "did you mean 'assistant'?"
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"prompt": "a\tb"}', "Invalid control character at column 14"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ('{"prompt": "x", "n": ' + "9" * 5000 + "}", "Exceeds the limit"),
+    ],
+)
+def test_what_is_wrong_with_json_is_said_once(write: Write, line: str, problem: str) -> None:
+    with pytest.raises(DataError, match=f":1: not JSON: {problem}"):
+        load_prompts(write(line))
+
+
+def test_a_misspelt_key_is_named(write: Write) -> None:
+    lines = [{"id": "a", "prompt": "x", "refrence": {}, "idx": 3}, {"prompt": "y", "prompt_id": "b"}]
+    assert misspelt_keys(load_prompts(write(*map(json.dumps, lines)))) == {"refrence": "reference"}
+    with pytest.raises(DataError) as caught:
+        load_prompts(write('{"promt": "x"}'))
+    assert caught.value.hint == "'promt' is unknown: did you mean 'prompt'?"
+    given = write('{"prompt": "x", "reference": {"n": 1}, "references": 2}')
+    assert misspelt_keys(load_prompts(given)) == {}, "the right key is there, too"
 
 
 @pytest.mark.parametrize("lines", [(), ("",), ("  ", "")])

@@ -29,6 +29,7 @@ from typing import Any
 
 import pytest
 import yaml
+from command_line import editable
 
 from halo_core import hookspecs
 from halo_core.config.layers import normalise
@@ -141,8 +142,10 @@ class Scratch:
         assert commands, f"{block.where}: a console block needs lines that start with '$ '"
         for command, output in commands:
             words = shlex.split(command.replace("\\\n", " "), comments=True)
-            if words[0] == "halo":
+            if words[0] in ("halo", ".venv/bin/halo"):
                 self.halo(words[1:], output, block.where)
+            elif words[0] == "source":
+                assert words[1:] == [".venv/bin/activate"], f"{block.where}: {command}"
             elif words[:3] == ["pip", "install", "-e"]:
                 self.install(self.path / words[3])
             elif words[0] == "pytest":
@@ -168,17 +171,8 @@ class Scratch:
             assert all(re.search(rf"{flag}\b", answer.out) for flag in flags), f"{where}: {flags}"
 
     def install(self, package: Path) -> None:
-        """Simulate an editable installation without a network: put sources and metadata on the path."""
-        project = tomllib.loads((package / "pyproject.toml").read_text())["project"]
-        info = package / "src" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-        info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
-        groups = project.get("entry-points", {}).items()
-        lines = (
-            f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in names.items()) for group, names in groups
-        )
-        (info / "entry_points.txt").write_text("\n".join(lines))
-        self.monkeypatch.syspath_prepend(str(info.parent))
+        """Simulate an editable installation."""
+        self.monkeypatch.syspath_prepend(str(editable(package)))
 
     def pytest(self, words: list[str]) -> None:
         environment = os.environ | {"PYTHONPATH": str(self.path / "src")}
@@ -204,6 +198,15 @@ def shown_by_config(words: list[str]) -> list[str]:
         else:
             kept.append(word)
     return kept
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/quickstart.md"])
+def test_the_environment_is_activated_before_the_first_command_that_needs_it(page: str) -> None:
+    commands = re.findall(r"^\$ (.*)$", (ROOT / page).read_text(), re.MULTILINE)
+    needed = [
+        number for number, line in enumerate(commands) if line.split()[0] in {"halo", "pytest", "python"}
+    ]
+    assert 0 <= commands.index("source .venv/bin/activate") < min(needed)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -21,6 +21,7 @@ def test_each_error_has_a_message_a_hint_and_an_exit_code(kind: type[HaloError])
 
 def test_errors_of_the_user_have_exit_code_2() -> None:
     assert ConfigError.exit_code == errors.DataError.exit_code == 2
+    assert errors.UnknownPluginError.exit_code == 2
     assert errors.Interrupted.exit_code == 130
 
 

@@ -11,10 +11,12 @@ from types import ModuleType
 import pytest
 
 import halo_core
-from halo_core import drivers, testing
+from halo_core import drivers, programs, testing
 
 ROOT = Path(__file__).parents[1]
-WITH_TORCH = {"halo_core.model.decoding", "halo_core.model.logprobs", "halo_core.model.training"}
+WITH_TORCH = {
+    f"halo_core.model.{name}" for name in ("caching", "decoding", "drawing", "logprobs", "training")
+}
 """Imported by the generator and the trainer when they start; no other module may import torch."""
 MODULES = {m.name for m in pkgutil.walk_packages(halo_core.__path__, "halo_core.")} - {"halo_core.__main__"}
 
@@ -30,7 +32,7 @@ def test_only_the_computing_modules_import_torch() -> None:
     assert done.returncode == 0, done.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("package", [drivers, testing], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [drivers, programs, testing], ids=lambda package: package.__name__)
 def test_a_public_package_exports_exactly_its_all(package: ModuleType) -> None:
     exported = {
         name

@@ -10,19 +10,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from halo_core.builtin.cycle_table import header, remark, row
 from halo_core.errors import command
 from halo_core.hookspecs import RunView, hookimpl
 from halo_core.metrics import best_cycle, caution, is_pass, is_valid, samples_difference
 from halo_core.progress import Advance, Progress
-from halo_core.types import CycleReport, EvalMetrics, PairedDifference
-
-_HEADER = (
-    "cycle        lr  samples  {valid:>8}    pass  selected  distinct           loss      seconds"
-    "   {heldout:<18}   held-out pass"
-)
+from halo_core.types import CycleReport, PairedDifference
 
 
 class ConsoleReport(Progress):
@@ -33,29 +29,31 @@ class ConsoleReport(Progress):
         self._valid = valid_label
         self._quiet = quiet
 
+    @property
+    def _room(self) -> int | None:
+        """Columns of the terminal; None: the output is not a terminal, and lines may have any length."""
+        return self._console.width if self._console.is_terminal else None
+
     @contextmanager
     def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
         """Show a bar with speed and remaining time while the stage runs."""
         if self._quiet or not self._console.is_terminal:
             yield _silent
             return
-        columns = (
-            TextColumn("{task.description:<20}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        with Bars(*columns, console=self._console, transient=True) as bars:
+        with Bars(*_bar_columns(self._console.width), console=self._console, transient=True) as bars:
             task = bars.add_task(name, total=total or None, speed="", note="")
-            start, done = time.monotonic(), 0
+            start, done = time.monotonic(), 0.0
 
-            def advance(count: int = 1, *, total: int | None = None, note: str = "") -> None:
+            def advance(count: float = 1, *, total: int | None = None, note: str = "") -> None:
                 nonlocal done
-                done += count
-                speed = f"{done / max(time.monotonic() - start, 1e-6):.0f} {unit}/s"
-                bars.update(task, advance=count, speed=speed, note=note, total=total or bars.tasks[0].total)
+                done = round(done + count, 6)  # the sum of parts must not fall short of a whole number
+                bars.update(
+                    task,
+                    completed=done,
+                    speed=_speed(done, time.monotonic() - start, unit),
+                    note=note,
+                    total=total or bars.tasks[0].total,
+                )
 
             yield advance
 
@@ -72,18 +70,16 @@ class ConsoleReport(Progress):
             self.note(f"heldout  {warning}")
         self.note("")
         if not self._quiet:
-            self._console.print(
-                _HEADER.format(valid=self._valid, heldout=f"held-out {self._valid}"),
-                style="bold",
-                markup=False,
-            )
+            self._console.print(header(self._valid, self._room), style="bold", markup=False)
         for report in history:
-            self.note(row(report))
+            self.note(row(report, self._room))
 
     @hookimpl
     def on_cycle_end(self, report: CycleReport) -> None:
         """Print the cycle's row."""
-        self.note(row(report))
+        self.note(row(report, self._room))
+        if text := remark(report):
+            self.note(text)
 
     @hookimpl
     def on_run_end(self, run: RunView, history: Sequence[CycleReport], error: BaseException | None) -> None:
@@ -95,8 +91,8 @@ class ConsoleReport(Progress):
             self.note(f"\nstopped after cycle {last}: {run.stop_reason}")
         before, after = heldout_changes(run, last)
         self.note("")
-        self._console.print(describe_change(f"held-out {self._valid}", before), markup=False)
-        self._console.print(describe_change("held-out pass", after), markup=False)
+        self._console.print(describe_change(f"held-out {self._valid}", before, self._room), markup=False)
+        self._console.print(describe_change("held-out pass", after, self._room), markup=False)
         self._console.print(f"adapter  {run.ledger.adapter(last)}", markup=False)
         best = best_cycle(history)
         if best and best != last:
@@ -141,45 +137,14 @@ def heldout_changes(run: RunView, cycle: int) -> tuple[PairedDifference, PairedD
     return valid, samples_difference(before, after, is_pass, seed=run.seed)
 
 
-def row(report: CycleReport) -> str:
-    """Format a cycle as a row of the table."""
-    sampled, train = report.sampled, report.train
-    heldout = (
-        f"  {_share(report.heldout, 'valid')}  {_share(report.heldout, 'passed')}{_conclusive(report.heldout)}"
-        if report.heldout
-        else ""
-    )
-    seconds = "+".join(
-        f"{report.seconds[key]:.0f}" for key in ("sample", "train", "heldout") if key in report.seconds
-    )
-    if sampled is None or train is None:
-        return f"{report.cycle:5d}{'before training':>72}  {seconds:>11}{heldout}"
-    return (
-        f"{report.cycle:5d}  {report.lr:8.2e}  {sampled.samples:7d}  {sampled.valid:8.1%}  {sampled.passed:6.1%}"
-        f"  {report.selected:8d}  {sampled.distinct:8.2f}  {train.loss_first:5.3f} > {train.loss_last:5.3f}"
-        f"  {seconds:>11}{heldout}"
-    )
-
-
-def describe_change(name: str, value: PairedDifference) -> str:
-    """Format a change in points with its interval."""
+def describe_change(name: str, value: PairedDifference, room: int | None = None) -> str:
+    """Format a change in points with its interval; in two lines if one does not fit into `room` characters."""
     low, high = (100 * bound for bound in value.interval)
     remark = "" if value.significant else "; not significant"
-    return (
-        f"{name:<18} {value.before:6.1%} > {value.after:6.1%}   {100 * value.difference:+.1f} points "
-        f"(95% interval {low:+.1f} to {high:+.1f}{remark})"
-    )
-
-
-def _share(metrics: EvalMetrics, name: str) -> str:
-    low, high = getattr(metrics, f"{name}_interval")
-    return f"{getattr(metrics, name):6.1%} [{100 * low:4.1f}, {100 * high:4.1f}]"
-
-
-def _conclusive(metrics: EvalMetrics) -> str:
-    """Return the number of completions that the metrics cover; empty if they cover all."""
-    left_out = metrics.errors + metrics.inconclusive
-    return f"  {metrics.samples} of {metrics.samples + left_out} conclusive" if left_out else ""
+    rates = f"{name:<18} {value.before:6.1%} > {value.after:6.1%}"
+    points = f"{100 * value.difference:+.1f} points (95% interval {low:+.1f} to {high:+.1f}{remark})"
+    line = f"{rates}   {points}"
+    return line if room is None or len(line) <= room else f"{rates}\n  {points}"
 
 
 def _first_task(run: RunView) -> str:
@@ -192,5 +157,21 @@ def _emit(event: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def _silent(count: int = 1, *, total: int | None = None, note: str = "") -> None:
+def _bar_columns(width: int) -> list[ProgressColumn]:
+    """Return the parts of a progress bar that fit into `width` characters."""
+    columns: list[ProgressColumn] = [TextColumn("{task.description:<17}"), MofNCompleteColumn()]
+    if width >= 60:
+        columns.insert(1, BarColumn(bar_width=20 if width < 110 else 40))
+        columns.append(TextColumn("{task.fields[note]}"))
+    if width >= 100:
+        columns += [TextColumn("{task.fields[speed]}"), TimeRemainingColumn()]
+    return columns
+
+
+def _speed(done: float, seconds: float, unit: str) -> str:
+    rate = done / max(seconds, 1e-6)
+    return f"{rate:.0f} {unit}/s" if rate >= 1 else f"{60 * rate:.1f} {unit}/min"
+
+
+def _silent(count: float = 1, *, total: int | None = None, note: str = "") -> None:
     return None

@@ -41,8 +41,9 @@ class ReportFile:
 
     def _write(self, run: ConcreteRun) -> None:
         from halo_core.report import write_report
+        from halo_core.run.reasons import Reasons
 
         try:
-            write_report(run.ledger, extract=self._extract)
+            write_report(run.ledger, extract=self._extract, reasons=Reasons(run.ledger))
         except Exception as error:  # a failed report must not cost hours of training
             run.progress.note(f"report   not written: {type(error).__name__}: {error}")

@@ -54,10 +54,13 @@ class TensorBoard:
 
     watches_only: ClassVar[bool] = True
 
+    def preflight(self) -> None:
+        """Check that the package is installed."""
+        _import("tensorboard")
+
     @hookimpl
     def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:
-        """Check that the package is installed, before anything is sampled; rewrite the last cycle of a resumed run."""
-        _import("tensorboard")
+        """Rewrite the last cycle of a resumed run."""
         if history:
             _to_tensorboard(run, history[-1], overwrite=True)
 
@@ -82,6 +85,10 @@ class _WandBInterface:
     watches_only: ClassVar[bool] = True
 
     package: ClassVar[str]
+
+    def preflight(self) -> None:
+        """Check that the package is installed."""
+        _import(self.package)
 
     @hookimpl
     def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:
@@ -194,4 +201,4 @@ def _import(package: str) -> Any:
     try:
         return importlib.import_module(package)
     except ImportError as error:
-        raise PluginError(f"plugin {package!r} needs {package}", hint=f"pip install {package}") from error
+        raise PluginError(f"package {package!r} is not installed", hint=f"pip install {package}") from error

@@ -23,6 +23,8 @@ from halo_core.cli.diff import diff
 from halo_core.cli.doctor import doctor
 from halo_core.cli.evaluate import evaluate
 from halo_core.cli.export import export
+from halo_core.cli.init import init
+from halo_core.cli.new import new
 from halo_core.cli.plugins import plugins_app
 from halo_core.cli.report import report
 from halo_core.cli.reverify import reselect, reverify
@@ -45,6 +47,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(init)
 app.command()(run)
 app.command()(resume)
 app.command("eval")(evaluate)
@@ -63,6 +66,7 @@ app.command()(diff)
 app.command()(reverify)
 app.command()(reselect)
 app.command()(doctor)
+app.command()(new)
 app.add_typer(plugins_app, name="plugins")
 app.add_typer(config_app, name="config")
 

@@ -107,10 +107,25 @@ def audit_table(result: Audit, show: int) -> str:
         )
     if result.unreferenced:
         lines.append(f"{result.unreferenced} prompts have no reference: no right answer to them was verified")
+    lines += _strength_lines(result, show)
     lines += [line for finding in result.findings[:show] for line in ("", *_finding_lines(finding))]
     if len(result.findings) > show:
         lines.append(f"\nand {len(result.findings) - show} more: --show {len(result.findings)}")
     return "\n".join(lines)
+
+
+def _strength_lines(result: Audit, show: int) -> list[str]:
+    """Return how many mutants are told apart by all prompts, and by each of the `show` weakest."""
+    if not result.strengths:
+        return []
+    found, tried = (
+        sum(getattr(each, name) for each in result.strengths) for name in ("told_apart", "mutants")
+    )
+    lines = [
+        f"{found} of {tried} mutants of the references are told apart by the prompts' own checks; the weakest prompts:"
+    ]
+    lines += [f"    {each.prompt}: {each.told_apart} of {each.mutants}" for each in result.strengths[:show]]
+    return lines
 
 
 def _finding_lines(finding: Finding) -> list[str]:
@@ -133,6 +148,7 @@ def _as_json(result: Audit, bounds: Bounds) -> dict[str, Any]:
         "passed": not result.failures(bounds),
         "failures": result.failures(bounds),
         "unreferenced": result.unreferenced,
+        "strengths": [asdict(each) for each in result.strengths],
         "kinds": {
             kind: {
                 "cases": result.cases_of(kind),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halo_core.cli.output import atomic_output, check_output, name_of
+from halo_core.cli.output import atomic_output, check_output, name_of, print_json
+from halo_core.cli.signatures import AsJSON
 
 if TYPE_CHECKING:
     from halo_core.ledger.ledger import Ledger
     from halo_core.ledger.summary import Summary
+    from halo_core.types import PairedDifference
 
 _HEIGHT = 14
 """Height of the text chart in lines."""
@@ -30,6 +33,7 @@ def compare(
             "--output", "-o", metavar="FILE", help="Also write this .csv, .json, .svg or .png file."
         ),
     ] = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Compare runs: held-out pass rates with 95% intervals, and costs.
 
@@ -38,16 +42,37 @@ def compare(
     """
     from halo_core.ledger.ledger import open_run
     from halo_core.ledger.summary import summarise
-    from halo_core.tables import table
 
     write = _writer(output) if output else None
     ledgers = [open_run(directory) for directory in directories]
     summaries = [summarise(ledger) for ledger in ledgers]
+    if as_json:
+        print_json(
+            {
+                "cycles": _records(summaries),
+                "differences": [
+                    _difference(ledgers[0], summaries[0], ledger, run)
+                    for ledger, run in list(zip(ledgers, summaries, strict=True))[1:]
+                ],
+            }
+        )
+    else:
+        _print(ledgers, summaries, plot=plot)
+    if output and write:
+        with atomic_output(output) as path:
+            write(path, summaries)
+        typer.echo(f"wrote {output}", err=as_json)
+
+
+def _print(ledgers: Sequence[Ledger], summaries: Sequence[Summary], *, plot: bool) -> None:
+    """Print the runs, their differences from the first, and their pass rates by cycle."""
+    from halo_core.tables import table
+
     marks = [ascii_lowercase[number % len(ascii_lowercase)] for number in range(len(summaries))]
     rows = [(mark, *_row(run)) for mark, run in zip(marks, summaries, strict=True)]
     typer.echo(table([_HEADER, *rows], left=3))
     differences = [
-        f"{mark} against {marks[0]}: {_difference(ledgers[0], summaries[0], ledger, run)}"
+        f"{mark} against {marks[0]}: {_described(_difference(ledgers[0], summaries[0], ledger, run))}"
         for mark, ledger, run in list(zip(marks, ledgers, summaries, strict=True))[1:]
     ]
     typer.echo("\n".join(["", *differences] if differences else []), nl=bool(differences))
@@ -56,10 +81,6 @@ def compare(
         typer.echo(table(_by_cycle(marks, summaries), left=1))
         if plot:
             typer.echo("\n" + chart(marks, [_pass_rates(run) for run in summaries]))
-    if output and write:
-        with atomic_output(output) as path:
-            write(path, summaries)
-        typer.echo(f"wrote {output}")
 
 
 _HEADER = (
@@ -68,26 +89,44 @@ _HEADER = (
 )
 
 
-def _difference(first_ledger: Ledger, first: Summary, other_ledger: Ledger, other: Summary) -> str:
-    """Return how the last held-out pass rate of `other` differs from that of `first`, or why that is unknown."""
+@dataclass(frozen=True)
+class _Difference:
+    """How the last held-out pass rate of a run differs from that of the first run."""
+
+    run: str
+    passed: PairedDifference | None = None
+    unknown: str = ""
+    """Why there is no difference."""
+    same_verifiers: bool = True
+
+
+def _difference(first_ledger: Ledger, first: Summary, other_ledger: Ledger, other: Summary) -> _Difference:
     from halo_core.metrics import paired_difference
 
+    run = str(other.directory)
     if first_ledger.prompts("heldout") != other_ledger.prompts("heldout"):
-        return "different held-out prompts; the pass rates cannot be compared"
+        return _Difference(run, unknown="different held-out prompts; the pass rates cannot be compared")
     if not (first.reports and other.reports):
-        return "not measured yet"
+        return _Difference(run, unknown="not measured yet")
     passes = [
         ledger.passes("heldout", run.reports[-1].cycle, run.reports[-1].cycle)
         for ledger, run in ((first_ledger, first), (other_ledger, other))
     ]
     if not all(passes):
-        return "not measured"
+        return _Difference(run, unknown="not measured")
     change = paired_difference(*passes, seed=first.seed)
+    same_verifiers = first_ledger.fingerprints() == other_ledger.fingerprints()
+    return _Difference(run, change, same_verifiers=same_verifiers)
+
+
+def _described(difference: _Difference) -> str:
+    change = difference.passed
+    if change is None:
+        return difference.unknown
     text = f"{100 * change.difference:+.1f} points after the last cycle"
     text += f" (95% interval {_interval(change.interval, '+')}"
     text += ")" if change.significant else "; not significant)"
-    same_verifiers = first_ledger.fingerprints() == other_ledger.fingerprints()
-    return text if same_verifiers else f"{text}, with different verifiers"
+    return text if difference.same_verifiers else f"{text}, with different verifiers"
 
 
 def chart(marks: Sequence[str], series: Sequence[Sequence[float | None]]) -> str:

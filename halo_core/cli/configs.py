@@ -9,7 +9,7 @@ import typer
 from halo_core.cli.flags import takes_config
 
 config_app = typer.Typer(
-    help="Show or validate a configuration.", no_args_is_help=True, rich_markup_mode=None
+    help="Show, validate or describe a configuration.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -29,19 +29,43 @@ def show(raw: dict[str, Any]) -> None:
 
 
 @config_app.command()
+def schema() -> None:
+    """Print a JSON schema of the configuration.
+
+    It covers the installed drivers with their options. Editors with YAML support use it to complete and check a file
+    that starts with: # yaml-language-server: $schema=FILE
+    """
+    from halo_core.cli.output import print_json
+    from halo_core.run.config_schema import config_schema
+
+    print_json(config_schema())
+
+
+@config_app.command()
 @takes_config
 def validate(raw: dict[str, Any]) -> None:
-    """Check a configuration and its prompts; print the run's size."""
+    """Check all that a run checks first; print its size.
+
+    Checks the prompts, the model's files, the device, the tools of each driver and the packages of each plugin. Loads
+    no weights and downloads nothing.
+    """
     from halo_core.metrics import caution
+    from halo_core.model.actor import Actor
     from halo_core.run.plan import Plan
 
     plan = Plan.from_raw(raw)
     prompts, heldout = plan.data()
     plan.drivers.verifiers.check_prompts([*prompts, *heldout])
+    plan.preflight()
     config = plan.config
+    missing = Actor(config.model).preflight()
     typer.echo(
         f"ok: {config.cycles} cycles of {len(prompts)} prompts x {config.samples_per_prompt} samples, "
         f"{len(heldout)} held-out prompts x {config.heldout.samples_per_prompt}"
     )
+    for warning in plan.drivers.verifiers.warnings([*prompts, *heldout]):
+        typer.echo(f"warning: {warning}")
+    if missing:
+        typer.echo(f"note: {missing} is not on this machine; the run downloads it from the hub")
     if warning := caution(len(heldout)):
         typer.echo(f"note: {warning}")

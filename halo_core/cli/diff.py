@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from halo_core.cli.output import print_json
+from halo_core.cli.signatures import AsJSON
 from halo_core.errors import HaloError
 
 
@@ -19,6 +21,7 @@ class _UnreadableRun(HaloError):
 def diff(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="Run directory.")],
     second: Annotated[Path, typer.Argument(metavar="RUN_B", help="Run directory.")],
+    as_json: AsJSON = False,
 ) -> None:
     """Check that two runs are identical, or show where they differ.
 
@@ -31,6 +34,9 @@ def diff(
         parts = compare_ledgers(open_run(first), open_run(second))
     except HaloError as error:
         raise _UnreadableRun(str(error), hint=error.hint) from error
+    if as_json:
+        print_json(parts)
+        raise typer.Exit(int(not all(part.same for part in parts)))
     for part in parts:
         state = "same" if part.same else f"{part.differing} differ"
         typer.echo(f"{part.name:<14}{part.rows:>9}  {state:<16}{part.first}".rstrip())

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from halo_core.cli.output import print_json
+from halo_core.cli.signatures import AsJSON
+
+_LIBRARIES = ("halo-core", "torch", "transformers", "peft", "accelerate")
 
 
 def doctor(
     torch: Annotated[
         bool, typer.Option("--torch/--no-torch", help="Load torch to detect accelerators.")
     ] = True,
+    as_json: AsJSON = False,
 ) -> None:
     """Print versions, accelerators, settings and sandbox checks."""
+    if as_json:
+        print_json(_as_json(torch=torch))
+        return
     typer.echo(f"python        {platform.python_version()} on {platform.system()} {platform.release()}")
-    for name in ("halo-core", "torch", "transformers", "peft", "accelerate"):
+    for name in _LIBRARIES:
         typer.echo(f"{name:<14}{_version(name)}")
     if torch:
         typer.echo(f"{'device':<14}{_device()}")
@@ -27,6 +37,23 @@ def doctor(
     typer.echo("\nsandbox")
     for check in sandbox.doctor():
         typer.echo(f"  {check.check:<16}{'yes' if check.holds else 'no':<5}{check.detail}")
+
+
+def _as_json(*, torch: bool) -> dict[str, Any]:
+    from halo_core import sandbox
+    from halo_core.config.hardware import detect
+
+    hardware = detect()
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {name: _version(name) for name in _LIBRARIES},
+        "device": _device() if torch else None,
+        "hardware": None
+        if hardware is None
+        else {"target": hardware.target, "usable": hardware.usable, "settings": hardware.profile.settings},
+        "sandbox": [asdict(check) for check in sandbox.doctor()],
+    }
 
 
 def _hardware() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halo_core.cli.flags import takes_evaluation
-from halo_core.cli.output import name_of, printable
+from halo_core.cli.output import name_of, print_json, printable
 from halo_core.cli.signatures import AsJSON, Quiet
 
 if TYPE_CHECKING:
@@ -54,11 +53,11 @@ def evaluate(
     *,
     configure: Any,
 ) -> None:
-    """Measure a model on prompts: pass@k, stages, truncation, lengths and speed.
+    """Measure a model on prompts, without training.
 
-    For a run, the verifier, the sampling options and the held-out prompts are those of the run. The result is a
-    run directory without cycles, for halo samples, report and compare. The last lines state whether RAFT can learn
-    from these prompts.
+    Prints pass@k with intervals, stages, truncation, lengths and speed. For a run, the verifier, the sampling options
+    and the held-out prompts are those of the run. The result is a run directory without cycles, for halo samples,
+    report and compare. The last lines state whether RAFT can learn from these prompts.
     """
     chosen = _subject(model, cycle)
     other = None if against is None else _subject(against, against_cycle)
@@ -118,6 +117,7 @@ def _measure(
     """Run no cycle with the model; return the run's ledger and the choice of its selector."""
     from halo_core import sandbox
     from halo_core.builtin.console import ConsoleReport
+    from halo_core.builtin.logfile import LogFile
     from halo_core.builtin.report import ReportFile
     from halo_core.cli.run import interruptible
     from halo_core.loop import run_cycles
@@ -125,12 +125,13 @@ def _measure(
 
     plan = Plan.from_raw(raw | {"model": {**(raw.get("model") or {}), **subject.model}})
     directory = output or next_directory(Path("runs"), plan.config)
-    progress = ConsoleReport(quiet=quiet)
+    progress = LogFile(ConsoleReport(quiet=quiet))
     try:
         with plan.open(directory, progress) as (run, hooks):
             running = sandbox.running()
             if running:
                 progress.note(running.describe().replace(": ", "  ", 1))
+            hooks.register(progress, name="log")
             hooks.register(ReportFile(plan.drivers.verifiers.extracted), name="report")
             with interruptible(run):
                 run_cycles(run, hooks)
@@ -169,7 +170,7 @@ def _print(measured: Ledger, selection: Selection, other: Ledger | None, *, show
             found["against"] = evaluation(other).as_json() | {
                 "differences": {name: asdict(change) for name, change in changes.items()}
             }
-        typer.echo(json.dumps(found, indent=2))
+        print_json(found)
         return
     label = _valid_label(measured)
     typer.echo("\n".join(_lines(result, label)))

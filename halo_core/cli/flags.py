@@ -246,7 +246,7 @@ def _merge(given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> d
     """Merge `base`, the sections of the file, `--set` and the flags; later ones override earlier ones."""
     from copy import deepcopy
 
-    from halo_core.config.layers import assign, load_yaml
+    from halo_core.config.layers import assign, check_paths, load_yaml
     from halo_core.config.options import parse_assignments
 
     raw = {**deepcopy(dict(base or {})), **(load_yaml(given["config"]) if given["config"] else {})}
@@ -269,6 +269,8 @@ def _merge(given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> d
         texts = given.get(_option_parameter(kind)) or ()
         for key, value in parse_assignments(texts, flag=kind.short or f"--{kind.option_flag}").items():
             assign(raw, f"{kind.key}.{key}", value)
+    if given["config"]:
+        check_paths(raw, given["config"])
     return raw
 
 

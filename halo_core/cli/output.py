@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _HARMLESS = "\n\u200c\u200d"
 """Characters that Python calls unprintable and texts need: line ends, and joiners of letters and emoji."""
-_RUN_FILES = (".lock", "run.yaml", "plugins.json", "machine.json", "cycles")
+_RUN_FILES = (".lock", "run.yaml", "plugins.json", "machine.json", "run.log", "cycles")
 _DATABASE = "ledger.db"
 
 
@@ -34,6 +35,17 @@ def check_output(output: Path) -> None:
             name = resolved.relative_to(run).parts[0]
             if name in _RUN_FILES or name.startswith(_DATABASE):
                 raise ConfigError(f"{output} is part of the run in {run}", hint="write to another file")
+
+
+def print_json(value: object) -> None:
+    """Print a value, dataclasses included, as indented JSON; paths as text."""
+    import json
+    from dataclasses import asdict, is_dataclass
+
+    def plain(other: Any) -> Any:
+        return asdict(other) if is_dataclass(other) and not isinstance(other, type) else str(other)
+
+    print(json.dumps(value, indent=2, default=plain))
 
 
 @contextmanager

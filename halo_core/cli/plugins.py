@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from halo_core.cli.output import print_json
+from halo_core.cli.signatures import AsJSON
 
 if TYPE_CHECKING:
     from halo_core.plugin.discovery import Source
@@ -27,27 +31,26 @@ _OPTIONS = ("option", "type", "default", "")
 @plugins_app.callback()
 def list_plugins(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJSON = False,
 ) -> None:
     """List all installed plugins without importing any."""
-    from dataclasses import asdict
-
     from halo_core.tables import table
 
     if context.invoked_subcommand is not None:
         return
     sources = _installed(None)
     if as_json:
-        typer.echo(json.dumps([asdict(source) for source in sources], indent=2))
+        print_json(sources)
         return
     rows = [(s.kind, s.name, s.distribution, s.version, s.target) for s in sources]
-    typer.echo(table([_LISTING, *rows], left=len(_LISTING)))
+    typer.echo(table([_LISTING, *rows], left=len(_LISTING), ranks=(1, 0, 2, 3, 4)))
 
 
 @plugins_app.command()
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name, or a file as ./file.py:Class.")],
     kind: KindOption = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Show the description of a plugin and its options."""
     from inspect import getdoc
@@ -58,8 +61,13 @@ def show(
 
     source = _find(name, kind)
     loaded = load(source.kind, source.address)
-    typer.echo(f"{source}\n\n{getdoc(loaded.value) or 'no description'}\n")
+    description = getdoc(loaded.value) or "no description"
     options = options_of(loaded.value) if isinstance(loaded.value, type) else []
+    if as_json:
+        listed = [asdict(o) | {"required": o.default is ..., "default": _plain(o.default)} for o in options]
+        print_json({**asdict(source), "description": description, "options": listed})
+        return
+    typer.echo(f"{source}\n\n{description}\n")
     rows = [
         (o.name, o.type, "required" if o.default is ... else json.dumps(o.default, default=str), o.help)
         for o in options
@@ -74,16 +82,25 @@ def check(
         typer.Argument(metavar="NAME", help="Names or files; default: all installed plugins."),
     ] = None,
     kind: KindOption = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Import, construct and preflight plugins; exit with 1 if one fails."""
     sources = [_find(name, kind) for name in names] if names else _installed(kind)
-    failures = 0
+    problems: list[str] = []
     for source in sources:
-        problem = _problem(source)
-        failures += bool(problem)
-        typer.echo(f"{'FAIL' if problem else 'ok  '}  {source}{': ' + problem if problem else ''}")
-    if failures:
+        problems.append(problem := _problem(source))
+        if not as_json:
+            reason = f": {problem.removeprefix(f'{source} ')}" if problem else ""
+            typer.echo(f"{'FAIL' if problem else 'ok  '}  {source}{reason}")
+    if as_json:
+        rows = zip(sources, problems, strict=True)
+        print_json([asdict(source) | {"ok": not problem, "problem": problem} for source, problem in rows])
+    if any(problems):
         raise typer.Exit(1)
+
+
+def _plain(default: Any) -> Any:
+    return None if default is ... else default
 
 
 def _problem(source: Source) -> str:
@@ -108,7 +125,7 @@ def _try(source: Source) -> None:
     """
     from halo_core.config.options import options_of
     from halo_core.config.schema import DriverSpec
-    from halo_core.plugin.blame import blamed
+    from halo_core.plugin.blame import preflight
     from halo_core.plugin.discovery import load
     from halo_core.plugin.hook_checks import check_plugin
     from halo_core.plugin.loading import load_class, load_driver, load_plugin
@@ -122,19 +139,18 @@ def _try(source: Source) -> None:
             check_plugin(value, source)
         return
     if hooks:
-        load_plugin(spec)
+        preflight(*load_plugin(spec))
         return
     driver, found = load_driver(source.kind, spec)
-    with blamed(found):
-        driver.preflight()
+    preflight(driver, found)
     if source.kind == "verifier":
         VerifierSet({source.name: driver}, {source.name: found}).check_answers()
 
 
 def _find(name: str, kind: str | None) -> Source:
-    """Return the plugin called `name`. Raises a `PluginError` if there is not exactly one."""
+    """Return the plugin called `name`. Raises an `UnknownPluginError` if there is not exactly one."""
     from halo_core.config.kinds import PACKAGES
-    from halo_core.errors import PluginError, did_you_mean
+    from halo_core.errors import UnknownPluginError, did_you_mean
 
     installed = _installed(kind)
     if name.partition(":")[0].endswith(".py"):
@@ -144,11 +160,11 @@ def _find(name: str, kind: str | None) -> Source:
         packages = {short: package for (each, short), package in PACKAGES.items() if kind in (None, each)}
         hint = f"pip install {packages[name]}" if name in packages else ""
         hint = hint or did_you_mean(name, {source.name for source in installed})
-        raise PluginError(f"no {kind or 'plugin'} named {name!r} is installed", hint=hint)
+        raise UnknownPluginError(f"no {kind or 'plugin'} named {name!r} is installed", hint=hint)
     if len(found) > 1:
         one_kind = len({source.kind for source in found}) == 1
         choices = [source.address if one_kind else f"--kind {source.kind}" for source in found]
-        raise PluginError(
+        raise UnknownPluginError(
             f"{name!r} is ambiguous: {', '.join(map(str, found))}", hint=f"choose one: {' or '.join(choices)}"
         )
     return found[0]

@@ -24,10 +24,11 @@ def report(
     from halo_core.cli.output import check_output
     from halo_core.ledger.ledger import open_run
     from halo_core.report import write_report
+    from halo_core.run.reasons import Reasons
     from halo_core.verification.verifiers import VerifierSet
 
     if output is not None:
         check_output(output)
     ledger = open_run(directory)
     extract = VerifierSet.of_run(ledger.config(), ledger.plugins()).extracted
-    typer.echo(f"wrote {write_report(ledger, output, extract=extract)}")
+    typer.echo(f"wrote {write_report(ledger, output, extract=extract, reasons=Reasons(ledger))}")

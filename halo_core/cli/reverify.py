@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from halo_core.cli.signatures import RunDirectory, SandboxTier
+from halo_core.cli.output import print_json
+from halo_core.cli.signatures import AsJSON, RunDirectory, SandboxTier
 
 if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
     from halo_core.ledger.ledger import Ledger
     from halo_core.run.dispatch import Drivers
+    from halo_core.verification.reverify import Reverified
 
 Options = list[str] | None
 
@@ -35,6 +38,7 @@ def reverify(
         SandboxTier | None,
         typer.Option(help="Containment of untrusted code; default: as configured in the run."),
     ] = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Re-verify a run's completions with changed verifiers.
 
@@ -65,7 +69,18 @@ def reverify(
         verifiers.preflight(config.sandbox)
         return verification_threads(config.workers)
 
-    done = verify_again(ledger, verifiers, pool, ConsoleReport())
+    done = verify_again(ledger, verifiers, pool, ConsoleReport(quiet=as_json))
+    if as_json:
+        changes = [{"before": old, "after": new, "completions": n} for (old, new), n in done.changes.items()]
+        print_json(asdict(done) | {"changes": changes})
+    else:
+        _print(done)
+    budget = ErrorBudget(config.max_error_rate)
+    budget.count(done.cached + done.verified, done.errors, done.error)
+    budget.close()
+
+
+def _print(done: Reverified) -> None:
     typer.echo(
         f"{done.unchanged} completions with current verdicts, {done.cached} with verdicts of an earlier reverify"
     )
@@ -77,9 +92,6 @@ def reverify(
     elif done.changes:
         total, (was, now) = done.unchanged + done.cached + done.verified, done.passed
         typer.echo(f"passed: {was} before, {now} now, of {total}")
-    budget = ErrorBudget(config.max_error_rate)
-    budget.count(done.cached + done.verified, done.errors, done.error)
-    budget.close()
 
 
 def reselect(
@@ -99,6 +111,7 @@ def reselect(
         Options,
         typer.Option("--reward-opt", "-R", metavar="KEY=VALUE", help="Option of --reward; repeatable."),
     ] = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Select again with another selector or reward, and compare.
 
@@ -124,7 +137,10 @@ def reselect(
         _assign_options(raw, key, options, flag)
         _drop_per_cycle(raw, key, name, options)
     config = read_config(raw)
-    found = select_again(ledger, _drivers(config, ledger, "reward", "selector"), seed=config.seed)
+    found = list(select_again(ledger, _drivers(config, ledger, "reward", "selector"), seed=config.seed))
+    if as_json:
+        print_json([asdict(row) | {"overlap": row.overlap} for row in found])
+        return
     header = (
         "cycle",
         "samples",

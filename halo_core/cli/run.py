@@ -83,21 +83,26 @@ def resume(
 def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted: bool) -> None:
     from halo_core import sandbox
     from halo_core.builtin.console import ConsoleReport, JSONReport
+    from halo_core.builtin.logfile import LogFile
+    from halo_core.builtin.preview import Preview
     from halo_core.builtin.report import ReportFile
     from halo_core.loop import run_cycles
 
     verifiers = plan.drivers.verifiers
     first = verifiers.by_name[verifiers.first]
     report = JSONReport() if as_json else ConsoleReport(valid_label=first.valid_label, quiet=quiet)
-    _note_demo(plan, report.note)
-    with plan.open(directory, report, **accepted) as (run, hooks):
+    log = LogFile(report)
+    _note_demo(plan, log.note)
+    with plan.open(directory, log, **accepted) as (run, hooks):
         running = sandbox.running()
         if running:
-            report.note(running.describe().replace(": ", "  ", 1))
+            log.note(running.describe().replace(": ", "  ", 1))
         if run.history() and not run.remaining_cycles():
             more = command("halo", "resume", directory, "--cycles", plan.config.cycles + 1)
-            report.note(f"finished all {plan.config.cycles} cycles were done before; for more: {more}")
+            log.note(f"finished all {plan.config.cycles} cycles were done before; for more: {more}")
+        hooks.register(log, name="log")
         hooks.register(report, name="console")
+        hooks.register(Preview(verifiers.extracted), name="preview")
         hooks.register(ReportFile(verifiers.extracted), name="report")
         with interruptible(run):
             run_cycles(run, hooks)

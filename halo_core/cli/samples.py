@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from halo_core.cli.filters import takes_filter
-from halo_core.cli.output import printable
-from halo_core.cli.signatures import RunDirectory
+from halo_core.cli.output import print_json, printable
+from halo_core.cli.signatures import AsJSON, RunDirectory
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from halo_core.ledger.browse import Found
+    from halo_core.run.reasons import Reasons
+    from halo_core.verification.verifiers import VerifierSet
 
 _NARROW = 100
 """Below this many columns the parts of a sample are stacked."""
@@ -28,6 +31,7 @@ def samples(
         int, typer.Option("--limit", "-n", min=1, metavar="N", help="Maximum number of samples.")
     ] = 10,
     lines: Annotated[int, typer.Option(min=1, metavar="N", help="Maximum lines of each text.")] = 24,
+    as_json: AsJSON = False,
     *,
     filter: Any,
 ) -> None:
@@ -37,17 +41,25 @@ def samples(
     from halo_core.cli.filters import no_match
     from halo_core.ledger.browse import find
     from halo_core.ledger.ledger import open_run
+    from halo_core.run.reasons import Reasons
     from halo_core.verification.verifiers import VerifierSet
 
     ledger = open_run(directory)
+    reasons = Reasons(ledger)
     verifiers = VerifierSet.of_run(ledger.config(), ledger.plugins())
-    console = Console(highlight=False)
     limit, shown = min(limit, _MAXIMUM), 0
+    if as_json:
+        rows = [_record(each, verifiers, reasons) for each in find(ledger, filter, limit=limit)]
+        if not rows:
+            raise no_match(ledger, filter)
+        print_json(rows)
+        return
+    console = Console(highlight=False)
     for each in find(ledger, filter, limit=limit + 1):
         if shown == limit:
             typer.echo(f"there are more: use --limit {10 * limit} or a filter (halo samples --help)")
             return
-        console.print(_title(each), style="bold", markup=False)
+        console.print(_title(each, reasons), style="bold", markup=False)
         extracted = verifiers.extracted(each.sample.prompt, each.sample.completion)
         console.print(_body(each, extracted, console, lines))
         shown += 1
@@ -55,7 +67,30 @@ def samples(
         raise no_match(ledger, filter)
 
 
-def _title(found: Found) -> str:
+def _record(found: Found, verifiers: VerifierSet, reasons: Reasons) -> dict[str, Any]:
+    """Return a sample as values of JSON. `halo export` has the token ids, too."""
+    from halo_core.ledger.browse import prompt_text
+
+    sample, completion = found.sample, found.sample.completion
+    return {
+        "cycle": found.cycle,
+        "split": found.split,
+        "prompt_id": sample.prompt.id,
+        "index": completion.index,
+        "prompt": prompt_text(sample.prompt),
+        "completion": completion.text,
+        "verified_part": verifiers.extracted(sample.prompt, completion) or None,
+        "tokens": completion.written,
+        "finish_reason": completion.finish_reason,
+        "verdict": asdict(sample.verdict),
+        "reward": sample.reward,
+        "reward_reason": reasons.of_reward(found) or None,
+        "weight": sample.weight,
+        "selection_reason": reasons.of_selection(found) or None,
+    }
+
+
+def _title(found: Found, reasons: Reasons) -> str:
     sample, verdict = found.sample, found.sample.verdict
     parts = [
         f"cycle {found.cycle} {found.split}",
@@ -65,8 +100,12 @@ def _title(found: Found) -> str:
     parts += [f"score {verdict.score:.3g}"] if 0 < verdict.score < 1 else []
     parts += [f"{verdict.warnings} warning{'s' if verdict.warnings > 1 else ''}"] if verdict.warnings else []
     parts += [f"{name} {value:.3g}" for name, value in verdict.signals.items()]
-    parts += [f"reward {sample.reward:g}"] if sample.reward is not None else []
+    if sample.reward is not None:
+        why = reasons.of_reward(found)
+        parts += [f"reward {sample.reward:g}{f' ({why})' if why else ''}"]
     parts += [f"trained on, weight {sample.weight:g}"] if sample.weight else []
+    if why := reasons.of_selection(found):
+        parts += [f"not trained on: {why}"]
     parts += ["truncated"] if sample.completion.finish_reason == "length" else []
     return "  |  ".join(parts)
 
@@ -99,7 +138,9 @@ def _shortened(text: str, console: Console, width: int, lines: int) -> Renderabl
     """Fold `text` to `width` columns, keep `lines` lines, and replace terminal control characters."""
     from rich.text import Text
 
+    from halo_core.tables import count
+
     plain = printable("\n".join(text.expandtabs(4).splitlines()))
     rows = Text(plain, overflow="fold").wrap(console, max(1, width))
-    more = [Text(f"... {len(rows) - lines} more lines", style="dim")] if len(rows) > lines else []
+    more = [Text(f"... {count(len(rows) - lines, 'more line')}", style="dim")] if len(rows) > lines else []
     return Text("\n").join([*rows[:lines], *more])

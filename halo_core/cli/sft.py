@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from halo_core.cli.signatures import Quiet
+
+DTYPES = ("float32", "bfloat16", "float16")
+"""Precisions that models are stored in."""
+
+
+def check_dtype(name: str, flag: str, known: Sequence[str]) -> None:
+    """Raise a `ConfigError` for a precision that `flag` does not take."""
+    from halo_core.errors import ConfigError, did_you_mean
+
+    if name not in known:
+        raise ConfigError(f"{flag}: unknown precision {name!r}", hint=did_you_mean(name, known))
 
 
 def sft(
@@ -72,8 +84,7 @@ def sft(
         raise ConfigError(
             "nothing to start from", hint="give a model with --model, or an architecture with --scratch"
         )
-    if save_dtype not in ("float32", "bfloat16", "float16"):
-        raise ConfigError(f"--save-dtype {save_dtype!r} is not float32, bfloat16 or float16")
+    check_dtype(save_dtype, "--save-dtype", DTYPES)
     _check_unused(output)
     given = parse_assignments(trainer_opt or (), flag="-T")
     options = {"schedule": "cosine", "full": scratch is not None, **given}

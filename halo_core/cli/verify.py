@@ -139,13 +139,10 @@ def _open_input(path: Path) -> Any:
 
 
 def _parse(line: str, where: str) -> tuple[str, str]:
+    from halo_core.data import parse_json
     from halo_core.errors import DataError
 
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from error
-    match row:
+    match parse_json(line, where):
         case {"prompt_id": str(prompt_id), "completion": str(text)} | {
             "id": str(prompt_id),
             "completion": str(text),

@@ -83,8 +83,10 @@ def merge(
     transformers, vLLM and llama.cpp can read the result.
     """
     from halo_core import files
+    from halo_core.cli.sft import DTYPES, check_dtype
     from halo_core.errors import RunError
 
+    check_dtype(dtype, "--dtype", ("auto", *DTYPES))
     if output.exists():
         raise RunError(f"{output} already exists", hint="choose another directory")
     checkpoint = _checkpoint(directory)

@@ -145,15 +145,22 @@ def driver_lists() -> tuple[str, ...]:
 
 
 _LR_POLICIES = (
-    "constant", "manual", "phased", "exponential", "step", "wsd", "global_cosine",
+    "manual", "phased", "exponential", "step", "wsd", "global_cosine",
     "adaptive_seed", "plateau", "kl_target", "success_scaled", "budget",
 )  # fmt: skip
 PACKAGES: Mapping[tuple[str, str], str] = {
     **{
         ("verifier", name): f"halo-verifier-{name}"
-        for name in ("gcc", "pytest", "sql", "sympy", "jsonschema")
+        for name in ("gcc", "pytest", "rust", "sql", "sympy", "jsonschema")
     },
     **{("lr_policy", name): "halo-lr-policies" for name in _LR_POLICIES},
     ("command", "lr"): "halo-lr-policies",
+    **{
+        ("selector", name): "halo-trainers" for name in ("all", "best_of_n", "star", "rso", "groups", "pairs")
+    },
+    **{("trainer", name): "halo-trainers" for name in ("dpo", "grpo")},
 }
 """(kind, name) -> the package of this project that provides it. Used only to name the package to install."""
+MOVED: Mapping[tuple[str, str], str] = {("lr_policy", "constant"): "halo-lr-policies"}
+"""(kind, name) -> the package that provided it before halo-core did. Runs may have stored "package:name", and an older
+version of the package still claims the name."""

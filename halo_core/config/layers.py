@@ -12,6 +12,9 @@ import yaml
 from halo_core.config.kinds import driver_lists, driver_sections
 from halo_core.errors import ConfigError, first_line
 
+_PATHS = ("data.prompts", "data.heldout", "model.name", "model.adapter", "mix.pairs")
+"""Keys that hold paths, besides the names of drivers."""
+
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file. Raises a `ConfigError` with line and column if the file is unusable."""
@@ -46,6 +49,24 @@ def normalise(layer: Mapping[str, Any]) -> dict[str, Any]:
             entries = raw[key] if isinstance(raw[key], (list, tuple)) else [raw[key]]
             raw[key] = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
     return raw
+
+
+def check_paths(raw: Mapping[str, Any], file: Path) -> None:
+    """Raise a `ConfigError` for a relative path in `raw` that exists beside `file`, but not in the working directory.
+
+    Paths follow the working directory, wherever the configuration is.
+    """
+    for key, name in flat(raw).items():
+        if key not in _PATHS and not (key.endswith("name") and str(name).partition(":")[0].endswith(".py")):
+            continue
+        path, _, attribute = str(name).partition(":")
+        beside = file.parent / path
+        if path and not Path(path).exists() and beside.exists():
+            written = f"{beside}:{attribute}" if attribute else str(beside)
+            raise ConfigError(
+                f"{file}: {key}: there is no {path!r} in the working directory",
+                hint=f"paths follow the working directory: write {written}, or run halo in {file.parent}",
+            )
 
 
 def assign(raw: dict[str, Any], path: str, value: Any) -> None:

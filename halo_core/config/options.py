@@ -29,6 +29,22 @@ from pydantic.fields import FieldInfo
 from halo_core.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+_PLAIN = {
+    "bool_parsing": "expected true or false",
+    "bool_type": "expected true or false",
+    "dict_type": "expected a mapping of keys",
+    "float_parsing": "expected a number",
+    "float_type": "expected a number",
+    "int_from_float": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_type": "expected a whole number",
+    "list_type": "expected a list",
+    "mapping_type": "expected a mapping of keys",
+    "missing": "a value is required",
+    "string_type": "expected text",
+    "tuple_type": "expected a list",
+}
+"""pydantic's types of error, in words for users."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field, field))
@@ -144,7 +160,7 @@ def explain(error: ValidationError, *, where: str) -> str:
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"] if not _is_type_tag(part))
     given = "" if first["type"].startswith("missing") else f" (got {first['input']!r})"
-    message = first["msg"].removeprefix("Value error, ")
+    message = _PLAIN.get(first["type"], first["msg"].removeprefix("Value error, "))
     if first["type"] == "string_type" and isinstance(first["input"], bool):
         message += "; YAML reads bare yes, no, on and off as true and false: quote it"
     return f"{where}: {path + ': ' if path else ''}{message[:1].lower()}{message[1:]}{given}"

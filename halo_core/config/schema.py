@@ -9,7 +9,7 @@ name and its options:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -34,6 +34,7 @@ NON_RESULT_KEYS = ("workers", "checkpoint_seconds", "sampler_tolerance")
 RETRY_DIVISOR = 10
 """A retry after a divergence divides the learning rate by this."""
 _NAMELESS = "a driver needs a name"
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 
 
 class _Section(BaseModel):
@@ -51,11 +52,9 @@ class DriverSpec(_Section):
     def _read(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if isinstance(value, Mapping):
-            if not isinstance(value.get("name"), str):
-                raise ValueError(_NAMELESS)
-            return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
-        return value
+        if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+            raise ValueError(_NAMELESS)
+        return {"name": value["name"], "options": {k: v for k, v in value.items() if k != "name"}}
 
     @model_serializer
     def _write(self) -> dict[str, Any]:
@@ -178,14 +177,42 @@ def read_config(raw: Mapping[str, Any], *, where: str = "configuration") -> RunC
 
 
 def _config_error(error: ValidationError, where: str) -> ConfigError:
-    first = error.errors(include_url=False)[0]
+    """Return the first problem as an error; unknown keys come first, because they explain missing ones."""
+    problems = error.errors(include_url=False)
+    first = next((each for each in problems if each["type"] in _UNKNOWN), problems[0])
     path = [str(part) for part in first["loc"]]
-    if first["type"] in {"extra_forbidden", "unexpected_keyword_argument"}:
-        section: Any = RunConfig
-        for part in path[:-1]:
-            section = section.model_fields[part].annotation if hasattr(section, "model_fields") else section
-        fields = getattr(section, "model_fields", None) or getattr(section, "__pydantic_fields__", {})
-        return ConfigError(f"{where}: unknown key {'.'.join(path)!r}", hint=did_you_mean(path[-1], fields))
-    if path[:1] == ["verifier"] and (first["type"] == "missing" or first["msg"].endswith(_NAMELESS)):
+    if first["type"] in _UNKNOWN:
+        hint = did_you_mean(path[-1], _fields(path[:-1]))
+        return ConfigError(f"{where}: unknown key {'.'.join(path)!r}", hint=hint)
+    if first["type"] in {"model_type", "dataclass_type"} and len(path) == 1 and _fields(path):
+        return _section_error(path[0], first["input"], where)
+    if (path == ["verifier"] and not first["input"]) or first["type"] == "missing":
         return ConfigError("no verifier was named", hint="name one: --verifier gcc (halo plugins lists them)")
-    return ConfigError(explain(error, where=where))
+    if not first["msg"].endswith(_NAMELESS):
+        return ConfigError(explain(error, where=where))
+    if path[0] == "verifier" and isinstance(first["input"], Mapping):
+        return ConfigError(
+            f"no verifier was named in {first['input']!r}",
+            hint="name one: --verifier gcc, or verifier: {name: gcc, OPTION: VALUE}",
+        )
+    return ConfigError(explain(error, where=where), hint="write {name: NAME, OPTION: VALUE}")
+
+
+def _section_error(key: str, value: object, where: str) -> ConfigError:
+    fields = _fields([key])
+    first = next(iter(fields))
+    hint = f"its keys are {', '.join(fields)}"
+    if isinstance(value, str) and fields[first].annotation is not int:
+        hint = f"write {key}: {{{first}: {value}}}"
+    return ConfigError(f"{where}: {key} is a section of keys, not {value!r}", hint=hint)
+
+
+def _fields(path: Sequence[str]) -> Mapping[str, Any]:
+    """Return the fields of the section at `path`."""
+    section: Any = RunConfig
+    for part in path:
+        section = section.model_fields[part].annotation if hasattr(section, "model_fields") else section
+    found: Mapping[str, Any] = getattr(section, "model_fields", None) or getattr(
+        section, "__pydantic_fields__", {}
+    )
+    return found

@@ -31,12 +31,12 @@ class TrainingOptions:
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Dropout on the adapter's input."""
     target_modules: tuple[str, ...] = ()
-    """Layers to adapt, by the last part of their names. Empty: the seven attention and MLP projections if the
-    architecture has them, else every linear layer except the output head."""
+    """Layers that LoRA adapts, by the last part of their names; `experts` means the routed experts. Empty: the
+    attention and MLP projections of the Llama family if the model has them all, else every linear layer; no experts."""
     epochs: Annotated[int, Field(ge=1)] = 1
     """Passes over the selected completions."""
     batch_size: Annotated[int, Field(ge=1)] = 32
-    """Maximum number of sequences per optimizer step."""
+    """Maximum number of sequences per optimizer step; a trainer on pairs or groups counts those."""
     batch_tokens: Annotated[int, Field(ge=0)] = 0
     """Maximum number of tokens, padding included, per forward and backward pass. A larger step is split and its
     gradients are accumulated; the result is the same. Lower it if memory runs out. 0: 8192, or 1024 on a CPU, which

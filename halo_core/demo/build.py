@@ -27,6 +27,8 @@ from halo_core.drivers.base import Demo
 from halo_core.model.pretraining import Pair
 from halo_core.seeds import derive_seed
 
+__all__ = ["Corpus", "Task", "is_heldout", "load", "main", "make_pairs", "make_prompts", "split", "write"]
+
 ARCHITECTURE: Mapping[str, Any] = {
     "model_type": "llama",
     "hidden_size": 128,

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+__all__ = ["Mistake", "MistakeInjector", "swap"]
+
 Mistake = Callable[[str, random.Random], str | None]
 Replacement = str | Callable[[re.Match[str]], str]
 

@@ -28,14 +28,23 @@ class Estimate:
 
     value: float
     error: float
+    lowest: float = 0.0
+    """The lowest possible value: 0 for a share, -1 for a difference of shares."""
+    highest: float = 1.0
 
     def interval(self, z: float) -> tuple[float, float]:
-        """Return the interval of `z` standard errors on either side."""
-        return (self.value - z * self.error, self.value + z * self.error)
+        """Return the interval of `z` standard errors on either side, cut where no value is possible."""
+        low, high = self.value - z * self.error, self.value + z * self.error
+        return (max(self.lowest, low), min(self.highest, high))
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Return the difference, treating the two as independent."""
-        return Estimate(self.value - other.value, math.hypot(self.error, other.error))
+        return Estimate(
+            self.value - other.value,
+            math.hypot(self.error, other.error),
+            self.lowest - other.highest,
+            self.highest - other.lowest,
+        )
 
 
 def z_score(confidence: float, comparisons: int = 1, prompts: int = 0) -> float:
@@ -118,7 +127,7 @@ def of_prompts(metrics: EvalMetrics, value: float) -> Estimate:
 def paired(change: PairedDifference) -> Estimate:
     """Return the difference of a paired comparison."""
     low, high = change.interval
-    return Estimate(change.difference, (high - low) / (2 * Z95))
+    return Estimate(change.difference, (high - low) / (2 * Z95), lowest=-1.0)
 
 
 def sampler_is_proved(report: CycleReport) -> bool:

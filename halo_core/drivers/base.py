@@ -47,8 +47,8 @@ class Driver(ABC):  # noqa: B024 (every method is optional)
     def preflight(self) -> None:
         """Check that the machine has what the driver needs.
 
-        Called once before a run starts and by `halo plugins check`. Raises a `HaloError` whose hint names what to
-        install. Must be quick, and must not import torch.
+        Called once before a run starts, and by `halo config validate` and `halo plugins check`. Raises a `HaloError`
+        whose hint names what to install. Must be quick, and must not import torch.
         """
         return
 
@@ -157,6 +157,13 @@ class Verifier(Driver):
         """
         return
 
+    def has_tests(self, prompt: Prompt) -> bool:
+        """Return whether a completion of `prompt`, which passed `check_prompt`, can pass.
+
+        False if the prompt's data has nothing that a completion could be tested on. halo warns about such prompts.
+        """
+        return True
+
     def references(self, prompt: Prompt) -> Sequence[str]:
         """Return completions of `prompt` that are known to be right; empty if its data has none."""
         return ()
@@ -168,6 +175,14 @@ class Verifier(Driver):
         `halo audit` reports those that pass: either the prompt has too few checks, or the verifier leaks.
         """
         return ()
+
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return how many mutants of the reference the checks of `prompt` tell apart from it, and of how many.
+
+        For verifiers that choose their checks by mutants; all mutants count, the equivalent ones too. `halo audit`
+        prints the numbers. None if they are not known.
+        """
+        return None
 
     def copied_answers(self, prompt: Prompt) -> Sequence[str]:
         """Return completions that repeat a part of the prompt as their answer and should not pass.
@@ -200,6 +215,10 @@ class Reward(Driver):
     def reward(self, sample: Sample) -> float | None:
         """Return the reward of a sample whose verdict is pass or fail: a finite number, or None if not eligible."""
 
+    def explain(self, sample: Sample) -> str:
+        """Return why `sample` has its reward, in a few words; empty if the verdict's stage explains it."""
+        return ""
+
 
 class Selector(Driver):
     """Chooses the samples to train on."""
@@ -210,6 +229,14 @@ class Selector(Driver):
 
         `samples` all have a reward. `context.seed` breaks ties; the order of `samples` must not.
         """
+
+    def explain(self, sample: Sample, peers: Sequence[Sample]) -> str:
+        """Return why `sample` was not selected, in a few words; may be empty.
+
+        `peers` are the samples of its prompt in the same cycle, itself included, with the weights they were selected
+        with; 0: not selected.
+        """
+        return ""
 
 
 class Trainer(Driver):

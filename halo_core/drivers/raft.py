@@ -52,6 +52,20 @@ class RAFT(Selector):
         chosen = [sample for group in merged for sample in group]
         return sorted(chosen, key=lambda s: (s.prompt.id, s.completion.index))
 
+    def explain(self, sample: Sample, peers: Sequence[Sample]) -> str:
+        """Return the condition that `sample` did not meet, or the equal completion that stands for it."""
+        if _reward(sample) < self.threshold:
+            return f"its reward is below the threshold of {self.threshold:g}"
+        if not self.truncated and not _finished(sample):
+            return "the token limit cut it short"
+        for peer in peers:
+            if peer.weight > 1 and _key(peer) == _key(sample):
+                return f"it equals completion {peer.completion.index}, whose weight counts it"
+        best = (
+            f"not among the best {self.keep_top:.0%} of its {'prompt' if self.per == 'prompt' else 'cycle'}"
+        )
+        return best if self.cap is None else f"{best}, or not among the {self.cap} best of its prompt"
+
 
 def _reward(sample: Sample) -> float:
     return -math.inf if sample.reward is None else sample.reward
@@ -75,12 +89,16 @@ def _by_prompt(samples: Sequence[Sample]) -> list[list[Sample]]:
     return list(groups.values())
 
 
+def _key(sample: Sample) -> tuple[object, object]:
+    return sample.completion.token_ids or sample.completion.text, sample.completion.loss_mask
+
+
 def _merged(samples: Sequence[Sample]) -> list[Sample]:
     """Merge equal token sequences of one prompt into the first of them, weighted by their number."""
     first: dict[tuple[object, object], Sample] = {}
     count: dict[tuple[object, object], int] = {}
     for sample in samples:
-        key = sample.completion.token_ids or sample.completion.text, sample.completion.loss_mask
+        key = _key(sample)
         first.setdefault(key, sample)
         count[key] = count.get(key, 0) + 1
     return [replace(sample, weight=float(count[key])) for key, sample in first.items()]

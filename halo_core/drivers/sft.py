@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halo_core.config.options import driver
-from halo_core.config.training import TrainingOptions
 from halo_core.drivers.base import Trainer
-from halo_core.errors import TrainingError
 from halo_core.model.contexts import TrainingContext
+from halo_core.model.likelihood import weighted_nll, weighted_tokens
+from halo_core.training import Example, TrainingOptions, fit
 from halo_core.types import Sample, TrainStats
 
 
@@ -28,18 +28,9 @@ class SFT(TrainingOptions, Trainer):
 
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
         """Train `context.actor` in place; see `Trainer.train`."""
-        from halo_core.model.logprobs import Example
-        from halo_core.model.training import fit, prepare
-
-        examples: dict[Example, float] = {}
+        merged: dict[Example, float] = {}
         for sample in samples:
-            completion = sample.completion
-            if not completion.prompt_token_ids or not completion.token_ids:
-                raise TrainingError(
-                    f"completion {completion.index} of prompt {completion.prompt_id!r} has no token ids",
-                    hint="`sft` trains on the sampled tokens; use a generator that records them",
-                )
-            key = Example(completion.prompt_token_ids, completion.token_ids, loss_mask=completion.loss_mask)
-            examples[key] = examples.get(key, 0.0) + sample.weight
-        prepare(context.actor, self, seed=context.seed)
-        return fit([example.with_weight(weight) for example, weight in examples.items()], self, context)
+            example = Example.of(sample).with_weight(1.0)
+            merged[example] = merged.get(example, 0.0) + sample.weight
+        units = [(example.with_weight(weight),) for example, weight in merged.items() if weight]
+        return fit(units, weighted_nll, self, context, per=weighted_tokens)

@@ -10,6 +10,7 @@ from pydantic import Field
 from halo_core.config.options import driver
 from halo_core.drivers.base import Generator
 from halo_core.errors import DataError
+from halo_core.model.actor import concrete
 from halo_core.model.batching import token_batches
 from halo_core.model.contexts import SamplingContext
 from halo_core.model.texts import texts_of
@@ -21,8 +22,9 @@ from halo_core.types import Completion, SamplingRequest
 class Transformers(Generator):
     """Sample from the actor itself, on the device it is trained on.
 
-    Works with any decoder-only model that transformers loads. The model's own generation settings (repetition penalty
-    and so on) are ignored, so completions come from the model's own distribution.
+    Works with any decoder-only model that transformers loads; one without a cache that halo can use is sampled without,
+    slowly. The model's own generation settings (repetition penalty and so on) are ignored, so completions come from the
+    model's own distribution.
     """
 
     temperature: Annotated[float, Field(ge=0)] = 0.8
@@ -31,6 +33,8 @@ class Transformers(Generator):
     """Draw from the smallest set of likeliest tokens whose probabilities reach this sum."""
     top_k: Annotated[int, Field(ge=0)] = 0
     """Draw from this number of likeliest tokens. 0: from all."""
+    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Draw from the tokens whose probability is at least this times that of the likeliest one. 0: from all."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 512
     """Maximum length of a completion in tokens, the end token included; less if the model's context ends earlier. A
     longer completion is cut and marked as truncated."""
@@ -43,9 +47,10 @@ class Transformers(Generator):
         """Yield the request's completions, batches with the longest prompts first; see `Generator`."""
         import torch
 
-        from halo_core.model.decoding import Sampling, decode
+        from halo_core.model.decoding import decode
+        from halo_core.model.drawing import Sampling
 
-        actor = context.actor
+        actor = concrete(context.actor)
         contexts = [actor.encode(prompt, system=self.system) for prompt in request.prompts]
         context_length = actor.context_length or float("inf")
         for prompt, ids in zip(request.prompts, contexts, strict=True):
@@ -62,7 +67,7 @@ class Transformers(Generator):
         limits = [int(min(self.max_new_tokens, context_length - len(ids))) for ids in contexts]
         lengths = [len(contexts[position]) + limits[position] for position, _ in jobs]
         batches = token_batches(lengths, self.batch_tokens)
-        sampling = Sampling(self.temperature, self.top_p, self.top_k)
+        sampling = Sampling(self.temperature, self.top_p, self.top_k, self.min_p)
         with actor.merged() as model:
             for number in range(request.done, len(batches)):
                 batch = [jobs[job] for job in batches[number]]
@@ -75,6 +80,8 @@ class Transformers(Generator):
                         max_new_tokens=[limits[position] for position, _ in batch],
                         end_ids=actor.end_ids,
                         generator=generator,
+                        progress=_Meter(len(batch), max(limits[position] for position, _ in batch), context),
+                        cached=not actor.cache_flaw,
                     )
                 texts = texts_of(actor.tokenizer, [row.token_ids for row in decoded])
                 yield [
@@ -89,3 +96,21 @@ class Transformers(Generator):
                     )
                     for (position, index), row, text in zip(batch, decoded, texts, strict=True)
                 ]
+
+
+class _Meter:
+    """Reports the progress of one batch to the context, at most once in `_STEPS` steps."""
+
+    _STEPS = 8
+
+    def __init__(self, rows: int, limit: int, context: SamplingContext) -> None:
+        self._rows, self._limit, self._context = rows, limit, context
+        self._tokens, self._unfinished = 0, rows
+
+    def __call__(self, step: int, unfinished: int) -> None:
+        """Count the token of each row that was unfinished before this step."""
+        self._tokens += self._unfinished
+        self._unfinished = unfinished
+        if step % self._STEPS == 0:
+            done = self._rows - unfinished + unfinished * step / self._limit
+            self._context.progress(done, self._tokens)

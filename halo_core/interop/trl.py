@@ -16,6 +16,8 @@ from halo_core.interop.scoring import DriverLike, Scorer
 from halo_core.sandbox import Mode
 from halo_core.types import Status
 
+__all__ = ["reward_func"]
+
 
 class RewardFunction:
     """A reward function for TRL's trainers, made by `reward_func`. Can be pickled."""

@@ -20,6 +20,8 @@ from halo_core.errors import DataError, VerifierError
 from halo_core.interop.scoring import DriverLike, Scorer
 from halo_core.sandbox import Mode
 
+__all__ = ["reward_func"]
+
 RewardFunction = Callable[..., Awaitable[float]]
 
 

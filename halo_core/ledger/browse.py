@@ -12,6 +12,8 @@ from halo_core.ledger import rows
 from halo_core.ledger.ledger import Ledger
 from halo_core.types import Prompt, Sample, Split
 
+__all__ = ["Filter", "Found", "find"]
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:

@@ -14,6 +14,8 @@ from halo_core.config.schema import NON_RESULT_KEYS
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import unpack_text, unpack_tokens
 
+__all__ = ["Part", "compare"]
+
 _Rows = Iterator[tuple[str, tuple[Any, ...]]]
 """The place of a row ("cycle 1 train, prompt 'a', completion 3"), and its values."""
 _NOTHING = ("", ())

@@ -18,6 +18,8 @@ from halo_core.ledger.database import RunDatabase
 from halo_core.ledger.verdicts import Verdicts, register
 from halo_core.types import CycleReport, Prompt, Sample, Split, TrainStats, Verdict
 
+__all__ = ["open_run"]
+
 
 class Ledger(RunDatabase):
     """A run directory and its database. Every method raises a `RunError` after a failed disk operation."""

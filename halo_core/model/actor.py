@@ -8,23 +8,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.config.model import ModelConfig
-from halo_core.errors import DataError, ModelError, first_line
+from halo_core.errors import DataError, ModelError
+from halo_core.model import contexts
+from halo_core.model.adapters import lora_config
+from halo_core.model.devices import choose_device, choose_dtype
 from halo_core.model.loading import (
-    choose_device,
-    choose_dtype,
+    check_files,
     hub_options,
     load_adapter,
     load_model,
     load_tokenizer,
     model_source,
+    to_download,
     with_base_model,
 )
 from halo_core.types import Completion, Prompt
@@ -37,8 +40,6 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _OPTIMIZER = "optimizer.safetensors"
-PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""The attention and MLP projections of the Llama family, which LoRA adapts by default."""
 
 
 class Actor:
@@ -49,6 +50,24 @@ class Actor:
         """The configuration; an adapter named as the model is replaced by its base model and the adapter."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
+        self.directory_of: Callable[[int], Path] | None = None
+        """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
+        self.interrupt: Callable[[], None] = lambda: None
+        """Called before each layer of the model computes. A run lets it raise `Interrupted` after Ctrl-C, so that the
+        longest wait is that for one layer."""
+
+    def preflight(self) -> str:
+        """Check the device, the model's files and the tokenizer, without loading the weights.
+
+        Return the name of a model or adapter that must be downloaded first, and so was not checked; else "". Raises a
+        `HaloError` that names what cannot be used.
+        """
+        _ = self.device
+        if missing := to_download(self.config):
+            return missing
+        check_files(self.config)
+        _ = self.tokenizer
+        return ""
 
     # Loaded lazily
 
@@ -78,7 +97,10 @@ class Actor:
 
         Raises a `ModelError` with a hint if it cannot be loaded.
         """
-        return load_model(self.config, device=self.device, dtype=self.dtype)
+        model = load_model(self.config, device=self.device, dtype=self.dtype)
+        for layer in _layers(model):
+            layer.register_forward_pre_hook(lambda *_: self.interrupt())
+        return model
 
     @property
     def unwrapped_model(self) -> Any:
@@ -97,6 +119,14 @@ class Actor:
         """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
         length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         return length if length and length > 0 else None
+
+    @cached_property
+    def cache_flaw(self) -> str:
+        """Why sampling cannot use the model's cache; empty if it can. See `caching.cache_flaw`."""
+        from halo_core.model.caching import cache_flaw
+
+        with self.autocast():
+            return cache_flaw(self.model)
 
     # Text to tokens
 
@@ -160,36 +190,29 @@ class Actor:
 
     def add_lora(
         self, *, rank: int, alpha: float, dropout: float, target_modules: tuple[str, ...] = (), seed: int
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Add a new LoRA adapter whose initial weights depend on `seed`; do nothing if the model has an adapter.
 
-        Without `target_modules`: the seven `PROJECTIONS` if the architecture has all of them, else every linear layer
-        except the output head. Raises a `ModelError` for modules that do not exist, or if the whole model is trained.
+        Return notes on what the adapter leaves out; see `adapters.lora_config`. Raises a `ModelError` if LoRA does not
+        fit the model, or if the whole model is trained.
         """
         import peft
         import torch
 
         if self.has_adapter:
-            return
+            return ()
         if self.trainable():
             raise ModelError(
                 "all weights of the model are being trained; an adapter cannot be added",
                 hint="set the trainer's `full` option for the whole run or not at all",
             )
-        config = peft.LoraConfig(
-            r=rank,
-            lora_alpha=alpha,
-            lora_dropout=dropout,
-            target_modules=list(target_modules) or _lora_targets(self.model),
-            fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in self.model.modules()),
-            task_type="CAUSAL_LM",
+        config, notes = lora_config(
+            self.model, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            try:
-                self.model = peft.get_peft_model(self.model, config)
-            except ValueError as error:
-                raise ModelError(f"LoRA does not fit this model: {first_line(error)}") from error
+            self.model = peft.get_peft_model(self.model, config)
+        return notes
 
     def train_all(self) -> None:
         """Make every weight trainable, in float32 so that small updates are not rounded away."""
@@ -287,7 +310,7 @@ class Actor:
             self.model = load_adapter(self.model, str(directory))
         else:
             self.__dict__.pop("model", None)  # never hold two models in memory
-            self.model = Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
+            self.model = self._saved_model(directory)
             self.train_all()
         state = directory / _OPTIMIZER
         self.optimizer_state = load_file(state) if state.is_file() else {}
@@ -324,6 +347,64 @@ class Actor:
                 for name, old in Actor(self.config).model.named_parameters():
                     weights[name].copy_(torch.lerp(old.to(weights[name]), weights[name], share))
 
+    @contextmanager
+    def reference(self, source: Literal["base"] | int) -> Iterator[None]:
+        """Use the weights from before any training ("base" or 0), or those of a cycle, in the enclosed block.
+
+        Only for reading: nothing may be trained or saved in the block. Afterwards the weights are the same objects as
+        before. A reference for an adapter needs only the memory of another adapter; a reference for a fully trained
+        model is a second model. Raises a `ModelError` if the actor belongs to no run that stores the cycle's weights.
+        """
+        directory = self._directory_of(source)
+        if directory is None and not self.trainable():
+            yield
+        elif self.has_adapter and (directory is not None or not self.config.adapter):
+            with self._without_adapter() if directory is None else self._other_adapter(directory):
+                yield
+        else:
+            own, self.model = self.model, self._reference_model(directory)
+            try:
+                yield
+            finally:
+                self.model = own
+
+    def _directory_of(self, source: Literal["base"] | int) -> Path | None:
+        if source in ("base", 0):
+            return None
+        if self.directory_of is None or isinstance(source, str):
+            raise ModelError(
+                f"there are no stored weights of {source!r}",
+                hint='use "base", or a cycle of the run that the actor belongs to',
+            )
+        return self.directory_of(source)
+
+    def _without_adapter(self) -> AbstractContextManager[None]:
+        found: AbstractContextManager[None] = self.model.disable_adapter()
+        return found
+
+    @contextmanager
+    def _other_adapter(self, directory: Path) -> Iterator[None]:
+        """Use another adapter beside the own one."""
+        (own,) = self.model.active_adapters
+        try:
+            self.model.load_adapter(str(directory), "reference", is_trainable=False)
+            self.model.set_adapter("reference")
+            yield
+        finally:
+            self.model.set_adapter(own)
+            if "reference" in self.model.peft_config:
+                self.model.delete_adapter("reference")
+
+    def _reference_model(self, directory: Path | None) -> Any:
+        """Return a second model: that of the configuration, or with the weights in `directory`."""
+        if directory is None or not (directory / "adapter_config.json").is_file():
+            return self._saved_model(directory) if directory else Actor(self.config).model
+        return Actor(replace(self.config, adapter=str(directory))).model
+
+    def _saved_model(self, directory: Path) -> Any:
+        """Load the fully trained model in `directory`, in float32."""
+        return Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
+
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return the log p of each token of each completion, in nats at temperature 1.
 
@@ -341,6 +422,22 @@ class Actor:
         return tensors_hash(self.trainable())
 
 
+_Transformers = Actor  # callers may replace the class that runs create
+
+
+def concrete(actor: contexts.Actor) -> Actor:
+    """Return `actor`, which must be a model of transformers: sampling and training need more than the protocol has.
+
+    Raises a `ModelError` if it is anything else.
+    """
+    if isinstance(actor, _Transformers):
+        return actor
+    raise ModelError(
+        f"a {type(actor).__name__} is not a model of transformers",
+        hint="choose the generator and the trainer that belong to it",
+    )
+
+
 def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 of names, types, shapes and bytes, in hexadecimal."""
     import torch
@@ -352,6 +449,9 @@ def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     return total.hexdigest()
 
 
-def _lora_targets(model: Any) -> list[str] | str:
-    leaves = {name.rpartition(".")[2] for name, _ in model.named_modules()}
-    return list(PROJECTIONS) if leaves.issuperset(PROJECTIONS) else "all-linear"
+def _layers(model: Any) -> Iterator[Any]:
+    """Yield the layers of a model: the members of its outermost lists of modules."""
+    from torch.nn import ModuleList
+
+    for child in model.children():
+        yield from child if isinstance(child, ModuleList) else _layers(child)

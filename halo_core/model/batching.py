@@ -9,20 +9,22 @@ _WINDOW = 16
 """Optimizer steps within which sequences are grouped by length."""
 
 
-def token_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def token_batches(lengths: Sequence[int], budget: int, rows: Sequence[int] | None = None) -> list[list[int]]:
     """Split the indices of `lengths` into batches of at most `budget` tokens, longest first.
 
-    A batch of n sequences takes n x its longest length. A sequence longer than the budget gets its own batch. Equal
-    lengths keep their order.
+    An index stands for `rows` sequences of at most its length, by default one. A batch of n sequences takes n x its
+    longest length. What is longer than the budget gets its own batch. Equal lengths keep their order.
     """
+    rows = rows or [1] * len(lengths)
     batches: list[list[int]] = []
-    longest = 0
+    longest = size = 0
     for index in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
-        if batches and (len(batches[-1]) + 1) * longest <= budget:
+        if batches and (size + rows[index]) * longest <= budget:
             batches[-1].append(index)
+            size += rows[index]
         else:
             batches.append([index])
-            longest = lengths[index]
+            longest, size = lengths[index], rows[index]
     return batches
 
 

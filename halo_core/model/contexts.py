@@ -1,14 +1,81 @@
-"""Contexts: a driver's arguments besides its data. They can gain fields without breaking any driver."""
+"""Contexts: a driver's arguments besides its data. They can gain fields without breaking any driver.
+
+They refer to the actor by a protocol, so that fakes can take its place.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from halo_core.config.model import ModelConfig
+from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
-    from halo_core.model.actor import Actor
+    import torch
+
+
+class Actor(Protocol):
+    """The model that is sampled from and trained in place, with its tokenizer, as drivers and plugins see it.
+
+    In a run it is a `halo_core.model.actor.Actor`, which loads the model when it is first used.
+    """
+
+    directory_of: Callable[[int], Path] | None
+    """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """The name of the model, its device and its precision."""
+
+    @property
+    def model(self) -> Any:
+        """The `PreTrainedModel` of transformers, wrapped in a `PeftModel` once there is an adapter."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """The `PreTrainedTokenizer` of transformers."""
+
+    @property
+    def dtype(self) -> Any:
+        """Precision of the forward pass, a `torch.dtype`."""
+
+    def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
+        """Return the token ids of the context that the model completes to answer `prompt`."""
+
+    def encode_answer(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
+        """Return the token ids of an answer, with the end token if it is `ended`."""
+
+    def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
+        """Return the log p of each token of each completion under the current weights, in nats at temperature 1."""
+
+    def reference(self, source: Literal["base"] | int) -> AbstractContextManager[None]:
+        """Use the weights from before any training ("base"), or those of a cycle, in the enclosed block.
+
+        Only for reading: nothing may be trained or saved in the block. Afterwards the weights are what they were
+        before. Raises an error if the weights of the cycle are not stored.
+        """
+
+    def trainable(self) -> Mapping[str, torch.nn.Parameter]:
+        """Return the trainable weights by name; empty before the first training."""
+
+    def weights_hash(self) -> str:
+        """Return a hash of the trainable weights."""
+
+    def save(self, directory: Path) -> None:
+        """Write the trained weights to `directory`."""
+
+    def load(self, directory: Path) -> None:
+        """Load the trained weights that `save` wrote to `directory`."""
+
+    def reset(self) -> None:
+        """Restore the weights from before any training."""
+
+    def interpolate(self, share: float) -> None:
+        """Keep `share` of the change of the weights since before any training."""
 
 
 class Checkpoint(Protocol):
@@ -44,6 +111,10 @@ def ignore_step(done: int, total: int, loss: float) -> None:
     """Ignore the progress of a training; the default."""
 
 
+def ignore_tokens(samples: float, tokens: int) -> None:
+    """Ignore the progress of a batch; the default."""
+
+
 def _continue() -> None:
     return None
 
@@ -74,6 +145,9 @@ class SamplingContext:
     """The run directory, for logs and sockets; None outside a run."""
     session: Any = None
     """The object that `Generator.open` returned."""
+    progress: Callable[[float, int], None] = ignore_tokens
+    """A slow generator calls it now and then while it samples a batch, with the part of the batch that is done, in
+    completions (2.5: two and a half), and the number of tokens sampled for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,6 +45,7 @@ def load_tokenizer(config: ModelConfig) -> Any:
     """Return the `PreTrainedTokenizer` of the model. Raises a `ModelError` if it cannot be loaded."""
     from transformers import AutoTokenizer
 
+    _quieten_hub()
     is_directory = (Path(config.name).expanduser() / "tokenizer_config.json").is_file()
     source = str(Path(config.name).expanduser().resolve()) if is_directory else model_source(config)
     try:
@@ -68,7 +69,9 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
+    _quieten_hub()
     source = model_source(config)
+    check_files(config)
     try:
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             source,
@@ -85,7 +88,14 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
             f"the weights of {config.name!r} are incomplete: no {name!r}",
             hint="the directory may contain another kind of model, or an incomplete download",
         )
-    model.requires_grad_(False).to(device).eval()
+    model.requires_grad_(False).eval()
+    try:
+        model.to(device)
+    except RuntimeError as error:
+        raise ModelError(
+            f"the model does not fit on device {str(device)!r}: {first_line(error).partition('. ')[0]}",
+            hint="end other programs that use the device, or choose another device or a smaller model",
+        ) from error
     return load_adapter(model, config.adapter) if config.adapter else model
 
 
@@ -109,8 +119,8 @@ def model_source(config: ModelConfig) -> str:
         raise ModelError("no model is named", hint="name one: `--model NAME`, or `model: {name: NAME}`")
     path = Path(name).expanduser()
     if not path.exists():
-        if name.startswith((".", "/", "~")) or name.count("/") > 1:
-            raise ModelError(f"there is no directory {name!r}", hint="check the path of the model")
+        if _is_path(name):
+            raise _no_directory(name, "model")
         return name
     if not (path / "config.json").is_file():
         raise ModelError(
@@ -120,57 +130,70 @@ def model_source(config: ModelConfig) -> str:
     return str(path.resolve())
 
 
+def _quieten_hub() -> None:
+    """Keep the hub's client from logging each retry: the error that follows has the reason."""
+    import logging
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+
+
 def hub_options(config: ModelConfig) -> dict[str, Any]:
     """Return the options of `from_pretrained` that select a revision and allow remote code."""
     return {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
 
 
-def choose_device(name: str) -> torch.device:
-    """Return the device of that name; "auto": the accelerator if there is one, else the CPU.
+def to_download(config: ModelConfig) -> str:
+    """Return the first of the model and its adapter that is neither a directory nor in the hub's cache, or "".
 
-    Raises a `ModelError` if the device cannot be used.
+    Raises a `ModelError` for the path of a directory that does not exist, and for a name that no hub has.
     """
-    import torch
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
-    if name == "auto":
-        found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return found or torch.device("cpu")
-    try:
-        torch.empty(0, device=name)
-        return torch.device(name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    for name, file in ((model_source(config), "config.json"), (config.adapter, "adapter_config.json")):
+        if not name or Path(name).expanduser().exists():
+            continue
+        if _is_path(name):
+            raise _no_directory(name, "adapter")
+        try:
+            if not isinstance(try_to_load_from_cache(name, file, revision=config.revision), str):
+                return name
+        except HFValidationError as error:
+            raise ModelError(
+                f"{name!r} is neither a directory nor a name on the hub",
+                hint="name a directory, or a model as owner/name",
+            ) from error
+    return ""
+
+
+def check_files(config: ModelConfig) -> None:
+    """Raise a `ModelError` if a local model has no weights, or a local adapter has no configuration."""
+    model = Path(config.name).expanduser()
+    if model.is_dir() and not any(model.glob("*.safetensors")) and not any(model.glob("*.bin")):
         raise ModelError(
-            f"device {name!r} cannot be used: {first_line(error)}", hint="leave `device` on auto, or set cpu"
-        ) from error
+            f"{config.name!r} contains no weights", hint="copy model.safetensors next to config.json"
+        )
+    adapter = Path(config.adapter or "").expanduser()
+    if config.adapter and adapter.exists() and not (adapter / "adapter_config.json").is_file():
+        raise ModelError(
+            f"{config.adapter!r} contains no adapter: there is no adapter_config.json",
+            hint="name a directory such as runs/NAME/cycles/001/adapter",
+        )
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the precision of that name; "auto": bfloat16 on an accelerator that has it, else float32."""
-    import torch
-
-    if name == "auto":
-        return torch.bfloat16 if _has_bfloat16(device) else torch.float32
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
+def _no_directory(name: str, part: str) -> ModelError:
+    return ModelError(f"there is no directory {name!r}", hint=f"check the path of the {part}")
 
 
-def _has_bfloat16(device: torch.device) -> bool:
-    import torch
-
-    match device.type:
-        case "cpu":
-            return False
-        case "cuda":
-            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-        case "mps":
-            return bool(torch.backends.mps.is_macos_or_newer(14, 0))
-        case _:
-            return True
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or name.count("/") > 1
 
 
 def _load_error(part: str, name: str, error: Exception) -> ModelError:
-    if Path(name).expanduser().exists():
-        hint = f"the directory lacks the files of a {part}, or they are damaged"
+    if "attn_implementation" in str(error) or "FlashAttention" in str(error):
+        hint = "leave `attn_implementation` unset, or choose one that is installed: sdpa, eager"
+    elif Path(name).expanduser().exists():
+        hint = f"the {part}'s files in the directory are missing or damaged"
     else:
         hint = (
             f"{name!r} is not a local directory; on the hub, check its name, the network, and `hf auth login`"

@@ -4,56 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import compress, repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
+from torch.utils.checkpoint import checkpoint
 
+from halo_core.errors import TrainingError
 from halo_core.model.batching import token_batches
+from halo_core.model.units import Batch, Example, Unit
 
 if TYPE_CHECKING:
     from halo_core.types import Completion
 
 _BATCH_TOKENS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A sequence: the context, and the completion that carries the loss."""
-
-    prompt_ids: tuple[int, ...]
-    """At least one id."""
-    completion_ids: tuple[int, ...]
-    weight: float = 1.0
-    loss_mask: tuple[bool, ...] | None = None
-    """Marks the `completion_ids` that carry loss; None: all of them."""
-
-    def __len__(self) -> int:
-        return len(self.prompt_ids) + len(self.completion_ids)
-
-    @property
-    def loss_tokens(self) -> int:
-        """Number of tokens that carry loss."""
-        return len(self.completion_ids) if self.loss_mask is None else sum(self.loss_mask)
-
-    def with_weight(self, weight: float) -> Example:
-        """Return this example with another weight."""
-        return replace(self, weight=weight)
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """B sequences of at most T + 1 tokens, N of which carry loss."""
-
-    ids: torch.Tensor
-    """[B, T], padded on the right."""
-    positions: torch.Tensor
-    """[N], indices into the flattened [B * T]: the positions whose next token carries loss."""
-    targets: torch.Tensor
-    """[N], the tokens that carry loss, sequence by sequence."""
-    weights: torch.Tensor
-    """[N], the weight of each token's sequence."""
 
 
 def token_logprobs(
@@ -65,19 +32,22 @@ def token_logprobs(
 ) -> list[tuple[float, ...]]:
     """Return the log p of each token of each completion, in nats at temperature 1.
 
-    Computed as in training: with the adapter next to the weights, not merged into them.
+    Computed as in training: with the adapter next to the weights, not merged into them. A completion without token ids,
+    or without those of its prompt, gets ().
     """
-    examples = [Example(completion.prompt_token_ids, completion.token_ids) for completion in completions]
+    usable = [
+        n for n, completion in enumerate(completions) if completion.prompt_token_ids and completion.token_ids
+    ]
+    examples = [Example(completions[n].prompt_token_ids, completions[n].token_ids) for n in usable]
     found: dict[int, tuple[float, ...]] = {}
     for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
-        batch = pack([examples[row] for row in rows], device)
+        batch = pack([(examples[row],) for row in rows], device)
         with torch.inference_mode(), autocast():
             logits = completion_logits(model, batch.ids, batch.positions).float()
         logprobs = logits.log_softmax(-1).gather(1, batch.targets[:, None]).squeeze(1)
-        lengths = [len(examples[row].completion_ids) for row in rows]
-        parts = torch.split(logprobs, lengths)
-        found |= {row: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
-    return [found[row] for row in range(len(examples))]
+        parts = torch.split(logprobs, list(batch.lengths))
+        found |= {usable[row]: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
+    return [found.get(n, ()) for n in range(len(completions))]
 
 
 def completion_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -101,11 +71,30 @@ def _take(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     return values.flatten(0, 1).index_select(0, positions)
 
 
-def pack(examples: Sequence[Example], device: torch.device) -> Batch:
-    """Put sequences into one batch.
+def batch_logprobs(model: Any, batch: Batch, *, entropies: bool = False) -> tuple[torch.Tensor, Batch]:
+    """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with its entropies.
+
+    Differentiable. The backward pass of the entropies computes the probabilities again instead of keeping them.
+    """
+    logits = completion_logits(model, batch.ids, batch.positions).float()
+    if not entropies:
+        return -functional.cross_entropy(logits, batch.targets, reduction="none"), batch
+    logprobs = logits.log_softmax(-1)
+    found = checkpoint(_entropies, logprobs, use_reentrant=False, preserve_rng_state=False)
+    return logprobs.gather(1, batch.targets[:, None]).squeeze(1), replace(batch, entropies=found)
+
+
+def _entropies(logprobs: torch.Tensor) -> torch.Tensor:
+    return -(logprobs.exp() * logprobs).sum(-1)
+
+
+def pack(units: Sequence[Unit], device: torch.device) -> Batch:
+    """Put units of sequences into one batch.
 
     Padding is on the right and needs no attention mask: under causal attention a token never sees later tokens.
+    Raises a `TrainingError` if the sequences do not have the same columns.
     """
+    examples = [example for unit in units for example in unit]
     rows = [torch.tensor(example.prompt_ids + example.completion_ids) for example in examples]
     ids = pad_sequence(rows, batch_first=True)
     starts = torch.tensor([[len(example.prompt_ids)] for example in examples])
@@ -116,10 +105,24 @@ def pack(examples: Sequence[Example], device: torch.device) -> Batch:
         if example.loss_mask is not None:
             start = len(example.prompt_ids) - 1
             carries[row, start : start + len(example.loss_mask)] &= torch.tensor(example.loss_mask)
-    weights = torch.tensor([[example.weight] for example in examples]).expand(carries.shape)
     return Batch(
         ids=ids[:, :-1].to(device),
         positions=carries.flatten().nonzero().squeeze(1).to(device),
         targets=ids[:, 1:][carries].to(device),
-        weights=weights[carries].to(device),
+        lengths=tuple(example.loss_tokens for example in examples),
+        units=torch.tensor([number for number, unit in enumerate(units) for _ in unit]).to(device),
+        weights=torch.tensor([example.weight for example in examples], dtype=torch.float32).to(device),
+        columns={name: _column(name, examples).to(device) for name in examples[0].columns},
     )
+
+
+def _column(name: str, examples: Sequence[Example]) -> torch.Tensor:
+    """Return the values of a column at the tokens that carry loss."""
+    found: list[float] = []
+    for example in examples:
+        if name not in example.columns:
+            raise TrainingError(
+                f"a sequence has no column {name!r}", hint="give each sequence the same columns"
+            )
+        found += compress(example.columns[name], example.loss_mask or repeat(True))
+    return torch.tensor(found, dtype=torch.float32)

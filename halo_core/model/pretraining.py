@@ -6,7 +6,6 @@ trainer `sft`. Importing this module does not import torch.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +15,17 @@ from typing import Any, Literal
 from halo_core import files
 from halo_core.config.model import ModelConfig
 from halo_core.config.training import TrainingOptions
+from halo_core.data import check_roles, check_text, is_chat, parse_json
 from halo_core.errors import ConfigError, DataError, ModelError, first_line
+from halo_core.model import contexts
 from halo_core.model.actor import Actor
 from halo_core.model.contexts import TrainingContext, ignore_step
+from halo_core.model.likelihood import weighted_nll, weighted_tokens
+from halo_core.model.units import Example
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt, TrainStats
+
+__all__ = ["Pair", "read_pairs"]
 
 END_OF_TEXT = "<|endoftext|>"
 """The only special token of `new_tokenizer`: it ends completions and serves as padding."""
@@ -58,26 +63,21 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def _pair(line: str, where: str) -> Pair:
-    try:
-        record = json.loads(line)
-    except ValueError as error:
-        raise DataError(f"{where}: not JSON: {error}") from error
+    record = parse_json(line, where)
+    check_text(record, where)
     match record:
         case {"prompt": str(prompt), "completion": str(completion)} if prompt and completion:
             return Pair(prompt, completion)
         case {"prompt": [*messages], "completion": [{"role": "assistant", "content": str(completion)}]} if (
-            messages and completion and all(map(_is_message, messages))
+            messages and completion and is_chat(messages)
         ):
+            check_roles(messages, where)
             return Pair("", completion, tuple(messages))
     raise DataError(
         f"{where}: prompt and completion must be non-empty texts",
         hint='or chats: {"prompt": [{"role": "user", "content": "..."}], '
         '"completion": [{"role": "assistant", "content": "..."}]}',
     )
-
-
-def _is_message(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in ("role", "content"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,7 @@ def train_checkpoint(
     """
     import torch
 
-    from halo_core.model.logprobs import Example
-    from halo_core.model.training import fit, prepare
+    from halo_core.model.training import fit
 
     if architecture is not None and not options.full:
         raise ConfigError(
@@ -132,14 +131,14 @@ def train_checkpoint(
         actor = Actor(model)
         if chat_template is not None:
             actor.tokenizer.chat_template = chat_template
-        prepare(actor, options, seed=seed)
         encoded = [Example(*encode_pair(actor, pair)) for pair in pairs]
         limit = actor.context_length or float("inf")
         examples = [example for example in encoded if len(example) <= limit]
         if not examples:
             raise DataError(f"no pair fits into the model's context of {limit} tokens")
         context = TrainingContext(actor=actor, lr=lr, seed=seed, progress=progress)
-        stats = fit(examples, options, context)
+        units = [(example,) for example in examples]
+        stats = fit(units, weighted_nll, options, context, per=weighted_tokens)
         if options.full:
             actor.model.to(getattr(torch, save_dtype))
         files.write_directory(out, actor.save)
@@ -154,11 +153,11 @@ def texts_of(pairs: Iterable[Pair]) -> Iterator[str]:
         yield from (text for text in (pair.prompt, pair.completion) if text)
 
 
-def encode_pair(actor: Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def encode_pair(actor: contexts.Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Return the token ids of the context, encoded as by a generator, and of the completion with its end token."""
     prompt = actor.encode(Prompt(id="pair", text=pair.prompt, messages=pair.messages))
     if actor.tokenizer.eos_token_id is None:
-        raise ModelError(f"the tokenizer of {actor.config.name!r} has no end token")
+        raise ModelError(f"the tokenizer {actor.tokenizer.name_or_path!r} has no end token")
     return prompt, actor.encode_answer(pair.completion)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from halo_core.tables import count
+
 FEW = 10
 """Fewest steps at the full learning rate without a warning: our estimate; the cycle of the halo-forge notes has 16."""
 SHORT = 20
@@ -35,13 +37,13 @@ def warmup_advice(steps: int, carried: bool = False) -> int:
 def warnings_for(steps: int, warmup: int) -> tuple[str, ...]:
     """Return a warning, one sentence each, for a long warmup and for too few steps at the full learning rate."""
     warnings = []
+    total = count(steps, "optimizer step")
     if warmup and 2 * warmup >= steps:
+        verb = "is" if warmup == 1 else "are"
         warnings.append(
-            f"{warmup} of {steps} optimizer steps are warmup, half or more of the cycle: use {warmup_advice(steps)}"
+            f"{warmup} of {total} {verb} warmup, half or more of the cycle: use {warmup_advice(steps)}"
         )
     if steps - warmup < FEW:
         after_warmup = f" ({max(0, steps - warmup)} at the full learning rate)" if warmup else ""
-        warnings.append(
-            f"only {steps} optimizer steps{after_warmup}: sample more, lower the batch size or train more epochs"
-        )
+        warnings.append(f"only {total}{after_warmup}: sample more, lower the batch size or train more epochs")
     return tuple(warnings)

@@ -22,6 +22,14 @@ def blame_of(error: BaseException) -> str:
     return next((note for note in getattr(error, "__notes__", ()) if note.startswith(_BLAME)), "")
 
 
+def preflight(plugin: object, source: Source) -> None:
+    """Call the `preflight` of a driver, or of a hook plugin that has one; blame `source` for an exception."""
+    check = getattr(plugin, "preflight", None)
+    if callable(check):
+        with blamed(source):
+            check()
+
+
 def exited(who: str, error: SystemExit) -> PluginError:
     """Return the error for a plugin that called `sys.exit`."""
     return PluginError(

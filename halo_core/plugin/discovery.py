@@ -24,8 +24,10 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 from stevedore import DriverManager
 
-from halo_core.config.kinds import PACKAGES, group_of
-from halo_core.errors import PluginError, did_you_mean
+from halo_core.config.kinds import MOVED, PACKAGES, group_of
+from halo_core.errors import PluginError, UnknownPluginError, did_you_mean
+
+__all__ = ["Loaded", "Source", "available", "load"]
 
 _OWN = "halo-core"
 _FILE = "sha256:"
@@ -94,9 +96,9 @@ def still_installed(origins: Origins) -> Origins:
 def load(kind: str, name: str, origins: Origins | None = None) -> Loaded:
     """Load the plugin of `kind` called `name`; a name without a distribution means that of `origins`, if listed there.
 
-    Raises a `PluginError` if no such plugin is installed (with the package to install, or the nearest name), if two
-    distributions provide the name, if its distribution needs another version of halo, or if its code cannot be
-    imported.
+    Raises an `UnknownPluginError` if no such plugin is installed (with the package to install, or the nearest name) or
+    if two distributions provide the name, and a `PluginError` if its distribution needs another version of halo or its
+    code cannot be imported.
     """
     path, _, attribute = name.partition(":")
     if path.endswith(".py"):
@@ -116,7 +118,19 @@ def load(kind: str, name: str, origins: Origins | None = None) -> Loaded:
 
 
 def _entries(kind: str) -> list[EntryPoint]:
-    return list(entry_points(group=group_of(kind)))
+    """Return the entry points of `kind`, without those of packages whose driver has moved into the core."""
+    found = list(entry_points(group=group_of(kind)))
+    own = {entry.name for entry in found if _source(kind, entry).distribution == _OWN}
+    return [
+        entry
+        for entry in found
+        if not (entry.name in own and _is_former(kind, entry.name, _source(kind, entry).distribution))
+    ]
+
+
+def _is_former(kind: str, name: str, distribution: str) -> bool:
+    former = MOVED.get((kind, name))
+    return former is not None and _is_same(former, distribution)
 
 
 def _source(kind: str, entry: EntryPoint) -> Source:
@@ -142,6 +156,8 @@ def _check_requirement(source: Source, entry: EntryPoint) -> None:
 
 def _matches(kind: str, short: str, dist: str) -> list[EntryPoint]:
     """Return the entry points called `short` of the distribution `dist`; of all distributions if it is empty."""
+    if _is_former(kind, short, dist):
+        dist = _OWN
     return [
         entry
         for entry in _entries(kind)
@@ -162,7 +178,7 @@ def _find(kind: str, name: str, origins: Origins) -> EntryPoint:
         )
     if len(matches) > 1:
         owners = sorted(_source(kind, entry).distribution for entry in matches)
-        raise PluginError(
+        raise UnknownPluginError(
             f"{kind} {name!r} is provided by {' and '.join(owners)}",
             hint=f"name one: {' or '.join(f'{owner}:{short}' for owner in owners)}",
         )
@@ -170,7 +186,7 @@ def _find(kind: str, name: str, origins: Origins) -> EntryPoint:
         package = PACKAGES.get((kind, short))
         hint = f"pip install {package}" if package else did_you_mean(short, {e.name for e in _entries(kind)})
         hint = hint or "install the package that provides it, or name a file as ./file.py:Class"
-        raise PluginError(f"no {kind} named {name!r} is installed", hint=hint)
+        raise UnknownPluginError(f"no {kind} named {name!r} is installed", hint=hint)
     return matches[0]
 
 
@@ -197,15 +213,15 @@ def _load_file(kind: str, path: Path, attribute: str) -> Loaded:
     try:
         code = path.read_bytes()
     except OSError as error:
-        raise PluginError(f"{kind} file {str(path)!r} cannot be read: {error.strerror}") from error
+        raise UnknownPluginError(f"{kind} file {str(path)!r} cannot be read: {error.strerror}") from error
     digest = hashlib.sha256(code).hexdigest()
     name = hashlib.sha256(f"{path.resolve()} {digest}".encode()).hexdigest()
     module = _import_file(kind, path, f"halo_file_{path.stem}_{name[:12]}")
     if attribute and not hasattr(module, attribute):
         names = [name for name, value in vars(module).items() if isinstance(value, type)]
-        raise PluginError(f"{path} has no {attribute!r}", hint=did_you_mean(attribute, names))
+        raise UnknownPluginError(f"{path} has no {attribute!r}", hint=did_you_mean(attribute, names))
     if not attribute and kind != "plugin":
-        raise PluginError(f"{kind} {str(path)!r} names no class", hint=f"write {path}:ClassName")
+        raise UnknownPluginError(f"{kind} {str(path)!r} names no class", hint=f"write {path}:ClassName")
     source = Source(
         kind, attribute or path.stem, str(path), f"{_FILE}{digest[:12]}", f"{path}:{attribute}".rstrip(":")
     )

@@ -88,7 +88,8 @@ def _flaws(cls: type, base: type) -> Iterator[Flaw]:
     if not isinstance(getattr(cls, "valid_label", ""), str):
         yield "has a valid_label that is not a str", 'write valid_label = "compiles"'
     for name in sorted(_own_methods(cls, base) - methods.keys()):
-        if near := _nearest(name, methods):
+        near = _nearest(name, methods)
+        if near and getattr(cls, near) is methods[near]:
             yield (
                 f"has a method {name!r}, which is never called",
                 f"did you mean {near!r}? The name of a helper starts with _",

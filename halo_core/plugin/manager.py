@@ -69,8 +69,7 @@ class Hooks:
         try:
             self._manager.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
-            reason = str(error).splitlines()[-1] if isinstance(error, ValueError) else _short(error)
-            raise PluginError(f"{source} cannot be registered: {reason}") from error
+            raise PluginError(f"{source} cannot be registered: {str(error).splitlines()[-1]}") from error
         self._sources[name] = source
         self._drivers = drivers or self._drivers
         self._trace(plugin, name)
@@ -136,12 +135,8 @@ class Hooks:
         return chosen
 
     def emptied_by(self, hook: str) -> str:
-        """Return who gave the first empty answer to the last call of `hook` in this thread, and how many it was given.
-
-        An empty string if the first answer, that of the driver, was empty already.
-        """
-        answers = self._trail.answers
-        for (_, before), (plugin, answer) in pairwise(answers):
+        """Return who emptied the answer to the last call of `hook` in this thread; empty if that was the driver."""
+        for (_, before), (plugin, answer) in reversed(list(pairwise(self._trail.answers))):
             if before and not answer:
                 return f"{self._describe(plugin, hook)} kept none of the {len(before)} that were selected"
         return ""
@@ -254,9 +249,3 @@ class Hooks:
 
     def _describe_wrapper(self, plugin: str, hook: str) -> str:
         return f"the wrapper of {hook!r} in {self._describe(plugin, hook)}"
-
-
-def _short(error: pluggy.PluginValidationError) -> str:
-    """Return pluggy's message of many lines as one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return "; ".join(lines[1:]) or lines[0]

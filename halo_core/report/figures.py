@@ -85,7 +85,7 @@ def tables(reports: Sequence[CycleReport]) -> list[Table]:
     result = [
         _table("Held-out prompts", _HELDOUT, ((r, r.heldout) for r in reports if r.heldout)),
         _table("Training samples", _SAMPLES, ((r, r.sampled) for r in reports if r.sampled)),
-        _table("Training", _TRAINING, ((r, r.train) for r in reports if r.train)),
+        _table("Training", _training(reports), ((r, r.train) for r in reports if r.train)),
         _table("Seconds", _times(reports), ((r, r.seconds) for r in reports if r.seconds)),
     ]
     return [table for table in result if table.rows]
@@ -235,6 +235,16 @@ def _times(reports: Sequence[CycleReport]) -> dict[str, Column]:
     return {stage: of(stage) for stage in _stages(reports)} | {"total": total}
 
 
+def _training(reports: Sequence[CycleReport]) -> dict[str, Column]:
+    """Return the columns of every training, and one for each statistic of the run's trainers."""
+
+    def of(name: str) -> Column:
+        return lambda _, stats: f"{stats.metrics[name]:.4g}" if name in stats.metrics else ""
+
+    own = dict.fromkeys(name for r in reports if r.train for name in r.train.metrics)
+    return {**_TRAINING, **{f"{name} (trainer)" if name in _TRAINING else name: of(name) for name in own}}
+
+
 def _range(bounds: tuple[float, float]) -> str:
     return f"{percent(bounds[0])} to {percent(bounds[1])}"
 
@@ -273,6 +283,7 @@ _SAMPLES: Mapping[str, Column] = {
     "conclusive": lambda _, metrics: f"{metrics.samples:,}",
     **{str(stage): _count(stage) for stage in Stage},
     "pass": lambda _, metrics: percent(metrics.passed),
+    "with warnings": lambda _, metrics: percent(metrics.warned) if metrics.warned else "",
     "reward": lambda report, _: f"{report.reward_mean:.3f}",
     "distinct": lambda _, metrics: percent(metrics.distinct),
     "distinct correct": lambda _, metrics: percent(metrics.distinct_correct),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import jinja2
 import yaml
@@ -69,6 +69,9 @@ class Shown:
     """True if it represents its kind in print."""
     extracted: str = ""
     """The part of the completion that was verified; empty if that is all of it or unknown."""
+    reward_reason: str = ""
+    selection_reason: str = ""
+    """Why it was not trained on."""
 
     @property
     def signals(self) -> str:
@@ -77,13 +80,29 @@ class Shown:
         return "\n".join(f"{name} {value:g}" for name, value in signals.items())
 
 
-def render(ledger: Ledger, extract: Callable[[Prompt, Completion], str] | None = None) -> str:
+class Explains(Protocol):
+    """Explains the rewards and the selection of samples; each answer is a few words or empty."""
+
+    def of_reward(self, found: Found) -> str:
+        """Return why a sample has its reward."""
+
+    def of_selection(self, found: Found) -> str:
+        """Return why a sample was not trained on."""
+
+
+def render(
+    ledger: Ledger,
+    extract: Callable[[Prompt, Completion], str] | None = None,
+    reasons: Explains | None = None,
+) -> str:
     """Return the report of a run as HTML; see `write_report`."""
     run, machine, plugins = summarise(ledger), ledger.machine(), ledger.plugins()
     charts = plots(run.reports)
     samples = _samples(ledger, run.reports)
     if extract:
         samples = [replace(shown, extracted=extract(*_parts(shown))) for shown in samples]
+    if reasons:
+        samples = [_explained(shown, reasons) for shown in samples]
     best = best_cycle(run.reports)
     return _template().render(
         name=run.directory.resolve().name,
@@ -203,6 +222,13 @@ def _samples(ledger: Ledger, reports: Sequence[CycleReport]) -> list[Shown]:
                 Shown(item, kind, printed=report is sampled[-1] and not n) for n, item in enumerate(found)
             ]
     return shown
+
+
+def _explained(shown: Shown, reasons: Explains) -> Shown:
+    found = shown.found
+    return replace(
+        shown, reward_reason=reasons.of_reward(found), selection_reason=reasons.of_selection(found)
+    )
 
 
 def _measured(ledger: Ledger, report: CycleReport) -> list[Shown]:

@@ -76,7 +76,12 @@ class Dispatch:
             "generator", request.cycle if request.split == "train" else None
         )
         if self._generator is None:
-            self._generator = OpenGenerator(self._drivers.get("generator"), run.actor, run.directory)
+            self._generator = OpenGenerator(
+                self._drivers.get("generator"),
+                run.actor,
+                run.directory,
+                lambda samples, tokens: run.sampling_progress(samples, tokens),
+            )
         with blamed(self._drivers.source("generator")):
             yield from self._generator.generate(request, options)
 
@@ -88,7 +93,7 @@ class Dispatch:
         new = [index for index, verdict in enumerate(known) if verdict is None]
         tasks = [prompts[index] for index in new]
         verdicts = self._drivers.verifiers.check_all(
-            tasks, [completions[index] for index in new], self._threads
+            tasks, [completions[index] for index in new], self._threads, interrupt=run.check_interrupt
         )
         fresh = iter(run.ledger.remember(tasks, [texts[index] for index in new], verdicts))
         return [next(fresh) if verdict is None else verdict for verdict in known]

@@ -16,7 +16,7 @@ from halo_core.seeds import derive_seed
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
 if TYPE_CHECKING:
-    from halo_core.model.actor import Actor
+    from halo_core.model.contexts import Actor
 
 Key = tuple[str, tuple[int, ...]]
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from halo_core.drivers.base import Generator
-from halo_core.model.contexts import SamplingContext, Weights
+from halo_core.model.contexts import Actor, SamplingContext, Weights, ignore_tokens
 from halo_core.types import Completion, SamplingRequest
-
-if TYPE_CHECKING:
-    from halo_core.model.actor import Actor
 
 
 class OpenGenerator:
@@ -23,9 +19,17 @@ class OpenGenerator:
         for batch in opened.generate(request): ...
     """
 
-    def __init__(self, generator: Generator, actor: Actor, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        actor: Actor,
+        directory: Path | None = None,
+        progress: Callable[[float, int], None] = ignore_tokens,
+    ) -> None:
         self._generator = generator
-        self._context = SamplingContext(actor=actor, directory=directory and directory.resolve())
+        self._context = SamplingContext(
+            actor=actor, directory=directory and directory.resolve(), progress=progress
+        )
         self._is_open = False
         self._weights: Weights | None = None
         """The weights that the generator was told of last."""

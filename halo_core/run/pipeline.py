@@ -13,8 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import takewhile
 
-from halo_core.errors import PluginError
+from halo_core.errors import Interrupted, PluginError
+from halo_core.model.contexts import ignore_tokens
 from halo_core.plugin.manager import Hooks
+from halo_core.progress import Advance
 from halo_core.run.state import Run
 from halo_core.run.tokenizing import tokenized
 from halo_core.types import Completion, Sample, SamplingRequest, Status
@@ -47,14 +49,15 @@ def sample_and_verify(run: Run, hooks: Hooks, request: SamplingRequest) -> list[
         run.progress.stage(_name(request), total, "samples") as advance,
         ThreadPoolExecutor(_VERIFYING) as threads,
     ):
-        advance(len(samples))
+        meter = _Meter(advance)
+        meter.finish(len(samples))
+        run.sampling_progress = meter.update
 
         def store() -> None:
             batch = waiting.popleft().result()
             run.ledger.append(request.cycle, request.split, batch)
             run.flush_timer()
             samples.extend(batch)
-            advance(len(batch))
             budget.add([sample.verdict for sample in batch])
 
         def verify(completions: Sequence[Completion]) -> list[Sample]:
@@ -64,21 +67,50 @@ def sample_and_verify(run: Run, hooks: Hooks, request: SamplingRequest) -> list[
 
         try:
             for batch in hooks.generate(run=run, request=replace(request, done=len(batches))):
+                meter.finish(len(batch))
                 waiting.append(threads.submit(verify, tokenized(run, prompts, batch)))
                 while waiting and (waiting[0].done() or len(waiting) > IN_FLIGHT):
                     store()
-                if run.interrupted:
-                    break
+                run.check_interrupt()
             while waiting:
                 store()
+        except Interrupted:
+            while waiting and waiting[0].done() and not waiting[0].exception():
+                store()
+            raise
         finally:
+            run.sampling_progress = ignore_tokens
             for future in waiting:
                 future.cancel()
-    run.check_interrupt()
     budget.close()
     _check_complete(samples, request)
     _warn_of_inconclusive(run, request, samples)
     return samples
+
+
+class _Meter:
+    """Turns the progress within batches, in parts of completions, into that of a request."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self._shown = 0.0
+        self._tokens = self._batch_tokens = 0
+
+    def update(self, samples: float, tokens: int) -> None:
+        """Show that `samples` completions, maybe in part, and `tokens` tokens of the current batch are sampled."""
+        self._batch_tokens = tokens
+        self._advance(samples - self._shown, note=self._note())
+        self._shown = samples
+
+    def finish(self, samples: int) -> None:
+        """Show that a batch of `samples` completions is sampled."""
+        self._tokens, self._batch_tokens = self._tokens + self._batch_tokens, 0
+        self._advance(samples - self._shown, note=self._note())
+        self._shown = 0.0
+
+    def _note(self) -> str:
+        tokens = self._tokens + self._batch_tokens
+        return f"{tokens} tokens" if tokens else ""
 
 
 def _stored(run: Run, request: SamplingRequest) -> list[list[Sample]]:

@@ -24,7 +24,7 @@ from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
 from halo_core.files import damaged, disk
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import prompt_body
-from halo_core.plugin.blame import blamed
+from halo_core.plugin.blame import preflight
 from halo_core.plugin.discovery import Origins, Source, origins_of, still_installed
 from halo_core.plugin.loading import build_driver, load_class, load_plugin
 from halo_core.plugin.manager import Hooks
@@ -114,24 +114,30 @@ class Plan:
         from halo_core.model.actor import Actor
 
         ledger, hooks, actor = Ledger(directory), self._hooks(), Actor(self.config.model)
+        progress = progress or Progress()
         with ledger.locked():
             resumed = ledger.exists
             if resumed:
                 self._resume(ledger, changed=changed, extended=extended)
             else:
-                self._start(ledger, actor)
+                self._start(ledger, actor, progress)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
             precision = self.drivers.get("generator").precision()
             run = Run(self.config, ledger, actor, prompts, heldout, progress, precision=precision)
-            if resumed and (note := self._changed_data(run)):
-                run.progress.note(f"data     {note}")
+            notes = (
+                self._changed_data(run) if resumed else self.drivers.verifiers.warnings([*prompts, *heldout])
+            )
+            for note in notes:
+                progress.note(f"data     {note}")
             yield run, hooks
 
-    def _start(self, ledger: Ledger, actor: Actor) -> None:
+    def _start(self, ledger: Ledger, actor: Actor, progress: Progress) -> None:
         ledger.check_unused()
         prompts, heldout = self.data()
         self.drivers.verifiers.check_prompts([*prompts, *heldout])
         self.preflight()
+        if missing := actor.preflight():
+            progress.note(f"model    downloading {missing} from the hub")
         _ = actor.model, actor.tokenizer  # load them first: a failure must not leave a run behind
         config, fingerprints = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
         ledger.create(config, self._manifest(), prompts, heldout, environment(self.config), fingerprints)
@@ -149,30 +155,30 @@ class Plan:
         if extended:
             extend(ledger, self.config, self.drivers.get("lr_policy"))
 
-    def _changed_data(self, run: Run) -> str:
+    def _changed_data(self, run: Run) -> list[str]:
         """Return a note if the files of prompts no longer contain the prompts that the run stored."""
         if self.demo is not None:
-            return ""
+            return []
         try:
             prompts, heldout = self.data()
         except DataError as error:
-            return f"using the stored prompts: {error}"
+            return [f"using the stored prompts: {error}"]
         now = [(prompt.id, prompt_body(prompt)) for prompt in [*prompts, *heldout]]
         if now == [(prompt.id, prompt_body(prompt)) for prompt in [*run.prompts, *run.heldout]]:
-            return ""
+            return []
         source = self.config.data.prompts or self.config.data.heldout
-        return f"using the stored prompts: {source} has changed since the run was started"
+        return [f"using the stored prompts: {source} has changed since the run was started"]
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
         """Return the training prompts and the held-out prompts."""
         return read_prompts(self.config, self.demo)
 
     def preflight(self) -> None:
-        """Check that the machine has what each driver needs."""
+        """Check that the machine has what each driver and each plugin needs."""
         self.drivers.verifiers.preflight(self.config.sandbox)
-        for kind in driver_sections():
-            with blamed(self.drivers.source(kind)):
-                self.drivers.get(kind).preflight()
+        checked = [(self.drivers.get(kind), self.drivers.source(kind)) for kind in driver_sections()]
+        for each, source in [*checked, *((plugin, source) for plugin, source, _ in self.plugins)]:
+            preflight(each, source)
 
     def _hooks(self) -> Hooks:
         hooks = Hooks()

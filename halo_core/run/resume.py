@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from halo_core import sandbox
-from halo_core.config.layers import differences
+from halo_core.config.kinds import KINDS
+from halo_core.config.layers import differences, short_name
 from halo_core.config.schema import NON_RESULT_KEYS, RunConfig
 from halo_core.drivers.base import LRPolicy
 from halo_core.errors import RunError, SandboxError, command
@@ -71,7 +72,7 @@ def check_same(directory: Path, recorded: RunConfig, config: RunConfig, *, exten
     before, now = (each.model_dump(mode="json") for each in (recorded, config))
     for key in (*NON_RESULT_KEYS, "cycles") if extend else NON_RESULT_KEYS:
         before.pop(key, None), now.pop(key, None)
-    changed = differences(before, now)
+    changed = _other_drivers(before, now) + differences(before, now)
     if not changed:
         return
     more = f" (and {len(changed) - 3} more)" if len(changed) > 3 else ""
@@ -84,6 +85,22 @@ def check_same(directory: Path, recorded: RunConfig, config: RunConfig, *, exten
     raise RunError(
         f"{directory} contains a run of another configuration: {'; '.join(changed[:3])}{more}", hint=hint
     )
+
+
+def _other_drivers(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """List the kinds of driver whose names differ, and remove them: their options cannot be compared."""
+    found = []
+    for kind in KINDS.values():
+        there, here = (_names(config[kind.key]) for config in (before, now))
+        if there != here:
+            found.append(f"{kind.name}: {there} there, {here} here")
+            del before[kind.key], now[kind.key]
+    return found
+
+
+def _names(value: Any) -> str:
+    entries = value if isinstance(value, list) else [value]
+    return " and ".join(short_name(entry["name"]) for entry in entries) or "none"
 
 
 def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:

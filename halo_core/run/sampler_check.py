@@ -27,7 +27,7 @@ from halo_core.errors import ModelError, TrainingError
 from halo_core.types import Completion, CycleReport, Sample, TrainStats
 
 if TYPE_CHECKING:
-    from halo_core.model.actor import Actor
+    from halo_core.model.contexts import Actor
 
 PROBES = 64
 """Completions that are compared, evenly spaced over all of them."""

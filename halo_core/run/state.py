@@ -6,13 +6,14 @@ import hashlib
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from halo_core.errors import Interrupted, command
 from halo_core.ledger.ledger import Ledger
 from halo_core.metrics import best_cycle, eval_metrics, gini, paired_difference
+from halo_core.model.contexts import ignore_tokens
 from halo_core.progress import Progress
 from halo_core.run.curriculum import prompts_for
 from halo_core.run.mixing import mixed, pairs_as_samples
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from halo_core.config.schema import RunConfig
-    from halo_core.model.actor import Actor
+    from halo_core.model.contexts import Actor
     from halo_core.plugin.manager import Hooks
 
 
@@ -45,6 +46,8 @@ class Run:
         self.config = config
         self.ledger = ledger
         self.actor = actor
+        actor.interrupt = self.check_interrupt
+        actor.directory_of = ledger.check_adapter
         self.prompts = tuple(prompts)
         self.heldout = tuple(heldout)
         self.progress = progress or Progress()
@@ -52,6 +55,8 @@ class Run:
         """The precision in which the generator computes; see `Generator.precision`."""
         self.stop_reason = ""
         self.interrupted = False
+        self.sampling_progress: Callable[[float, int], None] = ignore_tokens
+        """Told by the generator how far a batch is; see `SamplingContext.progress`."""
         self.loaded_cycle: int | None = 0
         """The cycle whose weights the actor has; 0: untrained; None: weights in training, of no cycle."""
         self.sampling_cycle = 0

@@ -61,7 +61,10 @@ class Confinement:
             self.group.limit(request["memory_bytes"], _processes(request))
         readable = tuple(request["readable"])
         if self.tier == "strong":
-            for path in (*trees, *files, *readable):
+            # Programs find their own links in /proc, but Landlock keeps them from opening anything there. The worker's
+            # functions need none, and DuckDB does not start if it finds a file in /proc that it cannot open.
+            proc = () if request["main"] else ("/proc",)
+            for path in (*trees, *files, *readable, *proc):
                 self._exposed += namespaces.expose(self.box.root, path)
             if request["writable"]:
                 namespaces.resize(self.box, 4 * request["file_bytes"])

@@ -64,10 +64,10 @@ class Ruleset:
             self._allow(path, rights & fs)
 
     def _allow(self, path: str, rights: int) -> None:
-        """Grant `rights` below `path`; a path that does not exist grants nothing."""
+        """Grant `rights` below `path`; a path that does not exist or cannot be reached grants nothing."""
         try:
             fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
             return
         try:
             if not stat.S_ISDIR(os.fstat(fd).st_mode):

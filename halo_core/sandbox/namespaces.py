@@ -84,10 +84,7 @@ def build_root(box: Box, trees: Iterable[str]) -> None:
     linux.mount("proc", "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
     root = box.directory
     linux.mount("tmpfs", root, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=755,size=1m")
-    for tree in (
-        *trees,
-        "/proc",
-    ):  # Landlock keeps programs from opening anything in /proc, as in tier standard
+    for tree in trees:
         expose(root, tree)
     for name, target in _STDIO_LINKS.items():
         os.symlink(target, f"{root}/dev/{name}")

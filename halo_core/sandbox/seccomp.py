@@ -64,6 +64,8 @@ _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; not TIOCSTI, which types into the terminal."""
 _PRCTL = (15, 16)
 """PR_SET_NAME, PR_GET_NAME; not PR_SET_PDEATHSIG, by which a sample could outlive its worker."""
+_AF_UNIX = 1
+"""Compilers on a JVM, and rustc, make pairs of connected sockets. No permitted call could connect one elsewhere."""
 _NAMESPACES = 0x7E020000
 _CLONE_PARENT = 0x8000
 
@@ -85,6 +87,7 @@ class Filter:
                 actions["truncate"] = [_ret(_ALLOW)]
         if toolchain:  # linkers mark their output executable; confine.py does that instead
             actions |= {name: [_ret(_ERRNO | 0)] for name in _NO_OP_FOR_TOOLCHAINS}
+            actions["socketpair"] = _only(0, (_AF_UNIX,), errno.EPERM)
         table = [(NUMBERS[name][column], code) for name, code in actions.items()]
         code = [
             (_LOAD, 0, 0, _AT_ARCHITECTURE),

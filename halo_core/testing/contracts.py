@@ -14,6 +14,7 @@ from halo_core.config.options import build
 from halo_core.drivers.base import LRPolicy, Verifier
 from halo_core.errors import DataError
 from halo_core.types import Completion, CycleReport, EvalMetrics, Prompt, Stage, Status, Verdict
+from halo_core.verification.verifiers import VerifierSet
 
 _HOSTILE = (
     "",
@@ -105,6 +106,16 @@ class VerifierContract(ABC):
             return
         for text in (good, bad):
             assert _check(verifier, bare, text).status is not Status.PASS
+
+    def test_known_answers_can_be_used(self, verifier: Verifier, prompt: Prompt) -> None:
+        """Check that references, mutants, copied answers and attacks are lists, and the fingerprint a text."""
+        name = prompt.verifier or "tested"
+        verifiers = VerifierSet({name: verifier})
+        verifiers.check_prompts([prompt])
+        verifiers.answers("mutants", prompt)
+        verifiers.answers("copied_answers", prompt)
+        verifiers.attacks(name)
+        verifiers.fingerprints()
 
     def test_fingerprint_is_stable_and_options_round_trip(self, verifier: Verifier) -> None:
         """Check that a verifier rebuilt from its options has the same fingerprint."""

@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal
 
+from halo_core.config.model import ModelConfig
 from halo_core.config.options import driver
 from halo_core.config.schema import RunConfig, read_config
 from halo_core.drivers.base import Generator, LRPolicy, Reward, Selector, Trainer, Verifier
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
 from halo_core.ledger.ledger import Ledger
-from halo_core.model.actor import Actor
-from halo_core.model.contexts import SamplingContext, TrainingContext
+from halo_core.model.contexts import Actor, SamplingContext, TrainingContext
 from halo_core.plugin.discovery import Source
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
@@ -48,7 +49,14 @@ class FakeActor:
     def __init__(self, skill: float = 0.3) -> None:
         self.skill = skill
         self.model = self.tokenizer = self
+        self.config = ModelConfig()
+        self.dtype = "float32"
+        self.directory_of: Callable[[int], Path] | None = None
         self._base = skill
+
+    def preflight(self) -> str:
+        """Return that nothing has to be downloaded."""
+        return ""
 
     def save(self, directory: Path) -> None:
         """Write the weight."""
@@ -66,6 +74,19 @@ class FakeActor:
         """Keep `share` of the change since the initial weight."""
         self.skill = self._base + share * (self.skill - self._base)
 
+    @contextmanager
+    def reference(self, source: Literal["base"] | int) -> Iterator[None]:
+        """Use the initial weight, or that of a cycle."""
+        own = self.skill
+        self.reset()
+        try:
+            if source not in ("base", 0):
+                assert self.directory_of is not None
+                self.load(self.directory_of(int(source)))
+            yield
+        finally:
+            self.skill = own
+
     def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
         """Return an id for each word."""
         return tuple(2 + len(word) for word in f"{system} {prompt.text}".split()) or (2,)
@@ -77,6 +98,14 @@ class FakeActor:
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return no log-probabilities; the fake generator records none either."""
         return [() for _ in completions]
+
+    def trainable(self) -> Mapping[str, Any]:
+        """Return nothing: the weight is not a parameter of torch."""
+        return {}
+
+    def weights_hash(self) -> str:
+        """Return the weight as text."""
+        return repr(self.skill)
 
 
 @driver
@@ -90,7 +119,7 @@ class FakeGenerator(Generator):
 
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
         """Yield the completions of `request` in batches; see `SamplingRequest`."""
-        skill = cast(FakeActor, context.actor).skill
+        skill = _fake(context.actor).skill
         jobs = [(prompt, index) for prompt in request.prompts for index in range(request.samples_per_prompt)]
         batches = [jobs[start : start + self.batch] for start in range(0, len(jobs), self.batch)]
         for number, batch in enumerate(batches):
@@ -139,7 +168,7 @@ class FakeTrainer(Trainer):
 
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
         """Raise the skill by the learning rate."""
-        fake, checkpoint, lr = cast(FakeActor, context.actor), context.checkpoint, context.lr
+        fake, checkpoint, lr = _fake(context.actor), context.checkpoint, context.lr
         before = fake.skill
         inputs_hash = repr((self, before, lr, context.seed))
         directory = checkpoint.load(inputs_hash) if checkpoint else None
@@ -217,7 +246,12 @@ def fake_run(
     if not ledger.exists:
         verifiers = drivers.verifiers.fingerprints()
         ledger.create(config.model_dump(mode="json"), [], train, held, fingerprints=verifiers)
-    return Run(config, ledger, cast(Actor, FakeActor()), train, held, progress), hooks
+    return Run(config, ledger, FakeActor(), train, held, progress), hooks
+
+
+def _fake(actor: Actor) -> FakeActor:
+    assert isinstance(actor, FakeActor), "fakes of drivers work with a `FakeActor`"
+    return actor
 
 
 def _write(value: object, name: str, directory: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -18,6 +18,7 @@ from halo_core.drivers.base import Generator
 from halo_core.plugin.validation import flaw_of_completion
 from halo_core.run.open_generator import OpenGenerator
 from halo_core.run.sampler_check import check_sampler
+from halo_core.testing.tiny import tiny_actor
 from halo_core.types import Completion, Prompt, Sample, SamplingRequest, Stage, Status, Verdict
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class GeneratorContract(ABC):
         """The generator to test."""
 
     @pytest.fixture
-    @abstractmethod
     def actor(self) -> Actor:
         """The actor whose weights the generator samples with; the tests change and reset its weights."""
+        return tiny_actor()
 
     @pytest.fixture
     def prompts(self) -> tuple[Prompt, ...]:
@@ -258,6 +259,8 @@ def _weights(actor: Actor) -> str:
 def _traces() -> set[str]:
     """Return the threads, the child processes, and the files in the working directory."""
     threads = {f"thread {thread.name} {thread.ident}" for thread in threading.enumerate()}
-    listed = [(task / "children").read_text() for task in Path("/proc/self/task").iterdir()]
-    children = {f"process {child}" for line in listed for child in line.split()}
+    children: set[str] = set()
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError):  # the thread has ended meanwhile
+            children |= {f"process {child}" for child in (task / "children").read_text().split()}
     return threads | children | {f"file {path}" for path in Path.cwd().iterdir()}

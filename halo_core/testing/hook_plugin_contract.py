@@ -19,6 +19,7 @@ from halo_core.loop import run_cycles
 from halo_core.model.contexts import TrainingContext
 from halo_core.plugin.discovery import Source
 from halo_core.plugin.manager import Hooks
+from halo_core.plugin.observers import watches_only
 from halo_core.testing.fakes import FakeTrainer, fake_run
 from halo_core.types import CycleReport, Sample, TrainStats
 
@@ -32,7 +33,8 @@ class HookPluginContract(ABC):
     """
 
     only_observes: ClassVar[bool] = False
-    """True for a plugin that must not change the result of a run, such as a tracker."""
+    """True for a plugin that must not change the result of a run, such as a tracker; true anyway for a plugin with
+    `watches_only = True`."""
 
     @pytest.fixture
     @abstractmethod
@@ -94,7 +96,7 @@ class HookPluginContract(ABC):
         self, plugin: object, settings: dict[str, Any], tmp_path: Path
     ) -> None:
         """Check that a plugin that only observes changes no result."""
-        if not self.only_observes:
+        if not (self.only_observes or watches_only(plugin)):
             pytest.skip("the plugin may change results")
         assert _run(tmp_path / "with", plugin, settings) == _run(tmp_path / "without", None, settings)
 
@@ -123,7 +125,10 @@ def _run(directory: Path, plugin: object | None, settings: dict[str, Any]) -> li
     plugins = [] if plugin is None else [plugin]
     run, hooks = fake_run(directory, plugins=plugins, **{"cycles": _CYCLES, **settings})
     try:
-        return [replace(report, seconds={}) for report in run_cycles(run, hooks)]
+        reports = [replace(report, seconds={}) for report in run_cycles(run, hooks)]
+        warnings = [text for _, kind, text in run.ledger.events() if kind == "warning"]
+        assert not warnings, "a plugin with watches_only raised an exception"
+        return reports
     finally:
         run.ledger.close()
 

@@ -16,6 +16,8 @@ from halo_core.config.options import build
 from halo_core.drivers.base import Reward
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
+__all__ = ["RewardContract"]
+
 _TEXTS = ("", "\0", "\ud800", "é" * 10, "a" * 100_000)
 
 
@@ -35,18 +37,18 @@ class RewardContract(ABC):
     @pytest.fixture
     def better(self, signals: dict[str, float]) -> Sample:
         """A sample that must get a higher reward than `worse`; by default one that passed."""
-        return sample(Stage.CORRECT, signals=signals)
+        return make_sample(Stage.CORRECT, signals=signals)
 
     @pytest.fixture
     def worse(self, signals: dict[str, float]) -> Sample:
         """A sample that must get a lower reward than `better`; by default one that is not well-formed."""
-        return sample(Stage.INVALID, signals=signals)
+        return make_sample(Stage.INVALID, signals=signals)
 
     @pytest.fixture
     def samples(self, signals: dict[str, float], better: Sample, worse: Sample) -> list[Sample]:
         """Samples of every stage, with odd texts, with and without token ids."""
         made = [
-            sample(stage, text, score=score, warnings=warnings, signals=signals)
+            make_sample(stage, text, score=score, warnings=warnings, signals=signals)
             for stage, text, score, warnings in product(Stage, _TEXTS, (0.0, 0.5), (0, 3))
         ]
         bare = [replace(each, completion=Completion("p", 0, each.completion.text)) for each in made[::7]]
@@ -100,7 +102,7 @@ class RewardContract(ABC):
         assert sorted(Path.cwd().iterdir()) == before
 
 
-def sample(
+def make_sample(
     stage: Stage,
     text: str = "an answer",
     *,

@@ -56,6 +56,18 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Strength:
+    """How well the checks of one prompt tell wrong answers from right ones."""
+
+    prompt: str
+    """The prompt's id."""
+    told_apart: int
+    """Mutants of the reference that the checks tell apart from it."""
+    mutants: int
+    """All mutants that were tried; some may be equivalent to the reference."""
+
+
+@dataclass(frozen=True, slots=True)
 class Bounds:
     """Maximum tolerated rate of each problem, as a share of the cases that can have it."""
 
@@ -79,6 +91,8 @@ class Audit:
     findings: tuple[Finding, ...]
     unreferenced: int
     """Prompts without a reference: no right answer to them was verified."""
+    strengths: tuple[Strength, ...] = ()
+    """The prompts whose verifier counts the mutants that it tells apart, the weakest first."""
 
     def count(self, problem: Problem, *kinds: Kind) -> int:
         """Return the number of findings of `problem` among the cases of `kinds`; without `kinds`, among all cases."""
@@ -149,7 +163,14 @@ def audit(
         for number, case in enumerate(cases)
         for problem in _problems(case, first[number], second[number])
     )
-    return Audit(tuple(cases), found, sum(not _references(verifiers, prompt) for prompt in prompts))
+    unreferenced = sum(not _references(verifiers, prompt) for prompt in prompts)
+    return Audit(tuple(cases), found, unreferenced, tuple(_strengths(verifiers, prompts)))
+
+
+def _strengths(verifiers: VerifierSet, prompts: Sequence[Prompt]) -> list[Strength]:
+    counts = ((prompt.id, verifiers.told_apart(prompt)) for prompt in prompts)
+    found = [Strength(name, *count) for name, count in counts if count]
+    return sorted(found, key=lambda each: each.told_apart / max(each.mutants, 1))
 
 
 def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> Iterator[Case]:

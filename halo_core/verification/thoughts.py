@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 from halo_core.channels import final_text
 
+__all__ = ["TAGS", "read_answer"]
+
 TAGS = ("think", "thinking")
 """Tags of the reasoning models that are common in 2026; a verifier's option can name others."""
 

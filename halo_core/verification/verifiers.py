@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any, Literal
 from halo_core import sandbox
 from halo_core.config.layers import normalise, short_name
 from halo_core.config.schema import DriverSpec, read_config
+from halo_core.data import misspelt_keys
 from halo_core.drivers.base import Attack, Demo, Verifier
 from halo_core.errors import ConfigError, DataError, HaloError, PluginError, did_you_mean
 from halo_core.plugin.blame import blamed
@@ -93,20 +94,26 @@ class VerifierSet:
         return found
 
     def check_prompts(self, prompts: Sequence[Prompt]) -> None:
-        """Raise a `DataError` for a prompt that its verifier cannot use.
+        """Raise a `DataError` for a prompt that its verifier cannot use; it names the prompt's line.
 
         Raises a `PluginError` if a verifier's `check_prompt` or `references` returns something unusable.
         """
         for prompt in prompts:
+            subject = f"prompt {prompt.id!r}"
             name = self.name_for(prompt)
             if name not in self.by_name:
+                problem = f"names verifier {name!r}, which is not configured"
                 hint = did_you_mean(name, self.by_name)
-                raise DataError(
-                    f"prompt {prompt.id!r} names verifier {name!r}, which is not configured", hint=hint
-                )
+                raise DataError(f"{prompt.place or subject} {problem}", hint=hint)
             source = self.sources.get(name, BUILTIN)
-            with blamed(source):
-                answer: Any = self.by_name[name].check_prompt(prompt)  # type: ignore[func-returns-value]
+            try:
+                with blamed(source):
+                    answer: Any = self.by_name[name].check_prompt(prompt)  # type: ignore[func-returns-value]
+            except DataError as error:
+                problem = str(error).removeprefix(f"{subject}: ")
+                raise DataError(
+                    f"{prompt.place or subject}: {problem}", hint=_hint_for_keys(prompt) or error.hint
+                ) from error
             if answer is not None:
                 raise PluginError(
                     f"check_prompt of {source} returned {answer!r:.80} for prompt {prompt.id!r}",
@@ -116,9 +123,22 @@ class VerifierSet:
         for prompt in first.values():
             self.answers("references", prompt)
 
-    def preflight(self, mode: sandbox.Mode = "auto") -> None:
-        """Check, in a sandbox of `mode`, that the machine has what each verifier needs."""
-        sandbox.configure(mode)
+    def warnings(self, prompts: Sequence[Prompt]) -> list[str]:
+        """Return a line for each likely mistake in checked prompts: misspelt keys, and prompts without tests."""
+        found = [
+            f"unknown key {key!r}: did you mean {known!r}?" for key, known in misspelt_keys(prompts).items()
+        ]
+        tested = [self.by_name[self.name_for(prompt)].has_tests(prompt) for prompt in prompts]
+        if not any(tested):
+            found.append(f"0 of {len(tested)} prompts have tests: no completion can pass")
+        elif without := tested.count(False):
+            found.append(f"{without} of {len(tested)} prompts have no tests: their completions never pass")
+        return found
+
+    def preflight(self, mode: sandbox.Mode | None = "auto") -> None:
+        """Check, in a sandbox of `mode` (None: the configured one), that the machine has what each verifier needs."""
+        if mode is not None:
+            sandbox.configure(mode)
         for name, verifier in self.by_name.items():
             with blamed(self.sources.get(name, BUILTIN)):
                 verifier.preflight()
@@ -150,6 +170,22 @@ class VerifierSet:
         name = self.name_for(prompt)
         listed: Sequence[str] = self._listed(name, method, str, prompt)
         return listed
+
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return the numbers from `Verifier.told_apart`. Raises a `PluginError` unless they are two counts, or None."""
+        name = self.name_for(prompt)
+        source = self.sources.get(name, BUILTIN)
+        with blamed(source):
+            counts: Any = self.by_name[name].told_apart(prompt)
+        if counts is None:
+            return None
+        numbers = tuple(counts) if isinstance(counts, tuple | list) else ()
+        if len(numbers) != 2 or not all(type(n) is int for n in numbers) or not 0 <= numbers[0] <= numbers[1]:
+            raise PluginError(
+                f"told_apart of {source} returned {counts!r}",
+                hint="it returns (told apart, all mutants), or None",
+            )
+        return numbers[0], numbers[1]
 
     def attacks(self, name: str) -> Sequence[Attack]:
         """Return the attacks on a verifier. Raises a `PluginError` unless they are a list of `Attack`."""
@@ -213,18 +249,32 @@ class VerifierSet:
         return "" if same else found.strip("\n")
 
     def check_all(
-        self, prompts: Sequence[Prompt], completions: Sequence[Completion], threads: ThreadPoolExecutor
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Completion],
+        threads: ThreadPoolExecutor,
+        *,
+        interrupt: Callable[[], None] = lambda: None,
     ) -> list[Verdict]:
-        """Verify each completion against the prompt at its position, in parallel; equal texts are verified once."""
+        """Verify each completion against the prompt at its position, in parallel; equal texts are verified once.
+
+        `interrupt` is called before each completion and ends the verification by raising an exception.
+        """
+
+        def check_each(some: list[tuple[Prompt, Completion]]) -> list[Verdict]:
+            verdicts = []
+            for task in some:
+                interrupt()
+                verdicts.append(self.check(*task))
+            return verdicts
+
         first: dict[tuple[str, str], tuple[Prompt, Completion]] = {}
         for prompt, completion in zip(prompts, completions, strict=True):
             first.setdefault((prompt.id, completion.text), (prompt, completion))
         tasks = list(first.values())
         size = max(1, len(tasks) // _PIECES)
         pieces = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-        futures = [
-            threads.submit(lambda some: [self.check(*task) for task in some], piece) for piece in pieces
-        ]
+        futures = [threads.submit(check_each, piece) for piece in pieces]
         try:
             results = [verdict for future in futures for verdict in future.result()]
         finally:  # Ctrl-C must not wait for pieces that have not started
@@ -235,6 +285,11 @@ class VerifierSet:
             verdicts[prompt.id, completion.text]
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
+
+
+def _hint_for_keys(prompt: Prompt) -> str:
+    keys = misspelt_keys([prompt]).items()
+    return "; ".join(f"the data has a key {key!r}: did you mean {known!r}?" for key, known in keys)
 
 
 def verification_threads(workers: int | None = None) -> ThreadPoolExecutor:

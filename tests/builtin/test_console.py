@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from halo_core.builtin.console import ConsoleReport, JSONReport, describe_change, row
+from halo_core.builtin.console import ConsoleReport, JSONReport, describe_change
+from halo_core.builtin.cycle_table import header, row
 from halo_core.hookspecs import hookimpl
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
@@ -83,6 +85,50 @@ def test_row_of_the_untrained_model() -> None:
 def test_columns_of_rows_are_aligned() -> None:
     full, first = row(REPORT), row(CycleReport(cycle=0, heldout=METRICS, seconds={"heldout": 5.0}))
     assert full.index("62.5% [") == first.index("62.5% [")
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (
+            140,
+            "cycle lr samples compiles pass selected distinct loss seconds held-out compiles held-out pass",
+        ),
+        (120, "cycle lr samples compiles pass selected distinct loss seconds held-out pass"),
+        (80, "cycle lr compiles pass selected loss held-out pass"),
+        (60, "cycle lr pass selected held-out pass"),
+        (40, "cycle pass held-out pass"),
+        (10, "cycle"),
+    ],
+)
+def test_a_terminal_gets_the_columns_that_fit(width: int, columns: str) -> None:
+    untrained = CycleReport(cycle=0, heldout=METRICS, seconds={"heldout": 5.0})
+    lines = [header("compiles", width), row(untrained, width), row(REPORT, width)]
+    assert lines[0].split() == columns.split()
+    assert max(map(len, lines)) <= width
+    if "held-out pass" in columns:
+        assert lines[1].index("25.0% [") == lines[2].index("25.0% ["), "columns are aligned"
+        assert "before" in lines[1]
+
+
+def test_a_change_takes_two_lines_on_a_narrow_terminal() -> None:
+    change = PairedDifference(0.5, 0.48, -0.02, (-0.1, 0.05))
+    whole = describe_change("held-out pass", change)
+    assert describe_change("held-out pass", change, 120) == whole
+    assert " ".join(describe_change("held-out pass", change, 79).split()) == " ".join(whole.split())
+    assert max(map(len, describe_change("held-out pass", change, 79).splitlines())) < 79
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+def test_nothing_of_a_run_is_wider_than_the_terminal(tmp_path: Path, width: int) -> None:
+    report = ConsoleReport(valid_label="compiles")
+    report._console = Console(file=(file := io.StringIO()), force_terminal=True, width=width, soft_wrap=True)
+    with report.stage("cycle 1 held-out", 64, "samples") as advance:
+        advance(0.5, note="12345 tokens")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue())
+    assert "cycle 1 held-out" in plain
+    assert " 0/64" in plain
+    assert max(len(line.rstrip()) for line in re.split(r"[\r\n]", plain)) <= width
 
 
 @pytest.mark.parametrize(

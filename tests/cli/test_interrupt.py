@@ -71,15 +71,31 @@ def test_ctrl_c_stops_at_a_safe_point_and_prints_the_resume_command(
     assert [part for part in compare(Ledger(tmp_path / "whole"), Ledger(directory)) if not part.same] == []
 
 
+def test_ctrl_c_does_not_wait_for_the_samples_that_are_not_verified_yet(
+    fakes: list[str], prompts: Path, tmp_path: Path
+) -> None:
+    slow = ["-V", "seconds=0.5", "--set", "workers=1"]  # more than a minute for one batch
+    directory = tmp_path / "run"
+    child = process(
+        "run", *fakes, "--data", prompts, "--model", "m", "-G", "batch=150", *slow, "-o", directory
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == f"run      {directory}\n"
+    os.kill(child.pid, signal.SIGINT)
+    _, err = child.communicate(timeout=30)
+    assert child.returncode == 130, err
+    assert "Traceback" not in err
+
+
 def test_second_ctrl_c_stops_at_once(fakes: list[str], prompts: Path, tmp_path: Path) -> None:
-    slow = ["-G", "batch=2", "-V", "seconds=1", "--set", "workers=1"]
+    slow = ["-G", "batch=2", "-V", "seconds=20", "--set", "workers=1"]
     directory = tmp_path / "run"
     child = process("run", *fakes, "--data", prompts, "--model", "m", *slow, "-o", directory)
     assert child.stdout is not None
     assert child.stdout.readline() == f"run      {directory}\n"
     os.kill(child.pid, signal.SIGINT)
     time.sleep(0.3)
-    assert child.poll() is None, "verifying the samples takes 10 s more"
+    assert child.poll() is None, "verifying one sample takes 20 s"
     stopped = time.monotonic()
     os.kill(child.pid, signal.SIGINT)
     _, err = child.communicate(timeout=30)
@@ -97,6 +113,27 @@ def test_ctrl_c_before_the_run_starts(run_prompts: Halo, monkeypatch: pytest.Mon
     answer = run_prompts()
     assert answer.code == 130
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("moment", range(1, 8))
+def test_ctrl_c_while_halo_is_imported_prints_no_traceback(moment: int) -> None:
+    """The import of the command line is interrupted at its `moment`-th tenth."""
+    code = (
+        "import os, signal, sys\n"
+        "from halo_core.__main__ import main\n"
+        "names = []\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        names.append(name)\n"
+        f"        if len(names) == {moment * 10}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "sys.argv = ['halo', '--help']\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode in (-signal.SIGINT, 130)
+    assert done.stderr == ""
 
 
 def test_closed_pipe_prints_no_traceback() -> None:

@@ -103,7 +103,7 @@ def test_show_prints_docstring_and_options(halo: Halo) -> None:
     assert "no options" in halo("plugins", "show", "binary").out
 
 
-@pytest.mark.parametrize("installed", ["gcc", "constant"])
+@pytest.mark.parametrize("installed", ["gcc", "exponential"])
 def test_show_names_the_package_to_install(
     halo: Halo, monkeypatch: pytest.MonkeyPatch, installed: str
 ) -> None:

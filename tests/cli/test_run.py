@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -31,9 +32,9 @@ def test_run_from_start_to_end(run_prompts: Halo) -> None:
 
 
 def test_repeated_command_prints_the_same_after_a_note(run_prompts: Halo) -> None:
-    first, second = run_prompts().out, run_prompts().out.splitlines(keepends=True)
+    first, second = (run_prompts().out.splitlines() for _ in range(2))
     assert second[0].startswith("finished all 2 cycles were done before")
-    assert "".join(second[1:]) == first
+    assert second[1:] == [line for line in first if not re.match(r"sample  |outlook  | +\| ", line)]
 
 
 def test_json_is_the_only_output(run_prompts: Halo) -> None:
@@ -75,13 +76,13 @@ def test_first_line_announces_the_demo(halo: Halo, fakes: list[str]) -> None:
         (["--plugin", "./nope.py"], "plugin file 'nope.py' cannot be read: No such file", ""),
         (["-V", "mod=strict"], "has no option 'mod'", "did you mean 'mode'?"),
         (["-V", "mode=loose"], "mode: input should be 'plain' or 'strict' (got 'loose')", ""),
-        (["-L", "base_lr=fast"], "base_lr: input should be a valid number", ""),
+        (["-L", "base_lr=fast"], "base_lr: expected a number", ""),
         (["-L", "base_lr"], "-L 'base_lr' is not of the form key=value", ""),
         (["-S", "keep_top=0"], "selector 'raft': keep_top: input should be greater than 0 (got '0')", ""),
         (["-S", "treshold=1"], "selector 'raft' has no option 'treshold'", "did you mean 'threshold'?"),
         (["--set", "cylces=3"], "unknown key 'cylces'", "did you mean 'cycles'?"),
         (["--set", "data.limt=3"], "unknown key 'data.limt'", "did you mean 'limit'?"),
-        (["--set", "workers=many"], "workers: input should be a valid integer", ""),
+        (["--set", "workers=many"], "workers: expected a whole number", ""),
         (["--set", "workers=0"], "workers: input should be greater than or equal to 1", ""),
         (["--set", "sandbox=maximal"], "sandbox: input should be 'auto', 'strong'", ""),
         (["--set", "seed=-1"], "seed: ", ""),

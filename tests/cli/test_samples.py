@@ -93,6 +93,56 @@ def test_warnings_and_signals_are_shown(run: Halo, halo: Halo) -> None:
     assert "pass, correct  |  2 warnings  |  format 0.25  |" in title
 
 
+def titles(halo: Halo, *flags: object) -> list[str]:
+    shown = halo("samples", "run", "-n", 1000, *flags).out
+    return [line for line in shown.splitlines() if line.startswith("cycle ")]
+
+
+def test_the_reason_for_a_reward_and_for_not_being_selected_is_shown(run: Halo, halo: Halo) -> None:
+    run("run", "-S", "threshold=0.6", "-S", "keep_top=0.4")
+    for title in titles(halo, "--cycle", 1, "--split", "train"):
+        below = "not trained on: its reward is below the threshold of 0.6" in title
+        worse = "not trained on: not among the best 40% of its prompt" in title
+        counted = "whose weight counts it" in title
+        assert below + worse + counted + ("trained on, weight" in title) == 1, title
+        assert below == ("reward 0" in title and "reward 0.7" not in title), title
+    assert not any("trained on" in title for title in titles(halo, "--split", "heldout"))
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE verdicts SET warnings = 1 WHERE status = 'pass'")
+        db.execute("UPDATE rewards SET reward = 0.3 WHERE reward = 1")
+        db.execute("UPDATE rewards SET reward = 0.25 WHERE reward = 0.7")
+    found = titles(halo, "--cycle", 1, "--split", "train")
+    assert all("1 warning  |  reward 0.3 (at most 0.3 with warnings)" in t for t in found if "pass" in t)
+    assert all("reward 0.25 (set by a plugin)" in t for t in found if "wrong" in t and "reward 0.25" in t)
+
+
+def test_truncated_completions_and_errors_are_explained(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("DELETE FROM selections WHERE completion % 2")
+        db.execute("UPDATE completions SET finish = 'length' WHERE id % 2")
+        db.execute("UPDATE verdicts SET status = 'error' WHERE status = 'fail'")
+        db.execute("DELETE FROM rewards WHERE reward < 1")
+    found = titles(halo, "--cycle", 1, "--split", "train")
+    assert any("not trained on: the token limit cut it short  |  truncated" in title for title in found)
+    assert any("not trained on: a verdict of error gets no reward" in title for title in found)
+
+
+def test_samples_of_a_run_whose_drivers_are_gone_are_shown(run: Halo, halo: Halo) -> None:
+    run()
+    config = Path("run/run.yaml")
+    config.write_text(config.read_text().replace("name: raft", "name: gone"))
+    assert any("not trained on: the selector left it out" in title for title in titles(halo))
+
+
+def test_one_line_more_is_singular(run: Halo, halo: Halo) -> None:
+    run()
+    with Ledger(Path("run")).writing() as db:
+        db.execute("UPDATE completions SET text = ?", ("one\ntwo\nthree",))
+    shown = halo("samples", "run", "-n", 1, "--lines", 2).out
+    assert "... 1 more line " in shown
+
+
 def test_more_samples_are_announced(run: Halo, halo: Halo) -> None:
     run()
     assert "there are more: use --limit 30" in halo("samples", "run", "-n", 3).out

@@ -166,8 +166,7 @@ def test_adding_a_kind_of_driver_touches_the_table_and_the_file_of_its_interface
         "default": 2,
         "manifest": [{"rounds": 3}],
         "preflight": "more than 9 rounds",
-        "invalid": "environment './env.py:Env': rounds: input should be a valid integer, unable to parse string "
-        "as an integer (got 'many')",
+        "invalid": "environment './env.py:Env': rounds: expected a whole number (got 'many')",
         "installed": ["echo"],
     }
     assert any(line.split()[:3] == ["environment", "echo", "acme-env"] for line in listing.splitlines()), (

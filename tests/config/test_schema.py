@@ -32,8 +32,10 @@ def test_a_missing_verifier_is_reported_with_a_hint() -> None:
     with pytest.raises(ConfigError, match="no verifier was named") as caught:
         read_config({})
     assert "--verifier gcc" in caught.value.hint
-    with pytest.raises(ConfigError):
-        read_config({"verifier": []})
+    nothing: object
+    for nothing in ([], None):
+        with pytest.raises(ConfigError, match="no verifier was named"):
+            read_config({"verifier": nothing})
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,8 @@ def test_an_unknown_key_is_rejected_at_every_depth(raw: dict[str, Any], key: str
     ("raw", "message"),
     [
         ({"cycles": -1}, "configuration: cycles: "),
-        ({"cycles": "many"}, "configuration: cycles: "),
+        ({"cycles": "many"}, "configuration: cycles: expected a whole number (got 'many')"),
+        ({"cycles": 2.5}, "configuration: cycles: expected a whole number (got 2.5)"),
         ({"samples_per_prompt": 0}, "samples_per_prompt: "),
         ({"seed": -1}, "seed: "),
         ({"max_error_rate": 1.5}, "max_error_rate: "),
@@ -67,14 +70,21 @@ def test_an_unknown_key_is_rejected_at_every_depth(raw: dict[str, Any], key: str
         ({"data": {"limit": 0}}, "data.limit: "),
         ({"heldout": {"samples_per_prompt": 0}}, "heldout.samples_per_prompt: "),
         ({"model": {"dtype": "float8"}}, "model.dtype: "),
-        ({"model": None}, "model: "),
+        ({"model": None}, "model is a section of keys, not None"),
         ({"selector": None}, "selector: "),
         ({"selector": 3}, "selector: "),
         ({"selector": ["raft"]}, "selector: "),
         ({"plugins": [{"a": 1}]}, "plugins.0: a driver needs a name"),
         ({"plugins": [3]}, "plugins.0: "),
         ({"plugins": None}, "plugins: "),
-        ({"verifier": [{"name": 3}]}, "no verifier was named"),
+        ({"verifier": [{"name": 3}]}, "no verifier was named in {'name': 3}"),
+        ({"verifier": {"gcc": {"standard": "c99"}}}, "no verifier was named in {'gcc': {'standard': 'c99'}}"),
+        ({"verifier": [3]}, "verifier.0: a driver needs a name (got 3)"),
+        ({"model": "x"}, "configuration: model is a section of keys, not 'x'"),
+        ({"data": 3}, "configuration: data is a section of keys, not 3"),
+        ({"model": {"name": ["x"]}}, "model.name: expected text (got ['x'])"),
+        ({"model": {"trust_remote_code": "perhaps"}}, "expected true or false (got 'perhaps')"),
+        ({"per_cycle": {"trainer": {"epochs": 2}}}, "per_cycle.trainer.epochs: expected a list (got 2)"),
         ({1: 2}, "configuration: "),
     ],
 )
@@ -84,6 +94,30 @@ def test_an_invalid_value_is_reported_in_one_line(raw: dict[Any, Any], message: 
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "pydantic" not in str(caught.value)
+
+
+def test_a_misspelt_verifier_key_is_named_instead_of_the_missing_verifier() -> None:
+    with pytest.raises(ConfigError, match=r"^configuration: unknown key 'verifer'$") as caught:
+        read_config({"verifer": ["gcc"]})
+    assert caught.value.hint == "did you mean 'verifier'?"
+
+
+@pytest.mark.parametrize(
+    ("raw", "hint"),
+    [
+        ({"model": "x"}, "write model: {name: x}"),
+        ({"data": "p.jsonl"}, "write data: {prompts: p.jsonl}"),
+        ({"heldout": "p.jsonl"}, "its keys are samples_per_prompt"),
+        ({"verifier": {"gcc": {}}}, "name one: --verifier gcc, or verifier: {name: gcc, OPTION: VALUE}"),
+        ({"selector": {"name": 3}}, "write {name: NAME, OPTION: VALUE}"),
+    ],
+)
+def test_a_value_in_place_of_a_section_is_answered_with_the_right_form(
+    raw: dict[str, Any], hint: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(normalise({**MINIMAL, **raw}))
+    assert caught.value.hint == hint
 
 
 def test_a_driver_is_a_name_or_a_mapping_with_options() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from halo_core.diagnosis import measures
 from halo_core.diagnosis.measures import Estimate
-from halo_core.types import EvalMetrics
+from halo_core.types import EvalMetrics, PairedDifference
 
 MakeMetrics = Callable[..., EvalMetrics]
 
@@ -114,3 +114,10 @@ def test_jump_differs_from_a_steep_start_and_from_heavy_noise() -> None:
     assert deviations > 6
     assert 4 < ratio < 6
     assert measures.largest_jump([0.1, -0.1] * 10) == (0, 0, 1)
+
+
+def test_no_interval_leaves_the_range_of_possible_values() -> None:
+    few = measures.share(0.5, 1)
+    assert few.interval(10) == (0.0, 1.0)
+    assert (few - measures.share(0.4, 1)).interval(10) == (-1.0, 1.0)
+    assert measures.paired(PairedDifference(0.2, 0.9, 0.7, (-0.8, 1.0))).interval(5) == (-1.0, 1.0)

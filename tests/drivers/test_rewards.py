@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halo_core.config.options import build
 from halo_core.drivers import Reward
-from halo_core.drivers.rewards import LADDER, Binary, Fraction, Graduated
+from halo_core.drivers.rewards import LADDER, Binary, Fraction, Graduated, Weighted
+from halo_core.errors import ConfigError
 from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
 Make = Callable[..., Sample]
@@ -78,3 +81,38 @@ def test_a_reward_is_from_0_to_1_and_depends_on_the_verdict_alone(
     assert isinstance(value, float)
     assert 0.0 <= value <= 1.0
     assert reward.reward(other) == value
+
+
+# weighted
+
+
+def with_signals(**signals: float) -> Sample:
+    verdict = Verdict(Status.FAIL, Stage.WRONG, 0.25, warnings=2, signals={"gcc.score": 0.5, **signals})
+    return Sample(Prompt("p"), Completion("p", 0, "x"), verdict)
+
+
+def test_a_weighted_sum_of_signals_and_fields() -> None:
+    weights = {"gcc.score": 2.0, "score": 1.0, "passed": 5.0, "valid": 0.5, "warnings": -0.1, "short": -1.0}
+    reward = Weighted(weights=weights).reward(with_signals(short=0.25))
+    assert reward == pytest.approx(2 * 0.5 + 0.25 + 0.5 - 0.2 - 0.25)
+    assert Weighted(weights={"passed": 1.0}).reward(sample_with(Stage.CORRECT)) == 1.0
+    assert Weighted(weights={"score": 1.0}).reward(with_signals(score=0.75)) == 0.75, (
+        "the verifier's own signal"
+    )
+
+
+def test_a_missing_signal_is_an_error_unless_it_has_a_value() -> None:
+    weights = {"gcc.scor": 1.0, "score": 1.0}
+    with pytest.raises(ConfigError, match="a verdict on prompt 'p' has no signal 'gcc") as caught:
+        Weighted(weights=weights).reward(with_signals())
+    assert "did you mean 'gcc.score'?" in caught.value.hint
+    assert Weighted(weights=weights, missing=0.5).reward(with_signals()) == 0.75
+
+
+def test_weights_are_needed() -> None:
+    wrong: list[dict[str, Any]] = [{}, {"weights": {}}, {"weights": {"score": float("nan")}}]
+    for options in wrong:
+        with pytest.raises(ConfigError, match="weights"):
+            build(Weighted, options, where="reward 'weighted'")
+    from_command_line = build(Weighted, {"weights": '{"score": 0.5}', "missing": "0"}, where="reward")
+    assert from_command_line == Weighted(weights={"score": 0.5}, missing=0.0)

@@ -20,6 +20,7 @@ from halo_core.drivers.sft import SFT
 from halo_core.errors import ConfigError, TrainingError
 from halo_core.model.actor import Actor, tensors_hash
 from halo_core.model.contexts import TrainingContext
+from halo_core.testing import FakeCheckpoint
 from halo_core.types import Sample, TrainStats
 
 Make = Callable[..., Actor]
@@ -339,23 +340,6 @@ def test_two_warmup_options_are_rejected() -> None:
 # Checkpoints within a cycle
 
 
-class EveryStep:
-    """Stores a checkpoint after every step, in one directory."""
-
-    due = True
-
-    def __init__(self, directory: Path) -> None:
-        self.directory, self.inputs_hash = directory, ""
-
-    def load(self, inputs_hash: str) -> Path | None:
-        return self.directory if inputs_hash == self.inputs_hash else None
-
-    def save(self, inputs_hash: str, write: Callable[[Path], None]) -> None:
-        self.inputs_hash = inputs_hash
-        self.directory.mkdir(exist_ok=True)
-        write(self.directory)
-
-
 def stop_after(step: int) -> Callable[..., None]:
     def progress(done: int, *_: object) -> None:
         if done == step:
@@ -377,7 +361,7 @@ def test_a_training_resumes_bit_for_bit_from_any_step(
     actor = make_actor()
     train(actor, samples, lr=1e-2, seed=0, **STEPS, **options)
     actor.save(tmp_path / "before")
-    checkpoint = EveryStep(tmp_path / "checkpoint")
+    checkpoint = FakeCheckpoint(tmp_path / "checkpoint")
     for step in (2, 3, 6):  # three interruptions, the last one after the last step
         actor = make_actor()
         actor.load(tmp_path / "before")
@@ -397,7 +381,7 @@ def test_a_training_resumes_bit_for_bit_from_any_step(
 def test_a_checkpoint_belongs_to_one_training(
     make_actor: Make, samples: list[Sample], tmp_path: Path
 ) -> None:
-    checkpoint = EveryStep(tmp_path / "checkpoint")
+    checkpoint = FakeCheckpoint(tmp_path / "checkpoint")
     inputs_hashes: set[str] = set()
     others: list[dict[str, Any]] = [
         {},

@@ -44,3 +44,19 @@ def test_steps_group_similar_lengths_and_are_shuffled() -> None:
     means = [sum(lengths[index] for index in step) for step in steps]
     assert means not in (sorted(means), sorted(means, reverse=True))
     assert steps != epoch_steps(lengths, 16, random.Random(1))
+
+
+@given(lengths=LENGTHS, budget=st.integers(1, 300), seed=st.integers(0, 9))
+def test_an_index_may_stand_for_several_sequences(lengths: list[int], budget: int, seed: int) -> None:
+    rng = random.Random(seed)
+    rows = [rng.randint(1, 4) for _ in lengths]
+    batches = token_batches(lengths, budget, rows)
+    assert sorted(index for batch in batches for index in batch) == list(range(len(lengths)))
+    for batch in batches:
+        size = sum(rows[index] for index in batch) * max(lengths[index] for index in batch)
+        assert len(batch) == 1 or size <= budget
+
+
+def test_batches_of_units_are_full() -> None:
+    assert token_batches([4, 4, 2], 12, [2, 1, 2]) == [[0, 1], [2]]
+    assert token_batches([4, 4, 2], 12, [2, 2, 1]) == [[0], [1, 2]]

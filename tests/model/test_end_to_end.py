@@ -116,8 +116,8 @@ def test_training_uses_the_sampled_tokens(
 ) -> None:
     trained: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
 
-    def spy(examples: Any, *_: object, **__: object) -> None:
-        trained.extend((example.prompt_ids, example.completion_ids) for example in examples)
+    def spy(units: Any, *_: object, **__: object) -> None:
+        trained.extend((example.prompt_ids, example.completion_ids) for (example,) in units)
         raise Killed
 
     monkeypatch.setattr("halo_core.model.training.fit", spy)

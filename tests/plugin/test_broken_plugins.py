@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from plugin_table import BLAMED, HEADER, REFUSED, Broken
+from plugin_table import AUDITED, BLAMED, HEADER, REFUSED, Broken
 
 Halo = Callable[..., Any]
 
@@ -27,7 +27,7 @@ def flags(broken: Broken, name: str, fakes: list[str]) -> list[str]:
 
 
 def test_the_table_has_forty_plugins_of_different_kinds() -> None:
-    names = [broken.name for broken in (*REFUSED, *BLAMED)]
+    names = [broken.name for broken in (*REFUSED, *BLAMED, *AUDITED)]
     assert len(set(names)) == len(names) >= 40
 
 
@@ -55,6 +55,24 @@ def test_blamed_while_it_runs(broken: Broken, halo: Halo, fakes: list[str], tmp_
     assert broken.message in answer.complaint()
     assert broken.remedy in answer.err
     assert "'X'" in answer.err, "the plugin is not named"
+
+
+@pytest.mark.parametrize("broken", AUDITED, ids=lambda broken: broken.name)
+def test_blamed_by_the_audit(broken: Broken, halo: Halo, tmp_path: Path) -> None:
+    answer = halo("audit", "--verifier", write(broken, tmp_path), "--data", prompts(tmp_path))
+    assert broken.message in answer.complaint()
+    assert broken.remedy in answer.err
+    assert "'X'" in answer.err, "the plugin is not named"
+
+
+@pytest.mark.parametrize(
+    "name", ["attacks raise", "attacks that are texts", "preflight raises", "a demo of another type"]
+)
+def test_the_check_calls_what_needs_no_completion(name: str, halo: Halo, tmp_path: Path) -> None:
+    (broken,) = (broken for broken in (*BLAMED, *AUDITED) if broken.name == name)
+    answer = halo("plugins", "check", write(broken, tmp_path), "--kind", "verifier")
+    assert answer.code == 1
+    assert broken.message in answer.out
 
 
 def prompts(folder: Path) -> Path:

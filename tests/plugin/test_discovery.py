@@ -297,3 +297,9 @@ def test_a_distribution_that_needs_another_halo_is_refused_before_it_is_imported
         f"verifier 'acme' (acme-verifier 1.2) needs halo-core {needed}, and this is halo-core {OWN}"
     )
     assert "pip install --upgrade acme-verifier" in caught.value.hint
+
+
+def test_a_helper_may_be_called_like_a_method_that_the_class_has(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(VERIFIER_CODE + "    def checks(self):\n        return 1\n")
+    assert check_class(load("verifier", f"{path}:Mine"), Verifier)

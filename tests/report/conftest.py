@@ -74,7 +74,9 @@ class Stepping(FakeTrainer):
         stats = super().train(samples, context)
         context.actor.skill -= 0.3 * (context.lr < 0.1)
         losses = tuple(stats.loss_first - 0.01 * step for step in range(5))
-        return replace(stats, losses=losses, clipped_fraction=0.25, notes=("a <warmup> of half the steps",))
+        notes = ("a <warmup> of half the steps",)
+        metrics = {"ratio": 1 + context.lr, "KL": context.lr / 3}
+        return replace(stats, losses=losses, clipped_fraction=0.25, notes=notes, metrics=metrics)
 
 
 class Page(HTMLParser):

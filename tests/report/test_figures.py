@@ -135,6 +135,8 @@ def test_training(query: Callable[..., list[Any]], shown: dict[str, list[dict[st
     assert column(rows, "gradient norm") == [f"{entry['grad_norm_median']:.3g}" for entry in stats]
     assert column(rows, "clipped") == percents(entry["clipped_fraction"] for entry in stats)
     assert column(rows, "KL") == [f"{entry['kl']:.4f}" for entry in stats]
+    assert column(rows, "ratio") == ["1.2", "1.05", "1.3"]
+    assert column(rows, "KL (trainer)") == ["0.06667", "0.01667", "0.1"]
     assert column(rows, "tokens") == [str(entry["tokens"]) for entry in stats]
     assert column(rows, "steps") == [str(entry["steps"]) for entry in stats]
     assert column(rows, "started from") == [

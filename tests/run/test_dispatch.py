@@ -50,7 +50,7 @@ class Says(FakeVerifier):
 
 
 @driver
-class Bad(Generator, Reward, Selector, Trainer, LRPolicy, Verifier):
+class Bad(Generator, Reward, Selector, Trainer, LRPolicy, Verifier):  # type: ignore[misc]
     """Every kind of driver, and none that works."""
 
     answer: Any = None

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from halo_core.drivers import driver
-from halo_core.errors import Interrupted, ModelError
+from halo_core.errors import Interrupted, ModelError, PluginError
 from halo_core.hookspecs import hookimpl
 from halo_core.ledger.compare import compare
 from halo_core.ledger.ledger import Ledger
@@ -185,11 +185,19 @@ class Fails:
         raise self.error
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("no"), KeyboardInterrupt(), SystemExit(3)])
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (ZeroDivisionError("no"), ZeroDivisionError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (Interrupted("stopped"), Interrupted),
+        (SystemExit(3), PluginError),
+    ],
+)
 def test_it_is_closed_once_whatever_ends_the_run(
-    error: BaseException, server: Server, tmp_path: Path
+    error: BaseException, raised: type[BaseException], server: Server, tmp_path: Path
 ) -> None:
-    with pytest.raises(type(error)):
+    with pytest.raises(raised):
         finished(tmp_path / "run", plugins=[Fails(error)])
     assert server.events.count("close") == 1
     assert server.events[-1] == "close"

@@ -359,6 +359,8 @@ def test_a_run_of_another_configuration_is_rejected_with_the_differences(data: W
     with pytest.raises(RunError, match="another configuration: seed: was 0, is 1") as caught:
         open_run(plan_with(data, seed=1), tmp_path / "run")
     assert "halo resume" in caught.value.hint
+    with pytest.raises(RunError, match=r"configuration: verifier: Words there, gcc and sympy here$"):
+        open_run(plan_with(data, verifier=["gcc", "sympy"]), tmp_path / "run")
     with pytest.raises(RunError, match=r"lr_policy.base_lr: was 0.2, is 0.1"):
         open_run(plan_with(data, lr_policy=spec("Flat", base_lr=0.1)), tmp_path / "run")
     with pytest.raises(RunError, match=r"\(and \d more\)"):
@@ -389,6 +391,9 @@ def test_a_model_that_fails_to_load_leaves_no_run_behind(
 ) -> None:
     class Missing:
         def __init__(self, config: Any) -> None: ...
+
+        def preflight(self) -> str:
+            return ""
 
         @property
         def model(self) -> Any:

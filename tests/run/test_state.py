@@ -4,14 +4,12 @@ import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 import pytest
 
 from halo_core.config.schema import read_config
 from halo_core.errors import Interrupted
 from halo_core.ledger.ledger import Ledger
-from halo_core.model.actor import Actor
 from halo_core.progress import Progress
 from halo_core.run.state import Run
 from halo_core.testing import FakeActor, fake_run
@@ -126,7 +124,7 @@ def test_an_interrupt_is_raised_at_the_next_check(run: Run) -> None:
 
 def test_a_run_without_progress_is_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = read_config({"verifier": ["fake"]})
-    run = Run(config, Ledger(tmp_path), cast(Actor, FakeActor()), [Prompt("p", "x")], [])
+    run = Run(config, Ledger(tmp_path), FakeActor(), [Prompt("p", "x")], [])
     assert isinstance(run.progress, Progress)
     with run.progress.stage("x", 3, "y") as advance:
         advance()

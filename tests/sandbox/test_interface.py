@@ -326,3 +326,27 @@ def test_limits_must_be_positive() -> None:
         Limits(cpu_seconds=0)
     with pytest.raises(ValueError, match="processes"):
         Limits(processes=-1)
+
+
+def test_only_a_compiler_makes_pairs_of_sockets_and_nobody_connects_one(confined: Sandbox) -> None:
+    pair = "import os, socket; a, b = socket.socketpair(); os.write(a.fileno(), b'x'); print(os.read(b.fileno(), 1))"
+    others = [
+        "import socket; socket.socket(socket.AF_UNIX)",
+        "import socket; socket.socket(socket.AF_INET)",
+        "import socket; socket.socketpair(socket.AF_NETLINK)",
+        "import socket; socket.socketpair()[0].connect('/run/docker.sock')",
+        "import socket; socket.socketpair(type=socket.SOCK_DGRAM)[0].sendto(b'x', '/dev/log')",
+        "import socket; socket.socketpair()[0].bind('x')",
+    ]
+    with confined.workspace() as space:
+        assert space.run([sys.executable, "-c", pair]).exit_code == 1
+        compiler = space.run([sys.executable, "-c", pair], toolchain=True)
+        assert compiler.stdout == b"b'x'\n", compiler.stderr
+        for code in others:
+            outcome = space.run([sys.executable, "-c", code], toolchain=True, writable=True)
+            assert outcome.exit_code == 1, code
+            assert (
+                b"Permission" in outcome.stderr
+                or b"not permitted" in outcome.stderr
+                or b"not impl" in outcome.stderr
+            )

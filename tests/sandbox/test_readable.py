@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from halo_core.errors import SandboxError
-from halo_core.sandbox import Limits, Sandbox
+from halo_core.sandbox import Limits, Sandbox, doctor
 
 CAT = "/bin/cat"
 Make = Callable[..., Path]
@@ -144,3 +146,35 @@ def test_variables_are_added_and_replaced(box: Sandbox, monkeypatch: pytest.Monk
 def test_a_variable_that_cannot_be_set_raises(box: Sandbox, env: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="not an environment"):
         box.run(["/bin/true"], env=env, limits=Limits())
+
+
+ORDINARY_USER = """
+import sys
+from halo_core import sandbox
+for tier in sys.argv[2:]:
+    with sandbox.start(tier) as box:
+        try:
+            box.run(["/bin/true"], readable=[sys.argv[1]])
+        except Exception as error:
+            print(error)
+        print(box.run(["/bin/echo", "still usable"]).stdout.decode(), end="")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_path_that_an_ordinary_user_cannot_reach_is_an_error_that_names_it(folder: Path) -> None:
+    secret = folder / "inner/file"
+    secret.parent.chmod(0o700)
+    script = folder / "script.py"
+    script.write_text(ORDINARY_USER)
+    tiers = [
+        row.check.removeprefix("tier ") for row in doctor() if row.check.startswith("tier ") and row.holds
+    ]
+    as_user = Path(__file__).parent / "escapes/as_user.py"
+    command = [sys.executable, str(as_user), "12345", str(script), str(secret), *tiers]
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert lines[1::2] == ["still usable"] * len(tiers), done.stderr
+    assert all(f"cannot read '{secret}'" in line for line in lines[::2])

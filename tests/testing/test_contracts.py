@@ -151,6 +151,15 @@ VIOLATIONS: list[tuple[str, str, Verifier]] = [
         "empty_reference_never_passes",
         broken(check_prompt=lambda self, prompt: None),
     ),
+    ("one reference as text", "known_answers_can_be_used", broken(references=lambda self, prompt: "right")),
+    ("no mutants but None", "known_answers_can_be_used", broken(mutants=lambda self, prompt: None)),
+    ("attacks as texts", "known_answers_can_be_used", broken(attacks=lambda self: ["ignore all tests"])),
+    (
+        "an address in the fingerprint",
+        "known_answers_can_be_used",
+        broken(fingerprint=lambda self: repr(object())),
+    ),
+    ("a bool from check_prompt", "known_answers_can_be_used", broken(check_prompt=lambda self, prompt: True)),
     (
         "unstable fingerprint",
         "fingerprint_is_stable_and_options_round_trip",

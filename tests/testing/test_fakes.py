@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 from present import present
@@ -11,7 +10,6 @@ from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Binary
 from halo_core.errors import ConfigError
 from halo_core.loop import run_cycles
-from halo_core.model.actor import Actor
 from halo_core.model.contexts import SamplingContext, TrainingContext
 from halo_core.testing import FakeActor, FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
 from halo_core.types import Completion, Prompt, SamplingRequest, Stage, Status
@@ -21,7 +19,7 @@ REQUEST = SamplingRequest(cycle=1, split="train", prompts=PROMPTS, samples_per_p
 
 
 def sampled(request: SamplingRequest, skill: float = 0.5, batch: int = 7) -> list[list[Completion]]:
-    context = SamplingContext(actor=cast(Actor, FakeActor(skill)))
+    context = SamplingContext(actor=FakeActor(skill))
     return [list(completions) for completions in FakeGenerator(batch=batch).generate(request, context)]
 
 
@@ -59,7 +57,7 @@ def test_the_first_word_determines_the_verdict(text: str, status: Status, stage:
 
 def test_training_raises_the_skill_and_reports_the_change() -> None:
     actor = FakeActor(0.95)
-    stats = FakeTrainer().train([], TrainingContext(actor=cast(Actor, actor), lr=0.2, seed=0))
+    stats = FakeTrainer().train([], TrainingContext(actor=actor, lr=0.2, seed=0))
     assert actor.skill == 1.0
     assert stats.update_norm == pytest.approx(0.05)
     assert stats.lr_peak == 0.2

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import checkpoint, make_actor, one_thread
+from tiny_models import one_thread
 
 from halo_core.drivers import Generator, driver
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import HaloError, PluginError
 from halo_core.model.actor import Actor
 from halo_core.model.contexts import SamplingContext, Weights
-from halo_core.testing import GeneratorContract
+from halo_core.testing import GeneratorContract, tiny_actor
 from halo_core.types import Completion, Prompt, SamplingRequest
 
-__all__ = ["checkpoint", "make_actor", "one_thread"]
+__all__ = ["one_thread"]
 OPTIONS: dict[str, Any] = {"temperature": 1.0, "top_p": 1.0, "max_new_tokens": 8, "batch_tokens": 160}
 
 
@@ -29,10 +29,6 @@ class TestTransformers(GeneratorContract):
     @pytest.fixture
     def generator(self) -> Generator:
         return Transformers(**OPTIONS)
-
-    @pytest.fixture
-    def actor(self, make_actor: Callable[..., Actor]) -> Actor:
-        return make_actor()
 
 
 @driver
@@ -262,7 +258,6 @@ VIOLATIONS: dict[str, dict[str, Callable[[], Generator]]] = {
 def test_a_generator_that_violates_the_contract_is_caught(
     name: str,
     make: Callable[[], Generator],
-    make_actor: Callable[..., Actor],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -270,7 +265,7 @@ def test_a_generator_that_violates_the_contract_is_caught(
     contract = TestTransformers()
     prompts = tuple(Prompt(f"p{n}", text) for n, text in enumerate(("Add 1 and 2.", "Print 3.", "Count.")))
     request = SamplingRequest(cycle=1, split="train", prompts=prompts, samples_per_prompt=4, seed=11)
-    fixtures = {"generator": make(), "actor": make_actor(), "request_": request, "tmp_path": tmp_path}
+    fixtures = {"generator": make(), "actor": tiny_actor(), "request_": request, "tmp_path": tmp_path}
     test = getattr(contract, f"test_{name}")
     names = test.__code__.co_varnames[1 : test.__code__.co_argcount]
     with pytest.raises((AssertionError, HaloError, RuntimeError)):
@@ -282,13 +277,11 @@ def test_every_contract_test_is_violated_above() -> None:
     assert tests == {f"test_{name}" for name in VIOLATIONS}
 
 
-def test_a_generator_that_is_neither_reproducible_nor_follows_the_weights(
-    make_actor: Callable[..., Actor], tmp_path: Path
-) -> None:
+def test_a_generator_that_is_neither_reproducible_nor_follows_the_weights(tmp_path: Path) -> None:
     class TestTeacher(TestTransformers):
         follows_weights = reproducible = False
 
-    contract, actor = TestTeacher(), make_actor()
+    contract, actor = TestTeacher(), tiny_actor()
     request = SamplingRequest(
         cycle=1, split="train", prompts=(Prompt("p", "Add."),), samples_per_prompt=16, seed=1
     )

@@ -37,8 +37,6 @@ class TestReport(HookPluginContract):
 
 
 class TestTracker(HookPluginContract):
-    only_observes = True
-
     @pytest.fixture
     def plugin(self) -> object:
         return JSONLines()
@@ -85,6 +83,16 @@ class TooFewRewards:
     @hookimpl
     def reward(self, samples: Any) -> Any:
         return [1.0]
+
+
+class RaisesWhileItWatches:
+    """Its exception is a warning in a run."""
+
+    watches_only = True
+
+    @hookimpl
+    def on_cycle_end(self, history: Any) -> None:
+        raise ConnectionError("no route")
 
 
 class Stops:
@@ -171,7 +179,11 @@ class Normalises:
 
 VIOLATIONS: dict[str, dict[str, Callable[[], object]]] = {
     "registers": {"no hook": Idle, "unknown hook": UnknownHook, "unknown argument": UnknownArgument},
-    "a_run_with_it_works": {"too few rewards": TooFewRewards, "stops at once": Stops},
+    "a_run_with_it_works": {
+        "too few rewards": TooFewRewards,
+        "stops at once": Stops,
+        "raises": RaisesWhileItWatches,
+    },
     "a_run_repeats": {"state": Counts, "a clock": Clock},
     "a_resumed_run_gives_the_same": {"counts in memory": Warmup},
     "a_failed_run_ends_with_its_own_error": {"expects every cycle": NeedsCompletedRun},
@@ -219,3 +231,15 @@ def test_a_plugin_that_violates_the_contract_is_caught(
 def test_every_contract_test_is_violated_above() -> None:
     tests = {name for name in vars(HookPluginContract) if name.startswith("test_")}
     assert tests == {f"test_{name}" for name in VIOLATIONS}
+
+
+def test_a_plugin_that_claims_to_watch_is_held_to_it(tmp_path: Path) -> None:
+    class Spoils:
+        watches_only = True
+
+        @hookimpl
+        def on_cycle_end(self, run: Any) -> None:
+            run.actor.skill = 0.1
+
+    with pytest.raises(AssertionError):
+        TestGate().test_only_observes_if_it_claims_so(Spoils(), {}, tmp_path)

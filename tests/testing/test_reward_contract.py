@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from halo_core.drivers import Reward, driver
-from halo_core.drivers.rewards import Binary, Fraction, Graduated
+from halo_core.drivers.rewards import Binary, Fraction, Graduated, Weighted
 from halo_core.errors import PluginError
-from halo_core.testing import RewardContract
-from halo_core.testing.reward_contract import sample
+from halo_core.testing import RewardContract, make_sample
 from halo_core.types import Sample, Stage
 
 
@@ -92,8 +91,8 @@ def test_a_reward_that_violates_the_contract_is_caught(
     name: str, make: Callable[[], Reward], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    better, worse = sample(Stage.CORRECT), sample(Stage.INVALID)
-    plain = [sample(stage, text) for stage in Stage for text in ("", "a", "\ud800")]
+    better, worse = make_sample(Stage.CORRECT), make_sample(Stage.INVALID)
+    plain = [make_sample(stage, text) for stage in Stage for text in ("", "a", "\ud800")]
     bare = [replace(each, completion=replace(each.completion, token_ids=(), logprobs=None)) for each in plain]
     fixtures = {"reward": make(), "better": better, "worse": worse, "samples": [*plain, *bare, better, worse]}
     test = getattr(RewardContract, f"test_{name}")
@@ -125,3 +124,13 @@ class TestSignals(RewardContract):
     @pytest.fixture
     def signals(self) -> dict[str, float]:
         return {"format": 0.5}
+
+
+class TestWeighted(RewardContract):
+    @pytest.fixture
+    def reward(self) -> Reward:
+        return Weighted(weights={"score": 1.0, "valid": 0.25, "gcc.score": 0.5, "length": -0.1}, missing=0.5)
+
+    @pytest.fixture
+    def signals(self) -> dict[str, float]:
+        return {"gcc.score": 0.5}

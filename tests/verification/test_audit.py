@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from halo_core.drivers import Attack, Verifier, driver
-from halo_core.errors import VerifierError
+from halo_core.errors import PluginError, VerifierError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_core.verification.audit import Audit, Bounds, audit
 from halo_core.verification.verifiers import VerifierSet
@@ -163,3 +163,31 @@ def test_copies_that_the_verifier_names_are_audited() -> None:
     found = audited(Copying())
     assert {finding.case.kind for finding in found.findings} == {"copied"}
     assert {finding.case.text for finding in found.findings} == {f"0 + {n}" for n in range(6)}
+
+
+def test_told_apart_is_counted_for_each_prompt() -> None:
+    @driver
+    class Counting(Sound):
+        """Counts the mutants that it tells apart, for the prompts with an even answer."""
+
+        def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+            number = int(prompt.reference["answer"])
+            return None if number % 2 else (8 - number, 8)
+
+    found = audited(Counting())
+    assert [(each.told_apart, each.mutants) for each in found.strengths] == [(4, 8), (6, 8), (8, 8)]
+    assert audited(Sound()).strengths == ()
+
+
+@pytest.mark.parametrize("counts", [3, (1,), (3, 2), (-1, 2), ("1", "2"), (1.0, 2)])
+def test_unusable_counts_are_blamed_on_the_verifier(counts: Any) -> None:
+    @driver
+    class Wrong(Sound):
+        """Returns something else than two counts."""
+
+        def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+            result: tuple[int, int] = counts
+            return result
+
+    with pytest.raises(PluginError, match="told_apart"):
+        audited(Wrong())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,12 @@ ANSWERS: dict[str, tuple[dict[str, Any], str, str, dict[str, Any]]] = {
         "SELECT name FROM item WHERE price < 4",
         {},
     ),
+    "rust:Rust": (
+        {"tests": [{"stdout": "7"}]},
+        '```rust\nfn main() { println!("7"); }\n```',
+        '```rust\nfn main() { println!("8"); }\n```',
+        {},
+    ),
     "sympy:Sympy": ({"answer": "12"}, r"\boxed{12}", r"\boxed{13}", {}),
     "jsonschema:JSONSchema": ({"answer": {"city": "Oslo"}}, '{"city": "Oslo"}', '{"city": "Rome"}', {}),
 }  # fmt: skip
@@ -45,6 +52,8 @@ Check = Callable[[str], Verdict]
 def case(request: pytest.FixtureRequest) -> tuple[Check, str, str]:
     """Return a check, a right answer and a wrong one, of each verifier."""
     name, _, cls = request.param.partition(":")
+    if name == "rust" and shutil.which("rustc") is None:
+        pytest.skip("rustc is not installed")
     module = pytest.importorskip(f"halo_verifier_{name}")
     reference, right, wrong, options = ANSWERS[request.param]
     verifier = getattr(module, cls)(**options)

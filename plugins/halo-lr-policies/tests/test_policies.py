@@ -18,11 +18,10 @@ from halo_core.plugin.discovery import load
 from halo_core.testing import LRPolicyContract
 from halo_core.types import CycleReport, TrainStats
 from halo_lr_policies.adaptive import AdaptiveSeed, Budget, KLTarget, Plateau, SuccessScaled
-from halo_lr_policies.policies import WSD, Constant, Exponential, GlobalCosine, Manual, Phased, Step
+from halo_lr_policies.policies import WSD, Exponential, GlobalCosine, Manual, Phased, Step
 
 README = Path(__file__).parents[1] / "README.md"
 NAMES = {
-    "constant": Constant,
     "manual": Manual,
     "phased": Phased,
     "exponential": Exponential,
@@ -41,12 +40,6 @@ SHARE = st.floats(0.01, 1.0)
 
 def rates(policy: LRPolicy, cycles: int) -> list[float]:
     return [policy.lr(cycle=cycle, cycles=cycles, history=()) for cycle in range(1, cycles + 1)]
-
-
-class TestConstantContract(LRPolicyContract):
-    @pytest.fixture
-    def policy(self) -> LRPolicy:
-        return Constant()
 
 
 class TestManualContract(LRPolicyContract):
@@ -343,12 +336,11 @@ def test_global_cosine_by_steps() -> None:
 @pytest.mark.parametrize(
     ("cls", "options"),
     [
-        (Constant, {"base_lr": 0}),
-        (Constant, {"base_lr": -1e-5}),
-        (Constant, {"base_lr": "nan"}),
-        (Constant, {"base_lr": "inf"}),
-        (Constant, {"base_lr": 5}),
         (Exponential, {"base_lr": 0}),
+        (Exponential, {"base_lr": -1e-5}),
+        (Exponential, {"base_lr": "nan"}),
+        (Exponential, {"base_lr": "inf"}),
+        (Exponential, {"base_lr": 5}),
         (Exponential, {"decay": 0}),
         (Exponential, {"decay": 1.1}),
         (Exponential, {"decay": "nan"}),
@@ -383,11 +375,6 @@ def test_global_cosine_by_steps() -> None:
 def test_options_out_of_range_are_rejected(cls: type, options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"^it: "):
         build(cls, options, where="it")
-
-
-def test_constant_is_constant() -> None:
-    assert rates(Constant(base_lr=3e-5), 5) == [3e-5] * 5
-    assert Constant().base_lr == 5e-5
 
 
 @pytest.mark.parametrize("cls", NAMES.values())

@@ -19,6 +19,10 @@ def fenced(text: str, tag: str = "json") -> str:
     [
         ("{}", "{}"),
         ("  [1]\n", "[1]"),
+        ("Here is the JSON:\n[1]", "[1]"),
+        ("<think>{}</think>Sure, the object is:\n\n{}", "{}"),
+        ("It is 1:\n[1]", "It is 1:\n[1]"),
+        ("Here is the JSON:\n[1]\nDone.", "[1]\nDone."),
         ("<think>{}</think>\n[1]", "[1]"),
         ("<THINKING depth='2'>x</THINKING>[1]", "[1]"),
         ("<think>a<think>b</think>c</think>[1]", "[1]"),

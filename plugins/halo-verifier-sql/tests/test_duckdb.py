@@ -14,7 +14,7 @@ pytest.importorskip("duckdb", reason="the extra `duckdb` is not installed")
 VERIFIER = SQL(dialect="duckdb", cpu_seconds=1.0, copies=2)
 ATTACKS = VERIFIER.attacks()
 SCHEMA = """
-CREATE TABLE place (id INTEGER PRIMARY KEY, name VARCHAR, area DECIMAL(8, 2), wet BOOLEAN, since DATE, tags VARCHAR[]);
+CREATE TABLE place (id INTEGER PRIMARY KEY, name VARCHAR NOT NULL UNIQUE, area DECIMAL(8, 2), wet BOOLEAN, since DATE, tags VARCHAR[]);
 CREATE TABLE visit (id INTEGER PRIMARY KEY, place_id INTEGER REFERENCES place (id), mark DOUBLE);
 INSERT INTO place VALUES
     (1, 'lake', 10.50, true, '2001-02-03', ['a', 'b']), (2, 'hill', 3.00, false, '2011-02-03', []),

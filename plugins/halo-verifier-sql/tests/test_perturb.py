@@ -1,27 +1,48 @@
 """Perturbed copies of databases."""
 
 import random
+from typing import Any
 
 from halo_core.types import Prompt
 from halo_verifier_sql import SQL
+from halo_verifier_sql.constants import Constants
 from halo_verifier_sql.perturb import perturb
+from halo_verifier_sql.tables import read_tables
+from halo_verifier_sql.worker import Contents, Declared
 
-TABLES = {
-    "team": (["id", "name"], [[1, "ops"], [2, "law"], [3, "hr"]], []),
+STAFF = [
+    [n, f"n{n}", 1 + n % 3, 50 + 7 * n, f"20{n:02}-01-15", None if n % 2 else "yes"] for n in range(1, 13)
+]
+
+
+def declared(*types: str, **more: Any) -> Declared:
+    return {
+        "types": list(types),
+        "required": [False for _ in types],
+        "unique": [],
+        "references": [],
+        "checks": [],
+        **more,
+    }
+
+
+CONTENTS: Contents = {
+    "team": (["id", "name"], [[1, "ops"], [2, "law"], [3, "hr"]], declared("INTEGER", "TEXT")),
     "staff": (
         ["id", "name", "team_id", "salary", "since", "left"],
-        [
-            [n, f"n{n}", 1 + n % 3, 50 + 7 * n, f"20{n:02}-01-15", None if n % 2 else "yes"]
-            for n in range(1, 13)
-        ],
-        ["team_id"],
+        STAFF,
+        declared(
+            *("INTEGER", "TEXT", "INTEGER", "INTEGER", "TEXT", "TEXT"),
+            references=[[["team_id"], "team", ["id"]]],
+        ),
     ),
-    "none": (["a"], [], []),
+    "none": (["a"], [], declared("INTEGER")),
 }
+TABLES = read_tables(CONTENTS, Constants({"salary": [99]}), "sqlite")
 
 
 def copies(count: int) -> list[dict[str, tuple[list[str], list[list[object]]]]]:
-    return [perturb(TABLES, random.Random(seed), {"salary": [99]}) for seed in range(count)]
+    return [perturb(TABLES, random.Random(seed)) for seed in range(count)]
 
 
 def test_equal_seeds_give_equal_copies() -> None:
@@ -46,7 +67,7 @@ def test_copies_stay_plausible() -> None:
 
 def test_copies_differ_in_every_way() -> None:
     made = copies(20)
-    before = TABLES["staff"][1]
+    before = STAFF
     assert any(len(copy["staff"][1]) < len(before) + 4 for copy in made)  # rows dropped
     assert any(
         {row[0] for row in copy["staff"][1]} - {row[0] for row in before} for copy in made
@@ -83,4 +104,4 @@ def test_constraints_hold_on_copies() -> None:
             assert len(tags) > 3
             assert {row[1] for row in nodes} <= keys | {None}
             assert {row[0] for row in tags} <= keys
-            assert all(row[2] > 2 for row in nodes)
+            assert all(row[2] is None or row[2] > 2 for row in nodes)

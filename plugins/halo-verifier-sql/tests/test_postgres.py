@@ -1,13 +1,8 @@
 """The verifier on PostgreSQL; the tests start a temporary server."""
 # ruff: noqa: E501 (tables with one case per line)
 
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,37 +25,6 @@ INSERT INTO place (name, area, wet, since, info, code, feel, raw) VALUES
     ('fen', 7.25, true, '1999-12-31', NULL, 'd', NULL, NULL), ('moor', 3.00, NULL, '2005-06-07', '"s"', 'e', 'low', '\\x00ff');
 INSERT INTO visit VALUES (1, 1, 2.5), (2, 1, 'NaN'), (3, 3, 4.0), (4, 4, 1.5), (5, 3, 4.0);
 """
-
-
-def binaries() -> Path | None:
-    """Return the directory of PostgreSQL's programs."""
-    found = shutil.which("initdb")
-    if found:
-        return Path(found).parent
-    return max(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), default=None
-    )
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    programs = binaries()
-    if programs is None:
-        pytest.skip("no PostgreSQL server is installed (apt-get install postgresql)")
-    user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:
-        if user:
-            shutil.chown(folder, "nobody")
-        data, options = f"{folder}/data", f"-c listen_addresses= -k {folder} -F"
-        made = [programs / "initdb", "-D", data, "-A", "trust", "-U", "owner", "--no-sync", "-E", "UTF8"]
-        started = [programs / "pg_ctl", "-w", "-D", data, "-l", f"{folder}/log", "-o", options, "start"]
-        for command in (made, started):
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
-        try:
-            yield f"postgresql://owner@/postgres?host={folder}"
-        finally:
-            stop = [programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"]
-            subprocess.run(stop, check=True, stdout=subprocess.DEVNULL, cwd=folder, **user)  # type: ignore[call-overload]
 
 
 @pytest.fixture

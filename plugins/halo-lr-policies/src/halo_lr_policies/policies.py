@@ -14,24 +14,10 @@ from typing import Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from halo_core.drivers import driver
+from halo_core.drivers.constant import Constant as Constant
 from halo_core.shares import share_of
 from halo_core.types import CycleReport
 from halo_lr_policies.bounds import Based, Bounded, Rate, Share
-
-
-@driver
-class Constant(Based):
-    """base_lr in every cycle.
-
-    Units: AdamW's peak rate, as for all policies.
-
-    Source: RAFT's own code (2e-5 over 20 iterations of full fine-tuning) and most online methods since.
-    Confidence: high that it is the right baseline; any other policy must beat it at the baseline's own best rate.
-    """
-
-    def wanted(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
-        """Return `base_lr`."""
-        return self.base_lr
 
 
 @driver

@@ -1,24 +1,20 @@
-"""The program in a completion, found in time linear in the text and without a compiler.
-
-No rule can tell in every case what a model meant as its program. So the result is a short list: the compiler decides,
-and the first candidate that it builds counts. A candidate never goes back to an earlier version of the program: the
-last one counts, so that a correction replaces a first attempt even if the correction is broken.
-"""
+"""The programs that a completion may mean, with their language. The rules are those of `halo_core.programs`."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from halo_verifier_gcc import definitions, languages, lexer, markdown, precompiled
+from halo_core import programs
+from halo_core.programs import Candidate
+from halo_verifier_gcc import definitions, languages, lexer, precompiled
 from halo_verifier_gcc.languages import Language
-from halo_verifier_gcc.markdown import Piece
 from halo_verifier_gcc.source import Source
 
 _MAX_CANDIDATES = 4
 _QUOTED_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]*)"[^\n]*$', re.MULTILINE)
 _CODE = re.compile(r"[;{}]|^[ \t]*#[ \t]*(?:include|define)\b", re.MULTILINE)
-_CODE_SPAN = re.compile(r"`[^`\n]*`")
 _NOT_PROSE = re.compile(r"[;{}]|^[ \t]*(?:#|%:|\?\?=)", re.MULTILINE)
 _LAST_LINE = re.compile(r"[;}]\s*$|^\s*#|\*/\s*$|^\s*//")
 
@@ -33,112 +29,79 @@ def candidates(
 ) -> tuple[Source, ...]:
     """Return the programs that `text` may mean, most likely first, with at least one.
 
-    `text` is the bare program, perhaps between prose, or Markdown with fenced code, whose last fence that defines one
-    of `functions` counts. If that cannot be built alone, the other fences complete it. `language` overrides the
-    language given by the fence's tag or, without a tag, by the code.
+    A whole program is one that defines one of `functions`. `language` overrides the language given by the fence's tag
+    or, without a tag, by the code.
     """
-    text = text.encode(errors="replace").decode()  # lone surrogates cannot be written to a file
-    pieces = markdown.split(text)
-    chosen = _choose(pieces, language, functions)
-    codes = [(chosen.text, chosen.tag)]
-    if chosen.fenced:
-        codes += _joined(pieces, chosen, functions)
-        inner = markdown.split(chosen.text, nested=True)
-        codes += [(_choose(inner, language, functions).text, chosen.tag)] if len(inner) > 1 else []
-    else:
-        codes = [(code, "") for code in _trimmed(chosen.text)]
     found = dict.fromkeys(
-        Source(code.strip("\n") + "\n", each)
-        for code, tag in codes
-        for each in ((language,) if language else _languages(tag, code))
+        Source(candidate.code, each)
+        for candidate in programs.candidates(text, _CFamily(wanted=language, functions=tuple(functions)))
+        for each in ((language,) if language else _languages(candidate))
     )
     return tuple(found)[:_MAX_CANDIDATES]
 
 
-def _languages(tag: str, code: str) -> tuple[Language, ...]:
-    tagged = languages.of_tag(tag)
-    return (tagged,) if tagged else languages.of_code(code)
+def _languages(candidate: Candidate) -> tuple[Language, ...]:
+    """Return the languages in which to compile a candidate. A part in C++ makes the whole C++."""
+    tags = [languages.of_tag(tag) for tag in candidate.tags]
+    if len(tags) > 1 and "c++" in tags:
+        return ("c++",)
+    return (tags[0],) if tags and tags[0] else languages.of_code(candidate.code)
 
 
-def _choose(pieces: Sequence[Piece], language: Language | None, functions: Sequence[str]) -> Piece:
-    """Return the piece that is the program, or its main part."""
-    if len(pieces) == 1:
-        return pieces[0]
-    return max(enumerate(pieces), key=lambda each: (_rank(each[1], language, functions), each[0]))[1]
+@dataclass(frozen=True)
+class _CFamily(programs.Language):
+    """C and C++."""
 
+    name: str = "C"
+    tags: tuple[str, ...] = ()
+    first_line: str = languages.FIRST_LINE
+    wanted: Language | None = None
+    """The only language of the task."""
+    functions: tuple[str, ...] = ("main",)
+    """A whole program defines one of these."""
 
-def _rank(piece: Piece, language: Language | None, functions: Sequence[str]) -> tuple[int, int]:
-    """Return how likely it is that `piece` is the program; among equals the last one counts."""
-    text = piece.text if piece.fenced else _CODE_SPAN.sub("", piece.text)
-    found = definitions.functions(text)
-    defining = [found[name] for name in functions if name in found]
-    excerpt = any(definitions.is_excerpt(text, body) for body in defining)
-    tagged = languages.of_tag(piece.tag)
-    if languages.is_foreign(piece.tag):
-        suitable = 0
-    elif languages.is_plain(piece.tag) or (tagged and language and tagged != language):
-        suitable = 1
-    else:
-        suitable = 2
-    if defining and not excerpt:
-        return (4 if piece.fenced and suitable else 3 if not piece.fenced else 2), suitable
-    if not piece.fenced or not piece.text.strip():
-        return 0, int(bool(piece.text.strip() and _CODE.search(piece.text)))
-    return 1, 2 * suitable + bool(_CODE.search(piece.text)) + 4 * bool(defining)
+    def is_own(self, tag: str) -> bool:
+        return languages.of_tag(tag) is not None
 
+    def prefers(self, tag: str) -> bool:
+        tagged = languages.of_tag(tag)
+        return super().prefers(tag) and not (tagged and self.wanted and tagged != self.wanted)
 
-def _joined(pieces: Sequence[Piece], chosen: Piece, functions: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield (code, tag) of `chosen` together with the other fences that complete it, if there are any.
+    def has_code(self, text: str) -> bool:
+        return bool(_CODE.search(text))
 
-    A fence that defines something again is another version of it and stays out; later fences go first.
-    """
-    at = next(number for number, piece in enumerate(pieces) if piece is chosen)
-    defined = definitions.names(chosen.text)
-    parts = {at: chosen}
-    for number in [*range(len(pieces) - 1, at, -1), *range(at - 1, -1, -1)]:
-        piece = pieces[number]
-        if not (piece.fenced and _completes(piece, after=number > at)):
-            continue
-        found = definitions.names(piece.text)
-        if found & defined or ("main" in found and "main" in functions):
-            continue
-        parts[number] = piece
-        defined |= found
-    if len(parts) == 1:
-        return
-    code = "\n".join(parts[number].text for number in sorted(parts))
-    tags = [languages.of_tag(piece.tag) for piece in parts.values()]
-    yield _without_own_includes(code), "c++" if "c++" in tags else chosen.tag
+    def is_program(self, text: str) -> bool:
+        return not definitions.functions(text).keys().isdisjoint(self.functions)
 
+    def is_other_program(self, text: str) -> bool:
+        return "main" in self.functions and "main" in definitions.names(text)
 
-def _completes(piece: Piece, *, after: bool) -> bool:
-    """Return True if a fence holds a part of a program, rather than its output, a command or an excerpt."""
-    if languages.is_foreign(piece.tag) or languages.is_plain(piece.tag) or not _CODE.search(piece.text):
-        return False
-    bodies = definitions.functions(piece.text).values()
-    if any(definitions.is_excerpt(piece.text, body) for body in bodies or (0,)):
-        return False
-    return bool(definitions.names(piece.text)) if after else True
+    def is_excerpt(self, text: str, *, entry_only: bool = False) -> bool:
+        found = definitions.functions(text)
+        bodies = [body for name, body in found.items() if not entry_only or name in self.functions]
+        return any(definitions.is_excerpt(text, body) for body in bodies or (0,))
 
+    def names(self, code: str) -> set[str]:
+        return definitions.names(code)
 
-def _without_own_includes(code: str) -> str:
-    """Return `code` without includes of the program's other files, which are part of `code` itself."""
-    return _QUOTED_INCLUDE.sub(lambda found: found[0] if precompiled.is_standard(found[1]) else "", code)
+    def masked(self, code: str) -> str:
+        return lexer.masked(code)
 
+    def ends_in_text(self, code: str) -> bool:
+        return lexer.ends_in_text(code)
 
-def _trimmed(text: str) -> list[str]:
-    """Return the code between prose in `text`, and `text` itself; `text` alone if nothing seems to be prose."""
-    lines = text.split("\n")
-    plain = [_CODE_SPAN.sub("", line) for line in lines]
-    first = next((number for number, line in enumerate(plain) if markdown.looks_like_code(line)), None)
-    if first is None:
-        return [text]
-    masked = lexer.masked(text)
-    end = max(masked.rfind("}"), masked.rfind("%>"))
-    last = masked.count("\n", 0, end if end >= 0 else max(0, masked.rfind(";"))) + 1
-    while last < len(lines) and (_LAST_LINE.search(lines[last]) or not lines[last].strip()):
-        last += 1
-    code = "\n".join(lines[first:last])
-    if code.strip() == text.strip() or _NOT_PROSE.search("\n".join(plain[:first])):
-        return [text]
-    return [code, text] if any(line.strip() for line in lines[:first]) else [text, code]
+    def is_prose(self, text: str) -> bool:
+        return not _NOT_PROSE.search(text)
+
+    def code_end(self, text: str) -> int:
+        lines, masked = text.split("\n"), lexer.masked(text)
+        end = max(masked.rfind("}"), masked.rfind("%>"))
+        last = masked.count("\n", 0, end if end >= 0 else max(0, masked.rfind(";"))) + 1
+        while last < len(lines) and (_LAST_LINE.search(lines[last]) or not lines[last].strip()):
+            last += 1
+        return last
+
+    def join(self, parts: Iterable[str]) -> str:
+        """Join `parts` without includes of the program's other files, which are parts themselves."""
+        code = super().join(parts)
+        return _QUOTED_INCLUDE.sub(lambda each: each[0] if precompiled.is_standard(each[1]) else "", code)

@@ -14,18 +14,14 @@ _C_TAG = re.compile(r"c|h|(?:iso-?)?c\d\w|gnu\d\w|ansi-?c|c-?lang|clang|gcc|[\w.
 _CPP_TAG = re.compile(
     r"(?:c\+\+|cpp|cxx|cc|hpp|hxx|g\+\+|cplusplus|gnu\+\+)\d*\w?|[\w./-]+\.(?:cpp|cc|cxx|hpp|hxx)"
 )
-_FOREIGN = """
-asm assembly bash bat c# clojure cmake cmd console cs csharp css csv d dart diff dockerfile elixir erlang f# fortran go
-golang haskell html ini java javascript js json julia kotlin latex log lua make makefile markdown math md mermaid nasm
-nim objc objective-c ocaml pascal patch perl php powershell ps1 py python python3 r racket rb ruby rs rust scala scheme
-sh shell shell-session sql swift tcl tex toml ts typescript vb verilog xml yaml yml zig zsh
-"""
-_FOREIGN_TAGS = frozenset(_FOREIGN.split())
-_PLAIN = """
-algorithm example in input none out output plain plaintext pseudo pseudocode result stderr stdin stdout
-terminal text txt
-"""
-_PLAIN_TAGS = frozenset(_PLAIN.split())
+FIRST_LINE = (
+    r"(?:(?:\#|%:|\?\?=)[ \t]*(?:include|import|define|undef|if|ifdef|ifndef|pragma|error)\b|//|/\*|\[\[|"
+    r"(?:typedef|struct|union|enum|static|extern|const|volatile|register|unsigned|signed|int|long|short|char|float|double|"
+    r"void|bool|_Bool|_Noreturn|_Static_assert|size_t|\w+_t|auto|inline|template|using|namespace|class|constexpr|"
+    r"consteval|export|import|__attribute__|__extension__|asm|__asm__|std::\w+|main)\b"
+    r"(?=.*[;{}()>,=*\\]\s*$|\s*\w*\s*$))"
+)
+"""A line with which a program may start."""
 
 _CPP_HEADER = re.compile(r"^[ \t]*(?:#|%:)[ \t]*(?:include|import)[ \t]*<[\w/]+(?:\+\+\.h)?>", re.MULTILINE)
 _CPP_CODE = re.compile(
@@ -62,21 +58,6 @@ def of_tag(tag: str) -> Language | None:
     if _CPP_TAG.fullmatch(tag):
         return "c++"
     return "c" if _C_TAG.fullmatch(tag) else None
-
-
-def is_plain(tag: str) -> bool:
-    """Return True for the tag of a text, such as a program's output."""
-    return tag in _PLAIN_TAGS
-
-
-def is_foreign(tag: str) -> bool:
-    """Return True for the tag of another language."""
-    return tag in _FOREIGN_TAGS
-
-
-def is_known(tag: str) -> bool:
-    """Return True if `tag` can only be the tag of a fence, and not the start of a sentence."""
-    return of_tag(tag) is not None or is_plain(tag) or is_foreign(tag)
 
 
 def of_code(code: str) -> tuple[Language, ...]:

@@ -1,33 +1,11 @@
-"""Mutants of a correct program: another operator, another constant, one loop iteration more or less, a statement
-removed. They should fail; if one passes, its prompt has too few tests.
-"""
+"""Mutants of a prompt's solution. They should fail; if one passes, its prompt has too few tests."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-
+from halo_core import programs
 from halo_verifier_gcc import lexer
 from halo_verifier_gcc.extraction import extract
 from halo_verifier_gcc.oracles import Task
-
-_MAX_PER_KIND = 3
-_OPERATORS = {
-    "+": "*", "-": "+", "*": "+", "/": "*", "%": "+",
-    "==": "!=", "!=": "==", "<": ">=", "<=": ">", ">": "<=", ">=": "<", "&&": "||", "||": "&&",
-    "+=": "-=", "-=": "+=", "*=": "+=", "/=": "*=",
-}  # fmt: skip
-_BOUNDS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
-_OPERATOR = re.compile(
-    r"(?<=[\w)\]] )(?:[<>]=?)(?= [\w(*!-])|(?:(?<=[\w)\]])|(?<=[\w)\]] ))(?:[-+*/]=?|%|[=!]=|&&|\|\|)(?= ?[\w(])"
-)
-"""An operator between operands; < and > only between blanks, because elsewhere they may be brackets."""
-_LOOP = re.compile(r"\b(?:for|while)\b[^\n{]*")
-_NUMBER = re.compile(r"(?<![\w.\[])\d+(?![\w.\]])")
-_STATEMENT = re.compile(
-    r"^[ \t]*(?:\w+(?:\[\w+\])? [-+*/%]?= |\w+(?:\+\+|--);|\w+\.?\w*\()[^\n]*;$", re.MULTILINE
-)
-_RETURN = re.compile(r"\breturn\s*$")
 
 
 def generate(task: Task) -> list[str]:
@@ -35,43 +13,7 @@ def generate(task: Task) -> list[str]:
     if not task.reference.solution:
         return []
     code = extract(task.reference.solution, functions=task.reference.functions).code
-    text = lexer.masked(code)
-    kinds = (_operators(text), _constants(text), _bounds(text), _statements(text))
-    edited = [code[:at] + new + code[end:] for kind in kinds for at, end, new in _spread(list(kind))]
-    return list(dict.fromkeys([*edited, *_constant_program(task)]))
-
-
-Edit = tuple[int, int, str]
-
-
-def _operators(text: str) -> Iterator[Edit]:
-    for found in _OPERATOR.finditer(text):
-        yield (*found.span(), _OPERATORS[found[0]])
-
-
-def _bounds(text: str) -> Iterator[Edit]:
-    for loop in _LOOP.finditer(text):
-        for found in _OPERATOR.finditer(text, *loop.span()):
-            if found[0] in _BOUNDS:
-                yield (*found.span(), _BOUNDS[found[0]])
-
-
-def _constants(text: str) -> Iterator[Edit]:
-    for found in _NUMBER.finditer(text):
-        if not _RETURN.search(text, 0, found.start()):
-            yield (*found.span(), f"{found[0]}7")
-
-
-def _statements(text: str) -> Iterator[Edit]:
-    for found in _STATEMENT.finditer(text):
-        yield (*found.span(), "")
-
-
-def _spread(edits: list[Edit]) -> list[Edit]:
-    """Return at most `_MAX_PER_KIND` edits, evenly spaced."""
-    if len(edits) <= _MAX_PER_KIND:
-        return edits
-    return [edits[n * (len(edits) - 1) // (_MAX_PER_KIND - 1)] for n in range(_MAX_PER_KIND)]
+    return list(dict.fromkeys([*programs.mutants(code, lexer.masked(code)), *_constant_program(task)]))
 
 
 def _constant_program(task: Task) -> list[str]:

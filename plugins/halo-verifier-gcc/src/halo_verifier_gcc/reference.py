@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from halo_core.errors import DataError, did_you_mean
+from halo_core.programs.reference import TESTS_HINT, Test, read_tests, tests_problem, to_bytes, without_nulls
 from halo_core.types import Prompt
 from halo_verifier_gcc import forbidden, languages
 from halo_verifier_gcc.languages import Language
@@ -17,17 +18,7 @@ _LISTS = ("inputs", "symbols", "forbid")
 _KEYS = ("tests", "random_tests", "language", "writable", *_TEXTS, *_LISTS)
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*(?:\(|$)")
 _MAX_RANDOM_TESTS = 1000
-_HINT = 'expected {"tests": [{"stdin": "3 4", "stdout": "7"}, ...]}; the README lists the other keys'
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """An input and its expected output."""
-
-    __test__ = False  # keep pytest from collecting this class
-
-    stdin: bytes
-    stdout: bytes
+_HINT = f"{TESTS_HINT}; the README lists the other keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +46,11 @@ class Reference:
     """The program may write files in its working directory, which is new for each run."""
 
     @property
+    def tested(self) -> bool:
+        """True if there are inputs to run a program on."""
+        return bool(self.tests or self.inputs or self.random_tests)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The bare names of `symbols`."""
         return tuple(found[1] for each in self.symbols if (found := _NAME.search(each)))
@@ -71,30 +67,18 @@ def read(prompt: Prompt) -> Reference:
     A column `language` of the data names the language like a key of the reference, unless it names another one, such
     as the task's natural language. Keys filled in as null, as Parquet does it, are not there.
     """
-    raw = {key: value for key, value in prompt.reference.items() if value is not None}
-    if isinstance(tests := raw.get("tests"), list | tuple):
-        raw["tests"] = [_without_nulls(test) for test in tests]
+    raw = without_nulls(prompt.reference)
     if found := _problem(raw):
         raise DataError(f"prompt {prompt.id!r}: {found}", hint=_HINT)
     return Reference(
-        tests=tuple(
-            Test(_bytes(test.get("stdin", "")), _bytes(test["stdout"])) for test in raw.get("tests", ())
-        ),
-        inputs=tuple(_bytes(each) for each in raw.get("inputs", ())),
+        tests=read_tests(raw),
+        inputs=tuple(to_bytes(each) for each in raw.get("inputs", ())),
         random_tests=raw.get("random_tests", 0),
         forbid=tuple(raw.get("forbid", ())),
         symbols=tuple(raw.get("symbols", ())),
         language=languages.named(raw.get("language", prompt.meta.get("language"))),
         writable=raw.get("writable", False),
         **{key: raw.get(key, "") for key in _TEXTS},
-    )
-
-
-def _without_nulls(test: object) -> object:
-    return (
-        {key: value for key, value in test.items() if value is not None}
-        if isinstance(test, Mapping)
-        else test
     )
 
 
@@ -110,32 +94,13 @@ def _problem(raw: Mapping[str, Any]) -> str:
         return f"language must be 'c' or 'c++', not {raw['language']!r}"
     if not isinstance(raw.get("writable", False), bool):
         return "writable must be true or false"
-    return _tests_problem(raw) or _oracle_problem(raw) or _function_problem(raw)
+    return tests_problem(raw) or _forbid_problem(raw) or _oracle_problem(raw) or _function_problem(raw)
 
 
-def _tests_problem(raw: Mapping[str, Any]) -> str:
-    tests = raw.get("tests", [])
-    if not isinstance(tests, list | tuple):
-        return "tests must be a list"
-    for number, test in enumerate(tests, 1):
-        if found := _test_problem(test):
-            return f"test {number}: {found}"
+def _forbid_problem(raw: Mapping[str, Any]) -> str:
     for pattern in raw.get("forbid", ()):
         if reason := forbidden.problem(pattern):
             return f"forbid: {pattern!r} is not a valid pattern: {reason}"
-    return ""
-
-
-def _test_problem(test: object) -> str:
-    if not isinstance(test, Mapping):
-        return f"must be a mapping, not {type(test).__name__}"
-    for key, value in test.items():
-        if key not in ("stdin", "stdout"):
-            return f"unknown key {key!r}; {did_you_mean(str(key), ['stdin', 'stdout'])}"
-        if not isinstance(value, str):
-            return f"{key} must be a string, not {type(value).__name__}"
-    if not test.get("stdout", "").split():
-        return "expected stdout is missing or empty"
     return ""
 
 
@@ -164,7 +129,3 @@ def _function_problem(raw: Mapping[str, Any]) -> str:
             "calls, and so must print results, never a verdict"
         )
     return ""
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="replace")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from halo_core.programs import interruption
 from halo_verifier_gcc import building, elf, forbidden, preprocessed
 from halo_verifier_gcc.building import OBJECT, PREPROCESSED, Build, Builder
-from halo_verifier_gcc.judging import interruption
 from halo_verifier_gcc.preprocessed import Preprocessed
 from halo_verifier_gcc.source import Source
 

@@ -15,11 +15,11 @@ from pydantic import Field, field_validator
 from halo_core import sandbox
 from halo_core.drivers import Attack, Demo, Verifier, driver
 from halo_core.errors import DataError, PluginError, SandboxError
+from halo_core.programs import Runner, judging
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_core.verification.thoughts import TAGS, read_answer
-from halo_verifier_gcc import attacks, building, demo, forbidden, judging, mutants
-from halo_verifier_gcc.building import PROGRAM, Build, Builder
-from halo_verifier_gcc.judging import Runner
+from halo_verifier_gcc import attacks, building, demo, forbidden, mutants
+from halo_verifier_gcc.building import Build, Builder
 from halo_verifier_gcc.languages import Language
 from halo_verifier_gcc.oracles import Task, TaskFactory
 from halo_verifier_gcc.reference import read
@@ -130,6 +130,10 @@ class GCC(Verifier):
         except DataError as error:
             raise DataError(f"prompt {prompt.id!r}: {error}", hint=error.hint) from error
 
+    def has_tests(self, prompt: Prompt) -> bool:
+        """Return whether the reference has tests, or inputs for its solution."""
+        return read(prompt).tested
+
     def references(self, prompt: Prompt) -> Sequence[str]:
         """Return the prompt's solution, if it has one."""
         solution = read(prompt).solution
@@ -153,7 +157,7 @@ class GCC(Verifier):
             reason = judging.first_error(build.outcome.stderr)
             problem = f"{self.compiler} cannot build a {language} program: {reason}"
             raise PluginError(problem, hint=_INSTALL)
-        if self._runner().run(build.files, PROGRAM, b"").stdout != b"ok\n":
+        if self._runner().run(build.files, b"").stdout != b"ok\n":
             raise PluginError("a program built by the compiler does not run in the sandbox")
 
     def fingerprint(self) -> str:
@@ -186,12 +190,8 @@ class GCC(Verifier):
                 return judging.verdict(
                     build.outcome, Status.FAIL, Stage.FLAWED, detail=detail, warnings=warnings
                 )
-        writable = task.reference.writable
-        results = list(self._runner().results(build.files, PROGRAM, task.tests, writable=writable))
-        status, stage, score, detail = judging.summary(results, len(task.tests), warnings)
-        return judging.verdict(
-            build.outcome, status, stage, detail=detail, score=score, warnings=warnings, results=results
-        )
+        runner = replace(self._runner(), writable=task.reference.writable)
+        return judging.judge(runner, build.files, task.tests, built=build.outcome, warnings=warnings)
 
     def _first_build(self, sources: Sequence[Source], task: Task) -> tuple[Source, Build]:
         """Return the first source that can be built with its build; if none can, the first source with its failure."""

@@ -1,8 +1,8 @@
 """Extraction of a completion's JSON from its final channel.
 
-The final channel is the text without the model's reasoning. Its JSON is the whole text, the content of one fenced
-block, or the content of `<tool_call>` tags. JSON elsewhere (in reasoning, in a sentence) is ignored, and two
-candidates count as no answer.
+The final channel is the text without the model's reasoning. Its JSON is the whole text, maybe after a line that
+announces it, the content of one fenced block, or the content of `<tool_call>` tags. JSON elsewhere (in reasoning, in a
+sentence) is ignored, and two candidates count as no answer.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ Thinking = Literal["auto", "open"]
 
 _JOINT = "\n<reasoning/>\n"
 """Joins the texts before and after a thought. It is not JSON, so no value extends across a thought."""
+_LEAD_IN = re.compile(r"\s*([^\n]{1,200}:)[ \t]*\n\s*(?=[\[{])")
+"""A line such as "Here is the JSON:" before an object or an array."""
 _MAY_ANSWER = re.compile(r"[\[{\"0-9]|\b(?:true|false|null)\b")
 
 
@@ -54,7 +56,7 @@ def find(
     `NoAnswerError`. Runs in linear time.
     """
     if thinking == "auto" and within != "fence" and not _has_marks(text):
-        return [text]
+        return [_without_lead_in(text, within)]
     if found := messages(text):
         final = final_text(text)
         if tags and (calls := _calls_of(found)):
@@ -140,13 +142,19 @@ def _simple_block(text: str) -> list[str] | None:
     return [content]
 
 
+def _without_lead_in(text: str, within: Within) -> str:
+    """Return `text` without a first line that announces the JSON, and so cannot be an answer itself."""
+    lead_in = _LEAD_IN.match(text) if within == "auto" else None
+    return text if lead_in is None or _MAY_ANSWER.search(lead_in[1]) else text[lead_in.end() :]
+
+
 def _bare(texts: Iterable[str], within: Within) -> str:
     if within == "fence":
         raise NoAnswerError("no fenced block of JSON")
     found = [text for text in texts if text.strip()]
     while len(found) > 1 and not _MAY_ANSWER.search(found[0]):
         del found[0]  # prose before a thought
-    return _JOINT.join(found)
+    return _without_lead_in(_JOINT.join(found), within)
 
 
 def _fenced(segments: Sequence[Segment]) -> str:

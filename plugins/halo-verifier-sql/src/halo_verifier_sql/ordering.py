@@ -9,9 +9,8 @@ from sqlglot import exp
 
 from halo_verifier_sql.cells import decode, encode
 from halo_verifier_sql.compare import Group
+from halo_verifier_sql.constants import DIALECTS
 
-DIALECTS = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgres"}
-"""Name of a dialect in this package -> its name in sqlglot."""
 _ROWS = "halo_rows"
 
 

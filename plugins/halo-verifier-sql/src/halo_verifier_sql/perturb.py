@@ -1,8 +1,8 @@
-"""Copies of a database with different contents: rows shuffled, dropped and added, values changed.
+"""Copies of a database that resemble it: rows shuffled, dropped and added, values changed.
 
-A copy stays plausible. New values come from the same column, from nearby numbers and from the constants of the
-reference query; unique columns stay unique, columns without NULLs stay without NULLs, and most foreign keys
-match a row. Rows that violate a constraint are skipped when the copy is built.
+New values come from the same column, from nearby ones and from the constants of the reference query. Columns whose
+values are unique or without NULLs stay so even if the schema does not declare it, and most foreign keys match a row.
+Rows that violate a constraint are skipped when the copy is built.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Contents = Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]], Sequence[str]]]
-"""Contents by table: its columns, its rows, and those of its columns that are foreign keys."""
-Hints = Mapping[str, Sequence[Any]]
-"""Values to try, by column name in lower case."""
+from halo_verifier_sql.domains import Domain
+from halo_verifier_sql.tables import Table
 
 _KEPT_ROWS = 0.85
 """Share of the rows that are kept."""
@@ -31,15 +29,15 @@ _REASSIGNED_KEYS = 0.8
 """Share of the rows that get the key of another row."""
 _MAX_ADDED = 16
 """Rows added to a small table at most: the larger a table, the fewer queries are correct on it by luck."""
-_MIN_DISTINCT = 4
-"""Distinct numbers from which on a column is a quantity, for which nearby numbers are plausible too."""
-_DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(.*)", re.DOTALL)
+_KEY = re.compile(r"(^|_)(id|key|code|no)$")
+"""Names of columns that identify rows or refer to them."""
 
 
 @dataclass(slots=True)
 class _Column:
     """Properties of a column, inferred from its values."""
 
+    domain: Domain
     pool: list[Any]
     """Distinct values; also hints unless the column is unique."""
     hints: list[Any]
@@ -62,73 +60,48 @@ class _Column:
     """On this copy no number leaves the original range, as a CHECK may require."""
 
 
-def perturb(
-    contents: Contents, rng: random.Random, hints: Hints
-) -> dict[str, tuple[list[str], list[list[Any]]]]:
+def perturb(tables: Mapping[str, Table], rng: random.Random) -> dict[str, tuple[list[str], list[list[Any]]]]:
     """Return different contents for the same tables, deterministically for equal states of `rng`."""
     keys = {
         value
-        for _, rows, _ in contents.values()
-        if rows and len({row[0] for row in rows if row}) == len(rows)
-        for value in (row[0] for row in rows if row)
+        for table in tables.values()
+        if table.rows and len({row[0] for row in table.rows if row}) == len(table.rows)
+        for value in (row[0] for row in table.rows if row)
     }
     bounded, reassigned = rng.random() < 0.5, rng.random() < 0.75
     columns = {
-        table: [
-            _column(
-                name,
-                [row[place] for row in rows],
-                hints,
-                name in references,
-                keys,
-                reassigned,
-                bounded,
-                place == 0,
-            )
-            for place, name in enumerate(names)
-        ]
-        for table, (names, rows, references) in contents.items()
+        name: [_column(table, place, keys, reassigned, bounded) for place in range(len(table.columns))]
+        for name, table in tables.items()
     }
     referenced = {
         value for each in columns.values() for column in each if column.refers for value in column.pool
     }
     return {
-        table: (list(names), _perturbed_rows(rows, columns[table], referenced, rng))
-        for table, (names, rows, _) in contents.items()
+        name: (list(table.columns), _perturbed_rows(table.rows, columns[name], referenced, rng))
+        for name, table in tables.items()
     }
 
 
-def _column(
-    name: str,
-    values: list[Any],
-    hints: Hints,
-    declared: bool,
-    keys: set[Any],
-    reassigned: bool,
-    bounded: bool,
-    first: bool,
-) -> _Column:
-    present = [value for value in values if value is not None]
-    distinct = list(dict.fromkeys(present))
-    types = {type(value) for value in present}
+def _column(table: Table, place: int, keys: set[Any], reassigned: bool, bounded: bool) -> _Column:
+    domain, values = table.domains[place], [row[place] for row in table.rows]
+    distinct = list(dict.fromkeys(value for value in values if value is not None))
     unique = len(distinct) == len(values)
-    named = re.search(r"(^|_)(id|key|code|no)$", name.lower()) is not None
+    named = _KEY.search(table.columns[place].lower()) is not None
+    declared = any(place in key.places for key in table.foreign_keys)
     refers = declared or (named and not unique and keys.issuperset(distinct))
-    more = [hint for hint in hints.get(name.lower(), ()) if type(hint) in types and hint not in distinct]
-    pool = distinct + ([] if refers or unique else more)
+    pool = distinct + ([] if refers or unique else list(domain.hints))
+    numbers = [value for value in pool if type(value) in (int, float) and math.isfinite(value)] or [0]
     if len(distinct) < len(values) and None in values:
         pool.append(None)
-    number = types <= {int, float} and bool(types)
-    is_quantity = number and not refers and len(distinct) >= _MIN_DISTINCT
-    key = unique and (first or refers or named)
-    numbers = [value for value in pool if type(value) in (int, float) and math.isfinite(value)] or [0]
+    key = unique and (place == 0 or refers or named)
     return _Column(
+        domain,
         pool,
-        [] if key or refers else more,
+        [] if key or refers else list(domain.hints),
         unique,
         key,
         refers,
-        is_quantity,
+        domain.is_quantity and not refers,
         min(numbers),
         max(numbers),
         set(distinct),
@@ -157,7 +130,7 @@ def _perturbed_rows(
             if rng.random() < (_CHANGED_REFERENCES if column.refers else _CHANGED_VALUES):
                 row[place] = _new_value(column, row[place], rng)
     for place, column in enumerate(columns):
-        if column.is_quantity and not column.bounded and not column.key:
+        if column.domain.is_number and column.is_quantity and not column.bounded and not column.key:
             rng.choice(kept)[place] = _new_maximum(column, rng)
     for _ in range(rng.randint(1, 1 + max(len(rows) // 3, min(2 * len(rows), _MAX_ADDED)))):
         row = list(rng.choice(rows))
@@ -210,42 +183,24 @@ def _new_value(column: _Column, value: Any, rng: random.Random) -> Any:
 
 
 def _nearby(column: _Column, value: Any, rng: random.Random) -> Any:
-    """Return a number near `value`, of the same type and with the same number of decimals (at most 6)."""
-    if not math.isfinite(value):
-        return value
-    step = rng.choice([-3, -2, -1, 1, 2, 3])
-    scale = rng.choice([1, 1, abs(value) / 10])
-    nearby = value + step * scale
-    if column.bounded:
-        nearby = min(max(nearby, column.low), column.high)
-    elif value >= 0:
-        nearby = abs(nearby)
-    if isinstance(value, int):
-        return round(nearby)
-    return round(float(nearby), min(len(f"{value!r}".partition(".")[2]), 6))
+    nearby = column.domain.near(value, rng)
+    if column.bounded and type(nearby) in (int, float):
+        return type(nearby)(min(max(nearby, column.low), column.high))
+    return nearby
 
 
 def _new_maximum(column: _Column, rng: random.Random) -> Any:
-    """Return a number larger than all others, so that the maximum differs between copies."""
-    column.high += rng.randint(3, 9)
-    column.taken.add(column.high)
-    return column.high
+    """Return a number larger than all others if there is one, so that the maximum differs between copies."""
+    value = column.domain.fresh(rng, column.taken)
+    if value is None:
+        return column.high
+    column.high = max(column.high, value)
+    column.taken.add(value)
+    return value
 
 
 def _unused_value(column: _Column, value: Any, rng: random.Random) -> Any:
-    """Return a value similar to `value` that is not yet taken."""
-    if type(value) in (int, float):
-        column.high = type(value)(column.high + 1)
-        while column.high in column.taken:
-            column.high += 1
-        column.taken.add(column.high)
-        return column.high
-    if isinstance(value, str):
-        date = _DATE.fullmatch(value)
-        for number in range(2, 1000):
-            month, day = rng.randint(1, 12), rng.randint(1, 28)
-            new = f"{date[1]}-{month:02}-{day:02}{date[4]}" if date else f"{value} {number}"
-            if new not in column.taken:
-                column.taken.add(new)
-                return new
-    return value + rng.randbytes(4) if isinstance(value, bytes) else value
+    """Return a value that is not yet taken; `value` if there is none, and its row then violates a constraint."""
+    new = column.domain.fresh(rng, column.taken)
+    column.taken.add(new)
+    return value if new is None else new

@@ -17,7 +17,7 @@ from psycopg import sql as parts
 from psycopg.adapt import Loader
 
 from halo_verifier_sql import cells
-from halo_verifier_sql.worker import Caps, Contents, Description, Outcome, first_line, insert_all
+from halo_verifier_sql.worker import Caps, Contents, Declared, Description, Outcome, first_line, insert_all
 
 _TEXTS = frozenset({18, 19, 25, 1042, 1043})
 """Object identifiers of the types whose values are plain text."""
@@ -26,6 +26,28 @@ _FIRST_USER_TYPE = 16384
 _INVALID = ("42", "0A")
 _LIMITS = {"57014": "time", "53": "insufficient resources", "54": "program limit exceeded"}
 """Limit by prefix of SQLSTATE."""
+_COLUMNS = """
+    SELECT coalesce(
+        (SELECT 'ENUM(' || string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder) || ')'
+         FROM pg_enum WHERE enumtypid = atttypid),
+        format_type(atttypid, atttypmod)
+    ), attnotnull
+    FROM pg_attribute
+    WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped AND attgenerated = '' ORDER BY attnum
+"""
+_NAMES = """ARRAY(
+    SELECT attname::text FROM unnest({}) WITH ORDINALITY AS key(number, place)
+    JOIN pg_attribute ON attrelid = {} AND attnum = number ORDER BY place
+)"""
+_UNIQUE = f"""
+    SELECT {_NAMES.format("indkey::smallint[]", "indrelid")} FROM pg_index
+    WHERE indrelid = %s AND indisunique AND indpred IS NULL AND indexprs IS NULL
+"""
+_REFERENCES = f"""
+    SELECT {_NAMES.format("conkey", "conrelid")}, (SELECT relname::text FROM pg_class WHERE oid = confrelid),
+        {_NAMES.format("confkey", "confrelid")}
+    FROM pg_constraint WHERE contype = 'f' AND conrelid = %s
+"""
 _serial = itertools.count()
 
 
@@ -99,14 +121,13 @@ class PostgresDatabase:
         ).fetchall()
         for oid, name in tables:
             columns = self._columns(oid, "attgenerated = ''")
-            keys = "attnum IN (SELECT unnest(conkey) FROM pg_constraint WHERE conrelid = attrelid AND contype = 'f')"
             listed = parts.SQL(", ").join(map(parts.Identifier, columns))
             query = parts.SQL("SELECT {} FROM {}").format(listed, parts.Identifier(name))
             rows = self._db.execute(query).fetchall()
             contents[name] = (
                 columns,
                 [list(map(cells.storable, row)) for row in rows],
-                self._columns(oid, keys),
+                self._declared(oid),
             )
         return contents
 
@@ -201,6 +222,23 @@ class PostgresDatabase:
             WHERE attrelid = %s AND attnum > 0 AND NOT attisdropped AND {condition} ORDER BY attnum
         """
         return [name for (name,) in self._db.execute(query.encode(), [table]).fetchall()]
+
+    def _declared(self, table: int) -> Declared:
+        """Return what the schema declares about a table."""
+        columns = self._db.execute(_COLUMNS.encode(), [table]).fetchall()
+        unique = self._db.execute(_UNIQUE.encode(), [table]).fetchall()
+        references = self._db.execute(_REFERENCES.encode(), [table]).fetchall()
+        checks = self._db.execute(
+            "SELECT pg_get_expr(conbin, conrelid) FROM pg_constraint WHERE contype = 'c' AND conrelid = %s",
+            [table],
+        ).fetchall()
+        return {
+            "types": [kind for kind, _ in columns],
+            "required": [is_required for _, is_required in columns],
+            "unique": [names for (names,) in unique],
+            "references": [list(row) for row in references],
+            "checks": [text for (text,) in checks],
+        }
 
 
 def _insert(table: str, columns: Sequence[str] | None, width: int) -> parts.Composed:

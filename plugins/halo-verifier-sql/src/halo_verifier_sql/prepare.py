@@ -1,7 +1,7 @@
 """Preparation of a prompt: from its reference to a `Task`, the databases and the expected result on each.
 
-Of several perturbed candidates, those copies are selected on which the reference's results differ and which kill
-the most mutants of the reference, so that a query that is correct by luck on one database fails on another.
+Many candidate copies of the given database are made. Those are selected on which the reference's results differ and
+which kill the most mutants of the reference, so that a query that is correct by luck on one database fails on another.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ from typing import Any
 
 from halo_core.errors import DataError, VerifierError
 from halo_core.seeds import derive_seed
-from halo_verifier_sql import cells, mutate, ordering
-from halo_verifier_sql.compare import Gold, Group, Tolerance, difference
+from halo_verifier_sql import ambiguity, cells, constants, lookups, mutate, ordering
+from halo_verifier_sql.compare import Gold, Group, difference
 from halo_verifier_sql.engines import Engine, make_description
+from halo_verifier_sql.generate import generate, richness
 from halo_verifier_sql.perturb import perturb
 from halo_verifier_sql.reference import FORM, Reference, read
+from halo_verifier_sql.selection import EXACT, Candidate, differ, find_kills, select
+from halo_verifier_sql.tables import Table, read_tables
 from halo_verifier_sql.worker import Caps, Description, Outcome, quote
 
-_CANDIDATES = {"sqlite": 6, "duckdb": 3, "postgresql": 3}
-"""Candidate copies per selected copy: fewer where building them is slow."""
+_CANDIDATES = {"sqlite": (3, 4), "duckdb": (1, 3), "postgresql": (1, 3)}
+"""Candidates per selected copy that resemble the given database, and that are bound by the declared constraints
+alone: fewer where building them is slow."""
 _MAX_CELLS = 400_000
-"""Maximum number of values in all candidate copies; at least as many copies are built as will be selected."""
+"""Maximum number of values in all candidates that resemble the given database; at least as many of them are built
+as copies are selected."""
 _SELECTION_FACTOR = 20
 """Factor on a completion's limits for the queries that run while copies are selected."""
-_EXACT = Tolerance()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,8 @@ class Task:
     query: str
     mutants: tuple[str, ...]
     """Changed reference queries that are wrong on the given database or on at least one candidate copy."""
+    told_apart: tuple[int, int] = (0, 0)
+    """Number of changed reference queries that are wrong on at least one of `databases`, and of all that run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,38 +121,142 @@ def _from_query(
     caps: Caps,
 ) -> Task:
     contents = engine.contents(key, [base])[0]
-    hints = mutate.constants(reference.query, dialect)
-    cell_count = sum(len(columns) * len(rows) for columns, rows, _ in contents.values())
-    count = max(copies, min(_CANDIDATES[dialect] * copies, _MAX_CELLS // max(cell_count, 1)))
-    seeds = [derive_seed(0, "copy", key, number) for number in range(count)]
-    candidates = [perturb(contents, random.Random(seed), hints) for seed in seeds]
-    databases = [base, *(make_description(reference.schema, copy, copy=True) for copy in candidates)]
-    factor = _SELECTION_FACTOR
-    selection_caps = Caps(factor * caps.steps, factor * caps.rows, factor * caps.bytes)
-    plan = _plan(key, reference, base, engine, dialect, selection_caps)
-    queries = plan.queries()
-    counts = [f"SELECT COUNT(*) FROM {quote(table)}" for table in contents]
-    outcomes = _run(engine, f"{key}+", databases, [*queries, *counts], selection_caps)
-    golds = [plan.gold(each, caps) for each in zip(*outcomes[: len(queries)], strict=True)]
-    sizes = [sum(map(_number, each)) for each in zip(*outcomes[len(queries) :], strict=True)]
-    if golds[0] is None:
-        raise ValueError(_failure(outcomes, caps))
-    _check_self(golds[0], reference)
-    mutants = mutate.mutants(reference.query, dialect)
-    kills = _kills(engine, f"{key}+", databases, mutants, golds, caps)
-    selected = [0, *_select(golds, kills, sizes, copies)]
-    if all(gold is None or gold.count == 0 for gold in (golds[index] for index in selected)):
-        raise ValueError("the reference returns no rows on any database: any query without rows would pass")
+    tables = read_tables(contents, constants.of_query(reference.query, dialect), dialect)
+    similar, free = _make_copies(key, tables, copies, _CANDIDATES[dialect])
+    rich = [0] * (1 + len(similar)) + [richness(tables, copy) for copy in free]
+    described = [make_description(reference.schema, copy, copy=True) for copy in (*similar, *free)]
+    trusted = Caps(*(_SELECTION_FACTOR * cap for cap in (caps.steps, caps.rows, caps.bytes)))
+    trial = _Trial(engine, f"{key}+", (base, *described), trusted)
+    plan = _plan(key, reference, base, engine, dialect, trusted)
+    reads, measured = _measure(trial, plan, ambiguity.variants(reference.query, dialect), list(tables), caps)
+    columns = {name: table.columns for name, table in tables.items()}
+    fixed = _lookups(reference.query, dialect, tables, replace(trial, key=key, databases=(base,)))
+    mutants, outcomes = trial.run_valid([*fixed, *mutate.mutants(reference.query, dialect, columns)])
+    candidates = [
+        replace(
+            each,
+            is_free=index > len(similar),
+            richness=rich[index],
+            kills=find_kills(each.gold, [by_database[index] for by_database in outcomes]),
+        )
+        for index, each in enumerate(measured)
+    ]
+    selected = [0, *select(candidates, copies)]
+    golds = tuple(gold for index in selected if (gold := candidates[index].gold))
+    _check_strength(golds)
+    told_apart = set().union(*(candidates[index].kills for index in selected))
+    killed = told_apart.union(*(each.kills for each in candidates))
     task = Task(
         f"{key}:{'-'.join(map(str, selected))}",
-        tuple(databases[index] for index in selected),
-        tuple(gold for index in selected if (gold := golds[index]) is not None),
-        outcomes[0][0][3],
+        tuple(trial.databases[index] for index in selected),
+        golds,
+        reads,
         reference.query,
-        tuple(mutants[index] for index in sorted(set().union(*kills.values()))),
+        tuple(mutants[index] for index in sorted(killed)),
+        (len(told_apart), len(mutants)),
     )
     _check_passes(task, engine, caps)
     return task
+
+
+_Copies = list[dict[str, tuple[list[str], list[list[Any]]]]]
+
+
+def _make_copies(
+    key: str, tables: Mapping[str, Table], copies: int, factors: tuple[int, int]
+) -> tuple[_Copies, _Copies]:
+    """Return candidates that resemble the given database, and candidates bound by the declared constraints alone."""
+    cell_count = sum(len(table.columns) * len(table.rows) for table in tables.values())
+    similar, free = (copies * factor for factor in factors)
+    similar = max(copies, min(similar, _MAX_CELLS // max(cell_count, 1)))
+    rngs = [random.Random(derive_seed(0, "copy", key, number)) for number in range(similar + free)]
+    return [perturb(tables, rng) for rng in rngs[:similar]], [generate(tables, rng) for rng in rngs[similar:]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Runs queries on the given database and on the candidates."""
+
+    engine: Engine
+    key: str
+    databases: tuple[Description, ...]
+    caps: Caps
+
+    def run(self, queries: Sequence[str]) -> Sequence[Sequence[Outcome]]:
+        """Return the outcomes by query, then by database."""
+        return _run(self.engine, self.key, self.databases, queries, self.caps)
+
+    def run_valid(self, queries: Sequence[str]) -> tuple[list[str], list[Sequence[Outcome]]]:
+        """Return those queries that run on the given database, with their outcomes; none if the process ends."""
+        batch = (
+            self.engine.run(self.key, self.databases, queries, self.caps, loading=True) if queries else None
+        )
+        pairs = zip(queries, batch.outcomes, strict=True) if batch and batch.outcomes else ()
+        valid = [(query, outcomes) for query, outcomes in pairs if outcomes[0][0] == "rows"]
+        return [query for query, _ in valid], [outcomes for _, outcomes in valid]
+
+
+def _lookups(query: str, dialect: str, tables: Mapping[str, Table], given: _Trial) -> list[str]:
+    """Return queries that look up the rows of the reference's result by values on the given database."""
+    keys = {
+        name.lower(): table.columns[table.unique[0][0]]
+        for name, table in tables.items()
+        if table.unique and len(table.unique[0]) == 1
+    }
+    columns = lookups.columns(query, dialect, keys)
+    texts, outcomes = given.run_valid([lookups.reading(query, dialect, column) for column in columns])
+    if len(texts) < len(columns):
+        return []
+    values = [[row[0] for row in cells.decode(text)] for ((_, _, text, _),) in outcomes]
+    found = (lookups.looked_up(query, dialect, *each) for each in zip(columns, values, strict=True))
+    return [text for text in found if text]
+
+
+def _measure(
+    trial: _Trial, plan: _Plan, variants: Sequence[str], tables: Sequence[str], caps: Caps
+) -> tuple[bool, list[Candidate]]:
+    """Run the reference on all databases; return whether it reads a table, and the candidates."""
+    queries = plan.queries()
+    sizes = [f"SELECT COUNT(*) FROM {quote(table)}" for table in tables]
+    outcomes = trial.run([*queries, *sizes, *variants])
+    by_database = list(zip(*outcomes, strict=True))
+    golds = [plan.gold(each[: len(queries)], caps) for each in by_database]
+    if golds[0] is None:
+        raise ValueError(_failure(outcomes, caps))
+    _check_self(golds[0], plan.reference)
+    end = len(queries) + len(sizes)
+    candidates = [
+        Candidate(
+            gold,
+            is_determined=_is_determined(gold, each[end:]),
+            completeness=_completeness(database, each[len(queries) : end]),
+        )
+        for gold, each, database in zip(golds, by_database, trial.databases, strict=True)
+    ]
+    return outcomes[0][0][3], candidates
+
+
+def _is_determined(gold: Gold | None, variants: Sequence[Outcome]) -> bool:
+    """Return True if all variants of the reference that run return its result."""
+    results = [(columns, text) for kind, columns, text, _ in variants if kind == "rows"]
+    return gold is not None and not any(difference(gold, columns, text, EXACT) for columns, text in results)
+
+
+def _completeness(database: Description, sizes: Sequence[Outcome]) -> float:
+    """Return the share of a copy's rows that the constraints allowed."""
+    wanted = sum(len(rows) for _, rows in database["rows"].values())
+    found = sum(int(cells.decode(text)[0][0]) for kind, _, text, _ in sizes if kind == "rows")
+    return found / wanted if wanted else 1.0
+
+
+def _check_strength(golds: Sequence[Gold]) -> None:
+    """Check that the reference's result depends on the database."""
+    if all(gold.count == 0 for gold in golds):
+        raise ValueError("the reference returns no rows on any database: any query without rows would pass")
+    if not any(differ(golds[0], gold) for gold in golds[1:]):
+        raise ValueError(
+            "the reference returns the same on every copy of its database: a constant would pass"
+        )
 
 
 def _plan(
@@ -172,86 +282,21 @@ def _run(
 
 
 def _failure(outcomes: Sequence[Sequence[Outcome]], caps: Caps) -> str:
-    """Return why there is no result on the given database."""
+    """Return why the reference has no result on the given database."""
     for kind, _, reason, _ in (by_database[0] for by_database in outcomes):
         if kind != "rows":
             return f"the reference does not run: {kind}: {reason}"
     return f"the reference returns more than {caps.rows} rows or {caps.bytes} bytes"
 
 
-def _number(outcome: Outcome) -> int:
-    kind, _, text, _ = outcome
-    return int(cells.decode(text)[0][0]) if kind == "rows" else 0
-
-
 def _check_self(gold: Gold, reference: Reference) -> None:
     """Check that the rewritten query agrees with the original and that column names are usable."""
-    if difference(gold, gold.columns, gold.text, _EXACT) or difference(
-        replace(gold, text=""), gold.columns, gold.text, _EXACT
+    if difference(gold, gold.columns, gold.text, EXACT) or difference(
+        replace(gold, text=""), gold.columns, gold.text, EXACT
     ):
         raise ordering.UnclearOrderError("the order of the reference's rows could not be determined")
     if reference.by_name and len({name.lower() for name in gold.columns}) < len(gold.columns):
         raise ValueError("columns are matched by name, but two have the same name")
-
-
-def _kills(
-    engine: Engine,
-    key: str,
-    databases: Sequence[Description],
-    mutants: Sequence[str],
-    golds: Sequence[Gold | None],
-    caps: Caps,
-) -> dict[int, set[int]]:
-    """Return the mutants that each database distinguishes from the reference, by index."""
-    batch = engine.run(key, databases, mutants, caps, loading=True) if mutants else None
-    kills: dict[int, set[int]] = {index: set() for index in range(len(databases))}
-    for mutant, outcomes in enumerate(batch.outcomes if batch else ()):
-        for index, (gold, (kind, columns, text, _)) in enumerate(zip(golds, outcomes, strict=True)):
-            if gold and (kind != "rows" or difference(gold, columns, text, _EXACT)):
-                kills[index].add(mutant)
-    return kills
-
-
-def _select(
-    golds: Sequence[Gold | None], kills: Mapping[int, set[int]], sizes: Sequence[int], copies: int
-) -> list[int]:
-    """Select copies one by one among those on which the reference runs.
-
-    Prefer copies on which it returns rows, no LIMIT cuts through ties, and constraints left more than half of the
-    database. Among these, select first one whose rows differ from the given database's, so that constants fail;
-    then those that kill the most mutants not killed before; then those with yet another result.
-    """
-    selected = [0]
-    killed = set(kills[0])
-    for number in range(copies):
-        merits = {
-            index: (
-                _soundness(gold, golds[0], 2 * sizes[index] > sizes[0]),
-                number == 0 and _differ(golds, index, 0),
-                len(kills[index] - killed),
-                all(_differ(golds, index, other) for other in selected),
-                -index,
-            )
-            for index, gold in enumerate(golds)
-            if gold and index not in selected
-        }
-        if not merits:
-            raise VerifierError("the reference does not run on enough perturbed copies of its database")
-        best = max(merits, key=merits.__getitem__)
-        selected.append(best)
-        killed |= kills[best]
-    return selected[1:]
-
-
-def _soundness(gold: Gold, given: Gold | None, mostly_complete: bool) -> tuple[bool, bool, bool]:
-    ties_ok = given is not None and (given.has_cut_ties or not gold.has_cut_ties)
-    return gold.count > 0, ties_ok, mostly_complete
-
-
-def _differ(golds: Sequence[Gold | None], index: int, other: int) -> bool:
-    """Return True unless the reference returns the same result on two databases."""
-    gold, expected = golds[index], golds[other]
-    return not (gold and expected) or bool(difference(expected, gold.columns, gold.text, _EXACT))
 
 
 def _check_passes(task: Task, engine: Engine, caps: Caps) -> None:
@@ -262,5 +307,5 @@ def _check_passes(task: Task, engine: Engine, caps: Caps) -> None:
     for gold, (kind, columns, text, _) in zip(task.golds, batch.outcomes[0], strict=True):
         if kind != "rows":
             raise VerifierError(f"the reference exceeds a limit: {text}")
-        if problem := difference(gold, columns, text, _EXACT):
+        if problem := difference(gold, columns, text, EXACT):
             raise VerifierError(f"the reference returns a different result when run again: {problem}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from halo_verifier_sql import cells
 from halo_verifier_sql.worker import (
     Caps,
     Contents,
+    Declared,
     Description,
     Outcome,
     insert_all,
@@ -106,8 +109,7 @@ class SQLiteDatabase:
             columns = self._columns(name)
             names = ", ".join(map(quote, columns))
             rows = db.execute(f"SELECT {names} FROM {quote(name)}").fetchall()
-            references = [row[3] for row in db.execute(f"PRAGMA foreign_key_list({quote(name)})")]
-            contents[name] = (columns, [list(row) for row in rows], references)
+            contents[name] = (columns, [list(row) for row in rows], self._declared(name, columns))
         self._guard()
         return contents
 
@@ -194,16 +196,80 @@ class SQLiteDatabase:
         db.execute("PRAGMA foreign_keys = 0")
         for table in names:
             db.execute(f"DELETE FROM {quote(table)}")
-        db.execute("PRAGMA foreign_keys = 1")
+            self._store_in_order_of_insertion(table)
+        are_checked = self._can_check_foreign_keys(names)
+        db.execute(f"PRAGMA foreign_keys = {int(are_checked)}")
 
         def insert(table: str, row: Sequence[Any]) -> bool:
             try:
                 db.execute(insert_statement(table, names[table], len(row)), row)
-            except (sqlite3.Error, UnicodeEncodeError):
+            except (sqlite3.Error, UnicodeEncodeError, OverflowError):
                 return False
             return True
 
+        deferred = (
+            "deferred" in description["schema"].lower()
+        )  # constraints that fail at the end, not for each row
+        if not deferred:
+            db.execute("BEGIN")
         insert_all(insert, description["rows"])
+        if not deferred:
+            db.execute("COMMIT")
+        if not are_checked:
+            self._delete_dangling(names)
+
+    def _can_check_foreign_keys(self, tables: Iterable[str]) -> bool:
+        """Return False if a foreign key refers to a missing table, or to columns that are not unique."""
+        known = {table.lower() for table in tables}
+        if any(target.lower() not in known for table in tables for _, target, _ in self._references(table)):
+            return False
+        try:
+            self._db.execute("PRAGMA foreign_key_check").fetchall()
+        except sqlite3.Error:
+            return False
+        return True
+
+    def _delete_dangling(self, tables: Collection[str]) -> None:
+        """Delete rows whose foreign keys match no row, as far as SQLite finds the columns."""
+        for _ in tables:
+            for table in tables:
+                for columns, target, others in self._references(table):
+                    pairs = zip(columns, others, strict=False)
+                    matches = " AND ".join(
+                        f"parent.{quote(other)} = {quote(table)}.{quote(own)}" for own, other in pairs
+                    )
+                    given = " AND ".join(f"{quote(own)} IS NOT NULL" for own in columns)
+                    with suppress(sqlite3.Error):
+                        self._db.execute(
+                            f"DELETE FROM {quote(table)} WHERE {given} AND NOT EXISTS "
+                            f"(SELECT 1 FROM {quote(target)} AS parent WHERE {matches})"
+                        )
+
+    def _store_in_order_of_insertion(self, table: str) -> None:
+        """Make the type of a column INTEGER PRIMARY KEY INT in an empty table.
+
+        Such a column is the number of its row, which means that the table is stored in the order of its keys, and a
+        query without an ORDER BY returns rows in this order by luck.
+        """
+        db = self._db
+        info = db.execute(f"PRAGMA table_info({quote(table)})").fetchall()
+        keys = [row[1] for row in info if row[5] and row[2].upper() == "INTEGER"]
+        made = db.execute(
+            "SELECT sql FROM sqlite_master WHERE tbl_name = ? AND sql IS NOT NULL ORDER BY type <> 'table'",
+            [table],
+        ).fetchall()
+        if len(keys) != 1 or sum(row[5] > 0 for row in info) != 1:
+            return
+        column = rf"([(,]\s*[\"`\[]?{re.escape(keys[0])}[\"`\]]?\s+)INTEGER\b"
+        script = re.sub(column, r"\1INT", made[0][0], count=1, flags=re.IGNORECASE)
+        db.execute("BEGIN")
+        try:
+            db.execute(f"DROP TABLE {quote(table)}")
+            for statement in (script, *(statement for (statement,) in made[1:])):
+                db.execute(statement)
+            db.execute("COMMIT")
+        except sqlite3.Error:
+            db.execute("ROLLBACK")
 
     def _clock(self, name: str) -> Callable[..., Any]:
         """Return the date function `name`, wrapped so that it cannot read the clock."""
@@ -224,6 +290,37 @@ class SQLiteDatabase:
     def _columns(self, table: str) -> list[str]:
         info = self._db.execute(f"PRAGMA table_xinfo({quote(table)})").fetchall()
         return [row[1] for row in info if row[6] == 0]
+
+    def _declared(self, table: str, columns: Sequence[str]) -> Declared:
+        """Return what the schema declares about a table. Columns of a primary key count as required."""
+        info = {row[1]: row for row in self._db.execute(f"PRAGMA table_xinfo({quote(table)})")}
+        key = [name for name, row in sorted(info.items(), key=lambda item: item[1][5]) if row[5]]
+        indexes = self._db.execute(f"PRAGMA index_list({quote(table)})").fetchall()
+        unique = [
+            [column for _, _, column in self._db.execute(f"PRAGMA index_info({quote(name)})")]
+            for _, name, is_unique, _, is_partial in indexes
+            if is_unique and not is_partial
+        ]
+        scripts = dict(
+            self._db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
+        )
+        return {
+            "types": [info[name][2] for name in columns],
+            "required": [bool(info[name][3] or info[name][5]) for name in columns],
+            "unique": [each for each in (*unique, key) if each and None not in each],
+            "references": self._references(table),
+            "checks": [scripts[table]] if "check" in scripts[table].lower() else [],
+        }
+
+    def _references(self, table: str) -> list[Any]:
+        found: dict[int, tuple[str, list[str], list[str]]] = {}
+        for number, _, target, column, other, *_ in self._db.execute(
+            f"PRAGMA foreign_key_list({quote(table)})"
+        ):
+            _, columns, others = found.setdefault(number, (target, [], []))
+            columns.append(column)
+            others += [other] if other else []
+        return [[columns, target, others] for target, columns, others in found.values()]
 
 
 _NAMES = "SELECT name FROM sqlite_master WHERE type IN ({}) AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"

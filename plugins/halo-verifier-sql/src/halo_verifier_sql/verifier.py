@@ -130,6 +130,11 @@ class SQL(Verifier):
         """Return queries that differ from the reference by one change and return a wrong result somewhere."""
         return self._task(prompt).mutants
 
+    def told_apart(self, prompt: Prompt) -> tuple[int, int] | None:
+        """Return how many mutants of the reference query differ from it on the prompt's databases, and of how many."""
+        task = self._task(prompt)
+        return task.told_apart if task.query else None
+
     def attacks(self) -> Sequence[Attack]:
         """Return the attacks of module `attacks` on this dialect."""
         from halo_verifier_sql.attacks import attacks

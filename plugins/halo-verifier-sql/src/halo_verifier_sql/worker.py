@@ -20,8 +20,12 @@ _CACHE_BYTES = 128 << 20
 Description = Mapping[str, Any]
 """A database: `schema` (a script), `rows` (by table: columns or None, and rows), `copy` (whether the rows
 replace those that the script inserted; rows that violate a constraint are then skipped)."""
-Contents = dict[str, tuple[list[str], list[list[Any]], list[str]]]
-"""Contents by table: its columns, its rows, and those of its columns that are foreign keys."""
+Declared = dict[str, list[Any]]
+"""Declarations of the schema about a table, in plain data: `types`, a type name for each column; `required`, whether
+a column must not be NULL; `unique`, lists of columns; `references`, a list of columns, the table that they refer
+to and its columns for each foreign key; `checks`, the text of CHECK constraints."""
+Contents = dict[str, tuple[list[str], list[list[Any]], Declared]]
+"""Contents by table: its columns, its rows, and what the schema declares."""
 Outcome = tuple[str, list[str], str, bool]
 """The outcome of a query: its kind (`rows`, `invalid`, `forbidden`, `failed`, `limit`), the column names, the
 canonical text of the rows or the reason, and whether the query read a table."""

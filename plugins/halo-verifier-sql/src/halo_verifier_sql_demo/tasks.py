@@ -16,7 +16,7 @@ Condition = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Domain:
-    """The table of a question. Names are unique, and so are the values of each of the two quantities."""
+    """The table of a question. Names are declared unique, and so are the values of each of the two quantities."""
 
     table: str
     name: str
@@ -37,7 +37,10 @@ class Domain:
     def schema(self) -> str:
         """Script that creates the table."""
         name, kind, first, second = self.columns
-        return f"CREATE TABLE {self.table} ({name} TEXT, {kind} TEXT, {first} INTEGER, {second} INTEGER)"
+        return (
+            f"CREATE TABLE {self.table} ({name} TEXT NOT NULL UNIQUE, {kind} TEXT NOT NULL, "
+            f"{first} INTEGER NOT NULL UNIQUE, {second} INTEGER NOT NULL UNIQUE)"
+        )
 
 
 @dataclass(frozen=True)

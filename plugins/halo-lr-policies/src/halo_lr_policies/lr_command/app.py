@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from halo_core.cli.output import print_json
+from halo_core.cli.signatures import AsJSON
 from halo_lr_policies.lr_command.defaults import CYCLES, HELDOUT
 from halo_lr_policies.lr_command.start import recommend, steps
 
@@ -113,6 +115,7 @@ def schedule(
     plot: PlotOption = None,
     chart: ChartOption = False,
     output: OutputOption = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Print the learning rate of each cycle under a policy.
 
@@ -135,6 +138,9 @@ def schedule(
     )
     result = dry_run(name, options, measurements, cycles=cycles)
     baseline = constant_baseline(DEFAULT_LR, measurements)
+    if as_json:
+        print_json(as_data([result], measurements, baseline))
+        return
     typer.echo(f"{schedule_table(result, measurements)}\n")
     relative = result.relative(baseline)
     typer.echo(f"summed learning rate: {relative:.2f} of that of {baseline.label} over the same steps")
@@ -155,6 +161,7 @@ def compare(
     plot: PlotOption = None,
     chart: ChartOption = False,
     output: OutputOption = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Compare the learning rates of several policies.
 
@@ -172,7 +179,7 @@ def compare(
     )
     schedules, skipped = _dry_runs(policies or [], shared, measurements, cycles)
     baseline = constant_baseline(float(shared.get("base_lr", DEFAULT_LR)), measurements)
-    _print_comparison(schedules, measurements, baseline, plot, chart, output)
+    _print_comparison(schedules, measurements, baseline, plot, chart, output, as_json=as_json)
     for reason in skipped:
         typer.echo(f"skipped: {reason}", err=True)
 
@@ -191,6 +198,7 @@ def simulate(
     plot: PlotOption = None,
     chart: ChartOption = False,
     output: OutputOption = None,
+    as_json: AsJSON = False,
 ) -> None:
     """Replay policies on the measurements of a recorded run.
 
@@ -207,7 +215,7 @@ def simulate(
         policies or [], shared, measurements, cycles, defaults={"base_lr": measurements.reports[1].lr}
     )
     baseline = recorded_baseline(measurements, cycles=cycles)
-    _print_comparison([baseline, *schedules], measurements, baseline, plot, chart, output)
+    _print_comparison([baseline, *schedules], measurements, baseline, plot, chart, output, as_json=as_json)
     for reason in skipped:
         typer.echo(f"skipped: {reason}", err=True)
 
@@ -282,9 +290,14 @@ def _print_comparison(
     plot: Path | None,
     chart: bool,
     output: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
-    from halo_lr_policies.lr_command.output import comparison_table
+    from halo_lr_policies.lr_command.output import as_data, comparison_table
 
+    if as_json:
+        print_json(as_data(schedules, measurements, baseline))
+        return
     typer.echo(f"{comparison_table(schedules, measurements, baseline)}\n")
     reference = "the run" if baseline in schedules else baseline.label
     typer.echo(f"sum: learning rate x optimizer steps; relative: divided by the sum of {reference}")

@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
+from halo_core.cli.signatures import AsJSON
 from halo_lr_policies.lr_command.defaults import ALPHA, BATCH, RANK
-
-AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def _parse_size(text: str) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from halo_verifier_gcc import languages, lexer
+from halo_core.programs.languages import Language
 
 _FENCE = re.compile(
     r"(?P<lead>[ \t]*(?:>[ \t]*)*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)?)(?P<run>`{3,}|~{3,})[ \t]*(?P<info>[^`\n]*)"
@@ -17,13 +17,6 @@ _FENCE = re.compile(
 _TAG = re.compile(r"[\w+#./-]+")
 _ATTRIBUTE = re.compile(r"[\w-]=|^[{.#]")
 _QUOTE = re.compile(r"[ \t]*(?:>[ \t]?)+")
-_CODE_LINE = re.compile(
-    r"""[ \t]*(?:(?:\#|%:|\?\?=)[ \t]*(?:include|import|define|undef|if|ifdef|ifndef|pragma|error)\b|//|/\*|\[\[|
-    (?:typedef|struct|union|enum|static|extern|const|volatile|register|unsigned|signed|int|long|short|char|float|double|
-    void|bool|_Bool|_Noreturn|_Static_assert|size_t|\w+_t|auto|inline|template|using|namespace|class|constexpr|
-    consteval|export|import|__attribute__|__extension__|asm|__asm__|std::\w+|main)\b(?=.*[;{}()>,=*\\]\s*$|\s*\w*\s*$))""",
-    re.VERBOSE,
-)
 _SHORTEST = 3
 """Characters of a fence."""
 _MAX_RESTARTS = 50
@@ -40,30 +33,25 @@ class Piece:
     """The first word of the fence's info string, in lower case."""
 
 
-def looks_like_code(line: str) -> bool:
-    """Return True if a program may start with `line`."""
-    return bool(_CODE_LINE.match(line))
-
-
-def split(text: str, *, nested: bool = False) -> list[Piece]:
+def split(text: str, language: Language, *, nested: bool = False) -> list[Piece]:
     """Return the pieces of `text` in order, with at least one. Markdown in a fence is split in turn, once."""
     lines = text.split("\n")
     pieces: list[Piece] = []
     position = restarts = 0
-    if end := _opened_by_the_prompt(lines):
+    if end := _opened_by_the_prompt(lines, language):
         position = end[0] - 1
         pieces.append(Piece(end[1], True))
         lines[position] = end[2]
     start = position
     while position < len(lines):
-        opening = _opening(lines[position])
+        opening = _opening(lines[position], language)
         if opening is None:
             position += 1
             continue
         before, run, quoted, tag = opening
         pieces.append(Piece("\n".join([*lines[start:position], before]), False))
         content, position, rest, complete = _content(
-            lines, position + 1, run, quoted, restarts < _MAX_RESTARTS
+            lines, position + 1, run, language, quoted=quoted, lenient=restarts < _MAX_RESTARTS
         )
         restarts += not complete
         inner = (
@@ -71,7 +59,7 @@ def split(text: str, *, nested: bool = False) -> list[Piece]:
             and "```" in content
             and (tag in ("markdown", "md") or (not tag and len(run) > _SHORTEST))
         )
-        pieces += split(content, nested=True) if inner else [Piece(content, True, tag)]
+        pieces += split(content, language, nested=True) if inner else [Piece(content, True, tag)]
         start = position
         if rest is not None:
             lines[position - 1] = rest
@@ -79,29 +67,34 @@ def split(text: str, *, nested: bool = False) -> list[Piece]:
     return [*pieces, Piece("\n".join(lines[start:]), False)]
 
 
-def _opened_by_the_prompt(lines: list[str]) -> tuple[int, str, str] | None:
+def _opened_by_the_prompt(lines: list[str], language: Language) -> tuple[int, str, str] | None:
     """Return (line after the fence, code, text after the fence) if `lines` start within a fence."""
     first = next((line for line in lines if line.strip()), "")
-    if not looks_like_code(first):
+    if not language.starts_program(first):
         return None
     for number, line in enumerate(lines):
         fence = _FENCE.fullmatch(line)
-        if fence and not _tag(fence["info"]):
+        if fence and not _tag(fence["info"], language):
             return number + 1, "\n".join(lines[:number]), fence["info"]
         if fence:
             return None
         if (glued := _glued(line)) and not glued[2]:
             code = "\n".join([*lines[:number], glued[0]])
-            return None if lexer.ends_in_text(code) else (number + 1, code, "")
+            return None if language.ends_in_text(code) else (number + 1, code, "")
     return None
 
 
-def _opening(line: str) -> tuple[str, str, bool, str] | None:
+def _opening(line: str, language: Language) -> tuple[str, str, bool, str] | None:
     """Return (text before it, fence, whether it is in a quotation, tag) if `line` opens a fence."""
     if fence := _FENCE.fullmatch(line):
-        return "", fence["run"], ">" in fence["lead"], _tag(fence["info"]) or _first_word(fence["info"])
+        return (
+            "",
+            fence["run"],
+            ">" in fence["lead"],
+            _tag(fence["info"], language) or _first_word(fence["info"]),
+        )
     glued = _glued(line)
-    if glued and "`" not in glued[0] and (not glued[2] or languages.is_known(glued[2])):
+    if glued and "`" not in glued[0] and (not glued[2] or language.is_known(glued[2])):
         return glued[0], glued[1], False, glued[2]
     return None
 
@@ -116,13 +109,13 @@ def _glued(line: str) -> tuple[str, str, str] | None:
 
 
 def _content(
-    lines: list[str], first: int, run: str, quoted: bool, lenient: bool
+    lines: list[str], first: int, run: str, language: Language, *, quoted: bool, lenient: bool
 ) -> tuple[str, int, str | None, bool]:
     """Return a fence's content, the line after it, text to read again from the line before that, and completeness.
 
-    The content ends at a fence of the same kind, at a fence with a tag, or at a fence glued to code, as C has no
-    backticks outside comments and literals. Without one, and if `lenient`, it ends at the first fence of another kind;
-    else with the text.
+    The content ends at a fence of the same kind, at a fence with a tag, or at a fence glued to code, as three backticks
+    are not code in any language outside comments and literals. Without one, and if `lenient`, it ends at the first
+    fence of another kind; else with the text.
     """
     content: list[str] = []
     other: tuple[int, int, str | None] | None = None
@@ -132,7 +125,7 @@ def _content(
         fence = _FENCE.fullmatch(line)
         if fence:
             same = fence["run"].startswith(run)
-            if same and not _tag(fence["info"]):
+            if same and not _tag(fence["info"], language):
                 return "\n".join(content), number + 1, fence["info"] or None, True
             if same and other and lenient:
                 break
@@ -144,7 +137,7 @@ def _content(
             glued_lines += 1
             before, _, after = line.partition(run)
             code = "\n".join([*content, before])
-            if before.strip() and not lexer.ends_in_text(code):
+            if before.strip() and not language.ends_in_text(code):
                 return code, number + 1, after.lstrip("`") or None, True
         content.append(line)
     if other and lenient:
@@ -152,10 +145,10 @@ def _content(
     return "\n".join(content), len(lines), None, True
 
 
-def _tag(info: str) -> str:
+def _tag(info: str, language: Language) -> str:
     """Return the tag in an info string, or an empty string if it has none or is a sentence."""
     word, rest = _first_word(info), info.strip().partition(" ")[2]
-    return word if not rest or languages.of_tag(word) or _ATTRIBUTE.search(rest) else ""
+    return word if not rest or language.is_own(word) or _ATTRIBUTE.search(rest) else ""
 
 
 def _first_word(info: str) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from halo_verifier_gcc.compare import same_tokens
+from halo_core.programs import same_tokens
 
 
 @pytest.mark.parametrize("actual", [b"1 2\n", b"1\n2", b"  1\t2  \r\n"])

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from halo_core import sandbox
+from halo_core.programs.comparing import same_tokens
+from halo_core.programs.reference import Test
 from halo_core.types import Stage, Status, Verdict
-from halo_verifier_gcc.compare import same_tokens
-from halo_verifier_gcc.reference import Test
 
 _MAX_QUOTED = 160
 """Maximum characters of a diagnostic or an output in a verdict's detail."""
-_ERROR_LINE = re.compile(r"^.*?(?:error:|undefined reference|multiple definition).*$", re.MULTILINE)
+ERROR_LINE = r"^.*?(?:error:|undefined reference|multiple definition).*$"
+"""A line with an error among the diagnostics of most compilers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,24 @@ class Result:
     """Result of one test."""
 
     stage: Stage
+    """`CORRECT`, `WRONG` or `CRASHED`."""
     detail: str
     cpu_seconds: float = 0.0
     wall_seconds: float = 0.0
     printed: bool = True
+    """The program printed more than white space."""
     limited: bool = False
+    """The program reached a limit."""
     inconclusive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How a built program is started, in a workspace with its files; see `Workspace.run`."""
+
+    argv: Sequence[str] = ("./program",)
+    readable: Sequence[str | Path] = ()
+    env: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,47 +51,46 @@ class Runner:
     rtol: float = 0.0
     atol: float = 0.0
     repeats: int = 1
+    command: Command = Command()
+    writable: bool = False
+    """The program may write files; each run has a workspace of its own."""
 
-    def run(
-        self, files: Mapping[str, bytes], program: str, stdin: bytes, *, writable: bool = False
-    ) -> sandbox.Outcome:
-        """Run `program` once, in a workspace that holds only `files`; `writable`: in which it may write."""
+    def run(self, files: Mapping[str, bytes], stdin: bytes) -> sandbox.Outcome:
+        """Run the program once, in a workspace that holds only `files`."""
         with sandbox.get().workspace() as space:
             _write_files(space, files)
-            return space.run([f"./{program}"], stdin=stdin, limits=self.limits, writable=writable)
+            return self._run(space, stdin)
 
-    def results(
-        self, files: Mapping[str, bytes], program: str, tests: Sequence[Test], *, writable: bool = False
-    ) -> Iterator[Result]:
-        """Run the tests in order; stop after one that hits a limit, as the others probably would too.
-
-        With `writable`, the program may write files, and each run has a workspace of its own.
-        """
+    def results(self, files: Mapping[str, bytes], tests: Sequence[Test]) -> Iterator[Result]:
+        """Run the tests in order; stop after one that hits a limit, as the others probably would too."""
         if not tests:
             return
         with sandbox.get().workspace() as space:
             _write_files(space, files)
             for number, test in enumerate(tests, 1):
-                result = self._result(None if writable else space, files, program, test, number)
+                result = self._result(space, files, test, number)
                 yield result
                 if result.limited or result.inconclusive:
                     return
 
+    def _run(self, space: sandbox.Workspace, stdin: bytes) -> sandbox.Outcome:
+        command = self.command
+        return space.run(
+            command.argv,
+            stdin=stdin,
+            limits=self.limits,
+            writable=self.writable,
+            readable=command.readable,
+            env=command.env,
+        )
+
     def _result(
-        self,
-        space: sandbox.Workspace | None,
-        files: Mapping[str, bytes],
-        program: str,
-        test: Test,
-        number: int,
+        self, space: sandbox.Workspace, files: Mapping[str, bytes], test: Test, number: int
     ) -> Result:
-        """Run one test `repeats` times, or until it fails; without a workspace, each time in a new one."""
+        """Run one test `repeats` times, or until it fails."""
         cpu = wall = 0.0
         for _ in range(self.repeats):
-            if space is None:
-                outcome = self.run(files, program, test.stdin, writable=True)
-            else:
-                outcome = space.run([f"./{program}"], stdin=test.stdin, limits=self.limits)
+            outcome = self.run(files, test.stdin) if self.writable else self._run(space, test.stdin)
             cpu, wall = cpu + outcome.cpu_seconds, wall + outcome.wall_seconds
             result = self._compare(outcome, test.stdout, number)
             if result.stage is not Stage.CORRECT:
@@ -100,9 +113,30 @@ class Runner:
         )
 
 
-def not_built(outcome: sandbox.Outcome) -> Verdict:
-    """Return the verdict on a failed build: a failure, or inconclusive if the machine is the cause."""
-    status, detail = Status.FAIL, first_error(outcome.stderr)
+def judge(
+    runner: Runner,
+    files: Mapping[str, bytes],
+    tests: Sequence[Test],
+    *,
+    built: sandbox.Outcome,
+    warnings: int = 0,
+) -> Verdict:
+    """Return the verdict on a program of `files` that could be built, with the outcome `built` of its compilation.
+
+    A program passes if all tests do. Without tests it reaches `untested`, or `flawed` if the compiler warned. A
+    program that ends cleanly without printing anything in any test is `flawed`.
+    """
+    results = list(runner.results(files, tests))
+    status, stage, score, detail = _summary(results, len(tests), warnings)
+    return verdict(built, status, stage, detail=detail, score=score, warnings=warnings, results=results)
+
+
+def not_built(outcome: sandbox.Outcome, *, error: str = "") -> Verdict:
+    """Return the verdict on a failed build: a failure, or inconclusive if the machine is the cause.
+
+    `error` is the compiler's first error; without it, it is searched in the stderr of `outcome`.
+    """
+    status, detail = Status.FAIL, error or first_error(outcome.stderr)
     if outcome.inconclusive:
         status, detail = Status.INCONCLUSIVE, f"the compiler {interruption(outcome)}"
     elif outcome.limit:
@@ -133,7 +167,7 @@ def verdict(
     )
 
 
-def summary(results: Sequence[Result], tests: int, warnings: int) -> tuple[Status, Stage, float, str]:
+def _summary(results: Sequence[Result], tests: int, warnings: int) -> tuple[Status, Stage, float, str]:
     """Summarize the tests of a program that compiled, as (status, stage, score, detail)."""
     if tests == 0 and warnings:
         return Status.FAIL, Stage.FLAWED, 0.0, f"compiles with {warnings} warnings; no tests"
@@ -173,10 +207,10 @@ def interruption(outcome: sandbox.Outcome) -> str:
     )
 
 
-def first_error(stderr: bytes) -> str:
-    """Return the first error among the compiler's diagnostics, or else their first line."""
+def first_error(stderr: bytes, pattern: str = ERROR_LINE) -> str:
+    """Return the first line of a compiler's diagnostics that `pattern` matches, or else their first line."""
     text = _text(stderr)
-    found = _ERROR_LINE.search(text)
+    found = re.search(pattern, text, re.MULTILINE)
     return (found[0] if found else text.strip().partition("\n")[0] or "no diagnostic")[:_MAX_QUOTED].strip()
 
 

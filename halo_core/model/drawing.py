@@ -1,0 +1,111 @@
+"""Drawing the next token of each row from the logits of a model.
+
+It imports torch, so it is imported only where sampling starts.
+
+With a real vocabulary a careless draw costs more than the forward pass of a small model. Here top_p needs no sorting,
+one uniform number per row replaces noise for each token, and on a CPU a few rows at a time go through all steps, so
+that their numbers stay in the cache. `benchmarks/bench_draw.py` measures the CPU time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+_BLOCK = 256
+"""Tokens in a block of the search in `_pick`."""
+_CACHED = 1 << 20
+"""Logits that are processed at a time on a CPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Distribution that the next token is drawn from.
+
+    The model's probabilities at a temperature are restricted three times, and scaled to the sum 1 each time: to the
+    `top_k` likeliest tokens; to the nucleus, the fewest likeliest tokens whose probabilities reach the sum `top_p`
+    (Holtzman et al. 2019, arXiv 1904.09751); to the tokens whose probability is at least `min_p` times the highest one
+    (Nguyen et al. 2024, arXiv 2407.01082). Tokens exactly as likely as the last one of a set belong to the set.
+    """
+
+    temperature: float = 1.0
+    """Logits are divided by it. 0: always the likeliest token."""
+    top_p: float = 1.0
+    """1: no restriction."""
+    top_k: int = 0
+    """0: no restriction."""
+    min_p: float = 0.0
+    """0: no restriction."""
+
+    def draw(self, logits: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw a token for each row of `logits` [R, V]; return the tokens [R] and the log p [R] of each.
+
+        log p is in nats and float32, at temperature 1 and without restrictions: the model's own. It is not finite if
+        the row's logits are not.
+        """
+        rows, vocabulary = logits.shape
+        at_once = max(1, _CACHED // vocabulary) if logits.device.type == "cpu" else rows
+        parts = [self._draw(part.float(), generator) for part in torch.split(logits, at_once)]
+        tokens, logprobs = zip(*parts, strict=True)
+        return torch.cat(tokens), torch.cat(logprobs)
+
+    def _draw(self, logits: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = logits - logits.amax(-1, keepdim=True)
+        tokens = logits.argmax(-1) if self.temperature == 0 else self._tokens(logits, generator)
+        return tokens, logits.gather(1, tokens[:, None]).squeeze(1) - logits.exp().sum(-1).log()
+
+    def _tokens(self, logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Draw a token for each row of `logits`, whose maximum is 0.
+
+        A token is in the nucleus if all likelier tokens together have less than the share top_p. So a token is drawn
+        from all of them, and where it is outside the nucleus, again from the likelier ones. Every draw is from a set
+        that contains the nucleus, hence the accepted tokens have the nucleus's own distribution.
+        """
+        weights = (logits / self.temperature).exp_()
+        if 0 < self.top_k < weights.shape[-1]:
+            weights = _at_least(weights, weights.topk(self.top_k).values[:, -1:])
+        enough = self.top_p * weights.sum(-1)
+        if self.min_p > 0:
+            weights = _at_least(weights, self.min_p)
+        weights = functional.pad(weights, (0, -weights.shape[-1] % _BLOCK))
+        rows = torch.arange(len(weights), device=weights.device)
+        tokens = torch.empty_like(rows)
+        while len(rows):
+            drawn = _pick(weights, generator)
+            tokens[rows] = drawn
+            if self.top_p >= 1:
+                break
+            likelier = weights * (weights > weights.gather(1, drawn[:, None]))
+            outside = likelier.sum(-1) >= enough
+            weights, enough, rows = likelier[outside], enough[outside], rows[outside]
+        return tokens
+
+
+def _at_least(weights: torch.Tensor, least: torch.Tensor | float) -> torch.Tensor:
+    return weights * (weights >= least)
+
+
+def _pick(weights: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Return an index [R] for each row of `weights` [R, V] >= 0, with probabilities proportional to the weights.
+
+    Inverts the cumulative sum in two steps, of blocks and within one block, in float64. V is a multiple of `_BLOCK`.
+    """
+    blocks = weights.view(len(weights), -1, _BLOCK)
+    sums = blocks.sum(-1).double().cumsum(-1)
+    point = torch.rand(len(weights), 1, generator=generator, device=weights.device, dtype=torch.float64)
+    block, rest = _position(sums, point * sums[:, -1:])
+    inner = blocks.gather(1, block[:, :, None].expand(-1, 1, _BLOCK)).squeeze(1).double().cumsum(-1)
+    return (block * _BLOCK + _position(inner, rest)[0]).squeeze(1)
+
+
+def _position(sums: torch.Tensor, point: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return for each row the first index [R, 1] whose cumulative sum exceeds `point`, and the rest within it.
+
+    A point that rounding has put at the end or behind it counts as just before the end.
+    """
+    point = torch.minimum(point, sums[:, -1:] * (1 - 1e-12))
+    index = (sums <= point).sum(-1, keepdim=True)
+    before = functional.pad(sums, (1, 0)).gather(1, index)
+    return index, point - before

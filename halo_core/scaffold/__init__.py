@@ -1,0 +1,1 @@
+"""Scaffolds of plugin packages: everything that a new package needs, with an example that works."""

@@ -1,0 +1,195 @@
+"""Copies of a database that are bound by nothing but what the schema declares.
+
+All rows are new: values repeat in every column that is not declared unique, NULLs stand wherever they are
+allowed, rows agree in all columns or in all but one, some rows are referred to by many others and some by none, and
+columns refer to missing rows unless a foreign key forbids it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halo_verifier_sql.domains import Domain
+from halo_verifier_sql.tables import ForeignKey, Table, parents_first
+
+_ROWS = (9, 15)
+"""Smallest and largest number of rows in a table that refers to no other: few, so that values meet in joins."""
+_CHILD_ROWS = (12, 20)
+_NULLS = (0.0, 0.1, 0.2, 0.2, 0.3)
+"""Shares of NULLs that a column can have on a copy."""
+_VARIETY = (2, 3, 4, 6, 12)
+"""Numbers of different values that a column can have on a copy."""
+_DIFFERENT = 0.2
+"""Share of the columns that repeat no value on a copy, so that some copies have no ties."""
+_EQUAL, _ALIKE = 0.12, 0.25
+"""Shares of the rows that repeat another one except in unique columns, and that differ from it in one more column."""
+_KNOWN = 0.75
+"""Share of the values in columns without repetitions that are those of the given rows, if any are left."""
+_TRIES = 12
+"""Attempts to make a row whose unique columns differ from those of all other rows."""
+_FINEST = 4
+"""Floats are multiples of its inverse, so that their sums do not depend on the order of rows."""
+_LARGEST_EXACT = 2.0**40
+
+
+def generate(tables: Mapping[str, Table], rng: random.Random) -> dict[str, tuple[list[str], list[list[Any]]]]:
+    """Return new contents for all tables, deterministically for equal states of `rng`."""
+    made: dict[str, list[list[Any]]] = {}
+    for name in parents_first(tables):
+        made[name] = []
+        _Maker(name, tables[name], made, rng).fill()
+    return {name: (list(tables[name].columns), rows) for name, rows in made.items()}
+
+
+def richness(tables: Mapping[str, Table], copy: Mapping[str, tuple[list[str], list[list[Any]]]]) -> int:
+    """Return in how many ways a copy uses the freedom of its schema: repeated values, NULLs, rows without referrers."""
+    found = 0
+    for name, (_, rows) in copy.items():
+        for values in zip(*rows, strict=True):
+            present = [value for value in values if value is not None]
+            found += (len(set(present)) < len(present)) + (len(present) < len(values))
+            if len(set(map(type, present))) == 1:
+                found += any(present.count(best(present)) > 1 for best in (min, max))
+        for key in tables[name].foreign_keys:
+            used = {tuple(row[place] for place in key.places) for row in rows}
+            found += any(tuple(row[place] for place in key.targets) not in used for row in copy[key.table][1])
+    return found
+
+
+@dataclass(slots=True)
+class _Source:
+    """Where the values of a column come from on one copy."""
+
+    domain: Domain
+    palette: list[Any]
+    weights: list[float]
+    nulls: float
+
+    def draw(self, rng: random.Random) -> Any:
+        if rng.random() < self.nulls or not self.palette:
+            return None
+        return rng.choices(self.palette, self.weights)[0]
+
+
+class _Maker:
+    """Makes the rows of one table. `made` has the rows of the tables before it, and gets the new ones."""
+
+    def __init__(
+        self, name: str, table: Table, made: Mapping[str, list[list[Any]]], rng: random.Random
+    ) -> None:
+        self._name, self._table, self._made, self._rng = name, table, made, rng
+        self._rows = made[name]
+        self._taken: list[set[tuple[Any, ...]]] = [set() for _ in table.unique]
+        self._distinct = {places[0] for places in table.unique if len(places) == 1}
+        self._distinct |= {place for place in range(len(table.columns)) if rng.random() < _DIFFERENT}
+        self._redrawn = self._distinct.union(*table.unique)
+        self._sources = [self._source(place) for place in range(len(table.columns))]
+        self._popularity: dict[ForeignKey, list[float]] = {}
+
+    def fill(self) -> None:
+        """Make all rows."""
+        low, high = _CHILD_ROWS if self._table.foreign_keys else _ROWS
+        for _ in range(self._rng.randint(low, high)):
+            row = self._row()
+            for _ in range(_TRIES):
+                if row is None or self._accept(row):
+                    break
+                for place in self._redrawn:
+                    row[place] = self._value(place)
+                self._refer(row, self._redrawn)
+
+    def _row(self) -> list[Any] | None:
+        """Return a row: a new one, or an earlier one with new values in some columns; None if it is impossible."""
+        everywhere = set(range(len(self._table.columns)))
+        kind = self._rng.random()
+        if not self._rows or kind > _EQUAL + _ALIKE:
+            row: list[Any] = [None] * len(everywhere)
+            changed = everywhere
+        else:
+            row = list(self._rng.choice(self._rows))
+            changed = set(self._redrawn)
+            if kind > _EQUAL and everywhere - changed:
+                changed.add(self._rng.choice(sorted(everywhere - changed)))
+        for place in changed:
+            row[place] = self._value(place)
+        self._refer(row, changed)
+        required = zip(row, self._table.required, strict=True)
+        return None if any(value is None and is_required for value, is_required in required) else row
+
+    def _refer(self, row: list[Any], changed: set[int]) -> None:
+        """Set the foreign keys among `changed` to keys of existing rows, or to NULL."""
+        for key in self._table.foreign_keys:
+            if changed.isdisjoint(key.places):
+                continue
+            targets = self._targets(key)
+            optional = not any(self._table.required[place] for place in key.places)
+            source = self._sources[key.places[0]]
+            if not targets or (optional and self._rng.random() < max(source.nulls, 0.05)):
+                target: Sequence[Any] = [None] * len(key.places)
+            else:
+                target = self._rng.choices(targets, self._weights(key, len(targets)))[0]
+            for place, value in zip(key.places, target, strict=True):
+                row[place] = value
+
+    def _targets(self, key: ForeignKey) -> list[list[Any]]:
+        rows = self._made.get(key.table, [])
+        found = ([row[place] for place in key.targets] for row in rows)
+        return [target for target in found if None not in target]
+
+    def _weights(self, key: ForeignKey, count: int) -> list[float]:
+        """Return how often each row is referred to: some often, and some never."""
+        weights = self._popularity.setdefault(key, [])
+        while len(weights) < count:
+            weights.append(self._rng.choice([0.0, 1.0, 1.0, 4.0]))
+        return weights[:count] if any(weights[:count]) else [1.0] * count
+
+    def _value(self, place: int) -> Any:
+        source = self._sources[place]
+        if place not in self._distinct:
+            return source.draw(self._rng)
+        if self._rng.random() < source.nulls:
+            return None
+        taken = {row[place] for row in self._rows}
+        known = [
+            value
+            for value in (*map(_exact, source.domain.values), *source.domain.hints)
+            if value not in taken
+        ]
+        if known and self._rng.random() < _KNOWN:
+            return self._rng.choice(known)
+        value = _exact(source.domain.fresh(self._rng, taken))
+        return source.draw(self._rng) if value is None or value in taken else value
+
+    def _accept(self, row: list[Any]) -> bool:
+        """Add a row, unless it repeats what must be unique."""
+        keys = [tuple(row[place] for place in places) for places in self._table.unique]
+        if any(None not in key and key in taken for key, taken in zip(keys, self._taken, strict=True)):
+            return False
+        for key, taken in zip(keys, self._taken, strict=True):
+            taken.add(key)
+        self._rows.append(row)
+        return True
+
+    def _source(self, place: int) -> _Source:
+        domain, rng = self._table.domains[place], self._rng
+        size = rng.choice(_VARIETY)
+        hints = rng.sample(domain.hints, min(len(domain.hints), max(1, size // 2)))
+        known = rng.sample(domain.values, min(len(domain.values), max(1, size - len(hints))))
+        palette = list(dict.fromkeys([*hints, *map(_exact, known)]))
+        while len(palette) < size and (value := _exact(domain.fresh(rng, palette))) not in (None, *palette):
+            palette.append(value)
+        weights = [rng.choice([1.0, 1.0, 3.0]) for _ in palette]
+        nulls = 0.0 if self._table.required[place] else rng.choice(_NULLS)
+        if place in self._distinct and rng.random() < 0.5:
+            nulls = 0.0
+        return _Source(domain, palette, weights, nulls)
+
+
+def _exact(value: Any) -> Any:
+    """Return a float as a number of few binary digits."""
+    if type(value) is not float or not abs(value) < _LARGEST_EXACT:
+        return value
+    return round(value * _FINEST) / _FINEST

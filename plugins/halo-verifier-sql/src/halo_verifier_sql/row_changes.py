@@ -1,0 +1,129 @@
+"""Changes of which rows a query groups, counts or leaves out. Each function yields one changed copy for each place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from sqlglot import exp
+
+from halo_verifier_sql.changes import changed_copies, make_distinct
+
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.In, exp.Between)
+
+
+def groups(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Drop a key of a GROUP BY, group by the columns of the result instead, or return rows instead of groups."""
+
+    def drop_key(node: exp.Expr) -> bool:
+        node.set("expressions", node.expressions[1:])
+        return bool(node.expressions)
+
+    def by_result(node: exp.Expr) -> bool:
+        shown = [each.unalias() for each in node.parent_select.expressions] if node.parent_select else []
+        node.set("expressions", [each.copy() for each in shown if not each.find(exp.AggFunc, exp.Star)])
+        return bool(node.expressions)
+
+    def ungroup(node: exp.Expr) -> bool:
+        for each in list(node.find_all(exp.AggFunc)):
+            if each.parent_select is node:
+                each.replace(
+                    each.this if each.this and not isinstance(each.this, exp.Star) else exp.Literal.number(1)
+                )
+        for part in ("group", "having"):
+            node.set(part, None)
+        return True
+
+    yield from changed_copies(tree, exp.Group, by_result)
+    yield from changed_copies(tree, exp.Select, ungroup)
+    yield from changed_copies(tree, exp.Group, drop_key)
+    for kind in (exp.Sum, exp.Avg):
+        yield from changed_copies(tree, kind, make_distinct)
+
+
+def nulls(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Leave out rows with NULLs, count them, or negate a membership."""
+
+    def without_nulls(node: exp.Expr) -> bool:
+        column = next(
+            (each.unalias() for each in node.expressions if isinstance(each.unalias(), exp.Column)), None
+        )
+        if column is None or node.args.get("group") or not isinstance(node, exp.Select):
+            return False
+        node.where(exp.Not(this=exp.Is(this=column.copy(), expression=exp.Null())), copy=False)
+        return True
+
+    def count_all(node: exp.Expr) -> bool:
+        changed = not isinstance(node.this, exp.Star)
+        node.set("this", exp.Star())
+        return changed
+
+    def or_null(node: exp.Expr) -> bool:
+        column, parent = node.this, node.parent
+        if not isinstance(column, exp.Column) or isinstance(parent, exp.Join):
+            return False
+        is_null = exp.Is(this=column.copy(), expression=exp.Null())
+        return bool(node.replace(exp.paren(exp.Or(this=node.copy(), expression=is_null))))
+
+    def negate(node: exp.Expr) -> bool:
+        return not isinstance(node.parent, exp.Not) and bool(
+            node.replace(exp.Not(this=exp.paren(node.copy())))
+        )
+
+    yield from changed_copies(tree, exp.Select, without_nulls)
+    yield from changed_copies(tree, exp.Count, count_all)
+    for kind in _COMPARISONS:
+        yield from changed_copies(tree, kind, or_null)
+    for test in (exp.In, exp.Exists, exp.Is):
+        yield from changed_copies(tree, test, negate)
+    yield from changed_copies(tree, exp.Coalesce, lambda node: bool(node.replace(node.this)))
+
+
+def best(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Return one of the rows with the largest or smallest value instead of all of them."""
+
+    def limit(node: exp.Expr) -> bool:
+        equal = node.args["where"].this if node.args.get("where") else None
+        best = (
+            equal.find(exp.Max, exp.Min) if isinstance(equal, exp.EQ) and equal.find(exp.Subquery) else None
+        )
+        if equal is None or best is None or best.this is None:
+            return False
+        term = exp.Ordered(this=equal.this.copy(), desc=isinstance(best, exp.Max))
+        node.set("where", None)
+        node.set("order", exp.Order(expressions=[term]))
+        node.set("limit", exp.Limit(expression=exp.Literal.number(1)))
+        return True
+
+    yield from changed_copies(tree, exp.Select, limit)
+
+
+def columns(tree: exp.Expr, tables: Mapping[str, Sequence[str]]) -> Iterator[exp.Expr]:
+    """Use another column of the same table, or count the values of a column instead of rows."""
+    used = [each.name.lower() for each in tree.find_all(exp.Table)]
+    known = {name.lower(): columns for name, columns in tables.items() if name.lower() in used}
+
+    def columns_of(name: str) -> Sequence[str]:
+        return next((columns for columns in known.values() if name.lower() in map(str.lower, columns)), ())
+
+    for distance in (1, 2):
+
+        def exchange(node: exp.Expr, distance: int = distance) -> bool:
+            columns = columns_of(node.name)
+            if len(columns) <= distance or not isinstance(node.this, exp.Identifier):
+                return False
+            place = [column.lower() for column in columns].index(node.name.lower())
+            node.set("this", exp.to_identifier(columns[(place + distance) % len(columns)]))
+            return True
+
+        yield from changed_copies(tree, exp.Column, exchange)
+    first = next(iter(known.values()), ())
+    named = dict.fromkeys(each.name for each in tree.find_all(exp.Column))
+    for column in [*named, *first[1:], *first[:1]][:3]:
+
+        def count(node: exp.Expr, column: str = column) -> bool:
+            if not isinstance(node.this, exp.Star):
+                return False
+            node.set("this", exp.column(column))
+            return True
+
+        yield from changed_copies(tree, exp.Count, count)

@@ -1,0 +1,44 @@
+"""The newcomer's path, with the demo's tiny model; see `newcomer.py`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from newcomer import MODEL, ROOT, Page, Shell, clone, tiny_model, walk
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+def test_every_printed_command_works(tmp_path: Path) -> None:
+    environment = Path(sys.prefix)
+    shell = Shell(tmp_path, environment)
+    walk(shell, tiny_model(environment), limit=("--max-new-tokens", "64"))
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names >= {"mine", "prompts.jsonl", "runs", "my-model", "passed.jsonl", "start"}
+    assert (tmp_path / "my-model" / "model.safetensors").is_file()
+
+
+@pytest.mark.skipif("HALO_REAL_MODEL" not in os.environ, reason="HALO_REAL_MODEL names no model directory")
+def test_every_printed_command_works_with_a_real_model(tmp_path: Path) -> None:
+    model = str(Path(os.environ["HALO_REAL_MODEL"]).resolve())
+    walk(Shell(tmp_path, Path(sys.prefix)), model, limit=("--max-new-tokens", "128"))
+
+
+@pytest.mark.skipif("HALO_CLONE" not in os.environ, reason="HALO_CLONE is not set: it installs everything")
+def test_fresh_clone(tmp_path: Path) -> None:
+    environment = clone(tmp_path) / ".venv"
+    home = tmp_path / "home"
+    home.mkdir()
+    walk(Shell(home, environment), tiny_model(environment), limit=("--max-new-tokens", "64"))
+
+
+def test_page_names_the_model_that_is_replaced() -> None:
+    page = Page(ROOT / "docs/quickstart.md", "./other model")
+    assert MODEL in page.path.read_text()
+    assert not [command for command in page.commands if MODEL in command]
+    assert page.command("halo sft --model './other model'")
+    with pytest.raises(LookupError, match=r"quickstart\.md has no command 'halo fly'"):
+        page.command("halo fly")
