@@ -6,6 +6,8 @@ All values of the sentence count: "$12$, $13$ or $14$" is a list of three, and "
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from halo_verifier_sympy.around import ITEM, NUMBER_WORD, Answer, answers_around
 from halo_verifier_sympy.retractions import retractions_after
@@ -16,10 +18,11 @@ _PHRASE = re.compile(
     r"|^[ \t]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*[*_]{0,3}[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
-_STATED_BEFORE = re.compile(
-    rf"(?P<item>{ITEM})[\s*]+is[ \t]+(?:our|the|my)[ \t]+(?:final[ \t]+|correct[ \t]+)?answer\b",
-    re.IGNORECASE,
+_IS_ANSWER = re.compile(
+    r"\bis[ \t]+(?:our|the|my)[ \t]+(?:final[ \t]+|correct[ \t]+)?answer\b", re.IGNORECASE
 )
+_ITEM_AT_END = re.compile(rf"(?P<item>{ITEM})[\s*]*$")
+_LONGEST_ITEM = 200
 _HASHES = re.compile(r"^\#{4}[ \t]+(?=[-+$\\(\d.])", re.MULTILINE)
 """The mark before the answer in GSM8K."""
 _FORMULA = re.compile(
@@ -51,12 +54,19 @@ _MAX_LENGTH = 4000
 def phrase_answers(text: str) -> list[Answer]:
     """Return the answers after each "answer is"; without such a phrase, the one after the last ####."""
     matches = _without_headings(list(_PHRASE.finditer(text)), text) or list(_HASHES.finditer(text))[-1:]
-    if not matches and (stated := list(_STATED_BEFORE.finditer(text))):
-        return [Answer(_FORMULA.sub(_inside, match["item"])) for match in stated[:_MAX_PHRASES]]
+    if not matches:
+        return list(_stated_before(text))
     if len(matches) > _MAX_PHRASES:
         raise Refused(f"more than {_MAX_PHRASES} answers")
     found = [answer for match in matches for answer in _sentence_answers(_lines_after(text, match.end()))]
-    return found + (retractions_after(text, matches[-1].end()) if matches else [])
+    return found + retractions_after(text, matches[-1].end())
+
+
+def _stated_before(text: str) -> Iterator[Answer]:
+    """Yield the value before each "is our answer"."""
+    for match in islice(_IS_ANSWER.finditer(text), _MAX_PHRASES):
+        if item := _ITEM_AT_END.search(text[max(0, match.start() - _LONGEST_ITEM) : match.start()]):
+            yield Answer(_FORMULA.sub(_inside, item["item"]))
 
 
 def _without_headings(matches: list[re.Match[str]], text: str) -> list[re.Match[str]]:
