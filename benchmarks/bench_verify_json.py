@@ -9,7 +9,9 @@ validator for all calls. Goal: at least 10,000 per second.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -116,6 +118,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--seconds", type=float, default=2.0, help="seconds per measurement")
     seconds = parser.parse_args().seconds
+    if importlib.util.find_spec("jsonschema") is None:
+        sys.exit("bench_verify_json.py compares with the package jsonschema: pip install -e '.[benchmarks]'")
     print(f"{'':<28}{'halo /s':>10}{'naive /s':>10}{'ratio':>8}{'compiled /s':>13}{'ratio':>8}")
     for name, reference, schema, correct, wrong in tasks():
         good, bad = json.dumps(correct), json.dumps(wrong)

@@ -1,6 +1,7 @@
 """Maths verdicts per second of one core, and wrong answers accepted, compared with naive sympy and math-verify.
 
     python benchmarks/bench_verify_maths.py
+    python benchmarks/bench_verify_maths.py --distinct    long answers, all different: no cache helps
 
 All verifiers check the same answers: a mix like that of school and contest problems (mostly numbers), half of them
 right; then every near miss and attack of the plugin. The naive verifier rewrites LaTeX by regular expressions, calls
@@ -59,6 +60,42 @@ def mix(count: int) -> list[Row]:
     rng = random.Random(0)
     by_name = {name: rows for title, rows in sections().items() for name in MIX if title.startswith(name)}
     return [rng.choice(by_name[name]) for name in rng.choices(list(MIX), list(MIX.values()), k=count)]
+
+
+WORDS = (
+    "we note",
+    "that the sum",
+    "of these terms",
+    "is given by",
+    "so it follows",
+    "from this",
+    "which means",
+    "each factor",
+)
+
+
+def distinct(count: int) -> list[Row]:
+    """Return `count` long answers, all different, half of them written in another way than their reference."""
+    rng = random.Random(0)
+    rows = []
+    for number in range(2, count + 2):
+        a, b, c = rng.randint(1, 999), rng.randint(1, 999), rng.randint(2, 99)
+        pairs = [
+            (f"{a}{number}", f"{a}{number}.0"),
+            (rf"\frac{{{a}}}{{{b}{number}}}", f"{2 * a}/{2 * int(f'{b}{number}')}"),
+            (rf"{a}+{c}\sqrt{{{number}}}", rf"{c}\sqrt{{{number}}}+{a}"),
+            (f"{a}x^2+{b}x-{number}", f"-{number}+{a}x^2+{b}x"),
+            (f"({a}, {number})", f"({a}.0,{number})"),
+            (rf"\frac{{{c}\pi}}{{{number}}}", rf"{c}\pi/{number}"),
+        ]
+        gold, other = rng.choice(pairs)
+        steps = [
+            " ".join(rng.choices(WORDS, k=6))
+            + rng.choice([rf" ${c}x = \frac{{{a}}}{{{b}}}$.", f" {a} + {b}.", "."])
+            for _ in range(45)
+        ]
+        rows.append((gold, " ".join(steps) + rf" So it is $\boxed{{{rng.choice((gold, other))}}}$.", True))
+    return rows
 
 
 def wrong() -> list[Row]:
@@ -171,12 +208,12 @@ def _run(check: Check, row: Row) -> bool | None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def measure(name: str, count: int, results: Any) -> None:
+def measure(name: str, count: int, results: Any, *, all_distinct: bool) -> None:
     """Put the measurements of one verifier into `results`."""
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         check, counted = VERIFIERS[name]()
-        rows = mix(count)
+        rows = distinct(count) if all_distinct else mix(count)
         for row in rows[:20]:
             _run(check, row)
         counted()
@@ -204,6 +241,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--count", type=int, default=1500, help="answers in the mix")
+    parser.add_argument(
+        "--distinct", action="store_true", help="long answers, all different, instead of the mix"
+    )
     parser.add_argument("--paid", action="store_true", help="also list the wrong answers that were accepted")
     args = parser.parse_args()
     context = multiprocessing.get_context("spawn")
@@ -215,7 +255,9 @@ def main() -> None:
             print("math-verify  not installed")
             continue
         results = context.SimpleQueue()
-        process = context.Process(target=measure, args=(name, args.count, results))
+        process = context.Process(
+            target=measure, args=(name, args.count, results), kwargs={"all_distinct": args.distinct}
+        )
         process.start()
         row = results.get()
         process.join()

@@ -106,10 +106,11 @@ def _completes(piece: Piece, language: Language, *, after: bool) -> bool:
 def _trimmed(text: str, language: Language) -> list[str]:
     """Return the code between prose in `text`, and `text` itself; `text` alone if nothing seems to be prose."""
     lines = text.split("\n")
-    first = next((number for number, line in enumerate(lines) if language.starts_program(line)), None)
+    plain = [_CODE_SPAN.sub("", line) for line in lines]
+    first = next((number for number, line in enumerate(plain) if language.starts_program(line)), None)
     if first is None:
         return [text]
     code = "\n".join(lines[first : language.code_end(text)])
-    if code.strip() == text.strip() or not language.is_prose("\n".join(lines[:first])):
+    if code.strip() == text.strip() or not language.is_prose("\n".join(plain[:first])):
         return [text]
     return [code, text] if any(line.strip() for line in lines[:first]) else [text, code]

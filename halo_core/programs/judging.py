@@ -52,6 +52,8 @@ class Runner:
     atol: float = 0.0
     repeats: int = 1
     command: Command = Command()
+    writable: bool = False
+    """The program may write files; each run has a workspace of its own."""
 
     def run(self, files: Mapping[str, bytes], stdin: bytes) -> sandbox.Outcome:
         """Run the program once, in a workspace that holds only `files`."""
@@ -66,7 +68,7 @@ class Runner:
         with sandbox.get().workspace() as space:
             _write_files(space, files)
             for number, test in enumerate(tests, 1):
-                result = self._result(space, test, number)
+                result = self._result(space, files, test, number)
                 yield result
                 if result.limited or result.inconclusive:
                     return
@@ -74,14 +76,21 @@ class Runner:
     def _run(self, space: sandbox.Workspace, stdin: bytes) -> sandbox.Outcome:
         command = self.command
         return space.run(
-            command.argv, stdin=stdin, limits=self.limits, readable=command.readable, env=command.env
+            command.argv,
+            stdin=stdin,
+            limits=self.limits,
+            writable=self.writable,
+            readable=command.readable,
+            env=command.env,
         )
 
-    def _result(self, space: sandbox.Workspace, test: Test, number: int) -> Result:
+    def _result(
+        self, space: sandbox.Workspace, files: Mapping[str, bytes], test: Test, number: int
+    ) -> Result:
         """Run one test `repeats` times, or until it fails."""
         cpu = wall = 0.0
         for _ in range(self.repeats):
-            outcome = self._run(space, test.stdin)
+            outcome = self.run(files, test.stdin) if self.writable else self._run(space, test.stdin)
             cpu, wall = cpu + outcome.cpu_seconds, wall + outcome.wall_seconds
             result = self._compare(outcome, test.stdout, number)
             if result.stage is not Stage.CORRECT:

@@ -39,6 +39,21 @@ def test_program_is_found(text: str) -> None:
     assert extract(text).code.strip() == PROGRAM.strip()
 
 
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "The function `int main() { ... }` reads two numbers.",
+        "We need `#include <stdio.h>`, then `main`.",
+        "It has `int a, b;` and a loop `for (;;) { }` at the end.",
+        'Use `scanf("%d", &a);` first:',
+        "`int main(void) {` starts it.",
+    ],
+)
+def test_prose_that_quotes_code_before_a_bare_program(check: Any, prose: str) -> None:
+    verdict = check(f"{prose}\n\n{RIGHT}", tests=TESTS)
+    assert verdict.status is Status.PASS, verdict.detail
+
+
 def test_text_without_a_program_is_returned_unchanged() -> None:
     assert extract("I cannot do that.").code == "I cannot do that.\n"
     assert extract("").code == "\n"

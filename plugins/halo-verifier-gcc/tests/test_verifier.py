@@ -502,3 +502,34 @@ def test_verdicts_are_the_same_in_parallel() -> None:
     serial = [judge(completion) for completion in completions]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(judge, completions)) == serial
+
+
+WRITES = """#include <stdio.h>
+int main(void) {
+    int n = 0, old = 0;
+    scanf("%d", &n);
+    FILE *file = fopen("out.txt", "r");
+    if (file) { fscanf(file, "%d", &old); fclose(file); }
+    file = fopen("out.txt", "w");
+    if (!file) { puts("read-only"); return 0; }
+    fprintf(file, "%d", n);
+    fclose(file);
+    printf("%d\\n", old);
+    return 0;
+}
+"""
+
+
+def test_a_task_may_let_programs_write_files(check: Any) -> None:
+    tests = [{"stdin": "1", "stdout": "0"}, {"stdin": "2", "stdout": "0"}]
+    assert check(WRITES, tests=tests, writable=True, repeats=2).status is Status.PASS
+    assert check(WRITES, tests=tests).stage is Stage.WRONG
+
+
+def test_the_outputs_of_a_solution_that_writes_files() -> None:
+    tests = [{"stdin": "1", "stdout": "0"}]
+    solution = WRITES.replace("old);", "old + n);")
+    reference = {"solution": solution, "inputs": ["3", "4"], "writable": True}
+    GCC().check_prompt(Prompt("p", "task", reference=reference))
+    with pytest.raises(DataError, match="writable must be true or false"):
+        GCC().check_prompt(Prompt("p", "task", reference={"tests": tests, "writable": "yes"}))

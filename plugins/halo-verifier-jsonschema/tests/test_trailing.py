@@ -40,6 +40,11 @@ OPENAI = json.dumps({"type": "function", "function": {"name": "add", "arguments"
         f"\n```json\n{BAD}\n```",
         f"\n<tool_call>{BAD}</tool_call>",
         f"\n<tool_call>{BAD}",
+        '\n{"name": "add"}',
+        '\n{"recipient": "add", "args": {"a": 9}}',
+        "\n<function=add></function>",
+        '\n<invoke name="add">',
+        '\n{"tool": "add"}',
         "[" * 100 + BAD,
         '[1, "' * 2000 + BAD,
     ],
@@ -167,3 +172,29 @@ def test_no_attack_passes() -> None:
 def test_without_the_option_any_text_fails(check: Any) -> None:
     assert check(GOOD + ".", CALLS).status is Status.FAIL
     assert check(GOOD + BAD, CALLS).status is Status.FAIL
+
+
+@pytest.mark.parametrize(
+    ("rest", "right"),
+    [
+        ("\n{a: 2}", False),
+        ("\n{a: 'x'}", False),
+        ('\n"a": 2', False),
+        ("\n'a': 2,", False),
+        ('\n- "a": 2', False),
+        ("\n{“a”: 2}", False),
+        ("\n“a”: 2", False),
+        ('\n\\u007b"a": 2}', False),
+        ('\n"a": two', False),
+        ('\n"b": [', False),
+        ('\n"a": 1', True),
+        ('\n"b": 1.5,', True),
+        ('\nI chose "a": 1 for {this}.', True),
+        ("\nThe form is {key: value}.", True),
+        ('\n"c": 3 is not needed.', True),
+        ("\nNote: a: 2 is another one.", True),
+    ],
+)
+def test_a_second_object_in_another_notation_fails(check: Any, rest: str, right: bool) -> None:
+    verdict = check('{"a": 1, "b": 1.5}' + rest, {"answer": {"a": 1, "b": 1.5}}, trailing_text=True)
+    assert (verdict.status is Status.PASS) == right, verdict.detail

@@ -51,6 +51,8 @@ def value(text: str, context: str = "") -> object:
         '```python\ndef add(a, b):\n    """Add.\n\n    ```\n    add(3, 4)\n    ```\n    """\n    return a + b\n```\n',
         f"def helper():\n    pass\n\n{ADD}",
         ADD.replace("\n", "\r\n"),
+        f"\ufeff{ADD}",
+        f"```python\n\ufeff{ADD}```",
     ],
 )
 def test_programs_are_found_in_every_usual_format(text: str) -> None:

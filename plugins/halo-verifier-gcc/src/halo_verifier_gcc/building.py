@@ -40,6 +40,10 @@ again with libm."""
 MAIN_FILE: dict[Language, str] = {"c": "main.c", "c++": "main.cpp"}
 
 
+_WALL_FACTOR = 10
+"""Wall seconds per CPU second. A compiler never waits, so a busy machine should not end it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Build:
     """The compiler's outcome and output files."""
@@ -247,6 +251,7 @@ class Builder:
             raise SandboxError(f"compiler {self.compiler!r} not found")
         limits = sandbox.Limits(
             cpu_seconds=self.cpu_seconds,
+            wall_seconds=_WALL_FACTOR * self.cpu_seconds,
             memory_bytes=self.memory_mib * _MIB,
             processes=_PROCESSES,
             file_bytes=file_bytes,

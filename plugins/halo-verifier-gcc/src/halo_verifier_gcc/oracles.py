@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache, cached
 
@@ -72,7 +72,8 @@ class TaskFactory:
         solution = self._files(self.sources(reference.solution, task), task, "solution")
         self._run_tests(solution, task)
         inputs = dict.fromkeys([*reference.inputs, *self._generated_inputs(reference)])
-        computed = tuple(Test(each, self._expected(solution, each)) for each in inputs)
+        runner = replace(self.runner, writable=reference.writable)
+        computed = tuple(Test(each, _expected(runner, solution, each)) for each in inputs)
         if len({test.stdout for test in (*task.tests, *computed)}) < 2:
             raise DataError("the solution prints the same for every input, so that a constant would pass")
         return Task(reference, (*reference.tests, *computed), harness)
@@ -100,7 +101,8 @@ class TaskFactory:
         self._run_tests(self._files(self.sources(task.reference.solution, task), task, "solution"), task)
 
     def _run_tests(self, solution: Mapping[str, bytes], task: Task) -> None:
-        for result in self.runner.results(solution, task.reference.tests):
+        runner = replace(self.runner, writable=task.reference.writable)
+        for result in runner.results(solution, task.reference.tests):
             if result.inconclusive:
                 raise SandboxError(f"the solution: {result.detail}", hint=_BUSY)
             if result.stage is not Stage.CORRECT:
@@ -113,27 +115,11 @@ class TaskFactory:
         generator = self._files(self.sources(reference.generator, task), task, "generator")
         inputs = set()
         for seed in range(1, reference.random_tests + 1):
-            data = self._output(generator, f"{seed}\n".encode(), "generator")
+            data = _output(self.runner, generator, f"{seed}\n".encode(), "generator")
             inputs.add(data)
             yield data
         if reference.random_tests > 1 and len(inputs) == 1:
             raise DataError("the generator prints the same input for every seed", hint=_SEED_HINT)
-
-    def _expected(self, solution: Mapping[str, bytes], stdin: bytes) -> bytes:
-        """Return the solution's output. Raises a `DataError` if it is empty or differs between two runs."""
-        first, second = (self._output(solution, stdin, "solution") for _ in range(2))
-        if first != second:
-            raise DataError(f"the solution contradicts itself on input {quoted(stdin)}")
-        return first
-
-    def _output(self, files: Mapping[str, bytes], stdin: bytes, role: str) -> bytes:
-        outcome = self.runner.run(files, stdin)
-        reason = failure(outcome)
-        if outcome.inconclusive:
-            raise SandboxError(f"the {role} {reason}", hint=_BUSY)
-        if reason or not outcome.stdout.split():
-            raise DataError(f"the {role} fails on input {quoted(stdin)}: {reason or 'prints nothing'}")
-        return outcome.stdout
 
     def _files(self, sources: Sequence[Source], task: Task, role: str) -> Mapping[str, bytes]:
         """Return the files of the first build that succeeds. Raises a `DataError` if all fail."""
@@ -172,6 +158,24 @@ class TaskFactory:
                 hint="list every function that completions must define in `symbols`",
             )
         return Harness(linked.files[PROGRAM], source.language, frozenset(functions))
+
+
+def _expected(runner: Runner, solution: Mapping[str, bytes], stdin: bytes) -> bytes:
+    """Return the solution's output. Raises a `DataError` if it is empty or differs between two runs."""
+    first, second = (_output(runner, solution, stdin, "solution") for _ in range(2))
+    if first != second:
+        raise DataError(f"the solution contradicts itself on input {quoted(stdin)}")
+    return first
+
+
+def _output(runner: Runner, files: Mapping[str, bytes], stdin: bytes, role: str) -> bytes:
+    outcome = runner.run(files, stdin)
+    reason = failure(outcome)
+    if outcome.inconclusive:
+        raise SandboxError(f"the {role} {reason}", hint=_BUSY)
+    if reason or not outcome.stdout.split():
+        raise DataError(f"the {role} fails on input {quoted(stdin)}: {reason or 'prints nothing'}")
+    return outcome.stdout
 
 
 def _readable(symbol: str, task: Task) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 from halo_verifier_gcc import headers
 from halo_verifier_gcc.precompiled import NO_PRAGMA
 
-_MARKER = re.compile(r'^#[ \t]+\d+[ \t]+"((?:\\.|[^"\\\n])*)"[^\n]*\n?', re.MULTILINE)
+_MARKER = re.compile(r'\n#[ \t]+\d+[ \t]+"((?:\\.|[^"\\\n])*)"[^\n]*')
+"""A line marker with the line break before it: what starts with literal text is found much faster."""
 _PSEUDO = re.compile(r"<[\w -]+>")
 
 
@@ -32,6 +34,7 @@ def read(output: str, main: str, directories: tuple[str, ...]) -> Preprocessed:
     """
     parts: dict[str, list[str]] = {"own": [], "system": []}
     kinds: dict[str, str] = {}
+    output = f"\n{output}"
     position, kind = 0, "own"
     for marker in _MARKER.finditer(output):
         parts[kind].append(output[position : marker.start()])
@@ -45,6 +48,7 @@ def read(output: str, main: str, directories: tuple[str, ...]) -> Preprocessed:
     return Preprocessed("\n".join(parts["own"]), "\n".join(parts["system"]))
 
 
+@functools.lru_cache(maxsize=4096)
 def _kind(name: str, main: str, directories: tuple[str, ...]) -> str:
     if Path(os.path.normpath(name)).name == main and not headers.is_system(name, directories):
         return "own"

@@ -15,7 +15,7 @@ from halo_verifier_gcc.languages import Language
 
 _TEXTS = ("solution", "generator", "harness")
 _LISTS = ("inputs", "symbols", "forbid")
-_KEYS = ("tests", "random_tests", "language", *_TEXTS, *_LISTS)
+_KEYS = ("tests", "random_tests", "language", "writable", *_TEXTS, *_LISTS)
 _NAME = re.compile(r"([A-Za-z_]\w*)\s*(?:\(|$)")
 _MAX_RANDOM_TESTS = 1000
 _HINT = f"{TESTS_HINT}; the README lists the other keys"
@@ -42,6 +42,8 @@ class Reference:
     """Declarations or names of the functions that the harness calls."""
     language: Language | None = None
     """The only language of a right answer."""
+    writable: bool = False
+    """The program may write files in its working directory, which is new for each run."""
 
     @property
     def tested(self) -> bool:
@@ -75,6 +77,7 @@ def read(prompt: Prompt) -> Reference:
         forbid=tuple(raw.get("forbid", ())),
         symbols=tuple(raw.get("symbols", ())),
         language=languages.named(raw.get("language", prompt.meta.get("language"))),
+        writable=raw.get("writable", False),
         **{key: raw.get(key, "") for key in _TEXTS},
     )
 
@@ -89,6 +92,8 @@ def _problem(raw: Mapping[str, Any]) -> str:
             return f"{key} must be a list of strings"
     if "language" in raw and not languages.named(raw["language"]):
         return f"language must be 'c' or 'c++', not {raw['language']!r}"
+    if not isinstance(raw.get("writable", False), bool):
+        return "writable must be true or false"
     return tests_problem(raw) or _forbid_problem(raw) or _oracle_problem(raw) or _function_problem(raw)
 
 

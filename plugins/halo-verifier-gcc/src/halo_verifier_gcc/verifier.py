@@ -190,7 +190,8 @@ class GCC(Verifier):
                 return judging.verdict(
                     build.outcome, Status.FAIL, Stage.FLAWED, detail=detail, warnings=warnings
                 )
-        return judging.judge(self._runner(), build.files, task.tests, built=build.outcome, warnings=warnings)
+        runner = replace(self._runner(), writable=task.reference.writable)
+        return judging.judge(runner, build.files, task.tests, built=build.outcome, warnings=warnings)
 
     def _first_build(self, sources: Sequence[Source], task: Task) -> tuple[Source, Build]:
         """Return the first source that can be built with its build; if none can, the first source with its failure."""

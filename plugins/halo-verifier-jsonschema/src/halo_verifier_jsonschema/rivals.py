@@ -12,8 +12,14 @@ from halo_verifier_jsonschema.reading import Reader
 from halo_verifier_jsonschema.strict import NotStrictError, Numbers
 
 _BRACKET = re.compile(r"[\[{]")
-_CALL_MARK = re.compile(r"""["'](?:arguments|parameters|function|tool_calls)["']\s*:|</?tool_call>""")
-_BROKEN_OBJECT = re.compile(r"""\{\s*["'][^"'\n]*["']\s*:""")
+_CALL_MARK = re.compile(
+    r"""["'](?:arguments|parameters|args|function|function_call|tool|tool_name|recipient|tool_calls?)["']\s*:"""
+    r"""|["']name["']\s*:\s*["']|</?tool_call>|<(?:function|invoke|tool)\b"""
+)
+_BROKEN_OBJECT = re.compile(
+    r"""(?:\{|\\u007b)\s*(?:["'“”][^"'“”\n]*["'“”]\s*:|[A-Za-z_]\w*\s*:\s*(?:[-\d"'\[{]|true\b|false\b|null\b))"""
+)
+_MEMBER = re.compile(r"""["'“](?P<key>[^"'“”\n]*)["'”]\s*:\s*(?P<value>\S.*?)[\s,}]*$""")
 _LINK = re.compile(
     r"(?:[\s,;:/|.()`*–—]|(?:or|and|then|but|also|no|wait|rather|maybe|perhaps|possibly|actually|alternatively|else|either"
     r"|instead|correction|hmm|sorry)\b)*+",
@@ -52,7 +58,11 @@ def contradicts(value: Any, rest: str, *, is_call: bool, numbers: Numbers) -> bo
             others = [other for other in others if not isinstance(other, list) or _is_alike(value, other)]
     except NotStrictError:
         return True
-    if reader.is_exhausted or _has_broken_object(rest):
+    if (
+        reader.is_exhausted
+        or _has_broken_object(rest)
+        or _has_other_member(value, rest, strict.decoder(numbers))
+    ):
         return True
     return bool(others) and not {*map(_identity, others)} <= {*map(_identity, _parts(value))}
 
@@ -116,6 +126,20 @@ def _has_broken_object(text: str) -> bool:
     for line in text.split("\n"):
         stripped = line.lstrip(_AROUND_LINE)
         if _BROKEN_OBJECT.match(stripped) and not Reader(stripped).read(0):
+            return True
+    return False
+
+
+def _has_other_member(value: Any, text: str, decoder: json.JSONDecoder) -> bool:
+    """Return whether a line is a member such as "a": 2, whose key in the object `value` has another value."""
+    if not isinstance(value, dict):
+        return False
+    for line in text.split("\n"):
+        member = _MEMBER.fullmatch(line.strip(_AROUND_LINE).removeprefix("- "))
+        if member is None or member["key"] not in value:
+            continue
+        found = Reader(member["value"], decoder).read(0)
+        if not found or _identity(found[0]) != _identity(value[member["key"]]):
             return True
     return False
 

@@ -21,6 +21,8 @@ _CLASSES: dict[str, Any] = {
     "2020-12": jsonschema_rs.Draft202012Validator,
 }
 _MEMORY_BYTES = 1 << 30
+_WALL_FACTOR, _WALL_EXTRA = 20, 10
+"""Wall seconds per CPU second, and in addition. A validation never waits, so a busy machine should not end it."""
 _MAX_DETAIL = 160
 """Characters of the longest error description."""
 _MAX_EXPLAINED = 4096
@@ -95,5 +97,6 @@ _cached_checker = functools.lru_cache(maxsize=64)(checker)
 @functools.lru_cache(maxsize=8)
 def service(cpu_seconds: float) -> sandbox.Service:
     """Return the processes for validations that may be slow; each call may use `cpu_seconds` of CPU time."""
-    limits = sandbox.Limits(cpu_seconds=cpu_seconds, memory_bytes=_MEMORY_BYTES)
+    wall = _WALL_FACTOR * cpu_seconds + _WALL_EXTRA
+    limits = sandbox.Limits(cpu_seconds=cpu_seconds, wall_seconds=wall, memory_bytes=_MEMORY_BYTES)
     return sandbox.Service(f"{__name__}:problem", limits=limits)

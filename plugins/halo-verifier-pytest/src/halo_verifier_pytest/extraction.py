@@ -41,7 +41,7 @@ def extract_programs(text: str, names: Sequence[str], context: str = "") -> tupl
     counts, so that a corrected version replaces a first attempt; the fences before it are added if it uses what they
     define.
     """
-    answer = text[:MAX_CHARACTERS]
+    answer = text[:MAX_CHARACTERS].replace("\n\ufeff", "\n").removeprefix("\ufeff")  # a byte order mark
     found: dict[str, None] = {}
     clear = False
     for glued in (False, True) if fences.may_be_glued(answer) else (False,):

@@ -46,15 +46,21 @@ NUMBER_WORD = (
     r"|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand)"
 )
 _ALTERNATIVE_WORD = re.compile(rf"[\s,;(]*\bor\s+{_FILLERS}{NUMBER_WORD}\b", re.IGNORECASE)
+_LIST_AFTER = re.compile(
+    rf"[\s*]*(?:,?[\s*]*(?:and|to|through|versus|vs\.?|but\s+also)\b|[,;])[\s*]*(?P<item>{ITEM})[\s*]*(?:[.!)]|$)(?!\d)",
+    re.IGNORECASE,
+)
 _EMPHASIS = re.compile(r"</?(?:b|i|u|em|strong|span|p|div|mark|big|center|font)(?:\s[^<>]*)?>")
 _NEGATED = re.compile(
-    r"(?:\b(?:not|never|neither|nor|cannot)|n't)(?:\s+(?:equal(?:\s+to)?|be|simply|just|really|actually))*[\s:=*]*$"
+    r"(?:\b(?:not|never|neither|nor|cannot)|n['’]t)(?:\s+(?:equal(?:\s+to)?|be|simply|just|really|actually))*[\s:=*]*$"
     r"|(?:\\(?:neq?|not\s*=|not|lnot|neg)|≠|!=)\s*$",
     re.IGNORECASE,
 )
 _SCALED = re.compile(
-    r"\b(?:minus|negative|plus|times|twice|double|triple|half(?:\s+of)?|over|divided\s+by|multiplied\s+by|root\s+of"
-    r"|power\s+of)$",
+    r"(?:\b(?:minus|negative|plus|times|twice|double|triple|half(?:\s+of)?|over|divided\s+by|multiplied\s+by"
+    r"|(?:root|power|square|cube|negative|opposite|reciprocal|inverse|double|triple|third|quarter|tenth|logarithm"
+    r"|absolute\s+value|factorial|percent)\s+of|(?:\d|one|two|three|four|five|six|seven|eight|nine|ten)\s+(?:more|less|fewer"
+    r"|greater|smaller|higher|lower)\s+than)|\d\s*\\?%\s+of)$",
     re.IGNORECASE,
 )
 _PLAIN_BEFORE = re.compile(
@@ -147,6 +153,8 @@ def _alternatives(before: str, after: str) -> list[Answer]:
     tail = re.sub(r"^[$}\s)*]+", " ", after)
     if match := _ALTERNATIVES_AFTER.match(tail.partition("\n")[0]):
         found += [*re.findall(ITEM, match["commas"]), match["last"]]
+    elif match := _LIST_AFTER.match(tail.partition("\n")[0]):
+        found.append(match["item"])
     if _ALTERNATIVE_WORD.match(tail):
         raise Refused("another answer in words")
     return [Answer(item) for item in found]
@@ -273,7 +281,8 @@ def _check_after(rest: str, *, maths: bool) -> None:
             raise Refused(f"{rest[:12]!r} after the box")
         return
     adjacent = re.match(
-        r"\d|\.\d|[({]\s*\d|[A-Za-zπ](?![A-Za-z])|\{,\}|,\d{3}(?!\d)|:\d|\^|_|!\S|[√⁰¹²³⁴-ⁿ½⅓-⅞]|<su|\s\d{3}(?!\d)",
+        r"(?:\\[,;:! ])*\d|\.\d|[({]\s*\d|[A-Za-zπ](?![A-Za-z])|\{,\}|,\d{3}(?!\d)|:\d|\^|_|!\S|[√⁰¹²³⁴-ⁿ½⅓-⅞]|<su"
+        r"|\s\d{3}(?!\d)",
         rest,
     )
     spaced = re.match(

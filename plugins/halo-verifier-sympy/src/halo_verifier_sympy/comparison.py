@@ -17,12 +17,12 @@ from halo_verifier_sympy.around import Answer
 from halo_verifier_sympy.compare import difference
 from halo_verifier_sympy.copies import check_not_copied
 from halo_verifier_sympy.criteria import Assume, Criteria
-from halo_verifier_sympy.evaluated import check_numbers
+from halo_verifier_sympy.evaluated import check_numbers, check_numeral
 from halo_verifier_sympy.fast import FastDecider
 from halo_verifier_sympy.forms import check_form
 from halo_verifier_sympy.notation import read_answer, read_reference
 from halo_verifier_sympy.poly import Undecided
-from halo_verifier_sympy.tree import Refused, Unreadable
+from halo_verifier_sympy.tree import EXPRESSIONS, Refused, Unreadable
 from halo_verifier_sympy.words import word_difference
 
 FLAGS = ("ordered", "units", "names", "open_forms")
@@ -123,6 +123,8 @@ class Comparison:
             check_numbers(
                 answer, gold.tree, decider.rational, tolerant=tolerant, open_forms=criteria.open_forms
             )
+        if not detail and form == "evaluated" and answer[0] in EXPRESSIONS:
+            check_numeral(answer, gold.tree)
         if not detail and form != "any":
             check_not_copied(answer, gold.tree, self.prompt)
         return detail
@@ -158,9 +160,14 @@ _SLOTS = threading.BoundedSemaphore(len(os.sched_getaffinity(0)))
 """Limits the processes, each of which has imported sympy, to the number of processors."""
 
 
+_WALL_FACTOR, _WALL_EXTRA = 20, 10
+"""Wall seconds per CPU second, and in addition. A comparison never waits, so a busy machine should not end it."""
+
+
 @lru_cache(maxsize=8)
 def _service(cpu_seconds: float, memory_mib: int) -> sandbox.Service:
-    limits = sandbox.Limits(cpu_seconds=cpu_seconds, memory_bytes=memory_mib << 20)
+    wall = _WALL_FACTOR * cpu_seconds + _WALL_EXTRA
+    limits = sandbox.Limits(cpu_seconds=cpu_seconds, wall_seconds=wall, memory_bytes=memory_mib << 20)
     return sandbox.Service("halo_verifier_sympy.algebra:compare_answers", limits=limits, preload=("sympy",))
 
 

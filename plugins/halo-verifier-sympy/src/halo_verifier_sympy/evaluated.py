@@ -43,6 +43,9 @@ class _Wanted(NamedTuple):
     """Families of functions that they may use; None: any."""
 
 
+_NUMERAL = _Wanted(numeral=True, quotients=True, families=None)
+
+
 def check_numbers(
     tree: Tree, gold: Tree, known: Mapping[Tree, bool], *, tolerant: bool, open_forms: bool
 ) -> None:
@@ -65,6 +68,12 @@ def check_numbers(
             continue
         if not any(_is_evaluated(number, wanted, known) for number in group):
             raise Refused("an unevaluated number")
+
+
+def check_numeral(tree: Tree, gold: Tree) -> None:
+    """Raise `Refused` if the reference is a numeral and the answer, which is equal, neither one nor a quotient."""
+    if is_literal(gold) and not _is_evaluated(tree, _NUMERAL, {}):
+        raise Refused("an unevaluated number")
 
 
 @lru_cache(maxsize=4096)

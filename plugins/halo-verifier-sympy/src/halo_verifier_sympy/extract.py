@@ -149,7 +149,9 @@ def _starts_comment(line: str, place: int) -> bool:
 
 
 def _stripped(text: str) -> str:
-    text = text.strip().removesuffix(".").strip().strip("*").strip()
+    text = text.strip()
+    if not text.endswith(".."):
+        text = text.removesuffix(".").strip().strip("*").strip()
     for opening, closing in ((r"\(", r"\)"), (r"\[", r"\]")):
         if text.startswith(opening) and text.endswith(closing):
             text = text[2:-2].strip()

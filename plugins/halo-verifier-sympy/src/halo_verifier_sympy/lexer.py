@@ -62,7 +62,7 @@ _TOKEN = re.compile(
       | (?P<letters>[A-Za-z]+)
       | \\(?:mathbb|Bbb)[ ]?(?:\{{(?P<blackboard>[RNZQCPE])\}}|(?P<bare_blackboard>[RNZQC])(?![A-Za-z]))
       | \\(?:mathrm|operatorname)\{{(?P<upright>[eid])\}}
-      | \\(?:{"|".join(TEXT_COMMANDS)})\*?[ ]?\{{(?P<text>[^{{}}\\$%&^_]*)\}}
+      | \\(?:{"|".join(TEXT_COMMANDS)})\*?[ ]?\{{(?P<text>[^{{}}\\$%&^_]*(?:\^[23])?)\}}
       | \\(?P<command>[A-Za-z]+)
       | (?P<op><=|>=|!=|==|\*\*|\\\\(?:\[-?[\d.]+[ ]?(?:pt|em|ex|mm|cm|in|jot)\])?|\\[{{}}|$%&_]
              |[-+*/^_=<>!|()\[\]{{}}.,:;'&%$])""",

@@ -6,16 +6,23 @@ All values of the sentence count: "$12$, $13$ or $14$" is a list of three, and "
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 from halo_verifier_sympy.around import ITEM, NUMBER_WORD, Answer, answers_around
 from halo_verifier_sympy.retractions import retractions_after
 from halo_verifier_sympy.tree import Refused
 
 _PHRASE = re.compile(
-    r"\banswer\*{0,2}[ \t]{0,4}(?:is|:|=)[ \t]{0,4}:?"
+    r"\banswer\*{0,2}[ \t]{0,4}(?:(?:is|:|=)[ \t]{0,4}:?|(?=\$|\\[(\[]))"
     r"|^[ \t]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*[*_]{0,3}[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_IS_ANSWER = re.compile(
+    r"\bis[ \t]+(?:our|the|my)[ \t]+(?:final[ \t]+|correct[ \t]+)?answer\b", re.IGNORECASE
+)
+_ITEM_AT_END = re.compile(rf"(?P<item>{ITEM})[\s*]*$")
+_LONGEST_ITEM = 200
 _HASHES = re.compile(r"^\#{4}[ \t]+(?=[-+$\\(\d.])", re.MULTILINE)
 """The mark before the answer in GSM8K."""
 _FORMULA = re.compile(
@@ -30,10 +37,15 @@ _NEXT = re.compile(
 _REASON = re.compile(
     r"\b(?:because|since|so|thus|hence|therefore|which|where|obtained|using)\b", re.IGNORECASE
 )
+_PLAIN_REASON = re.compile(r"[\s,]+\b(?:because|since|which|where|as)\b", re.IGNORECASE)
 _HEDGE = re.compile(
     rf"\b(?:or|and|but|maybe|perhaps|possibly|alternatively|rather|unless|otherwise|else|nor|versus|vs|be)\b[^.$\d\\]{{0,30}}"
     rf"(?:(?P<item>{ITEM})(?![\s$]*[=<>])|{NUMBER_WORD}\b)",
     re.IGNORECASE | re.DOTALL,
+)
+_LEADS_ON = re.compile(
+    r"[\s*_]*(?:so|thus|therefore|hence)?[\s,*_]*(?:the|my|our)?[\s*_]*(?:final|correct|right)?[\s*_]*",
+    re.IGNORECASE,
 )
 _MAX_PHRASES = 64
 _MAX_LENGTH = 4000
@@ -41,11 +53,28 @@ _MAX_LENGTH = 4000
 
 def phrase_answers(text: str) -> list[Answer]:
     """Return the answers after each "answer is"; without such a phrase, the one after the last ####."""
-    matches = list(_PHRASE.finditer(text)) or list(_HASHES.finditer(text))[-1:]
+    matches = _without_headings(list(_PHRASE.finditer(text)), text) or list(_HASHES.finditer(text))[-1:]
+    if not matches:
+        return list(_stated_before(text))
     if len(matches) > _MAX_PHRASES:
         raise Refused(f"more than {_MAX_PHRASES} answers")
     found = [answer for match in matches for answer in _sentence_answers(_lines_after(text, match.end()))]
-    return found + (retractions_after(text, matches[-1].end()) if matches else [])
+    return found + retractions_after(text, matches[-1].end())
+
+
+def _stated_before(text: str) -> Iterator[Answer]:
+    """Yield the value before each "is our answer"."""
+    for match in islice(_IS_ANSWER.finditer(text), _MAX_PHRASES):
+        if item := _ITEM_AT_END.search(text[max(0, match.start() - _LONGEST_ITEM) : match.start()]):
+            yield Answer(_FORMULA.sub(_inside, item["item"]))
+
+
+def _without_headings(matches: list[re.Match[str]], text: str) -> list[re.Match[str]]:
+    """Return the phrases without those that another one continues: "Final Answer: The final answer is 12."."""
+    ends = [match.end() for match in matches]
+    starts = [match.start() for match in matches[1:]]
+    kept = [not _LEADS_ON.fullmatch(text, *gap) for gap in zip(ends, starts, strict=False)]
+    return [match for match, keep in zip(matches, [*kept, True], strict=False) if keep]
 
 
 def _lines_after(text: str, place: int) -> str:
@@ -64,7 +93,8 @@ def _sentence_answers(line: str) -> list[Answer]:
     formula = _FORMULA.match(line)
     if formula is None:
         sentence = _SENTENCE.match(line)
-        return [Answer(_FORMULA.sub(_inside, sentence[0] if sentence else line))]
+        stated = _PLAIN_REASON.split(sentence[0] if sentence else line, maxsplit=1)[0]
+        return [Answer(_FORMULA.sub(_inside, stated))]
     answer, end = _inside(formula), formula.end()
     while following := _NEXT.match(line, end):
         joiner = " or " if following["joiner"].lower().endswith("or") else ", "

@@ -19,7 +19,7 @@ _WRONG = (
 )
 _TURN = (
     r"(?:wait|actually|correction|sorry|oops|hm+|hold\s+on|scratch\s+that|on\s+second\s+thoughts?|I\s+meant?|make\s+(?:that|it)"
-    r"|let\s+me\s+(?:correct|fix|revise)(?:\s+(?:that|this|it|myself))?|or\s+(?:rather|maybe|perhaps|possibly|even)"
+    r"|let\s+me\s+(?:correct|fix|revise)(?:\s+(?:that|this|it|myself))?|alternatively|or\s+(?:rather|maybe|perhaps|possibly|even)"
     rf"|no(?!\s+[a-z])|{_WRONG})"
 )
 """The start of a sentence that corrects what precedes it; a value may follow directly."""
@@ -52,11 +52,13 @@ _TAKEN_BACK = re.compile(
     rf"{_START}(?:no|wait|actually|sorry|oops|hm+|hold\s+on)\b[\s,.!—–-]*{_WRONG}\b", re.IGNORECASE
 )
 _CALLED_WRONG = re.compile(
-    r"[\s$*_)}\]]*(?:is|was)\s+(?:wrong|incorrect|false|not\s+(?:the\s+)?(?:\w+\s+)?(?:answer|right|correct|true)\b)",
+    r"[\s$*_)}\].,;(?]*(?:(?:but|and|though|although)\s+)?(?:(?:that|this|it|which)(?:['’]s)?\s+)?(?:(?:is|was)\s+)?"
+    r"(?:wrong|incorrect|false|not\s+(?:the\s+)?(?:\w+\s+)?(?:answer|right|correct|true))\b|[\s$*_)}\]]*\?\s*(?:no\b|it\s+(?:is|was)"
+    r"\s+not)(?![\s,]*(?:it|the|\d|\$|\\))",
     re.IGNORECASE,
 )
 _MAY_RETRACT = re.compile(
-    r"\b(?:wait|actually|correction|sorry|oops|hm+|hold|scratch|second|mean|meant|make|let|or|no|wrong|incorrect|false"
+    r"\b(?:wait|actually|correction|sorry|oops|hm+|hold|scratch|second|mean|meant|make|let|or|no|wrong|incorrect|false|alternatively"
     r"|not|mistake|error|answer|think|believe|get)\b",
     re.IGNORECASE,
 )

@@ -65,6 +65,8 @@ def read_unit(text: str, last_power: int = 1) -> Unit:
 
     `last_power` is the exponent of the last word. Raises `Unreadable` for other text and `Refused` for a digit.
     """
+    if power_inside := re.search(r"[A-Za-z]\^([23])$", text):
+        text, last_power = text[:-2], last_power * int(power_inside[1])
     text = re.sub(r"(?<=[A-Za-z])\.", " ", text)  # sq. ft.
     if re.search(r"[^A-Za-z$°/ \d]", text) or len(text) > 60:
         raise Unreadable(f"not a unit: {text[:40]!r}")
