@@ -454,7 +454,7 @@ def test_recorded_fingerprints_lack_only_the_removed_option() -> None:
         "compile_memory_mib=1024, precompile=True, once=True, check_solutions=False) "
     )
     (option,) = (f"{name}={value}, " for name, value in GCC.removed_options.items())
-    new = "check_solutions=False, thought_tags=('think',)) "
+    new = "check_solutions=False, thought_tags=('think', 'thinking')) "
     assert (
         GCC().fingerprint().startswith(recorded.replace(option, "").replace("check_solutions=False) ", new))
     )
