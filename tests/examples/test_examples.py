@@ -22,7 +22,7 @@ PUBLIC = {"halo_core", "halo_core.training"}
 
 def example(kind: str, name: str, **options: Any) -> Any:
     """Return a driver of a file in this directory, loaded like a user's: `--selector ./rso.py:RSO`."""
-    return load(kind, f"{HERE / name.lower()}.py:{name.replace('_', '')}").value(**options)  # type: ignore[arg-type]
+    return load(kind, f"{HERE / name.lower()}.py:{name.replace('_', '')}").value(**options)
 
 
 class TestBestOfN(SelectorContract):
