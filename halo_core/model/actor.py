@@ -126,7 +126,7 @@ class Actor:
         from halo_core.model.caching import cache_flaw
 
         with self.autocast():
-            return cache_flaw(self.model)
+            return cache_flaw(self.unwrapped_model)
 
     def check_vocabulary(self) -> None:
         """Raise a `ModelError` if the tokenizer has more tokens than the model has embeddings."""

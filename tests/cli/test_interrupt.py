@@ -93,6 +93,7 @@ def test_second_ctrl_c_stops_at_once(fakes: list[str], prompts: Path, tmp_path: 
     child = process("run", *fakes, "--data", prompts, "--model", "m", *slow, "-o", directory)
     assert child.stdout is not None
     assert child.stdout.readline() == f"run      {directory}\n"
+    time.sleep(2)  # until the first sample is being verified
     os.kill(child.pid, signal.SIGINT)
     time.sleep(0.3)
     assert child.poll() is None, "verifying one sample takes 10 minutes"

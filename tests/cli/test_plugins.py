@@ -117,7 +117,7 @@ def test_show_suggests_the_nearest_of_any_kind(halo: Halo) -> None:
     assert answer.remedy() == "did you mean 'exponential'?"
     assert (
         halo("plugins", "show", "exponental", "--kind", "reward").remedy()
-        == "known: binary, fraction, graduated"
+        == "known: binary, fraction, graduated, weighted"
     )
 
 
@@ -157,7 +157,7 @@ def test_check_of_working_plugins(halo: Halo) -> None:
 
 def test_check_of_a_kind_checks_all_its_plugins(halo: Halo) -> None:
     lines = halo("plugins", "check", "--kind", "reward").out.splitlines()
-    assert [line.split("'")[1] for line in lines] == ["binary", "fraction", "graduated"]
+    assert [line.split("'")[1] for line in lines] == ["binary", "fraction", "graduated", "weighted"]
 
 
 def test_check_continues_after_a_failure(halo: Halo, install: Install) -> None:

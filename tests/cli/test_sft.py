@@ -60,7 +60,7 @@ def test_training_from_scratch_then_with_lora(files: Path) -> None:
         ),
         (
             ["-d", "pairs.jsonl", "-o", "out", "--scratch", "tiny.yaml", "--save-dtype", "int8"],
-            "'int8' is not",
+            "unknown precision 'int8'",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

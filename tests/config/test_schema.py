@@ -107,7 +107,7 @@ def test_a_misspelt_verifier_key_is_named_instead_of_the_missing_verifier() -> N
     [
         ({"model": "x"}, "write model: {name: x}"),
         ({"data": "p.jsonl"}, "write data: {prompts: p.jsonl}"),
-        ({"heldout": "p.jsonl"}, "its keys are samples_per_prompt"),
+        ({"heldout": "p.jsonl"}, "its keys are samples_per_prompt, limit"),
         ({"verifier": {"gcc": {}}}, "name one: --verifier gcc, or verifier: {name: gcc, OPTION: VALUE}"),
         ({"selector": {"name": 3}}, "write {name: NAME, OPTION: VALUE}"),
     ],

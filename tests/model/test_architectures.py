@@ -209,6 +209,10 @@ def test_a_trainer_refuses_layers_that_do_not_fit(actor_of: Make) -> None:
     SFT(target_modules=("no_such_layer",), full=True).check_model(actor_of("llama"))
 
 
+def test_an_adapter_does_not_hide_the_cache(actor_of: Make) -> None:
+    assert adapted(actor_of("llama")).cache_flaw == ""
+
+
 @pytest.mark.parametrize("family", ["llama", "rwkv"])
 def test_sampling_without_a_cache_is_reported(family: str, actor_of: Make) -> None:
     notes: list[str] = []

@@ -228,6 +228,7 @@ def test_where_the_answers_to_each_hook_come_from() -> None:
     }
 
 
+@driver
 class Refuses(FakeTrainer):
     """Refuses every model."""
 
@@ -236,12 +237,12 @@ class Refuses(FakeTrainer):
 
 
 def test_the_trainer_checks_the_model_before_anything_is_sampled(tmp_path: Path) -> None:
-    run, hooks = fake_run(tmp_path, trainer=driver(Refuses)())
+    run, hooks = fake_run(tmp_path, trainer=Refuses())
     with pytest.raises(ModelError, match="LoRA does not fit"):
         run_cycles(run, hooks)
     assert not run.ledger.reports()
 
 
 def test_a_run_that_trains_nothing_does_not_ask_the_trainer(tmp_path: Path) -> None:
-    run, hooks = fake_run(tmp_path, trainer=driver(Refuses)(), cycles=0)
+    run, hooks = fake_run(tmp_path, trainer=Refuses(), cycles=0)
     assert len(run_cycles(run, hooks)) == 1

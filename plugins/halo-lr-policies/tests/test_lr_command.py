@@ -135,7 +135,7 @@ def test_compare_skips_unusable_policies_unless_named(halo: Halo, install: Insta
     assert "skipped: broken: " in answer.err
     assert "skipped: acme:constant: " in answer.err
     assert "exponential" in rows(answer.out)
-    assert "x: field required" in halo("lr", "compare", "needy").complaint()
+    assert "x: a value is required" in halo("lr", "compare", "needy").complaint()
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "yaml"])
@@ -268,7 +268,7 @@ def test_recommend_as_json(halo: Halo) -> None:
         (("compare", "exponential decay"), "not of the form key=value"),
         (("compare", "'"), "names no policy"),
         (("compare", "constant", "-L", "decay=0.5"), "-L decay: none of these policies has this option"),
-        (("compare", "exponential", "-L", "base_lr=fast"), "valid number"),
+        (("compare", "exponential", "-L", "base_lr=fast"), "expected a number"),
         (("recommend", "rlhf"), "no recommendation for method 'rlhf'"),
         (("recommend", "sft", "--size", "big"), "'big' is not a number of parameters"),
     ],

@@ -27,7 +27,7 @@ class TestSelectors(SelectorContract):
             Groups(),
             Groups(baseline="leave_one_out", scale="none", solved_at=0.7, solved_weight=0.5),
             Pairs(),
-            Pairs(by="stage", most=3, margin=1.0, max_length_ratio=2.0),
+            Pairs(most=3, margin=0.5, max_length_ratio=2.0),
         ],
         ids=repr,
     )

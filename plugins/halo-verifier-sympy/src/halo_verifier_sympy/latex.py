@@ -56,13 +56,13 @@ def latex(tree: Tree) -> str:
 def _unit(numerator: int, denominator: int, powers: tuple[tuple[str, int], ...]) -> str:
     """Return a unit in base units, preceded by its conversion factor."""
     factor = "" if numerator == denominator else rf" \cdot {_number(numerator, denominator)}"
-    upper = " ".join(
-        f"{'square ' if power == 2 else ''}{_BASE_UNITS.get(name, name)}"
-        for name, power in powers
-        if power > 0
-    )
+    upper = " ".join(_power(_BASE_UNITS.get(name, name), power) for name, power in powers if power > 0)
     lower = "".join(f"/{name}" for name, power in powers for _ in range(-power))
     return rf"{factor}\text{{ {upper}{lower}}}"
+
+
+def _power(unit: str, power: int) -> str:
+    return unit if power == 1 else f"square {unit}" if power == 2 else f"{unit}^{power}"
 
 
 def _value(tree: Tree) -> str:
