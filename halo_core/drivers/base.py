@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from halo_core.model.contexts import Actor, SamplingContext, SelectionContext, TrainingContext, Weights
+from halo_core.training import TrainingOptions, check_model
 from halo_core.types import (
     Completion,
     CycleReport,
@@ -245,9 +246,10 @@ class Trainer(Driver):
     def check_model(self, actor: Actor) -> None:
         """Raise a `ModelError` if the model of `actor` cannot be trained so. Called once, before anything is sampled.
 
-        `halo_core.training.check_model` checks the options of `TrainingOptions`.
+        The default checks that the adapter of a trainer with `TrainingOptions` fits the model.
         """
-        return
+        if isinstance(self, TrainingOptions):
+            check_model(actor, self)
 
     @abstractmethod
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from halo_core.config.options import driver
 from halo_core.drivers.base import Trainer
-from halo_core.model.contexts import Actor, TrainingContext
+from halo_core.model.contexts import TrainingContext
 from halo_core.model.likelihood import weighted_nll, weighted_tokens
-from halo_core.training import Example, TrainingOptions, check_model, fit
+from halo_core.training import Example, TrainingOptions, fit
 from halo_core.types import Sample, TrainStats
 
 
@@ -25,10 +25,6 @@ class SFT(TrainingOptions, Trainer):
     count k times. T counts the tokens that the model wrote; text that a tool or an environment inserted carries no
     loss. A negative weight makes its completion less likely.
     """
-
-    def check_model(self, actor: Actor) -> None:
-        """Raise a `ModelError` if LoRA does not fit the model; see `Trainer.check_model`."""
-        check_model(actor, self)
 
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
         """Train `context.actor` in place; see `Trainer.train`."""
