@@ -10,6 +10,7 @@ r"""Verifying programs in any language: find the program in a completion, build 
 
 from __future__ import annotations
 
+from halo_core.programs.attacks import read_attacks
 from halo_core.programs.building import Build, build, find_tool, tool_version
 from halo_core.programs.comparing import same_tokens
 from halo_core.programs.extraction import Candidate, candidates, extract
@@ -55,6 +56,7 @@ __all__ = [
     "mutants",
     "not_built",
     "quoted",
+    "read_attacks",
     "read_reference",
     "same_tokens",
     "tool_version",

@@ -38,11 +38,6 @@ class AnswerText(NamedTuple):
         return f"the reasoning never ends: no answer after {self.unfinished}" if self.unfinished else ""
 
 
-def without_thoughts(text: str, tags: Sequence[str] = TAGS) -> str:
-    """Return `text` without its reasoning; see `read_answer`."""
-    return read_answer(text, tags).text
-
-
 def read_answer(text: str, tags: Sequence[str] = TAGS) -> AnswerText:
     """Return the part of `text` in which the answer is, in one pass from left to right.
 

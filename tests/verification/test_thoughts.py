@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from halo_core.verification.thoughts import read_answer, without_thoughts
+from halo_core.verification.thoughts import read_answer
 
 FENCE = "```python\nprint('<think>', '</think> x')\n```"
 
@@ -39,7 +39,7 @@ FENCE = "```python\nprint('<think>', '</think> x')\n```"
     ],
 )
 def test_thoughts_are_dropped(text: str, answer: str) -> None:
-    assert without_thoughts(text) == answer
+    assert read_answer(text).text == answer
 
 
 PROGRAM = 'int main(void) {\n    puts("<think>");\n    return 0;\n}\n'
@@ -63,9 +63,9 @@ PROGRAM = 'int main(void) {\n    puts("<think>");\n    return 0;\n}\n'
     ],
 )
 def test_tags_in_strings_and_comments_are_code(text: str) -> None:
-    assert without_thoughts(text) == text
-    assert without_thoughts(f"<think>{text}</think>\n12") == "\n12"
-    assert without_thoughts(f"<think>a</think>\n{text}") == f"\n{text}"
+    assert read_answer(text).text == text
+    assert read_answer(f"<think>{text}</think>\n12").text == "\n12"
+    assert read_answer(f"<think>a</think>\n{text}").text == f"\n{text}"
 
 
 @pytest.mark.parametrize(
@@ -88,24 +88,24 @@ def test_an_unfinished_thought_is_named(text: str, mark: str) -> None:
 
 
 def test_an_open_quote_does_not_hide_the_end_of_a_thought() -> None:
-    assert without_thoughts('<think>the "answer is 5</think>12') == "12"
-    assert without_thoughts('<think>the answer is "5"</think>12') == "12"
+    assert read_answer('<think>the "answer is 5</think>12').text == "12"
+    assert read_answer('<think>the answer is "5"</think>12').text == "12"
 
 
 def test_other_tags_by_name() -> None:
-    assert without_thoughts("<reason>1</reason>2", ("reason", "think")) == "2"
-    assert without_thoughts("<think>1</think>2", ("reason",)) == "<think>1</think>2"
-    assert without_thoughts("<think>1</think>2", ()) == "<think>1</think>2"
+    assert read_answer("<reason>1</reason>2", ("reason", "think")).text == "2"
+    assert read_answer("<think>1</think>2", ("reason",)).text == "<think>1</think>2"
+    assert read_answer("<think>1</think>2", ()).text == "<think>1</think>2"
 
 
 @given(st.text("<>/think`\n a1", max_size=60))
 def test_any_text_is_taken_and_never_grows(text: str) -> None:
-    answer = without_thoughts(text)
+    answer = read_answer(text).text
     assert len(answer) <= len(text)
 
 
 @given(st.text("ab1 \n", max_size=20), st.text("ab1 \n", max_size=20))
 def test_a_thought_never_reaches_the_answer(thought: str, answer: str) -> None:
-    assert without_thoughts(f"<think>{thought}</think>{answer}") == answer
-    assert without_thoughts(f"{answer}<think>{thought}") == ""
-    assert without_thoughts(f"{thought}</think>\n{answer}") == f"\n{answer}"
+    assert read_answer(f"<think>{thought}</think>{answer}").text == answer
+    assert read_answer(f"{answer}<think>{thought}").text == ""
+    assert read_answer(f"{thought}</think>\n{answer}").text == f"\n{answer}"

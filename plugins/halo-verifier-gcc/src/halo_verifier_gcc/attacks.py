@@ -7,11 +7,11 @@ that prints nonsense is `wrong`; a program that reads a file at compile time is 
 from __future__ import annotations
 
 import functools
-import re
 from importlib import resources
 
 from halo_core.drivers import Attack
-from halo_core.types import Prompt, Stage
+from halo_core.programs import read_attacks
+from halo_core.types import Prompt
 
 SUM = Prompt(
     "attack-sum",
@@ -68,20 +68,14 @@ C_ONLY = Prompt(
 )
 UNTESTED = Prompt("attack-untested", "Read two integers and print their sum.")
 
-_PROMPTS = {prompt.id: prompt for prompt in (SUM, ADD, TOTAL, NO_LOOP, NO_SORT, C_ONLY, UNTESTED)}
-_CASE = re.compile(r"^==== (.+), (\w+): (.+)\n", re.MULTILINE)
+_PROMPTS = (SUM, ADD, TOTAL, NO_LOOP, NO_SORT, C_ONLY, UNTESTED)
 
 
 @functools.cache
 def load() -> tuple[Attack, ...]:
-    """Return the attacks in `attacks.txt`, in order; a line `==== PROMPT, STAGE: NAME` precedes each.
+    """Return the attacks in `attacks.txt`; see `read_attacks`.
 
     The attack that reaches `untested`, on a prompt without tests, is a correct answer: not even that may pass.
     """
     text = resources.files(__package__).joinpath("attacks.txt").read_text(encoding="utf-8")
-    _, *parts = _CASE.split(text)
-    cases = zip(parts[::4], parts[1::4], parts[2::4], parts[3::4], strict=True)
-    return tuple(
-        Attack(name, _PROMPTS[f"attack-{prompt}"], code.strip("\n") + "\n", Stage(stage))
-        for prompt, stage, name, code in cases
-    )
+    return read_attacks(text, _PROMPTS)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
-import re
 from importlib import resources
 
-from halo_core import Attack, Prompt, Stage
+from halo_core import Attack, Prompt
+from halo_core.programs import read_attacks
 
 SUM = Prompt(
     "attack-sum",
@@ -21,17 +21,11 @@ SUM = Prompt(
 )
 UNTESTED = Prompt("attack-untested", "Read two integers and print their sum.")
 
-_PROMPTS = {prompt.id: prompt for prompt in (SUM, UNTESTED)}
-_CASE = re.compile(r"^==== (\w+), (\w+): (.+)\n", re.MULTILINE)
+_PROMPTS = (SUM, UNTESTED)
 
 
 @functools.cache
 def load() -> tuple[Attack, ...]:
-    """Return the attacks in `attacks.txt`, in order; a line `==== PROMPT, STAGE: NAME` precedes each."""
+    """Return the attacks in `attacks.txt`; see `read_attacks`."""
     text = resources.files(__package__).joinpath("attacks.txt").read_text(encoding="utf-8")
-    _, *parts = _CASE.split(text)
-    cases = zip(parts[::4], parts[1::4], parts[2::4], parts[3::4], strict=True)
-    return tuple(
-        Attack(name, _PROMPTS[f"attack-{prompt}"], code.strip("\n") + "\n", Stage(stage))
-        for prompt, stage, name, code in cases
-    )
+    return read_attacks(text, _PROMPTS)
