@@ -117,7 +117,8 @@ def test_an_adapter_gives_the_same_logits_merged_saved_and_loaded(
 
 def test_layers_that_share_their_weights_are_left_out_or_refused(actor_of: Make) -> None:
     actor = actor_of("zamba2")
-    _, notes = lora_config(actor.model, rank=4, alpha=8.0, dropout=0.0)
+    config, notes = lora_config(actor.model, rank=4, alpha=8.0, dropout=0.0)
+    assert not any("shared_transformer" in name or name.endswith("q_proj") for name in config.target_modules)
     assert "share their weights: " in notes[0]
     assert "q_proj" in notes[0]
     with pytest.raises(
