@@ -54,7 +54,7 @@ def generate(
     else:
         ledger, plan = _open_run(directory)
         number = read_cycle(ledger, cycle)
-        generator, actor = plan.drivers.get("generator"), _load_actor(ledger, plan, number)
+        generator, actor = plan.drivers.generator("heldout")[0], _load_actor(ledger, plan, number)
         request = replace(request, cycle=number)
         if number:
             weights = ledger.adapter(number).resolve()

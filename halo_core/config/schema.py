@@ -82,6 +82,9 @@ class HeldoutConfig(_Section):
     """Completions sampled for each held-out prompt after each cycle."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of held-out prompts; the first ones are used."""
+    generator: DriverSpec | None = None
+    """Generator of the held-out completions, with its options. null: that of the run, or `transformers` if that one
+    samples from another model than the one that is trained (a teacher)."""
 
 
 def _driver_fields() -> dict[str, Any]:

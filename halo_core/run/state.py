@@ -133,7 +133,10 @@ class Run:
 
     def request_hash(self, request: SamplingRequest) -> str:
         """Return the SHA-256 of everything that the completions of `request` depend on, except the prompts."""
-        model, generator = (self.config.model_dump(mode="json")[key] for key in ("model", "generator"))
+        config = self.config.model_dump(mode="json")
+        model, generator = config["model"], config["generator"]
+        if request.split == "heldout":
+            generator = config["heldout"]["generator"] or generator
         parts = [request.seed, request.samples_per_prompt, model, generator, request.weights_hash]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
