@@ -212,7 +212,9 @@ def test_answers_are_in_order_whatever_the_server_does() -> None:
     with scripted(status(500, b"{}"), JSON + b'{"a": 1}') as (url, _):
         asked = client(url, concurrency=4)
         jobs = list(range(6))
-        found = in_order(lambda job: asked.submit("v1/x", {"job": job}), jobs, ahead=3, interrupt=lambda: None)
+        found = in_order(
+            lambda job: asked.submit("v1/x", {"job": job}), jobs, ahead=3, interrupt=lambda: None
+        )
         assert [job for job, _ in found] == jobs
         asked.close()
 

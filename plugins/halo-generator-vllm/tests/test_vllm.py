@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from halo_generator_openai.testing import Serving, serving
 
 from halo_core import DataError, ModelError, Plan, PluginError, Prompt, SamplingRequest, Weights, run_cycles
 from halo_core.ledger.compare import compare
@@ -21,6 +20,7 @@ from halo_core.ledger.ledger import Ledger
 from halo_core.run.open_generator import OpenGenerator
 from halo_core.testing import GeneratorContract, tiny_actor
 from halo_core.types import Completion, CycleReport
+from halo_generator_openai.testing import Serving, serving
 from halo_generator_vllm import VLLM
 
 FAKE = (sys.executable, "-m", "halo_generator_openai.testing")
@@ -66,9 +66,7 @@ def sampled(generator: VLLM, request: SamplingRequest = REQUEST) -> list[Complet
 
 
 def test_token_ids_go_in_and_the_actors_end_ends(server: Serving) -> None:
-    sampled(
-        VLLM(urls=(server.url,), max_new_tokens=5, top_k=7, min_p=0.1, stop=("END",), system="Be brief.")
-    )
+    sampled(VLLM(urls=(server.url,), max_new_tokens=5, top_k=7, min_p=0.1, stop=("END",), system="Be brief."))
     bodies = [body for path, body in server.state.asked if path == "/v1/completions"]
     actor = tiny_actor()
     assert [body["prompt"] for body in bodies] == [
@@ -122,17 +120,21 @@ def test_preflight_names_the_environment() -> None:
 
 def test_a_server_that_ends_while_it_starts(tmp_path: Path) -> None:
     generator = VLLM(command=(sys.executable, "-c", "raise ValueError('no such model')"))
-    with pytest.raises(PluginError, match=r"ended while it started: ValueError: no such model") as caught:
-        with closing(OpenGenerator(generator, tiny_actor(), tmp_path)) as opened:
-            list(opened.generate(REQUEST))
+    with (
+        pytest.raises(PluginError, match=r"ended while it started: ValueError: no such model") as caught,
+        closing(OpenGenerator(generator, tiny_actor(), tmp_path)) as opened,
+    ):
+        list(opened.generate(REQUEST))
     assert caught.value.hint == f"its log is {tmp_path / 'vllm.log'}"
 
 
 def test_a_server_that_never_answers(tmp_path: Path) -> None:
     generator = VLLM(command=(sys.executable, "-c", "import time; time.sleep(600)"), start_seconds=0.3)
-    with pytest.raises(PluginError, match=r"does not answer after 0\.3 s") as caught:
-        with closing(OpenGenerator(generator, tiny_actor(), tmp_path)) as opened:
-            list(opened.generate(REQUEST))
+    with (
+        pytest.raises(PluginError, match=r"does not answer after 0\.3 s") as caught,
+        closing(OpenGenerator(generator, tiny_actor(), tmp_path)) as opened,
+    ):
+        list(opened.generate(REQUEST))
     assert "start_seconds" in caught.value.hint
 
 
@@ -263,7 +265,16 @@ def test_the_server_ends_with_halo(tmp_path: Path, how: signal.Signals) -> None:
     raw["generator"]["command"] = [sys.executable, str(stub)]
     (tmp_path / "run.yaml").write_text(json.dumps(raw))
     halo = subprocess.Popen(
-        [sys.executable, "-m", "halo_core", "run", "-c", str(tmp_path / "run.yaml"), "-o", str(tmp_path / "run")],
+        [
+            sys.executable,
+            "-m",
+            "halo_core",
+            "run",
+            "-c",
+            str(tmp_path / "run.yaml"),
+            "-o",
+            str(tmp_path / "run"),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )

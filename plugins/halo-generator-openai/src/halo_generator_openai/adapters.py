@@ -35,7 +35,7 @@ class Adapters:
 
     @property
     def current(self) -> str:
-        """What a request names as its model."""
+        """The name of the model in requests."""
         return (
             _ROUTES[self.api][2].format(model=self.model, adapter=self.loaded) if self.loaded else self.model
         )

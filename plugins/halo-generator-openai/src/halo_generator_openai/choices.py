@@ -9,7 +9,7 @@ from typing import Any, Literal
 from halo_core import PluginError
 
 _ENDED = {"stop": "stop", "eos": "stop", "tool_calls": "stop", "length": "length", "content_filter": "length"}
-"""What a reason to finish means to halo; a filtered completion is incomplete, like one that was cut short."""
+"""halo's reason for each of the API; a filtered completion is incomplete, like one that was cut short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Choice:
 
     text: str
     thought: str
-    """What a server that separates a model's reasoning from its answer returns as the reasoning."""
+    """The reasoning, from a server that separates it from the answer; else empty."""
     finish_reason: Literal["stop", "length"]
     token_ids: tuple[int, ...] = ()
     """Empty if the server returns none."""

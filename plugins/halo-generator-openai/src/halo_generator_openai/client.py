@@ -147,7 +147,7 @@ class Client:
         except httpx.TransportError as error:
             raise Failure(f"no connection: {str(error) or type(error).__name__}") from error
         except httpx.InvalidURL as error:
-            raise ModelError(f"{url} is no address: {error}", hint="write http://HOST:PORT") from error
+            raise ModelError(f"{url} is not an address: {error}", hint="write http://HOST:PORT") from error
         if response.status_code in _TRANSIENT:
             raise Failure(_reason(response), _pause(response))
         if not response.is_success:

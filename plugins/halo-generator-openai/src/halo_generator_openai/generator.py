@@ -47,7 +47,7 @@ class Job:
 
 @dataclass
 class Session:
-    """What the requests of a run share."""
+    """The objects that the requests of a run share."""
 
     client: Client
     adapters: Adapters | None

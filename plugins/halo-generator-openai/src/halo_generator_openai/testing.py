@@ -30,7 +30,7 @@ Reply = tuple[int, dict[str, Any]]
 
 @dataclass
 class State:
-    """What the server has, and what it was asked."""
+    """The model and the adapters of the server, and the requests that it got."""
 
     actor: Actor
     name: str = "tiny"
@@ -211,9 +211,7 @@ def main() -> None:
     actor = Actor(ModelConfig(name=given.model, device="cpu", dtype=given.dtype))
     _ = actor.model, actor.tokenizer
     state = State(actor, name=given.served_model_name or given.model)
-    HTTPServer(
-        (given.host, given.port), type("Bound", (_Handler,), {"state": state})
-    ).serve_forever()
+    HTTPServer((given.host, given.port), type("Bound", (_Handler,), {"state": state})).serve_forever()
 
 
 if __name__ == "__main__":

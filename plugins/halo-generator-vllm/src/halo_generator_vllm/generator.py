@@ -213,7 +213,7 @@ class VLLM(Generator):
     start_seconds: Annotated[float, Field(gt=0)] = 900.0
     """Seconds that the server may take to start."""
     restarts: Annotated[int, Field(ge=0)] = 3
-    """How often in a run a server that ended is started again."""
+    """Maximum number of times in a run that a server is started again after it ended."""
 
     def preflight(self) -> None:
         """Check that the servers answer, or that vLLM is there to be started."""

@@ -36,7 +36,9 @@ def main(command: list[str]) -> int:
         preexec_fn=lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
     )
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the pipe says when to end.
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # Ctrl-C reaches the whole terminal; the end of the pipe is the signal to end.
     while child.poll() is None:
         readable, _, _ = select.select([0], [], [], 0.2)
         if readable and not os.read(0, 1):
