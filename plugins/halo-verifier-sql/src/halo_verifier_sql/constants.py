@@ -69,6 +69,8 @@ def _collected(trees: Iterable[exp.Expr]) -> Constants:
 
 def _neighbours(literal: exp.Literal) -> list[Any]:
     text = literal.name
+    if literal.is_string and isinstance(literal.parent, exp.Like | exp.ILike):
+        return [text.replace("%", some).replace("_", "x") for some in ("", "o")]
     if literal.is_string:
         return [text, *{text.strip("%"), text.replace("%", "")} - {text}]
     try:
