@@ -348,12 +348,12 @@ def random_rows(tables: Tables, reference: str, rng: random.Random) -> dict[str,
     texts = re.findall(r"'([^']*)'", reference)
     words = [text for text in texts if text.isalpha()] + [*rng.sample(WORDS, 3), "none", "", "abe", "xer"]
     words += [text.replace("%", "").replace("_", "o") for text in texts if not text.isalpha()]
-    words += [word[:3] + "ic" for word in words[:2]]
+    words += [each for word in words[:2] for each in (f"{word[:3]}ic", word[:-1])]
     numbers = [int(text) + step for text in re.findall(r"\b\d+\b", reference) for step in _STEPS] + [0, 99]
     rows: dict[str, list[list[object]]] = {}
     share = rng.choice((0.0, 0.2, 0.5))
     for name, columns in tables.items():
-        some = [rng.sample(each, min(len(each), rng.randint(2, 6))) for each in (words, numbers)]
+        some = [rng.sample(each, min(len(each), rng.randint(1, 6))) for each in (words, numbers)]
         rows[name] = [
             [
                 place,
@@ -366,7 +366,7 @@ def random_rows(tables: Tables, reference: str, rng: random.Random) -> dict[str,
                     for c in columns
                 ),
             ]
-            for place in rng.sample(range(1, 60), rng.randint(1, 20))
+            for place in rng.sample(range(1, 60), rng.choice((1, 2, 5, 12, 20)))
         ]
     return rows
 

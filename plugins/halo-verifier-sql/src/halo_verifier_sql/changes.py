@@ -12,7 +12,7 @@ _SWAPS: tuple[tuple[type[exp.Expr], tuple[type[exp.Expr], ...]], ...] = (
     (exp.GTE, (exp.GT, exp.LTE)),
     (exp.LT, (exp.LTE, exp.GT)),
     (exp.LTE, (exp.LT, exp.GTE)),
-    (exp.EQ, (exp.NEQ,)),
+    (exp.EQ, (exp.NEQ, exp.GTE, exp.LTE)),
     (exp.NEQ, (exp.EQ, exp.LT, exp.GT)),
     (exp.And, (exp.Or,)),
     (exp.Or, (exp.And,)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from sqlglot import exp
 
 DIALECTS = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgres"}
 """Name of a dialect in this package -> its name in sqlglot."""
+_LITERAL = re.compile(r"--[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/|('[^']*'|(?<![\w.])\d+(?:\.\d+)?)")
 _MEASURES = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Avg)
 """Expressions that use a column as a quantity."""
 
@@ -39,6 +41,11 @@ def of_check(text: str, dialect: str) -> Constants:
     if isinstance(tree, exp.Create):
         return _collected(tree.find_all(exp.CheckColumnConstraint))
     return _collected([tree] if tree else [])
+
+
+def literals(query: str) -> frozenset[str]:
+    """Return the texts and numbers of a query, as they are written; without 0, 1 and comments. Takes linear time."""
+    return frozenset(_LITERAL.findall(query)) - {"", "0", "1"}
 
 
 def parse(sql: str, dialect: str) -> exp.Expr | None:
@@ -72,7 +79,8 @@ def _neighbours(literal: exp.Literal) -> list[Any]:
     if literal.is_string and isinstance(literal.parent, exp.Like | exp.ILike):
         return [text.replace("%", some).replace("_", "x") for some in ("", "o")]
     if literal.is_string:
-        return [text, *{text.strip("%"), text.replace("%", "")} - {text}]
+        others = [text.replace("%", ""), text[:-1], f"{text}o"]
+        return [text, *(other for other in others if other and other != text)]
     try:
         number = float(text)
     except ValueError:

@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from halo_verifier_sql.domains import Domain
 from halo_verifier_sql.tables import ForeignKey, Table, parents_first
@@ -22,9 +22,9 @@ from halo_verifier_sql.tables import ForeignKey, Table, parents_first
 _ROWS = (9, 15)
 """Smallest and largest number of rows in a table that refers to no other: few, so that values meet in joins."""
 _CHILD_ROWS = (12, 20)
-_FEW_ROWS = (1, 5)
-_CROSSED, _FEW = 0.6, 0.2
-"""Shares of the copies with rows in which compared values meet, and with few rows."""
+_FEW_ROWS = (1, 3)
+_CROSSED = 0.7
+"""Share of the copies of the usual size with rows in which compared values meet."""
 _MOST_CROSSED = 48
 """Maximum number of rows of a table in which compared values meet."""
 _MOST_COMPARED = 6
@@ -48,18 +48,24 @@ _FINEST = 4
 _LARGEST_EXACT = 2.0**40
 
 
-def generate(tables: Mapping[str, Table], rng: random.Random) -> dict[str, tuple[list[str], list[list[Any]]]]:
+Kind = Literal["mixed", "crossed", "few"]
+"""Copies of the usual size, such copies in which compared values meet for certain, and copies of a few rows."""
+
+
+def generate(
+    tables: Mapping[str, Table], rng: random.Random, kind: Kind = "mixed"
+) -> dict[str, tuple[list[str], list[list[Any]]]]:
     """Return new contents for all tables, deterministically for equal states of `rng`."""
     made: dict[str, list[list[Any]]] = {}
-    kind = rng.random()
+    crossed = kind == "crossed" or (kind == "mixed" and rng.random() < _CROSSED)
     for name in parents_first(tables):
         made[name] = []
-        maker = _Maker(name, tables[name], made, rng)
-        if kind < _FEW:
+        maker = _Maker(name, tables[name], made, rng, kind)
+        if kind == "few":
             maker.fill(*_FEW_ROWS)
         else:
             maker.fill(*(_CHILD_ROWS if tables[name].foreign_keys else _ROWS))
-        if kind > 1 - _CROSSED:
+        if crossed:
             maker.cross()
     return {name: (list(tables[name].columns), rows) for name, rows in made.items()}
 
@@ -98,13 +104,20 @@ class _Maker:
     """Makes the rows of one table. `made` has the rows of the tables before it, and gets the new ones."""
 
     def __init__(
-        self, name: str, table: Table, made: Mapping[str, list[list[Any]]], rng: random.Random
+        self,
+        name: str,
+        table: Table,
+        made: Mapping[str, list[list[Any]]],
+        rng: random.Random,
+        kind: Kind,
     ) -> None:
         self._name, self._table, self._made, self._rng = name, table, made, rng
+        self._few = kind == "few"
         self._rows = made[name]
         self._taken: list[set[tuple[Any, ...]]] = [set() for _ in table.unique]
         self._distinct = {places[0] for places in table.unique if len(places) == 1}
-        self._distinct |= {place for place in range(len(table.columns)) if rng.random() < _DIFFERENT}
+        if kind == "mixed":
+            self._distinct |= {place for place in range(len(table.columns)) if rng.random() < _DIFFERENT}
         self._redrawn = self._distinct.union(*table.unique)
         self._sources = [self._source(place) for place in range(len(table.columns))]
         self._popularity: dict[ForeignKey, list[float]] = {}
@@ -117,7 +130,9 @@ class _Maker:
     def cross(self) -> None:
         """Make rows in which the values that columns are compared with, and NULL, meet those of other columns."""
         classes = [self._classes(place) for place in range(len(self._table.columns))]
-        for chosen in self._combinations(classes):
+        combinations = self._combinations(classes)
+        repeated = 1 + bool(self._table.foreign_keys and len(combinations) <= _MOST_CROSSED // 2)
+        for chosen in combinations * repeated:
             row: list[Any] = [self._value(place) for place in range(len(classes))]
             self._refer(row, set(range(len(classes))))
             for place, index in chosen.items():
@@ -129,17 +144,15 @@ class _Maker:
         """Return choices of values by place: all combinations if they are few, otherwise all pairs if possible."""
         domains = self._table.domains
         compared = [place for place, values in enumerate(classes) if values and domains[place].compared]
-        if not compared:
-            return []
         free = [place for place, values in enumerate(classes) if len(values) > 1 and place not in compared]
         for places in ([*compared, *free], compared):
-            if math.prod(len(classes[place]) for place in places) <= _MOST_CROSSED:
+            if places and math.prod(len(classes[place]) for place in places) <= _MOST_CROSSED:
                 indices = itertools.product(*(range(len(classes[place])) for place in places))
                 return [dict(zip(places, each, strict=True)) for each in indices]
         pairs = [
             (one, other, index, another)
             for one, other in itertools.combinations([*compared, *free], 2)
-            if one in compared
+            if one in compared or not compared
             for index in range(len(classes[one]))
             for another in range(len(classes[other]))
         ]
@@ -257,7 +270,10 @@ class _Maker:
         domain, rng = self._table.domains[place], self._rng
         size = rng.choice(_VARIETY)
         hints = rng.sample(domain.hints, min(len(domain.hints), max(1, size // 2)))
-        known = rng.sample(domain.values, min(len(domain.values), max(1, size - len(hints))))
+        if self._few and domain.compared:
+            hints = rng.sample(domain.compared, min(len(domain.compared), rng.choice((1, 1, 2))))
+            size = len(hints) + (rng.random() < 0.3)
+        known = rng.sample(domain.values, min(len(domain.values), max(0 if hints else 1, size - len(hints))))
         palette = list(dict.fromkeys([*hints, *map(_exact, known)]))
         while len(palette) < size and (value := _exact(domain.fresh(rng, palette))) not in (None, *palette):
             palette.append(value)

@@ -59,6 +59,10 @@ def nulls(tree: exp.Expr) -> Iterator[exp.Expr]:
         node.set("this", exp.Star())
         return changed
 
+    def or_zero(node: exp.Expr) -> bool:
+        zero = exp.Coalesce(this=node.copy(), expressions=[exp.Literal.number(0)])
+        return not isinstance(node.parent, exp.Window | exp.Coalesce) and bool(node.replace(zero))
+
     def negate(node: exp.Expr) -> bool:
         return not isinstance(node.parent, exp.Not) and bool(
             node.replace(exp.Not(this=exp.paren(node.copy())))
@@ -69,6 +73,8 @@ def nulls(tree: exp.Expr) -> Iterator[exp.Expr]:
     for test in (exp.In, exp.Exists, exp.Is):
         yield from changed_copies(tree, test, negate)
     yield from changed_copies(tree, exp.Coalesce, lambda node: bool(node.replace(node.this)))
+    for function in (exp.Sum, exp.Avg, exp.Max, exp.Min):
+        yield from changed_copies(tree, function, or_zero)
 
 
 def truths(tree: exp.Expr) -> Iterator[exp.Expr]:
