@@ -178,6 +178,8 @@ def domain_of(
         signed = any(value < 0 for value in values)
         fitting = [hint for hint in fitting if signed or hint >= 0]
         return NumberDomain(tuple(values), _unknown(fitting, values), tuple(fitting))
+    if types == {str} and (listed := [hint for hint in chain(*constrained) if type(hint) is str]):
+        fitting = listed
     is_open = types == {str} and _is_open(kind, values)
     if is_open and not constrained:
         return TextDomain(tuple(values), _unknown(fitting, values), tuple(fitting))

@@ -27,6 +27,8 @@ _CROSSED = 0.7
 """Share of the copies of the usual size with rows in which compared values meet."""
 _MOST_CROSSED = 48
 """Maximum number of rows of a table in which compared values meet."""
+_MOST_REFERRING = 90
+"""Maximum number of such rows if they refer to others: they are repeated, so that each meets several of those."""
 _MOST_COMPARED = 6
 """Maximum number of compared values of a column that meet others on one copy."""
 _NULLS = (0.0, 0.1, 0.2, 0.2, 0.3)
@@ -121,6 +123,7 @@ class _Maker:
         self._redrawn = self._distinct.union(*table.unique)
         self._sources = [self._source(place) for place in range(len(table.columns))]
         self._popularity: dict[ForeignKey, list[float]] = {}
+        self._weighted = True
 
     def fill(self, low: int, high: int) -> None:
         """Make between `low` and `high` rows."""
@@ -131,8 +134,10 @@ class _Maker:
         """Make rows in which the values that columns are compared with, and NULL, meet those of other columns."""
         classes = [self._classes(place) for place in range(len(self._table.columns))]
         combinations = self._combinations(classes)
-        repeated = 1 + bool(self._table.foreign_keys and len(combinations) <= _MOST_CROSSED // 2)
-        for chosen in combinations * repeated:
+        repeated = _MOST_REFERRING // max(len(combinations), 1) if self._table.foreign_keys else 1
+        self._popularity = {}
+        self._weighted = False
+        for chosen in combinations * max(1, min(repeated, 4)):
             row: list[Any] = [self._value(place) for place in range(len(classes))]
             self._refer(row, set(range(len(classes))))
             for place, index in chosen.items():
@@ -236,7 +241,7 @@ class _Maker:
         """Return how often each row is referred to: some often, and some never."""
         weights = self._popularity.setdefault(key, [])
         while len(weights) < count:
-            weights.append(self._rng.choice([0.0, 1.0, 1.0, 4.0]))
+            weights.append(self._rng.choice([0.0, 1.0, 1.0, 4.0]) if self._weighted else 1.0)
         return weights[:count] if any(weights[:count]) else [1.0] * count
 
     def _value(self, place: int) -> Any:

@@ -55,6 +55,8 @@ class Task:
     """Changed reference queries that are wrong on the given database or on at least one candidate copy."""
     plan: Plan | None = None
     """The queries that determine the reference's result; None if there is no reference query."""
+    literals: frozenset[str] = frozenset()
+    """Literals with which the reference compares something."""
     told_apart: tuple[int, int] = (0, 0)
     """Number of changed reference queries that are wrong on at least one of `databases`, and of all that run."""
 
@@ -134,6 +136,7 @@ def _from_query(
         reference.query,
         tuple(mutants[index] for index in sorted(killed)),
         plan,
+        constants.compared_literals(reference.query, dialect),
         (len(told_apart), len(mutants)),
     )
     _check_passes(task, engine, caps)

@@ -13,20 +13,19 @@ from halo_core.errors import VerifierError
 from halo_core.seeds import derive_seed
 from halo_verifier_sql import ambiguity, constants
 from halo_verifier_sql.engines import Engine, make_description
-from halo_verifier_sql.generate import generate
+from halo_verifier_sql.generate import Kind, generate
 from halo_verifier_sql.prepare import SELECTION_FACTOR, Task
 from halo_verifier_sql.tables import read_tables
 from halo_verifier_sql.trial import Trial, measure
 from halo_verifier_sql.worker import Caps
 
-_COPIES = 2
-"""Copies for a second look at most."""
-_CANDIDATES = 4
+_CROSSED, _FEW = 2, 8
+"""Copies in which compared values meet, and copies of a few rows."""
 
 
 def needs_second_look(task: Task, sql: str) -> bool:
-    """Return True if a query has literals that the reference lacks."""
-    return task.plan is not None and not constants.literals(sql) <= constants.literals(task.query)
+    """Return True if a query has literals with which the reference compares nothing."""
+    return task.plan is not None and not constants.literals(sql) <= task.literals
 
 
 def more_databases(task: Task, sql: str, engine: Engine, dialect: str, caps: Caps) -> Task | None:
@@ -53,8 +52,11 @@ def more_databases(task: Task, sql: str, engine: Engine, dialect: str, caps: Cap
         asked = replace(known, values=new | values)
         tables = read_tables(contents, asked, dialect)
         key = f"{task.key}+{derive_seed(0, repr(new))}"
-        rngs = (random.Random(derive_seed(0, "second", key, number)) for number in range(_CANDIDATES))
-        copies = [generate(tables, rng, "crossed") for rng in rngs]
+        kinds: list[Kind] = ["crossed" if number < _CROSSED else "few" for number in range(_CROSSED + _FEW)]
+        copies = [
+            generate(tables, random.Random(derive_seed(0, "second", key, number)), kind)
+            for number, kind in enumerate(kinds)
+        ]
         described = [make_description(given["schema"], copy, copy=True) for copy in copies]
         trusted = Caps(*(SELECTION_FACTOR * cap for cap in (caps.steps, caps.rows, caps.bytes)))
         trial = Trial(engine, key, (given, *described), trusted)
@@ -65,7 +67,7 @@ def more_databases(task: Task, sql: str, engine: Engine, dialect: str, caps: Cap
         (database, candidate.gold)
         for database, candidate in zip(described, candidates[1:], strict=True)
         if candidate.gold and candidate.is_determined and not candidate.gold.has_cut_ties
-    ][:_COPIES]
+    ]
     if not usable:
         return None
     databases, golds = zip(*usable, strict=True)
