@@ -121,6 +121,19 @@ def test_the_function_is_confined(tmp_path: Path, fresh: bool) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_of_proc_the_function_reads_no_more_than_its_own_groups(
+    confined: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    monkeypatch.setattr(process_wide, "current", confined)
+    opened = Service("os:open", fresh=fresh)
+    if confined.tier == "standard" and not fresh:
+        assert opened.call("/proc/self/cgroup", os.O_RDONLY).ok
+    for path in ("self/status", "self/environ", "self/maps", "1/cgroup", f"{os.getpid()}/cgroup", "meminfo"):
+        assert opened.call(f"/proc/{path}", os.O_RDONLY).error in ("PermissionError", "FileNotFoundError")
+    opened.close()
+
+
 def test_many_threads_call_concurrently() -> None:
     service = Service("math:factorial")
     with ThreadPoolExecutor(8) as pool:
