@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from halo_verifier_sympy.around import ITEM, NUMBER_WORD, Answer, answers_around
+from halo_verifier_sympy.denials import is_doubted
 from halo_verifier_sympy.retractions import retractions_after
 from halo_verifier_sympy.tree import Refused
 
@@ -18,6 +19,7 @@ _PHRASE = re.compile(
     r"|^[ \t]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*[*_]{0,3}[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_DENIED = re.compile(r"n['’]t\b|\s*(?:\w+ly\s+)?(?:not|never)\b", re.IGNORECASE)
 _IS_ANSWER = re.compile(
     r"\bis[ \t]+(?:our|the|my)[ \t]+(?:final[ \t]+|correct[ \t]+)?answer\b", re.IGNORECASE
 )
@@ -53,13 +55,16 @@ _MAX_LENGTH = 4000
 
 def phrase_answers(text: str) -> list[Answer]:
     """Return the answers after each "answer is"; without such a phrase, the one after the last ####."""
-    matches = _without_headings(list(_PHRASE.finditer(text)), text) or list(_HASHES.finditer(text))[-1:]
+    stated = [match for match in _PHRASE.finditer(text) if not _DENIED.match(text, match.end())]
+    matches = _without_headings(stated, text) or list(_HASHES.finditer(text))[-1:]
     if not matches:
         return list(_stated_before(text))
     if len(matches) > _MAX_PHRASES:
         raise Refused(f"more than {_MAX_PHRASES} answers")
+    if any(is_doubted(text[max(0, match.start() - 100) : match.start()]) for match in matches):
+        raise Refused("a doubted answer")
     found = [answer for match in matches for answer in _sentence_answers(_lines_after(text, match.end()))]
-    return found + retractions_after(text, matches[-1].end())
+    return found + retractions_after(text, matches[-1].end(), found)
 
 
 def _stated_before(text: str) -> Iterator[Answer]:
