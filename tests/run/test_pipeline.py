@@ -114,13 +114,13 @@ def test_sampling_and_verification_overlap(tmp_path: Path) -> None:
     def change(number: int, batch: list[Completion]) -> list[Completion]:
         if number == 1:
             next_sampled.set()
-            assert first_verified.wait(10), "no completion is verified while this batch is sampled"
+            assert first_verified.wait(100), "no completion is verified while this batch is sampled"
         return batch
 
     @driver
     class Waiting(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-            assert next_sampled.wait(10), "no batch is sampled while this completion is verified"
+            assert next_sampled.wait(100), "no batch is sampled while this completion is verified"
             first_verified.set()
             return super().check(prompt, completion)
 
@@ -136,7 +136,7 @@ def test_the_number_of_batches_in_flight_is_limited(tmp_path: Path) -> None:
     class Gated(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
             verifying.set()
-            assert gate.wait(10)
+            assert gate.wait(100)
             return super().check(prompt, completion)
 
     run, hooks = fake_run(
@@ -145,13 +145,16 @@ def test_the_number_of_batches_in_flight_is_limited(tmp_path: Path) -> None:
     worker = threading.Thread(target=sample, args=(run, hooks))
     worker.start()
     try:
-        assert verifying.wait(10)
-        time.sleep(0.1)
+        assert verifying.wait(100)
+        deadline = time.monotonic() + 100
+        while len(seen) < IN_FLIGHT and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)  # for more of them, if nothing stops the generator
         assert IN_FLIGHT <= len(seen) <= IN_FLIGHT + 1, "of 40"
         assert run.ledger.batches(1, "train", run.prompts) == []
     finally:
         gate.set()
-        worker.join(20)
+        worker.join(200)
     assert len(seen) == 40
 
 
@@ -199,7 +202,7 @@ def test_after_a_generator_error_waiting_batches_are_not_verified(tmp_path: Path
     class Gated(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
             verified.add(completion.text.split()[1])
-            assert gate.wait(10)
+            assert gate.wait(100)
             return super().check(prompt, completion)
 
     def change(number: int, batch: list[Completion]) -> list[Completion]:
