@@ -55,7 +55,8 @@ def sample_and_verify(run: Run, hooks: Hooks, request: SamplingRequest) -> list[
         run.sampling_progress = meter.update
 
         def store() -> None:
-            batch = waiting.popleft().result()
+            batch = waiting[0].result()  # stays first if it fails: no later batch may be stored before it
+            waiting.popleft()
             run.ledger.append(request.cycle, request.split, batch)
             run.flush_timer()
             samples.extend(batch)

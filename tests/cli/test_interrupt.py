@@ -147,6 +147,27 @@ def test_ctrl_c_while_halo_is_imported_prints_no_traceback(moment: int) -> None:
     assert done.stderr == ""
 
 
+def test_ctrl_c_ends_the_process_without_tearing_it_down() -> None:
+    """Freeing torch's modules takes more than a second. What is registered to be closed at the end still is."""
+    code = (
+        "import atexit, sys, halo_core.cli\n"
+        "from halo_core.__main__ import main\n"
+        "class Module:\n"
+        "    def __del__(self):\n"
+        "        print('torn down', flush=True)\n"
+        "sys.held = Module()\n"
+        "atexit.register(print, 'closed')\n"
+        "def stop():\n"
+        "    print('stopped')\n"
+        "    sys.exit(int(sys.argv[1]))\n"
+        "halo_core.cli.main = stop\n"
+        "main()"
+    )
+    for status, wanted in (("130", "stopped\nclosed\n"), ("1", "stopped\nclosed\ntorn down\n")):
+        done = subprocess.run([sys.executable, "-c", code, status], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (int(status), wanted)
+
+
 def test_closed_pipe_prints_no_traceback() -> None:
     child = process("plugins")
     assert child.stdout is not None

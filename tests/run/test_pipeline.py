@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator as Generated
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from halo_core.drivers import Generator, Verifier, driver
 from halo_core.errors import Interrupted, PluginError, VerifierError
+from halo_core.hookspecs import hookimpl
 from halo_core.model.contexts import SamplingContext
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Advance, Progress
@@ -372,6 +374,34 @@ def test_an_interrupt_ends_the_request_with_its_batches_stored(tmp_path: Path) -
         sample(run, hooks)
     done = run.ledger.batches(1, "train", run.prompts)
     assert 4 <= len(done) < 20, "two batches are verified at once, and the last of them are given up"
+    run, hooks = fake_run(tmp_path / "run", generator=FakeGenerator(batch=4), prompts=40)
+    assert sample(run, hooks) == whole
+
+
+def test_an_interrupt_while_verifying_stores_no_later_batch(tmp_path: Path) -> None:
+    """The batches after the one that was given up may be verified already."""
+    whole = sample(*fake_run(tmp_path / "whole", generator=FakeGenerator(batch=4), prompts=40))
+    run, hooks = fake_run(tmp_path / "run", generator=FakeGenerator(batch=4), prompts=40)
+    next_verified = threading.Event()
+
+    class Stopping:
+        @hookimpl(wrapper=True)
+        def verify(self, prompts: Sequence[Prompt]) -> Generated[None, list[Verdict], list[Verdict]]:
+            if prompts[0].id == "t5":
+                assert next_verified.wait(100)
+                time.sleep(0.2)  # until the next batch is done
+                run.interrupt()
+                run.check_interrupt()
+            verdicts = yield
+            if prompts[0].id == "t6":
+                next_verified.set()
+            return verdicts
+
+    hooks.register(Stopping(), name="stopping")
+    with pytest.raises(Interrupted):
+        sample(run, hooks)
+    done = [batch[0].prompt.id for batch in run.ledger.batches(1, "train", run.prompts)]
+    assert done == [f"t{number}" for number in range(5)]
     run, hooks = fake_run(tmp_path / "run", generator=FakeGenerator(batch=4), prompts=40)
     assert sample(run, hooks) == whole
 
