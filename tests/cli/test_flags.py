@@ -185,7 +185,7 @@ def test_a_command_called_wrongly_is_one_line_with_a_hint(
     assert answer.remedy() == hint
 
 
-@pytest.mark.parametrize("words", [[], ["config"], ["plugins"]])
+@pytest.mark.parametrize("words", [[], ["config"]])
 def test_a_group_without_a_command_prints_its_help(halo: Halo, words: list[str]) -> None:
     answer = halo(*words)
     assert answer.code == 2
