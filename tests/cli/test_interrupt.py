@@ -150,11 +150,11 @@ def test_ctrl_c_while_halo_is_imported_prints_no_traceback(moment: int) -> None:
 def test_ctrl_c_ends_the_process_without_tearing_it_down() -> None:
     """Freeing torch's modules takes more than a second. What is registered to be closed at the end still is."""
     code = (
-        "import atexit, sys, halo_core.cli\n"
+        "import atexit, os, sys, halo_core.cli\n"
         "from halo_core.__main__ import main\n"
         "class Module:\n"
-        "    def __del__(self):\n"
-        "        print('torn down', flush=True)\n"
+        "    def __del__(self, write=os.write):\n"
+        "        write(1, b'torn down\\n')\n"
         "sys.held = Module()\n"
         "atexit.register(print, 'closed')\n"
         "def stop():\n"
