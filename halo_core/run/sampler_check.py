@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 from halo_core.diagnosis.measures import PROOF, sampler_is_proved
 from halo_core.errors import ModelError, TrainingError
+from halo_core.tables import count
 from halo_core.types import Completion, CycleReport, Sample, TrainStats
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class LogprobProbe:
             return stats
         if not any(changes):
             raise TrainingError(
-                f"training changed no log-probability of {len(self._probes)} completions",
+                f"training changed no log-probability of {count(len(self._probes), 'completion')}",
                 hint="the learning rate may be too small, or the model may not use the trained weights",
             )
         bounded = [min(d, _MAX_CHANGE) for d in changes]

@@ -43,10 +43,8 @@ def test_a_return_value_that_is_not_plain_data_is_an_error() -> None:
 @pytest.mark.parametrize("fresh", [False, True])
 def test_the_cpu_limit_ends_a_call_in_the_middle_of_c_code(fresh: bool) -> None:
     service = Service("builtins:pow", limits=TIGHT, fresh=fresh)
-    started = time.monotonic()
-    reply = service.call(3, 10**9)
+    reply = service.call(3, 10**9)  # would take hours
     assert (reply.limit, reply.ok, reply.inconclusive) == ("cpu", False, False)
-    assert time.monotonic() - started < 5
     assert service.call(3, 2).value == 9
 
 
@@ -156,13 +154,12 @@ def test_closing_the_sandbox_ends_all_processes() -> None:
         patch.setattr(process_wide, "current", box)
         service = Service("time:sleep")
         assert service.call(0.0).ok
-        thread = threading.Thread(target=_expect_error, args=(service, 30.0))
+        thread = threading.Thread(target=_expect_error, args=(service, 600.0))
         thread.start()
         time.sleep(0.2)
-        started = time.monotonic()
         box.close()
-        thread.join(10)
-    assert time.monotonic() - started < 5
+        thread.join(100)
+    assert not thread.is_alive()
     assert len(_children()) < len(before)
 
 
