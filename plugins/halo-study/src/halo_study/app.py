@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from halo_core.cli.signatures import AsJSON
 
 if TYPE_CHECKING:
     from halo_study.study import Study
@@ -52,6 +53,51 @@ def run(
     runner = Runner(study, directory, runs=runs, workers=jobs, keep=keep, limit=limit, say=_say)
     results = runner.run()
     _say(f"results  {runner.results_path} ({len(results)} runs)")
+
+
+@app.command()
+def status(file: StudyFile, output: Output = None, as_json: AsJSON = False) -> None:
+    """Show which runs of a study are finished, and the settings chosen so far."""
+    from halo_core.cli.output import print_json
+    from halo_core.tables import table
+
+    from halo_study.progress import progress
+
+    study, directory = _read(file, output)
+    found = progress(study, directory)
+    if as_json:
+        print_json(found)
+        return
+    rows = [("arm", "setting", "choosing", "reported", "failed")]
+    rows += [
+        (
+            each.arm,
+            "" if each.value is None else f"{each.value:g}",
+            f"{each.choosing} of {each.choosing_total}" if each.choosing_total else "",
+            f"{each.reported} of {each.reported_total}",
+            str(each.failed),
+        )
+        for each in found.arms
+    ]
+    _say(table(rows, left=1))
+    _say(f"\n{found.done} of {found.total} runs, {found.seconds / 3600:.1f} hours of one core")
+    if found.done and found.done < found.total:
+        _say(f"about {found.seconds_left / 3600:.1f} hours left on one core")
+
+
+@app.command()
+def report(file: StudyFile, output: Output = None) -> None:
+    """Write report.html and report.md from the results so far."""
+    from halo_study.analysis import analyse, read_fixed
+    from halo_study.page import write_pages
+    from halo_study.progress import stored_results
+    from halo_study.runner import FIXED
+
+    study, directory = _read(file, output)
+    analysis = analyse(study, stored_results(study, directory), read_fixed(directory / FIXED))
+    for path in write_pages(analysis, directory, file=file):
+        _say(f"report   {path}")
+    _say(f"answer   {analysis.answer}")
 
 
 def _say(line: str) -> None:

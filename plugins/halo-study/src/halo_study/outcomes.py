@@ -38,13 +38,16 @@ def curves(run: RunResult, weights: Array) -> Array:
 
     A cycle that the run did not reach, because its training failed, has the rate of the last one that it did.
     """
-    hits, total = weights @ run.passes.T, weights @ run.verdicts.T
-    rates: Array = hits / np.maximum(total, 1)
+    return _rates(run.passes, run.verdicts, weights)
+
+
+def _rates(passes: Array, verdicts: Array, weights: Array) -> Array:
+    rates: Array = (weights @ passes.T) / np.maximum(weights @ verdicts.T, 1)
     return rates
 
 
 def _final(run: RunResult, weights: Array) -> Array:
-    return curves(run, weights)[:, -1]
+    return _rates(run.passes[-1:], run.verdicts[-1:], weights)[:, 0]
 
 
 def _peak(run: RunResult, weights: Array) -> Array:
