@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import yaml
-from halo_core.files import reading
 
+from halo_core.files import reading
 from halo_study.jobs import chosen, count, means
 from halo_study.outcomes import OUTCOMES, curves, value_of
 from halo_study.results import RunResult
 from halo_study.statistics import Estimate, Verdict, difference, estimate, verdicts
 from halo_study.study import Comparison, Study
 
-PRECISION = 4
+PRECISION = 3
 """Digits of a number that is not a share."""
 
 
@@ -52,7 +52,7 @@ class Compared:
     def label(self) -> str:
         """The two arms in words."""
         its = self.comparison
-        return f"{its.arm} - {its.against}" if its.against else its.arm
+        return f"{its.arm} against {its.against}" if its.against else its.arm
 
     @property
     def estimate(self) -> Estimate:
@@ -111,7 +111,8 @@ def analyse(study: Study, results: Sequence[RunResult], fixed: Mapping[str, Any]
     arms = [arm for arm in arms if arm.runs]
     by_name = {arm.name: arm.runs for arm in arms}
     before = set(map(_identity, _comparisons(fixed))) if fixed else None
-    ready, missing = [], []
+    ready: list[tuple[Comparison, Estimate | None]] = []
+    missing: list[tuple[Comparison, Estimate | None]] = []
     for comparison in study.comparisons:
         found = _measured(comparison, by_name)
         (missing if found is None or found.seeds < 2 else ready).append((comparison, found))
@@ -169,30 +170,43 @@ def answer(analysis: Analysis) -> str:
     """Return the answer to the study's question in a sentence, from the comparisons named beforehand."""
     if not analysis.compared:
         return f"Not answered yet: {analysis.done} of {analysis.total} runs are finished."
-    groups: dict[str, list[str]] = {}
-    for row in analysis.compared:
-        kind = "different" if row.verdict.different else row.verdict.text
-        groups.setdefault(kind, []).append(_phrase(row))
-    parts = []
-    if "different" in groups:
-        parts.append(f"Shown: {'; '.join(groups['different'])}.")
-    if "equivalent" in groups:
-        parts.append(f"Equal within what matters: {'; '.join(groups['equivalent'])}.")
-    if "not shown" in groups:
-        open_ones = groups["not shown"]
-        everything = len(open_ones) == len(analysis.compared)
-        what = "None of the comparisons shows a difference" if everything else "Not shown"
-        parts.append(f"{what}: {'; '.join(open_ones)}.")
+    parts = [_phrase(row) for row in analysis.compared if row.verdict.different or row.verdict.equivalent]
+    hidden = [row for row in analysis.compared if not (row.verdict.different or row.verdict.equivalent)]
+    if hidden:
+        who = hidden[0].label if len(hidden) == 1 else f"{len(hidden)} comparisons"
+        if parts:
+            who = f"the other {who}" if len(hidden) > 1 else who
+        parts.append(f"no difference is shown for {who}, and {_room(hidden)} remains possible")
+    text = "; ".join(parts)
+    text = f"{text[:1].upper()}{text[1:]}."
     if analysis.done < analysis.total:
-        parts.append(f"So far: {analysis.done} of {analysis.total} runs are finished.")
-    return " ".join(parts)
+        text += f" This is from {analysis.done} of {analysis.total} runs."
+    return text
 
 
 def _phrase(row: Compared) -> str:
     its, outcome = row.comparison, row.comparison.outcome
-    against = f" against {its.against}" if its.against else ""
-    value = shown(row.estimate.value, outcome, sign=True)
-    return f"{its.arm}{against}, {value} {unit(outcome)} {interval_text(row.estimate, outcome)}"
+    value = f"{shown(row.estimate.value, outcome, sign=True)} {unit(outcome)}".strip()
+    if not row.verdict.different:
+        word = "is equivalent to" if its.against else "does not change"
+    elif its.against:
+        word = f"is {row.verdict.text.partition(',')[0]} than"
+    else:
+        word = "rises" if row.estimate.value > 0 else "falls"
+    whom = f" {its.against}" if its.against else ""
+    return f"{its.arm} {word}{whom} ({outcome} {value}, 95% {interval_text(row.estimate, outcome)})"
+
+
+def _room(rows: Sequence[Compared]) -> str:
+    """Return the largest differences that the intervals still contain, by unit."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        kind = "points" if OUTCOMES[row.comparison.outcome].share else row.comparison.outcome
+        scale = 100 if kind == "points" else 1
+        found.setdefault(kind, []).extend(scale * end for end in row.estimate.interval())
+    return " and ".join(
+        f"anything from {min(ends):+.3g} to {max(ends):+.3g} {kind}" for kind, ends in found.items()
+    )
 
 
 def _summary(study: Study, name: str, value: float | None, results: Sequence[RunResult]) -> ArmSummary:
@@ -250,17 +264,16 @@ def _identity(comparison: Comparison) -> tuple[str, str | None, str]:
 def _changes(study: Study, fixed: Mapping[str, Any]) -> list[str]:
     """List what differs between the study and its copy from before the first run."""
     now = study.model_dump(mode="json")
-    found = []
-    for key in ("base", "seeds", "tune", "smallest_effect"):
-        if now[key] != fixed.get(key):
-            found.append(f"{key} was {fixed.get(key)} and is {now[key]}")
-    for name in now["arms"].keys() - fixed["arms"].keys():
-        found.append(f"arm {name!r} was added")
-    for name in fixed["arms"].keys() - now["arms"].keys():
-        found.append(f"arm {name!r} was removed")
+    keys = ("base", "seeds", "tune", "smallest_effect")
+    found = [f"{key} was {fixed.get(key)} and is {now[key]}" for key in keys if now[key] != fixed.get(key)]
+    found += [f"arm {name!r} was added" for name in now["arms"] if name not in fixed["arms"]]
+    found += [f"arm {name!r} was removed" for name in fixed["arms"] if name not in now["arms"]]
     known = {_identity(each) for each in _comparisons(fixed)}
     added = [each for each in study.comparisons if _identity(each) not in known]
     removed = known - {_identity(each) for each in study.comparisons}
     found += [f"the comparison of {each.arm} and {each.against} ({each.outcome}) was added" for each in added]
-    found += [f"the comparison of {one} and {other} ({what}) was removed" for one, other, what in removed]
+    found += [
+        f"the comparison of {one} and {other} ({what}) was removed"
+        for one, other, what in sorted(removed, key=str)
+    ]
     return found

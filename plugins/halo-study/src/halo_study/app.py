@@ -6,21 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
 from halo_core.cli.signatures import AsJSON
 
 if TYPE_CHECKING:
     from halo_study.study import Study
 
-app = typer.Typer(
-    help="Compare settings over many runs.", no_args_is_help=True, rich_markup_mode=None
-)
+app = typer.Typer(help="Compare settings over many runs.", no_args_is_help=True, rich_markup_mode=None)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="Study file, YAML.")]
 Output = Annotated[
     Path | None,
-    typer.Option(
-        "--output", "-o", metavar="DIR", help="Directory of the results.  [default: studies/NAME]"
-    ),
+    typer.Option("--output", "-o", metavar="DIR", help="Directory of the results.  [default: studies/NAME]"),
 ]
 Runs = Annotated[
     Path | None,
@@ -35,12 +32,42 @@ def _read(path: Path, output: Path | None) -> tuple[Study, Path]:
 
 
 @app.command()
+def plan(
+    file: StudyFile,
+    output: Output = None,
+    pilot: Annotated[
+        Path | None,
+        typer.Option(
+            "--pilot", metavar="RUN", help="A run like those of the study.  [default: its finished runs]"
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs side by side.")] = 1,
+    as_json: AsJSON = False,
+) -> None:
+    """Estimate what a study costs, and the smallest difference that it can show."""
+    from halo_core.cli.output import print_json
+
+    from halo_study.planning import plan_study, plan_text
+
+    study, directory = _read(file, output)
+    found = plan_study(study, directory, pilot=pilot, jobs=jobs)
+    if as_json:
+        print_json(found)
+    else:
+        _say(plan_text(found))
+
+
+@app.command()
 def run(
     file: StudyFile,
     output: Output = None,
     runs: Runs = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs side by side, each on one core.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after this number of runs.")] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", "-j", min=1, help="Runs side by side, each on one core.")
+    ] = 1,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Stop after this number of runs.")
+    ] = None,
     keep: Annotated[
         Literal["all", "ledgers", "none"],
         typer.Option(help="What to keep of the runs of a seed when all are finished; ledgers: no weights."),
@@ -60,7 +87,6 @@ def status(file: StudyFile, output: Output = None, as_json: AsJSON = False) -> N
     """Show which runs of a study are finished, and the settings chosen so far."""
     from halo_core.cli.output import print_json
     from halo_core.tables import table
-
     from halo_study.progress import progress
 
     study, directory = _read(file, output)

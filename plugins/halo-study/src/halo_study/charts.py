@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
 
-from halo_study.analysis import ArmSummary, Compared, interval_text, shown, unit
+from halo_study.analysis import ArmSummary, Compared, unit
 from halo_study.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 _SVG = "{http://www.w3.org/2000/svg}"
 _LINK = "{http://www.w3.org/1999/xlink}href"
-_COLOURS = {"ink": "#010101", "line": "#020202", "arm": "#030303", "other": "#040404", "zone": "#050505"}
+_COLOURS = {
+    "ink": "#010101",
+    "line": "#020202",
+    "arm": "#030303",
+    "other": "#040404",
+    "zone": "#050505",
+    "card": "#060606",
+}
 """The placeholder for each of the page's CSS variables while matplotlib draws."""
 _STYLE = {
     "svg.fonttype": "none",
@@ -84,9 +91,15 @@ def _curve(figure: Figure, arm: ArmSummary, first: ArmSummary, bottom: float, to
     cycles = np.arange(len(arm.curve))
     if arm is not first:
         axes.plot(
-            np.arange(len(first.curve)), first.curve[:, 0], color=_COLOURS["other"], linestyle=(0, (4, 2)), linewidth=1.3
+            np.arange(len(first.curve)),
+            first.curve[:, 0],
+            color=_COLOURS["other"],
+            linestyle=(0, (4, 2)),
+            linewidth=1.3,
         )
-    axes.fill_between(cycles, arm.curve[:, 1], arm.curve[:, 2], color=_COLOURS["arm"], alpha=0.18, linewidth=0)
+    axes.fill_between(
+        cycles, arm.curve[:, 1], arm.curve[:, 2], color=_COLOURS["arm"], alpha=0.18, linewidth=0
+    )
     axes.plot(cycles, arm.curve[:, 0], color=_COLOURS["arm"], marker="o", markersize=3.5, linewidth=1.6)
     axes.set_ylim(bottom, top)
     axes.set_xlabel("cycle")
@@ -117,8 +130,9 @@ def _differences(
             [scale * row.estimate.value], [y], marker="D" if row.verdict.different else "o",
             color=_COLOURS["arm"], markersize=6,
         )  # fmt: skip
-        text = f"{row.label}: {shown(row.estimate.value, outcome, sign=True)} {interval_text(row.estimate, outcome)}"
-        axes.annotate(text, (0, y + 0.2), xycoords=("axes fraction", "data"), fontsize=9.5, va="bottom")
+        background = {"facecolor": _COLOURS["card"], "edgecolor": "none", "pad": 1.2}
+        place_of_text: Any = {"xycoords": ("axes fraction", "data"), "va": "bottom", "bbox": background}
+        axes.annotate(row.label, (0.01, y + 0.22), fontsize=11, **place_of_text)
         ends += [abs(low), abs(high)]
     limit = 1.08 * max(ends)
     axes.set_xlim(-limit, limit)

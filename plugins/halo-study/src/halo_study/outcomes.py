@@ -61,7 +61,8 @@ def _peak_cycle(run: RunResult, weights: Array) -> Array:
 
 
 def _drop(run: RunResult, weights: Array) -> Array:
-    return _peak(run, weights) - _final(run, weights)
+    found: Array = _peak(run, weights) - _final(run, weights)
+    return found
 
 
 def _area(run: RunResult, weights: Array) -> Array:
@@ -71,11 +72,12 @@ def _area(run: RunResult, weights: Array) -> Array:
 
 def _gain(run: RunResult, weights: Array) -> Array:
     rates = curves(run, weights)
-    return rates[:, -1] - rates[:, 0]
+    found: Array = rates[:, -1] - rates[:, 0]
+    return found
 
 
 def _late_change(run: RunResult, weights: Array) -> Array:
-    """Mean of the last third of the cycles minus that of the middle third; unlike `drop` it has no bias from a maximum."""
+    """Mean of the last third of the cycles minus the middle third; unlike `drop` it has no bias from a maximum."""
     rates = curves(run, weights)[:, 1:]
     third = max(1, rates.shape[1] // 3)
     found: Array = rates[:, -third:].mean(axis=1) - rates[:, -2 * third : -third].mean(axis=1)
@@ -106,7 +108,9 @@ OUTCOMES: Mapping[str, Outcome] = {
     "drop": Outcome("fall from the peak to the last cycle", _drop, better=-1),
     "area": Outcome("mean held-out pass rate of all cycles", _area),
     "gain": Outcome("change from before training to the last cycle", _gain, change=True),
-    "late_change": Outcome("change from the middle third of the cycles to the last third", _late_change, change=True),
+    "late_change": Outcome(
+        "change from the middle third of the cycles to the last third", _late_change, change=True
+    ),
     "pass_at_k": Outcome("held-out pass@k after the last cycle", _pass_at_k),
     "diversity": Outcome(
         "distinct among the passing completions, last cycle",

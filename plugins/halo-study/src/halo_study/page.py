@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from halo_core.files import write
 
+from halo_core.files import write
+from halo_core.tables import count as counted
 from halo_study.analysis import Analysis, Compared, answer, interval_text, shown, unit
 from halo_study.charts import curve_charts, difference_chart
 from halo_study.outcomes import OUTCOMES
@@ -16,7 +17,7 @@ from halo_study.study import dump
 
 
 def write_pages(analysis: Analysis, output: Path, *, file: Path) -> list[Path]:
-    """Write report.html and report.md into `output`; `file` is the study file, for the commands. Returns their paths."""
+    """Write report.html and report.md into `output`; return their paths. `file`: the study file, for the commands."""
     paths = []
     for name, template in (("report.html", "report.html.jinja"), ("report.md", "report.md.jinja")):
         write(output / name, render(analysis, template, file=file, output=output))
@@ -35,7 +36,14 @@ def render(analysis: Analysis, template: str, *, file: Path, output: Path) -> st
         undefined=jinja2.StrictUndefined,
     )
     environment.globals.update(
-        shown=shown, interval_text=interval_text, unit=unit, outcomes=OUTCOMES, rate=_rate, p=_p, cell=_cell
+        shown=shown,
+        interval_text=interval_text,
+        unit=unit,
+        outcomes=OUTCOMES,
+        rate=_rate,
+        p=_p,
+        cell=_cell,
+        spread=_spread,
     )
     html = template.endswith("html.jinja")
     return environment.get_template(template).render(
@@ -43,7 +51,9 @@ def render(analysis: Analysis, template: str, *, file: Path, output: Path) -> st
         study=analysis.study,
         title=analysis.study.title or file.stem,
         answer=answer(analysis),
-        charts=list(zip(analysis.arms, curve_charts(analysis.arms), strict=True)) if html and analysis.arms else [],
+        charts=list(zip(analysis.arms, curve_charts(analysis.arms), strict=True))
+        if html and analysis.arms
+        else [],
         differences=_difference_charts(analysis.compared) if html else [],
         file=file,
         output=output,
@@ -67,9 +77,10 @@ def _difference_charts(compared: Sequence[Compared]) -> list[tuple[str, float, s
 def _fixed(analysis: Analysis) -> list[str]:
     """List what was fixed before the first run."""
     study = analysis.study
-    comparisons = f"{len(analysis.compared) + len(analysis.missing)} comparisons, corrected together (Holm)"
+    comparisons = counted(len(analysis.compared) + len(analysis.missing), "comparison")
+    arms, seeds = counted(len(study.arms), "arm"), counted(len(study.seeds), "seed")
     found = [
-        f"The question, {len(study.arms)} arms, {len(study.seeds)} seeds and {comparisons}.",
+        f"The question, {arms}, {seeds} and {comparisons}, corrected together (Holm).",
         f"The smallest effect of interest: {100 * study.smallest_effect:g} points for shares.",
     ]
     if study.tune:
@@ -86,8 +97,8 @@ def _open(analysis: Analysis) -> list[str]:
     """List what was not fixed in advance, and what limits the answer."""
     found = list(analysis.changes)
     found += [
-        f"The best value of {each.arm}, {each.value:g}, is the {'lowest' if each.value == min(each.means) else 'highest'} "
-        "that was tried: a better one may be beyond it."
+        f"The best value of {each.arm}, {each.value:g}, is the lowest or the highest that was tried: a better one "
+        "may be beyond it."
         for each in analysis.choices
         if each.value is not None and each.at_edge
     ]
@@ -103,6 +114,10 @@ def _open(analysis: Analysis) -> list[str]:
 
 def _rate(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
+
+
+def _spread(value: float, outcome: str) -> str:
+    return f"{100 * value:.1f}" if OUTCOMES[outcome].share else f"{value:.2g}"
 
 
 def _p(value: float) -> str:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from halo_core import RunError
-
 from halo_study.jobs import chosen, count
 from halo_study.outcomes import value_of
 from halo_study.results import RunResult, read_results

@@ -14,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from halo_core import RunError
 from halo_core.files import reading, write
 from halo_core.ledger.browse import Filter, find
 from halo_core.ledger.ledger import open_run
 
-COLUMNS = ("lr", "lr_sum", "steps", "selected", "sampled_pass", "valid", "diversity", "entropy", "kl", "tokens", "seconds")
+COLUMNS = (
+    *("lr", "lr_sum", "steps", "selected", "sampled_pass", "valid"),
+    *("diversity", "entropy", "kl", "tokens", "seconds"),
+)
 """Numbers of each cycle; NaN if it has none, as cycle 0 has no learning rate."""
 _KEYS = ("arm", "seed", "value", "settings")
 _FIELDS = (*_KEYS, "cycle", *COLUMNS, "passes", "verdicts", "error")
@@ -52,7 +56,9 @@ class RunResult:
         return self.arm, self.seed, self.value or 0.0
 
 
-def measure(directory: Path, *, arm: str, seed: int, value: float | None, settings: str, error: str = "") -> RunResult:
+def measure(
+    directory: Path, *, arm: str, seed: int, value: float | None, settings: str, error: str = ""
+) -> RunResult:
     """Read the results of a run; `error` states why it ended before its last cycle. Raises a `RunError`."""
     ledger = open_run(directory)
     try:

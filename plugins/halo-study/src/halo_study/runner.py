@@ -26,7 +26,6 @@ from halo_core import HaloError, Plan, RunError
 from halo_core.files import disk, write
 from halo_core.ledger.ledger import open_run
 from halo_core.run.sharing import share, shared
-
 from halo_study.jobs import Job, count, jobs
 from halo_study.results import RunResult, measure, read_results, write_results
 from halo_study.study import Study, dump
@@ -305,5 +304,3 @@ def _runs_of_seed(study: Study, seed: int) -> int:
     if study.tune and seed in study.tune.seeds:
         return tuned * len(study.tune.values)
     return len(study.arms) if seed in study.seeds else 0
-
-

@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from halo_core import derive_seed
 from scipy import stats
 
+from halo_core import derive_seed
 from halo_study.outcomes import OUTCOMES
 from halo_study.results import RunResult
 
@@ -86,7 +86,12 @@ class Verdict:
 
 
 def difference(
-    ones: Mapping[int, RunResult], others: Mapping[int, RunResult] | None, outcome: str, *, seed: int = 0, draws: int = DRAWS
+    ones: Mapping[int, RunResult],
+    others: Mapping[int, RunResult] | None,
+    outcome: str,
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
 ) -> Estimate:
     """Return the mean of `ones` minus that of `others`, both by seed, over the seeds that both have.
 
@@ -121,8 +126,8 @@ def estimate(
 
     Three bootstrap variances of the mean: with resampled seeds, with resampled prompts, and with both. The last exceeds
     the sum of the others by the noise of single completions, which both of them contain. So the variance is
-    seeds + prompts - noise, and at least the larger of the two. If runs differ by that noise alone, the interval is wider
-    than necessary: it covers in about 98% of the cases.
+    seeds + prompts - noise, and at least the larger of the two. If runs differ by that noise alone, the interval is
+    wider than necessary: it covers in about 98% of the cases.
     """
     count = len(whole)
     by_seed = float(whole.var(ddof=1)) / count
@@ -139,7 +144,7 @@ def estimate(
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Return p-values corrected for their number by Holm (1979): the chance of any false difference stays at the level."""
+    """Return p-values corrected for their number (Holm 1979): the chance of any false difference stays at the level."""
     order = sorted(range(len(values)), key=lambda index: values[index])
     corrected, highest = [0.0] * len(values), 0.0
     for place, index in enumerate(order):

@@ -1,14 +1,14 @@
 """The study file: a base configuration, the arms that differ from it, the seeds, and the comparisons.
 
-    question: Does a falling learning rate beat a constant one?
-    base: gcc_small.yaml
-    seeds: 10
-    arms:
-      constant: {}
-      falling: {set: {lr_policy: {name: exponential, decay: 0.85}}}
-    comparisons:
-      - {arm: falling, against: constant, outcome: final}
-    smallest_effect: 0.05
+question: Does a falling learning rate beat a constant one?
+base: gcc_small.yaml
+seeds: 10
+arms:
+constant: {}
+falling: {set: {lr_policy: {name: exponential, decay: 0.85}}}
+comparisons:
+- {arm: falling, against: constant, outcome: final}
+smallest_effect: 0.05
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
 from halo_core import ConfigError
 from halo_core.config.kinds import driver_sections
 from halo_core.config.layers import load_yaml, normalise
 from halo_core.config.options import explain
 from halo_core.errors import did_you_mean
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
 from halo_study.outcomes import OUTCOMES
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -109,7 +109,9 @@ class Study(_Part):
             if each.against is not None:
                 _known(each.against, self.arms, "arm")
             elif not OUTCOMES[each.outcome].change:
-                raise ValueError(f"the comparison of arm {each.arm!r} needs against: ARM; {each.outcome} is not a change")
+                raise ValueError(
+                    f"the comparison of arm {each.arm!r} needs against: ARM; {each.outcome} is not a change"
+                )
             if each.smallest_effect is None and not OUTCOMES[each.outcome].share:
                 raise ValueError(
                     f"the comparison of {each.outcome!r} needs a smallest_effect: it is not a share"
@@ -155,9 +157,9 @@ def read_study(path: Path) -> Study:
     return parse_study(load_yaml(path), path)
 
 
-def parse_study(raw: Mapping[str, Any], path: Path) -> Study:
+def parse_study(content: Mapping[str, Any], path: Path) -> Study:
     """Check the content of a study file; `path` is its place, for the base configuration and for messages."""
-    raw = copy.deepcopy(dict(raw))
+    raw: dict[str, Any] = copy.deepcopy(dict(content))
     if isinstance(raw.get("base"), str):
         raw["base"] = load_yaml(path.parent / raw["base"])
     if isinstance(raw.get("base"), Mapping):
@@ -210,7 +212,13 @@ def _written_out(name: str, arm: Arm) -> Iterator[tuple[str, Arm]]:
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else "-".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (
+        f"{value:g}"
+        if isinstance(value, float)
+        else "-".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+    )
 
 
 def _nested(path: str, value: Any) -> dict[str, Any]:
