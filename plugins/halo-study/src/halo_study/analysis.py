@@ -14,7 +14,7 @@ from halo_core.files import reading
 from halo_study.jobs import chosen, count, means
 from halo_study.outcomes import OUTCOMES, curves, value_of
 from halo_study.results import RunResult
-from halo_study.statistics import Estimate, Verdict, difference, estimate, verdicts
+from halo_study.statistics import Estimate, Verdict, contrast, difference, estimate, verdicts
 from halo_study.study import Comparison, Study
 
 PRECISION = 3
@@ -52,7 +52,8 @@ class Compared:
     def label(self) -> str:
         """The two arms in words."""
         its = self.comparison
-        return f"{its.arm} against {its.against}" if its.against else its.arm
+        label = f"{its.arm} against {its.against}" if its.against else its.arm
+        return f"{label}, minus {its.minus[0]} against {its.minus[1]}" if its.minus else label
 
     @property
     def estimate(self) -> Estimate:
@@ -187,6 +188,9 @@ def answer(analysis: Analysis) -> str:
 def _phrase(row: Compared) -> str:
     its, outcome = row.comparison, row.comparison.outcome
     value = f"{shown(row.estimate.value, outcome, sign=True)} {unit(outcome)}".strip()
+    if its.minus:
+        word = "differs" if row.verdict.different else "is equivalent to 0"
+        return f"{row.label}, {word} ({outcome} {value}, 95% {interval_text(row.estimate, outcome)})"
     if not row.verdict.different:
         word = "is equivalent to" if its.against else "does not change"
     elif its.against:
@@ -239,11 +243,14 @@ def _curve(runs: Sequence[RunResult]) -> np.ndarray:
 
 
 def _measured(comparison: Comparison, runs: Mapping[str, Mapping[int, RunResult]]) -> Estimate | None:
-    ones = runs.get(comparison.arm)
-    others = runs.get(comparison.against) if comparison.against else None
-    if ones is None or (comparison.against and others is None):
+    weights = {comparison.arm: 1.0}
+    if comparison.against:
+        weights[comparison.against] = -1.0
+    for arm, weight in zip(comparison.minus or (), (-1.0, 1.0), strict=False):
+        weights[arm] = weights.get(arm, 0.0) + weight
+    if not runs.keys() >= weights.keys():
         return None
-    return difference(ones, others, comparison.outcome)
+    return contrast([(weight, runs[arm]) for arm, weight in weights.items()], comparison.outcome)
 
 
 def _concluded(study: Study, rows: Sequence[tuple[Comparison, Estimate | None]]) -> list[Compared]:
@@ -258,7 +265,8 @@ def _comparisons(fixed: Mapping[str, Any]) -> list[Comparison]:
 
 
 def _identity(comparison: Comparison) -> tuple[str, str | None, str]:
-    return comparison.arm, comparison.against, comparison.outcome
+    label = " - ".join(filter(None, (comparison.against, *(comparison.minus or ()))))
+    return comparison.arm, label or None, comparison.outcome
 
 
 def _changes(study: Study, fixed: Mapping[str, Any]) -> list[str]:

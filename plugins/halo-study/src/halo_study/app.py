@@ -46,7 +46,6 @@ def plan(
 ) -> None:
     """Estimate what a study costs, and the smallest difference that it can show."""
     from halo_core.cli.output import print_json
-
     from halo_study.planning import plan_study, plan_text
 
     study, directory = _read(file, output)

@@ -101,6 +101,10 @@ def _number(name: str, *, last: bool = False) -> Callable[[RunResult, Array], Ar
     return of
 
 
+def _cycles(run: RunResult, weights: Array) -> Array:
+    return np.full(len(weights), float(np.isfinite(run.columns["lr_sum"]).sum()))
+
+
 OUTCOMES: Mapping[str, Outcome] = {
     "final": Outcome("held-out pass rate after the last cycle", _final),
     "peak": Outcome("highest held-out pass rate", _peak),
@@ -119,6 +123,9 @@ OUTCOMES: Mapping[str, Outcome] = {
     ),
     "lr_sum": Outcome("summed learning rate", _number("lr_sum"), share=False, by_prompt=False, better=0),
     "tokens": Outcome("tokens sampled", _number("tokens"), share=False, by_prompt=False, better=-1),
+    "trained_cycles": Outcome(
+        "cycles trained before the run ended", _cycles, share=False, by_prompt=False, better=0
+    ),
     "seconds": Outcome("seconds", _number("seconds"), share=False, by_prompt=False, better=-1),
 }
 """By name, as the study file names them."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+
 from halo_core import RunError
 from halo_core.tables import count as counted
-
 from halo_study.jobs import count
 from halo_study.outcomes import value_of
 from halo_study.progress import progress
@@ -99,8 +99,8 @@ def plan_text(plan: StudyPlan) -> str:
     lines.append(f"matters    {100 * plan.smallest_effect:g} points or more, as the study states")
     if plan.spread_is_assumed:
         lines.append(
-            f"note       the spread between runs is assumed ({ASSUMED_SPREAD:g} in log odds); finished runs of two arms "
-            "on three seeds would show it"
+            f"note       the spread between runs is assumed ({ASSUMED_SPREAD:g} in log odds); finished runs of two "
+            "arms on three seeds would show it"
         )
     return "\n".join(lines)
 

@@ -85,6 +85,10 @@ class Verdict:
         return "equivalent" if self.equivalent else "not shown"
 
 
+Part = tuple[float, Mapping[int, RunResult]]
+"""A weight, and the runs of an arm by seed."""
+
+
 def difference(
     ones: Mapping[int, RunResult],
     others: Mapping[int, RunResult] | None,
@@ -97,22 +101,31 @@ def difference(
 
     None for `others`: the mean of `ones`. Raises a `ValueError` if they were measured on different prompts.
     """
-    seeds = sorted(ones.keys() & others.keys() if others is not None else ones.keys())
+    parts: list[Part] = [(1.0, ones)] if others is None else [(1.0, ones), (-1.0, others)]
+    return contrast(parts, outcome, seed=seed, draws=draws)
+
+
+def contrast(parts: Sequence[Part], outcome: str, *, seed: int = 0, draws: int = DRAWS) -> Estimate:
+    """Return the weighted sum of an outcome's means, over the seeds that all parts have.
+
+    Raises a `ValueError` if they were measured on different prompts.
+    """
+    seeds = sorted(set.intersection(*(set(runs) for _, runs in parts)))
     if not seeds:
         return Estimate(float("nan"), float("nan"), float("nan"), 0)
-    pairs = [(ones[seed], others[seed] if others is not None else None) for seed in seeds]
-    prompts = {run.passes.shape[1] for pair in pairs for run in pair if run is not None}
+    rows = [[(weight, runs[seed]) for weight, runs in parts] for seed in seeds]
+    prompts = {run.passes.shape[1] for row in rows for _, run in row}
     if len(prompts) > 1:
         raise ValueError(f"the runs have different numbers of held-out prompts: {sorted(prompts)}")
     rng = np.random.default_rng(derive_seed(seed, "bootstrap", outcome))
     size = prompts.pop()
-    whole = _values(pairs, outcome, np.ones((1, size)))[0]
+    whole = _values(rows, outcome, np.ones((1, size)))[0]
     if len(seeds) < 2:
         return Estimate(float(whole.mean()), float("nan"), float("nan"), 1)
     resampled = None
     if OUTCOMES[outcome].by_prompt and size > 1:
         weights = rng.multinomial(size, np.full(size, 1 / size), size=draws).astype(float)
-        resampled = _values(pairs, outcome, weights)
+        resampled = _values(rows, outcome, weights)
     return estimate(whole, resampled, size, rng)
 
 
@@ -160,10 +173,8 @@ def verdicts(estimates: Sequence[Estimate], smallest: Sequence[float]) -> list[V
 
 
 def _values(
-    pairs: Sequence[tuple[RunResult, RunResult | None]], outcome: str, weights: np.ndarray
+    rows: Sequence[Sequence[tuple[float, RunResult]]], outcome: str, weights: np.ndarray
 ) -> np.ndarray:
-    """Return the difference of each pair for each row of weights: shape (draws, pairs)."""
+    """Return the weighted sum of each row of runs for each row of prompt weights: shape (draws, rows)."""
     of = OUTCOMES[outcome].of
-    return np.stack(
-        [of(one, weights) - (0.0 if other is None else of(other, weights)) for one, other in pairs], axis=1
-    )
+    return np.stack([sum(factor * of(run, weights) for factor, run in row) for row in rows], axis=1)

@@ -72,6 +72,8 @@ class Comparison(_Part):
     arm: str
     against: str | None = None
     """Null: compare an outcome that is a change (`gain`, `late_change`) with 0."""
+    minus: tuple[str, str] | None = None
+    """Two other arms whose difference is subtracted: the comparison is an interaction."""
     outcome: str = "final"
     smallest_effect: Annotated[float, Field(gt=0)] | None = None
     """Smallest difference that matters, in the outcome's unit; null: that of the study."""
@@ -105,7 +107,8 @@ class Study(_Part):
         for name in (*self.outcomes, *(each.outcome for each in self.comparisons)):
             _known(name, OUTCOMES, "outcome")
         for each in self.comparisons:
-            _known(each.arm, self.arms, "arm")
+            for name in (each.arm, *(each.minus or ())):
+                _known(name, self.arms, "arm")
             if each.against is not None:
                 _known(each.against, self.arms, "arm")
             elif not OUTCOMES[each.outcome].change:
@@ -171,14 +174,7 @@ def parse_study(content: Mapping[str, Any], path: Path) -> Study:
         raw["arms"] = {new: arm for name, arm in arms.items() for new, arm in _written_out(name, arm)}
         return Study.model_validate(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        known = Arm.model_fields if error.title == "Arm" else Study.model_fields
-        hint = (
-            did_you_mean(str(first["loc"][-1]), known)
-            if first["type"] == "extra_forbidden"
-            else "docs/studies/index.md describes the study file"
-        )
-        raise ConfigError(explain(error, where=str(path)), hint=hint) from error
+        raise _config_error(error, path) from error
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -199,6 +195,21 @@ def dump(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
 
 
+def _config_error(error: ValidationError, path: Path) -> ConfigError:
+    """Return the first problem of a study file."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "extra_forbidden":
+        known = {"Arm": Arm, "Study": Study}.get(
+            error.title, Comparison if "comparisons" in first["loc"] else Tuning
+        )
+        hint = did_you_mean(str(first["loc"][-1]), known.model_fields)
+        return ConfigError(f"{path}: unknown key {'.'.join(map(str, first['loc']))!r}", hint=hint)
+    hint = "the page of studies describes the file: docs/studies/index.md"
+    if first["type"] == "value_error":
+        return ConfigError(f"{path}: {first['ctx']['error']}", hint=hint)
+    return ConfigError(explain(error, where=str(path)), hint=hint)
+
+
 def _written_out(name: str, arm: Arm) -> Iterator[tuple[str, Arm]]:
     """Yield an arm for each combination of the values in the arm's grid: "name temperature=0.5 base_lr=0.001"."""
     for values in itertools.product(*arm.grid.values()):
@@ -212,13 +223,9 @@ def _written_out(name: str, arm: Arm) -> Iterator[tuple[str, Arm]]:
 
 
 def _short(value: Any) -> str:
-    return (
-        f"{value:g}"
-        if isinstance(value, float)
-        else "-".join(map(str, value))
-        if isinstance(value, list)
-        else str(value)
-    )
+    if isinstance(value, list):
+        return "-".join(map(_short, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _nested(path: str, value: Any) -> dict[str, Any]:
