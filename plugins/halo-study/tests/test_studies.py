@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from halo_study.jobs import count, jobs
-from halo_study.study import read_study
 
 from halo_core.run.plan import Plan
+from halo_study.jobs import count, jobs
+from halo_study.study import read_study
 
 STUDIES = sorted((Path(__file__).parents[3] / "configs/studies").glob("*.yaml"))
 

@@ -140,7 +140,7 @@ def _rows(run: RunResult) -> list[dict[str, Any]]:
             **head,
             "cycle": cycle,
             **{name: _number(run.columns[name][cycle]) for name in COLUMNS},
-            "passes": _packed(run.passes[cycle]),
+            "passes": _listed(run.passes[cycle]),
             "verdicts": _packed(run.verdicts[cycle]),
             "error": run.error,
         }
@@ -159,10 +159,13 @@ def _result(key: Sequence[str], rows: Sequence[Mapping[str, str]]) -> RunResult:
     return RunResult(arm, int(seed), number, settings, passes, verdicts, columns, rows[0]["error"])
 
 
+def _listed(counts: np.ndarray) -> str:
+    return " ".join(f"{count:g}" for count in counts)
+
+
 def _packed(counts: np.ndarray) -> str:
     """Write counts, one number if all are equal."""
-    numbers = [f"{count:g}" for count in counts]
-    return numbers[0] if len(set(numbers)) == 1 and len(numbers) > 1 else " ".join(numbers)
+    return f"{counts[0]:g}" if len(set(counts)) == 1 else _listed(counts)
 
 
 def _unpacked(text: str, length: int | None = None) -> list[float]:

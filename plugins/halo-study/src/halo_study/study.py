@@ -199,10 +199,9 @@ def _config_error(error: ValidationError, path: Path) -> ConfigError:
     """Return the first problem of a study file."""
     first = error.errors(include_url=False)[0]
     if first["type"] == "extra_forbidden":
-        known = {"Arm": Arm, "Study": Study}.get(
-            error.title, Comparison if "comparisons" in first["loc"] else Tuning
-        )
-        hint = did_you_mean(str(first["loc"][-1]), known.model_fields)
+        part = Comparison if "comparisons" in first["loc"] else Tuning if "tune" in first["loc"] else Study
+        known = list(Arm.model_fields if error.title == "Arm" else part.model_fields)
+        hint = did_you_mean(str(first["loc"][-1]), known)
         return ConfigError(f"{path}: unknown key {'.'.join(map(str, first['loc']))!r}", hint=hint)
     hint = "the page of studies describes the file: docs/studies/index.md"
     if first["type"] == "value_error":
