@@ -41,8 +41,18 @@ from halo_core.plugin.discovery import load
 from halo_core.run.plan import Plan
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINKED = [*PAGES, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "docs/studies/index.md",
+]
+LINKED = [
+    *PAGES,
+    ROOT / "CHANGELOG.md",
+    *sorted(ROOT.glob("plugins/*/README.md")),
+    *sorted(ROOT.glob("docs/studies/*/report.md")),
+]
 MINIMAL = {"verifier": "gcc", "lr_policy": "constant", "model": {"name": "m"}, "data": {"prompts": "p.jsonl"}}
 NOT_SHOWN_BY_CONFIG = {"--output": 1, "-o": 1, "--quiet": 0, "-q": 0, "--json": 0}
 """Flags of `halo run` that `halo config show` does not have, with the number of their values."""

@@ -1,4 +1,4 @@
-"""What two runs have in common: the first cycles of one run are also those of another.
+"""The common part of two runs: the first cycles of one are also those of the other.
 
 A cycle depends on the settings that it uses, on its learning rate and on the weights before it. So runs with the same
 seed are equal up to the first cycle in which one of these differs, and that part needs to be computed only once.

@@ -1,4 +1,4 @@
-"""What a study costs, and the smallest difference that it can show, from a pilot run or from its finished runs."""
+"""The cost of a study and the smallest difference that it can show, from a pilot run or from its finished runs."""
 
 from __future__ import annotations
 
