@@ -103,9 +103,10 @@ def _open(analysis: Analysis) -> list[str]:
         if each.value is not None and each.at_edge
     ]
     if analysis.failed:
+        runs = counted(len(analysis.failed), "run")
         found.append(
-            f"{len(analysis.failed)} runs ended before their last cycle, because training failed. They count with the "
-            "pass rate of the last cycle that they closed."
+            f"{runs} ended before the last cycle, because training failed. From there on, the pass rate of the last closed "
+            "cycle counts."
         )
     if analysis.done < analysis.total:
         found.append(f"{analysis.total - analysis.done} of {analysis.total} runs are missing.")

@@ -82,8 +82,8 @@ class Runner:
         """
         with self._locked():
             results = self.results()
-            for job in jobs(self.study, results):  # every arm is checked before the first run
-                self._plan(job)
+            for job in {(job.arm, job.value): job for job in jobs(self.study, results)}.values():
+                self._plan(job)  # every arm is checked before the first run
             fix(self.study, self.output)
             try:
                 self._work(results)
