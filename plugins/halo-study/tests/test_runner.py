@@ -7,7 +7,7 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,18 @@ def test_every_run_has_a_result(whole: tuple[Study, Path]) -> None:
     assert all(value_of(run, "tokens") > 0 for run in results)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, as workers do: the last digits of a sum depend on how it is split."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_shared_cycles_do_not_change_a_run(whole: tuple[Study, Path], tmp_path: Path) -> None:
     study, directory = whole
     results = [run for run in read_results(directory / "results.csv") if run.seed == 7]

@@ -105,8 +105,8 @@ def _open(analysis: Analysis) -> list[str]:
     if analysis.failed:
         runs = counted(len(analysis.failed), "run")
         found.append(
-            f"{runs} ended before the last cycle, because training failed. From there on, the pass rate of the last closed "
-            "cycle counts."
+            f"{runs} ended before the last cycle, because training failed. From there on, the pass rate of the last "
+            "closed cycle counts."
         )
     if analysis.done < analysis.total:
         found.append(f"{analysis.total - analysis.done} of {analysis.total} runs are missing.")

@@ -62,6 +62,7 @@ class Runner:
         self.keep, self.limit, self.say = keep, limit, say
         self._size = workers
         self._plans: dict[str, Plan] = {}
+        self._recorded: dict[Path, Plan] = {}
         self._workers: list[_Worker] = []
         self._finished = 0
 
@@ -112,7 +113,7 @@ class Runner:
                 return
             worker = next((each for each in self._workers if each.job is None), None)
             worker = worker or self._hire(selector)
-            self._copy_shared(job, results)
+            self._copy_shared(job)
             worker.job = job
             line = json.dumps({"config": job.raw, "directory": str(self._directory(job))})
             assert worker.process.stdin is not None
@@ -139,7 +140,7 @@ class Runner:
         common = shared(*plans, history)
         return common is not None and common.closed == len(history) - 1 and common.sampled
 
-    def _copy_shared(self, job: Job, results: list[RunResult]) -> None:
+    def _copy_shared(self, job: Job) -> None:
         """Start the job's run with the longest part that another run of its seed has already computed."""
         directory = self._directory(job)
         if (directory / "run.yaml").exists():
@@ -148,18 +149,16 @@ class Runner:
             directory.parent.mkdir(parents=True, exist_ok=True)
         best: tuple[int, bool] = (-1, False)
         source: Path | None = None
-        for other in self._siblings(job):
-            with contextlib.suppress(HaloError), closing(open_run(other)) as ledger:
-                common = shared(self._plan(job), Plan.from_ledger(ledger), ledger.reports())
+        for other in sorted(self.runs.glob(f"*--seed-{job.seed}/run.yaml")):
+            with contextlib.suppress(HaloError), closing(open_run(other.parent)) as ledger:
+                if other.parent not in self._recorded:
+                    self._recorded[other.parent] = Plan.from_ledger(ledger)
+                common = shared(self._plan(job), self._recorded[other.parent], ledger.reports())
                 if common and (common.closed, common.sampled) > best:
-                    best, source = (common.closed, common.sampled), other
+                    best, source = (common.closed, common.sampled), other.parent
         if source is not None:
             with closing(open_run(source)) as ledger:
                 share(self._plan(job), ledger, directory)
-
-    def _siblings(self, job: Job) -> list[Path]:
-        found = self.runs.glob(f"*--seed-{job.seed}/run.yaml")
-        return sorted(path.parent for path in found if (path.parent / "cycles").exists() or path.parent.name)
 
     def _collect(self, worker: _Worker, results: list[RunResult]) -> None:
         """Read the answer of a worker, and store the results of its run."""
