@@ -73,11 +73,18 @@ def run(
     ] = "all",
 ) -> None:
     """Run what a study still lacks. A study that was stopped or killed continues."""
+    import signal
+
+    from halo_core import Interrupted
     from halo_study.runner import Runner
 
     study, directory = _read(file, output)
     runner = Runner(study, directory, runs=runs, workers=jobs, keep=keep, limit=limit, say=_say)
-    results = runner.run()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        results = runner.run()
+    except KeyboardInterrupt as stop:
+        raise Interrupted("stopped; repeat the command to continue: finished runs are kept") from stop
     _say(f"results  {runner.results_path} ({len(results)} runs)")
 
 

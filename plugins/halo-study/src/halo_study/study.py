@@ -197,7 +197,8 @@ def dump(value: Any) -> str:
 
 def _config_error(error: ValidationError, path: Path) -> ConfigError:
     """Return the first problem of a study file."""
-    first = error.errors(include_url=False)[0]
+    problems = error.errors(include_url=False)
+    first = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
     if first["type"] == "extra_forbidden":
         part = Comparison if "comparisons" in first["loc"] else Tuning if "tune" in first["loc"] else Study
         known = list(Arm.model_fields if error.title == "Arm" else part.model_fields)
