@@ -142,7 +142,7 @@ class Plan:
             progress.note(f"model    downloading {missing} from the hub")
         _ = actor.model, actor.tokenizer  # load them first: a failure must not leave a run behind
         config, fingerprints = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
-        ledger.create(config, self._manifest(), prompts, heldout, environment(self.config), fingerprints)
+        ledger.create(config, self.manifest(), prompts, heldout, environment(self.config), fingerprints)
 
     def _resume(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
         check_same(
@@ -153,7 +153,7 @@ class Plan:
         self.preflight()
         check_tier(ledger)
         verifiers, current = self.drivers.verifiers, environment(self.config)
-        check_unchanged(ledger, self._manifest(), verifiers, current, accept=changed)
+        check_unchanged(ledger, self.manifest(), verifiers, current, accept=changed)
         if extended:
             extend(ledger, self.config, self.drivers.get("lr_policy"))
 
@@ -191,7 +191,8 @@ class Plan:
             hooks.register(plugin, source)
         return hooks
 
-    def _manifest(self) -> list[dict[str, Any]]:
+    def manifest(self) -> list[dict[str, Any]]:
+        """Return every driver and plugin with its source and its options: `plugins.json`."""
         rows = [(self.drivers.sources[kind], self.config.spec(kind).options) for kind in driver_sections()]
         verifiers = self.drivers.verifiers.sources.values()
         rows += zip(verifiers, [spec.options for spec in self.config.specs("verifier")], strict=True)
