@@ -9,12 +9,11 @@ from itertools import compress, repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.checkpoint import checkpoint
 
 from halo_core.errors import TrainingError
 from halo_core.model.batching import token_batches
+from halo_core.model.heads import head_of, scores_of, token_scores
 from halo_core.model.units import Batch, Example, Unit
 
 if TYPE_CHECKING:
@@ -40,14 +39,34 @@ def token_logprobs(
     ]
     examples = [Example(completions[n].prompt_token_ids, completions[n].token_ids) for n in usable]
     found: dict[int, tuple[float, ...]] = {}
-    for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
-        batch = pack([(examples[row],) for row in rows], device)
-        with torch.inference_mode(), autocast():
-            logits = completion_logits(model, batch.ids, batch.positions).float()
-        logprobs = logits.log_softmax(-1).gather(1, batch.targets[:, None]).squeeze(1)
-        parts = torch.split(logprobs, list(batch.lengths))
-        found |= {usable[row]: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
+    with torch.inference_mode(), autocast():
+        scorer = Scorer(model)
+        for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
+            batch = pack([(examples[row],) for row in rows], device)
+            parts = torch.split(scorer.score(batch)[0], list(batch.lengths))
+            found |= {usable[row]: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
     return [found.get(n, ()) for n in range(len(completions))]
+
+
+class Scorer:
+    """Computes the log-probabilities of batches with a causal language model."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.head = model, head_of(model)
+
+    def score(self, batch: Batch, *, entropies: bool = False) -> tuple[torch.Tensor, Batch]:
+        """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with its entropies.
+
+        Differentiable. The logits of a few tokens exist at a time (`heads.token_scores`), unless the model's head
+        cannot be computed apart from the model.
+        """
+        if self.head:
+            states = _take(self.head.hidden(self.model, input_ids=batch.ids), batch.positions)
+            logprobs, found = token_scores(self.head, states, batch.targets, entropies=entropies)
+        else:
+            logits = completion_logits(self.model, batch.ids, batch.positions).float()
+            logprobs, found = scores_of(logits, batch.targets, entropies=entropies)
+        return logprobs, batch if found is None else replace(batch, entropies=found)
 
 
 def completion_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -69,23 +88,6 @@ def completion_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor) ->
 
 def _take(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     return values.flatten(0, 1).index_select(0, positions)
-
-
-def batch_logprobs(model: Any, batch: Batch, *, entropies: bool = False) -> tuple[torch.Tensor, Batch]:
-    """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with its entropies.
-
-    Differentiable. The backward pass of the entropies computes the probabilities again instead of keeping them.
-    """
-    logits = completion_logits(model, batch.ids, batch.positions).float()
-    if not entropies:
-        return -functional.cross_entropy(logits, batch.targets, reduction="none"), batch
-    logprobs = logits.log_softmax(-1)
-    found = checkpoint(_entropies, logprobs, use_reentrant=False, preserve_rng_state=False)
-    return logprobs.gather(1, batch.targets[:, None]).squeeze(1), replace(batch, entropies=found)
-
-
-def _entropies(logprobs: torch.Tensor) -> torch.Tensor:
-    return -(logprobs.exp() * logprobs).sum(-1)
 
 
 def pack(units: Sequence[Unit], device: torch.device) -> Batch:

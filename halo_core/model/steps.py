@@ -21,7 +21,7 @@ from halo_core.errors import DivergedError, Interrupted, TrainingError
 from halo_core.model.actor import Actor
 from halo_core.model.batching import epoch_steps, token_batches
 from halo_core.model.contexts import TrainingContext
-from halo_core.model.logprobs import batch_logprobs, pack
+from halo_core.model.logprobs import Scorer, pack
 from halo_core.model.objective import Objective
 from halo_core.model.units import Unit
 from halo_core.model.weights import tensors_hash
@@ -54,13 +54,14 @@ class Loop:
     ) -> None:
         self.actor, self.units, self.objective = actor, units, objective
         self.options, self.context = options, context
-        self.model = actor.unwrapped_model
         self.weights = list(actor.trainable().values())
         # otherwise the process keeps the precision of its first training
         AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(
             mixed_precision=_PRECISION[actor.dtype], cpu=actor.device.type == "cpu", device_placement=False
         )
+        with self.accelerator.autocast():
+            self.scorer = Scorer(actor.unwrapped_model)
         self.budget = options.batch_tokens or (1024 if actor.device.type == "cpu" else 8192)
         optimizer = torch.optim.AdamW(
             self.weights, lr=context.lr, weight_decay=options.weight_decay, fused=True
@@ -161,7 +162,7 @@ class Loop:
         for rows in token_batches(list(map(_longest, units)), self.budget, list(map(len, units))):
             batch = pack([units[row] for row in rows], self.actor.device)
             with self.accelerator.autocast():
-                logprobs, batch = batch_logprobs(self.model, batch, entropies=self.objective.entropies)
+                logprobs, batch = self.scorer.score(batch, entropies=self.objective.entropies)
             found = self.objective.loss(batch, logprobs)
             self.accelerator.backward(found.total / total)
             loss += (found.total if found.reported is None else found.reported).detach() / total
