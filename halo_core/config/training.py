@@ -56,6 +56,10 @@ class TrainingOptions:
     optimizer: Literal["reset", "carry"] = "reset"
     """`reset`: each cycle starts with a new optimizer. `carry`: it starts with the state of AdamW at the end of the
     cycle whose weights it starts from; the state is stored beside those weights."""
+    share_prefixes: bool = True
+    """Compute the tokens with which sequences of a step begin alike once, above all a common prompt, if that saves
+    arithmetic and the model allows it. Completions of a prompt then come into the same steps, and see the same dropout
+    in their prompt; otherwise the result is the same."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: about a third slower, with much less memory."""
 

@@ -27,7 +27,8 @@ _ROUNDING = {torch.float32: 1e-5}
 """Largest difference of logits that counts as rounding, as a share of the largest, by precision."""
 _COARSE_ROUNDING = 0.02
 """The same for precisions of 16 bits."""
-_FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+"""Errors of a forward pass that an architecture does not support."""
 
 Finish = Callable[[torch.Tensor], torch.Tensor]
 
@@ -83,7 +84,7 @@ def head_of(model: Any) -> Head | None:
             hidden = Head(module, _unchanged).hidden(model, input_ids=ids).flatten(0, 1)
             heads = [Head(module, finish) for finish in _finishes(model.config.get_text_config())]
             errors = [float((head.logits(hidden) - logits).abs().max()) for head in heads]
-    except _FAILURES:
+    except FAILURES:
         return None
     finally:
         model.train(training)

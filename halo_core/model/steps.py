@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -19,10 +19,12 @@ from safetensors.torch import load_file, save_file
 from halo_core.config.training import TrainingOptions
 from halo_core.errors import DivergedError, Interrupted, TrainingError
 from halo_core.model.actor import Actor
-from halo_core.model.batching import epoch_steps, token_batches
+from halo_core.model.batching import epoch_steps
 from halo_core.model.contexts import TrainingContext
-from halo_core.model.logprobs import Scorer, pack
+from halo_core.model.logprobs import Scorer
 from halo_core.model.objective import Objective
+from halo_core.model.packing import pack
+from halo_core.model.sharing import Cost, batches, prompts_of, saves
 from halo_core.model.units import Unit
 from halo_core.model.weights import tensors_hash
 from halo_core.seeds import derive_seed
@@ -54,6 +56,7 @@ class Loop:
     ) -> None:
         self.actor, self.units, self.objective = actor, units, objective
         self.options, self.context = options, context
+        self.cost: Cost | None = None
         self.weights = list(actor.trainable().values())
         # otherwise the process keeps the precision of its first training
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -79,16 +82,7 @@ class Loop:
             inputs_hash = self.inputs_hash()
             directory = checkpoint.load(inputs_hash)
             done = self.restore(directory) if directory else []
-        lengths = [_longest(unit) for unit in self.units]
-        plan = [
-            step
-            for epoch in range(self.options.epochs)
-            for step in epoch_steps(
-                lengths,
-                self.options.batch_size,
-                random.Random(derive_seed(self.context.seed, "epoch", epoch)),
-            )
-        ]
+        plan = self.plan()
         for number, indices in list(enumerate(plan))[len(done) :]:
             lr = self.context.lr * self.options.multiplier(number, len(plan))
             randomness = self._random_states()
@@ -104,6 +98,24 @@ class Loop:
             self.context.interrupt()
             self.context.progress(len(done), len(plan), done[-1].loss)
         return done
+
+    def plan(self) -> list[list[int]]:
+        """Return the steps, as indices of the units. Let sequences share rows from here on if that saves enough."""
+        if self.options.share_prefixes:
+            shared, cost = self._steps(prompts_of(self.units)), Cost.of_model(self.scorer.model)
+            if saves(self.units, shared, self.budget, cost):
+                with self.accelerator.autocast():
+                    flaw = self.scorer.sharing_flaw(max(map(_longest, self.units)))
+                if not flaw:
+                    self.cost = cost
+                    return shared
+        return self._steps(None)
+
+    def _steps(self, groups: Sequence[Hashable] | None) -> list[list[int]]:
+        lengths = [_longest(unit) for unit in self.units]
+        seeds = [derive_seed(self.context.seed, "epoch", epoch) for epoch in range(self.options.epochs)]
+        size = self.options.batch_size
+        return [step for seed in seeds for step in epoch_steps(lengths, size, random.Random(seed), groups)]
 
     def optimizer_state(self) -> dict[str, torch.Tensor]:
         """Return the optimizer's state, by the names of the weights."""
@@ -159,8 +171,8 @@ class Loop:
         total = self.objective.denominator(units)
         loss = torch.zeros((), device=self.actor.device)
         metrics: list[Mapping[str, torch.Tensor]] = []
-        for rows in token_batches(list(map(_longest, units)), self.budget, list(map(len, units))):
-            batch = pack([units[row] for row in rows], self.actor.device)
+        for indices, rows in batches(units, self.budget, self.cost):
+            batch = pack([units[index] for index in indices], self.actor.device, rows)
             with self.accelerator.autocast():
                 logprobs, batch = self.scorer.score(batch, entropies=self.objective.entropies)
             found = self.objective.loss(batch, logprobs)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from tiny_architectures import ARCHITECTURES
+from tiny_families import CHANGED_LOGITS, Make, trained
 
-from halo_core.config.model import ModelConfig
 from halo_core.model import heads
 from halo_core.model.actor import Actor
-from halo_core.model.logprobs import Scorer, pack
-from halo_core.model.pretraining import new_checkpoint, new_tokenizer
+from halo_core.model.logprobs import Scorer
+from halo_core.model.packing import pack
 from halo_core.model.units import Example
 
 UNITS = [
@@ -22,30 +19,7 @@ UNITS = [
     (Example((5,), (12, 13)),),
     (Example((9, 8), tuple(range(20, 50)), loss_mask=(True, False) * 15),),
 ]
-CHANGED_LOGITS: dict[str, dict[str, Any]] = {
-    "cohere": {"logit_scale": 0.3},
-    "falcon_h1": {"lm_head_multiplier": 0.7},
-    "gemma2": {"final_logit_softcapping": 2.0},
-    "granite": {"logits_scaling": 3.0},
-}
-"""Families that change the logits after the head, with numbers that have a large effect."""
 FAMILIES = sorted({"llama", "gpt2", "opt", "phi", "gemma3_text", "mamba", "mixtral", *CHANGED_LOGITS})
-Make = Callable[..., Actor]
-
-
-@pytest.fixture(scope="module")
-def actor_of(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    tokenizer = new_tokenizer(["a", "b"], 300)
-    made: dict[str, Path] = {}
-
-    def make(family: str) -> Actor:
-        if family not in made:
-            made[family] = tmp_path_factory.mktemp("model")
-            fields = {"model_type": family} | ARCHITECTURES[family] | CHANGED_LOGITS.get(family, {})
-            new_checkpoint(made[family], fields, tokenizer, seed=1)
-        return Actor(ModelConfig(name=str(made[family]), device="cpu"))
-
-    return make
 
 
 @pytest.fixture(autouse=True)
@@ -53,15 +27,6 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a chunk have 16 tokens."""
     monkeypatch.setattr(heads, "_CHUNK", {})
     monkeypatch.setattr(heads, "_LARGE_CHUNK", 1)
-
-
-def trained(actor: Actor, **options: Any) -> Actor:
-    actor.add_lora(**{"rank": 4, "alpha": 8.0, "dropout": 0.0, "seed": 1} | options)
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for weight in actor.trainable().values():
-            weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
-    return actor
 
 
 def gradients(
@@ -91,27 +56,27 @@ def assert_equal(actor: Actor, *, entropies: bool = False) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_logprobs_and_gradients_equal_those_of_all_logits(family: str, actor_of: Make) -> None:
-    assert_equal(trained(actor_of(family)))
+def test_logprobs_and_gradients_equal_those_of_all_logits(family: str, family_actor: Make) -> None:
+    assert_equal(trained(family_actor(family)))
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2"])
-def test_entropies_and_trainable_heads(family: str, actor_of: Make) -> None:
-    assert_equal(trained(actor_of(family)), entropies=True)
-    full = actor_of(family)
+def test_entropies_and_trainable_heads(family: str, family_actor: Make) -> None:
+    assert_equal(trained(family_actor(family)), entropies=True)
+    full = family_actor(family)
     full.train_all()
     assert_equal(full)
 
 
-def test_a_head_with_an_adapter(actor_of: Make) -> None:
-    actor = trained(actor_of("llama"), target_modules=("q_proj", "lm_head"))
+def test_a_head_with_an_adapter(family_actor: Make) -> None:
+    actor = trained(family_actor("llama"), target_modules=("q_proj", "lm_head"))
     assert any("lm_head" in name for name in actor.trainable())
     assert_equal(actor)
 
 
-def test_dropout_before_the_head_is_the_same_in_the_backward_pass(actor_of: Make) -> None:
+def test_dropout_before_the_head_is_the_same_in_the_backward_pass(family_actor: Make) -> None:
     """With a loss that is linear in one weight, a finite difference gives its gradient under the same dropout."""
-    actor = trained(actor_of("llama"), target_modules=("lm_head",), dropout=0.5)
+    actor = trained(family_actor("llama"), target_modules=("lm_head",), dropout=0.5)
     actor.model.train()
     scorer, batch = Scorer(actor.unwrapped_model), pack(UNITS, actor.device)
     (weight,) = (it for name, it in actor.trainable().items() if "lora_B" in name)
@@ -130,8 +95,8 @@ def test_dropout_before_the_head_is_the_same_in_the_backward_pass(actor_of: Make
     assert float((above - below) / 2e-2) == pytest.approx(float(gradient.norm()), rel=2e-2)
 
 
-def test_no_logits_of_the_whole_batch_are_kept(actor_of: Make) -> None:
-    actor = trained(actor_of("llama"))
+def test_no_logits_of_the_whole_batch_are_kept(family_actor: Make) -> None:
+    actor = trained(family_actor("llama"))
     vocabulary, width = actor.model.get_input_embeddings().weight.shape
     sizes: list[int] = []
 
@@ -149,9 +114,9 @@ def test_no_logits_of_the_whole_batch_are_kept(actor_of: Make) -> None:
 
 
 def test_a_model_that_changes_its_logits_otherwise_computes_all_of_them(
-    actor_of: Make, monkeypatch: pytest.MonkeyPatch
+    family_actor: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actor = trained(actor_of("llama"))
+    actor = trained(family_actor("llama"))
     model = actor.unwrapped_model
     forward = type(model).forward
 

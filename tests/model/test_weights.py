@@ -155,6 +155,45 @@ def test_training_that_changes_no_logprob_is_an_error(make_actor: Make) -> None:
         probe.measure(actor, STATS)
 
 
+@pytest.mark.parametrize(("off", "computed"), [(0.0, 4), (0.01, 4), (0.2, 68), (None, 68)])
+def test_the_kl_uses_the_log_probabilities_of_the_sampler_unless_they_are_others(
+    off: float | None, computed: int, make_actor: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = make_actor()
+    samples = [
+        replace(
+            sample,
+            completion=replace(
+                sample.completion,
+                logprobs=None
+                if off is None
+                else tuple(
+                    value - off * (-1) ** n for n, value in enumerate(present(sample.completion.logprobs))
+                ),
+            ),
+        )
+        for sample in sampled(actor, count=64)
+    ]
+    counts: list[int] = []
+    logprobs = Actor.logprobs
+
+    def counted(self: Actor, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
+        counts.append(len(completions))
+        return logprobs(self, completions)
+
+    monkeypatch.setattr(Actor, "logprobs", counted)
+    probe = LogprobProbe(actor, samples)
+    assert sum(counts) == computed
+    before = logprobs(actor, [sample.completion for sample in samples])
+    SFT(**PLAIN).train(samples[:8], TrainingContext(actor=actor, lr=1e-2, seed=0))
+    after = logprobs(actor, [sample.completion for sample in samples])
+    changes = [
+        new - old for row, rows in zip(after, before, strict=True) for new, old in zip(row, rows, strict=True)
+    ]
+    kl = sum(math.exp(min(d, math.log(10))) - 1 - d for d in changes) / len(changes)
+    assert present(probe.measure(actor, STATS).kl) == pytest.approx(kl, rel=0.01, abs=1e-4)
+
+
 def _distributions(actor: Actor, samples: Sequence[Sample]) -> torch.Tensor:
     """Return log p [tokens, vocabulary] at every sampled token of the probes."""
     step = len(samples) / 64
