@@ -39,8 +39,8 @@ class TrainingOptions:
     """Maximum number of sequences per optimizer step; a trainer on pairs or groups counts those."""
     batch_tokens: Annotated[int, Field(ge=0)] = 0
     """Maximum number of tokens, padding included, per forward and backward pass. A larger step is split and its
-    gradients are accumulated; the result is the same. Lower it if memory runs out. 0: 8192, or 1024 on a CPU, which
-    fit its caches."""
+    gradients are accumulated; the result is the same. If memory runs out, it is halved, and that is said. 0: 8192, or
+    1024 on a CPU, which fit its caches. On an accelerator, the largest batch is tried before the first step."""
     schedule: Literal["constant", "linear", "cosine", "cosine_with_restarts"] = "constant"
     """Schedule of the learning rate within the cycle, after warmup, from the peak towards zero."""
     restarts: Annotated[int, Field(ge=1)] = 1
@@ -60,8 +60,9 @@ class TrainingOptions:
     """Compute the tokens with which sequences of a step begin alike once, above all a common prompt, if that saves
     arithmetic and the model allows it. Completions of a prompt then come into the same steps, and see the same dropout
     in their prompt; otherwise the result is the same."""
-    gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: about a third slower, with much less memory."""
+    gradient_checkpointing: bool | Literal["auto"] = "auto"
+    """Recompute activations in the backward pass: about a third slower, with much less memory. `auto`: once a single
+    sequence does not fit otherwise."""
 
     @model_validator(mode="after")
     def _one_warmup(self) -> Self:

@@ -57,6 +57,8 @@ class Actor:
         """The configuration; an adapter named as the model is replaced by its base model and the adapter."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
+        self.batching: Any = None
+        """How the last training kept within the memory, a `memory.Batching`; the next one starts from it."""
         self.directory_of: Callable[[int], Path] | None = None
         """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
         self.interrupt: Callable[[], None] = lambda: None

@@ -22,13 +22,20 @@ from halo_core.model.actor import Actor
 from halo_core.model.batching import epoch_steps
 from halo_core.model.contexts import TrainingContext
 from halo_core.model.logprobs import Scorer
+from halo_core.model.memory import Batching, is_out_of_memory, release
 from halo_core.model.objective import Objective
 from halo_core.model.packing import pack
-from halo_core.model.sharing import Cost, batches, prompts_of, saves
+from halo_core.model.randomness import random_states, set_random_states
+from halo_core.model.sharing import Cost, batches, prompts_of, saves, size_of
 from halo_core.model.units import Unit
 from halo_core.model.weights import tensors_hash
 from halo_core.seeds import derive_seed
 
+_BUDGETS = {"cpu": 1024}
+"""Tokens of a batch by default, by kind of device: on a CPU they fit its caches, and more would not be faster."""
+_LARGE_BUDGET = 8192
+"""The same on other devices, where the largest batch is tried before the first step."""
+_Sums = tuple[torch.Tensor, list[Mapping[str, torch.Tensor]]]
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
@@ -65,7 +72,13 @@ class Loop:
         )
         with self.accelerator.autocast():
             self.scorer = Scorer(actor.unwrapped_model)
-        self.budget = options.batch_tokens or (1024 if actor.device.type == "cpu" else 8192)
+        self.notes: list[str] = []
+        kind = actor.device.type
+        self.limit = options.batch_tokens or _BUDGETS.get(kind, _LARGE_BUDGET)
+        self.batching: Batching = actor.batching or Batching(self.limit)
+        self.batching.budget = min(self.batching.budget, self.limit)
+        actor.batching = self.batching
+        self.may_checkpoint = options.gradient_checkpointing == "auto"
         optimizer = torch.optim.AdamW(
             self.weights, lr=context.lr, weight_decay=options.weight_decay, fused=True
         )
@@ -83,13 +96,15 @@ class Loop:
             directory = checkpoint.load(inputs_hash)
             done = self.restore(directory) if directory else []
         plan = self.plan()
+        if self.actor.device.type not in _BUDGETS and not self.batching.tried:
+            self.try_largest(plan)
         for number, indices in list(enumerate(plan))[len(done) :]:
             lr = self.context.lr * self.options.multiplier(number, len(plan))
-            randomness = self._random_states()
+            randomness = random_states(self.actor.device)
             try:
                 done.append(self._step([self.units[index] for index in indices], lr))
             except Interrupted:  # within the step: no weight has changed yet
-                self._set_random_states(randomness)
+                set_random_states(self.actor.device, randomness)
                 if done and checkpoint and checkpoint.due:
                     checkpoint.save(inputs_hash, partial(self.write, done))
                 raise
@@ -103,7 +118,9 @@ class Loop:
         """Return the steps, as indices of the units. Let sequences share rows from here on if that saves enough."""
         if self.options.share_prefixes:
             shared, cost = self._steps(prompts_of(self.units)), Cost.of_model(self.scorer.model)
-            if saves(self.units, shared, self.budget, cost):
+            if saves(
+                self.units, shared, self.limit, cost
+            ):  # whatever the memory: a resumed training has this plan
                 with self.accelerator.autocast():
                     flaw = self.scorer.sharing_flaw(max(map(_longest, self.units)))
                 if not flaw:
@@ -138,7 +155,7 @@ class Loop:
         for part, tensors in (
             ("weights", self.actor.trainable()),
             ("optimizer", self.optimizer_state()),
-            ("random", self._random_states()),
+            ("random", random_states(self.actor.device)),
         ):
             contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
             save_file(contiguous, directory / f"{part}.safetensors")
@@ -154,24 +171,62 @@ class Loop:
             for name, value in load_file(directory / "weights.safetensors").items():
                 weights[name].copy_(value)
         _restore(self.optimizer.optimizer, weights, load_file(directory / "optimizer.safetensors"))
-        self._set_random_states(load_file(directory / "random.safetensors"))
+        set_random_states(self.actor.device, load_file(directory / "random.safetensors"))
         stored = json.loads((directory / "steps.json").read_text())
         if stored["scaler"]:
             self.accelerator.scaler.load_state_dict(stored["scaler"])
         return [Step(*step) for step in stored["steps"]]
 
-    def _random_states(self) -> dict[str, torch.Tensor]:
-        return {name: get() for name, (get, _) in _generators(self.actor.device).items()}
+    def try_largest(self, plan: Sequence[Sequence[int]]) -> None:
+        """Compute the gradients of the largest batch once, so that memory runs out now or not at all."""
+        steps = [[self.units[index] for index in step] for step in plan]
+        reserved = [torch.empty_like(weight) for weight in self.weights for _ in range(2)]  # the optimizer's
 
-    def _set_random_states(self, states: Mapping[str, torch.Tensor]) -> None:
-        for name, state in states.items():
-            _generators(self.actor.device)[name][1](state)
+        def largest() -> _Sums:
+            heaviest = max(steps, key=self._largest)
+            return self._gradients(heaviest, only=self._largest(heaviest))
 
-    def _step(self, units: Sequence[Unit], lr: float) -> Step:
+        self._within_memory(steps, largest)
+        del reserved
+        self.optimizer.zero_grad()
+        self.batching.tried = True
+
+    def _largest(self, units: Sequence[Unit]) -> int:
+        return max(_area(units, *part) for part in self._batches(units))
+
+    def _batches(self, units: Sequence[Unit]) -> list[tuple[list[int], list[tuple[int, ...]]]]:
+        return batches(units, self.batching.budget, self.cost)
+
+    def _within_memory(self, steps: Sequence[Sequence[Unit]], compute: Callable[[], _Sums]) -> _Sums:
+        """Return what `compute` returns; if it runs out of memory, make the batches of `steps` smaller and repeat."""
+        while True:
+            randomness = random_states(self.actor.device)
+            try:
+                return compute()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            set_random_states(self.actor.device, randomness)
+            self.optimizer.zero_grad()
+            release(self.actor.device)
+            largest = max(map(self._largest, steps))
+            smallest = max(self._largest([unit]) for units in steps for unit in units)
+            self.notes.append(self.batching.reduce(largest, smallest, may_checkpoint=self.may_checkpoint))
+            if self.batching.checkpointing and not self.actor.model.is_gradient_checkpointing:
+                self.actor.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def _gradients(self, units: Sequence[Unit], only: int = 0) -> _Sums:
+        """Add up the gradients of a step; return its loss and statistics.
+
+        `only`: just those of one batch of that many tokens.
+        """
         total = self.objective.denominator(units)
         loss = torch.zeros((), device=self.actor.device)
         metrics: list[Mapping[str, torch.Tensor]] = []
-        for indices, rows in batches(units, self.budget, self.cost):
+        parts = self._batches(units)
+        if only:
+            parts = [part for part in parts if _area(units, *part) == only][:1]
+        for indices, rows in parts:
             batch = pack([units[index] for index in indices], self.actor.device, rows)
             with self.accelerator.autocast():
                 logprobs, batch = self.scorer.score(batch, entropies=self.objective.entropies)
@@ -179,6 +234,10 @@ class Loop:
             self.accelerator.backward(found.total / total)
             loss += (found.total if found.reported is None else found.reported).detach() / total
             metrics.append(found.metrics)
+        return loss, metrics
+
+    def _step(self, units: Sequence[Unit], lr: float) -> Step:
+        loss, metrics = self._within_memory([units], lambda: self._gradients(units))
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         norm = self._clip()
@@ -207,6 +266,12 @@ def means(steps: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, float]:
     return {name: total / counts[name] for name, total in sums.items() if counts[name]}
 
 
+def _area(units: Sequence[Unit], indices: Sequence[int], rows: Sequence[Sequence[int]]) -> int:
+    """Return the number of tokens of a batch, padding included."""
+    examples = [example for index in indices for example in units[index]]
+    return len(rows) * max(size_of([examples[index] for index in row]) for row in rows)
+
+
 def _longest(unit: Unit) -> int:
     return max(map(len, unit))
 
@@ -219,19 +284,6 @@ def _sums(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, list[float
             entry = found.setdefault(name, [0.0, 0])
             entry[0] += values.detach().double().sum().item()
             entry[1] += values.numel()
-    return found
-
-
-def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Callable[[Any], None]]]:
-    """Return a getter and a setter of the state of each random number generator that dropout may use."""
-    found: dict[str, Any] = {"cpu": (torch.get_rng_state, torch.set_rng_state)}
-    if device.type != "cpu":
-        module = torch.get_device_module(device)
-        options = {} if device.type == "mps" else {"device": device}
-        found["device"] = (
-            partial(module.get_rng_state, **options),
-            partial(module.set_rng_state, **options),
-        )
     return found
 
 

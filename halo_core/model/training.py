@@ -73,7 +73,7 @@ def fit(
         weight_norm=_norm(weights.values()),
         losses=tuple(losses),
         grad_norms=tuple(norms),
-        notes=(*notes, *warnings_for(len(done), options.warmup(len(done)))),
+        notes=(*notes, *loop.notes, *warnings_for(len(done), options.warmup(len(done)))),
         metrics=means(step.metrics for step in done),
     )
 
@@ -105,19 +105,19 @@ def _lora(options: TrainingOptions) -> dict[str, Any]:
 
 @contextmanager
 def _training_mode(actor: Actor, options: TrainingOptions, seed: int) -> Iterator[None]:
-    """Turn on seeded dropout and gradient checkpointing for the enclosed training; restore everything on exit."""
+    """Turn on seeded dropout for the enclosed training, and gradient checkpointing if needed; restore all on exit."""
     model, device = actor.model, actor.device
     devices = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(devices=devices, device_type="cuda" if not devices else device.type):
         torch.manual_seed(derive_seed(seed, "dropout"))
-        if options.gradient_checkpointing:
+        if options.gradient_checkpointing is True or (actor.batching and actor.batching.checkpointing):
             model.gradient_checkpointing_enable({"use_reentrant": False})
         model.train()
         try:
             yield
         finally:
             model.eval()
-            if options.gradient_checkpointing:
+            if model.is_gradient_checkpointing:
                 model.gradient_checkpointing_disable()
 
 
