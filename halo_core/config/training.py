@@ -33,6 +33,17 @@ class TrainingOptions:
     target_modules: tuple[str, ...] = ()
     """Layers that LoRA adapts, by the last part of their names; `experts` means the routed experts. Empty: the
     attention and MLP projections of the Llama family if the model has them all, else every linear layer; no experts."""
+    modules_to_save: tuple[str, ...] = ()
+    """Layers to train in full beside the adapter, and to save with it, by the last part of their names: `lm_head`,
+    `embed_tokens`. A layer that shares its weights is refused."""
+    rslora: bool = False
+    """Rank-stabilized LoRA: scale by `lora_alpha / sqrt(lora_rank)` (arXiv 2312.03732)."""
+    dora: bool = False
+    """DoRA: also train the length of each row of the weights (arXiv 2402.09353). Slower."""
+    lora_init: Literal["default", "gaussian", "orthogonal"] = "default"
+    """Initial values of the adapter, as PEFT names them: A uniform (Kaiming) and B 0, A normal and B 0, or
+    halves of an orthogonal basis, for an even rank. None of them changes the model. PiSSA, OLoRA and others that change
+    its weights are left out: the model before training would no longer be the reference."""
     epochs: Annotated[int, Field(ge=1)] = 1
     """Passes over the selected completions."""
     batch_size: Annotated[int, Field(ge=1)] = 32

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.config.model import ModelConfig
@@ -27,6 +28,7 @@ from halo_core.model.loading import (
     to_download,
     with_base_model,
 )
+from halo_core.model.quantizing import check_full, check_quantization, dequantized, is_quantized
 from halo_core.model.weights import (
     interpolate,
     merged,
@@ -75,6 +77,7 @@ class Actor:
         if missing := to_download(self.config):
             return missing
         check_files(self.config)
+        check_quantization(self.config)
         _ = self.tokenizer
         return ""
 
@@ -205,12 +208,19 @@ class Actor:
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     def add_lora(
-        self, *, rank: int, alpha: float, dropout: float, target_modules: tuple[str, ...] = (), seed: int
+        self,
+        *,
+        rank: int,
+        alpha: float,
+        dropout: float,
+        target_modules: tuple[str, ...] = (),
+        seed: int,
+        **options: Any,
     ) -> tuple[str, ...]:
         """Add a new LoRA adapter whose initial weights depend on `seed`; do nothing if the model has an adapter.
 
-        Return notes on what the adapter leaves out; see `adapters.lora_config`. Raises a `ModelError` if LoRA does not
-        fit the model, or if the whole model is trained.
+        Return notes on what the adapter leaves out. `options` are further arguments of `adapters.lora_config`. Raises a
+        `ModelError` if LoRA does not fit the model, or if the whole model is trained.
         """
         import peft
         import torch
@@ -223,7 +233,7 @@ class Actor:
                 hint="set the trainer's `full` option for the whole run or not at all",
             )
         config, notes = lora_config(
-            self.model, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
+            self.model, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules, **options
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -237,6 +247,7 @@ class Actor:
                 "a model with an adapter cannot be fully fine-tuned",
                 hint="merge the adapter into its model first, or leave `full` off",
             )
+        check_full(self.config)
         self.model.float().requires_grad_(True)
 
     @contextmanager
@@ -274,15 +285,24 @@ class Actor:
     def save_merged(self, directory: Path, dtype: str = "auto") -> None:
         """Merge the adapter into the model permanently; write the model to `directory` in the format of transformers.
 
-        `dtype` is the name of a torch precision; "auto": that of the model's files. Raises a `ModelError` if there is
-        no adapter, or for another `dtype`.
+        `dtype` is the name of a torch precision; "auto": that of the model's files. An adapter of a quantized model is
+        merged into what its 4 bits stand for, so that the merged model computes what was trained. Raises a `ModelError`
+        if there is no adapter, or for another `dtype`.
         """
         if not self.has_adapter:
             raise ModelError("there is no adapter to merge")
         precision = precision_of(self.config, dtype)
+        if is_quantized(self.unwrapped_model):
+            self._dequantize()
         self.model = self.model.merge_and_unload()
         self.model.to(precision).save_pretrained(directory)
         self.tokenizer.save_pretrained(directory)
+
+    def _dequantize(self) -> None:
+        """Replace the model by one whose weights are what the 4 bits stand for, with the same adapter."""
+        with TemporaryDirectory() as folder:
+            self.model.save_pretrained(folder)
+            self.model = load_adapter(dequantized(self.model.unload()), folder)
 
     def load(self, directory: Path) -> None:
         """Load the trained weights that `save` wrote to `directory`; they remain trainable.
@@ -323,7 +343,7 @@ class Actor:
                 hint="merge it into its model first, or use another start_from",
             )
         if self.has_adapter:
-            scale_adapter(self.trainable(), share)
+            scale_adapter(self.model, share)
         else:
             interpolate(self.trainable(), dict(self._stored_model(None).named_parameters()), share)
 

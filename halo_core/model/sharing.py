@@ -44,7 +44,7 @@ class Cost:
         config = model.config.get_text_config()
         head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
         apart = {id(part.weight) for part in (head, embeddings) if hasattr(part, "weight")}
-        weights = sum(weight.numel() for weight in model.parameters() if id(weight) not in apart)
+        weights = sum(_numbers(weight) for weight in model.parameters() if id(weight) not in apart)
         pair = 4 * config.hidden_size * config.num_hidden_layers
         return cls(2.0 * weights, _ATTENTION_WEIGHT * pair)
 
@@ -58,6 +58,11 @@ class Rows:
     """Each row as indices into the sequences of the units, in order."""
     length: int
     """Tokens of the longest row; a row that is not shared counts its last token, which no pass needs."""
+
+
+def _numbers(weight: Any) -> int:
+    state = getattr(weight, "quant_state", None)  # of a weight in 4 bits, which are packed
+    return int((state.shape if state else weight.shape).numel())
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

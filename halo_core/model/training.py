@@ -22,6 +22,7 @@ from halo_core.model.adapters import lora_config
 from halo_core.model.contexts import Actor as AnyActor
 from halo_core.model.contexts import TrainingContext
 from halo_core.model.objective import COUNTS, Objective
+from halo_core.model.quantizing import check_full
 from halo_core.model.schedule import warnings_for
 from halo_core.model.steps import Loop, means
 from halo_core.model.units import LossFunction, Per, Unit
@@ -82,7 +83,9 @@ def check_model(actor: AnyActor, options: TrainingOptions) -> None:
     """Raise a `ModelError` if the adapter of `options` does not fit; see `halo_core.training.check_model`."""
     model = concrete(actor)
     model.check_vocabulary()
-    if not (options.full or model.has_adapter):
+    if options.full:
+        check_full(model.config)
+    elif not model.has_adapter:
         lora_config(model.model, **_lora(options))
 
 
@@ -100,6 +103,10 @@ def _lora(options: TrainingOptions) -> dict[str, Any]:
         "alpha": options.lora_alpha,
         "dropout": options.lora_dropout,
         "target_modules": options.target_modules,
+        "modules_to_save": options.modules_to_save,
+        "rslora": options.rslora,
+        "dora": options.dora,
+        "init": options.lora_init,
     }
 
 

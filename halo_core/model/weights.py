@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from halo_core.config.model import ModelConfig
 from halo_core.errors import ModelError
 from halo_core.model.loading import hub_options, model_source
+from halo_core.model.quantizing import is_quantized
 
 if TYPE_CHECKING:
     import torch
@@ -24,10 +25,10 @@ def merged(model: Any) -> Iterator[Any]:
     """Yield the `PreTrainedModel` with the adapter of `model` merged into its weights, or `model` if it has none.
 
     On exit, the base weights are restored bit for bit from a copy in main memory; subtracting the adapter would not
-    restore them exactly.
+    restore them exactly. Weights in 4 bits would lose most of the adapter, so there it stays beside them.
     """
-    if not hasattr(model, "peft_config"):
-        yield model
+    if not hasattr(model, "peft_config") or is_quantized(model.get_base_model()):
+        yield model.get_base_model() if hasattr(model, "peft_config") else model
         return
     from peft.tuners.tuners_utils import BaseTunerLayer
 
@@ -86,14 +87,29 @@ def precision_of(config: ModelConfig, name: str) -> torch.dtype:
     return found
 
 
-def scale_adapter(weights: Mapping[str, torch.Tensor], share: float) -> None:
-    """Multiply the effect of the LoRA adapter `weights` by `share`: that of one of its two matrices."""
-    import torch
+def scale_adapter(model: Any, share: float) -> None:
+    """Multiply the effect of the LoRA adapter of `model` by `share`: that of one of its two matrices.
 
+    Modules that are trained in full move to that share of their change. Raises a `ModelError` for DoRA, whose effect is
+    not a multiple of its weights.
+    """
+    import torch
+    from peft.utils import ModulesToSaveWrapper
+
+    (name,) = model.active_adapters
+    if model.peft_config[name].use_dora:
+        raise ModelError(
+            "a DoRA adapter cannot be interpolated", hint="use another start_from, or dora=false"
+        )
     with torch.no_grad():
-        for name, weight in weights.items():
-            if "lora_B" in name:
+        for key, weight in model.named_parameters():
+            if weight.requires_grad and "lora_B" in key:
                 weight.mul_(share)
+        for module in model.modules():
+            if isinstance(module, ModulesToSaveWrapper):
+                origin = dict(module.original_module.named_parameters())
+                for key, weight in module.modules_to_save[name].named_parameters():
+                    weight.copy_(torch.lerp(origin[key].to(weight), weight, share))
 
 
 def interpolate(
