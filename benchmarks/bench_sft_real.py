@@ -32,7 +32,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 LR, STEP = 1e-4, 32
@@ -158,7 +157,7 @@ def measure(contestant: str, args: argparse.Namespace) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("model", type=Path)
+    parser.add_argument("model")
     parser.add_argument("--kind", choices=["plain", "selected", "long"], default="plain")
     parser.add_argument("--examples", type=int, default=64)
     parser.add_argument("--samples", type=int, default=8, help="completions of a prompt in `selected`")
@@ -174,7 +173,7 @@ def main() -> None:
     same = [f"--{name}={getattr(args, name)}" for name in ("kind", "examples", "samples", "micro")]
     for _ in range(args.rounds):
         for name in args.contestants:
-            command = [sys.executable, __file__, str(args.model), f"--one={name}", *same]
+            command = [sys.executable, __file__, args.model, f"--one={name}", *same]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 print(f"{name}: {done.stderr.strip().splitlines()[-1]}")

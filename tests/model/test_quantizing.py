@@ -116,7 +116,12 @@ def test_full_training_of_4_bits_is_refused(checkpoint: Checkpoint) -> None:
 def test_without_bitsandbytes_the_remedy_is_named(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *package: None if name == "bitsandbytes" else find(name, *package),
+    )
     with pytest.raises(ModelError, match="needs bitsandbytes") as caught:
         _ = quantized(checkpoint()).model
     assert caught.value.hint == "pip install 'halo-core[quantization]'"
