@@ -50,7 +50,7 @@ class TrainingOptions:
     """Maximum number of sequences per optimizer step; a trainer on pairs or groups counts those."""
     batch_tokens: Annotated[int, Field(ge=0)] = 0
     """Maximum number of tokens, padding included, per forward and backward pass. A larger step is split and its
-    gradients are accumulated; the result is the same. If memory runs out, it is halved, and that is said. 0: 8192, or
+    gradients are accumulated; the result is the same. If memory runs out, it is halved, with a note. 0: 8192, or
     1024 on a CPU, which fit its caches. On an accelerator, the largest batch is tried before the first step."""
     schedule: Literal["constant", "linear", "cosine", "cosine_with_restarts"] = "constant"
     """Schedule of the learning rate within the cycle, after warmup, from the peak towards zero."""

@@ -188,7 +188,7 @@ class Ledger(RunDatabase):
     def check_adapter(self, cycle: int) -> Path:
         """Return `adapter(cycle)`. Raises a `RunError` if its files have changed since they were written.
 
-        Another `RunError` says that the run did not keep them.
+        Raises another `RunError` if the run did not keep them.
         """
         directory = self.adapter(cycle)
         if not directory.exists() and self.config().get("keep_adapters", "all") != "all":

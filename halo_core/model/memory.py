@@ -13,7 +13,7 @@ _MESSAGES = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Return whether `error` says that a device, or the machine, has no memory left."""
+    """Return whether `error` means that a device, or the machine, has no memory left."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _MESSAGES)
     )

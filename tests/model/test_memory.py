@@ -24,7 +24,7 @@ Disturb = Callable[..., Actor]
 
 
 class Memory:
-    """Room for so many tokens in a batch; a larger one runs out of memory after its gradients were added."""
+    """Room for a number of tokens in a batch; a larger one runs out of memory after its gradients were added."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int, *, saved: int = 1) -> None:
         self.room, self.saved, self.sizes = room, saved, list[int]()

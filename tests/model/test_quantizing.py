@@ -70,7 +70,7 @@ def test_a_model_in_4_bits_is_sampled_trained_and_merged(checkpoint: Checkpoint,
     trained = logits(actor.unwrapped_model)
     assert not torch.allclose(trained, base, atol=0.1)
     again = sampled(actor)
-    assert torch.equal(logits(actor.unwrapped_model), trained), "sampling leaves the weights as they were"
+    assert torch.equal(logits(actor.unwrapped_model), trained), "sampling does not change the weights"
     assert again == sampled(actor)
     with actor.reference("base"):
         assert torch.allclose(logits(actor.unwrapped_model), base, atol=1e-5)
