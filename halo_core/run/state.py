@@ -309,3 +309,13 @@ class Run:
         self._rolled_back = None
         history.append(report)
         hooks.on_cycle_end(run=self, report=report, history=history)
+        self._remove_adapters(history)
+
+    def _remove_adapters(self, history: Sequence[CycleReport]) -> None:
+        """Remove the weights that `keep_adapters` does not keep, and that the next cycle does not start from."""
+        keep = self.config.keep_adapters
+        if keep == "all":
+            return
+        cycles = [report.cycle for report in history]
+        last = cycles[-1 if keep == "best" else -keep :]
+        self.ledger.remove_adapters({*last, best_cycle(history) or 0, self._rolled_back or 0})
