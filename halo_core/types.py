@@ -83,7 +83,8 @@ class Completion:
     index: int
     """0 .. samples_per_prompt - 1."""
     text: str
-    """`token_ids` decoded without special tokens."""
+    """The answer as it is verified: `token_ids` decoded without special tokens, up to a stop text, after
+    the beginning of the answer that `prompt_token_ids` end with, if they do (an open thought, a prefill)."""
     prompt_token_ids: tuple[int, ...] = ()
     """The context that the model saw, unpadded."""
     token_ids: tuple[int, ...] = ()

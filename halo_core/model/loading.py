@@ -6,15 +6,21 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo_core.config.model import ModelConfig
+from halo_core.data import read_text
 from halo_core.errors import ModelError, first_line
+from halo_core.model.turns import check_values
 
 if TYPE_CHECKING:
     import torch
+
+_GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
+"""Tags that transformers adds to Jinja: they mark the assistant's part."""
 
 
 def with_base_model(config: ModelConfig) -> ModelConfig:
@@ -58,7 +64,27 @@ def load_tokenizer(config: ModelConfig) -> Any:
             f"{config.name!r} contains no tokenizer",
             hint="copy the tokenizer's files (tokenizer.json and so on) next to the weights",
         )
+    if config.chat_template:
+        tokenizer.chat_template = read_template(config.chat_template)
+    check_values(tokenizer, config.chat_template_kwargs, config.name)
     return tokenizer
+
+
+def read_template(path: str) -> str:
+    """Return the chat template in a file. Raises a `ModelError` if it is not a template of Jinja."""
+    from jinja2 import TemplateSyntaxError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    text = read_text(Path(path).expanduser())
+    environment = ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"])
+    try:
+        environment.parse(_GENERATION.sub("", text))
+    except TemplateSyntaxError as error:
+        raise ModelError(
+            f"{path}:{error.lineno}: not a chat template: {error.message}",
+            hint="a chat template is a Jinja file that writes out `messages`",
+        ) from error
+    return text
 
 
 def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype) -> Any:

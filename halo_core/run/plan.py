@@ -251,9 +251,8 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
     update["plugins"] = tuple(
         _spec(spec, given) for spec, given in zip(config.specs("plugin"), options, strict=True)
     )
-    update["model"] = replace(
-        config.model, name=_absolute_path(config.model.name), adapter=_absolute_path(config.model.adapter)
-    )
+    paths = {key: _absolute_path(getattr(config.model, key)) for key in ("name", "adapter", "chat_template")}
+    update["model"] = replace(config.model, **paths)
     update["mix"] = replace(config.mix, pairs=_absolute_path(config.mix.pairs))
     prompts, heldout = _absolute_path(config.data.prompts), _absolute_path(config.data.heldout)
     update["data"] = config.data.model_copy(update={"prompts": prompts, "heldout": heldout})
