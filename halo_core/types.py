@@ -270,6 +270,9 @@ class EvalMetrics:
     1 - C(n - c, k) / C(n, k), with c of n completions passing (Chen et al. 2021, arXiv 2107.03374)."""
     warned: float = 0.0
     """Share with warnings; 0 in reports that an early version of halo wrote without counting them."""
+    unfinished: float = 0.0
+    """Share of completions that the token limit cut short within their reasoning; part of `truncated`. 0 in reports
+    that an early version of halo wrote without counting them."""
     prompts: int = 0
     """Prompts with a conclusive verdict; 0 in reports that an early version of halo wrote without counting them."""
 

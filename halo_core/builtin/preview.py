@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from halo_core.diagnosis.readiness import readiness
 from halo_core.hookspecs import hookimpl
+from halo_core.metrics import is_unfinished
 from halo_core.types import Completion, CycleReport, Prompt, Sample, Stage, Status
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class Preview:
         verdict, completion = sample.verdict, sample.completion
         detail = verdict.detail.strip().partition("\n")[0]
         cut = ", cut short" if completion.finish_reason == "length" else ""
+        cut += " within its reasoning" if is_unfinished(sample) else ""
         title = f"{sample.prompt.id} #{completion.index}: {verdict.status}, {verdict.stage}{cut}"
         yield f"sample   {_printable(f'{title}: {detail}' if detail else title)}"
         text = self._extract(sample.prompt, completion) or completion.text

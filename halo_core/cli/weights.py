@@ -109,9 +109,12 @@ def merge(
 
 
 def read_cycle(ledger: Ledger, text: str) -> int:
-    """Return the cycle that `--cycle` names. Raises a `RunError` if the run has no such cycle."""
+    """Return the cycle that trained the weights of the cycle that `--cycle` names; 0: before training.
+
+    Raises a `RunError` if the run has no such cycle.
+    """
     from halo_core.errors import RunError
-    from halo_core.metrics import best_cycle
+    from halo_core.metrics import best_cycle, weights_cycle
 
     reports = ledger.reports()
     finished = [0, *(report.cycle for report in reports if report.cycle)]
@@ -121,7 +124,7 @@ def read_cycle(ledger: Ledger, text: str) -> int:
             f"{ledger.directory} has no cycle {text}",
             hint=f"finished cycles: {', '.join(map(str, finished))}; or last, or best",
         )
-    return by_name[text]
+    return weights_cycle(reports, by_name[text])
 
 
 def _checkpoint(directory: Path) -> Actor | None:
