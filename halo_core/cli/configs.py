@@ -63,7 +63,7 @@ def validate(raw: dict[str, Any]) -> None:
         f"ok: {config.cycles} cycles of {len(prompts)} prompts x {config.samples_per_prompt} samples, "
         f"{len(heldout)} held-out prompts x {config.heldout.samples_per_prompt}"
     )
-    for warning in plan.drivers.verifiers.warnings([*prompts, *heldout]):
+    for warning in plan.data_notes(prompts, heldout):
         typer.echo(f"warning: {warning}")
     if missing:
         typer.echo(f"note: {missing} is not on this machine; the run downloads it from the hub")

@@ -14,6 +14,7 @@ from halo_core.errors import ConfigError, first_line
 
 _PATHS = (
     *("data.prompts", "data.heldout", "model.name", "model.adapter", "model.chat_template", "mix.pairs"),
+    "data.databases",
 )
 """Keys that hold paths, besides the names of drivers."""
 
