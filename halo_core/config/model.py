@@ -28,7 +28,7 @@ class ModelConfig:
     """The model that a run starts from, and its placement in memory."""
 
     name: str = ""
-    """Name on the Hugging Face hub, or local directory."""
+    """Name on the Hugging Face hub, or local directory, or GGUF file."""
     adapter: str | None = None
     """Directory or hub name of a PEFT adapter to start from."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"

@@ -306,10 +306,11 @@ class Actor:
         if self.optimizer_state:
             save_file(self.optimizer_state, directory / _OPTIMIZER)
 
-    def save_merged(self, directory: Path, dtype: str = "auto") -> None:
+    def save_merged(self, directory: Path, dtype: str = "auto", *, shard_size: str = "5GB") -> None:
         """Merge the adapter into the model permanently; write the model to `directory` in the format of transformers.
 
-        `dtype` is the name of a torch precision; "auto": that of the model's files. Raises a `ModelError` if there is
+        `dtype` is the name of a torch precision; "auto": that of the model's files. A file of weights has at most
+        `shard_size`. Raises a `ModelError` if there is
         no adapter, or for another `dtype`.
         """
         import torch
@@ -318,9 +319,10 @@ class Actor:
         if not self.has_adapter:
             raise ModelError("there is no adapter to merge")
         if dtype == "auto":
-            precision = AutoConfig.from_pretrained(
-                model_source(self.config), **hub_options(self.config)
-            ).dtype
+            precision = (
+                AutoConfig.from_pretrained(model_source(self.config), **hub_options(self.config)).dtype
+                or self.model.dtype
+            )
         else:
             precision = getattr(torch, dtype, None)
         if not isinstance(precision, torch.dtype) or not precision.is_floating_point:
@@ -328,7 +330,7 @@ class Actor:
                 f"{dtype!r} is not a precision for a model", hint="use float32, bfloat16 or float16"
             )
         self.model = self.model.merge_and_unload()
-        self.model.to(precision).save_pretrained(directory)
+        self.model.to(precision).save_pretrained(directory, max_shard_size=shard_size)
         self.tokenizer.save_pretrained(directory)
 
     def load(self, directory: Path) -> None:

@@ -8,9 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from halo_core.errors import Interrupted, command
+from halo_core.ledger.card import CARD, card_of
 from halo_core.ledger.ledger import Ledger
 from halo_core.metrics import best_cycle, eval_metrics, gini, paired_difference, weights_cycle
 from halo_core.model.contexts import ignore_tokens
@@ -180,8 +182,14 @@ class Run:
         """Store the actor's weights as those of `cycle`, and print the warnings of the training."""
         for note in stats.notes:
             self.progress.note(f"cycle {cycle}  {note}")
-        self.ledger.write_trained(cycle, stats, self.actor.save)
+        self.ledger.write_trained(cycle, stats, partial(self._save, cycle))
         self.loaded_cycle = cycle
+
+    def _save(self, cycle: int, directory: Path) -> None:
+        """Write the actor's weights with a model card to `directory`."""
+        self.actor.save(directory)
+        merged = not (directory / "adapter_config.json").is_file()
+        (directory / CARD).write_text(card_of(self.ledger, cycle, merged=merged), encoding="utf-8")
 
     def mixed(self, cycle: int, chosen: Sequence[Sample]) -> list[Sample]:
         """Return the samples that `cycle` trains on: `chosen`, and those that `mix` configures."""
