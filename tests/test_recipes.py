@@ -12,10 +12,11 @@ import datasets
 import pytest
 
 from halo_core.config.schema import DriverSpec
-from halo_core.data import Shape, load_prompts
+from halo_core.data import load_prompts
 from halo_core.data.recipes import RECIPES
 from halo_core.data.recipes.calls import _python_type
 from halo_core.data.recipes.maths import boxed
+from halo_core.data.shape import Shape
 from halo_core.errors import DataError
 from halo_core.types import Completion, Status
 from halo_core.verification.verifiers import VerifierSet

@@ -11,9 +11,10 @@ import datasets
 import pytest
 
 from halo_core.config.schema import read_config
-from halo_core.data import Shape, load_prompts
+from halo_core.data import load_prompts
 from halo_core.data.contamination import overlap
 from halo_core.data.mixture import mixture
+from halo_core.data.shape import Shape
 from halo_core.errors import ConfigError, DataError, HaloError
 from halo_core.run.prompts import contaminated, prompts_in, read_prompts
 from halo_core.types import Prompt

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from halo_core.config.schema import DataConfig, DataSource, RunConfig
-from halo_core.data import Shape, check_disjoint, load_prompts, split_heldout, texts_in
+from halo_core.data import check_disjoint, load_prompts, split_heldout, texts_in
 from halo_core.data.contamination import overlap
 from halo_core.data.mixture import mixture
+from halo_core.data.shape import Shape
 from halo_core.drivers.base import Demo
 from halo_core.errors import ConfigError, DataError
 from halo_core.ledger.ledger import Ledger
