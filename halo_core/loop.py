@@ -72,7 +72,7 @@ def select(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> Seq
             raise TrainingError(
                 f"cycle {cycle}: {culprit}", hint="change the plugin, or remove it from the run"
             )
-        error = nothing_selected(run, cycle, eligible)
+        error = nothing_selected(cycle, eligible, run.unselected)
         if run.config.when_none != "skip":
             raise error
         run.log("skipped", f"{error}; the weights stay as they are: {error.hint}")

@@ -159,13 +159,13 @@ def test_each_source_has_its_own_columns(write: Callable[..., Path]) -> None:
     other = write([{"q": "Two?", "a": "2"}], "other.jsonl")
     sources = [
         {"prompts": str(write(ROWS))},
-        {"prompts": str(other), "columns": {"prompt": "q", "answer": "a"}, "template": "Say: {{ q }}"},
+        {"prompts": str(other), "columns": {"prompt": "q", "answer": "a"}, "template": "Answer: {{ q }}"},
         {"prompts": str(plain), "columns": {}},
     ]
     found = prompts_in(config(sources=sources, columns=COLUMNS))
     assert [(p.text, p.reference["answer"]) for p in found[-3:]] == [
         ("Three squared?", "9"),
-        ("Say: Two?", "2"),
+        ("Answer: Two?", "2"),
         ("One?", "1"),
     ]
     with pytest.raises(ConfigError, match=r"data\.prompts and data\.sources are both given"):

@@ -182,7 +182,7 @@ class RunConfig(_Drivers):
     a list of values; the last value holds for all later cycles. Held-out prompts are always sampled with the
     generator's own options."""
     when_none: Literal["stop", "lower", "skip"] = "stop"
-    """What a cycle does if nothing is selected. `stop`: end the run with the cause. `lower`: select at the highest
+    """Reaction to a cycle that selects nothing. `stop`: end the run with the cause. `lower`: select at the highest
     `threshold` below the selector's own that selects something. `skip`: train nothing; the next cycle samples again."""
     divergence_retries: Annotated[int, Field(ge=0)] = 0
     """Maximum number of retries of a cycle whose training diverges, each from the weights that it started from and at a

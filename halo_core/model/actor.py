@@ -130,8 +130,8 @@ class Actor:
         if limit is None or limit != self.context_length:
             return ""
         return (
-            f"beyond {limit} tokens this model encodes all positions anew (LongRoPE), and could not be trained on what "
-            "was sampled: shorten the prompt, or choose a model with another position encoding"
+            f"beyond {limit} tokens this model changes the encoding of all positions (LongRoPE), and could not be "
+            "trained on its samples: shorten the prompt, or choose a model with another position encoding"
         )
 
     @cached_property

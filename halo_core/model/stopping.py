@@ -12,7 +12,7 @@ from typing import Any
 from halo_core.model.texts import texts_of
 
 _INCOMPLETE = "\ufffd"
-"""What a tokenizer writes for a part of a character."""
+"""The text of a part of a character."""
 
 
 class StopStrings:

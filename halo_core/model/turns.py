@@ -25,7 +25,7 @@ _ANSWER = "\ue000"
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the model completes."""
+    """The text that the model completes."""
 
     text: str
     """The whole context, with special tokens as text."""

@@ -112,7 +112,7 @@ class Dispatch:
     def select(self, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
         """Call the selector."""
         selector: Selector = self._drivers.get("selector", cycle)
-        context = selection_context(run, cycle)
+        context = selection_context(run.seed, cycle)
         with blamed(self._drivers.source("selector")):
             chosen = selector.select(samples, context)
             if chosen:

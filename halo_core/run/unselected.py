@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from halo_core.diagnosis.unselected import why_unselected
 from halo_core.drivers.base import Selector
@@ -13,9 +13,6 @@ from halo_core.model.contexts import SelectionContext
 from halo_core.seeds import derive_seed
 from halo_core.tables import count
 from halo_core.types import Sample
-
-if TYPE_CHECKING:
-    from halo_core.run.state import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +25,7 @@ class Lowered:
 
 @dataclass(frozen=True, slots=True)
 class Unselected:
-    """What is known of a selection of nothing."""
+    """A selection of nothing."""
 
     threshold: float | None = None
     """The selector's threshold; None if it has none."""
@@ -38,7 +35,7 @@ class Unselected:
 def lowered(selector: Selector, samples: Sequence[Sample], context: SelectionContext) -> Lowered | None:
     """Return the selection at the highest lower threshold that selects anything; None if there is none.
 
-    The lowest reward is never a threshold: it would select what is no better than the rest. None, too, for a selector
+    The lowest reward is never a threshold: all samples reach it. None, too, for a selector
     without an option `threshold`.
     """
     threshold = threshold_of(selector)
@@ -58,22 +55,22 @@ def threshold_of(selector: Any) -> float | None:
     return float(value) if is_dataclass(selector) and isinstance(value, (int, float)) else None
 
 
-def selection_context(run: Run, cycle: int) -> SelectionContext:
-    """Return the context of the selection of `cycle`."""
-    return SelectionContext(seed=derive_seed(run.seed, cycle, "select"), cycle=cycle)
+def selection_context(seed: int, cycle: int) -> SelectionContext:
+    """Return the context of the selection of `cycle`, in a run with this seed."""
+    return SelectionContext(seed=derive_seed(seed, cycle, "select"), cycle=cycle)
 
 
-def nothing_selected(run: Run, cycle: int, samples: Sequence[Sample]) -> TrainingError:
+def nothing_selected(cycle: int, samples: Sequence[Sample], unselected: Unselected) -> TrainingError:
     """Return the error for rewarded `samples` of which none was selected, with the causes and what would help."""
-    causes, remedy = why_unselected(samples, run.unselected.threshold)
-    offer = run.unselected.lowered
+    causes, remedy = why_unselected(samples, unselected.threshold)
+    offer = unselected.lowered
     if offer is not None:
         prompts = len({sample.prompt.id for sample in offer.chosen})
         remedy += (
             f"; at a threshold of {offer.threshold:g}, {count(len(offer.chosen), 'completion')} of "
             f"{count(prompts, 'prompt')} would be selected (-S threshold={offer.threshold:g}, or when_none: lower)"
         )
-    elif samples and run.unselected.threshold is not None:
+    elif samples and unselected.threshold is not None:
         remedy += "; no lower threshold would tell good completions from bad ones"
     return TrainingError(
         f"cycle {cycle}: none of {count(len(samples), 'completion')} was selected; {causes}", hint=remedy
