@@ -5,6 +5,7 @@ It is the `README.md` beside the weights, with the front matter of the Hugging F
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +18,10 @@ from halo_core.tables import count
 from halo_core.types import CycleReport
 
 CARD = "README.md"
+_SECRET = re.compile(r"key|token$|secret|password|credential", re.IGNORECASE)
+"""Names of options that a card does not show."""
+_LOGIN = re.compile(r"://[^/\s@]*@")
+"""User and password in an address."""
 
 
 def card_of(ledger: Ledger, cycle: int, *, merged: bool) -> str:
@@ -111,12 +116,14 @@ def _measurement(
 
 
 def _driver(spec: Mapping[str, Any]) -> str:
-    options = ", ".join(f"{key}={_plain(value)}" for key, value in spec.items() if key != "name")
+    shown = {key: value for key, value in spec.items() if key != "name" and not _SECRET.search(key)}
+    options = ", ".join(f"{key}={_plain(value)}" for key, value in shown.items())
     return f"`{_name(spec['name'])}`" + (f" ({options})" if options else "")
 
 
 def _plain(value: Any) -> str:
     text = _name(value) if isinstance(value, str) and Path(value).is_absolute() else str(value)
+    text = _LOGIN.sub("://", text)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

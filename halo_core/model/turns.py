@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from halo_core.channels import MARKS
 from halo_core.errors import DataError, ModelError, did_you_mean
 from halo_core.thoughts import TAGS
 from halo_core.types import Prompt
@@ -150,10 +151,17 @@ def end_of_turn(tokenizer: Any, values: Mapping[str, Any] | None = None) -> int 
     special = _special_ids(tokenizer)
     for number in ids:
         if number in special:
-            return number
+            return None if _divides_channels(tokenizer, number) else number
         if tokenizer.decode([number]).strip():
             return None  # the template ends the turn with text
     return None
+
+
+def _divides_channels(tokenizer: Any, number: int) -> bool:
+    """Return whether a token ends a message that others of the same answer follow, as the analysis of gpt-oss."""
+    marks: list[str] = tokenizer.all_special_tokens
+    token = tokenizer.convert_ids_to_tokens(number)
+    return "<|channel|>" in marks and token in MARKS and token != tokenizer.eos_token
 
 
 def _special_ids(tokenizer: Any) -> set[int]:

@@ -199,6 +199,17 @@ def test_the_end_of_a_turn_is_the_first_special_token_after_an_answer(
     assert (None if found is None else tokenizer.decode([found])) == wanted
 
 
+def test_the_end_of_a_channel_is_no_end_of_a_turn() -> None:
+    for end, wanted in (("<|end|>", None), ("<|return|>", "<|return|>")):
+        tokenizer = new_tokenizer(["Add."], 300)
+        marks = ["<|channel|>", "<|message|>", "<|end|>", "<|return|>"]
+        tokenizer.add_special_tokens({"additional_special_tokens": marks})
+        tokenizer.eos_token = "<|return|>"
+        tokenizer.chat_template = "{% for m in messages %}<|message|>{{ m.content }}" + end + "{% endfor %}"
+        found = end_of_turn(tokenizer)
+        assert (None if found is None else tokenizer.decode([found])) == wanted
+
+
 def test_a_pair_ends_as_the_template_ends_a_turn_and_does_not_repeat_an_opened_thought(actor: Make) -> None:
     made = actor()
     prompt, completion = encode_pair(made, Pair("Add 1 and 2.", "3"))
