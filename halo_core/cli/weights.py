@@ -136,12 +136,10 @@ def _nothing_to_merge(cycle: str, model: ModelConfig) -> RunError:
     start = model.adapter or model.name
     if cycle == "best":
         return RunError(
-            "no cycle has a higher held-out pass rate than the model before training, so there is nothing to merge",
+            "no cycle has a higher held-out pass rate than the model before training",
             hint=f"use {start} as it is, or name a cycle: --cycle last",
         )
-    return RunError(
-        "cycle 0 is the model before training: there is nothing to merge", hint=f"use {start} as it is"
-    )
+    return RunError("cycle 0 is the model before training, without an adapter", hint=f"use {start} as it is")
 
 
 def read_cycle(ledger: Ledger, text: str) -> int:
