@@ -35,6 +35,38 @@ def token_logprobs(
     Computed as in training: with the adapter next to the weights, not merged into them. A completion without token ids,
     or without those of its prompt, gets ().
     """
+
+    def logprobs(batch: Batch) -> torch.Tensor:
+        with autocast():
+            logits = completion_logits(model, batch.ids, batch.positions).float()
+        return logits.log_softmax(-1).gather(1, batch.targets[:, None]).squeeze(1)
+
+    return _by_token(completions, device, logprobs)
+
+
+def token_values(
+    model: Any,
+    value_head: torch.nn.Linear,
+    completions: Sequence[Completion],
+    *,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[object]],
+) -> list[tuple[float, ...]]:
+    """Return the value head's estimate from all tokens before each token; for which completions, see above."""
+
+    def values(batch: Batch) -> torch.Tensor:
+        with autocast():
+            _, states = _logits_and_states(model, batch.ids, batch.positions)
+        assert states is not None, "a value head needs an output head to stand beside"
+        return _values(value_head, states)
+
+    return _by_token(completions, device, values)
+
+
+def _by_token(
+    completions: Sequence[Completion], device: torch.device, compute: Callable[[Batch], torch.Tensor]
+) -> list[tuple[float, ...]]:
+    """Return what `compute` returns [N] for the tokens of batches, by completion; () for one without token ids."""
     usable = [
         n for n, completion in enumerate(completions) if completion.prompt_token_ids and completion.token_ids
     ]
@@ -42,10 +74,8 @@ def token_logprobs(
     found: dict[int, tuple[float, ...]] = {}
     for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
         batch = pack([(examples[row],) for row in rows], device)
-        with torch.inference_mode(), autocast():
-            logits = completion_logits(model, batch.ids, batch.positions).float()
-        logprobs = logits.log_softmax(-1).gather(1, batch.targets[:, None]).squeeze(1)
-        parts = torch.split(logprobs, list(batch.lengths))
+        with torch.inference_mode():
+            parts = torch.split(compute(batch), list(batch.lengths))
         found |= {usable[row]: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
     return [found.get(n, ()) for n in range(len(completions))]
 
@@ -56,32 +86,55 @@ def completion_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor) ->
     Only those positions reach the output head; any further processing of the logits by the model still applies. If
     the head cannot be found, the model computes all logits and those at the positions are selected.
     """
+    return _logits_and_states(model, ids, positions)[0]
+
+
+def _logits_and_states(
+    model: Any, ids: torch.Tensor, positions: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the logits [N, V] and the states [N, H] that the output head computes them from, if it is known."""
     head = model.get_output_embeddings()
     if head is None:
-        return _take(model(input_ids=ids, use_cache=False).logits, positions)
-    hook = head.register_forward_pre_hook(lambda _, args: (_take(args[0], positions), *args[1:]))
+        return _take(model(input_ids=ids, use_cache=False).logits, positions), None
+    states: list[torch.Tensor] = []
+
+    def take(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        states.append(_take(arguments[0], positions))
+        return states[0], *arguments[1:]
+
+    hook = head.register_forward_pre_hook(take)
     try:
         logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
     finally:
         hook.remove()
-    return logits
+    return logits, states[0]
 
 
 def _take(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     return values.flatten(0, 1).index_select(0, positions)
 
 
-def batch_logprobs(model: Any, batch: Batch, *, entropies: bool = False) -> tuple[torch.Tensor, Batch]:
-    """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with its entropies.
+def batch_logprobs(
+    model: Any, batch: Batch, *, entropies: bool = False, value_head: torch.nn.Linear | None = None
+) -> tuple[torch.Tensor, Batch]:
+    """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with what was asked for.
 
     Differentiable. The backward pass of the entropies computes the probabilities again instead of keeping them.
     """
-    logits = completion_logits(model, batch.ids, batch.positions).float()
+    logits, states = _logits_and_states(model, batch.ids, batch.positions)
+    logits = logits.float()
+    if value_head is not None and states is not None:
+        batch = replace(batch, values=_values(value_head, states))
     if not entropies:
         return -functional.cross_entropy(logits, batch.targets, reduction="none"), batch
     logprobs = logits.log_softmax(-1)
     found = checkpoint(_entropies, logprobs, use_reentrant=False, preserve_rng_state=False)
     return logprobs.gather(1, batch.targets[:, None]).squeeze(1), replace(batch, entropies=found)
+
+
+def _values(value_head: torch.nn.Linear, states: torch.Tensor) -> torch.Tensor:
+    """Return the values [N] of states [N, H]; in float32 under autocast too, which would round a matrix product."""
+    return (states.float() * value_head.weight[0]).sum(-1) + value_head.bias
 
 
 def _entropies(logprobs: torch.Tensor) -> torch.Tensor:

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 
 from halo_core.config.training import TrainingOptions, flaw_of_lr
 from halo_core.errors import DivergedError, Interrupted, TrainingError
-from halo_core.model.actor import Actor, concrete, tensors_hash
+from halo_core.model.actor import VALUE_HEAD, Actor, concrete, tensors_hash
 from halo_core.model.adapters import lora_config
 from halo_core.model.batching import epoch_steps, token_batches
 from halo_core.model.contexts import Actor as AnyActor
@@ -64,6 +64,7 @@ def fit(
     *,
     per: Per = "unit",
     entropies: bool = False,
+    values: bool = False,
 ) -> TrainStats:
     """Train `context.actor` on `units`; see `halo_core.training.fit`."""
     actor, lr = concrete(context.actor), context.lr
@@ -76,6 +77,10 @@ def fit(
     if flaw := flaw_of_lr(lr):
         raise TrainingError(f"the learning rate is {lr}; {flaw}", hint="check the learning-rate policy")
     notes = _make_trainable(actor, options, seed=context.seed)
+    if values:
+        actor.add_value_head()
+    else:
+        actor.value_head = None
     weights = actor.trainable()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     with _training_mode(actor, options, context.seed), _interruptible(actor):
@@ -189,7 +194,7 @@ class _Loop:
             self.weights, lr=context.lr, weight_decay=options.weight_decay, fused=True
         )
         if options.optimizer == "carry" and actor.optimizer_state:
-            _restore(optimizer, actor.trainable(), actor.optimizer_state)
+            _restore(optimizer, _with_state(actor), actor.optimizer_state)
         self.optimizer: Any = self.accelerator.prepare(optimizer)
         self.optimizer.zero_grad()  # earlier users of the weights may have left gradients
 
@@ -284,7 +289,12 @@ class _Loop:
         for rows in token_batches(list(map(_longest, units)), self.budget, list(map(len, units))):
             batch = pack([units[row] for row in rows], self.actor.device)
             with self.accelerator.autocast():
-                logprobs, batch = batch_logprobs(self.model, batch, entropies=self.objective.entropies)
+                logprobs, batch = batch_logprobs(
+                    self.model,
+                    batch,
+                    entropies=self.objective.entropies,
+                    value_head=self.actor.value_head,
+                )
             found = self.objective.loss(batch, logprobs)
             self.accelerator.backward(found.total / total)
             loss += (found.total if found.reported is None else found.reported).detach() / total
@@ -373,6 +383,12 @@ def _generators(device: torch.device) -> dict[str, tuple[Callable[[], Any], Call
             partial(module.set_rng_state, **options),
         )
     return found
+
+
+def _with_state(actor: Actor) -> dict[str, torch.nn.Parameter]:
+    """Return the trainable weights without a value head that the optimizer has not seen yet."""
+    seen = any(name.startswith(VALUE_HEAD) for name in actor.optimizer_state)
+    return {name: w for name, w in actor.trainable().items() if seen or not name.startswith(VALUE_HEAD)}
 
 
 def _restore(

@@ -78,6 +78,7 @@ def test_groups_and_grpo() -> None:
     assert stats.metrics == {
         "ratio": pytest.approx(1.0, abs=1e-4),
         "clip_share": 0.0,
+        "kl_to_sampler": pytest.approx(0.0, abs=1e-6),
         "entropy": pytest.approx(stats.metrics["entropy"]),
     }
     assert 0 < stats.metrics["entropy"] < 5.61, "at most log(272)"
