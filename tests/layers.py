@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 ORDER: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "deprecation", "seeds", "shares", "progress", "tables", "channels"),
     ("config", "data", "files", "metrics", "sandbox"),
-    ("ledger", "model", "diagnosis"),
+    ("ledger", "model", "diagnosis", "selection"),
     ("training",),
     ("hookspecs", "drivers", "report"),
     ("plugin", "demo"),

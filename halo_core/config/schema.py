@@ -131,8 +131,8 @@ class RunConfig(_Drivers):
     """Prompts that each cycle samples."""
     per_cycle: dict[str, dict[str, tuple[Any, ...]]] = {}  # noqa: RUF012 (pydantic copies it)
     """Options of generator, reward, selector and trainer that change from cycle to cycle: for each driver and option,
-    a list of values; the last value holds for all later cycles. Held-out prompts are always sampled with the
-    generator's own options."""
+    a list of values; the last value holds for all later cycles. Under `name`: selectors or trainers that take turns.
+    Held-out prompts are always sampled with the generator's own options."""
     divergence_retries: Annotated[int, Field(ge=0)] = 0
     """Maximum number of retries of a cycle whose training diverges, each from the weights that it started from and at a
     tenth of the learning rate."""

@@ -57,7 +57,7 @@ def token_values(
     def values(batch: Batch) -> torch.Tensor:
         with autocast():
             _, states = _logits_and_states(model, batch.ids, batch.positions)
-        assert states is not None, "a value head needs an output head to stand beside"
+        assert states is not None, "a value head reads the input of the output head"
         return _values(value_head, states)
 
     return _by_token(completions, device, values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,12 @@ METHODS: dict[str, dict[str, Any]] = {
         "selector": {"name": "all", **IMITATION},
         "trainer": {"name": "ppo", "full": True, "kl": 0.1},
     },
+    "sft, then grpo": {
+        "per_cycle": {
+            "trainer": {"name": ["sft", {"name": "grpo", "kl": 0.1}]},
+            "selector": {"name": [{"name": "star", **IMITATION}, "groups"]},
+        },
+    },
 }
 WHOLE = {"temperature": 1.0, "top_p": 1.0}
 STEPS: dict[str, Any] = {"lora_rank": 4, "batch_size": 8, "epochs": 2}
@@ -58,11 +64,10 @@ class Killed(BaseException):
 
 
 @pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use one thread, and store a checkpoint after each step."""
     torch.set_num_threads(1)
     monkeypatch.setattr(checkpoint, "_SHARE", 0)
-    yield
 
 
 def configuration(method: dict[str, Any], place: Path) -> dict[str, Any]:
@@ -143,12 +148,8 @@ def test_a_run_that_is_killed_and_resumed_is_identical(
         except Killed:
             pass
     assert {"append", "write_checkpoint"} <= set(kills)
-    differing = [
-        part
-        for part in compare(Ledger(tmp_path / "killed"), Ledger(tmp_path / "uninterrupted"))
-        if not part.same
-    ]
-    assert differing == []
+    parts = compare(Ledger(tmp_path / "killed"), Ledger(tmp_path / "uninterrupted"))
+    assert [part for part in parts if not part.same] == []
     weights = trained_weights(tmp_path / "killed")
     assert weights == trained_weights(tmp_path / "uninterrupted")
     assert any("value_head" in name for name in weights) == (raw["trainer"]["name"] == "ppo")
