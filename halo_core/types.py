@@ -81,7 +81,7 @@ class Completion:
 
     prompt_id: str
     index: int
-    """0 .. samples_per_prompt - 1."""
+    """0 .. samples_per_prompt - 1; later rounds of a cycle continue the numbers of a prompt."""
     text: str
     """`token_ids` decoded without special tokens."""
     prompt_token_ids: tuple[int, ...] = ()
@@ -303,6 +303,10 @@ class CycleReport:
     reward_mean: float = 0.0
     selected: int = 0
     """Sequences handed to the trainer; duplicates merged into weights count once."""
+    rounds: tuple[int, ...] = ()
+    """With sampling in rounds of n completions, how many completions are the first, second, ... n of their prompt.
+    `sampled` and `reward_mean` are those of the first round, which samples every prompt equally. Empty: the cycle
+    sampled once."""
     train: TrainStats | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall seconds by stage: sample (generation and verification, which overlap), train, heldout."""

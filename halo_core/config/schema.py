@@ -10,7 +10,7 @@ name and its options:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from halo_core.config.kinds import KINDS
 from halo_core.config.mix import Mix
 from halo_core.config.model import ModelConfig
 from halo_core.config.options import explain
+from halo_core.config.rounds import Rounds
 from halo_core.errors import ConfigError, did_you_mean
 
 NON_RESULT_KEYS = ("workers", "checkpoint_seconds", "sampler_tolerance")
@@ -117,6 +118,8 @@ class RunConfig(_Drivers):
     """Number of cycles; each samples and trains once. 0: only measure the model on the held-out prompts."""
     samples_per_prompt: Annotated[int, Field(ge=1)] = 8
     """Completions sampled for each training prompt in each cycle."""
+    rounds: Rounds = Rounds()
+    """Further completions only for prompts that need them."""
     heldout: HeldoutConfig = HeldoutConfig()
     """Measurement on held-out prompts."""
     start_from: Literal["previous", "best", "base", "interpolate"] = "previous"
@@ -151,6 +154,12 @@ class RunConfig(_Drivers):
     """Completions verified at once; null: the number of cores, and at least 2."""
     sandbox: Literal["auto", "strong", "standard", "weak", "none"] = "auto"
     """Containment of untrusted code; `auto` takes the best available tier and refuses a weak one."""
+
+    @model_validator(mode="after")
+    def _the_first_round_is_within_the_budget(self) -> Self:
+        if (self.rounds.size or 0) > self.samples_per_prompt:
+            raise ValueError("rounds.size must be at most samples_per_prompt, the mean number of completions")
+        return self
 
     def spec(self, kind: str) -> DriverSpec:
         """Return the driver of `kind`, a kind that a run has one of."""
