@@ -88,10 +88,14 @@ class Dispatch:
 
     @hookimpl
     def lr_for_cycle(self, run: Run, cycle: int, history: Sequence[CycleReport]) -> float:
-        """Call the learning-rate policy."""
+        """Call the learning-rate policy; let the trainer warn of the result."""
         policy: LRPolicy = self._drivers.get("lr_policy")
         with blamed(self._drivers.source("lr_policy")):
-            return policy.lr(cycle=cycle, cycles=run.config.cycles, history=history)
+            lr = policy.lr(cycle=cycle, cycles=run.config.cycles, history=history)
+        with blamed(self._drivers.source("trainer", cycle)):
+            if warning := self._drivers.get("trainer", cycle).check_lr(lr, run.actor):
+                run.log_once("lr", warning)
+        return lr
 
     @hookimpl
     def generate(self, run: Run, request: SamplingRequest) -> Iterator[Sequence[Completion]]:

@@ -282,6 +282,7 @@ class Run:
             sampled=eval_metrics(first, seed=self.seed) if first else None,
             reward_mean=sum(rewards) / len(rewards) if rewards else 0.0,
             selected=len(chosen),
+            selected_prompts=len(kept),
             rounds=sizes(self.config.rounds, samples),
             train=train,
             seconds=self.ledger.seconds(cycle),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from halo_core import Sample, TrainingContext, TrainingError, TrainStats, driver
+from halo_core import Actor, Sample, TrainingContext, TrainingError, TrainStats, driver
 from halo_core.training import Batch, Example, Loss, Per, Unit, fit
 from halo_trainers.policy import PolicyGradient
-from halo_trainers.rates import with_warning
+from halo_trainers.rates import warning
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +63,11 @@ class GRPO(PolicyGradient):
         columns = self.columns(samples, context)
         units = [(Example.of(sample, **more),) for sample, more in zip(samples, columns, strict=True)]
         stats = fit(units, self.loss_of, self, context, per=self._per(), entropies=True)
-        return with_warning(stats, context, "5e-6 to 1e-5")
+        return replace(stats, objective="policy")
+
+    def check_lr(self, lr: float, actor: Actor) -> str:
+        """Return a warning about a rate for `sft`; see `Trainer.check_lr`."""
+        return warning(lr, actor, "5e-6 to 1e-5")
 
     def _per(self) -> Per:
         if self.average != "constant":

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from halo_core import Sample, TrainingContext, TrainingError, TrainStats, driver
+from halo_core import Actor, Sample, TrainingContext, TrainingError, TrainStats, driver
 from halo_core.training import Batch, Example, Loss, fit
 from halo_trainers.advantages import explained_variance, generalized_advantages, normalized
 from halo_trainers.policy import Columns, PolicyGradient
-from halo_trainers.rates import with_warning
+from halo_trainers.rates import warning
 
 if TYPE_CHECKING:
     import torch
@@ -61,8 +61,12 @@ class PPO(PolicyGradient):
         explained = self._add_advantages(samples, columns, context)
         units = [(Example.of(sample, **more),) for sample, more in zip(samples, columns, strict=True)]
         stats = fit(units, self.loss_of, self, context, per="token", entropies=True, values=True)
-        stats = replace(stats, metrics={**stats.metrics, "explained_variance": explained})
-        return with_warning(stats, context, "1e-6 to 5e-6")
+        metrics = {**stats.metrics, "explained_variance": explained}
+        return replace(stats, metrics=metrics, objective="policy")
+
+    def check_lr(self, lr: float, actor: Actor) -> str:
+        """Return a warning about a rate for `sft`; see `Trainer.check_lr`."""
+        return warning(lr, actor, "1e-6 to 5e-6")
 
     def _add_advantages(
         self, samples: Sequence[Sample], columns: Sequence[Columns], context: TrainingContext
