@@ -21,6 +21,7 @@ CONFIGS = sorted(TOP.glob("**/*.yaml"))
 EXPERIMENTAL = ("constant_lr", "decay_lr", "aggressive_decay")
 TEXTS = (
     "rollback",
+    "previous",
     "constant",
     "linear",
     "prompt",

@@ -17,15 +17,14 @@ def policy_drift(h: History, found: frozenset[Cause]) -> Finding | None:
     train = h.last.train
     if train is None or train.objective != "policy" or found & {Cause.DIVERGED, Cause.STALE_SAMPLER}:
         return None
-    seen = []
-    for signal, name, limit, what in (
-        ("ratio-drift", "kl_to_sampler", h.options.drift, "nats per token from the policy that sampled"),
-        ("clip-share", "clip_share", h.options.clip_share, "of the tokens at the clip of their ratio"),
-    ):
-        value = train.metrics.get(name)
-        if value is not None and value >= limit:
-            text = f"cycle {h.last.cycle} was on average {value:.2g} {what}"
-            seen.append(Evidence(signal, text, (h.last.cycle,), (value,), threshold=limit))
+    cycle, drift, clipped = h.last.cycle, train.metrics.get("kl_to_sampler"), train.metrics.get("clip_share")
+    seen: list[Evidence] = []
+    if drift is not None and drift >= h.options.drift:
+        text = f"in cycle {cycle} the policy was {drift:.2g} nats per token from the one that sampled"
+        seen.append(Evidence("ratio-drift", text, (cycle,), (drift,), threshold=h.options.drift))
+    if clipped is not None and clipped >= h.options.clip_share:
+        text = f"in cycle {cycle} the ratios of {clipped:.0%} of the tokens were at their clip"
+        seen.append(Evidence("clip-share", text, (cycle,), (clipped,), threshold=h.options.clip_share))
     if not seen:
         return None
     advice = (
