@@ -6,8 +6,7 @@
 Each row is a process of its own. It loads the model in float32, computes log-probabilities once as a sampler would,
 notes its memory, trains one step on random tokens, and prints the peak. Gradients are accumulated over batches of one
 sequence, or of one pair. On a CPU the peak is that of the resident memory, on a GPU of what torch allocated. GRPO and
-PPO also run with a divergence from the reference, which DPO always has. The claims are those of the notes that halo grew
-out of.
+PPO also run with a divergence from the reference, which DPO always has. The claims are those of the halo-forge notes.
 """
 
 from __future__ import annotations
@@ -56,7 +55,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, float]:
     """Train one step in this process; return the memory in MiB, loaded and at its peak."""
     import torch
 
-    from halo_core import ModelConfig, TrainingContext
+    from halo_core import TrainingContext
+    from halo_core.config.model import ModelConfig
     from halo_core.model.actor import Actor
 
     gpu = arguments.device.startswith("cuda")
