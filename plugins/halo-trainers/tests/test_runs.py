@@ -1,8 +1,10 @@
-"""Whole runs with each trainer, killed at every kind of write and resumed: the result is identical."""
+"""Whole runs with each trainer, killed and resumed: the result is identical."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,58 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 WHOLE = {"temperature": 1.0, "top_p": 1.0}
 STEPS: dict[str, Any] = {"lora_rank": 4, "batch_size": 8, "epochs": 2}
+
+
+HELPER = r"""
+import contextlib, json, os, random, signal, sys, time
+from pathlib import Path
+import peft, torch, transformers
+from halo_core import Plan, run_cycles
+from halo_core.ledger.compare import compare
+from halo_core.ledger.ledger import Ledger
+from halo_core.run import checkpoint
+
+raw, root = json.loads(sys.argv[1]), Path(sys.argv[2])
+torch.set_num_threads(1)
+checkpoint._SHARE = 0  # save after every step
+
+def started(directory):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with Plan.from_raw(raw).open(directory) as opened:
+                run_cycles(*opened)
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return pid
+
+def ended(pid):
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+begin = time.monotonic()
+assert ended(started(root / "complete")) == 0
+duration, kills, source = time.monotonic() - begin, 0, random.Random(0)
+for _ in range(40):
+    pid = started(root / "killed")
+    if kills < 2:
+        time.sleep(duration * source.uniform(0.3, 0.6))
+        os.kill(pid, signal.SIGKILL)
+    code = ended(pid)
+    assert code in (0, -signal.SIGKILL), code
+    kills += code != 0
+    if code == 0:
+        break
+with contextlib.closing(Ledger(root / "killed")) as one, contextlib.closing(Ledger(root / "complete")) as other:
+    different = [part.name for part in compare(one, other) if not part.same]
+files = [
+    {str(path.relative_to(run)): path.read_bytes() for path in run.glob("cycles/*/adapter/*")}
+    for run in (root / "killed", root / "complete")
+]
+print(json.dumps({"kills": kills, "different": different, "weights": files[0] == files[1] != {}}))
+"""
 
 
 class Killed(BaseException):
@@ -153,3 +207,20 @@ def test_a_run_that_is_killed_and_resumed_is_identical(
     weights = trained_weights(tmp_path / "killed")
     assert weights == trained_weights(tmp_path / "uninterrupted")
     assert any("value_head" in name for name in weights) == (raw["trainer"]["name"] == "ppo")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dpo", "grpo", "ppo", "ppo, full"])
+def test_a_run_that_is_killed_by_the_system_ends_the_same(name: str, tmp_path: Path) -> None:
+    raw = configuration(METHODS[name], tmp_path)
+    (tmp_path / "runs").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", HELPER, json.dumps(raw), str(tmp_path / "runs")],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert found["kills"] >= 1
+    assert found["different"] == []
+    assert found["weights"]

@@ -28,7 +28,8 @@ class DPO(TrainingOptions, Trainer):
         ipo       (d - 1 / (2 * beta))^2          (Azar et al. 2023, arXiv 2310.12036, eq. 17)
 
     For `ipo`, and with `length_normalized`, each logarithm is divided by the number of tokens of its completion.
-    `batch_size` counts pairs. Use about 5e-6 as the learning rate, a fortieth of that of `sft`.
+    `batch_size` counts pairs. Use about 5e-6 as the learning rate with LoRA, a
+    fortieth of that of `sft`, and about 5e-7 with `full`: halo lr recommend dpo.
     """
 
     loss: Literal["sigmoid", "ipo"] = "sigmoid"

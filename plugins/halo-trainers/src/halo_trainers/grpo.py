@@ -26,8 +26,9 @@ class GRPO(PolicyGradient):
 
         -min(r * A, clip(r, 1 - clip_low, 1 + clip_high) * A) + kl * (q - log(q) - 1),   q = p_ref / p
 
-    (Shao et al. 2024, arXiv 2402.03300, eq. 3 and 4). Use 5e-6 to 1e-5 as the learning rate, and sample at temperature
-    1 from all tokens. The variants differ in few options:
+    (Shao et al. 2024, arXiv 2402.03300, eq. 3 and 4). Use 5e-6 to 1e-5 as the learning rate with LoRA and about 1e-6
+    with `full` (halo lr recommend grpo), and sample at temperature 1 from all tokens. The variants differ in few
+    options:
 
         Dr. GRPO    average=constant; selector groups, scale=none              (arXiv 2503.20783)
         DAPO        average=token, clip_high=0.28                              (arXiv 2503.14476)

@@ -31,7 +31,8 @@ class PPO(PolicyGradient):
 
     The head is a linear layer beside the output head, on the same model; it starts at 0 and is stored with the
     adapter. Train on all completions (selector `all`, truncated=true); the absolute weight of a sample multiplies its
-    loss. Use 1e-6 to 5e-6 as the learning rate, and sample at temperature 1 from all tokens.
+    loss. Use 1e-6 to 5e-6 as the learning rate with LoRA and about 1e-6 with `full` (halo lr recommend ppo), and
+    sample at temperature 1 from all tokens.
     """
 
     gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
