@@ -101,6 +101,15 @@ def test_those_without_any_pass_come_first() -> None:
     assert found.samples_per_prompt == 2
 
 
+def test_no_pass_among_many_precedes_a_pass_among_few() -> None:
+    samples = make_samples({"a": [1.0, 0.0], "b": [0.0, 0.0, 0.0, 0.0]})
+    prompts = tuple({s.prompt.id: s.prompt for s in samples}.values())
+    request = SamplingRequest(cycle=1, split="train", prompts=prompts, samples_per_prompt=4, seed=0)
+    found = round_request(Rounds(size=2), request, 2, samples)
+    assert found
+    assert [prompt.id for prompt in found.prompts] == ["b"]
+
+
 def test_a_budget_of_tokens_limits_a_round() -> None:
     samples = make_samples({name: [0.0, 0.0] for name in "abcdef"})
     prompts = tuple({s.prompt.id: s.prompt for s in samples}.values())
@@ -125,11 +134,21 @@ def test_reported_rates_are_those_of_the_first_round(tmp_path: Path) -> None:
     assert any("first round" in text for _, _, text in Ledger(tmp_path).events())
 
 
-def test_difficulty_is_estimated_from_the_first_round(tmp_path: Path) -> None:
+def test_difficulty_is_estimated_from_the_first_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run_in(tmp_path)
     passes = Ledger(tmp_path).passes("train", 1, 1, below=2)
     assert all(total == 2 for _, total in passes.values())
     assert Ledger(tmp_path).passes("train", 1, 1)["t7"] == (0, 8)
+    asked: list[Any] = []
+    run, _ = fake_run(
+        tmp_path, rounds=ROUNDS, samples_per_prompt=6, curriculum={"order": "easy_first"}, cycles=4
+    )
+    real = run.ledger.passes
+    monkeypatch.setattr(run.ledger, "passes", lambda *a, **k: asked.append(k) or real(*a, **k))
+    run.request(3, "train")
+    assert asked == [{"below": 2}]
 
 
 class Killed(BaseException):
