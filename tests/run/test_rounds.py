@@ -146,7 +146,12 @@ def test_difficulty_is_estimated_from_the_first_round(
         tmp_path, rounds=ROUNDS, samples_per_prompt=6, curriculum={"order": "easy_first"}, cycles=4
     )
     real = run.ledger.passes
-    monkeypatch.setattr(run.ledger, "passes", lambda *a, **k: asked.append(k) or real(*a, **k))
+
+    def passes(*arguments: Any, **options: Any) -> Any:
+        asked.append(options)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(run.ledger, "passes", passes)
     run.request(3, "train")
     assert asked == [{"below": 2}]
 
