@@ -147,11 +147,11 @@ def test_difficulty_is_estimated_from_the_first_round(
     )
     real = run.ledger.passes
 
-    def passes(*arguments: Any, **options: Any) -> Any:
+    def recorded(*arguments: Any, **options: Any) -> Any:
         asked.append(options)
         return real(*arguments, **options)
 
-    monkeypatch.setattr(run.ledger, "passes", passes)
+    monkeypatch.setattr(run.ledger, "passes", recorded)
     run.request(3, "train")
     assert asked == [{"below": 2}]
 
