@@ -2,6 +2,9 @@
 
     python benchmarks/kill_harness.py --kills 100
     python benchmarks/kill_harness.py --kills 20 --verifier sympy --cycles 3 --seed 1 --each 5
+    python benchmarks/kill_harness.py --kills 20 --selector groups --trainer grpo
+
+Other flags are those of `halo run`.
 
 Runs are started by forking this process, which has imported torch without using it, so that kills hit the run and not
 its imports. Each run is killed at a random moment within the duration of an uninterrupted run, then resumed to its end;
@@ -117,8 +120,8 @@ def differences(one: Path, other: Path) -> list[str]:
     return found + (["adapter bytes"] if adapters[0] != adapters[1] or not adapters[0] else [])
 
 
-def short_run(verifier: str, cycles: int, root: Path) -> list[object]:
-    """Return the flags of a short demo run: a few of the demo's prompts, few samples."""
+def short_run(verifier: str, cycles: int, root: Path, more: list[str]) -> list[object]:
+    """Return the flags of a short demo run: a few of the demo's prompts, few samples, and `more` flags."""
     demo = VerifierSet.load([DriverSpec(name=verifier)]).demo()
     for name, prompts in (("prompts", demo.prompts[:16]), ("heldout", demo.heldout[:12])):
         rows = [
@@ -133,6 +136,9 @@ def short_run(verifier: str, cycles: int, root: Path) -> list[object]:
         "samples_per_prompt": 4,
     }
     settings |= {"heldout": {"samples_per_prompt": 2}, "verifier": verifier}
+    for kind in ("selector", "trainer"):
+        if f"--{kind}" in more:  # the demo's options are those of another driver
+            settings.pop(kind, None)
     settings["lr_policy"] = {"name": "exponential", **demo.settings.get("lr_policy", {})}
     (root / "short.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(settings, default=dict))))
     flags = [
@@ -152,6 +158,7 @@ def short_run(verifier: str, cycles: int, root: Path) -> list[object]:
         "--set",
         "checkpoint_seconds=0",
         "--quiet",
+        *more,
     ]
 
 
@@ -164,7 +171,7 @@ def main() -> int:
     parser.add_argument("--each", type=int, default=1, help="maximum number of kills of one run")
     parser.add_argument("--verifier", default="gcc")
     parser.add_argument("--cycles", type=int, default=2)
-    args = parser.parse_args()
+    args, more = parser.parse_known_args()
     import peft  # noqa: F401
     import torch
     import transformers  # noqa: F401
@@ -176,7 +183,7 @@ def main() -> int:
     stages: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        flags = short_run(args.verifier, args.cycles, root)
+        flags = short_run(args.verifier, args.cycles, root, more)
         uninterrupted, log = root / "uninterrupted", root / "log"
         started = time.monotonic()
         assert ended(forked(lambda: halo("run", *flags, "-o", uninterrupted), log)) == 0, log.read_text()

@@ -58,6 +58,7 @@ def eval_metrics(samples: Sequence[Sample], *, seed: int) -> EvalMetrics:
         all_fail=_share(passes, lambda row: row[0] == 0),
         pass_at={str(k): value for k, value in pass_at(passes).items()},
         warned=_share(conclusive, lambda sample: sample.verdict.warnings > 0),
+        length=sum(s.completion.written for s in samples) / total,
         prompts=len(passes),
     )
 

@@ -42,6 +42,7 @@ def fit(
     *,
     per: Per = "unit",
     entropies: bool = False,
+    values: bool = False,
 ) -> TrainStats:
     """Train `context.actor` on `units` with AdamW, as `options` configures; return the statistics.
 
@@ -54,14 +55,15 @@ def fit(
     The first training of a run adds a LoRA adapter or, with `options.full`, makes all weights trainable. The optimizer
     is new; with `options.optimizer` "carry" it starts from `actor.optimizer_state`, where its final state is stored. On
     a CPU the result depends on the arguments alone. With `context.checkpoint`, an interrupted training resumes from its
-    last checkpoint. `entropies`: compute `Batch.entropies`.
+    last checkpoint. `entropies`: compute `Batch.entropies`. `values`: compute `Batch.values`, and train the value head,
+    which is added if there is none; a training without it removes the head, whose estimates would be outdated.
 
     Raises a `DivergedError` if a loss, gradient or weight is no longer finite, and a `TrainingError` if no token
     carries loss, the learning rate is not positive and finite, the loss is unusable, or no weight changed.
     """
     from halo_core.model.training import fit as run
 
-    return run(units, loss, options, context, per=per, entropies=entropies)
+    return run(units, loss, options, context, per=per, entropies=entropies, values=values)
 
 
 def check_model(actor: Actor, options: TrainingOptions) -> None:

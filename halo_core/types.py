@@ -81,7 +81,7 @@ class Completion:
 
     prompt_id: str
     index: int
-    """0 .. samples_per_prompt - 1."""
+    """0 .. samples_per_prompt - 1; later rounds of a cycle continue the numbers of a prompt."""
     text: str
     """The answer as it is verified: `token_ids` decoded without special tokens, up to a stop text, after
     the beginning of the answer that `prompt_token_ids` end with, if they do (an open thought, a prefill)."""
@@ -222,6 +222,9 @@ class TrainStats:
     """Gradient norm of each optimizer step, before clipping."""
     notes: tuple[str, ...] = ()
     """Warnings about the training, one sentence each: a warmup that takes half the steps, for example."""
+    objective: Literal["imitation", "preference", "policy"] = "imitation"
+    """How the trainer uses completions. `imitation`: it makes all of them likelier. `preference`: it makes some
+    likelier than others. `policy`: it follows a policy gradient, whose loss does not measure progress."""
     retries: int = 0
     """Restarts after a divergence, each at a tenth of the learning rate before it; set by the loop."""
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -273,6 +276,8 @@ class EvalMetrics:
     unfinished: float = 0.0
     """Share of completions that the token limit cut short within their reasoning; part of `truncated`. 0 in reports
     that an early version of halo wrote without counting them."""
+    length: float = 0.0
+    """Mean number of tokens that the model wrote; 0 in reports that an early version of halo wrote without it."""
     prompts: int = 0
     """Prompts with a conclusive verdict; 0 in reports that an early version of halo wrote without counting them."""
 
@@ -307,6 +312,12 @@ class CycleReport:
     reward_mean: float = 0.0
     selected: int = 0
     """Sequences handed to the trainer; duplicates merged into weights count once."""
+    selected_prompts: int = 0
+    """Prompts of which a completion was handed to the trainer; 0 in reports of early versions of halo."""
+    rounds: tuple[int, ...] = ()
+    """With sampling in rounds of n completions, how many completions are the first, second, ... n of their prompt.
+    `sampled` and `reward_mean` are those of the first round, which samples every prompt equally. Empty: the cycle
+    sampled once."""
     train: TrainStats | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall seconds by stage: sample (generation and verification, which overlap), train, heldout."""

@@ -21,7 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "deprecation", "seeds", "shares", "progress", "tables", "channels"),
     ("thoughts",),
     ("config", "data", "files", "metrics", "sandbox"),
-    ("ledger", "model", "diagnosis"),
+    ("ledger", "model", "diagnosis", "selection"),
     ("training",),
     ("hookspecs", "drivers", "report"),
     ("plugin", "demo"),

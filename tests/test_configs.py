@@ -23,6 +23,7 @@ CONFIGS = sorted(path for path in TOP.glob("**/*.yaml") if path.parent != STUDIE
 EXPERIMENTAL = ("constant_lr", "decay_lr", "aggressive_decay")
 TEXTS = (
     "rollback",
+    "previous",
     "constant",
     "linear",
     "prompt",

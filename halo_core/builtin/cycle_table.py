@@ -91,11 +91,14 @@ def row(report: CycleReport, room: int | None = None) -> str:
 
 
 def remark(report: CycleReport) -> str:
-    """Return a line about something that the table does not show: many completions with warnings; else ""."""
-    sampled = report.sampled
-    if sampled is None or sampled.warned < _MANY_WARNINGS:
-        return ""
-    return f"cycle {report.cycle}  {sampled.warned:.0%} of the completions have warnings, which may lower their rewards"
+    """Return a line about what the table does not show: the trainer's statistics, many warnings; else ""."""
+    found = []
+    if report.train and report.train.metrics:
+        found.append(", ".join(f"{name} {value:.3g}" for name, value in report.train.metrics.items()))
+    if report.sampled and report.sampled.warned >= _MANY_WARNINGS:
+        share = f"{report.sampled.warned:.0%}"
+        found.append(f"{share} of the completions have warnings, which may lower their rewards")
+    return f"cycle {report.cycle}  {'; '.join(found)}" if found else ""
 
 
 def _fitting(room: int | None) -> list[_Column]:

@@ -174,12 +174,15 @@ def _drivers(config: RunConfig, ledger: Ledger, *kinds: str) -> Drivers:
     from halo_core.plugin.discovery import origins_of
     from halo_core.plugin.loading import load_driver
     from halo_core.run.dispatch import Drivers
+    from halo_core.run.turns import load_turns
     from halo_core.verification.verifiers import VerifierSet
 
     built, sources = {}, {}
     for kind in kinds:
         built[kind], sources[kind] = load_driver(kind, config.spec(kind), origins_of(ledger.plugins()))
-    return Drivers(VerifierSet({}), built, sources, config.per_cycle)
+    per_cycle = {kind: values for kind, values in config.per_cycle.items() if kind in kinds}
+    turns = load_turns(per_cycle, built, sources, origins_of(ledger.plugins()))
+    return Drivers(VerifierSet({}), built, sources, per_cycle, turns)
 
 
 def _assign_options(raw: dict[str, Any], path: str, options: Options, flag: str) -> None:

@@ -159,7 +159,7 @@ PACKAGES: Mapping[tuple[str, str], str] = {
     **{
         ("selector", name): "halo-trainers" for name in ("all", "best_of_n", "star", "rso", "groups", "pairs")
     },
-    **{("trainer", name): "halo-trainers" for name in ("dpo", "grpo")},
+    **{("trainer", name): "halo-trainers" for name in ("dpo", "grpo", "ppo")},
 }
 """(kind, name) -> the package of this project that provides it. Used only to name the package to install."""
 MOVED: Mapping[tuple[str, str], str] = {("lr_policy", "constant"): "halo-lr-policies"}

@@ -10,7 +10,7 @@ name and its options:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -27,6 +27,7 @@ from halo_core.config.kinds import KINDS
 from halo_core.config.mix import Mix
 from halo_core.config.model import ModelConfig
 from halo_core.config.options import explain
+from halo_core.config.rounds import Rounds
 from halo_core.errors import ConfigError, did_you_mean
 
 NON_RESULT_KEYS = ("workers", "checkpoint_seconds", "sampler_tolerance")
@@ -168,6 +169,8 @@ class RunConfig(_Drivers):
     """Number of cycles; each samples and trains once. 0: only measure the model on the held-out prompts."""
     samples_per_prompt: Annotated[int, Field(ge=1)] = 8
     """Completions sampled for each training prompt in each cycle."""
+    rounds: Rounds = Rounds()
+    """Further completions only for prompts that need them."""
     heldout: HeldoutConfig = HeldoutConfig()
     """Measurement on held-out prompts."""
     start_from: Literal["previous", "best", "base", "interpolate"] = "previous"
@@ -182,8 +185,8 @@ class RunConfig(_Drivers):
     """Prompts that each cycle samples."""
     per_cycle: dict[str, dict[str, tuple[Any, ...]]] = {}  # noqa: RUF012 (pydantic copies it)
     """Options of generator, reward, selector and trainer that change from cycle to cycle: for each driver and option,
-    a list of values; the last value holds for all later cycles. Held-out prompts are always sampled with the
-    generator's own options."""
+    a list of values; the last value holds for all later cycles. Under `name`: selectors or trainers that take turns.
+    Held-out prompts are always sampled with the generator's own options."""
     when_none: Literal["stop", "lower", "skip"] = "stop"
     """Reaction to a cycle that selects nothing. `stop`: end the run with the cause. `lower`: select at the highest
     `threshold` below the selector's own that selects something. `skip`: train nothing; the next cycle samples again."""
@@ -208,6 +211,12 @@ class RunConfig(_Drivers):
     """Completions verified at once; null: the number of cores, and at least 2."""
     sandbox: Literal["auto", "strong", "standard", "weak", "none"] = "auto"
     """Containment of untrusted code; `auto` takes the best available tier and refuses a weak one."""
+
+    @model_validator(mode="after")
+    def _the_first_round_is_within_the_budget(self) -> Self:
+        if (self.rounds.size or 0) > self.samples_per_prompt:
+            raise ValueError("rounds.size must be at most samples_per_prompt, the mean number of completions")
+        return self
 
     def spec(self, kind: str) -> DriverSpec:
         """Return the driver of `kind`, a kind that a run has one of."""

@@ -96,6 +96,19 @@ class Thresholds:
     all_fail: Share = 0.8
     """Share of the training prompts that are never solved, from which they are too hard."""
 
+    drift: Positive = 0.1
+    """Mean divergence of the policy from the one that sampled, over a cycle's steps, from which it went too far."""
+    clip_share: Share = 0.3
+    """Share of the tokens whose ratio is at its clip, from which a cycle trains too long on its samples."""
+    contrast: Share = 0.2
+    """Share of the prompts with different rewards below which too few teach a policy gradient."""
+    entropy_collapse: Share = 0.3
+    """Entropy of the policy in training, relative to the first cycle's, below which it has collapsed."""
+    length_growth: Annotated[float, Field(gt=1)] = 1.5
+    """Ratio of the mean length of completions to the first from which, without a gain, it counts."""
+    hacked_reward: Positive = 0.05
+    """Rise of the mean reward that counts if the pass rate of the same completions does not rise."""
+
     legacy_grad_band: bool = False
     """Also apply the gradient-norm bands of the halo-forge notes: at the clipping norm the learning rate is too high,
     below 0.05 too low. Trainers log the norm before clipping, so the bands do not mean what they seem to; notices

@@ -259,6 +259,13 @@ class Trainer(Driver):
         if isinstance(self, TrainingOptions):
             check_model(actor, self)
 
+    def check_lr(self, lr: float, actor: Actor) -> str:
+        """Return a warning if `lr`, the learning rate of the next cycle, does not suit the method; "" by default.
+
+        Called before the cycle samples. `actor` has the model, whose size matters.
+        """
+        return ""
+
     @abstractmethod
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
         """Train `context.actor` in place on `samples`; return the statistics, with `lr` set to `context.lr`.

@@ -7,7 +7,6 @@ half of the file instead of the best half of the samples.
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -18,12 +17,13 @@ from halo_core.config.options import driver
 from halo_core.drivers.base import Selector
 from halo_core.metrics import is_unfinished
 from halo_core.model.contexts import SelectionContext
+from halo_core.selection import SelectionOptions, by_prompt, tie_key
 from halo_core.shares import share_of
 from halo_core.types import Sample
 
 
 @driver
-class RAFT(Selector):
+class RAFT(SelectionOptions, Selector):
     """Keep samples with a reward of at least `threshold`, then the best `keep_top` of those.
 
     After the selection, completions of one prompt with the same tokens are merged into one, weighted by their number.
@@ -43,14 +43,19 @@ class RAFT(Selector):
 
     def select(self, samples: Sequence[Sample], context: SelectionContext) -> Sequence[Sample]:
         """Return the selected samples, ordered by prompt and index; the weight is the number of duplicates."""
-        eligible = [s for s in samples if _reward(s) >= self.threshold and (self.truncated or _finished(s))]
-        ranked = _ranked(eligible, context.seed)
-        groups = _by_prompt(ranked) if self.per == "prompt" else [ranked]
+        factors = {group[0].prompt.id: self.factor(group) for group in by_prompt(samples)}
+        eligible = [
+            s
+            for s in samples
+            if factors[s.prompt.id] and _reward(s) >= self.threshold and (self.truncated or _finished(s))
+        ]
+        ranked = sorted(eligible, key=lambda s: (-_reward(s), tie_key(s, context.seed)))
+        groups = _in_order(ranked) if self.per == "prompt" else [ranked]
         best = [
             sample for group in groups for sample in group[: share_of(len(group), self.keep_top, up=True)]
         ]
-        merged = [_merged(group)[: self.cap] for group in _by_prompt(best)]
-        chosen = [sample for group in merged for sample in group]
+        merged = [_merged(group)[: self.cap] for group in _in_order(best)]
+        chosen = [replace(s, weight=s.weight * factors[s.prompt.id]) for group in merged for s in group]
         return sorted(chosen, key=lambda s: (s.prompt.id, s.completion.index))
 
     def explain(self, sample: Sample, peers: Sequence[Sample]) -> str:
@@ -59,6 +64,8 @@ class RAFT(Selector):
             return f"its reward is below the threshold of {self.threshold:g}"
         if not self.truncated and not _finished(sample):
             return "the token limit cut it short" + (" within its reasoning" if is_unfinished(sample) else "")
+        if not self.factor(peers):
+            return f"its prompt is solved: {self.solved_at:.0%} of its completions or more pass"
         for peer in peers:
             if peer.weight > 1 and _key(peer) == _key(sample):
                 return f"it equals completion {peer.completion.index}, whose weight counts it"
@@ -76,14 +83,8 @@ def _finished(sample: Sample) -> bool:
     return sample.completion.finish_reason == "stop"
 
 
-def _ranked(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """Sort by reward, best first. The order of ties depends on the seed and not on the order of `samples`."""
-    shuffled = sorted(samples, key=lambda s: (s.prompt.id, s.completion.index))
-    random.Random(seed).shuffle(shuffled)
-    return sorted(shuffled, key=_reward, reverse=True)
-
-
-def _by_prompt(samples: Sequence[Sample]) -> list[list[Sample]]:
+def _in_order(samples: Sequence[Sample]) -> list[list[Sample]]:
+    """Return the samples of each prompt, in the order of `samples`."""
     groups: dict[str, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(sample.prompt.id, []).append(sample)

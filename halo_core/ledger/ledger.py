@@ -133,10 +133,16 @@ class Ledger(RunDatabase):
         with self._lock, self.reading(), files.reading(self.path):
             return self._completions().selected(before, by_id)
 
-    def passes(self, split: Split, first: int, last: int) -> dict[str, tuple[int, int]]:
-        """Return (passes, verdicts of pass or fail) by prompt id, over the cycles `first` to `last`."""
+    def passes(
+        self, split: Split, first: int, last: int, *, below: int | None = None
+    ) -> dict[str, tuple[int, int]]:
+        """Return (passes, verdicts of pass or fail) by prompt id, over the cycles `first` to `last`.
+
+        With `below`, of the first `below` completions of each prompt in a cycle.
+        """
         with self.reading() as db:
-            return {name: (hits, total) for name, hits, total in db.execute(_PASSES, (split, first, last))}
+            found = db.execute(_PASSES, (split, first, last, below, below))
+            return {name: (hits, total) for name, hits, total in found}
 
     def truncate(self, cycle: int, split: Split, count: int) -> None:
         """Delete all but the first `count` batches."""
@@ -338,7 +344,8 @@ _PASSES = """
 SELECT prompts.name, SUM(status = 'pass'), COUNT(*)
 FROM completions JOIN rounds ON rounds.id = round
 JOIN verdicts ON verdicts.id = verdict JOIN prompts ON prompts.id = prompt
-WHERE rounds.split = ? AND cycle BETWEEN ? AND ? AND status IN ('pass', 'fail') GROUP BY prompts.name
+WHERE rounds.split = ? AND cycle BETWEEN ? AND ? AND (? IS NULL OR number < ?) AND status IN ('pass', 'fail')
+GROUP BY prompts.name
 """
 _COMPLETION_IDS = """
 SELECT completions.id, prompts.name, number FROM completions JOIN prompts ON prompts.id = prompt WHERE round = ?

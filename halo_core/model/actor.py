@@ -50,6 +50,9 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _OPTIMIZER = "optimizer.safetensors"
+_VALUE_HEAD_FILE = "value_head.safetensors"
+VALUE_HEAD = "value_head."
+"""Prefix of the names of the value head's weights in `Actor.trainable`."""
 
 
 class Actor:
@@ -62,6 +65,9 @@ class Actor:
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
         self.batching: Any = None
         """How the last training kept within the memory, a `memory.Batching`; the next one starts from it."""
+        self.value_head: torch.nn.Linear | None = None
+        """A linear layer beside the output head that estimates the reward to come; saved and loaded with the weights.
+        None before a training that needs it."""
         self.directory_of: Callable[[int], Path] | None = None
         """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
         self.interrupt: Callable[[], None] = lambda: None
@@ -229,7 +235,29 @@ class Actor:
 
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         """Return the trainable weights by name; empty before `add_lora`, `train_all` or a loaded adapter."""
-        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        found = {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+        if self.value_head is not None:
+            found |= {f"{VALUE_HEAD}{name}": weight for name, weight in self.value_head.named_parameters()}
+        return found
+
+    def add_value_head(self) -> None:
+        """Add a value head that estimates 0 everywhere; do nothing if there is one.
+
+        Raises a `ModelError` if the model has no output head, whose input the value head reads.
+        """
+        import torch
+
+        if self.value_head is not None:
+            return
+        output = self.model.get_output_embeddings()
+        if output is None:
+            raise ModelError(
+                "the model has no output head, so a value head cannot be added",
+                hint="choose a trainer without a value head, such as grpo",
+            )
+        self.value_head = torch.nn.Linear(output.weight.shape[1], 1, device=self.device)
+        torch.nn.init.zeros_(self.value_head.weight)
+        torch.nn.init.zeros_(self.value_head.bias)
 
     def add_lora(
         self,
@@ -303,6 +331,11 @@ class Actor:
             raise ModelError("there are no trained weights to save")
         write_weights(self.model, directory)
         self.tokenizer.save_pretrained(directory)
+        if self.value_head is not None:
+            save_file(
+                {name: weight.detach() for name, weight in self.value_head.named_parameters()},
+                directory / _VALUE_HEAD_FILE,
+            )
         if self.optimizer_state:
             save_file(self.optimizer_state, directory / _OPTIMIZER)
 
@@ -343,12 +376,17 @@ class Actor:
             self.__dict__.pop("model", None)  # never hold two models in memory
             self.model = self._stored_model(directory)
             self.train_all()
+        self.value_head = None
+        if (directory / _VALUE_HEAD_FILE).is_file():
+            self.add_value_head()
+            assert self.value_head is not None
+            self.value_head.load_state_dict(load_file(directory / _VALUE_HEAD_FILE))
         state = directory / _OPTIMIZER
         self.optimizer_state = load_file(state) if state.is_file() else {}
 
     def reset(self) -> None:
         """Restore the weights from before any training."""
-        self.optimizer_state = {}
+        self.optimizer_state, self.value_head = {}, None
         if self.trainable() and self.has_adapter and not self.config.adapter:
             self.model = self.model.unload()
         elif self.trainable():
@@ -422,6 +460,18 @@ class Actor:
         from halo_core.model.logprobs import token_logprobs
 
         return token_logprobs(self.unwrapped_model, completions, device=self.device, autocast=self.autocast)
+
+    def values(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
+        """Return the value head's estimate of the reward to come before each token of each completion.
+
+        Without a value head, all are 0. Completions without token ids get ().
+        """
+        if self.value_head is None:
+            return [(0.0,) * len(c.token_ids) if c.prompt_token_ids else () for c in completions]
+        from halo_core.model.logprobs import token_values
+
+        options: Any = {"device": self.device, "autocast": self.autocast}
+        return token_values(self.unwrapped_model, self.value_head, completions, **options)
 
     def weights_hash(self) -> str:
         """Return the SHA-256 of the trainable weights, in hexadecimal; see `tensors_hash`.

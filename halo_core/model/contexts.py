@@ -62,6 +62,12 @@ class Actor(Protocol):
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return the log p of each token of each completion under the current weights, in nats at temperature 1."""
 
+    def values(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
+        """Return the value head's estimate before each token of each completion; 0 without a value head.
+
+        A training with `values` adds the value head, which is saved and loaded with the weights.
+        """
+
     def reference(self, source: Literal["base"] | int) -> AbstractContextManager[None]:
         """Use the weights from before any training ("base"), or those of a cycle, in the enclosed block.
 

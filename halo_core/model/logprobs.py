@@ -40,40 +40,81 @@ def token_logprobs(
     Computed as in training: with the adapter next to the weights, not merged into them. A completion without token ids,
     or without those of its prompt, gets ().
     """
+    with torch.inference_mode(), autocast():
+        scorer = Scorer(model)
+        return _by_token(completions, device, lambda batch: scorer.score(batch)[0])
+
+
+def token_values(
+    model: Any,
+    value_head: torch.nn.Linear,
+    completions: Sequence[Completion],
+    *,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[object]],
+) -> list[tuple[float, ...]]:
+    """Return the value head's estimate from all tokens before each token; for which completions, see above."""
+    with torch.inference_mode(), autocast():
+        return _by_token(completions, device, Scorer(model, value_head).values)
+
+
+def _by_token(
+    completions: Sequence[Completion], device: torch.device, compute: Callable[[Batch], torch.Tensor]
+) -> list[tuple[float, ...]]:
+    """Return what `compute` returns [N] for the tokens of batches, by completion; () for one without token ids."""
     usable = [
         n for n, completion in enumerate(completions) if completion.prompt_token_ids and completion.token_ids
     ]
     examples = [Example(completions[n].prompt_token_ids, completions[n].token_ids) for n in usable]
     found: dict[int, tuple[float, ...]] = {}
-    with torch.inference_mode(), autocast():
-        scorer = Scorer(model)
-        for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
-            batch = pack([(examples[row],) for row in rows], device)
-            parts = torch.split(scorer.score(batch)[0], list(batch.lengths))
-            found |= {usable[row]: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
+    for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
+        batch = pack([(examples[row],) for row in rows], device)
+        parts = torch.split(compute(batch), list(batch.lengths))
+        found |= {usable[row]: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
     return [found.get(n, ()) for n in range(len(completions))]
 
 
 class Scorer:
     """Computes the log-probabilities of batches with a causal language model."""
 
-    def __init__(self, model: Any) -> None:
-        self.model, self.head = model, head_of(model)
+    def __init__(self, model: Any, value_head: torch.nn.Linear | None = None) -> None:
+        self.model, self.head, self.value_head = model, head_of(model), value_head
 
     def score(self, batch: Batch, *, entropies: bool = False) -> tuple[torch.Tensor, Batch]:
-        """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with its entropies.
+        """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with what was added.
 
-        Differentiable. The logits of a few tokens exist at a time (`heads.token_scores`), unless the model's head
-        cannot be computed apart from the model.
+        That is its entropies if asked for, and its values if there is a value head. Differentiable. The logits
+        of a few tokens exist at a time (`heads.token_scores`), unless the model's head cannot be computed apart from
+        the model.
         """
-        inputs = {"input_ids": batch.ids, **self._inputs(batch)}
-        if self.head:
-            states = _take(self.head.hidden(self.model, **inputs), batch.positions)
+        states, logits = self._states(batch)
+        if self.head and states is not None:
             logprobs, found = token_scores(self.head, states, batch.targets, entropies=entropies)
         else:
-            logits = completion_logits(self.model, batch.positions, **inputs).float()
-            logprobs, found = scores_of(logits, batch.targets, entropies=entropies)
-        return logprobs, batch if found is None else replace(batch, entropies=found)
+            assert logits is not None
+            logprobs, found = scores_of(logits.float(), batch.targets, entropies=entropies)
+        return logprobs, replace(batch, entropies=found, values=self._values(states))
+
+    def values(self, batch: Batch) -> torch.Tensor:
+        """Return the value head's estimate [N] before each token of `batch` that carries loss. Differentiable."""
+        found = self._values(self._states(batch)[0])
+        assert found is not None, "the scorer has no value head"
+        return found
+
+    def _states(self, batch: Batch) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Return what the head reads [N, H], if it is known, and the logits [N, V] unless the head gives them."""
+        inputs = {"input_ids": batch.ids, **self._inputs(batch)}
+        if self.head:
+            return _take(self.head.hidden(self.model, **inputs), batch.positions), None
+        return _states_and_logits(self.model, batch.positions, **inputs)
+
+    def _values(self, states: torch.Tensor | None) -> torch.Tensor | None:
+        """Return the values [N] of states [N, H]; in float32 under autocast too, which would round a matrix product."""
+        if self.value_head is None:
+            return None
+        assert states is not None, "a value head reads the input of the output head"
+        found: torch.Tensor = (states.float() * self.value_head.weight[0]).sum(-1) + self.value_head.bias
+        return found
 
     def _inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return the further arguments of the model, with a mask as its attention takes it."""
@@ -123,21 +164,30 @@ class Scorer:
         return "" if off <= limit else "it does not compute shared rows as it computes single ones"
 
 
-def completion_logits(model: Any, positions: torch.Tensor, **inputs: Any) -> torch.Tensor:
-    """Return the logits [N, V] of a causal language model on `input_ids` [R, T] at N flat `positions` of R * T.
+def _states_and_logits(
+    model: Any, positions: torch.Tensor, **inputs: Any
+) -> tuple[torch.Tensor | None, torch.Tensor]:
+    """Return what the output head of a causal language model reads [N, H], and the logits [N, V].
 
-    Only those positions reach the output head; any further processing of the logits by the model still applies. If
-    the head cannot be found, the model computes all logits and those at the positions are selected.
+    They are those of `input_ids` [R, T] at N flat `positions` of R * T. Only those positions reach the output head; any
+    further processing of the logits by the model still applies. If the head cannot be found, the model computes all
+    logits and those at the positions are selected, without states.
     """
     head = model.get_output_embeddings()
     if head is None:
-        return _take(model(**inputs, use_cache=False).logits, positions)
-    hook = head.register_forward_pre_hook(lambda _, args: (_take(args[0], positions), *args[1:]))
+        return None, _take(model(**inputs, use_cache=False).logits, positions)
+    states: list[torch.Tensor] = []
+
+    def take(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        states.append(_take(arguments[0], positions))
+        return states[0], *arguments[1:]
+
+    hook = head.register_forward_pre_hook(take)
     try:
         logits: torch.Tensor = model(**inputs, use_cache=False).logits
     finally:
         hook.remove()
-    return logits
+    return states[0], logits
 
 
 def _take(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from halo_core.config.training import TrainingOptions
 from halo_core.errors import DivergedError, Interrupted, TrainingError
-from halo_core.model.actor import Actor
+from halo_core.model.actor import VALUE_HEAD, Actor
 from halo_core.model.batching import epoch_steps
 from halo_core.model.contexts import TrainingContext
 from halo_core.model.logprobs import Scorer
@@ -71,7 +71,7 @@ class Loop:
             mixed_precision=_PRECISION[actor.dtype], cpu=actor.device.type == "cpu", device_placement=False
         )
         with self.accelerator.autocast():
-            self.scorer = Scorer(actor.unwrapped_model)
+            self.scorer = Scorer(actor.unwrapped_model, actor.value_head)
         self.notes: list[str] = []
         kind = actor.device.type
         self.limit = options.batch_tokens or _BUDGETS.get(kind, _LARGE_BUDGET)
@@ -83,7 +83,7 @@ class Loop:
             self.weights, lr=context.lr, weight_decay=options.weight_decay, fused=True
         )
         if options.optimizer == "carry" and actor.optimizer_state:
-            _restore(optimizer, actor.trainable(), actor.optimizer_state)
+            _restore(optimizer, _with_state(actor), actor.optimizer_state)
         self.optimizer: Any = self.accelerator.prepare(optimizer)
         self.optimizer.zero_grad()  # earlier users of the weights may have left gradients
 
@@ -285,6 +285,12 @@ def _sums(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, list[float
             entry[0] += values.detach().double().sum().item()
             entry[1] += values.numel()
     return found
+
+
+def _with_state(actor: Actor) -> dict[str, torch.nn.Parameter]:
+    """Return the trainable weights without a value head that the optimizer has not seen yet."""
+    seen = any(name.startswith(VALUE_HEAD) for name in actor.optimizer_state)
+    return {name: w for name, w in actor.trainable().items() if seen or not name.startswith(VALUE_HEAD)}
 
 
 def _restore(

@@ -38,6 +38,7 @@ def fit(
     *,
     per: Per = "unit",
     entropies: bool = False,
+    values: bool = False,
 ) -> TrainStats:
     """Train `context.actor` on `units`; see `halo_core.training.fit`."""
     actor, lr = concrete(context.actor), context.lr
@@ -50,6 +51,10 @@ def fit(
     if flaw := flaw_of_lr(lr):
         raise TrainingError(f"the learning rate is {lr}; {flaw}", hint="check the learning-rate policy")
     notes = _make_trainable(actor, options, seed=context.seed)
+    if values:
+        actor.add_value_head()
+    else:
+        actor.value_head = None
     weights = actor.trainable()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
     with _training_mode(actor, options, context.seed), _interruptible(actor):

@@ -107,6 +107,8 @@ class Batch:
     which is true where a token attends to another."""
     entropies: torch.Tensor | None = None
     """[N], the entropy of the model's prediction of each token, in nats, differentiable; None unless asked for."""
+    values: torch.Tensor | None = None
+    """[N], the value head's estimate from all tokens before each token, differentiable; None unless asked for."""
 
     def by_token(self, values: torch.Tensor) -> torch.Tensor:
         """Return [N]: for each token, the value of its sequence, of `values` [B]."""

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from halo_core.config.kinds import KINDS
-from halo_core.config.options import build, options_in
+from halo_core.config.options import build, options_in, options_of
 from halo_core.drivers.base import Driver, Generator, LRPolicy, Reward, Selector, Trainer
 from halo_core.hookspecs import hookimpl
 from halo_core.model.contexts import TrainingContext
@@ -17,6 +17,7 @@ from halo_core.plugin.blame import blamed
 from halo_core.plugin.discovery import BUILTIN, Source
 from halo_core.run.checkpoint import CycleCheckpoint
 from halo_core.run.open_generator import OpenGenerator
+from halo_core.run.turns import NAME, Turns
 from halo_core.run.unselected import Unselected, lowered, selection_context, threshold_of
 from halo_core.seeds import derive_seed
 from halo_core.types import (
@@ -34,6 +35,8 @@ from halo_core.verification.verifiers import VerifierSet, verification_threads
 if TYPE_CHECKING:
     from halo_core.run.state import Run
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Drivers:
@@ -46,16 +49,21 @@ class Drivers:
     """The source of each driver in `by_kind`."""
     per_cycle: Mapping[str, Mapping[str, Sequence[Any]]] = field(default_factory=dict)
     """By kind and option, the values for cycles 1, 2, ...; the last value holds for all later cycles."""
+    in_turn: Turns = field(default_factory=dict)
+    """The drivers that `per_cycle` names."""
     heldout: tuple[Generator, Source] | None = None
     """The generator of the held-out completions, if it is not that of the run."""
 
     def get(self, kind: str, cycle: int | None = None) -> Any:
         """Return the driver of `kind`, with the options of `cycle` (counted from 1) if one is given."""
-        driver: Any = self.by_kind[kind]
-        per_cycle = self.per_cycle.get(kind)
-        if not cycle or not per_cycle:
+        driver: Any = self._turn(kind, cycle)[0]
+        per_cycle = self.per_cycle.get(kind, {})
+        changes = {option: _of_cycle(values, cycle) for option, values in per_cycle.items() if option != NAME}
+        if kind in self.in_turn:  # an option may be that of another driver
+            own = {option.name for option in options_of(type(driver))}
+            changes = {option: value for option, value in changes.items() if option in own}
+        if not cycle or not changes:
             return driver
-        changes = {option: values[min(cycle, len(values)) - 1] for option, values in per_cycle.items()}
         return build(type(driver), {**options_in(driver), **changes}, where=f"per_cycle.{kind}")
 
     def generator(self, split: Split, cycle: int | None = None) -> tuple[Generator, Generator, Source]:
@@ -67,12 +75,27 @@ class Drivers:
 
     def by_hook(self) -> dict[str, list[Source]]:
         """Return the sources of the drivers behind each hook."""
-        found = {KINDS[kind].hook: [source] for kind, source in self.sources.items() if KINDS[kind].hook}
+        found = {
+            KINDS[kind].hook: list(
+                dict.fromkeys([source, *(other for _, other in self.in_turn.get(kind, ()))])
+            )
+            for kind, source in self.sources.items()
+            if KINDS[kind].hook
+        }
         return {**found, "verify": list(self.verifiers.sources.values())}
 
-    def source(self, kind: str) -> Source:
-        """Return the source of the driver of `kind`."""
-        return self.sources.get(kind, BUILTIN)
+    def source(self, kind: str, cycle: int | None = None) -> Source:
+        """Return the source of the driver of `kind`, of `cycle` if one is given."""
+        return self._turn(kind, cycle)[1]
+
+    def _turn(self, kind: str, cycle: int | None) -> tuple[Driver, Source]:
+        if cycle and kind in self.in_turn:
+            return _of_cycle(self.in_turn[kind], cycle)
+        return self.by_kind[kind], self.sources.get(kind, BUILTIN)
+
+
+def _of_cycle(values: Sequence[T], cycle: int | None) -> T:
+    return values[min(cycle or 1, len(values)) - 1]
 
 
 class Dispatch:
@@ -85,10 +108,14 @@ class Dispatch:
 
     @hookimpl
     def lr_for_cycle(self, run: Run, cycle: int, history: Sequence[CycleReport]) -> float:
-        """Call the learning-rate policy."""
+        """Call the learning-rate policy; let the trainer warn of the result."""
         policy: LRPolicy = self._drivers.get("lr_policy")
         with blamed(self._drivers.source("lr_policy")):
-            return policy.lr(cycle=cycle, cycles=run.config.cycles, history=history)
+            lr = policy.lr(cycle=cycle, cycles=run.config.cycles, history=history)
+        with blamed(self._drivers.source("trainer", cycle)):
+            if warning := self._drivers.get("trainer", cycle).check_lr(lr, run.actor):
+                run.log_once("lr", warning)
+        return lr
 
     @hookimpl
     def generate(self, run: Run, request: SamplingRequest) -> Iterator[Sequence[Completion]]:
@@ -133,7 +160,7 @@ class Dispatch:
         """Call the selector."""
         selector: Selector = self._drivers.get("selector", cycle)
         context = selection_context(run.seed, cycle)
-        with blamed(self._drivers.source("selector")):
+        with blamed(self._drivers.source("selector", cycle)):
             chosen = selector.select(samples, context)
             if chosen:
                 return chosen
@@ -152,7 +179,7 @@ class Dispatch:
         trainer: Trainer = self._drivers.get("trainer", cycle)
         with (
             run.progress.stage(f"cycle {cycle} train", 0, "steps") as advance,
-            blamed(self._drivers.source("trainer")),
+            blamed(self._drivers.source("trainer", cycle)),
         ):
             shown = 0
 
@@ -174,11 +201,14 @@ class Dispatch:
 
     @hookimpl
     def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:
-        """Let the trainer check the model, unless no cycle is left."""
-        cycle = max(1, len(history))
-        if cycle <= run.config.cycles:
-            with blamed(self._drivers.source("trainer")):
-                self._drivers.get("trainer", cycle).check_model(run.actor)
+        """Let each trainer of a remaining cycle check the model."""
+        checked: list[Trainer] = []
+        for cycle in range(max(1, len(history)), run.config.cycles + 1):
+            trainer: Trainer = self._drivers.get("trainer", cycle)
+            if trainer not in checked:
+                checked.append(trainer)
+                with blamed(self._drivers.source("trainer", cycle)):
+                    trainer.check_model(run.actor)
 
     @hookimpl
     def on_run_end(self) -> None:

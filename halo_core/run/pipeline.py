@@ -7,8 +7,8 @@ are in flight, so that neither memory nor the work lost by a kill grows with the
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import takewhile
@@ -23,6 +23,10 @@ from halo_core.tables import count
 from halo_core.types import Completion, Sample, SamplingRequest, Status
 from halo_core.verification.errors import ErrorBudget
 
+_FIRST_ROUND = (
+    "the rates and rewards of training samples are those of the first round, which samples every prompt equally; later "
+    "rounds sample what failed before"
+)
 IN_FLIGHT = 4
 """Batches that may wait for their verdicts before sampling pauses."""
 _VERIFYING = 2
@@ -32,22 +36,48 @@ _MAX_INCONCLUSIVE = 0.05
 
 
 def sample_and_verify(run: Run, hooks: Hooks, request: SamplingRequest) -> list[Sample]:
-    """Sample and verify `request`, starting after the batches that the ledger already has.
+    """Sample and verify `request`, round by round, starting after the batches that the ledger already has.
 
     Raises a `VerifierError` if too many verdicts are errors, a `PluginError` if the generator leaves
     completions out, and `Interrupted`, with every finished batch on disk, after Ctrl-C.
     """
-    batches = _stored(run, request)
+    stored = deque(_stored(run, request))
+    budget = ErrorBudget(run.config.max_error_rate, [s.verdict for batch in stored for s in batch])
+    samples: list[Sample] = []
+    complete, number = True, 0
+    while part := run.round_request(request, number, samples):
+        own: list[list[Sample]] = []
+        while stored and sum(map(len, own)) < _size(part):
+            own.append(stored.popleft())
+        complete = sum(map(len, own)) == _size(part)
+        samples += _round(run, hooks, part, number, own, Counter(s.prompt.id for s in samples), budget)
+        number += 1
+    if not complete:  # otherwise it was checked when its last batch was stored
+        budget.close()
+        _warn_of_inconclusive(run, request, samples)
+    if number > 1:
+        run.log_once("rounds", _FIRST_ROUND)
+    return samples
+
+
+def _round(
+    run: Run,
+    hooks: Hooks,
+    request: SamplingRequest,
+    number: int,
+    batches: Sequence[Sequence[Sample]],
+    before: Mapping[str, int],
+    budget: ErrorBudget,
+) -> list[Sample]:
+    """Sample and verify a round after its `batches` that are stored; `before`: completions of earlier rounds."""
     samples = [sample for batch in batches for sample in batch]
-    budget = ErrorBudget(run.config.max_error_rate, [sample.verdict for sample in samples])
-    total = len(request.prompts) * request.samples_per_prompt
-    if len(samples) == total:
-        _check_complete(samples, request)
+    if len(samples) == _size(request):
+        _check_complete(samples, request, before)
         return samples
     prompts = {prompt.id: prompt for prompt in request.prompts}
     waiting: deque[Future[list[Sample]]] = deque()
     with (
-        run.progress.stage(_name(request), total, "samples") as advance,
+        run.progress.stage(_name(request, number), _size(request), "samples") as advance,
         ThreadPoolExecutor(_VERIFYING) as threads,
     ):
         meter = _Meter(advance)
@@ -70,7 +100,7 @@ def sample_and_verify(run: Run, hooks: Hooks, request: SamplingRequest) -> list[
         try:
             for batch in hooks.generate(run=run, request=replace(request, done=len(batches))):
                 meter.finish(len(batch))
-                waiting.append(threads.submit(verify, tokenized(run, prompts, batch)))
+                waiting.append(threads.submit(verify, _renumbered(tokenized(run, prompts, batch), before)))
                 while waiting and (waiting[0].done() or len(waiting) > IN_FLIGHT):
                     store()
                 run.check_interrupt()
@@ -84,10 +114,19 @@ def sample_and_verify(run: Run, hooks: Hooks, request: SamplingRequest) -> list[
             run.sampling_progress = ignore_tokens
             for future in waiting:
                 future.cancel()
-    budget.close()
-    _check_complete(samples, request)
-    _warn_of_inconclusive(run, request, samples)
+    _check_complete(samples, request, before)
     return samples
+
+
+def _size(request: SamplingRequest) -> int:
+    return len(request.prompts) * request.samples_per_prompt
+
+
+def _renumbered(completions: Sequence[Completion], before: Mapping[str, int]) -> Sequence[Completion]:
+    """Let the numbers of a round's completions follow those of the rounds before."""
+    if not before:
+        return completions
+    return [replace(each, index=each.index + before[each.prompt_id]) for each in completions]
 
 
 class _Meter:
@@ -130,10 +169,10 @@ def _is_error(sample: Sample) -> bool:
     return sample.verdict.status is Status.ERROR
 
 
-def _check_complete(samples: Sequence[Sample], request: SamplingRequest) -> None:
+def _check_complete(samples: Sequence[Sample], request: SamplingRequest, before: Mapping[str, int]) -> None:
     numbers: dict[str, list[int]] = {prompt.id: [] for prompt in request.prompts}
     for sample in samples:
-        numbers[sample.completion.prompt_id].append(sample.completion.index)
+        numbers[sample.prompt.id].append(sample.completion.index - before.get(sample.prompt.id, 0))
     wanted = list(range(request.samples_per_prompt))
     wrong = [prompt for prompt, given in numbers.items() if sorted(given) != wanted]
     if wrong:
@@ -155,5 +194,6 @@ def _warn_of_inconclusive(run: Run, request: SamplingRequest, samples: Sequence[
         )
 
 
-def _name(request: SamplingRequest) -> str:
-    return f"cycle {request.cycle} {'sample' if request.split == 'train' else 'held-out'}"
+def _name(request: SamplingRequest, number: int = 0) -> str:
+    stage = "sample" if request.split == "train" else "held-out"
+    return f"cycle {request.cycle} {stage}" + (f", round {number + 1}" if number else "")

@@ -33,6 +33,7 @@ from halo_core.run.dispatch import Dispatch, Drivers
 from halo_core.run.prompts import contaminated, measures_only, names_prompts, read_prompts
 from halo_core.run.resume import check_same, check_tier, check_unchanged, environment, extend
 from halo_core.run.state import Run
+from halo_core.run.turns import KINDS_IN_TURN, NAME, check_options, load_turns
 from halo_core.types import Prompt
 from halo_core.verification.verifiers import VerifierSet
 
@@ -78,9 +79,12 @@ class Plan:
         built = {kind: build_driver(loaded[kind], config.spec(kind)) for kind in driver_sections()}
         sources = {kind: loaded[kind].source for kind in driver_sections()}
         config = _with_heldout_generator(config, built["generator"])
-        heldout = config.heldout.generator and load_driver("generator", config.heldout.generator, origins)
-        drivers = Drivers(verifiers, built, sources, config.per_cycle, heldout)
-        _check_per_cycle(drivers)
+        own = config.heldout.generator
+        heldout = load_driver("generator", own, origins) if own else None
+        _check_per_cycle(config.per_cycle)
+        turns = load_turns(config.per_cycle, built, sources, origins)
+        drivers = Drivers(verifiers, built, sources, config.per_cycle, turns, heldout)
+        _check_values(drivers)
         built_plugins = [load_plugin(spec, origins) for spec in config.specs("plugin")]
         plugins = tuple((plugin, source, options_in(plugin)) for plugin, source in built_plugins)
         options = [options for _, _, options in plugins]
@@ -185,6 +189,7 @@ class Plan:
         self.drivers.verifiers.preflight(self.config.sandbox)
         checked = [(self.drivers.get(kind), self.drivers.source(kind)) for kind in driver_sections()]
         checked += [self.drivers.heldout] if self.drivers.heldout else []
+        checked += [turn for turns in self.drivers.in_turn.values() for turn in turns]
         for each, source in [*checked, *((plugin, source) for plugin, source, _ in self.plugins)]:
             preflight(each, source)
 
@@ -202,9 +207,15 @@ class Plan:
         verifiers = self.drivers.verifiers.sources.values()
         rows += zip(verifiers, [spec.options for spec in self.config.specs("verifier")], strict=True)
         rows += [(source, options) for _, source, options in self.plugins]
+        rows += [
+            (source, options_in(driver))
+            for turns in self.drivers.in_turn.values()
+            for driver, source in turns
+        ]
         if self.drivers.heldout and self.drivers.heldout[1] not in [source for source, _ in rows]:
             rows.append((self.drivers.heldout[1], options_in(self.drivers.heldout[0])))
-        return [asdict(source) | {"options": options} for source, options in rows]
+        found = [asdict(source) | {"options": options} for source, options in rows]
+        return [row for index, row in enumerate(found) if row not in found[:index]]
 
 
 def _check_no_training(ledger: Ledger, config: RunConfig) -> None:
@@ -218,10 +229,10 @@ def _check_no_training(ledger: Ledger, config: RunConfig) -> None:
         )
 
 
-def _check_per_cycle(drivers: Drivers) -> None:
-    """Raise a `ConfigError` for a kind, option or value that is invalid in `per_cycle`."""
+def _check_per_cycle(per_cycle: Mapping[str, Mapping[str, Sequence[Any]]]) -> None:
+    """Raise a `ConfigError` for a kind that cannot change in `per_cycle`, and for an empty list."""
     allowed = [kind.name for kind in KINDS.values() if kind.per_cycle]
-    for kind, options in drivers.per_cycle.items():
+    for kind, options in per_cycle.items():
         if kind not in allowed:
             raise ConfigError(
                 f"per_cycle.{kind}: only {', '.join(allowed)} can change from cycle to cycle",
@@ -230,8 +241,20 @@ def _check_per_cycle(drivers: Drivers) -> None:
         for option, values in options.items():
             if not values:
                 raise ConfigError(f"per_cycle.{kind}.{option} is empty", hint="give a value for each cycle")
-            for cycle in range(1, len(values) + 1):
-                drivers.get(kind, cycle)
+        if NAME in options and kind not in KINDS_IN_TURN:
+            raise ConfigError(
+                f"per_cycle.{kind}.{NAME}: a run has one {kind}, whose options may change",
+                hint=f"only {' and '.join(KINDS_IN_TURN)} can change from cycle to cycle",
+            )
+
+
+def _check_values(drivers: Drivers) -> None:
+    """Raise a `ConfigError` for an option or a value that is invalid in `per_cycle`."""
+    for kind, options in drivers.per_cycle.items():
+        if kind in drivers.in_turn:
+            check_options(kind, options, [driver for driver, _ in drivers.in_turn[kind]])
+        for cycle in range(1, max(map(len, options.values()), default=0) + 1):
+            drivers.get(kind, cycle)
 
 
 def _with_demo_settings(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) -> dict[str, Any]:
@@ -275,6 +298,12 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
     update["plugins"] = tuple(
         _spec(spec, given) for spec, given in zip(config.specs("plugin"), options, strict=True)
     )
+    update["per_cycle"] = {
+        kind: {
+            key: tuple(map(_absolute_turn, values)) if key == NAME else values for key, values in each.items()
+        }
+        for kind, each in config.per_cycle.items()
+    }
     paths = {key: _absolute_path(getattr(config.model, key)) for key in ("name", "adapter", "chat_template")}
     update["model"] = replace(config.model, **paths)
     if drivers.heldout is not None and config.heldout.generator is not None:
@@ -304,6 +333,13 @@ def _full_spec(spec: DriverSpec, driver: Any) -> DriverSpec:
 def _spec(spec: DriverSpec, options: Mapping[str, Any]) -> DriverSpec:
     """Return the spec of the same driver with `options`."""
     return DriverSpec.model_validate({"name": _absolute_name(spec.name), **options})
+
+
+def _absolute_turn(value: Any) -> Any:
+    """Return a driver of `per_cycle`, a name or a mapping, with an absolute path for a file plugin."""
+    if isinstance(value, Mapping):
+        return {**value, "name": _absolute_name(value["name"])}
+    return _absolute_name(value)
 
 
 def _absolute_name(name: str) -> str:

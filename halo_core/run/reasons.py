@@ -13,6 +13,7 @@ from halo_core.ledger.ledger import Ledger
 from halo_core.plugin.discovery import Origins, origins_of
 from halo_core.plugin.loading import load_driver
 from halo_core.run.dispatch import Drivers
+from halo_core.run.turns import load_turns
 from halo_core.types import Sample
 from halo_core.verification.verifiers import VerifierSet
 
@@ -78,9 +79,11 @@ def _drivers(raw: Mapping[str, Any], origins: Origins) -> Drivers | None:
     """Return the reward and the selector of a configuration; None if one of them is not installed any more."""
     try:
         config = read_config(raw)
-        built = {}
+        built, sources = {}, {}
         for kind in ("reward", "selector"):
-            built[kind], _ = load_driver(kind, config.spec(kind), origins)
-        return Drivers(VerifierSet({}), built, per_cycle=config.per_cycle)
+            built[kind], sources[kind] = load_driver(kind, config.spec(kind), origins)
+        per_cycle = {kind: values for kind, values in config.per_cycle.items() if kind in built}
+        turns = load_turns(per_cycle, built, sources, origins)
+        return Drivers(VerifierSet({}), built, sources, per_cycle, turns)
     except HaloError:
         return None

@@ -52,11 +52,11 @@ def reselect(ledger: Ledger, drivers: Drivers, *, seed: int) -> Iterator[Reselec
     for cycle in cycles:
         samples = [sample for batch in ledger.batches(cycle, "train", prompts) for sample in batch]
         conclusive = [s for s in samples if s.verdict.conclusive]
-        with blamed(drivers.source("reward")):
+        with blamed(drivers.source("reward", cycle)):
             reward: Reward = drivers.get("reward", cycle)
             rewarded = [replace(sample, reward=_reward(reward, sample)) for sample in conclusive]
         eligible = [sample for sample in rewarded if sample.reward is not None]
-        with blamed(drivers.source("selector")):
+        with blamed(drivers.source("selector", cycle)):
             selector: Selector = drivers.get("selector", cycle)
             chosen = selector.select(
                 eligible, SelectionContext(seed=derive_seed(seed, cycle, "select"), cycle=cycle)

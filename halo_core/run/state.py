@@ -8,9 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
+from halo_core.config.rounds import Rounds
 from halo_core.errors import Interrupted, command
 from halo_core.ledger.card import CARD, card_of
 from halo_core.ledger.ledger import Ledger
@@ -19,6 +21,7 @@ from halo_core.model.contexts import ignore_tokens
 from halo_core.progress import Progress
 from halo_core.run.curriculum import prompts_for
 from halo_core.run.mixing import mixed, pairs_as_samples
+from halo_core.run.rounds import first_round, round_request, sizes
 from halo_core.run.sampler_check import check_sampler, sampler_warnings
 from halo_core.run.unselected import Unselected
 from halo_core.seeds import derive_seed
@@ -143,13 +146,22 @@ class Run:
         if request.split == "heldout":
             generator = config["heldout"]["generator"] or generator
         parts = [request.seed, request.samples_per_prompt, model, generator, request.weights_hash]
+        if request.split == "train" and self.config.rounds.size is not None:
+            parts.append(asdict(self.config.rounds))
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def round_request(
+        self, request: SamplingRequest, number: int, samples: Sequence[Sample]
+    ) -> SamplingRequest | None:
+        """Return the request of a round of `request`, counted from 0, after `samples`; None if there is none."""
+        rounds = self.config.rounds if request.split == "train" else Rounds()
+        return round_request(rounds, request, number, samples)
 
     def _prompts(self, cycle: int) -> tuple[Prompt, ...]:
         curriculum, cycles = self.config.curriculum, self.config.cycles
         if curriculum.order == "none":
             return self.prompts
-        passes = self.ledger.passes("train", 1, cycle - 1)
+        passes = self.ledger.passes("train", 1, cycle - 1, below=self.config.rounds.size)
         return prompts_for(curriculum, self.prompts, passes, cycle=cycle, cycles=cycles, seed=self.seed)
 
     # Weights
@@ -276,14 +288,17 @@ class Run:
         earlier = self.ledger.reports()[:cycle]
         best = best_cycle(earlier) if heldout else None
         kept = Counter(sample.prompt.id for sample in chosen)
-        rewards = [sample.reward for sample in samples if sample.reward is not None]
+        first = first_round(self.config.rounds, samples)
+        rewards = [sample.reward for sample in first if sample.reward is not None]
         return CycleReport(
             cycle=cycle,
             heldout=eval_metrics(heldout, seed=self.seed) if heldout else None,
             lr=train.lr if train else 0.0,
-            sampled=eval_metrics(samples, seed=self.seed) if samples else None,
+            sampled=eval_metrics(first, seed=self.seed) if first else None,
             reward_mean=sum(rewards) / len(rewards) if rewards else 0.0,
             selected=len(chosen),
+            selected_prompts=len(kept),
+            rounds=sizes(self.config.rounds, samples),
             train=train,
             seconds=self.ledger.seconds(cycle),
             started_from=0 if self.config.start_from == "base" and train else self.sampling_cycle,

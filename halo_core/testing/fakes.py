@@ -102,6 +102,10 @@ class FakeActor:
         """Return no log-probabilities; the fake generator records none either."""
         return [() for _ in completions]
 
+    def values(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
+        """Return no values."""
+        return [() for _ in completions]
+
     def trainable(self) -> Mapping[str, Any]:
         """Return nothing: the weight is not a parameter of torch."""
         return {}

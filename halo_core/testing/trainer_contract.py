@@ -130,11 +130,11 @@ class TrainerContract(ABC):
     def test_the_update_norm_is_that_of_the_change(self, trainer: Trainer, samples: list[Sample]) -> None:
         """Check a second cycle, which trains the weights of the first further, and changes no other weight."""
         _, _, actor = self.trained(trainer, samples)
-        before = {name: weight.detach().clone() for name, weight in actor.model.named_parameters()}
+        before = {name: weight.detach().clone() for name, weight in _weights(actor).items()}
         names = set(actor.trainable())
         stats = self.train(trainer, samples, actor, seed=1, cycle=2)
         assert set(actor.trainable()) == names, "a second cycle trains the same weights"
-        after = dict(actor.model.named_parameters())
+        after = _weights(actor)
         frozen = before.keys() - names
         assert all(_equal(before[name], after[name]) for name in frozen), "frozen weights changed"
         squares = [(after[name].detach() - before[name]).double().square().sum().item() for name in names]
@@ -340,6 +340,10 @@ def _with_inserted(sample: Sample, ids: tuple[int, ...]) -> Sample:
         loss_mask=(True,) * len(completion.token_ids) + (False,) * len(ids),
     )
     return replace(sample, completion=changed)
+
+
+def _weights(actor: Actor) -> dict[str, torch.nn.Parameter]:
+    return {**dict(actor.model.named_parameters()), **actor.trainable()}
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -228,3 +229,44 @@ def test_the_given_samples_are_not_changed() -> None:
 def test_options_out_of_range_are_rejected(options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         RAFT(**options)
+
+
+def test_ties_belong_to_completions() -> None:
+    """Another threshold shares what it can: the ties among the best completions do not change."""
+    samples = [sample("p", index, 1.0 if index % 2 else 0.6, index) for index in range(16)]
+    other = [sample("q", index, 1.0, index) for index in range(4)]
+
+    def chosen(among: Sequence[Sample], **options: Any) -> set[int]:
+        found = RAFT(**options).select(among, SelectionContext(seed=5))
+        return {s.completion.index for s in found if s.prompt.id == "p"}
+
+    strict = chosen(samples, threshold=0.9, keep_top=0.5)
+    assert len(strict) == 4
+    assert chosen(samples, threshold=0.5, keep_top=0.25) == strict
+    assert chosen([*other, *samples], threshold=0.9, keep_top=0.5) == strict
+    assert chosen(samples, threshold=0.9, keep_top=0.75) > strict
+    assert len({frozenset(_indices(samples, seed)) for seed in range(8)}) > 4, "the seed decides"
+
+
+def _indices(samples: Sequence[Sample], seed: int) -> list[int]:
+    return [
+        s.completion.index
+        for s in RAFT(threshold=0.9, keep_top=0.5).select(samples, SelectionContext(seed=seed))
+    ]
+
+
+def test_solved_prompts_are_left_out_or_count_less() -> None:
+    solved = [sample("p", index, 1.0, 0) for index in range(4)]
+    failed = Verdict(Status.FAIL, Stage.WRONG)
+    half = [replace(s, verdict=failed) if s.completion.index < 2 else s for s in solved]
+    mixed = [replace(s, prompt=Prompt("q"), completion=replace(s.completion, prompt_id="q")) for s in half]
+    options: dict[str, Any] = {"keep_top": 1.0, "solved_at": 0.75}
+    out = RAFT(**options).select([*solved, *mixed], SelectionContext(seed=0))
+    assert summary(out) == [("q", out[0].completion.index, 4.0)]
+    less = RAFT(**options, solved_weight=0.25).select([*solved, *mixed], SelectionContext(seed=0))
+    assert [(s.prompt.id, s.weight) for s in less] == [("p", 1.0), ("q", 4.0)]
+    peers = [replace(s, weight=0.0) for s in solved]
+    assert (
+        RAFT(**options).explain(peers[0], peers)
+        == "its prompt is solved: 75% of its completions or more pass"
+    )

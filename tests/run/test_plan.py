@@ -15,7 +15,7 @@ from present import present
 from halo_core.config.kinds import driver_sections
 from halo_core.config.options import options_of
 from halo_core.config.schema import read_config
-from halo_core.errors import ConfigError, DataError, PluginError, RunError
+from halo_core.errors import ConfigError, DataError, HaloError, PluginError, RunError
 from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.run.plan import Plan, next_directory
@@ -524,3 +524,41 @@ def test_a_ledger_that_lost_its_prompts_is_damaged(data: Write, tmp_path: Path) 
         db.execute("DELETE FROM prompts")
     with pytest.raises(RunError, match="is damaged: it contains no prompts"):
         open_run(plan_with(data), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("per_cycle", "message"),
+    [
+        ({"trainer": {"name": ["sft", "gone"]}}, "no trainer named 'gone'"),
+        ({"trainer": {"name": ["sft", {"name": "sft", "epoch": 2}]}}, "no option .epoch."),
+        ({"trainer": {"name": ["sft"], "learning": [1]}}, "none of the trainers that take turns has it"),
+        ({"trainer": {"name": ["sft", {"name": "sft", "full": True}]}}, "others the whole model"),
+        ({"trainer": {"name": [3]}}, "3 is not a trainer"),
+        ({"reward": {"name": ["binary"]}}, "a run has one reward"),
+        ({"selector": {"name": []}}, "per_cycle.selector.name is empty"),
+    ],
+    ids=str,
+)
+def test_drivers_that_take_turns_are_checked(per_cycle: dict[str, Any], message: str) -> None:
+    with pytest.raises(HaloError, match=message):
+        Plan.from_raw({"verifier": "gcc", "per_cycle": per_cycle})
+
+
+def test_a_trainer_in_turn_keeps_the_options_of_every_trainer(tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text(
+        "from halo_core.drivers.sft import SFT\nfrom halo_core import driver\n"
+        "@driver\nclass Other(SFT):\n    'Another.'\n    more: int = 1\n    'An option.'\n"
+    )
+    other = f"{tmp_path}/other.py:Other"
+    plan = Plan.from_raw(
+        {
+            "verifier": "gcc",
+            "trainer": {"name": "sft", "lora_rank": 3, "epochs": 7},
+            "per_cycle": {"trainer": {"name": ["sft", {"name": other, "epochs": 2}], "more": [1, 1, 5]}},
+        }
+    )
+    trainers = [plan.drivers.get("trainer", cycle) for cycle in (1, 2, 3, 9)]
+    assert [type(trainer).__name__ for trainer in trainers] == ["SFT", "Other", "Other", "Other"]
+    assert [(trainer.lora_rank, trainer.epochs) for trainer in trainers] == [(3, 7)] + 3 * [(3, 2)]
+    assert [trainer.more for trainer in trainers[1:]] == [1, 5, 5]
+    assert plan.drivers.source("trainer", 2).name != plan.drivers.source("trainer", 1).name

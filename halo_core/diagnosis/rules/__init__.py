@@ -28,6 +28,13 @@ from halo_core.diagnosis.rules.machinery import (
     warmup,
 )
 from halo_core.diagnosis.rules.outcome import ceiling, plateau, regression
+from halo_core.diagnosis.rules.policy import (
+    entropy_collapse,
+    equal_groups,
+    length_growth,
+    policy_drift,
+    reward_hacking,
+)
 from halo_core.diagnosis.rules.verifier import leaky_verifier, verifier_errors, wrong_paid
 
 Rule = Callable[[History, frozenset[Cause]], Finding | None]
@@ -41,11 +48,16 @@ RULES: tuple[Rule, ...] = (
     leaky_verifier,
     prompt_reuse,
     wrong_paid,
+    reward_hacking,
     lr_too_high,
+    policy_drift,
     truncation,
+    length_growth,
     narrowing,
+    entropy_collapse,
     spike,
     prompts_too_hard,
+    equal_groups,
     ceiling,
     prompts_exhausted,
     too_few_steps,

@@ -217,4 +217,6 @@ def legacy_band(h: History, found: frozenset[Cause]) -> Finding | None:
 
 
 def _finite(train: TrainStats) -> tuple[float, ...]:
-    return train.losses if all(map(math.isfinite, train.losses)) else ()
+    """Return the losses; none if one is not finite, or of a policy gradient: they do not measure progress."""
+    usable = train.objective != "policy" and all(map(math.isfinite, train.losses))
+    return train.losses if usable else ()

@@ -157,7 +157,11 @@ def spike(h: History, found: frozenset[Cause]) -> Finding | None:
 
 
 def _loss_jump(h: History, report: CycleReport) -> Evidence | None:
-    if report.train is None or not all(map(math.isfinite, report.train.losses)):
+    if (
+        report.train is None
+        or report.train.objective == "policy"
+        or not all(map(math.isfinite, report.train.losses))
+    ):
         return None
     index, deviations, ratio = measures.largest_jump(report.train.losses)
     if deviations < h.options.spike_deviations or ratio < h.options.spike_ratio:

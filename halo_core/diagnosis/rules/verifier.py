@@ -113,8 +113,12 @@ def _wrong_since(h: History, start: int, proof: Evidence | None) -> tuple[Eviden
 
 
 def wrong_selected(h: History) -> Evidence | None:
-    """Return the proof that wrong completions were trained on: more were selected than passed."""
-    metrics, selected = h.last.sampled, h.last.selected
+    """Return the proof that wrong completions were imitated: more were selected than passed."""
+    metrics, selected, train = h.last.sampled, h.last.selected, h.last.train
+    if h.last.rounds or (
+        train and train.objective != "imitation"
+    ):  # selected among others, or to learn from the worse
+        return None
     if metrics is None or selected <= metrics.passed * metrics.samples:
         return None
     passed, cycle = metrics.passed * metrics.samples, h.last.cycle

@@ -12,6 +12,7 @@ from halo_trainers.comparison import Groups, Pairs
 from halo_trainers.dpo import DPO
 from halo_trainers.grpo import GRPO
 from halo_trainers.imitation import RSO, All, BestOfN, STaR
+from halo_trainers.ppo import PPO
 
 SMALL: dict[str, Any] = {"lora_rank": 4, "batch_size": 4}
 
@@ -44,8 +45,10 @@ class TestTrainers(TrainerContract):
             GRPO(**SMALL),
             GRPO(**SMALL, average="constant", old="model", kl=0.1, epochs=2, full=True),
             GRPO(**SMALL, ratio="sequence", clip_low=3e-4, clip_high=4e-4, reference="previous", kl=0.01),
+            PPO(**SMALL),
+            PPO(**SMALL, old="model", kl=0.1, epochs=2, full=True, value_clip=None, optimizer="carry"),
         ],
-        ids=["dpo", "ipo, full", "grpo", "dr. grpo with kl, full", "gspo"],
+        ids=["dpo", "ipo, full", "grpo", "dr. grpo with kl, full", "gspo", "ppo", "ppo with kl, full"],
     )
     def trainer(self, request: pytest.FixtureRequest) -> Trainer:
         found: Trainer = request.param

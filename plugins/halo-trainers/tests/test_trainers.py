@@ -24,6 +24,7 @@ from halo_core.testing import make_samples, tiny_actor
 from halo_trainers.comparison import Groups, Pairs
 from halo_trainers.dpo import DPO
 from halo_trainers.grpo import GRPO
+from halo_trainers.ppo import PPO
 
 SMALL: dict[str, Any] = {"lora_rank": 4, "lora_dropout": 0.0, "batch_size": 6}
 
@@ -78,6 +79,7 @@ def test_groups_and_grpo() -> None:
     assert stats.metrics == {
         "ratio": pytest.approx(1.0, abs=1e-4),
         "clip_share": 0.0,
+        "kl_to_sampler": pytest.approx(0.0, abs=1e-6),
         "entropy": pytest.approx(stats.metrics["entropy"]),
     }
     assert 0 < stats.metrics["entropy"] < 5.61, "at most log(272)"
@@ -115,16 +117,14 @@ def test_without_a_clip_there_is_no_limit() -> None:
 
 
 @pytest.mark.parametrize("lr", [9e-5, 2e-4])
-@pytest.mark.parametrize("trainer", [DPO(**SMALL), GRPO(**SMALL)], ids=["dpo", "grpo"])
+@pytest.mark.parametrize("trainer", [DPO(), GRPO(), PPO()], ids=["dpo", "grpo", "ppo"])
 def test_a_learning_rate_for_sft_is_warned_about(
     trainer: Trainer, lr: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    actor = tiny_actor()
-    chosen = Pairs().select(sampled(actor), SelectionContext(seed=0))
-    assert not any("sft" in note for note in train(trainer, chosen, actor, lr=lr).notes), "a tiny model"
+    assert not trainer.check_lr(lr, tiny_actor()), "a tiny model"
     monkeypatch.setattr("halo_trainers.rates.TINY", 1000)
-    notes = train(trainer, chosen, tiny_actor(), lr=lr).notes
-    assert any("2.0e-04 is one for sft; this trainer usually needs" in note for note in notes) == (lr > 1e-4)
+    warning = trainer.check_lr(lr, tiny_actor())
+    assert ("2.0e-04 is one for sft; this trainer usually needs" in warning) == (lr > 1e-4)
 
 
 def test_dpo_needs_pairs() -> None:

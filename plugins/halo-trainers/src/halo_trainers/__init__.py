@@ -1,1 +1,1 @@
-"""Selectors and trainers beyond RAFT: best-of-n, STaR, RSO, groups and pairs; DPO and GRPO."""
+"""Selectors and trainers beyond RAFT: best-of-n, STaR, RSO, groups and pairs; DPO, GRPO and PPO."""

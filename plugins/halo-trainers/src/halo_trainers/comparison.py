@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from halo_core import Sample, driver
-from halo_trainers.by_prompt import ByPrompt, reward_of, tie_key
+from halo_core.selection import tie_key
+from halo_trainers.by_prompt import ByPrompt, reward_of
 
 _EPSILON = 1e-4
 """Added to the standard deviation, as in TRL."""

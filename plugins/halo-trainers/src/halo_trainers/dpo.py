@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from halo_core import Sample, Trainer, TrainingContext, TrainingError, TrainStats, driver
+from halo_core import Actor, Sample, Trainer, TrainingContext, TrainingError, TrainStats, driver
 from halo_core.training import Batch, Example, Loss, TrainingOptions, fit
-from halo_trainers.rates import with_warning
+from halo_trainers.rates import warning
 from halo_trainers.references import Reference, reference_logprobs
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class DPO(TrainingOptions, Trainer):
         ipo       (d - 1 / (2 * beta))^2          (Azar et al. 2023, arXiv 2310.12036, eq. 17)
 
     For `ipo`, and with `length_normalized`, each logarithm is divided by the number of tokens of its completion.
-    `batch_size` counts pairs. Use about 5e-6 as the learning rate, a fortieth of that of `sft`.
+    `batch_size` counts pairs. Use about 5e-6 as the learning rate with LoRA, a
+    fortieth of that of `sft`, and about 5e-7 with `full`: halo lr recommend dpo.
     """
 
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
@@ -53,7 +55,11 @@ class DPO(TrainingOptions, Trainer):
                 "no prompt has completions of positive and of negative weight",
                 hint="`dpo` trains on pairs: use --selector pairs",
             )
-        return with_warning(fit(pairs, self.loss_of, self, context, per="unit"), context, "about 5e-6")
+        return replace(fit(pairs, self.loss_of, self, context, per="unit"), objective="preference")
+
+    def check_lr(self, lr: float, actor: Actor) -> str:
+        """Return a warning about a rate for `sft`; see `Trainer.check_lr`."""
+        return warning(lr, actor, "about 5e-6")
 
     def loss_of(self, batch: Batch, logprobs: torch.Tensor) -> Loss:
         """Return the loss summed over the pairs of the batch."""

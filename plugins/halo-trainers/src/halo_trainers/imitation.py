@@ -10,7 +10,8 @@ from typing import Annotated
 from pydantic import Field
 
 from halo_core import Sample, Status, driver
-from halo_trainers.by_prompt import ByPrompt, reward_of, tie_key
+from halo_core.selection import tie_key
+from halo_trainers.by_prompt import ByPrompt, reward_of
 
 
 @driver
