@@ -27,7 +27,7 @@ _TRAINING = ("mix", "start_from", "interpolation", "divergence_retries")
 _AFTER_CYCLE_0 = (
     *NON_RESULT_KEYS,
     *_TRAINING,
-    *("cycles", "samples_per_prompt", "curriculum", "per_cycle", "plugins"),
+    *("cycles", "samples_per_prompt", "rounds", "curriculum", "per_cycle", "plugins"),
     *("reward", "selector", "trainer", "lr_policy"),
 )
 """Keys that the measurement before training does not depend on. Plugins are compared on their own."""
@@ -96,6 +96,7 @@ def _same_samples(one: Plan, other: Plan, cycle: int) -> bool:
     a, b = one.config, other.config
     return (
         a.samples_per_prompt == b.samples_per_prompt
+        and a.rounds == b.rounds
         and a.curriculum == b.curriculum
         and (a.curriculum.order == "none" or a.cycles == b.cycles)
         and one.drivers.get("generator", cycle) == other.drivers.get("generator", cycle)
