@@ -12,6 +12,7 @@ import typer
 from halo_core.cli.signatures import RunDirectory
 
 if TYPE_CHECKING:
+    from halo_core.config.model import ModelConfig
     from halo_core.drivers.base import Generator
     from halo_core.ledger.ledger import Ledger
     from halo_core.model.actor import Actor
@@ -85,6 +86,7 @@ def merge(
     from halo_core import files
     from halo_core.cli.sft import DTYPES, check_dtype
     from halo_core.errors import RunError
+    from halo_core.model.actor import Actor
 
     check_dtype(dtype, "--dtype", ("auto", *DTYPES))
     if output.exists():
@@ -103,7 +105,8 @@ def merge(
             f"cycle {number} trained all weights, without an adapter",
             hint=f"the model is already in {ledger.adapter(number)}",
         )
-    actor = _load_actor(ledger, plan, number)
+    actor = Actor(_exact(plan.config.model))
+    actor.load(ledger.check_adapter(number))
     files.write_directory(output, lambda directory: actor.save_merged(directory, dtype))
     typer.echo(f"{output}: the model with the adapter of cycle {number}")
 
@@ -131,7 +134,15 @@ def _checkpoint(directory: Path) -> Actor | None:
 
     is_run = (directory / "run.yaml").exists()
     is_model = any((directory / name).is_file() for name in ("config.json", "adapter_config.json"))
-    return Actor(ModelConfig(name=str(directory))) if is_model and not is_run else None
+    return Actor(_exact(ModelConfig(name=str(directory)))) if is_model and not is_run else None
+
+
+def _exact(model: ModelConfig) -> ModelConfig:
+    """Return `model` in a precision to merge weights in: on a CPU float32, although sampling may use fewer bits."""
+    from halo_core.model.devices import choose_device
+
+    on_cpu = choose_device(model.device).type == "cpu"
+    return replace(model, dtype="float32") if model.dtype == "auto" and on_cpu else model
 
 
 def _open_run(directory: Path) -> tuple[Ledger, Plan]:
@@ -144,8 +155,9 @@ def _open_run(directory: Path) -> tuple[Ledger, Plan]:
 
 def _load_actor(ledger: Ledger, plan: Plan, cycle: int) -> Actor:
     from halo_core.model.actor import Actor
+    from halo_core.run.resume import recorded_precision
 
-    actor = Actor(plan.config.model)
+    actor = Actor(recorded_precision(ledger, plan.config.model))
     if cycle:
         actor.load(ledger.check_adapter(cycle))
     return actor

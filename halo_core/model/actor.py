@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +30,7 @@ from halo_core.model.loading import (
     to_download,
     with_base_model,
 )
+from halo_core.model.precision import parameter_count
 from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Actor:
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the forward pass."""
-        return choose_dtype(self.config.dtype, self.device)
+        return choose_dtype(self.config.dtype, self.device, partial(parameter_count, self.config))
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -9,7 +9,8 @@ for every causal model. `cache_flaw` tells which one a model needs, by comparing
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -58,7 +59,8 @@ class Cached:
         positions = torch.arange(longest) - pads
         self.mask = (positions >= 0).to(model.device) if pads.any() else None
         self.next = (longest - pads).to(model.device)
-        self.logits = self._forward(ids.to(model.device), positions.clamp(min=0).to(model.device))
+        with _contiguous_head(model):
+            self.logits = self._forward(ids.to(model.device), positions.clamp(min=0).to(model.device))
         if cache_name == "cache_params":
             self.mask = None  # a purely recurrent model has processed the padding, and accepts no mask later
         if len(unique) < len(prompts):
@@ -84,6 +86,24 @@ class Cached:
         output = self.model(input_ids=ids, attention_mask=self.mask, **self.options)
         logits: torch.Tensor = output.logits[:, -1]
         return logits
+
+
+@contextmanager
+def _contiguous_head(model: Any) -> Iterator[None]:
+    """Give the output head contiguous states in the enclosed block.
+
+    The last position of several rows is not contiguous, and torch then copies the head's weights for each row: seconds
+    for a real vocabulary.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, args: (args[0].contiguous(), *args[1:]) if args else None)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 class Recomputed:

@@ -31,7 +31,7 @@ from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
 from halo_core.run.dispatch import Dispatch, Drivers
 from halo_core.run.prompts import measures_only, read_prompts
-from halo_core.run.resume import check_same, check_tier, check_unchanged, environment, extend
+from halo_core.run.resume import check_same, check_tier, check_unchanged, environment, extend, recorded_precision
 from halo_core.run.state import Run
 from halo_core.types import Prompt
 from halo_core.verification.verifiers import VerifierSet
@@ -113,10 +113,11 @@ class Plan:
         """
         from halo_core.model.actor import Actor
 
-        ledger, hooks, actor = Ledger(directory), self._hooks(), Actor(self.config.model)
+        ledger, hooks = Ledger(directory), self._hooks()
         progress = progress or Progress()
         with ledger.locked():
             resumed = ledger.exists
+            actor = Actor(recorded_precision(ledger, self.config.model) if resumed else self.config.model)
             if resumed:
                 self._resume(ledger, changed=changed, extended=extended)
             else:
@@ -140,7 +141,8 @@ class Plan:
             progress.note(f"model    downloading {missing} from the hub")
         _ = actor.model, actor.tokenizer  # load them first: a failure must not leave a run behind
         config, fingerprints = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
-        ledger.create(config, self._manifest(), prompts, heldout, environment(self.config), fingerprints)
+        machine = {**environment(self.config), "dtype": str(actor.dtype).removeprefix("torch.")}
+        ledger.create(config, self._manifest(), prompts, heldout, machine, fingerprints)
 
     def _resume(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
         check_same(
