@@ -128,7 +128,9 @@ def by_transformers(actor: Actor, batches: list[Prompts]) -> int:
 def questions(actor: Actor) -> list[tuple[int, ...]]:
     """Return the contexts of `QUESTIONS`, each 8 times."""
     return [
-        actor.encode(Prompt(str(number), text)) for number, text in enumerate(QUESTIONS) for _ in range(SAMPLES)
+        actor.encode(Prompt(str(number), text))
+        for number, text in enumerate(QUESTIONS)
+        for _ in range(SAMPLES)
     ]
 
 

@@ -29,12 +29,37 @@ TRAIN_FUNCTIONS: tuple[Function, ...] = (
     ("half(x)", "x divided by two", lambda x: x / 2, _NUMBERS),
     ("successor(n)", "the integer after n", lambda n: n + 1, _NUMBERS),
     ("magnitude(x)", "the absolute value of x", abs, _NUMBERS),
-    ("tens_digit(n)", "the tens digit of the integer n >= 0", lambda n: n // 10 % 10, [(0,), (37,), (128,), (905,)]),
+    (
+        "tens_digit(n)",
+        "the tens digit of the integer n >= 0",
+        lambda n: n // 10 % 10,
+        [(0,), (37,), (128,), (905,)],
+    ),
     ("minutes(h)", "the number of minutes in h hours", lambda h: 60 * h, _COUNTS),
-    ("to_fahrenheit(c)", "c degrees Celsius in degrees Fahrenheit", lambda c: c * 9 / 5 + 32, [(0,), (100,), (-40,), (25,)]),
-    ("factorial(n)", "the product of the integers from 1 to n", lambda n: _product(range(1, n + 1)), [(1,), (3,), (5,), (6,)]),
-    ("sum_squares(n)", "the sum of the squares of the integers from 1 to n", lambda n: sum(k * k for k in range(n + 1)), _COUNTS),
-    ("is_multiple_of_three(n)", "True if n is a multiple of 3, else False", lambda n: n % 3 == 0, [(0,), (3,), (7,), (12,)]),
+    (
+        "to_fahrenheit(c)",
+        "c degrees Celsius in degrees Fahrenheit",
+        lambda c: c * 9 / 5 + 32,
+        [(0,), (100,), (-40,), (25,)],
+    ),
+    (
+        "factorial(n)",
+        "the product of the integers from 1 to n",
+        lambda n: _product(range(1, n + 1)),
+        [(1,), (3,), (5,), (6,)],
+    ),
+    (
+        "sum_squares(n)",
+        "the sum of the squares of the integers from 1 to n",
+        lambda n: sum(k * k for k in range(n + 1)),
+        _COUNTS,
+    ),
+    (
+        "is_multiple_of_three(n)",
+        "True if n is a multiple of 3, else False",
+        lambda n: n % 3 == 0,
+        [(0,), (3,), (7,), (12,)],
+    ),
     ("is_negative(x)", "True if x is less than 0, else False", lambda x: x < 0, _NUMBERS),
     ("difference(a, b)", "a minus b", lambda a, b: a - b, _PAIRS),
     ("multiply(a, b)", "the product of a and b", lambda a, b: a * b, _PAIRS),
@@ -51,17 +76,32 @@ TRAIN_FUNCTIONS: tuple[Function, ...] = (
     ("doubled(xs)", "a list with twice each number of xs", lambda xs: [2 * x for x in xs], _LISTS),
     ("without_first(xs)", "the list xs without its first element", lambda xs: xs[1:], _LISTS),
     ("unique_count(xs)", "how many different numbers the list xs has", lambda xs: len(set(xs)), _LISTS),
-    ("spread(xs)", "the largest number of the list xs minus its smallest", lambda xs: max(xs) - min(xs), _LISTS),
+    (
+        "spread(xs)",
+        "the largest number of the list xs minus its smallest",
+        lambda xs: max(xs) - min(xs),
+        _LISTS,
+    ),
     ("has_zero(xs)", "True if the list xs contains 0, else False", lambda xs: 0 in xs, _LISTS),
     ("shout(s)", "the string s in upper case", str.upper, _WORDS),
     ("first_letter(s)", "the first character of the string s", lambda s: s[0], _WORDS),
     ("twice(s)", "the string s written twice in a row", lambda s: s + s, _WORDS),
     ("count_a(s)", "how many letters a the string s has", lambda s: s.count("a"), _WORDS),
     ("without_spaces(s)", "the string s without its spaces", lambda s: s.replace(" ", ""), _WORDS),
-    ("starts_with_b(s)", "True if the string s starts with the letter B, else False", lambda s: s.startswith("B"), _WORDS),
+    (
+        "starts_with_b(s)",
+        "True if the string s starts with the letter B, else False",
+        lambda s: s.startswith("B"),
+        _WORDS,
+    ),
     ("joined(words)", "the strings in the list words, joined by commas", ",".join, _WORD_LISTS),
-    ("longest(words)", "the longest string in the list words", lambda words: max(words, key=len), _WORD_LISTS),
-)  # fmt: skip
+    (
+        "longest(words)",
+        "the longest string in the list words",
+        lambda words: max(words, key=len),
+        _WORD_LISTS,
+    ),
+)
 HELDOUT_FUNCTIONS: tuple[Function, ...] = (
     ("quadruple(x)", "four times x", lambda x: 4 * x, _NUMBERS),
     ("predecessor(n)", "the integer before n", lambda n: n - 1, _NUMBERS),
@@ -79,32 +119,62 @@ HELDOUT_FUNCTIONS: tuple[Function, ...] = (
     ("final(xs)", "the last element of the list xs", lambda xs: xs[-1], _LISTS),
     ("backwards(xs)", "a list with the elements of xs in reverse order", lambda xs: xs[::-1], _LISTS),
     ("evens(xs)", "a list with the even numbers of xs", lambda xs: [x for x in xs if x % 2 == 0], _LISTS),
-    ("positives(xs)", "a list with the numbers of xs greater than 0", lambda xs: [x for x in xs if x > 0], _LISTS),
+    (
+        "positives(xs)",
+        "a list with the numbers of xs greater than 0",
+        lambda xs: [x for x in xs if x > 0],
+        _LISTS,
+    ),
     ("squares(xs)", "a list with the square of each number of xs", lambda xs: [x * x for x in xs], _LISTS),
     ("length(s)", "the number of characters of the string s", len, _WORDS),
     ("whisper(s)", "the string s in lower case", str.lower, _WORDS),
     ("last_letter(s)", "the last character of the string s", lambda s: s[-1], _WORDS),
     ("count_words(s)", "the number of words in the string s", lambda s: len(s.split()), _WORDS),
     ("with_mark(s)", "the string s followed by an exclamation mark", lambda s: s + "!", _WORDS),
-    ("lengths(words)", "a list with the length of each string in the list words", lambda words: [len(word) for word in words], _WORD_LISTS),
-)  # fmt: skip
+    (
+        "lengths(words)",
+        "a list with the length of each string in the list words",
+        lambda words: [len(word) for word in words],
+        _WORD_LISTS,
+    ),
+)
 
 Story = tuple[str, Callable[[int, int], int], bool]
 TRAIN_STORIES: tuple[Story, ...] = (
-    ("{who} has {a} {things} and gets {b} more. How many {things} does {who} have now?", lambda a, b: a + b, False),
+    (
+        "{who} has {a} {things} and gets {b} more. How many {things} does {who} have now?",
+        lambda a, b: a + b,
+        False,
+    ),
     ("{who} had {a} {things} and gave away {b}. How many {things} are left?", lambda a, b: a - b, True),
     ("There are {a} boxes with {b} {things} each. How many {things} are there?", lambda a, b: a * b, False),
-    ("{who} picks {a} {things} on Monday and {b} on Tuesday. How many {things} is that?", lambda a, b: a + b, False),
+    (
+        "{who} picks {a} {things} on Monday and {b} on Tuesday. How many {things} is that?",
+        lambda a, b: a + b,
+        False,
+    ),
     ("One of the {things} costs {b} coins. How many coins do {a} {things} cost?", lambda a, b: a * b, False),
-)  # fmt: skip
+)
 HELDOUT_STORIES: tuple[Story, ...] = (
-    ("A bus carries {a} people. At a stop, {b} get off. How many people are on the bus now?", lambda a, b: a - b, True),
+    (
+        "A bus carries {a} people. At a stop, {b} get off. How many people are on the bus now?",
+        lambda a, b: a - b,
+        True,
+    ),
     ("A shelf has {a} rows of {b} books. How many books are on the shelf?", lambda a, b: a * b, False),
-    ("A train drives {a} km before noon and {b} km after noon. How many km does it drive?", lambda a, b: a + b, False),
+    (
+        "A train drives {a} km before noon and {b} km after noon. How many km does it drive?",
+        lambda a, b: a + b,
+        False,
+    ),
     ("{who} is {a} years old. How old will {who} be in {b} years?", lambda a, b: a + b, False),
-    ("{who} reads {b} pages every day. How many pages does {who} read in {a} days?", lambda a, b: a * b, False),
+    (
+        "{who} reads {b} pages every day. How many pages does {who} read in {a} days?",
+        lambda a, b: a * b,
+        False,
+    ),
     ("{who} has {a} euros and buys a book for {b} euros. How many euros are left?", lambda a, b: a - b, True),
-)  # fmt: skip
+)
 _PEOPLE = ("Anna", "Ben", "Carla", "David", "Emma", "Felix", "Grace", "Hugo")
 _THINGS = ("apples", "pencils", "stamps", "marbles", "cards", "shells")
 
@@ -117,23 +187,95 @@ _SOLVED = (
 Tool = tuple[str, str, dict[str, Any], str, Sequence[tuple[Any, ...]]]
 _TEXT, _INTEGER = {"type": "string"}, {"type": "integer"}
 TRAIN_TOOLS: tuple[Tool, ...] = (
-    ("set_timer", "start a timer", {"minutes": _INTEGER}, "Set a timer for {} minutes.", [(5,), (12,), (30,), (45,)]),
-    ("get_weather", "get the weather", {"city": _TEXT}, "What is the weather in {}?", [("Oslo",), ("Cairo",), ("Lima",), ("Rome",)]),
-    ("send_message", "send a message to a person", {"to": _TEXT, "text": _TEXT}, 'Send {} the message "{}".', [("Tom", "hello"), ("Eva", "I am late"), ("Max", "call me"), ("Lea", "good night")]),
-    ("play_music", "play music", {"genre": _TEXT, "volume": _INTEGER}, "Play {} music at volume {}.", [("jazz", 30), ("rock", 70), ("folk", 15), ("soul", 50)]),
-    ("turn_on_light", "turn on a light", {"room": _TEXT}, "Turn on the light in the {}.", [("kitchen",), ("garage",), ("hall",), ("office",)]),
-    ("buy_ticket", "buy train tickets", {"destination": _TEXT, "count": _INTEGER}, "Buy tickets to {} for {} people.", [("Paris", 2), ("Madrid", 4), ("Vienna", 3), ("Prague", 5)]),
-)  # fmt: skip
+    (
+        "set_timer",
+        "start a timer",
+        {"minutes": _INTEGER},
+        "Set a timer for {} minutes.",
+        [(5,), (12,), (30,), (45,)],
+    ),
+    (
+        "get_weather",
+        "get the weather",
+        {"city": _TEXT},
+        "What is the weather in {}?",
+        [("Oslo",), ("Cairo",), ("Lima",), ("Rome",)],
+    ),
+    (
+        "send_message",
+        "send a message to a person",
+        {"to": _TEXT, "text": _TEXT},
+        'Send {} the message "{}".',
+        [("Tom", "hello"), ("Eva", "I am late"), ("Max", "call me"), ("Lea", "good night")],
+    ),
+    (
+        "play_music",
+        "play music",
+        {"genre": _TEXT, "volume": _INTEGER},
+        "Play {} music at volume {}.",
+        [("jazz", 30), ("rock", 70), ("folk", 15), ("soul", 50)],
+    ),
+    (
+        "turn_on_light",
+        "turn on a light",
+        {"room": _TEXT},
+        "Turn on the light in the {}.",
+        [("kitchen",), ("garage",), ("hall",), ("office",)],
+    ),
+    (
+        "buy_ticket",
+        "buy train tickets",
+        {"destination": _TEXT, "count": _INTEGER},
+        "Buy tickets to {} for {} people.",
+        [("Paris", 2), ("Madrid", 4), ("Vienna", 3), ("Prague", 5)],
+    ),
+)
 HELDOUT_TOOLS: tuple[Tool, ...] = (
     ("set_alarm", "set an alarm", {"hour": _INTEGER}, "Wake me up at {} o'clock.", [(6,), (7,), (9,)]),
-    ("translate_word", "translate a word", {"word": _TEXT, "language": _TEXT}, 'Translate "{}" into {}.', [("tree", "French"), ("water", "Spanish"), ("house", "German")]),
-    ("order_pizza", "order pizzas", {"kind": _TEXT, "count": _INTEGER}, "Order {1} pizzas of the kind {0}.", [("margherita", 2), ("tuna", 3), ("salami", 5)]),
-    ("open_window", "open a window", {"room": _TEXT}, "Open the window in the {}.", [("bedroom",), ("library",), ("studio",)]),
-    ("find_film", "find a film", {"title": _TEXT}, 'Find the film "{}".', [("Metropolis",), ("Vertigo",), ("Alien",)]),
-    ("add_to_list", "add something to the shopping list", {"item": _TEXT}, "Put {} on the shopping list.", [("milk",), ("rice",), ("soap",)]),
-    ("set_heating", "set the temperature of a room", {"room": _TEXT, "degrees": _INTEGER}, "Heat the {} to {} degrees.", [("bathroom", 22), ("cellar", 15), ("kitchen", 20)]),
+    (
+        "translate_word",
+        "translate a word",
+        {"word": _TEXT, "language": _TEXT},
+        'Translate "{}" into {}.',
+        [("tree", "French"), ("water", "Spanish"), ("house", "German")],
+    ),
+    (
+        "order_pizza",
+        "order pizzas",
+        {"kind": _TEXT, "count": _INTEGER},
+        "Order {1} pizzas of the kind {0}.",
+        [("margherita", 2), ("tuna", 3), ("salami", 5)],
+    ),
+    (
+        "open_window",
+        "open a window",
+        {"room": _TEXT},
+        "Open the window in the {}.",
+        [("bedroom",), ("library",), ("studio",)],
+    ),
+    (
+        "find_film",
+        "find a film",
+        {"title": _TEXT},
+        'Find the film "{}".',
+        [("Metropolis",), ("Vertigo",), ("Alien",)],
+    ),
+    (
+        "add_to_list",
+        "add something to the shopping list",
+        {"item": _TEXT},
+        "Put {} on the shopping list.",
+        [("milk",), ("rice",), ("soap",)],
+    ),
+    (
+        "set_heating",
+        "set the temperature of a room",
+        {"room": _TEXT, "degrees": _INTEGER},
+        "Heat the {} to {} degrees.",
+        [("bathroom", 22), ("cellar", 15), ("kitchen", 20)],
+    ),
     ("call_person", "call a person", {"name": _TEXT}, "Call {}.", [("Nora",), ("Paul",), ("Iris",)]),
-)  # fmt: skip
+)
 
 _CALLED = (
     (
@@ -197,7 +339,9 @@ def calls(tasks: Sequence[Tool], seed: int) -> Iterator[Row]:
 
 def _chat(examples: Sequence[tuple[str, str]], question: str) -> list[dict[str, str]]:
     """Return a conversation: each of `examples`, a question and its answer, and then `question`."""
-    turns = [(role, text) for pair in examples for role, text in zip(("user", "assistant"), pair, strict=True)]
+    turns = [
+        (role, text) for pair in examples for role, text in zip(("user", "assistant"), pair, strict=True)
+    ]
     return [{"role": role, "content": text} for role, text in (*turns, ("user", question))]
 
 

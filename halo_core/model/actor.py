@@ -30,7 +30,7 @@ from halo_core.model.loading import (
     to_download,
     with_base_model,
 )
-from halo_core.model.precision import parameter_count
+from halo_core.model.size import parameter_count
 from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:

@@ -57,17 +57,14 @@ class Sampling:
         logits = _whole_blocks(logits)
         peaks = logits.unflatten(-1, (-1, _BLOCK)).amax(-1)
         top = peaks.amax(-1, keepdim=True)
+        logits = logits - top
         if self.temperature == 0:
             tokens = logits.argmax(-1)
         else:
-            weights = torch.add(-top / self.temperature, logits, alpha=1 / self.temperature).exp_()
-            tokens = self._tokens(
-                weights,
-                torch.add(-top / self.temperature, peaks, alpha=1 / self.temperature).exp_(),
-                generator,
-            )
-        chosen = logits.gather(1, tokens[:, None]) - top
-        return tokens, chosen.squeeze(1) - torch.sub(logits, top).exp_().sum(-1).log()
+            weights, peaks = ((each / self.temperature).exp_() for each in (logits, peaks - top))
+            tokens = self._tokens(weights, peaks, generator)
+        chosen = logits.gather(1, tokens[:, None]).squeeze(1)
+        return tokens, chosen - logits.exp_().sum(-1).log()
 
     def _tokens(self, weights: torch.Tensor, peaks: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Draw a token for each row of `weights` [R, V], of which the largest is 1; `peaks` has each block's largest.

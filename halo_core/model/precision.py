@@ -16,12 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core import files
 from halo_core.errors import HaloError
-from halo_core.model.loading import hub_options, model_source
 
 if TYPE_CHECKING:
     import torch
-
-    from halo_core.config.model import ModelConfig
 
 SMALL = 50_000_000
 """Models with fewer parameters are bound by overhead rather than arithmetic, and stay in float32."""
@@ -50,20 +47,6 @@ def cpu_precision() -> torch.dtype:
             pass
     found: torch.dtype = getattr(torch, known[key])
     return found
-
-
-def parameter_count(config: ModelConfig) -> int:
-    """Return the number of parameters of the model that `config` names, from its configuration alone; 0: unknown."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    try:
-        settings = AutoConfig.from_pretrained(model_source(config), **hub_options(config))
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(settings, trust_remote_code=config.trust_remote_code)
-    except Exception:  # whatever is wrong with the model is reported when it is loaded
-        return 0
-    return sum(weight.numel() for weight in model.parameters())
 
 
 def _speedup() -> float:

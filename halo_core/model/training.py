@@ -207,7 +207,7 @@ class _Loop:
             for epoch in range(self.options.epochs)
             for step in epoch_steps(
                 lengths,
-                self.options.batch_size,
+                self.options.per_step(len(lengths)),
                 random.Random(derive_seed(self.context.seed, "epoch", epoch)),
             )
         ]

@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from halo_core.config.model import ModelConfig
 from halo_core.model import precision
 from halo_core.model.devices import choose_dtype
-from halo_core.model.precision import SMALL, cpu_precision, parameter_count
-from halo_core.model.pretraining import new_checkpoint, new_tokenizer
+from halo_core.model.precision import SMALL, cpu_precision
 
 CPU = torch.device("cpu")
 
@@ -71,16 +69,3 @@ def test_only_large_models_are_computed_in_bfloat16(monkeypatch: pytest.MonkeyPa
 
 def test_both_precisions_are_really_timed() -> None:
     assert 0 < precision._speedup() < 1000
-
-
-def test_the_parameters_are_counted_without_the_weights(tmp_path: Path) -> None:
-    fields = {
-        "model_type": "llama", "vocab_size": 300, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
-        "num_attention_heads": 2, "num_key_value_heads": 2, "tie_word_embeddings": False,
-    }  # fmt: skip
-    new_checkpoint(tmp_path, fields, new_tokenizer(["a b", "a b"], 300), seed=0)
-    for file in tmp_path.glob("*.safetensors"):
-        file.unlink()
-    attention, mlp, norms = 4 * 16 * 16, 3 * 16 * 32, 3 * 16
-    assert parameter_count(ModelConfig(name=str(tmp_path))) == 2 * 300 * 16 + attention + mlp + norms
-    assert parameter_count(ModelConfig(name=str(tmp_path / "nothing"))) == 0
