@@ -279,9 +279,16 @@ HELDOUT_TOOLS: tuple[Tool, ...] = (
 
 _CALLED = (
     (
-        "Tools:\n- take_photo(): take a photo\n- book_room(city: string, nights: integer): book a hotel room\n\n"
+        'Tools:\n- take a photo: {"name": "take_photo", "arguments": {"camera": STRING}}\n'
+        '- book a hotel room: {"name": "book_room", "arguments": {"city": STRING, "nights": INTEGER}}\n\n'
         "Request: Book a room in Bern for 3 nights.",
         '{"name": "book_room", "arguments": {"city": "Bern", "nights": 3}}',
+    ),
+    (
+        'Tools:\n- draw a picture: {"name": "draw_picture", "arguments": {"subject": STRING}}\n'
+        '- count sheep: {"name": "count_sheep", "arguments": {"number": INTEGER}}\n\n'
+        "Request: Draw a horse.",
+        '{"name": "draw_picture", "arguments": {"subject": "horse"}}',
     ),
 )
 
@@ -319,12 +326,12 @@ def stories(tasks: Sequence[Story], count: int, seed: int) -> Iterator[Row]:
 
 
 def calls(tasks: Sequence[Tool], seed: int) -> Iterator[Row]:
-    """Yield a prompt for each tool and its arguments; it lists the tool among two others."""
+    """Yield a prompt for each tool and its arguments; it lists the tool beside another one."""
     rng = random.Random(seed)
     for tool in tasks:
         name, _, parameters, text, cases = tool
         for values in cases:
-            listed = [tool, *rng.sample([other for other in tasks if other is not tool], 2)]
+            listed = [tool, *rng.choice([other for other in tasks if other is not tool])]
             rng.shuffle(listed)
             lines = "\n".join(_line(other) for other in listed)
             arguments = dict(zip(parameters, values, strict=True))
@@ -347,8 +354,8 @@ def _chat(examples: Sequence[tuple[str, str]], question: str) -> list[dict[str, 
 
 def _line(tool: Tool) -> str:
     name, purpose, parameters, _, _ = tool
-    described = ", ".join(f"{key}: {schema['type']}" for key, schema in parameters.items())
-    return f"- {name}({described}): {purpose}"
+    arguments = ", ".join(f'"{key}": {schema["type"].upper()}' for key, schema in parameters.items())
+    return f'- {purpose}: {{"name": "{name}", "arguments": {{{arguments}}}}}'
 
 
 def _declaration(tool: Tool) -> Row:

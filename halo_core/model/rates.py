@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 SIZE = 7e9
 """Parameters of the model for which the base learning rates hold."""
 
@@ -12,7 +14,7 @@ def size_factor(parameters: float, *, full: bool) -> float:
     (7B / parameters)^0.5 if all weights are trained, ^0.25 for an adapter, between 1/4 and 4. The formula is ours, of
     low confidence; docs/learning-rates.md names the published rates that it fits.
     """
-    return min(4.0, max(0.25, (SIZE / parameters) ** (0.5 if full else 0.25)))
+    return min(4.0, max(0.25, math.pow(SIZE / parameters, 0.5 if full else 0.25)))
 
 
 def default_rate(base: tuple[float, float], parameters: int, *, full: bool) -> float:
