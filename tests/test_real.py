@@ -1,4 +1,4 @@
-"""The prompts of configs/real: as its script writes them, held-out ones of other kinds, and every answer is accepted."""
+"""The prompts of configs/real: as their script writes them, held-out ones of other kinds, and right answers pass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ TASKS = ("python", "word_problems", "tool_calls")
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     spec = importlib.util.spec_from_file_location("make_prompts", REAL / "make_prompts.py")
-    assert spec and spec.loader
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

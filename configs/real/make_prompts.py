@@ -331,7 +331,7 @@ def calls(tasks: Sequence[Tool], seed: int) -> Iterator[Row]:
     for tool in tasks:
         name, _, parameters, text, cases = tool
         for values in cases:
-            listed = [tool, *rng.choice([other for other in tasks if other is not tool])]
+            listed = [tool, rng.choice([other for other in tasks if other is not tool])]
             rng.shuffle(listed)
             lines = "\n".join(_line(other) for other in listed)
             arguments = dict(zip(parameters, values, strict=True))
