@@ -57,7 +57,9 @@ def convert(source: Path, directory: Path) -> None:
     where: dict[str, Any] = {"gguf_file": source.name}
     unpacked = GgufConfig(dequantize=True)
     tokenizer = AutoTokenizer.from_pretrained(source.parent, **where)
-    read = AutoModelForCausalLM.from_pretrained(source.parent, dtype=torch.float32, quantization_config=unpacked, **where)
+    read = AutoModelForCausalLM.from_pretrained(
+        source.parent, dtype=torch.float32, quantization_config=unpacked, **where
+    )
     config = read.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config  # transformers refuses to save a model that it read from 4 bits
