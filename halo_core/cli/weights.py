@@ -14,6 +14,7 @@ from halo_core.cli.signatures import RunDirectory
 if TYPE_CHECKING:
     from halo_core.config.model import ModelConfig
     from halo_core.drivers.base import Generator
+    from halo_core.errors import RunError
     from halo_core.ledger.ledger import Ledger
     from halo_core.model.actor import Actor
     from halo_core.run.plan import Plan
@@ -55,7 +56,7 @@ def generate(
     else:
         ledger, plan = _open_run(directory)
         number = read_cycle(ledger, cycle)
-        generator, actor = plan.drivers.get("generator"), _load_actor(ledger, plan, number)
+        generator, actor = plan.drivers.generator("heldout")[0], _load_actor(ledger, plan, number)
         request = replace(request, cycle=number)
         if number:
             weights = ledger.adapter(number).resolve()
@@ -99,7 +100,7 @@ def merge(
     ledger, plan = _open_run(directory)
     number = read_cycle(ledger, cycle)
     if not number:
-        raise RunError("cycle 0 is the model before training", hint=f"use {plan.config.model.name} directly")
+        raise _nothing_to_merge(cycle, plan.config.model)
     if not (ledger.check_adapter(number) / "adapter_config.json").exists():
         raise RunError(
             f"cycle {number} trained all weights, without an adapter",
@@ -109,6 +110,21 @@ def merge(
     actor.load(ledger.check_adapter(number))
     files.write_directory(output, lambda directory: actor.save_merged(directory, dtype))
     typer.echo(f"{output}: the model with the adapter of cycle {number}")
+
+
+def _nothing_to_merge(cycle: str, model: ModelConfig) -> RunError:
+    """Return the error for cycle 0, whose weights are those that the run started from."""
+    from halo_core.errors import RunError
+
+    start = model.adapter or model.name
+    if cycle == "best":
+        return RunError(
+            "no cycle has a higher held-out pass rate than the model before training, so there is nothing to merge",
+            hint=f"use {start} as it is, or name a cycle: --cycle last",
+        )
+    return RunError(
+        "cycle 0 is the model before training: there is nothing to merge", hint=f"use {start} as it is"
+    )
 
 
 def read_cycle(ledger: Ledger, text: str) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.config.model import ModelConfig
 from halo_core.errors import ModelError, first_line
+from halo_core.model.quantizing import prepare_quantized, quantization_options
 
 if TYPE_CHECKING:
     import torch
@@ -72,12 +73,14 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
     _quieten_hub()
     source = model_source(config)
     check_files(config)
+    quantization = quantization_options(config, device, dtype)
     try:
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             source,
             dtype=dtype,
             attn_implementation=config.attn_implementation,
             output_loading_info=True,
+            **quantization,
             **hub_options(config),
         )
     except Exception as error:
@@ -90,7 +93,7 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
         )
     model.requires_grad_(False).eval()
     try:
-        model.to(device)
+        prepare_quantized(model) if config.quantization != "none" else model.to(device)
     except RuntimeError as error:
         raise ModelError(
             f"the model does not fit on device {str(device)!r}: {first_line(error).partition('. ')[0]}",
