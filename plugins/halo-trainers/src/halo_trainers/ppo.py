@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -31,9 +31,11 @@ class PPO(PolicyGradient):
 
     The head is a linear layer beside the output head, on the same model; it starts at 0 and is stored with the
     adapter. Train on all completions (selector `all`, truncated=true); the absolute weight of a sample multiplies its
-    loss. Use 1e-6 to 5e-6 as the learning rate with LoRA and about 1e-6 with `full` (halo lr recommend ppo), and
+    loss. Use 1e-6 to 1e-5 as the learning rate with LoRA and about 1e-6 with `full` (halo lr recommend ppo), and
     sample at temperature 1 from all tokens.
     """
+
+    usual_lr: ClassVar[tuple[float, float]] = (1e-6, 1e-5)
 
     gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Discount of the reward for each token before it."""
@@ -67,7 +69,7 @@ class PPO(PolicyGradient):
 
     def check_lr(self, lr: float, actor: Actor) -> str:
         """Return a warning about a rate for `sft`; see `Trainer.check_lr`."""
-        return warning(lr, actor, "1e-6 to 5e-6")
+        return warning(lr, actor, "1e-6 to 1e-5")
 
     def _add_advantages(
         self, samples: Sequence[Sample], columns: Sequence[Columns], context: TrainingContext
