@@ -48,3 +48,14 @@ def trained(actor: Actor, **options: Any) -> Actor:
         for weight in actor.trainable().values():
             weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
     return actor
+
+
+def with_value_head(actor: Actor) -> Actor:
+    """Add a value head with random weights."""
+    actor.add_value_head()
+    assert actor.value_head is not None
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in actor.value_head.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=generator))
+    return actor

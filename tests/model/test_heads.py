@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_families import CHANGED_LOGITS, Make, trained
+from tiny_families import CHANGED_LOGITS, Make, trained, with_value_head
 
 from halo_core.model import heads
-from halo_core.model.actor import Actor
+from halo_core.model.actor import VALUE_HEAD, Actor
 from halo_core.model.logprobs import Scorer
 from halo_core.model.packing import pack
 from halo_core.model.units import Example
@@ -33,7 +33,7 @@ def gradients(
     actor: Actor, *, chunked: bool, entropies: bool = False
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Return the log-probabilities, and the gradients of a loss that weighs each token differently."""
-    scorer = Scorer(actor.unwrapped_model)
+    scorer = Scorer(actor.unwrapped_model, actor.value_head)
     if not chunked:
         scorer.head = None
     else:
@@ -42,6 +42,9 @@ def gradients(
     loss = (logprobs * torch.linspace(-1, 2, len(logprobs))).sum()
     if batch.entropies is not None:
         loss = loss + (batch.entropies * torch.linspace(1, 3, len(logprobs))).sum()
+    assert (batch.values is None) == (actor.value_head is None)
+    if batch.values is not None:
+        loss = loss + (batch.values * torch.linspace(-2, 1, len(logprobs))).sum()
     found = torch.autograd.grad(loss, list(actor.trainable().values()), allow_unused=True)
     return logprobs.detach(), [it for it in found if it is not None]
 
@@ -66,6 +69,25 @@ def test_entropies_and_trainable_heads(family: str, family_actor: Make) -> None:
     full = family_actor(family)
     full.train_all()
     assert_equal(full)
+
+
+@pytest.mark.parametrize("entropies", [False, True])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "opt", "gemma2", "mamba"])
+def test_values_read_the_states_that_reach_the_head(family: str, entropies: bool, family_actor: Make) -> None:
+    actor = with_value_head(trained(family_actor(family)))
+    assert {name for name in actor.trainable() if name.startswith(VALUE_HEAD)} == {
+        f"{VALUE_HEAD}weight",
+        f"{VALUE_HEAD}bias",
+    }
+    assert_equal(actor, entropies=entropies)
+    scorer = Scorer(actor.unwrapped_model, actor.value_head)
+    batch = pack(UNITS, actor.device)
+    with torch.no_grad():
+        found = scorer.values(batch)
+        assert torch.allclose(found, scorer.score(batch)[1].values, atol=1e-6)
+        scorer.head = None
+        assert torch.allclose(found, scorer.values(batch), atol=1e-5)
+    assert found.std() > 0.01, "they depend on the tokens"
 
 
 def test_a_head_with_an_adapter(family_actor: Make) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_families import Make, trained
+from tiny_families import Make, trained, with_value_head
 
 from halo_core.config.options import build
 from halo_core.drivers.sft import SFT
@@ -134,8 +134,8 @@ def test_sharing_must_save_something() -> None:
 @pytest.mark.parametrize("attention", [None, "eager"])
 @pytest.mark.parametrize("family", SHARING)
 def test_gradients_equal_those_of_single_rows(family: str, attention: str | None, family_actor: Make) -> None:
-    actor = trained(family_actor(family, attn_implementation=attention))
-    scorer = Scorer(actor.unwrapped_model)
+    actor = with_value_head(trained(family_actor(family, attn_implementation=attention)))
+    scorer = Scorer(actor.unwrapped_model, actor.value_head)
     assert scorer.sharing_flaw(8) == ""
     weights = list(actor.trainable().values())
     ((indices, rows),) = batches(UNITS, 1024, LINEAR)
@@ -146,10 +146,13 @@ def test_gradients_equal_those_of_single_rows(family: str, attention: str | None
         batch = pack(units, actor.device, rows if shared else None)
         assert (batch.ids.numel() < 60) == shared
         logprobs, batch = scorer.score(batch)
-        loss = -(logprobs * batch.by_token(batch.weights)).sum()
-        found.append((logprobs.detach(), torch.autograd.grad(loss, weights)))
-    (logprobs, gradients), (plain, wanted) = found
+        assert batch.values is not None
+        loss = ((batch.values**2 - logprobs) * batch.by_token(batch.weights)).sum()
+        found.append((logprobs.detach(), batch.values.detach(), torch.autograd.grad(loss, weights)))
+    (logprobs, values, gradients), (plain, plain_values, wanted) = found
     assert torch.allclose(logprobs, plain, rtol=1e-4, atol=1e-4)
+    assert torch.allclose(values, plain_values, rtol=1e-4, atol=1e-4)
+    assert values.std() > 0.01
     for mine, other in zip(gradients, wanted, strict=True):
         assert (mine - other).abs().max() <= 1e-4 * other.abs().max() + 1e-5
 
