@@ -256,7 +256,10 @@ class Actor:
                 "the model has no output head, so a value head cannot be added",
                 hint="choose a trainer without a value head, such as grpo",
             )
-        self.value_head = torch.nn.Linear(output.weight.shape[1], 1, device=self.device)
+        # without the usual initial weights, which would need random numbers
+        self.value_head = torch.nn.utils.skip_init(
+            torch.nn.Linear, output.weight.shape[1], 1, device=self.device
+        )
         torch.nn.init.zeros_(self.value_head.weight)
         torch.nn.init.zeros_(self.value_head.bias)
 
