@@ -142,7 +142,7 @@ class RunConfig(_Drivers):
     """Approximate seconds between checkpoints within a long training: a kill or Ctrl-C loses at most this much of it.
     null: no checkpoints. The result is the same."""
     keep_adapters: Literal["all", "best"] | Annotated[int, Field(ge=1)] = "all"
-    """Weights to keep on the disk when a cycle ends: `all`; `best`: those of the best and of the last cycle; a number N:
+    """Weights to keep on the disk when a cycle ends: `all`; `best`: those of the best and the last cycle; a number N:
     those of the last N cycles, and of the best. Measurements, reports and completions of all cycles are kept."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Maximum share of error verdicts; above it the run stops, because a broken verifier must not teach."""
