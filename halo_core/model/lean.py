@@ -43,13 +43,19 @@ def lean(model: Any) -> Iterator[None]:
 
 def _dropped_matrices(module: Any) -> Iterator[tuple[nn.Dropout, nn.Linear]]:
     """Yield the dropout and the first matrix of each adapter of a LoRA layer, except for variants of LoRA."""
+    for name, matrix in _named_matrices(module):
+        yield module.lora_dropout[name], matrix
+
+
+def _named_matrices(module: Any) -> Iterator[tuple[str, nn.Linear]]:
+    """Yield the name and the first matrix of each adapter of a LoRA layer that is plain and has dropout."""
     if not hasattr(module, "lora_A") or not hasattr(module, "lora_dropout"):
         return
     for name, matrix in module.lora_A.items():
         dropout = dict(module.lora_dropout.items()).get(name)
         is_plain = name not in getattr(module, "lora_variant", {})
         if is_plain and type(dropout) is nn.Dropout and type(matrix) is nn.Linear and matrix.bias is None:
-            yield dropout, matrix
+            yield name, matrix
 
 
 def _unchanged(values: torch.Tensor) -> torch.Tensor:
@@ -113,8 +119,26 @@ def _gated_forward(module: Any, values: torch.Tensor) -> torch.Tensor:
     gate, up = module.gate_proj(values), module.up_proj(values)
     if not torch.is_grad_enabled():
         return cast(torch.Tensor, module.down_proj(module.act_fn(gate) * up))
-    product: torch.Tensor = _Gated.apply(gate, up, module.act_fn)  # type: ignore[no-untyped-call]
-    return cast(torch.Tensor, module.down_proj(product))
+    down = module.down_proj
+    name = _only_adapter(down)
+    if not name or gate.dtype != down.lora_A[name].weight.dtype:
+        product: torch.Tensor = _Gated.apply(gate, up, module.act_fn)  # type: ignore[no-untyped-call]
+        return cast(torch.Tensor, down(product))
+    product, inner = _GatedAndDropped.apply(  # type: ignore[no-untyped-call]
+        gate, up, module.act_fn, down.lora_A[name].weight, down.lora_dropout[name].p
+    )
+    found: torch.Tensor = down.base_layer(product) + down.lora_B[name](inner) * down.scaling[name]
+    return found
+
+
+def _only_adapter(layer: Any) -> str:
+    """Return the name of the adapter of a LoRA layer if it is the only one that is used, plain and with dropout."""
+    names = [name for name, _ in _named_matrices(layer)]
+    used = list(getattr(layer, "active_adapters", ()))
+    usable = layer.training and names == used and len(names) == 1
+    usable = usable and not (layer.disable_adapters or layer.merged)
+    kind = layer.base_layer.weight.device.type if usable else ""
+    return "" if not usable or torch.is_autocast_enabled(kind) else names[0]
 
 
 class _Gated(torch.autograd.Function):
@@ -137,3 +161,37 @@ class _Gated(torch.autograd.Function):
             active = ctx.activation(inner)
         (by_gate,) = torch.autograd.grad(active, inner, gradient * up)
         return by_gate, gradient * active.detach(), None
+
+
+class _GatedAndDropped(torch.autograd.Function):
+    """product = activation(gate) * up, and dropout(product) @ weight.T, with the product computed again."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        gate: torch.Tensor,
+        up: torch.Tensor,
+        activation: Callable[[torch.Tensor], torch.Tensor],
+        weight: torch.Tensor,
+        share: float,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        product = activation(gate) * up
+        dropped, mask = torch.native_dropout(product, share, True)
+        ctx.save_for_backward(gate, up, weight, mask)
+        ctx.activation, ctx.scale = activation, 1 / (1 - share)
+        return product, functional.linear(dropped, weight)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(
+        ctx: Any, by_product: torch.Tensor, by_inner: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, None, torch.Tensor, None]:
+        gate, up, weight, mask = ctx.saved_tensors
+        with torch.enable_grad():
+            inner = gate.detach().requires_grad_()
+            active = ctx.activation(inner)
+        dropped = (active.detach() * up).mul_(mask)
+        by_weight = (by_inner.flatten(0, -2).mT @ dropped.flatten(0, -2)).mul_(ctx.scale)
+        whole = by_product + (by_inner @ weight).mul_(mask).mul_(ctx.scale)
+        (by_gate,) = torch.autograd.grad(active, inner, whole * up)
+        return by_gate, whole * active.detach(), None, by_weight, None

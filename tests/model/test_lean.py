@@ -48,14 +48,17 @@ def test_the_gradients_are_the_same_without_dropout(family: str, family_actor: M
     assert not any("forward" in vars(module) for module in actor.model.modules()), "restored"
 
 
-@pytest.mark.parametrize("family", ["llama", "gpt2"])
+@pytest.mark.parametrize(
+    ("family", "layer"),
+    [("llama", "q_proj"), ("llama", "down_proj"), ("llama", "gate_proj"), ("gpt2", "c_attn")],
+)
 def test_the_gradient_under_dropout_is_that_of_the_loss_under_the_same_dropout(
-    family: str, family_actor: Make
+    family: str, layer: str, family_actor: Make
 ) -> None:
     actor = trained(family_actor(family), dropout=0.4)
     model = actor.unwrapped_model
     model.train()
-    (weight,) = [it for name, it in actor.trainable().items() if "lora_A" in name][:1]
+    weight = next(it for name, it in actor.trainable().items() if f"{layer}.lora_A" in name)
 
     def loss() -> torch.Tensor:
         torch.manual_seed(5)
@@ -89,7 +92,7 @@ def test_dropout_drops_its_share_and_keeps_the_mean(family_actor: Make) -> None:
 
 def test_much_less_is_kept_under_dropout(family_actor: Make) -> None:
     actor = trained(family_actor("llama"), dropout=0.05)
-    assert gradients(actor, keeps_less=True)[1] < 0.7 * gradients(actor, keeps_less=False)[1]
+    assert gradients(actor, keeps_less=True)[1] < 0.63 * gradients(actor, keeps_less=False)[1]
 
 
 def test_variants_of_lora_are_left_alone(family_actor: Make) -> None:
