@@ -141,9 +141,7 @@ class RunDirectory:
                 (self.directory / name).unlink(missing_ok=True)
             files.sync(self.directory.parent)
 
-    def _describe(
-        self, config: Mapping[str, Any], plugins: Sequence[Any], machine: Mapping[str, Any]
-    ) -> None:
+    def describe(self, config: Mapping[str, Any], plugins: Sequence[Any], machine: Mapping[str, Any]) -> None:
         """Write the description of the run; `run.yaml` last, since its presence marks a run."""
         self.write_plugins(plugins)
         self.write_machine(machine)

@@ -60,7 +60,7 @@ class Ledger(RunDatabase):
             self._use_verifiers(db, fingerprints or {})
             self._note(db, "started", "")
         self._merge_log()
-        self._describe(config, plugins, machine or {})
+        self.describe(config, plugins, machine or {})
 
     def prompts(self, split: Split) -> list[Prompt]:
         """Return the prompts of `split`, as read when the run started."""

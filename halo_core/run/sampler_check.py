@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from halo_core.diagnosis.measures import PROOF, sampler_is_proved
 from halo_core.errors import ModelError, TrainingError
+from halo_core.tables import count
 from halo_core.types import Completion, CycleReport, Sample, TrainStats
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class LogprobProbe:
             return stats
         if _logprobs(actor, self._few) == self._own:  # in the same batch, so without other rounding
             raise TrainingError(
-                f"training changed no log-probability of {len(self._own)} completions",
+                f"training changed no log-probability of {count(len(self._own), 'completion')}",
                 hint="the learning rate may be too small, or the model may not use the trained weights",
             )
         bounded = [min(d, _MAX_CHANGE) for d in changes]
@@ -128,7 +129,7 @@ def check_sampler(
 def sampler_warnings(report: CycleReport) -> list[str]:
     """Return a sentence for each sign that the generator may not sample with the weights that a cycle trained."""
     cycle, found = report.cycle, []
-    if report.heldout_changed == 0:
+    if report.heldout_changed == 0 and report.train:
         same = f"the held-out completions of cycle {cycle} are those of cycle {cycle - 1}, word for word"
         if sampler_is_proved(report):
             found.append(f"{same}, and are from the trained weights: the learning rate may be too low")
