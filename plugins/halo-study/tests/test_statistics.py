@@ -30,11 +30,11 @@ def test_without_prompts_the_interval_is_students() -> None:
 
 def test_the_error_is_that_of_crossed_random_effects() -> None:
     """Compare with the analysis of variance of a table of seeds and prompts."""
-    seeds, prompts = 8, 40
+    seeds, prompts = 8, 6
     table = (
         RNG.normal(0, 0.3, (seeds, 1))
         + RNG.normal(0, 0.5, (1, prompts))
-        + RNG.normal(0, 0.4, (seeds, prompts))
+        + RNG.normal(0, 0.2, (seeds, prompts))
     )
     weights = RNG.multinomial(prompts, np.full(prompts, 1 / prompts), size=20_000) / prompts
     found = estimate(table.mean(axis=1), weights @ table.T, prompts, RNG)
