@@ -23,7 +23,7 @@ def passed(directory: Path, **settings: Any) -> tuple[float, float]:
         run_cycles(run, hooks)
         shares = []
         for split in ("train", "heldout"):
-            found = list(find(run.ledger, Filter(cycle=1 if split == "train" else 0, split=split)))  # type: ignore[arg-type]
+            found = list(find(run.ledger, Filter(cycle=1 if split == "train" else 0, split=split)))
             shares.append(sum(each.sample.verdict.status is Status.PASS for each in found) / len(found))
     return shares[0], shares[1]
 
