@@ -167,7 +167,7 @@ def test_failed_runs_are_counted(study: Study, tmp_path: Path) -> None:
 def test_the_commands(halo: Halo, study_file: Path, make_study: MakeStudy, tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert halo("study", "status", study_file, "-o", output).out.endswith(
-        "0 of 6 runs, 0.0 hours of one core\n"
+        "0 of 6 runs, 0.0 hours of wall time\n"
     )
     assert "has no results" in halo("study", "report", study_file, "-o", output).complaint()
     assert "--limit 1" in halo("study", "plan", study_file, "-o", output).remedy()

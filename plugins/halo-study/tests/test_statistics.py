@@ -106,6 +106,7 @@ def test_conclusions_are_corrected_together() -> None:
     borderline = Estimate(0.1, 0.1 / float(stats.t.isf(0.02, 9)), 9.0, 10)  # p = 0.04
     assert verdicts([borderline], [0.05])[0].different
     assert not any(each.different for each in verdicts([borderline] * 2, [0.05] * 2))
+    assert not verdicts([borderline], [0.05], missing=1)[0].different
 
 
 @pytest.mark.parametrize("seeds", [5, 10])
