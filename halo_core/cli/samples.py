@@ -10,6 +10,7 @@ import typer
 from halo_core.cli.filters import takes_filter
 from halo_core.cli.output import print_json, printable
 from halo_core.cli.signatures import AsJSON, RunDirectory
+from halo_core.metrics import is_unfinished
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -106,7 +107,8 @@ def _title(found: Found, reasons: Reasons) -> str:
     parts += [f"trained on, weight {sample.weight:g}"] if sample.weight else []
     if why := reasons.of_selection(found):
         parts += [f"not trained on: {why}"]
-    parts += ["truncated"] if sample.completion.finish_reason == "length" else []
+    if sample.completion.finish_reason == "length":
+        parts += ["truncated within its reasoning" if is_unfinished(sample) else "truncated"]
     return "  |  ".join(parts)
 
 
