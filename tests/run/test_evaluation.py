@@ -1,4 +1,4 @@
-"""What a run would select from the measurement before its first cycle."""
+"""The selection that a run would make of the measurement before its first cycle."""
 
 from __future__ import annotations
 
