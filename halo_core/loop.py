@@ -20,6 +20,7 @@ from halo_core.run.pipeline import sample_and_verify
 from halo_core.run.sampler_check import LogprobProbe
 from halo_core.run.state import Run
 from halo_core.run.unselected import nothing_selected
+from halo_core.tables import count
 from halo_core.types import CycleReport, Sample, TrainStats
 
 
@@ -118,7 +119,7 @@ def fit_with_retries(
         return fit_with_retries(run, hooks, cycle, samples, lower, retries + 1)
     if not (stats.steps > 0 and stats.lr_sum > 0 and stats.update_norm > 0):
         raise TrainingError(
-            f"cycle {cycle} did not change the weights: {stats.steps} steps, summed learning rate "
+            f"cycle {cycle} did not change the weights: {count(stats.steps, 'step')}, summed learning rate "
             f"{stats.lr_sum:g}, update norm {stats.update_norm:g}",
             hint="check the learning rate, the warmup, and that the model has trainable weights",
         )

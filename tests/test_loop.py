@@ -15,7 +15,7 @@ from present import present
 from halo_core.cli.weights import read_cycle
 from halo_core.drivers import Reward, Trainer, driver
 from halo_core.drivers.raft import RAFT
-from halo_core.errors import Interrupted, PluginError, TrainingError, VerifierError
+from halo_core.errors import Interrupted, PluginError, RunError, TrainingError, VerifierError
 from halo_core.hookspecs import hookimpl
 from halo_core.ledger.compare import compare
 from halo_core.ledger.ledger import Ledger
@@ -671,3 +671,55 @@ def test_start_from_determines_the_weights_that_training_starts_from(
     run_cycles(run, hooks)
     stored = [json.loads((run.ledger.adapter(cycle) / "skill.json").read_text()) for cycle in (1, 2, 3)]
     assert stored == pytest.approx(skills), "each cycle adds 0.1"
+
+
+# What is kept
+
+
+def kept(directory: Path) -> list[int]:
+    return sorted(int(path.parent.name) for path in directory.glob("cycles/*/adapter"))
+
+
+@pytest.mark.parametrize(
+    ("keep", "best", "wanted"),
+    [
+        ("all", 2, [1, 2, 3, 4, 5]),
+        ("best", 2, [2, 5]),
+        (2, 2, [2, 4, 5]),
+        (9, 2, [1, 2, 3, 4, 5]),
+        (1, 0, [5]),
+    ],
+)
+def test_keep_adapters(
+    tmp_path: Path, keep: Any, best: int, wanted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("halo_core.run.state.best_cycle", lambda history: min(best, len(history) - 1))
+    finished(tmp_path, cycles=5, keep_adapters=keep)
+    assert kept(tmp_path) == wanted
+    ledger = Ledger(tmp_path)
+    assert [report.cycle for report in ledger.reports()] == list(range(6))
+    assert ledger.check_adapter(5).is_dir()
+    if 1 not in wanted:
+        with pytest.raises(RunError, match="the weights of cycle 1 were not kept") as caught:
+            ledger.check_adapter(1)
+        assert "--cycle best or last" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("keep", ["best", 1])
+def test_a_run_that_keeps_few_adapters_is_resumed_to_the_same_result(tmp_path: Path, keep: Any) -> None:
+    whole, parts, every = tmp_path / "whole", tmp_path / "parts", tmp_path / "every"
+    options: dict[str, Any] = {"keep_adapters": keep, "start_from": "best"}
+    finished(whole, **options)
+
+    def stop(run: Run, hook: str, cycle: int) -> None:
+        if hook == "cycle" and cycle == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finished(parts, **options, plugins=[Recorder(stop)])
+    finished(parts, **options)
+    assert not differences(whole, parts)
+    finished(every, start_from="best")
+    found = {part.name: part.same for part in compare(Ledger(whole), Ledger(every))}
+    assert found["adapters"], "compared by their stored hashes"
+    assert found["figures"]

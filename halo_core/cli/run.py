@@ -17,6 +17,7 @@ import typer
 from halo_core.cli.flags import takes_config
 from halo_core.cli.signatures import Events, Quiet, RunDirectory
 from halo_core.errors import command
+from halo_core.tables import count
 
 if TYPE_CHECKING:
     from halo_core.run.plan import Plan
@@ -135,7 +136,7 @@ def _note_demo(plan: Plan, note: Callable[[str], None]) -> None:
         return
     name = plan.drivers.verifiers.first
     reason = "neither model nor prompts given" if plan.demo_model else "no prompts given"
-    contents = f"{len(plan.demo.prompts)} prompts, {len(plan.demo.heldout)} held out"
+    contents = f"{count(len(plan.demo.prompts), 'prompt')}, {len(plan.demo.heldout)} held out"
     contents += ", and a tiny model trained from scratch" if plan.demo_model else ""
     note(f"demo     {reason}: using the demo of verifier {name!r} ({contents})")
 

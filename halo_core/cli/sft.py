@@ -84,6 +84,7 @@ def sft(
     --model starts from a pretrained model and trains a LoRA adapter, or all weights with -T full=true. --scratch
     starts from random weights and trains all of them. The default schedule is cosine; -T schedule= changes it.
     """
+    from halo_core.config.layers import load_mapping
     from halo_core.config.model import ModelConfig
     from halo_core.config.options import build, parse_assignments
     from halo_core.config.training import TrainingOptions
@@ -97,9 +98,12 @@ def sft(
     _check_unused(output)
     given = parse_assignments(trainer_opt or (), flag="-T")
     options = {"schedule": "cosine", "full": scratch is not None, **given}
+    architecture = scratch and load_mapping(
+        scratch, "an architecture", "it needs at least: model_type: llama"
+    )
     settings = {
         "model": build(ModelConfig, _model(model, device, chat_template, template_value), where="model"),
-        "architecture": _architecture(scratch) if scratch else None,
+        "architecture": architecture,
         "vocab_size": vocab_size,
         "options": build(TrainingOptions, options, where="trainer 'sft'"),
         "lr": lr,
@@ -151,21 +155,6 @@ def _check_unused(output: Path) -> None:
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunError(f"{output} is not empty", hint="choose another directory with --output")
-
-
-def _architecture(path: Path) -> dict[str, Any]:
-    import yaml
-
-    from halo_core.data import read_text
-    from halo_core.errors import ConfigError
-
-    try:
-        loaded = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: not a mapping of keys", hint="it needs at least: model_type: llama")
-    return loaded
 
 
 def _task(pair: Pair) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halo_core.cli.flags import takes_verifiers
+from halo_core.tables import count
 
 if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
@@ -61,7 +62,7 @@ def verify(
             file.flush()
     total = seen.total()
     share = seen["pass"] / total
-    print(f"{total} completions: {', '.join(f'{n} {s}' for s, n in seen.most_common())}; {share:.1%} pass",
+    print(f"{count(total, 'completion')}: {', '.join(f'{n} {s}' for s, n in seen.most_common())}; {share:.1%} pass",
           file=sys.stderr)  # fmt: skip
     budget.close()
 

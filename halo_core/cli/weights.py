@@ -13,7 +13,9 @@ import typer
 from halo_core.cli.signatures import RunDirectory
 
 if TYPE_CHECKING:
+    from halo_core.config.model import ModelConfig
     from halo_core.drivers.base import Generator
+    from halo_core.errors import RunError
     from halo_core.ledger.ledger import Ledger
     from halo_core.model.actor import Actor
     from halo_core.run.plan import Plan
@@ -55,7 +57,7 @@ def generate(
     else:
         ledger, plan = _open_run(directory)
         number = read_cycle(ledger, cycle)
-        generator, actor = plan.drivers.get("generator"), _load_actor(ledger, plan, number)
+        generator, actor = plan.drivers.generator("heldout")[0], _load_actor(ledger, plan, number)
         request = replace(request, cycle=number)
         if number:
             weights = ledger.adapter(number).resolve()
@@ -111,7 +113,7 @@ def write_merged(
     ledger, plan = _open_run(directory)
     number = read_cycle(ledger, cycle)
     if not number:
-        raise RunError("cycle 0 is the model before training", hint=f"use {plan.config.model.name} directly")
+        raise _nothing_to_merge(cycle, plan.config.model)
     if not (ledger.check_adapter(number) / "adapter_config.json").exists():
         raise RunError(
             f"cycle {number} trained all weights, without an adapter",
@@ -125,6 +127,19 @@ def write_merged(
 
     files.write_directory(output, write)
     return f"the model with the adapter of cycle {number}"
+
+
+def _nothing_to_merge(cycle: str, model: ModelConfig) -> RunError:
+    """Return the error for cycle 0, whose weights are those that the run started from."""
+    from halo_core.errors import RunError
+
+    start = model.adapter or model.name
+    if cycle == "best":
+        return RunError(
+            "no cycle has a higher held-out pass rate than the model before training",
+            hint=f"use {start} as it is, or name a cycle: --cycle last",
+        )
+    return RunError("cycle 0 is the model before training, without an adapter", hint=f"use {start} as it is")
 
 
 def read_cycle(ledger: Ledger, text: str) -> int:

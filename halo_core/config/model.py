@@ -33,6 +33,9 @@ class ModelConfig:
     """Directory or hub name of a PEFT adapter to start from."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of the forward pass. `auto`: bfloat16 on an accelerator that supports it, else float32."""
+    quantization: Literal["none", "nf4"] = "none"
+    """`nf4`: hold the weights of the linear layers in 4 bits, double-quantized (QLoRA, arXiv 2305.14314), and train an
+    adapter beside them. Needs bitsandbytes; works on a CPU too, where it saves memory and costs time."""
     device: str = "auto"
     """`cpu`, `cuda` (ROCm too), `cuda:1`, `mps`, `xpu`. `auto`: the accelerator if there is one."""
     attn_implementation: str | None = None

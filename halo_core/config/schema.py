@@ -130,6 +130,9 @@ class HeldoutConfig(_Section):
     """Completions sampled for each held-out prompt after each cycle."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of held-out prompts; the first ones are used."""
+    generator: DriverSpec | None = None
+    """Generator of the held-out completions, with its options. null: that of the run, or `transformers` if that one
+    samples from another model than the one that is trained (a teacher)."""
 
 
 def _driver_fields() -> dict[str, Any]:
@@ -192,6 +195,9 @@ class RunConfig(_Drivers):
     checkpoint_seconds: Annotated[float, Field(ge=0)] | None = 60.0
     """Approximate seconds between checkpoints within a long training: a kill or Ctrl-C loses at most this much of it.
     null: no checkpoints. The result is the same."""
+    keep_adapters: Literal["all", "best"] | Annotated[int, Field(ge=1)] = "all"
+    """Weights to keep on the disk when a cycle ends: `all`; `best`: those of the best and of the last cycle; a number
+    N: those of the last N cycles, and of the best. Measurements, reports and completions of all cycles are kept."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Maximum share of error verdicts; above it the run stops, because a broken verifier must not teach."""
     sampler_tolerance: Annotated[float, Field(gt=0)] | None = None

@@ -146,7 +146,7 @@ def parse_json(line: str, place: str) -> Any:
     try:
         return json.loads(line)
     except json.JSONDecodeError as error:
-        problem = f"{error.msg.removesuffix(' at')} at column {error.colno}"
+        problem = f"{error.msg.removesuffix(' at')} at column {min(error.pos, len(line.rstrip())) + 1}"
     except RecursionError:
         problem = "it is nested too deeply"
     except ValueError as error:  # an integer with thousands of digits

@@ -6,13 +6,13 @@ lazily.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.config.model import ModelConfig
@@ -22,15 +22,24 @@ from halo_core.model.adapters import lora_config
 from halo_core.model.devices import choose_device, choose_dtype
 from halo_core.model.loading import (
     check_files,
-    hub_options,
     load_adapter,
     load_model,
     load_tokenizer,
-    model_source,
     to_download,
     with_base_model,
 )
+from halo_core.model.quantizing import check_full, check_quantization, dequantized, is_quantized
 from halo_core.model.turns import Context, chat_context, end_of_turn, messages_of, plain_context
+from halo_core.model.weights import (
+    interpolate,
+    merged,
+    other_adapter,
+    precision_of,
+    scale_adapter,
+    tensors_hash,
+    without_adapter,
+    write_weights,
+)
 from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
@@ -51,6 +60,8 @@ class Actor:
         """The configuration; an adapter named as the model is replaced by its base model and the adapter."""
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
+        self.batching: Any = None
+        """How the last training kept within the memory, a `memory.Batching`; the next one starts from it."""
         self.directory_of: Callable[[int], Path] | None = None
         """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
         self.interrupt: Callable[[], None] = lambda: None
@@ -67,6 +78,7 @@ class Actor:
         if missing := to_download(self.config):
             return missing
         check_files(self.config)
+        check_quantization(self.config)
         _ = self.tokenizer
         return ""
 
@@ -98,10 +110,7 @@ class Actor:
 
         Raises a `ModelError` with a hint if it cannot be loaded.
         """
-        model = load_model(self.config, device=self.device, dtype=self.dtype)
-        for layer in _layers(model):
-            layer.register_forward_pre_hook(lambda *_: self.interrupt())
-        return model
+        return self._stored_model(None)
 
     @property
     def unwrapped_model(self) -> Any:
@@ -224,12 +233,19 @@ class Actor:
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
 
     def add_lora(
-        self, *, rank: int, alpha: float, dropout: float, target_modules: tuple[str, ...] = (), seed: int
+        self,
+        *,
+        rank: int,
+        alpha: float,
+        dropout: float,
+        target_modules: tuple[str, ...] = (),
+        seed: int,
+        **options: Any,
     ) -> tuple[str, ...]:
         """Add a new LoRA adapter whose initial weights depend on `seed`; do nothing if the model has an adapter.
 
-        Return notes on what the adapter leaves out; see `adapters.lora_config`. Raises a `ModelError` if LoRA does not
-        fit the model, or if the whole model is trained.
+        Return notes on what the adapter leaves out. `options` are further arguments of `adapters.lora_config`. Raises a
+        `ModelError` if LoRA does not fit the model, or if the whole model is trained.
         """
         import peft
         import torch
@@ -242,7 +258,7 @@ class Actor:
                 hint="set the trainer's `full` option for the whole run or not at all",
             )
         config, notes = lora_config(
-            self.model, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
+            self.model, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules, **options
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -256,6 +272,7 @@ class Actor:
                 "a model with an adapter cannot be fully fine-tuned",
                 hint="merge the adapter into its model first, or leave `full` off",
             )
+        check_full(self.config)
         self.model.float().requires_grad_(True)
 
     @contextmanager
@@ -265,22 +282,8 @@ class Actor:
         On exit, the base weights are restored bit for bit from a copy in main memory; subtracting the adapter would not
         restore them exactly.
         """
-        if not self.has_adapter:
-            yield self.model
-            return
-        from peft.tuners.tuners_utils import BaseTunerLayer
-
-        layers = [module for module in self.model.modules() if isinstance(module, BaseTunerLayer)]
-        weights = [weight for layer in layers for weight in layer.get_base_layer().parameters()]
-        copies = [weight.detach().to("cpu", copy=True) for weight in weights]
-        self.model.merge_adapter()
-        try:
-            yield self.model.get_base_model()
-        finally:
-            for layer in layers:
-                layer.merged_adapters.clear()
-            for weight, copied in zip(weights, copies, strict=True):
-                weight.data.copy_(copied)
+        with merged(self.model) as model:
+            yield model
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context for a forward pass in `dtype` with weights stored in a higher precision."""
@@ -299,10 +302,7 @@ class Actor:
 
         if not self.trainable():
             raise ModelError("there are no trained weights to save")
-        for config in getattr(self.model, "peft_config", {}).values():
-            if isinstance(config.target_modules, set):  # its order differs between processes
-                config.target_modules = sorted(config.target_modules)
-        self.model.save_pretrained(directory)
+        write_weights(self.model, directory)
         self.tokenizer.save_pretrained(directory)
         if self.optimizer_state:
             save_file(self.optimizer_state, directory / _OPTIMIZER)
@@ -311,28 +311,23 @@ class Actor:
         """Merge the adapter into the model permanently; write the model to `directory` in the format of transformers.
 
         `dtype` is the name of a torch precision; "auto": that of the model's files. A file of weights has at most
-        `shard_size`. Raises a `ModelError` if there is
-        no adapter, or for another `dtype`.
+        `shard_size`. An adapter of a quantized model is merged into what its 4 bits stand for, so that the merged model
+        computes what was trained. Raises a `ModelError` if there is no adapter, or for another `dtype`.
         """
-        import torch
-        from transformers import AutoConfig
-
         if not self.has_adapter:
             raise ModelError("there is no adapter to merge")
-        if dtype == "auto":
-            precision = (
-                AutoConfig.from_pretrained(model_source(self.config), **hub_options(self.config)).dtype
-                or self.model.dtype
-            )
-        else:
-            precision = getattr(torch, dtype, None)
-        if not isinstance(precision, torch.dtype) or not precision.is_floating_point:
-            raise ModelError(
-                f"{dtype!r} is not a precision for a model", hint="use float32, bfloat16 or float16"
-            )
+        precision = precision_of(self.config, dtype, self.model.dtype)
+        if is_quantized(self.unwrapped_model):
+            self._dequantize()
         self.model = self.model.merge_and_unload()
         self.model.to(precision).save_pretrained(directory, max_shard_size=shard_size)
         self.tokenizer.save_pretrained(directory)
+
+    def _dequantize(self) -> None:
+        """Replace the model by one whose weights are what the 4 bits stand for, with the same adapter."""
+        with TemporaryDirectory() as folder:
+            self.model.save_pretrained(folder)
+            self.model = load_adapter(dequantized(self.model.unload()), folder)
 
     def load(self, directory: Path) -> None:
         """Load the trained weights that `save` wrote to `directory`; they remain trainable.
@@ -347,7 +342,7 @@ class Actor:
             self.model = load_adapter(self.model, str(directory))
         else:
             self.__dict__.pop("model", None)  # never hold two models in memory
-            self.model = self._saved_model(directory)
+            self.model = self._stored_model(directory)
             self.train_all()
         state = directory / _OPTIMIZER
         self.optimizer_state = load_file(state) if state.is_file() else {}
@@ -366,23 +361,16 @@ class Actor:
         For an adapter this scales one of its two matrices, which is exact. The optimizer's state is dropped because it
         belongs to other weights. (Wortsman et al. 2022, arXiv 2109.01903.)
         """
-        import torch
-
         self.optimizer_state = {}
-        weights = self.trainable()
         if self.has_adapter and self.config.adapter:
             raise ModelError(
                 "an adapter that existed before training cannot be interpolated",
                 hint="merge it into its model first, or use another start_from",
             )
-        with torch.no_grad():
-            if self.has_adapter:
-                for name, weight in weights.items():
-                    if "lora_B" in name:
-                        weight.mul_(share)
-            else:
-                for name, old in Actor(self.config).model.named_parameters():
-                    weights[name].copy_(torch.lerp(old.to(weights[name]), weights[name], share))
+        if self.has_adapter:
+            scale_adapter(self.model, share)
+        else:
+            interpolate(self.trainable(), dict(self._stored_model(None).named_parameters()), share)
 
     @contextmanager
     def reference(self, source: Literal["base"] | int) -> Iterator[None]:
@@ -396,10 +384,10 @@ class Actor:
         if directory is None and not self.trainable():
             yield
         elif self.has_adapter and (directory is not None or not self.config.adapter):
-            with self._without_adapter() if directory is None else self._other_adapter(directory):
+            with without_adapter(self.model) if directory is None else other_adapter(self.model, directory):
                 yield
         else:
-            own, self.model = self.model, self._reference_model(directory)
+            own, self.model = self.model, self._stored_model(directory)
             try:
                 yield
             finally:
@@ -415,32 +403,17 @@ class Actor:
             )
         return self.directory_of(source)
 
-    def _without_adapter(self) -> AbstractContextManager[None]:
-        found: AbstractContextManager[None] = self.model.disable_adapter()
-        return found
-
-    @contextmanager
-    def _other_adapter(self, directory: Path) -> Iterator[None]:
-        """Use another adapter beside the own one."""
-        (own,) = self.model.active_adapters
-        try:
-            self.model.load_adapter(str(directory), "reference", is_trainable=False)
-            self.model.set_adapter("reference")
-            yield
-        finally:
-            self.model.set_adapter(own)
-            if "reference" in self.model.peft_config:
-                self.model.delete_adapter("reference")
-
-    def _reference_model(self, directory: Path | None) -> Any:
-        """Return a second model: that of the configuration, or with the weights in `directory`."""
-        if directory is None or not (directory / "adapter_config.json").is_file():
-            return self._saved_model(directory) if directory else Actor(self.config).model
-        return Actor(replace(self.config, adapter=str(directory))).model
-
-    def _saved_model(self, directory: Path) -> Any:
-        """Load the fully trained model in `directory`, in float32."""
-        return Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
+    def _stored_model(self, directory: Path | None) -> Any:
+        """Load a model: that of the configuration, or with the weights in `directory`."""
+        config = self.config
+        if directory is not None and (directory / "adapter_config.json").is_file():
+            config = replace(config, adapter=str(directory))
+        elif directory is not None:  # a model that was trained in full, in float32
+            config = replace(config, name=str(directory), adapter=None, dtype="float32")
+        model = load_model(config, device=self.device, dtype=choose_dtype(config.dtype, self.device))
+        for layer in _layers(model):
+            layer.register_forward_pre_hook(lambda *_: self.interrupt())
+        return model
 
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return the log p of each token of each completion, in nats at temperature 1.
@@ -473,17 +446,6 @@ def concrete(actor: contexts.Actor) -> Actor:
         f"a {type(actor).__name__} is not a model of transformers",
         hint="choose the generator and the trainer that belong to it",
     )
-
-
-def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of names, types, shapes and bytes, in hexadecimal."""
-    import torch
-
-    total = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
 
 
 def _layers(model: Any) -> Iterator[Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from halo_core.config.model import ModelConfig
 from halo_core.data import read_text
 from halo_core.errors import ModelError, first_line
+from halo_core.model.quantizing import prepare_quantized, quantization_options
 from halo_core.model.turns import check_values
 
 if TYPE_CHECKING:
@@ -99,12 +100,14 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
     _quieten_hub()
     source = model_source(config)
     check_files(config)
+    quantization = quantization_options(config, device, dtype)
     try:
         model, info = transformers.AutoModelForCausalLM.from_pretrained(
             source,
             dtype=dtype,
             attn_implementation=config.attn_implementation,
             output_loading_info=True,
+            **quantization,
             **hub_options(config),
             **_dequantized(config),
         )
@@ -120,7 +123,7 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
         _as_floating_point(model, str(Path(config.name).expanduser().resolve()))
     model.requires_grad_(False).eval()
     try:
-        model.to(device)
+        prepare_quantized(model) if config.quantization != "none" else model.to(device)
     except RuntimeError as error:
         raise ModelError(
             f"the model does not fit on device {str(device)!r}: {first_line(error).partition('. ')[0]}",

@@ -109,7 +109,7 @@ def evaluation(ledger: Ledger) -> Evaluation:
             for k, value in pass_at(list(passes.values())).items()
         },
         lengths=_lengths(lengths),
-        max_new_tokens=config["generator"].get("max_new_tokens"),
+        max_new_tokens=(config["heldout"].get("generator") or config["generator"]).get("max_new_tokens"),
         tokens=sum(lengths),
         seconds=ledger.seconds(0).get("heldout", 0.0),
         prompts=tuple(_prompt_results([prompt.id for prompt in ledger.prompts("heldout")], samples)),

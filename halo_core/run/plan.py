@@ -19,14 +19,14 @@ from halo_core.config.kinds import KINDS, driver_sections
 from halo_core.config.layers import normalise, short_name
 from halo_core.config.options import options_in, options_of
 from halo_core.config.schema import DataConfig, DriverSpec, RunConfig, read_config
-from halo_core.drivers.base import Demo
+from halo_core.drivers.base import Demo, Generator
 from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
 from halo_core.files import damaged, disk
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import prompt_body
 from halo_core.plugin.blame import preflight
 from halo_core.plugin.discovery import Origins, Source, origins_of, still_installed
-from halo_core.plugin.loading import build_driver, load_class, load_plugin
+from halo_core.plugin.loading import build_driver, load_class, load_driver, load_plugin
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
 from halo_core.run.dispatch import Dispatch, Drivers
@@ -77,7 +77,9 @@ class Plan:
             )
         built = {kind: build_driver(loaded[kind], config.spec(kind)) for kind in driver_sections()}
         sources = {kind: loaded[kind].source for kind in driver_sections()}
-        drivers = Drivers(verifiers, built, sources, config.per_cycle)
+        config = _with_heldout_generator(config, built["generator"])
+        heldout = config.heldout.generator and load_driver("generator", config.heldout.generator, origins)
+        drivers = Drivers(verifiers, built, sources, config.per_cycle, heldout)
         _check_per_cycle(drivers)
         built_plugins = [load_plugin(spec, origins) for spec in config.specs("plugin")]
         plugins = tuple((plugin, source, options_in(plugin)) for plugin, source in built_plugins)
@@ -122,7 +124,7 @@ class Plan:
             else:
                 self._start(ledger, actor, progress)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
-            precision = self.drivers.get("generator").precision()
+            precision = self.drivers.generator("heldout")[0].precision()
             run = Run(self.config, ledger, actor, prompts, heldout, progress, precision=precision)
             notes = self._changed_data(run) if resumed else self.data_notes(prompts, heldout)
             for note in notes:
@@ -138,7 +140,7 @@ class Plan:
             progress.note(f"model    downloading {missing} from the hub")
         _ = actor.model, actor.tokenizer  # load them first: a failure must not leave a run behind
         config, fingerprints = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
-        ledger.create(config, self._manifest(), prompts, heldout, environment(self.config), fingerprints)
+        ledger.create(config, self.manifest(), prompts, heldout, environment(self.config), fingerprints)
 
     def _resume(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
         check_same(
@@ -149,7 +151,7 @@ class Plan:
         self.preflight()
         check_tier(ledger)
         verifiers, current = self.drivers.verifiers, environment(self.config)
-        check_unchanged(ledger, self._manifest(), verifiers, current, accept=changed)
+        check_unchanged(ledger, self.manifest(), verifiers, current, accept=changed)
         if extended:
             extend(ledger, self.config, self.drivers.get("lr_policy"))
 
@@ -182,6 +184,7 @@ class Plan:
         """Check that the machine has what each driver and each plugin needs."""
         self.drivers.verifiers.preflight(self.config.sandbox)
         checked = [(self.drivers.get(kind), self.drivers.source(kind)) for kind in driver_sections()]
+        checked += [self.drivers.heldout] if self.drivers.heldout else []
         for each, source in [*checked, *((plugin, source) for plugin, source, _ in self.plugins)]:
             preflight(each, source)
 
@@ -193,11 +196,14 @@ class Plan:
             hooks.register(plugin, source)
         return hooks
 
-    def _manifest(self) -> list[dict[str, Any]]:
+    def manifest(self) -> list[dict[str, Any]]:
+        """Return every driver and plugin with its source and its options: `plugins.json`."""
         rows = [(self.drivers.sources[kind], self.config.spec(kind).options) for kind in driver_sections()]
         verifiers = self.drivers.verifiers.sources.values()
         rows += zip(verifiers, [spec.options for spec in self.config.specs("verifier")], strict=True)
         rows += [(source, options) for _, source, options in self.plugins]
+        if self.drivers.heldout and self.drivers.heldout[1] not in [source for source, _ in rows]:
+            rows.append((self.drivers.heldout[1], options_in(self.drivers.heldout[0])))
         return [asdict(source) | {"options": options} for source, options in rows]
 
 
@@ -244,6 +250,19 @@ def _with_demo_settings(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str
     return merged
 
 
+def _with_heldout_generator(config: RunConfig, generator: Generator) -> RunConfig:
+    """Return `config` with the generator of the held-out prompts named, if `generator` is a teacher."""
+    if config.heldout.generator is not None or generator.follows_weights():
+        return config
+    spec = DriverSpec.model_validate({"name": "transformers", **_shared_options(config.spec("generator"))})
+    return config.model_copy(update={"heldout": config.heldout.model_copy(update={"generator": spec})})
+
+
+def _shared_options(spec: DriverSpec) -> dict[str, Any]:
+    """Return the options of a teacher that the generator of the local model takes over."""
+    return {name: value for name, value in spec.options.items() if name in ("max_new_tokens", "system")}
+
+
 def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, Any]]) -> RunConfig:
     """Return `config` with every option written out and all local paths absolute."""
     update: dict[str, Any] = {
@@ -258,6 +277,9 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
     )
     paths = {key: _absolute_path(getattr(config.model, key)) for key in ("name", "adapter", "chat_template")}
     update["model"] = replace(config.model, **paths)
+    if drivers.heldout is not None and config.heldout.generator is not None:
+        spec = _full_spec(config.heldout.generator, drivers.heldout[0])
+        update["heldout"] = config.heldout.model_copy(update={"generator": spec})
     update["mix"] = replace(config.mix, pairs=_absolute_path(config.mix.pairs))
     update["data"] = _with_absolute_paths(config.data)
     return config.model_copy(update=update)

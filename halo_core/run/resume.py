@@ -22,6 +22,7 @@ from halo_core.config.schema import NON_RESULT_KEYS, RunConfig
 from halo_core.drivers.base import LRPolicy
 from halo_core.errors import RunError, SandboxError, command
 from halo_core.ledger.ledger import Ledger
+from halo_core.tables import count
 from halo_core.verification.verifiers import VerifierSet
 
 _TIERS = ("none", "weak", "standard", "strong")
@@ -115,7 +116,7 @@ def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
         return
     if after < before:
         raise RunError(
-            f"{ledger.directory} was started with {before} cycles, not {after}",
+            f"{ledger.directory} was started with {count(before, 'cycle')}, not {after}",
             hint="press Ctrl-C to end a run early; the adapter of each cycle is kept",
         )
     weights = ledger.adapter(max(len(history) - 1, 1))
@@ -127,11 +128,11 @@ def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
         if was != would:
             raise RunError(
                 f"the learning rates depend on the number of cycles: that of cycle {cycle} was {was:.3g} "
-                f"and would have been {would:.3g} with {after} cycles",
+                f"and would have been {would:.3g} with {count(after, 'cycle')}",
                 hint=restart,
             )
     ledger.write_config(config.model_dump(mode="json"))
-    ledger.note("extended", f"from {before} to {after} cycles")
+    ledger.note("extended", f"from {before} to {count(after, 'cycle')}")
 
 
 def check_unchanged(

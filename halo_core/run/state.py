@@ -138,7 +138,10 @@ class Run:
 
     def request_hash(self, request: SamplingRequest) -> str:
         """Return the SHA-256 of everything that the completions of `request` depend on, except the prompts."""
-        model, generator = (self.config.model_dump(mode="json")[key] for key in ("model", "generator"))
+        config = self.config.model_dump(mode="json")
+        model, generator = config["model"], config["generator"]
+        if request.split == "heldout":
+            generator = config["heldout"]["generator"] or generator
         parts = [request.seed, request.samples_per_prompt, model, generator, request.weights_hash]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -318,3 +321,13 @@ class Run:
         self._rolled_back = None
         history.append(report)
         hooks.on_cycle_end(run=self, report=report, history=history)
+        self._remove_adapters(history)
+
+    def _remove_adapters(self, history: Sequence[CycleReport]) -> None:
+        """Remove the weights that `keep_adapters` does not keep, and that the next cycle does not start from."""
+        keep = self.config.keep_adapters
+        if keep == "all":
+            return
+        cycles = [report.cycle for report in history]
+        last = cycles[-1 if keep == "best" else -keep :]
+        self.ledger.remove_adapters({*last, best_cycle(history) or 0, self._rolled_back or 0})

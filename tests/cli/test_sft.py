@@ -28,7 +28,9 @@ tie_word_embeddings: true
 def files(tmp_path: Path) -> Path:
     pairs = [{"prompt": "Say hi.", "completion": "hi"}, {"prompt": "Say bye.", "completion": "bye bye"}]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    (tmp_path / "tiny.yaml").write_text(ARCHITECTURE)
+    texts = {"tiny": ARCHITECTURE, "broken": "model_type: llama\nsize: [1", "list": "- llama", "empty": ""}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
     return tmp_path
 
 
@@ -56,7 +58,16 @@ def test_training_from_scratch_then_with_lora(files: Path) -> None:
         (["-d", "pairs.jsonl", "-o", ".", "--scratch", "tiny.yaml"], "is not empty"),
         (["-d", "none.jsonl", "-o", "out", "--scratch", "tiny.yaml"], "none.jsonl"),
         (["-d", "pairs.jsonl", "-o", "out", "--scratch", "none.yaml"], "none.yaml"),
-        (["-d", "pairs.jsonl", "-o", "out", "--scratch", "pairs.jsonl"], "pairs.jsonl: not YAML"),
+        (["-d", "pairs.jsonl", "-o", "out", "--scratch", "pairs.jsonl"], "pairs.jsonl:2:1: "),
+        (["-d", "pairs.jsonl", "-o", "out", "--scratch", "broken.yaml"], "broken.yaml:2:"),
+        (
+            ["-d", "pairs.jsonl", "-o", "out", "--scratch", "list.yaml"],
+            "an architecture is a mapping of keys",
+        ),
+        (
+            ["-d", "pairs.jsonl", "-o", "out", "--scratch", "empty.yaml"],
+            "it needs at least: model_type: llama",
+        ),
         (
             ["-d", "pairs.jsonl", "-o", "out", "--scratch", "tiny.yaml", "-T", "epoch=1"],
             "did you mean 'epochs'?",

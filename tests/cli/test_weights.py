@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from halo_core.cli.weights import read_cycle
 from halo_core.errors import RunError
 from halo_core.ledger.card import card_of
-from halo_core.ledger.ledger import open_run
+from halo_core.ledger.ledger import Ledger, open_run
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
 
@@ -81,10 +82,21 @@ def test_best_is_the_cycle_with_the_highest_pass_rate(tmp_path: Path) -> None:
     assert read_cycle(fake_run(tmp_path / "new")[0].ledger, "best") == 0
 
 
+def record_pass_rate(cycle: int, share: float) -> None:
+    with closing(Ledger(Path("run"))) as ledger:
+        report = ledger.reports()[cycle]
+        assert report.heldout is not None
+        ledger.write_report(replace(report, heldout=replace(report.heldout, passed=share)))
+
+
 def test_merge_errors(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
     assert halo("run", *fakes, "-o", "run", "-n", 1).code == 0
     assert "nowhere contains no run" in halo("merge", "nowhere", "out").complaint()
     assert "the model before training" in halo("merge", "run", "out", "--cycle", 0).complaint()
+    record_pass_rate(1, 0.0)
+    answer = halo("merge", "run", "out", "--cycle", "best")
+    assert "no cycle has a higher held-out pass rate than the model before training" in answer.complaint()
+    assert answer.remedy().endswith(" as it is, or name a cycle: --cycle last")
     answer = halo("merge", "run", "out")
     assert "trained all weights, without an adapter" in answer.complaint()
     assert answer.remedy().endswith("cycles/001/adapter")
