@@ -99,6 +99,7 @@ def write_merged(
     from halo_core.cli.sft import DTYPES, check_dtype
     from halo_core.errors import RunError
     from halo_core.ledger.card import CARD, card_of
+    from halo_core.model.actor import Actor
 
     check_dtype(dtype, "--dtype", ("auto", *DTYPES))
     _check_size(shard_size)
@@ -119,7 +120,8 @@ def write_merged(
             f"cycle {number} trained all weights, without an adapter",
             hint=f"the model is already in {ledger.adapter(number)}",
         )
-    actor = _load_actor(ledger, plan, number)
+    actor = Actor(_exact(plan.config.model))
+    actor.load(ledger.check_adapter(number))
 
     def write(place: Path) -> None:
         actor.save_merged(place, dtype, shard_size=shard_size)
@@ -175,7 +177,15 @@ def _checkpoint(directory: Path) -> Actor | None:
 
     is_run = (directory / "run.yaml").exists()
     is_model = any((directory / name).is_file() for name in ("config.json", "adapter_config.json"))
-    return Actor(ModelConfig(name=str(directory))) if is_model and not is_run else None
+    return Actor(_exact(ModelConfig(name=str(directory)))) if is_model and not is_run else None
+
+
+def _exact(model: ModelConfig) -> ModelConfig:
+    """Return `model` in a precision to merge weights in: on a CPU float32, although sampling may use fewer bits."""
+    from halo_core.model.devices import choose_device
+
+    on_cpu = choose_device(model.device).type == "cpu"
+    return replace(model, dtype="float32") if model.dtype == "auto" and on_cpu else model
 
 
 def _open_run(directory: Path) -> tuple[Ledger, Plan]:
@@ -188,8 +198,9 @@ def _open_run(directory: Path) -> tuple[Ledger, Plan]:
 
 def _load_actor(ledger: Ledger, plan: Plan, cycle: int) -> Actor:
     from halo_core.model.actor import Actor
+    from halo_core.run.resume import recorded_precision
 
-    actor = Actor(plan.config.model)
+    actor = Actor(recorded_precision(ledger, plan.config.model))
     if cycle:
         actor.load(ledger.check_adapter(cycle))
     return actor

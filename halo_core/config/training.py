@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from halo_core.config.options import driver
 from halo_core.shares import share_of
+
+MOST, FEWEST = 32, 8
+"""Bounds on the sequences per optimizer step if `batch_size` is 0."""
+FEW = 10
+"""Fewest steps at the full learning rate without a warning: our estimate; the cycle of the halo-forge notes has 16."""
 
 
 def flaw_of_lr(lr: object) -> str:
@@ -21,6 +26,10 @@ def flaw_of_lr(lr: object) -> str:
 @driver
 class TrainingOptions:
     """Options of every gradient-based trainer; trainer drivers inherit from this class."""
+
+    usual_lr: ClassVar[tuple[float, float] | None] = None
+    """Learning rates for a model of 7 billion parameters: for all weights, and for an adapter. A policy without
+    `base_lr` gets the one that applies, adjusted to the size of the model (`model.rates`). None: the policy's own."""
 
     full: bool = False
     """Train every weight of the model instead of a LoRA adapter."""
@@ -46,8 +55,9 @@ class TrainingOptions:
     its weights are left out: the model before training would no longer be the reference."""
     epochs: Annotated[int, Field(ge=1)] = 1
     """Passes over the selected completions."""
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    """Maximum number of sequences per optimizer step; a trainer on pairs or groups counts those."""
+    batch_size: Annotated[int, Field(ge=0)] = 0
+    """Maximum number of sequences per optimizer step; a trainer on pairs or groups counts those. 0: 32, or fewer, but
+    at least 8, if a cycle would have fewer than 10 steps."""
     batch_tokens: Annotated[int, Field(ge=0)] = 0
     """Maximum number of tokens, padding included, per forward and backward pass. A larger step is split and its
     gradients are accumulated; the result is the same. If memory runs out, it is halved, with a note. 0: 8192, or
@@ -80,6 +90,10 @@ class TrainingOptions:
         if self.warmup_steps and self.warmup_ratio:
             raise ValueError("set warmup_steps or warmup_ratio, not both")
         return self
+
+    def per_step(self, count: int) -> int:
+        """Return the maximum number of sequences per optimizer step in a cycle with `count` of them."""
+        return self.batch_size or min(MOST, max(FEWEST, count * self.epochs // FEW))
 
     def warmup(self, steps: int) -> int:
         """Return the number of warmup steps among `steps` optimizer steps."""

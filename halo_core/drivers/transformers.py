@@ -21,6 +21,10 @@ from halo_core.types import Completion, Prompt, SamplingRequest
 _ANSWER, _THOUGHT = 1024, 8192
 """Default of `max_new_tokens` without and with a thought before the answer: published models seldom need more."""
 
+_TOGETHER = 4
+"""Most batches that are sampled as one, whose rows replace each other; and fewest of these in a request, so that
+verification still runs beside sampling and a kill loses little."""
+
 
 @driver
 class Transformers(Generator):
@@ -89,7 +93,10 @@ class Transformers(Generator):
             for index in range(request.samples_per_prompt)
         ]
         lengths = [len(contexts[position]) + limits[position] for position, _ in jobs]
-        batches = token_batches(lengths, self.batch_tokens)
+        plain = token_batches(lengths, self.batch_tokens)
+        together = max(1, min(_TOGETHER, len(plain) // _TOGETHER))
+        groups = [plain[first : first + together] for first in range(0, len(plain), together)]
+        batches = [[job for batch in group for job in batch] for group in groups]
         sampling = Sampling(self.temperature, self.top_p, self.top_k, self.min_p)
         marks = special_tokens(actor.tokenizer, self.stop)
         texts = [text for text in self.stop if text not in marks]
@@ -107,6 +114,7 @@ class Transformers(Generator):
                         end_ids=(*actor.end_ids, *marks.values()),
                         generator=generator,
                         stops=stops,
+                        slots=len(groups[number][0]),
                         progress=_Meter(len(batch), max(limits[position] for position, _ in batch), context),
                         cached=not actor.cache_flaw,
                     )
@@ -146,12 +154,10 @@ class _Meter:
 
     def __init__(self, rows: int, limit: int, context: SamplingContext) -> None:
         self._rows, self._limit, self._context = rows, limit, context
-        self._tokens, self._unfinished = 0, rows
+        self._calls = 0
 
-    def __call__(self, step: int, unfinished: int) -> None:
-        """Count the token of each row that was unfinished before this step."""
-        self._tokens += self._unfinished
-        self._unfinished = unfinished
-        if step % self._STEPS == 0:
-            done = self._rows - unfinished + unfinished * step / self._limit
-            self._context.progress(done, self._tokens)
+    def __call__(self, tokens: int, unfinished: int, pending: int) -> None:
+        """Count a finished row as 1, and the others by their `pending` tokens."""
+        self._calls += 1
+        if self._calls % self._STEPS == 0:
+            self._context.progress(self._rows - unfinished + pending / self._limit, tokens)

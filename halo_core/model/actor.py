@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -29,6 +29,7 @@ from halo_core.model.loading import (
     with_base_model,
 )
 from halo_core.model.quantizing import check_full, check_quantization, dequantized, is_quantized
+from halo_core.model.size import parameter_count
 from halo_core.model.turns import Context, chat_context, end_of_turn, messages_of, plain_context
 from halo_core.model.weights import (
     interpolate,
@@ -92,7 +93,7 @@ class Actor:
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the forward pass."""
-        return choose_dtype(self.config.dtype, self.device)
+        return choose_dtype(self.config.dtype, self.device, partial(parameter_count, self.config))
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -50,49 +50,111 @@ def decode(
     end_ids: Sequence[int],
     generator: torch.Generator,
     stops: StopStrings | None = None,
+    slots: int = 0,
     cached: bool = True,
-    progress: Callable[[int, int], None] = lambda step, unfinished: None,
+    progress: Callable[[int, int, int], None] = lambda tokens, unfinished, pending: None,
 ) -> list[Decoded]:
     """Return the continuation of each prompt, in order; repeated prompts are computed once.
 
     A row ends with one of `end_ids`, with the token that completes one of `stops`, or after its number of tokens in
-    `max_new_tokens`. `generator` is on the model's device. Without `cached`, each step computes the whole context
-    again, for models with a `caching.cache_flaw`. `progress` is called after each step with the step's number and the
-    number of unfinished rows. Raises a `ModelError` if the model's logits are not finite.
+    `max_new_tokens`. `generator` is on the model's device. At most `slots` rows (0: all) are computed at once; where
+    the model's cache allows it, rows that ended are replaced by the next ones, otherwise one batch follows the other.
+    Without `cached`, each step computes the whole context again, for models with a `caching.cache_flaw`. `progress` is
+    called after each step with the number of tokens sampled so far, the number of unfinished rows, and the number of
+    tokens of these. Raises a `ModelError` if the model's logits are not finite.
     """
-    context = Cached(model, prompts) if cached else Recomputed(model, prompts)
-    device = model.device
+    rows = _Rows(model, prompts, max_new_tokens, slots or len(prompts), cached=cached)
+    ends = torch.tensor(list(end_ids), device=model.device)
     if stops is not None:
         stops.start()
-    ends = torch.tensor(list(end_ids), device=device)
-    rows = torch.arange(len(prompts), device=device)
-    ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    limits = torch.tensor(list(max_new_tokens), device=device)
-    last_steps = set(max_new_tokens)
-    longest = max(last_steps)
-    tokens = torch.zeros(len(prompts), longest, dtype=torch.long, device=device)
-    logprobs = torch.zeros(len(prompts), longest, device=device)
-    for step in range(1, longest + 1):
-        drawn, logprobs[rows, step - 1] = sampling.draw(context.logits, generator)
-        tokens[rows, step - 1] = drawn
-        ended |= torch.isin(drawn, ends)
+    while rows.fill():
+        drawn, logprobs = sampling.draw(rows.context.logits, generator)
+        ended = torch.isin(drawn, ends)
         if stops is not None:
-            ended |= torch.tensor(stops.feed(rows.tolist(), drawn.tolist()), device=device)
-        if step in last_steps:  # drop these rows now: the model may have no further position for them
-            ended |= limits[rows] == step
-        finished = int(ended.sum())
-        progress(step, len(rows) - finished)
-        if finished == len(rows):
-            break
-        if step in last_steps or finished * _DROP_SHARE >= len(rows):
-            keep = (~ended).nonzero().squeeze(1)
-            rows, ended, drawn = rows[keep], ended[keep], drawn[keep]
-            context.keep(keep)
-        context.feed(drawn)
+            ended |= torch.tensor(stops.feed(rows.active.tolist(), drawn.tolist()), device=model.device)
+        cut = rows.append(drawn, logprobs, ended)
+        progress(rows.sampled, rows.unfinished, rows.pending)
+        rows.drop(at_once=cut)
+        rows.feed()
     stopped = [limit + 1 for limit in max_new_tokens]
     if stops is not None:
         stopped = [stops.lengths.get(row, length) for row, length in enumerate(stopped)]
-    return _cut(tokens.tolist(), logprobs.tolist(), max_new_tokens, stopped, frozenset(end_ids))
+    return _cut(rows.tokens.tolist(), rows.logprobs.tolist(), max_new_tokens, stopped, frozenset(end_ids))
+
+
+class _Rows:
+    """The rows that are being computed, in at most `slots` at a time, and what was sampled for all of them."""
+
+    context: Cached | Recomputed
+
+    def __init__(
+        self,
+        model: Any,
+        prompts: Sequence[tuple[int, ...]],
+        limits: Sequence[int],
+        slots: int,
+        *,
+        cached: bool,
+    ) -> None:
+        self.model, self.prompts, self.slots, self.cached = model, prompts, min(slots, len(prompts)), cached
+        device = model.device
+        self.limits = torch.tensor(list(limits), device=device)
+        self.tokens = torch.zeros(len(prompts), max(limits), dtype=torch.long, device=device)
+        self.logprobs = torch.zeros(len(prompts), max(limits), device=device)
+        self.lengths = torch.zeros(len(prompts), dtype=torch.long, device=device)
+        self.active = torch.zeros(0, dtype=torch.long, device=device)
+        """Numbers of the rows that are computed; those that have `ended` are not dropped yet."""
+        self.ended = torch.zeros(0, dtype=torch.bool, device=device)
+        self.started = 0
+        self.sampled = self.pending = 0
+        self.finished, self.unfinished = 0, len(prompts)
+
+    def fill(self) -> bool:
+        """Start rows in free slots, if the cache allows it; return whether there are rows to compute."""
+        free = self.slots - len(self.active)
+        waiting = self.prompts[self.started : self.started + free]
+        if waiting and not len(self.active):
+            self.context = (Cached if self.cached else Recomputed)(self.model, waiting)
+        elif waiting and self.context.joinable and free * _DROP_SHARE >= self.slots:
+            self.context.join(waiting)
+        else:
+            return len(self.active) > 0
+        added = torch.arange(self.started, self.started + len(waiting), device=self.active.device)
+        self.active = torch.cat([self.active, added])
+        self.ended = torch.cat([self.ended, torch.zeros_like(added, dtype=torch.bool)])
+        self.started += len(waiting)
+        return True
+
+    def append(self, drawn: torch.Tensor, logprobs: torch.Tensor, ended: torch.Tensor) -> bool:
+        """Append a token to each row; return whether a row has reached its limit, so that it must be dropped."""
+        place = self.lengths[self.active]
+        self.tokens[self.active, place], self.logprobs[self.active, place] = drawn, logprobs
+        self.lengths[self.active] = place + 1
+        full = place + 1 == self.limits[self.active]
+        growing, self.ended = (~self.ended).sum(), self.ended | ended | full
+        figures = [growing, self.ended.sum(), full.sum(), (place + 1)[~self.ended].sum()]
+        grown, finished, cut, self.pending = torch.stack(
+            figures
+        ).tolist()  # the step's only wait for the device
+        self.sampled += grown
+        self.unfinished += self.finished - finished
+        self.finished = finished
+        self.drawn = drawn
+        return bool(cut)
+
+    def drop(self, *, at_once: bool) -> None:
+        """Drop the rows that have ended, if they are many, or `at_once`."""
+        if self.finished and (at_once or self.finished * _DROP_SHARE >= len(self.active)):
+            keep = (~self.ended).nonzero().squeeze(1)
+            self.active, self.ended, self.drawn = self.active[keep], self.ended[keep], self.drawn[keep]
+            self.finished = 0
+            if len(keep):
+                self.context.keep(keep)
+
+    def feed(self) -> None:
+        """Compute the logits after the tokens that were appended."""
+        if len(self.active):
+            self.context.feed(self.drawn)
 
 
 def _cut(

@@ -131,7 +131,7 @@ class Loop:
     def _steps(self, groups: Sequence[Hashable] | None) -> list[list[int]]:
         lengths = [_longest(unit) for unit in self.units]
         seeds = [derive_seed(self.context.seed, "epoch", epoch) for epoch in range(self.options.epochs)]
-        size = self.options.batch_size
+        size = self.options.per_step(len(lengths))
         return [step for seed in seeds for step in epoch_steps(lengths, size, random.Random(seed), groups)]
 
     def optimizer_state(self) -> dict[str, torch.Tensor]:

@@ -24,6 +24,8 @@ from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
 from halo_core.files import damaged, disk
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import prompt_body
+from halo_core.model.rates import default_rate
+from halo_core.model.size import parameter_count
 from halo_core.plugin.blame import preflight
 from halo_core.plugin.discovery import Origins, Source, origins_of, still_installed
 from halo_core.plugin.loading import build_driver, load_class, load_driver, load_plugin
@@ -31,7 +33,14 @@ from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
 from halo_core.run.dispatch import Dispatch, Drivers
 from halo_core.run.prompts import contaminated, measures_only, names_prompts, read_prompts
-from halo_core.run.resume import check_same, check_tier, check_unchanged, environment, extend
+from halo_core.run.resume import (
+    check_same,
+    check_tier,
+    check_unchanged,
+    environment,
+    extend,
+    recorded_precision,
+)
 from halo_core.run.state import Run
 from halo_core.types import Prompt
 from halo_core.verification.verifiers import VerifierSet
@@ -76,6 +85,9 @@ class Plan:
                 hint="name one: --model Qwen/Qwen2.5-Coder-0.5B or a directory",
             )
         built = {kind: build_driver(loaded[kind], config.spec(kind)) for kind in driver_sections()}
+        if rated := _with_default_rate(config, loaded["lr_policy"].value, built["trainer"]):
+            config = rated
+            built["lr_policy"] = build_driver(loaded["lr_policy"], config.spec("lr_policy"))
         sources = {kind: loaded[kind].source for kind in driver_sections()}
         config = _with_heldout_generator(config, built["generator"])
         heldout = config.heldout.generator and load_driver("generator", config.heldout.generator, origins)
@@ -115,10 +127,11 @@ class Plan:
         """
         from halo_core.model.actor import Actor
 
-        ledger, hooks, actor = Ledger(directory), self._hooks(), Actor(self.config.model)
+        ledger, hooks = Ledger(directory), self._hooks()
         progress = progress or Progress()
         with ledger.locked():
             resumed = ledger.exists
+            actor = Actor(recorded_precision(ledger, self.config.model) if resumed else self.config.model)
             if resumed:
                 self._resume(ledger, changed=changed, extended=extended)
             else:
@@ -140,7 +153,8 @@ class Plan:
             progress.note(f"model    downloading {missing} from the hub")
         _ = actor.model, actor.tokenizer  # load them first: a failure must not leave a run behind
         config, fingerprints = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
-        ledger.create(config, self.manifest(), prompts, heldout, environment(self.config), fingerprints)
+        machine = {**environment(self.config), "dtype": str(actor.dtype).removeprefix("torch.")}
+        ledger.create(config, self.manifest(), prompts, heldout, machine, fingerprints)
 
     def _resume(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
         check_same(
@@ -248,6 +262,20 @@ def _with_demo_settings(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str
         elif given is None:
             merged[key] = value
     return merged
+
+
+def _with_default_rate(config: RunConfig, policy: type, trainer: object) -> RunConfig | None:
+    """Return `config` with the learning rate that suits the trainer and the model; None if it has one already."""
+    spec, base = config.spec("lr_policy"), getattr(trainer, "usual_lr", None)
+    if (
+        base is None
+        or "base_lr" in spec.options
+        or "base_lr" not in {each.name for each in options_of(policy)}
+    ):
+        return None
+    rate = default_rate(base, parameter_count(config.model), full=bool(getattr(trainer, "full", False)))
+    given = DriverSpec.model_validate({"name": spec.name, **spec.options, "base_lr": rate})
+    return config.model_copy(update={"lr_policy": given})
 
 
 def _with_heldout_generator(config: RunConfig, generator: Generator) -> RunConfig:

@@ -11,6 +11,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from typing import Any
 from halo_core import sandbox
 from halo_core.config.kinds import KINDS
 from halo_core.config.layers import differences, short_name
+from halo_core.config.model import ModelConfig
 from halo_core.config.schema import NON_RESULT_KEYS, RunConfig
 from halo_core.drivers.base import LRPolicy
 from halo_core.errors import RunError, SandboxError, command
 from halo_core.ledger.ledger import Ledger
+from halo_core.model.devices import choose_device
 from halo_core.tables import count
 from halo_core.verification.verifiers import VerifierSet
 
@@ -164,7 +167,21 @@ def check_unchanged(
     ledger.note("changed", "; ".join(found))
     ledger.use_verifiers(fingerprints)
     ledger.write_plugins(plugins)
-    ledger.write_machine({**current, "sandbox": ledger.machine().get("sandbox")})
+    kept = {key: value for key, value in ledger.machine().items() if key in ("sandbox", "dtype")}
+    ledger.write_machine(current | kept)
+
+
+def recorded_precision(ledger: Ledger, model: ModelConfig) -> ModelConfig:
+    """Return `model` with the precision that the run was started with, which another machine might not choose.
+
+    Runs from before it was recorded computed in float32 on a CPU.
+    """
+    if model.dtype != "auto":
+        return model
+    dtype = ledger.machine().get("dtype")
+    if not dtype:
+        dtype = "float32" if choose_device(model.device).type == "cpu" else "auto"
+    return replace(model, dtype=dtype)
 
 
 def check_tier(ledger: Ledger) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,8 @@ class DPO(TrainingOptions, Trainer):
     For `ipo`, and with `length_normalized`, each logarithm is divided by the number of tokens of its completion.
     `batch_size` counts pairs. Use about 5e-6 as the learning rate, a fortieth of that of `sft`.
     """
+
+    usual_lr: ClassVar[tuple[float, float]] = (5e-7, 5e-6)
 
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
     """The loss of a pair."""
