@@ -104,7 +104,7 @@ class _Rows:
         free = self.slots - len(self.active)
         waiting = self.prompts[self.started : self.started + free]
         if waiting and not len(self.active):
-            self.context = (Cached if self.cached else Recomputed)(self.model, waiting)
+            self.context = Cached(self.model, waiting) if self.cached else Recomputed(self.model, waiting)
         elif waiting and self.context.joinable and free * _DROP_SHARE >= self.slots:
             self.context.join(waiting)
         else:
