@@ -55,7 +55,7 @@ class Sampling:
 
     def _draw(self, logits: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         logits = _whole_blocks(logits)
-        peaks = logits.unflatten(-1, (-1, _BLOCK)).amax(-1)
+        peaks = _blocks(logits).amax(-1)
         top = peaks.amax(-1, keepdim=True)
         logits = logits - top
         if self.temperature == 0:
@@ -103,14 +103,20 @@ def _whole_blocks(logits: torch.Tensor) -> torch.Tensor:
     return functional.pad(logits, (0, missing), value=float("-inf")) if missing else logits
 
 
+def _blocks(values: torch.Tensor) -> torch.Tensor:
+    """Return `values` [R, V] as [R, V / `_BLOCK`, `_BLOCK`]."""
+    rows, vocabulary = values.shape
+    return values.reshape(rows, vocabulary // _BLOCK, _BLOCK)
+
+
 def _block_sums(weights: torch.Tensor) -> torch.Tensor:
-    return weights.unflatten(-1, (-1, _BLOCK)).sum(-1)
+    return _blocks(weights).sum(-1)
 
 
 def _likelier(weights: torch.Tensor, peaks: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
     """Return the sum [R] of the weights that are above `chosen` [R, 1]."""
     rows, blocks = (peaks > chosen * _SAFE).nonzero(as_tuple=True)
-    found = weights.unflatten(-1, (-1, _BLOCK))[rows, blocks]
+    found = _blocks(weights)[rows, blocks]
     found = (found * (found > chosen[rows])).sum(-1)
     return torch.zeros_like(chosen[:, 0]).index_add_(0, rows, found)
 
@@ -127,7 +133,7 @@ def _pick(weights: torch.Tensor, sums: torch.Tensor, generator: torch.Generator)
     totals = sums.double().cumsum(-1)
     point = torch.rand(len(weights), 1, generator=generator, device=weights.device, dtype=torch.float64)
     block, rest = _position(totals, point * totals[:, -1:])
-    blocks = weights.unflatten(-1, (-1, _BLOCK))
+    blocks = _blocks(weights)
     inner = blocks.gather(1, block[:, :, None].expand(-1, 1, _BLOCK)).squeeze(1).double().cumsum(-1)
     return (block * _BLOCK + _position(inner, rest)[0]).squeeze(1)
 

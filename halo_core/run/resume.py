@@ -166,7 +166,7 @@ def check_unchanged(
     ledger.use_verifiers(fingerprints)
     ledger.write_plugins(plugins)
     kept = {key: value for key, value in ledger.machine().items() if key in ("sandbox", "dtype")}
-    ledger.write_machine(current | kept)
+    ledger.write_machine({**current, **kept})
 
 
 def recorded_precision(ledger: Ledger, model: ModelConfig) -> ModelConfig:
@@ -176,7 +176,7 @@ def recorded_precision(ledger: Ledger, model: ModelConfig) -> ModelConfig:
     """
     if model.dtype != "auto":
         return model
-    dtype = ledger.machine().get("dtype")
+    dtype: Any = ledger.machine().get("dtype")
     if not dtype:
         dtype = "float32" if choose_device(model.device).type == "cpu" else "auto"
     return replace(model, dtype=dtype)

@@ -132,7 +132,7 @@ def test_the_previous_weights_are_detected_in_16_bits_too(make_actor: Make) -> N
     before = [CycleReport(cycle=0, sampler_error=check_sampler(actor, stale))]
     probe = LogprobProbe(actor, sampled(actor, count=60, seed=1))
     stats = probe.measure(
-        actor, SFT(**PLAIN).train(stale[:20], TrainingContext(actor=actor, lr=1e-2, seed=0))
+        actor, SFT(**PLAIN).train(stale[:20], TrainingContext(actor=actor, lr=1e-3, seed=0))
     )
     assert check_sampler(actor, sampled(actor, count=60), stats, before) is not None
     with pytest.raises(ModelError, match="nearer to those of the model before"):
