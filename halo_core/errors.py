@@ -118,7 +118,8 @@ def first_line(error: BaseException) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "did you mean 'x'?" for the most similar of `known`, or if there is none, the list of `known`."""
     names = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1)
+    longer = [name for name in names if len(word) > 2 and name.startswith(word)]
+    near = longer if len(longer) == 1 else difflib.get_close_matches(word, names, n=1)
     if near:
         return f"did you mean {near[0]!r}?"
     return f"known: {', '.join(names)}" if names else ""

@@ -83,7 +83,8 @@ class Completion:
     index: int
     """0 .. samples_per_prompt - 1; later rounds of a cycle continue the numbers of a prompt."""
     text: str
-    """`token_ids` decoded without special tokens."""
+    """The answer as it is verified: `token_ids` decoded without special tokens, up to a stop text, after
+    the beginning of the answer that `prompt_token_ids` end with, if they do (an open thought, a prefill)."""
     prompt_token_ids: tuple[int, ...] = ()
     """The context that the model saw, unpadded."""
     token_ids: tuple[int, ...] = ()
@@ -274,6 +275,9 @@ class EvalMetrics:
     """Share with warnings; 0 in reports that an early version of halo wrote without counting them."""
     length: float = 0.0
     """Mean number of tokens that the model wrote; 0 in reports that an early version of halo wrote without it."""
+    unfinished: float = 0.0
+    """Share of completions that the token limit cut short within their reasoning; part of `truncated`. 0 in reports
+    that an early version of halo wrote without counting them."""
     prompts: int = 0
     """Prompts with a conclusive verdict; 0 in reports that an early version of halo wrote without counting them."""
 

@@ -17,7 +17,9 @@ from halo_core.run.plan import Plan
 
 ROOT = Path(__file__).parents[1]
 TOP = ROOT / "configs"
-CONFIGS = sorted(TOP.glob("**/*.yaml"))
+STUDIES = TOP / "studies"
+"""Study files, which halo-study tests; their base configurations are in a folder of their own."""
+CONFIGS = sorted(path for path in TOP.glob("**/*.yaml") if path.parent != STUDIES)
 EXPERIMENTAL = ("constant_lr", "decay_lr", "aggressive_decay")
 TEXTS = (
     "rollback",

@@ -23,7 +23,7 @@ import sys
 import tomllib
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,19 @@ from halo_core.plugin.discovery import load
 from halo_core.run.plan import Plan
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINKED = [*PAGES, ROOT / "CHANGELOG.md", *sorted(ROOT.glob("plugins/*/README.md"))]
+STUDIES = ROOT / "docs/studies"
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    STUDIES / "index.md",
+]
+LINKED = [
+    *PAGES,
+    ROOT / "CHANGELOG.md",
+    *sorted(ROOT.glob("plugins/*/README.md")),
+    *sorted(STUDIES.glob("*/report.md")),
+]
 MINIMAL = {"verifier": "gcc", "lr_policy": "constant", "model": {"name": "m"}, "data": {"prompts": "p.jsonl"}}
 NOT_SHOWN_BY_CONFIG = {"--output": 1, "-o": 1, "--quiet": 0, "-q": 0, "--json": 0}
 """Flags of `halo run` that `halo config show` does not have, with the number of their values."""
@@ -165,7 +176,10 @@ class Scratch:
             answer = self.call("config", "show", *shown_by_config(words[1:]))
             assert answer.code == 0 or answer.err in output, f"{where}: {answer.err}"
         else:
-            answer = self.call(command, "--help")
+            if command == "study":
+                command, words = " ".join(words[:2]), words[1:]
+                assert (ROOT / words[1]).is_file(), f"{where}: {words[1]}"
+            answer = self.call(*command.split(), "--help")
             assert answer.code == 0, f"{where}: {answer.err}"
             flags = {word for word in words[1:] if re.match(r"--?[a-z]", word)}
             assert all(re.search(rf"{flag}\b", answer.out) for flag in flags), f"{where}: {flags}"
@@ -219,6 +233,33 @@ def test_blocks(
     scratch = Scratch(halo, monkeypatch, capsys)
     for block in blocks(page):
         scratch.check(block)
+
+
+def test_the_study_file_of_the_page_of_studies_is_valid() -> None:
+    from halo_study.study import parse_study
+
+    (text,) = (block.text for block in blocks(STUDIES / "index.md") if block.text.startswith("question:"))
+    study = parse_study(yaml.safe_load(text), ROOT / "configs/studies/study.yaml")
+    assert len(study.arms) == 3
+
+
+def test_the_page_of_studies_lists_every_key_and_every_outcome() -> None:
+    from halo_study.outcomes import OUTCOMES
+    from halo_study.study import Arm, Study
+
+    listed = {
+        rows[0][0]: {name for row in rows[1:] for name in re.findall(r"`(\w+)`", row[0])}
+        for _, rows in tables((STUDIES / "index.md").read_text())
+    }
+    assert listed["key"] == set(Study.model_fields)
+    assert listed["key of an arm"] == set(Arm.model_fields)
+    assert listed["outcome"] == set(OUTCOMES)
+
+
+def test_the_page_of_studies_lists_every_study() -> None:
+    text = (STUDIES / "index.md").read_text()
+    files = sorted((ROOT / "configs/studies").glob("*.yaml"))
+    assert [path.name for path in files if f"configs/studies/{path.name}" not in text] == []
 
 
 def test_every_fence_has_a_known_language_and_info() -> None:
@@ -299,7 +340,7 @@ def keys(section: Any, prefix: str = "") -> dict[str, Any]:
     for name, field in section.model_fields.items():
         default = ... if field.is_required() else field.default
         if is_dataclass(default):
-            found |= {f"{prefix}{name}.{f.name}": f.default for f in fields(default)}
+            found |= {f"{prefix}{name}.{each.name}": each.default for each in options_of(type(default))}
         elif isinstance(default, DriverSpec):
             found[prefix + name] = default.name
         elif hasattr(type(default), "model_fields"):

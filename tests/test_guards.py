@@ -15,7 +15,20 @@ from halo_core import drivers, programs, testing
 
 ROOT = Path(__file__).parents[1]
 WITH_TORCH = {
-    f"halo_core.model.{name}" for name in ("caching", "decoding", "drawing", "logprobs", "training")
+    f"halo_core.model.{name}"
+    for name in (
+        "caching",
+        "decoding",
+        "drawing",
+        "heads",
+        "lean",
+        "logprobs",
+        "memory",
+        "packing",
+        "randomness",
+        "steps",
+        "training",
+    )
 }
 """Imported by the generator and the trainer when they start; no other module may import torch."""
 MODULES = {m.name for m in pkgutil.walk_packages(halo_core.__path__, "halo_core.")} - {"halo_core.__main__"}

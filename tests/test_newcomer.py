@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from newcomer import MODEL, ROOT, Page, Shell, clone, tiny_model, walk
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 
 def test_every_printed_command_works(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import io
 import os
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from halo_core.cli.audit import audit
-from halo_core.cli.commands import HaloGroup
+from halo_core.cli.commands import HaloGroup, is_usage_error, usage_error
 from halo_core.cli.compare import compare
 from halo_core.cli.configs import config_app
 from halo_core.cli.diagnose import diagnose
@@ -99,15 +99,24 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for characters outside the terminal's encoding
     try:
-        app(args=arguments, prog_name="halo")
+        sys.exit(app(args=arguments, prog_name="halo", standalone_mode=False) or 0)
+    except typer.Abort:
+        sys.exit(1)
     except HaloError as error:
         if debug:
             raise
         sys.exit(_print_error(str(error), error.hint, _notes(error), error.exit_code))
     except Exception as error:
+        if is_usage_error(error):
+            sys.exit(_print_usage_error(error))
         if debug:
             raise
         sys.exit(_print_error(f"{type(error).__name__}: {error}", _hint(error), _notes(error), 1))
+
+
+def _print_usage_error(error: Any) -> int:
+    message, hint = usage_error(error)
+    return _print_error(message, hint, "", error.exit_code) if message else int(error.exit_code)
 
 
 def _hint(error: Exception) -> str:

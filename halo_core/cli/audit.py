@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halo_core.cli.flags import takes_verifiers
+from halo_core.tables import count
 
 if TYPE_CHECKING:
     from halo_core.progress import Progress
@@ -81,11 +82,10 @@ def run_audit(
     """Audit `verifiers` on at most `limit` of the prompts; 0: all."""
     from halo_core.verification.audit import audit as audit_verifiers
 
-    count = min(limit, len(prompts)) if limit else len(prompts)
-    chosen = [prompts[number * len(prompts) // count] for number in range(count)]
-    progress.note(
-        f"audit    {', '.join(verifiers.by_name)}: {len(chosen)} of {len(prompts)} prompts, everything verified twice"
-    )
+    size = min(limit, len(prompts)) if limit else len(prompts)
+    chosen = [prompts[number * len(prompts) // size] for number in range(size)]
+    names = ", ".join(verifiers.by_name)
+    progress.note(f"audit    {names}: {size} of {count(len(prompts), 'prompt')}, everything verified twice")
     return audit_verifiers(verifiers, chosen, mutants=mutants, workers=workers, progress=progress)
 
 
@@ -106,7 +106,8 @@ def audit_table(result: Audit, show: int) -> str:
             f"{kind:<10}{result.cases_of(kind):>6}  {accepts:>13}  {rejects:>13}  {flaky:>5}  {missing:>10}"
         )
     if result.unreferenced:
-        lines.append(f"{result.unreferenced} prompts have no reference: no right answer to them was verified")
+        without = count(result.unreferenced, "prompt")
+        lines.append(f"{without} without a reference: no right answer to them was verified")
     lines += _strength_lines(result, show)
     lines += [line for finding in result.findings[:show] for line in ("", *_finding_lines(finding))]
     if len(result.findings) > show:

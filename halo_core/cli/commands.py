@@ -9,6 +9,7 @@ command is imported when it is called. A package cannot replace a command of hal
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import typer
@@ -37,6 +38,29 @@ class HaloGroup(TyperGroup):
         if super().get_command(ctx, name) is None and _is_from_package(name):
             return name, load_command(name), args[1:]
         return super().resolve_command(ctx, args)
+
+
+def is_usage_error(error: BaseException) -> bool:
+    """Return whether typer raised `error` because a command was called with wrong arguments."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def usage_error(error: Any) -> tuple[str, str]:
+    """Return the message and the hint of typer's error; print the help and return "" if the arguments were missing.
+
+    Typer itself would print three lines before the message.
+    """
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return "", ""
+    text = error.format_message().strip()
+    known = re.fullmatch(r"(.*?)\.? \(?(Did you mean|Possible options:) (.*?)[?)]*", text, re.DOTALL)
+    message = known[1] if known else text.removesuffix(".")
+    message = re.sub(r"Input should be (.*?)(, unable to parse .*)?$", r"it must be \1", message)
+    path = context.command_path if context else "halo"
+    hint = f"did you mean {known[3]}?" if known else f"{path} -h shows how to call it"
+    return message[:1].lower() + message[1:], hint
 
 
 def _installed() -> dict[str, list[str]]:

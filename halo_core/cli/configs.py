@@ -52,6 +52,7 @@ def validate(raw: dict[str, Any]) -> None:
     from halo_core.metrics import caution
     from halo_core.model.actor import Actor
     from halo_core.run.plan import Plan
+    from halo_core.tables import count
 
     plan = Plan.from_raw(raw)
     prompts, heldout = plan.data()
@@ -60,10 +61,11 @@ def validate(raw: dict[str, Any]) -> None:
     config = plan.config
     missing = Actor(config.model).preflight()
     typer.echo(
-        f"ok: {config.cycles} cycles of {len(prompts)} prompts x {config.samples_per_prompt} samples, "
-        f"{len(heldout)} held-out prompts x {config.heldout.samples_per_prompt}"
+        f"ok: {count(config.cycles, 'cycle')} of {count(len(prompts), 'prompt')} x "
+        f"{count(config.samples_per_prompt, 'sample')}, "
+        f"{count(len(heldout), 'held-out prompt')} x {config.heldout.samples_per_prompt}"
     )
-    for warning in plan.drivers.verifiers.warnings([*prompts, *heldout]):
+    for warning in plan.data_notes(prompts, heldout):
         typer.echo(f"warning: {warning}")
     if missing:
         typer.echo(f"note: {missing} is not on this machine; the run downloads it from the hub")

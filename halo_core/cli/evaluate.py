@@ -13,6 +13,7 @@ import typer
 from halo_core.cli.flags import takes_evaluation
 from halo_core.cli.output import name_of, print_json, printable
 from halo_core.cli.signatures import AsJSON, Quiet
+from halo_core.tables import count
 
 if TYPE_CHECKING:
     from halo_core.diagnosis.readiness import Selection
@@ -197,19 +198,20 @@ def _lines(result: Evaluation, label: str) -> list[str]:
     metrics, lengths = result.metrics, result.lengths
     rows = {
         "model": result.model + (f" with {result.adapter}" if result.adapter else ""),
-        "verifier": f"{result.verifier}, {metrics.prompts} prompts x {result.tries} samples",
+        "verifier": f"{result.verifier}, {count(metrics.prompts, 'prompt')} x {count(result.tries, 'sample')}",
         "stored in": name_of(result.directory),
         "": "",
         **{f"pass@{k}": _share(each) for k, each in result.pass_at.items()},
         label: _percent(metrics.valid, metrics.valid_interval),
         "stages": ", ".join(f"{stage} {number}" for stage, number in metrics.stages.items()),
         "cut short": f"{metrics.truncated:.1%}"
-        + (f" at {result.max_new_tokens} tokens" if result.max_new_tokens else ""),
+        + (f" at {result.max_new_tokens} tokens" if result.max_new_tokens else "")
+        + (f", {metrics.unfinished:.1%} within their reasoning" if metrics.unfinished else ""),
         "tokens": f"median {lengths['median']:.0f}, 90% at most {lengths['90%']:.0f}, longest {lengths['longest']:.0f}",
         "speed": f"{result.tokens_per_second:.0f} tokens per second, sampling and verifying side by side",
     }
     if metrics.errors or metrics.inconclusive:
-        rows["left out"] = f"{metrics.errors} verdicts of error, {metrics.inconclusive} inconclusive"
+        rows["left out"] = f"{count(metrics.errors, 'verdict')} of error, {metrics.inconclusive} inconclusive"
     return [f"{name:<10} {text}".rstrip() for name, text in rows.items()]
 
 

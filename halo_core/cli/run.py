@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -16,6 +17,7 @@ import typer
 from halo_core.cli.flags import takes_config
 from halo_core.cli.signatures import Events, Quiet, RunDirectory
 from halo_core.errors import command
+from halo_core.tables import count
 
 if TYPE_CHECKING:
     from halo_core.run.plan import Plan
@@ -87,6 +89,7 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
     from halo_core.builtin.preview import Preview
     from halo_core.builtin.report import ReportFile
     from halo_core.loop import run_cycles
+    from halo_core.run.evaluation import expected_selection
 
     verifiers = plan.drivers.verifiers
     first = verifiers.by_name[verifiers.first]
@@ -104,7 +107,8 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
             log.note(f"finished {done} before; for more: {more}")
         hooks.register(log, name="log")
         hooks.register(report, name="console")
-        hooks.register(Preview(verifiers.extracted), name="preview")
+        expected = partial(expected_selection, plan.drivers, seed=plan.config.seed)
+        hooks.register(Preview(verifiers.extracted, expected), name="preview")
         hooks.register(ReportFile(verifiers.extracted), name="report")
         with interruptible(run):
             run_cycles(run, hooks)
@@ -132,7 +136,7 @@ def _note_demo(plan: Plan, note: Callable[[str], None]) -> None:
         return
     name = plan.drivers.verifiers.first
     reason = "neither model nor prompts given" if plan.demo_model else "no prompts given"
-    contents = f"{len(plan.demo.prompts)} prompts, {len(plan.demo.heldout)} held out"
+    contents = f"{count(len(plan.demo.prompts), 'prompt')}, {len(plan.demo.heldout)} held out"
     contents += ", and a tiny model trained from scratch" if plan.demo_model else ""
     note(f"demo     {reason}: using the demo of verifier {name!r} ({contents})")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from halo_core.cli.flags import takes_verifiers
+from halo_core.tables import count
 
 if TYPE_CHECKING:
     from halo_core.config.schema import RunConfig
@@ -61,7 +62,7 @@ def verify(
             file.flush()
     total = seen.total()
     share = seen["pass"] / total
-    print(f"{total} completions: {', '.join(f'{n} {s}' for s, n in seen.most_common())}; {share:.1%} pass",
+    print(f"{count(total, 'completion')}: {', '.join(f'{n} {s}' for s, n in seen.most_common())}; {share:.1%} pass",
           file=sys.stderr)  # fmt: skip
     budget.close()
 
@@ -77,11 +78,10 @@ def load_verifiers(config: RunConfig) -> VerifierSet:
 
 def load_all_prompts(config: RunConfig, verifiers: VerifierSet) -> list[Prompt]:
     """Return the training and held-out prompts of `config`, or those of the demo; all are checked."""
-    from halo_core.data import load_prompts
+    from halo_core.run.prompts import names_prompts, prompts_in
 
-    if config.data.prompts:
-        prompts = load_prompts(config.data.prompts)
-        prompts += load_prompts(config.data.heldout) if config.data.heldout else []
+    if names_prompts(config):
+        prompts = prompts_in(config)
     else:
         demo = verifiers.demo()
         prompts = [*demo.prompts, *demo.heldout]

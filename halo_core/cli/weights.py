@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import typer
 from halo_core.cli.signatures import RunDirectory
 
 if TYPE_CHECKING:
+    from halo_core.config.model import ModelConfig
     from halo_core.drivers.base import Generator
+    from halo_core.errors import RunError
     from halo_core.ledger.ledger import Ledger
     from halo_core.model.actor import Actor
     from halo_core.run.plan import Plan
@@ -54,7 +57,7 @@ def generate(
     else:
         ledger, plan = _open_run(directory)
         number = read_cycle(ledger, cycle)
-        generator, actor = plan.drivers.get("generator"), _load_actor(ledger, plan, number)
+        generator, actor = plan.drivers.generator("heldout")[0], _load_actor(ledger, plan, number)
         request = replace(request, cycle=number)
         if number:
             weights = ledger.adapter(number).resolve()
@@ -77,41 +80,77 @@ def merge(
             metavar="DTYPE", help="float32, bfloat16 or float16; auto: the precision of the stored model."
         ),
     ] = "auto",
+    shard_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="Largest file of weights: 5GB, 500MB.")
+    ] = "5GB",
 ) -> None:
-    """Merge a run's adapter into its model and write the model.
+    """Merge a run's adapter into its model and write the model, with a model card.
 
     transformers, vLLM and llama.cpp can read the result.
     """
+    typer.echo(f"{output}: {write_merged(directory, output, cycle, dtype, shard_size)}")
+
+
+def write_merged(
+    directory: Path, output: Path, cycle: str, dtype: str = "auto", shard_size: str = "5GB"
+) -> str:
+    """Write the merged model of a run's cycle, or of an adapter, to the new directory `output`; return what it is."""
     from halo_core import files
     from halo_core.cli.sft import DTYPES, check_dtype
     from halo_core.errors import RunError
+    from halo_core.ledger.card import CARD, card_of
+    from halo_core.model.actor import Actor
 
     check_dtype(dtype, "--dtype", ("auto", *DTYPES))
+    _check_size(shard_size)
     if output.exists():
         raise RunError(f"{output} already exists", hint="choose another directory")
     checkpoint = _checkpoint(directory)
     if checkpoint is not None:
-        files.write_directory(output, lambda place: checkpoint.save_merged(place, dtype))
-        typer.echo(f"{output}: the model with the adapter of {directory}")
-        return
+        files.write_directory(
+            output, lambda place: checkpoint.save_merged(place, dtype, shard_size=shard_size)
+        )
+        return f"the model with the adapter of {directory}"
     ledger, plan = _open_run(directory)
     number = read_cycle(ledger, cycle)
     if not number:
-        raise RunError("cycle 0 is the model before training", hint=f"use {plan.config.model.name} directly")
+        raise _nothing_to_merge(cycle, plan.config.model)
     if not (ledger.check_adapter(number) / "adapter_config.json").exists():
         raise RunError(
             f"cycle {number} trained all weights, without an adapter",
             hint=f"the model is already in {ledger.adapter(number)}",
         )
-    actor = _load_actor(ledger, plan, number)
-    files.write_directory(output, lambda directory: actor.save_merged(directory, dtype))
-    typer.echo(f"{output}: the model with the adapter of cycle {number}")
+    actor = Actor(_exact(plan.config.model))
+    actor.load(ledger.check_adapter(number))
+
+    def write(place: Path) -> None:
+        actor.save_merged(place, dtype, shard_size=shard_size)
+        (place / CARD).write_text(card_of(ledger, number, merged=True), encoding="utf-8")
+
+    files.write_directory(output, write)
+    return f"the model with the adapter of cycle {number}"
+
+
+def _nothing_to_merge(cycle: str, model: ModelConfig) -> RunError:
+    """Return the error for cycle 0, whose weights are those that the run started from."""
+    from halo_core.errors import RunError
+
+    start = model.adapter or model.name
+    if cycle == "best":
+        return RunError(
+            "no cycle has a higher held-out pass rate than the model before training",
+            hint=f"use {start} as it is, or name a cycle: --cycle last",
+        )
+    return RunError("cycle 0 is the model before training, without an adapter", hint=f"use {start} as it is")
 
 
 def read_cycle(ledger: Ledger, text: str) -> int:
-    """Return the cycle that `--cycle` names. Raises a `RunError` if the run has no such cycle."""
+    """Return the cycle that trained the weights of the cycle that `--cycle` names; 0: before training.
+
+    Raises a `RunError` if the run has no such cycle.
+    """
     from halo_core.errors import RunError
-    from halo_core.metrics import best_cycle
+    from halo_core.metrics import best_cycle, weights_cycle
 
     reports = ledger.reports()
     finished = [0, *(report.cycle for report in reports if report.cycle)]
@@ -121,7 +160,14 @@ def read_cycle(ledger: Ledger, text: str) -> int:
             f"{ledger.directory} has no cycle {text}",
             hint=f"finished cycles: {', '.join(map(str, finished))}; or last, or best",
         )
-    return by_name[text]
+    return weights_cycle(reports, by_name[text])
+
+
+def _check_size(text: str) -> None:
+    from halo_core.errors import ConfigError
+
+    if not re.fullmatch(r"[1-9]\d*(?:KB|MB|GB)", text):
+        raise ConfigError(f"--shard-size: {text!r} is not a size", hint="write it as 5GB, 500MB or 64KB")
 
 
 def _checkpoint(directory: Path) -> Actor | None:
@@ -131,7 +177,15 @@ def _checkpoint(directory: Path) -> Actor | None:
 
     is_run = (directory / "run.yaml").exists()
     is_model = any((directory / name).is_file() for name in ("config.json", "adapter_config.json"))
-    return Actor(ModelConfig(name=str(directory))) if is_model and not is_run else None
+    return Actor(_exact(ModelConfig(name=str(directory)))) if is_model and not is_run else None
+
+
+def _exact(model: ModelConfig) -> ModelConfig:
+    """Return `model` in a precision to merge weights in: on a CPU float32, although sampling may use fewer bits."""
+    from halo_core.model.devices import choose_device
+
+    on_cpu = choose_device(model.device).type == "cpu"
+    return replace(model, dtype="float32") if model.dtype == "auto" and on_cpu else model
 
 
 def _open_run(directory: Path) -> tuple[Ledger, Plan]:
@@ -144,8 +198,9 @@ def _open_run(directory: Path) -> tuple[Ledger, Plan]:
 
 def _load_actor(ledger: Ledger, plan: Plan, cycle: int) -> Actor:
     from halo_core.model.actor import Actor
+    from halo_core.run.resume import recorded_precision
 
-    actor = Actor(plan.config.model)
+    actor = Actor(recorded_precision(ledger, plan.config.model))
     if cycle:
         actor.load(ledger.check_adapter(cycle))
     return actor

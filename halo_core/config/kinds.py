@@ -155,6 +155,7 @@ PACKAGES: Mapping[tuple[str, str], str] = {
     },
     **{("lr_policy", name): "halo-lr-policies" for name in _LR_POLICIES},
     ("command", "lr"): "halo-lr-policies",
+    ("command", "study"): "halo-study",
     **{
         ("selector", name): "halo-trainers" for name in ("all", "best_of_n", "star", "rso", "groups", "pairs")
     },

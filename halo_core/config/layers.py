@@ -12,14 +12,25 @@ import yaml
 from halo_core.config.kinds import driver_lists, driver_sections
 from halo_core.errors import ConfigError, first_line
 
-_PATHS = ("data.prompts", "data.heldout", "model.name", "model.adapter", "mix.pairs")
+_PATHS = (
+    *("data.prompts", "data.heldout", "model.name", "model.adapter", "model.chat_template", "mix.pairs"),
+    "data.databases",
+)
 """Keys that hold paths, besides the names of drivers."""
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
     """Read a configuration file. Raises a `ConfigError` with line and column if the file is unusable."""
+    return normalise(load_mapping(path, "a configuration", "it needs at least: verifier: NAME"))
+
+
+def load_mapping(path: str | Path, what: str, hint: str) -> dict[str, Any]:
+    """Read a YAML file that contains a mapping; `what` it is and a `hint` are for the error message.
+
+    Raises a `ConfigError`, with line and column where YAML cannot be parsed.
+    """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8-sig")
         loaded = yaml.load(text, _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
@@ -32,10 +43,10 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {first_line(error)}") from error
     if loaded is None:
-        raise ConfigError(f"{path} is empty", hint="it needs at least: verifier: NAME")
+        raise ConfigError(f"{path} is empty", hint=hint)
     if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: a configuration is a mapping of keys, not a {type(loaded).__name__}")
-    return normalise(loaded)
+        raise ConfigError(f"{path}: {what} is a mapping of keys, not a {type(loaded).__name__}", hint=hint)
+    return loaded
 
 
 def normalise(layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from halo_core.tables import count
 from halo_core.types import EvalMetrics, Stage
 
 _CUT_SHORT = 0.1
@@ -38,18 +39,18 @@ def readiness(metrics: EvalMetrics, tries: int, selection: Selection | None = No
         return ["no verdict is pass or fail: check the verifier first (halo audit)"]
     solved = round((1 - metrics.all_fail) * metrics.prompts)
     always = round(metrics.all_pass * metrics.prompts)
-    facts = (
-        f"of {_count(metrics.prompts, 'prompt')} {solved} {'has' if solved == 1 else 'have'} a pass among "
-    )
-    facts += _count(tries, "sample") + (f", {always} of them in every sample" if always else "")
+    verb = "has" if 1 in (solved, metrics.prompts) else "have"
+    facts = f"{solved} of {count(metrics.prompts, 'prompt')} {verb} a pass among "
+    facts += count(tries, "sample") + (f", {always} of them in every sample" if always else "")
     if selection is not None:
         facts += (
-            f"; the selector would choose {_count(selection.completions, 'completion')} "
-            f"of {_count(selection.prompts, 'prompt')}"
+            f"; the selector would choose {count(selection.completions, 'completion')} "
+            f"of {count(selection.prompts, 'prompt')}"
         )
     lines = [facts]
     if metrics.truncated >= _CUT_SHORT:
-        lines.append(f"{metrics.truncated:.0%} were cut short: raise max_new_tokens first")
+        within = f", {metrics.unfinished:.0%} within their reasoning" if metrics.unfinished else ""
+        lines.append(f"{metrics.truncated:.0%} were cut short{within}: raise max_new_tokens first")
     usable = solved if selection is None else selection.prompts
     return [*lines, _conclusion(metrics, solved=solved, usable=usable)]
 
@@ -78,7 +79,3 @@ def _cause(metrics: EvalMetrics) -> str:
     frequent = max(stages, key=lambda stage: stages[stage], default="")
     reached = f"{stages[frequent] / metrics.samples:.0%} end at stage {frequent!r}; " if frequent else ""
     return f"{reached}use easier prompts, a stronger model, or more samples per prompt"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -95,6 +95,14 @@ class Generator(Driver):
         """
         return
 
+    def follows_weights(self) -> bool:
+        """Return whether the completions come from the actor's weights; False for a teacher, another model.
+
+        The held-out prompts of a run with a teacher are sampled from the actor, by the generator `heldout.generator`,
+        so that they measure the model that is trained.
+        """
+        return True
+
     def precision(self) -> str:
         """Return the precision of the engine's forward pass, such as "bfloat16"; empty: that of the actor.
 

@@ -25,7 +25,8 @@ class Constant(LRPolicy):
     removed_options: ClassVar[Mapping[str, object]] = {"floor": 1e-7, "ceiling": None}
 
     base_lr: Annotated[float, Field(gt=0, lt=1)] = 5e-5
-    """Peak learning rate of each cycle."""
+    """Peak learning rate of each cycle. A run that does not set it gets the rate for its trainer and the size of its
+    model."""
 
     def lr(self, *, cycle: int, cycles: int, history: Sequence[CycleReport]) -> float:
         """Return `base_lr`."""

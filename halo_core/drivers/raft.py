@@ -15,6 +15,7 @@ from pydantic import Field
 
 from halo_core.config.options import driver
 from halo_core.drivers.base import Selector
+from halo_core.metrics import is_unfinished
 from halo_core.model.contexts import SelectionContext
 from halo_core.selection import SelectionOptions, by_prompt, tie_key
 from halo_core.shares import share_of
@@ -62,7 +63,7 @@ class RAFT(SelectionOptions, Selector):
         if _reward(sample) < self.threshold:
             return f"its reward is below the threshold of {self.threshold:g}"
         if not self.truncated and not _finished(sample):
-            return "the token limit cut it short"
+            return "the token limit cut it short" + (" within its reasoning" if is_unfinished(sample) else "")
         if not self.factor(peers):
             return f"its prompt is solved: {self.solved_at:.0%} of its completions or more pass"
         for peer in peers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from halo_core.config.options import driver
 from halo_core.drivers.base import Trainer
@@ -25,6 +26,8 @@ class SFT(TrainingOptions, Trainer):
     count k times. T counts the tokens that the model wrote; text that a tool or an environment inserted carries no
     loss. A negative weight makes its completion less likely.
     """
+
+    usual_lr: ClassVar[tuple[float, float]] = (5e-6, 7.5e-5)
 
     def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats:
         """Train `context.actor` in place; see `Trainer.train`."""

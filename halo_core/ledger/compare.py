@@ -123,13 +123,16 @@ def _selections(ledger: Ledger) -> _Rows:
 
 
 def _adapters(ledger: Ledger) -> _Rows:
-    """Yield the hash of each adapter on the disk, and the statistics of its training."""
+    """Yield the hash of each adapter on the disk, or of one that was not kept, and the statistics of its training."""
+    kept_all = ledger.config().get("keep_adapters", "all") == "all"
     with ledger.reading() as db:
         for cycle, stats in db.execute("SELECT cycle, stats FROM trainings ORDER BY cycle"):
             directory = ledger.adapter(cycle)
+            weights_hash = "missing" if kept_all else ledger.weights_hash(cycle)
             with files.disk(directory):
-                weights_hash = files.directory_hash(directory)[:12] if directory.is_dir() else "missing"
-            yield f"cycle {cycle}", (f"adapter {weights_hash}", stats)
+                if directory.is_dir():
+                    weights_hash = files.directory_hash(directory)
+            yield f"cycle {cycle}", (f"adapter {weights_hash[:12]}", stats)
 
 
 def _figures(ledger: Ledger) -> _Rows:

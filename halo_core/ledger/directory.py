@@ -6,7 +6,7 @@ import fcntl
 import json
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -141,9 +141,7 @@ class RunDirectory:
                 (self.directory / name).unlink(missing_ok=True)
             files.sync(self.directory.parent)
 
-    def _describe(
-        self, config: Mapping[str, Any], plugins: Sequence[Any], machine: Mapping[str, Any]
-    ) -> None:
+    def describe(self, config: Mapping[str, Any], plugins: Sequence[Any], machine: Mapping[str, Any]) -> None:
         """Write the description of the run; `run.yaml` last, since its presence marks a run."""
         self.write_plugins(plugins)
         self.write_machine(machine)
@@ -168,6 +166,14 @@ class RunDirectory:
     def adapter(self, cycle: int) -> Path:
         """Return the directory of the weights that `cycle` trained."""
         return self.cycle_directory(cycle) / "adapter"
+
+    def remove_adapters(self, keep: Collection[int]) -> None:
+        """Remove the weights of all cycles except `keep`, and those that a link in the run directory points to."""
+        with files.disk(self.directory):
+            linked = {path.resolve() for path in self.directory.iterdir() if path.is_symlink()}
+            for directory in (self.directory / "cycles").glob("*/adapter"):
+                if int(directory.parent.name) not in keep and directory.resolve() not in linked:
+                    shutil.rmtree(directory)
 
     def _checkpoint(self, cycle: int, number: int) -> Path:
         return self.cycle_directory(cycle) / f"checkpoint-{number}"

@@ -60,7 +60,7 @@ class Ledger(RunDatabase):
             self._use_verifiers(db, fingerprints or {})
             self._note(db, "started", "")
         self._merge_log()
-        self._describe(config, plugins, machine or {})
+        self.describe(config, plugins, machine or {})
 
     def prompts(self, split: Split) -> list[Prompt]:
         """Return the prompts of `split`, as read when the run started."""
@@ -192,8 +192,16 @@ class Ledger(RunDatabase):
         return str(row[0]) if row else ""
 
     def check_adapter(self, cycle: int) -> Path:
-        """Return `adapter(cycle)`. Raises a `RunError` if its files have changed since they were written."""
+        """Return `adapter(cycle)`. Raises a `RunError` if its files have changed since they were written.
+
+        Raises another `RunError` if the run did not keep them.
+        """
         directory = self.adapter(cycle)
+        if not directory.exists() and self.config().get("keep_adapters", "all") != "all":
+            raise RunError(
+                f"the weights of cycle {cycle} were not kept",
+                hint="use --cycle best or last; keep_adapters=all keeps the weights of every cycle",
+            )
         with files.disk(directory):
             intact = files.directory_hash(directory) == self.weights_hash(cycle)
         if not intact:

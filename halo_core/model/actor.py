@@ -6,29 +6,40 @@ lazily.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.config.model import ModelConfig
 from halo_core.errors import DataError, ModelError
-from halo_core.model import contexts
+from halo_core.model import contexts, positions
 from halo_core.model.adapters import lora_config
 from halo_core.model.devices import choose_device, choose_dtype
 from halo_core.model.loading import (
     check_files,
-    hub_options,
     load_adapter,
     load_model,
     load_tokenizer,
-    model_source,
     to_download,
     with_base_model,
+)
+from halo_core.model.quantizing import check_full, check_quantization, dequantized, is_quantized
+from halo_core.model.size import parameter_count
+from halo_core.model.turns import Context, chat_context, end_of_turn, messages_of, plain_context
+from halo_core.model.weights import (
+    interpolate,
+    merged,
+    other_adapter,
+    precision_of,
+    scale_adapter,
+    tensors_hash,
+    without_adapter,
+    write_weights,
 )
 from halo_core.types import Completion, Prompt
 
@@ -56,6 +67,8 @@ class Actor:
         self.value_head: torch.nn.Linear | None = None
         """A linear layer beside the output head that estimates the reward to come; saved and loaded with the weights.
         None before a training that needs it."""
+        self.batching: Any = None
+        """How the last training kept within the memory, a `memory.Batching`; the next one starts from it."""
         self.directory_of: Callable[[int], Path] | None = None
         """Returns the directory of a cycle's weights; set by the run that the actor belongs to."""
         self.interrupt: Callable[[], None] = lambda: None
@@ -72,6 +85,7 @@ class Actor:
         if missing := to_download(self.config):
             return missing
         check_files(self.config)
+        check_quantization(self.config)
         _ = self.tokenizer
         return ""
 
@@ -85,7 +99,7 @@ class Actor:
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the forward pass."""
-        return choose_dtype(self.config.dtype, self.device)
+        return choose_dtype(self.config.dtype, self.device, partial(parameter_count, self.config))
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -103,10 +117,7 @@ class Actor:
 
         Raises a `ModelError` with a hint if it cannot be loaded.
         """
-        model = load_model(self.config, device=self.device, dtype=self.dtype)
-        for layer in _layers(model):
-            layer.register_forward_pre_hook(lambda *_: self.interrupt())
-        return model
+        return self._stored_model(None)
 
     @property
     def unwrapped_model(self) -> Any:
@@ -115,16 +126,29 @@ class Actor:
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
-        """Ids that end a completion, ascending: those of the model and of the tokenizer."""
+        """Ids that end a completion, ascending: those of the model, of the tokenizer and of the chat template."""
         ids = self.model.generation_config.eos_token_id
-        found = {self.tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [ids])}
+        found = {self.tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [ids]), self.turn_end}
         return tuple(sorted(found - {None}))
 
     @cached_property
     def context_length(self) -> int | None:
-        """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
-        length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return length if length and length > 0 else None
+        """Maximum number of tokens in the model's context; None if its configuration sets no limit.
+
+        It ends where LongRoPE changes the encoding of all positions; see `positions.rotary_switch`.
+        """
+        return positions.context_length(self.model.config)
+
+    @cached_property
+    def context_hint(self) -> str:
+        """Why the context is shorter than the model's, with a remedy; empty if it is not."""
+        limit = positions.rotary_switch(self.model.config)
+        if limit is None or limit != self.context_length:
+            return ""
+        return (
+            f"beyond {limit} tokens this model changes the encoding of all positions (LongRoPE), and could not be "
+            "trained on its samples: shorten the prompt, or choose a model with another position encoding"
+        )
 
     @cached_property
     def cache_flaw(self) -> str:
@@ -150,39 +174,50 @@ class Actor:
         """Return the token ids of the context that the model completes to answer `prompt`.
 
         With a chat template: the messages, after a system message if `system` is given, up to the start of the
-        assistant's turn. Without one: the plain text, after `system` and a blank line if `system` is given.
+        assistant's turn; if the last message is the assistant's, up to its end, so that the model continues it.
+        Without one: the plain text, after `system` and a blank line if `system` is given.
         Raises a `DataError` if the template rejects the messages or if there are no tokens.
         """
-        own = prompt.messages or ({"role": "user", "content": prompt.text},)
-        first = [{"role": "system", "content": system}] if system else []
-        messages = first + [dict(message) for message in own]
+        return self.encode_context(self.context(prompt, system=system), prompt)
+
+    def context(self, prompt: Prompt, *, system: str = "", prefill: str = "") -> Context:
+        """Return the context as `encode` encodes it, with `prefill` as the beginning of the answer."""
+        messages = messages_of(prompt, system)
+        if not self.tokenizer.chat_template:
+            return plain_context(messages, prefill)
+        values = self.config.chat_template_kwargs
+        return chat_context(self.tokenizer, messages, prompt_id=prompt.id, prefill=prefill, values=values)
+
+    def encode_context(self, context: Context, prompt: Prompt) -> tuple[int, ...]:
+        """Return the token ids of a context of `prompt`. Raises a `DataError` if there are none."""
         if self.tokenizer.chat_template:
-            ids = self._encode_chat(prompt.id, messages)
+            ids: list[int] = self.tokenizer(context.text, add_special_tokens=False)["input_ids"]
         else:
-            ids = self._encode_plain("\n\n".join(message["content"] for message in messages))
+            ids = self._encode_plain(context.text)
         if not ids:
             raise DataError(f"prompt {prompt.id!r} is empty", hint="give it a text or messages")
         return tuple(ids)
 
     def encode_answer(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
-        """Return the token ids of a completion's text, and if it `ended` the end token, if the model has one."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        end = self.tokenizer.eos_token_id
-        ends = (end,) if end is not None else self.end_ids[:1]
-        return (*ids, *(ends if ended else ()))
+        """Return the token ids of a completion's text, and if it `ended` the end token, if the model has one.
 
-    def _encode_chat(self, prompt_id: str, messages: list[dict[str, str]]) -> list[int]:
-        from jinja2 import TemplateError
-
-        try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
-            raise DataError(
-                f"the chat template of {self.config.name!r} rejects prompt {prompt_id!r}: {error}",
-                hint="some templates accept no system message; put it into the prompt and leave `system` empty",
-            ) from error
+        The end token is the one with which the chat template ends a turn, else the tokenizer's.
+        """
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return (*ids, *(self.end_ids_of_answers if ended else ()))
+
+    @property
+    def end_ids_of_answers(self) -> tuple[int, ...]:
+        """The token that ends an answer in training; empty if there is none."""
+        for end in (self.turn_end, self.tokenizer.eos_token_id):
+            if end is not None:
+                return (end,)
+        return self.end_ids[:1]
+
+    @cached_property
+    def turn_end(self) -> int | None:
+        """The special token with which the chat template ends an answer; None if there is none."""
+        return end_of_turn(self.tokenizer, self.config.chat_template_kwargs)
 
     def _encode_plain(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text)["input_ids"]
@@ -227,12 +262,19 @@ class Actor:
         torch.nn.init.zeros_(self.value_head.bias)
 
     def add_lora(
-        self, *, rank: int, alpha: float, dropout: float, target_modules: tuple[str, ...] = (), seed: int
+        self,
+        *,
+        rank: int,
+        alpha: float,
+        dropout: float,
+        target_modules: tuple[str, ...] = (),
+        seed: int,
+        **options: Any,
     ) -> tuple[str, ...]:
         """Add a new LoRA adapter whose initial weights depend on `seed`; do nothing if the model has an adapter.
 
-        Return notes on what the adapter leaves out; see `adapters.lora_config`. Raises a `ModelError` if LoRA does not
-        fit the model, or if the whole model is trained.
+        Return notes on what the adapter leaves out. `options` are further arguments of `adapters.lora_config`. Raises a
+        `ModelError` if LoRA does not fit the model, or if the whole model is trained.
         """
         import peft
         import torch
@@ -245,7 +287,7 @@ class Actor:
                 hint="set the trainer's `full` option for the whole run or not at all",
             )
         config, notes = lora_config(
-            self.model, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules
+            self.model, rank=rank, alpha=alpha, dropout=dropout, target_modules=target_modules, **options
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -259,6 +301,7 @@ class Actor:
                 "a model with an adapter cannot be fully fine-tuned",
                 hint="merge the adapter into its model first, or leave `full` off",
             )
+        check_full(self.config)
         self.model.float().requires_grad_(True)
 
     @contextmanager
@@ -268,22 +311,8 @@ class Actor:
         On exit, the base weights are restored bit for bit from a copy in main memory; subtracting the adapter would not
         restore them exactly.
         """
-        if not self.has_adapter:
-            yield self.model
-            return
-        from peft.tuners.tuners_utils import BaseTunerLayer
-
-        layers = [module for module in self.model.modules() if isinstance(module, BaseTunerLayer)]
-        weights = [weight for layer in layers for weight in layer.get_base_layer().parameters()]
-        copies = [weight.detach().to("cpu", copy=True) for weight in weights]
-        self.model.merge_adapter()
-        try:
-            yield self.model.get_base_model()
-        finally:
-            for layer in layers:
-                layer.merged_adapters.clear()
-            for weight, copied in zip(weights, copies, strict=True):
-                weight.data.copy_(copied)
+        with merged(self.model) as model:
+            yield model
 
     def autocast(self) -> AbstractContextManager[object]:
         """Return the context for a forward pass in `dtype` with weights stored in a higher precision."""
@@ -302,10 +331,7 @@ class Actor:
 
         if not self.trainable():
             raise ModelError("there are no trained weights to save")
-        for config in getattr(self.model, "peft_config", {}).values():
-            if isinstance(config.target_modules, set):  # its order differs between processes
-                config.target_modules = sorted(config.target_modules)
-        self.model.save_pretrained(directory)
+        write_weights(self.model, directory)
         self.tokenizer.save_pretrained(directory)
         if self.value_head is not None:
             save_file(
@@ -315,30 +341,27 @@ class Actor:
         if self.optimizer_state:
             save_file(self.optimizer_state, directory / _OPTIMIZER)
 
-    def save_merged(self, directory: Path, dtype: str = "auto") -> None:
+    def save_merged(self, directory: Path, dtype: str = "auto", *, shard_size: str = "5GB") -> None:
         """Merge the adapter into the model permanently; write the model to `directory` in the format of transformers.
 
-        `dtype` is the name of a torch precision; "auto": that of the model's files. Raises a `ModelError` if there is
-        no adapter, or for another `dtype`.
+        `dtype` is the name of a torch precision; "auto": that of the model's files. A file of weights has at most
+        `shard_size`. An adapter of a quantized model is merged into what its 4 bits stand for, so that the merged model
+        computes what was trained. Raises a `ModelError` if there is no adapter, or for another `dtype`.
         """
-        import torch
-        from transformers import AutoConfig
-
         if not self.has_adapter:
             raise ModelError("there is no adapter to merge")
-        if dtype == "auto":
-            precision = AutoConfig.from_pretrained(
-                model_source(self.config), **hub_options(self.config)
-            ).dtype
-        else:
-            precision = getattr(torch, dtype, None)
-        if not isinstance(precision, torch.dtype) or not precision.is_floating_point:
-            raise ModelError(
-                f"{dtype!r} is not a precision for a model", hint="use float32, bfloat16 or float16"
-            )
+        precision = precision_of(self.config, dtype, self.model.dtype)
+        if is_quantized(self.unwrapped_model):
+            self._dequantize()
         self.model = self.model.merge_and_unload()
-        self.model.to(precision).save_pretrained(directory)
+        self.model.to(precision).save_pretrained(directory, max_shard_size=shard_size)
         self.tokenizer.save_pretrained(directory)
+
+    def _dequantize(self) -> None:
+        """Replace the model by one whose weights are what the 4 bits stand for, with the same adapter."""
+        with TemporaryDirectory() as folder:
+            self.model.save_pretrained(folder)
+            self.model = load_adapter(dequantized(self.model.unload()), folder)
 
     def load(self, directory: Path) -> None:
         """Load the trained weights that `save` wrote to `directory`; they remain trainable.
@@ -353,7 +376,7 @@ class Actor:
             self.model = load_adapter(self.model, str(directory))
         else:
             self.__dict__.pop("model", None)  # never hold two models in memory
-            self.model = self._saved_model(directory)
+            self.model = self._stored_model(directory)
             self.train_all()
         self.value_head = None
         if (directory / _VALUE_HEAD_FILE).is_file():
@@ -377,23 +400,16 @@ class Actor:
         For an adapter this scales one of its two matrices, which is exact. The optimizer's state is dropped because it
         belongs to other weights. (Wortsman et al. 2022, arXiv 2109.01903.)
         """
-        import torch
-
         self.optimizer_state = {}
-        weights = self.trainable()
         if self.has_adapter and self.config.adapter:
             raise ModelError(
                 "an adapter that existed before training cannot be interpolated",
                 hint="merge it into its model first, or use another start_from",
             )
-        with torch.no_grad():
-            if self.has_adapter:
-                for name, weight in weights.items():
-                    if "lora_B" in name:
-                        weight.mul_(share)
-            else:
-                for name, old in Actor(self.config).model.named_parameters():
-                    weights[name].copy_(torch.lerp(old.to(weights[name]), weights[name], share))
+        if self.has_adapter:
+            scale_adapter(self.model, share)
+        else:
+            interpolate(self.trainable(), dict(self._stored_model(None).named_parameters()), share)
 
     @contextmanager
     def reference(self, source: Literal["base"] | int) -> Iterator[None]:
@@ -407,10 +423,10 @@ class Actor:
         if directory is None and not self.trainable():
             yield
         elif self.has_adapter and (directory is not None or not self.config.adapter):
-            with self._without_adapter() if directory is None else self._other_adapter(directory):
+            with without_adapter(self.model) if directory is None else other_adapter(self.model, directory):
                 yield
         else:
-            own, self.model = self.model, self._reference_model(directory)
+            own, self.model = self.model, self._stored_model(directory)
             try:
                 yield
             finally:
@@ -426,32 +442,17 @@ class Actor:
             )
         return self.directory_of(source)
 
-    def _without_adapter(self) -> AbstractContextManager[None]:
-        found: AbstractContextManager[None] = self.model.disable_adapter()
-        return found
-
-    @contextmanager
-    def _other_adapter(self, directory: Path) -> Iterator[None]:
-        """Use another adapter beside the own one."""
-        (own,) = self.model.active_adapters
-        try:
-            self.model.load_adapter(str(directory), "reference", is_trainable=False)
-            self.model.set_adapter("reference")
-            yield
-        finally:
-            self.model.set_adapter(own)
-            if "reference" in self.model.peft_config:
-                self.model.delete_adapter("reference")
-
-    def _reference_model(self, directory: Path | None) -> Any:
-        """Return a second model: that of the configuration, or with the weights in `directory`."""
-        if directory is None or not (directory / "adapter_config.json").is_file():
-            return self._saved_model(directory) if directory else Actor(self.config).model
-        return Actor(replace(self.config, adapter=str(directory))).model
-
-    def _saved_model(self, directory: Path) -> Any:
-        """Load the fully trained model in `directory`, in float32."""
-        return Actor(replace(self.config, name=str(directory), adapter=None, dtype="float32")).model
+    def _stored_model(self, directory: Path | None) -> Any:
+        """Load a model: that of the configuration, or with the weights in `directory`."""
+        config = self.config
+        if directory is not None and (directory / "adapter_config.json").is_file():
+            config = replace(config, adapter=str(directory))
+        elif directory is not None:  # a model that was trained in full, in float32
+            config = replace(config, name=str(directory), adapter=None, dtype="float32")
+        model = load_model(config, device=self.device, dtype=choose_dtype(config.dtype, self.device))
+        for layer in _layers(model):
+            layer.register_forward_pre_hook(lambda *_: self.interrupt())
+        return model
 
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return the log p of each token of each completion, in nats at temperature 1.
@@ -496,17 +497,6 @@ def concrete(actor: contexts.Actor) -> Actor:
         f"a {type(actor).__name__} is not a model of transformers",
         hint="choose the generator and the trainer that belong to it",
     )
-
-
-def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256 of names, types, shapes and bytes, in hexadecimal."""
-    import torch
-
-    total = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return total.hexdigest()
 
 
 def _layers(model: Any) -> Iterator[Any]:

@@ -28,13 +28,23 @@ _EXPERTS_FOR_PEFT = ("gate", "gate_proj", "up_proj", "down_proj", "w1", "w2", "w
 
 
 def lora_config(
-    model: Any, *, rank: int, alpha: float, dropout: float, target_modules: Sequence[str] = ()
+    model: Any,
+    *,
+    rank: int,
+    alpha: float,
+    dropout: float,
+    target_modules: Sequence[str] = (),
+    modules_to_save: Sequence[str] = (),
+    rslora: bool = False,
+    dora: bool = False,
+    init: str = "default",
 ) -> tuple[peft.LoraConfig, tuple[str, ...]]:
     """Return a LoRA configuration that fits `model`, and notes on what it leaves out or changes.
 
     Without `target_modules`: the seven `PROJECTIONS` if the architecture has all of them, else every linear layer. The
     output head, routers, routed experts, layers that share their weights, and layers whose weights a fused kernel reads
-    are left out. Routed experts are adapted if `target_modules` contains `EXPERTS`; they allow no dropout.
+    are left out. Routed experts are adapted if `target_modules` contains `EXPERTS`; they allow no dropout. The others
+    are the options of `config.training.TrainingOptions`.
 
     Raises a `ModelError` for modules that do not exist, that share their weights, or that PEFT cannot adapt.
     """
@@ -42,11 +52,19 @@ def lora_config(
 
     experts, shared, notes = _expert_parameters(model), _shared_layers(model), list[str]()
     modules = [name for name in target_modules if name != EXPERTS]
-    if tied := next((name for name in shared if _selected(name, modules)), None):
+    if tied := next((name for name in shared if _selected(name, [*modules, *modules_to_save])), None):
         raise ModelError(
             f"LoRA cannot adapt {tied!r}: it shares its weights with {shared[tied]!r}, so a merged model would differ "
             "from the adapted one",
-            hint="leave it out of the trainer's `target_modules`",
+            hint="leave it out of the trainer's `target_modules` and `modules_to_save`",
+        )
+    names = [name for name, _ in model.named_modules()]
+    if absent := next(
+        (it for it in modules_to_save if not any(_selected(name, [it]) for name in names)), None
+    ):
+        raise ModelError(
+            f"the model has no module {absent!r} to train and save",
+            hint="name one by the last part of its name: lm_head, embed_tokens",
         )
     targets = modules
     if not target_modules:
@@ -60,6 +78,10 @@ def lora_config(
         lora_dropout=dropout,
         target_modules=targets,
         target_parameters=parameters,
+        modules_to_save=list(modules_to_save) or None,
+        use_rslora=rslora,
+        use_dora=dora,
+        init_lora_weights=True if init == "default" else init,
         fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
         task_type="CAUSAL_LM",
     )

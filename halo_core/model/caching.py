@@ -9,7 +9,8 @@ for every causal model. `cache_flaw` tells which one a model needs, by comparing
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -58,7 +59,8 @@ class Cached:
         positions = torch.arange(longest) - pads
         self.mask = (positions >= 0).to(model.device) if pads.any() else None
         self.next = (longest - pads).to(model.device)
-        self.logits = self._forward(ids.to(model.device), positions.clamp(min=0).to(model.device))
+        with _contiguous_head(model):
+            self.logits = self._forward(ids.to(model.device), positions.clamp(min=0).to(model.device))
         if cache_name == "cache_params":
             self.mask = None  # a purely recurrent model has processed the padding, and accepts no mask later
         if len(unique) < len(prompts):
@@ -70,6 +72,26 @@ class Cached:
         self.logits, self.next = self.logits[rows], self.next[rows]
         if self.mask is not None:
             self.mask = self.mask[rows]
+
+    @property
+    def joinable(self) -> bool:
+        """True if rows can be added: if all that the model keeps of a row are its own keys and values."""
+        return all(type(layer) is _Buffer for layer in self.cache.layers) and bool(self.cache.layers)
+
+    def join(self, prompts: Sequence[tuple[int, ...]]) -> None:
+        """Add a row for each of `prompts` after the others, if the cache is `joinable`.
+
+        The cache becomes as wide as the longest row: what is only padding is cut off.
+        """
+        new = type(self)(self.model, prompts)
+        self.next = torch.cat([self.next, new.next])
+        self.logits = torch.cat([self.logits, new.logits])
+        width = int(self.next.max())
+        for layer, added in zip(self.cache.layers, new.cache.layers, strict=True):
+            layer.replace(_joined(layer.keys, added.keys, width), _joined(layer.values, added.values, width))
+        columns = torch.arange(width, device=self.next.device)
+        mask = columns >= width - self.next
+        self.mask = None if bool(mask.all()) else mask
 
     def feed(self, tokens: torch.Tensor) -> None:
         """Append a token [R] to each row."""
@@ -86,8 +108,28 @@ class Cached:
         return logits
 
 
+@contextmanager
+def _contiguous_head(model: Any) -> Iterator[None]:
+    """Give the output head contiguous states in the enclosed block.
+
+    The last position of several rows is not contiguous, and torch then copies the head's weights for each row: seconds
+    for a real vocabulary.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        yield
+        return
+    hook = head.register_forward_pre_hook(lambda _, args: (args[0].contiguous(), *args[1:]) if args else None)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
 class Recomputed:
     """The unfinished rows of a model without a usable cache. Rows are padded on the right, which no token sees."""
+
+    joinable = True
 
     def __init__(self, model: Any, prompts: Sequence[tuple[int, ...]]) -> None:
         self.model = model
@@ -98,6 +140,12 @@ class Recomputed:
         """Keep only `rows`, in that order; a row may occur several times."""
         self.logits = self.logits[rows]
         self.rows = [list(self.rows[row]) for row in rows.tolist()]
+
+    def join(self, prompts: Sequence[tuple[int, ...]]) -> None:
+        """Add a row for each of `prompts` after the others."""
+        new = type(self)(self.model, prompts)
+        self.rows += new.rows
+        self.logits = torch.cat([self.logits, new.logits])
 
     def feed(self, tokens: torch.Tensor) -> None:
         """Append a token [R] to each row."""
@@ -171,6 +219,10 @@ class _Buffer(DynamicLayer):  # type: ignore[misc]
         self.room -= new
         return self.keys, self.values
 
+    def replace(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Replace the keys and values of all rows."""
+        self.keys, self.values, self.room = keys, values, 0
+
     def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         super().reorder_cache(beam_idx)
         self.room = 0
@@ -181,3 +233,12 @@ def _grown(states: torch.Tensor, room: int) -> torch.Tensor:
     buffer = states.new_empty(rows, heads, positions + room, size)
     buffer[:, :, :positions] = states
     return buffer
+
+
+def _joined(old: torch.Tensor, new: torch.Tensor, width: int) -> torch.Tensor:
+    """Return the states of both, one after the other, with the last `width` positions of each; missing ones are 0."""
+    both = old.new_zeros(len(old) + len(new), old.shape[1], width, old.shape[3])
+    for part, states in ((both[: len(old)], old), (both[len(old) :], new)):
+        kept = min(width, states.shape[2])
+        part[:, :, width - kept :] = states[:, :, states.shape[2] - kept :]
+    return both

@@ -45,6 +45,14 @@ class Actor(Protocol):
     def dtype(self) -> Any:
         """Precision of the forward pass, a `torch.dtype`."""
 
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """Ids of the tokens that end a completion."""
+
+    @property
+    def context_length(self) -> int | None:
+        """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
+
     def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
         """Return the token ids of the context that the model completes to answer `prompt`."""
 

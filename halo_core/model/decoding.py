@@ -20,6 +20,7 @@ import torch
 from halo_core.errors import ModelError
 from halo_core.model.caching import Cached, Recomputed
 from halo_core.model.drawing import Sampling
+from halo_core.model.stopping import StopStrings
 
 __all__ = ["Sampling", "decode"]
 
@@ -36,7 +37,7 @@ class Decoded:
     logprobs: tuple[float, ...]
     """log p of each of `token_ids`, in nats, at temperature 1 and without top_p and top_k."""
     ended: bool
-    """True if the last token is an end token."""
+    """True if the last token is an end token, or completes a stop string."""
 
 
 @torch.inference_mode()
@@ -48,56 +49,133 @@ def decode(
     max_new_tokens: Sequence[int],
     end_ids: Sequence[int],
     generator: torch.Generator,
+    stops: StopStrings | None = None,
+    slots: int = 0,
     cached: bool = True,
-    progress: Callable[[int, int], None] = lambda step, unfinished: None,
+    progress: Callable[[int, int, int], None] = lambda tokens, unfinished, pending: None,
 ) -> list[Decoded]:
     """Return the continuation of each prompt, in order; repeated prompts are computed once.
 
-    A row ends with one of `end_ids` or after its number of tokens in `max_new_tokens`. `generator` is on the model's
-    device. Without `cached`, each step computes the whole context again, for models with a `caching.cache_flaw`.
-    `progress` is called after each step with the step's number and the number of unfinished rows. Raises a `ModelError`
-    if the model's logits are not finite.
+    A row ends with one of `end_ids`, with the token that completes one of `stops`, or after its number of tokens in
+    `max_new_tokens`. `generator` is on the model's device. At most `slots` rows (0: all) are computed at once; where
+    the model's cache allows it, rows that ended are replaced by the next ones, otherwise one batch follows the other.
+    Without `cached`, each step computes the whole context again, for models with a `caching.cache_flaw`. `progress` is
+    called after each step with the number of tokens sampled so far, the number of unfinished rows, and the number of
+    tokens of these. Raises a `ModelError` if the model's logits are not finite.
     """
-    context = Cached(model, prompts) if cached else Recomputed(model, prompts)
-    device = model.device
-    ends = torch.tensor(list(end_ids), device=device)
-    rows = torch.arange(len(prompts), device=device)
-    ended = torch.zeros(len(prompts), dtype=torch.bool, device=device)
-    limits = torch.tensor(list(max_new_tokens), device=device)
-    last_steps = set(max_new_tokens)
-    longest = max(last_steps)
-    tokens = torch.zeros(len(prompts), longest, dtype=torch.long, device=device)
-    logprobs = torch.zeros(len(prompts), longest, device=device)
-    for step in range(1, longest + 1):
-        drawn, logprobs[rows, step - 1] = sampling.draw(context.logits, generator)
-        tokens[rows, step - 1] = drawn
-        ended |= torch.isin(drawn, ends)
-        if step in last_steps:  # drop these rows now: the model may have no further position for them
-            ended |= limits[rows] == step
-        finished = int(ended.sum())
-        progress(step, len(rows) - finished)
-        if finished == len(rows):
-            break
-        if step in last_steps or finished * _DROP_SHARE >= len(rows):
-            keep = (~ended).nonzero().squeeze(1)
-            rows, ended, drawn = rows[keep], ended[keep], drawn[keep]
-            context.keep(keep)
-        context.feed(drawn)
-    return _cut(tokens.tolist(), logprobs.tolist(), max_new_tokens, frozenset(end_ids))
+    rows = _Rows(model, prompts, max_new_tokens, slots or len(prompts), cached=cached)
+    ends = torch.tensor(list(end_ids), device=model.device)
+    if stops is not None:
+        stops.start()
+    while rows.fill():
+        drawn, logprobs = sampling.draw(rows.context.logits, generator)
+        ended = torch.isin(drawn, ends)
+        if stops is not None:
+            ended |= torch.tensor(stops.feed(rows.active.tolist(), drawn.tolist()), device=model.device)
+        cut = rows.append(drawn, logprobs, ended)
+        progress(rows.sampled, rows.unfinished, rows.pending)
+        rows.drop(at_once=cut)
+        rows.feed()
+    stopped = [limit + 1 for limit in max_new_tokens]
+    if stops is not None:
+        stopped = [stops.lengths.get(row, length) for row, length in enumerate(stopped)]
+    return _cut(rows.tokens.tolist(), rows.logprobs.tolist(), max_new_tokens, stopped, frozenset(end_ids))
+
+
+class _Rows:
+    """The rows that are being computed, in at most `slots` at a time, and what was sampled for all of them."""
+
+    def __init__(
+        self,
+        model: Any,
+        prompts: Sequence[tuple[int, ...]],
+        limits: Sequence[int],
+        slots: int,
+        *,
+        cached: bool,
+    ) -> None:
+        self.model, self.prompts, self.slots, self.cached = model, prompts, min(slots, len(prompts)), cached
+        self.context = self._compute(prompts[: self.slots])
+        device = model.device
+        self.limits = torch.tensor(list(limits), device=device)
+        self.tokens = torch.zeros(len(prompts), max(limits), dtype=torch.long, device=device)
+        self.logprobs = torch.zeros(len(prompts), max(limits), device=device)
+        self.lengths = torch.zeros(len(prompts), dtype=torch.long, device=device)
+        self.active = torch.arange(self.slots, device=device)
+        """Numbers of the rows that are computed; those that have `ended` are not dropped yet."""
+        self.ended = torch.zeros(self.slots, dtype=torch.bool, device=device)
+        self.started = self.slots
+        self.sampled = self.pending = 0
+        self.finished, self.unfinished = 0, len(prompts)
+
+    def fill(self) -> bool:
+        """Start rows in free slots, if the cache allows it; return whether there are rows to compute."""
+        free = self.slots - len(self.active)
+        waiting = self.prompts[self.started : self.started + free]
+        if waiting and not len(self.active):
+            self.context = self._compute(waiting)
+        elif waiting and self.context.joinable and free * _DROP_SHARE >= self.slots:
+            self.context.join(waiting)
+        else:
+            return len(self.active) > 0
+        added = torch.arange(self.started, self.started + len(waiting), device=self.active.device)
+        self.active = torch.cat([self.active, added])
+        self.ended = torch.cat([self.ended, torch.zeros_like(added, dtype=torch.bool)])
+        self.started += len(waiting)
+        return True
+
+    def _compute(self, prompts: Sequence[tuple[int, ...]]) -> Cached | Recomputed:
+        return Cached(self.model, prompts) if self.cached else Recomputed(self.model, prompts)
+
+    def append(self, drawn: torch.Tensor, logprobs: torch.Tensor, ended: torch.Tensor) -> bool:
+        """Append a token to each row; return whether a row has reached its limit, so that it must be dropped."""
+        place = self.lengths[self.active]
+        self.tokens[self.active, place], self.logprobs[self.active, place] = drawn, logprobs
+        self.lengths[self.active] = place + 1
+        full = place + 1 == self.limits[self.active]
+        growing, self.ended = (~self.ended).sum(), self.ended | ended | full
+        figures = [growing, self.ended.sum(), full.sum(), (place + 1)[~self.ended].sum()]
+        grown, finished, cut, self.pending = torch.stack(
+            figures
+        ).tolist()  # the step's only wait for the device
+        self.sampled += grown
+        self.unfinished += self.finished - finished
+        self.finished = finished
+        self.drawn = drawn
+        return bool(cut)
+
+    def drop(self, *, at_once: bool) -> None:
+        """Drop the rows that have ended, if they are many, or `at_once`."""
+        if self.finished and (at_once or self.finished * _DROP_SHARE >= len(self.active)):
+            keep = (~self.ended).nonzero().squeeze(1)
+            self.active, self.ended, self.drawn = self.active[keep], self.ended[keep], self.drawn[keep]
+            self.finished = 0
+            if len(keep):
+                self.context.keep(keep)
+
+    def feed(self) -> None:
+        """Compute the logits after the tokens that were appended."""
+        if len(self.active):
+            self.context.feed(self.drawn)
 
 
 def _cut(
-    tokens: list[list[int]], logprobs: list[list[float]], limits: Sequence[int], ends: frozenset[int]
+    tokens: list[list[int]],
+    logprobs: list[list[float]],
+    limits: Sequence[int],
+    stopped: Sequence[int],
+    ends: frozenset[int],
 ) -> list[Decoded]:
-    """Cut each row after its first end token: finished rows are sampled until they are dropped."""
+    """Cut each row after its first end token, or where it was `stopped`: finished rows are sampled until dropped."""
     decoded = []
-    for row, row_logprobs, limit in zip(tokens, logprobs, limits, strict=True):
-        length = next((count for count, token in enumerate(row[:limit], 1) if token in ends), limit)
+    for row, row_logprobs, limit, stop in zip(tokens, logprobs, limits, stopped, strict=True):
+        room = min(limit, stop)
+        length = next((count for count, token in enumerate(row[:room], 1) if token in ends), room)
         kept = tuple(row_logprobs[:length])
         if not all(map(math.isfinite, kept)):
             raise ModelError(
                 "the model's logits are not finite",
                 hint="its weights may have diverged; otherwise try dtype float32",
             )
-        decoded.append(Decoded(tuple(row[:length]), kept, row[length - 1] in ends))
+        decoded.append(Decoded(tuple(row[:length]), kept, row[length - 1] in ends or length == stop))
     return decoded

@@ -6,6 +6,7 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from halo_core.errors import ConfigError, ModelError, first_line
@@ -45,10 +46,18 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Return the precision of that name; "auto": bfloat16 on an accelerator that has it, else float32."""
+def choose_dtype(name: str, device: torch.device, parameters: Callable[[], int] = lambda: 0) -> torch.dtype:
+    """Return the precision of that name; "auto": bfloat16 where it is faster, else float32.
+
+    On an accelerator that is bfloat16 if it has it. On a CPU it is what `precision.cpu_precision` measures, for a model
+    with at least `precision.SMALL` `parameters`.
+    """
     import torch
 
+    from halo_core.model.precision import SMALL, cpu_precision
+
+    if name == "auto" and device.type == "cpu":
+        return cpu_precision() if parameters() >= SMALL else torch.float32
     if name == "auto":
         return torch.bfloat16 if _has_bfloat16(device) else torch.float32
     dtype: torch.dtype = getattr(torch, name)
@@ -69,8 +78,6 @@ def _has_bfloat16(device: torch.device) -> bool:
     import torch
 
     match device.type:
-        case "cpu":
-            return False
         case "cuda":
             return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         case "mps":

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-_BLOCK = 256
-"""Tokens in a block of the search in `_pick`."""
+_BLOCK = 128
+"""Tokens in a block: the vocabulary is searched block by block. Divides most vocabularies."""
+_SAFE = 1 - 1e-5
+"""Factor below which a block's largest weight may lie through rounding alone."""
 _CACHED = 1 << 20
 """Logits that are processed at a time on a CPU."""
 
@@ -52,50 +54,86 @@ class Sampling:
         return torch.cat(tokens), torch.cat(logprobs)
 
     def _draw(self, logits: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = logits - logits.amax(-1, keepdim=True)
-        tokens = logits.argmax(-1) if self.temperature == 0 else self._tokens(logits, generator)
-        return tokens, logits.gather(1, tokens[:, None]).squeeze(1) - logits.exp().sum(-1).log()
+        logits = _whole_blocks(logits)
+        peaks = _blocks(logits).amax(-1)
+        top = peaks.amax(-1, keepdim=True)
+        logits = logits - top
+        if self.temperature == 0:
+            tokens = logits.argmax(-1)
+        else:
+            weights, peaks = ((each / self.temperature).exp_() for each in (logits, peaks - top))
+            tokens = self._tokens(weights, peaks, generator)
+        chosen = logits.gather(1, tokens[:, None]).squeeze(1)
+        return tokens, chosen - logits.exp_().sum(-1).log()
 
-    def _tokens(self, logits: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Draw a token for each row of `logits`, whose maximum is 0.
+    def _tokens(self, weights: torch.Tensor, peaks: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Draw a token for each row of `weights` [R, V], of which the largest is 1; `peaks` has each block's largest.
 
         A token is in the nucleus if all likelier tokens together have less than the share top_p. So a token is drawn
         from all of them, and where it is outside the nucleus, again from the likelier ones. Every draw is from a set
-        that contains the nucleus, hence the accepted tokens have the nucleus's own distribution.
+        that contains the nucleus, hence the accepted tokens have the nucleus's own distribution. Likelier tokens are
+        only looked for in blocks whose largest weight is above that of the token.
         """
-        weights = (logits / self.temperature).exp_()
         if 0 < self.top_k < weights.shape[-1]:
             weights = _at_least(weights, weights.topk(self.top_k).values[:, -1:])
-        enough = self.top_p * weights.sum(-1)
+        sums = _block_sums(weights)
+        enough = self.top_p * sums.sum(-1)
         if self.min_p > 0:
             weights = _at_least(weights, self.min_p)
-        weights = functional.pad(weights, (0, -weights.shape[-1] % _BLOCK))
+            sums = _block_sums(weights)
         rows = torch.arange(len(weights), device=weights.device)
         tokens = torch.empty_like(rows)
         while len(rows):
-            drawn = _pick(weights, generator)
+            drawn = _pick(weights, sums, generator)
             tokens[rows] = drawn
             if self.top_p >= 1:
                 break
-            likelier = weights * (weights > weights.gather(1, drawn[:, None]))
-            outside = likelier.sum(-1) >= enough
-            weights, enough, rows = likelier[outside], enough[outside], rows[outside]
+            chosen = weights.gather(1, drawn[:, None])
+            outside = _likelier(weights, peaks, chosen) >= enough
+            rows, enough, peaks = rows[outside], enough[outside], peaks[outside]
+            weights = weights[outside]
+            weights = weights * (weights > chosen[outside])
+            sums = _block_sums(weights)
         return tokens
+
+
+def _whole_blocks(logits: torch.Tensor) -> torch.Tensor:
+    """Fill the last block of `logits` [R, V] with tokens that are impossible."""
+    missing = -logits.shape[-1] % _BLOCK
+    return functional.pad(logits, (0, missing), value=float("-inf")) if missing else logits
+
+
+def _blocks(values: torch.Tensor) -> torch.Tensor:
+    """Return `values` [R, V] as [R, V / `_BLOCK`, `_BLOCK`]."""
+    rows, vocabulary = values.shape
+    return values.reshape(rows, vocabulary // _BLOCK, _BLOCK)
+
+
+def _block_sums(weights: torch.Tensor) -> torch.Tensor:
+    return _blocks(weights).sum(-1)
+
+
+def _likelier(weights: torch.Tensor, peaks: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Return the sum [R] of the weights that are above `chosen` [R, 1]."""
+    rows, blocks = (peaks > chosen * _SAFE).nonzero(as_tuple=True)
+    found = _blocks(weights)[rows, blocks]
+    found = (found * (found > chosen[rows])).sum(-1)
+    return torch.zeros_like(chosen[:, 0]).index_add_(0, rows, found)
 
 
 def _at_least(weights: torch.Tensor, least: torch.Tensor | float) -> torch.Tensor:
     return weights * (weights >= least)
 
 
-def _pick(weights: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _pick(weights: torch.Tensor, sums: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return an index [R] for each row of `weights` [R, V] >= 0, with probabilities proportional to the weights.
 
-    Inverts the cumulative sum in two steps, of blocks and within one block, in float64. V is a multiple of `_BLOCK`.
+    Inverts the cumulative sum in two steps, of blocks, whose `sums` are given, and within one block, in float64.
     """
-    blocks = weights.view(len(weights), -1, _BLOCK)
-    sums = blocks.sum(-1).double().cumsum(-1)
+    totals = sums.double().cumsum(-1)
     point = torch.rand(len(weights), 1, generator=generator, device=weights.device, dtype=torch.float64)
-    block, rest = _position(sums, point * sums[:, -1:])
+    block, rest = _position(totals, point * totals[:, -1:])
+    blocks = _blocks(weights)
     inner = blocks.gather(1, block[:, :, None].expand(-1, 1, _BLOCK)).squeeze(1).double().cumsum(-1)
     return (block * _BLOCK + _position(inner, rest)[0]).squeeze(1)
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from itertools import compress, repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional
-from torch.nn.utils.rnn import pad_sequence
-from torch.utils.checkpoint import checkpoint
 
-from halo_core.errors import TrainingError
+from halo_core.errors import first_line
 from halo_core.model.batching import token_batches
-from halo_core.model.units import Batch, Example, Unit
+from halo_core.model.heads import FAILURES, head_of, logits_precision, scores_of, token_scores
+from halo_core.model.packing import pack
+from halo_core.model.units import Batch, Example
 
 if TYPE_CHECKING:
     from halo_core.types import Completion
 
 _BATCH_TOKENS = 4096
+_ATTENTION = {"full_attention", "sliding_attention", "chunked_attention"}
+"""Kinds of layers that see earlier tokens only through attention."""
+_ROUNDING = {torch.float32: 1e-3}
+"""Largest difference of log-probabilities that counts as rounding, in nats, by precision."""
+_COARSE_ROUNDING = 0.1
+"""The same for precisions of 16 bits."""
 
 
 def token_logprobs(
@@ -36,12 +41,10 @@ def token_logprobs(
     or without those of its prompt, gets ().
     """
 
-    def logprobs(batch: Batch) -> torch.Tensor:
-        with autocast():
-            logits = completion_logits(model, batch.ids, batch.positions).float()
-        return logits.log_softmax(-1).gather(1, batch.targets[:, None]).squeeze(1)
+    def scores(scorer: Scorer, batch: Batch) -> torch.Tensor:
+        return scorer.score(batch)[0]
 
-    return _by_token(completions, device, logprobs)
+    return _by_token(model, completions, device, autocast, scores)
 
 
 def token_values(
@@ -54,17 +57,20 @@ def token_values(
 ) -> list[tuple[float, ...]]:
     """Return the value head's estimate from all tokens before each token; for which completions, see above."""
 
-    def values(batch: Batch) -> torch.Tensor:
-        with autocast():
-            _, states = _logits_and_states(model, batch.ids, batch.positions)
-        assert states is not None, "a value head reads the input of the output head"
-        return _values(value_head, states)
+    def values(scorer: Scorer, batch: Batch) -> torch.Tensor:
+        found = scorer.score(batch, value_head=value_head)[1].values
+        assert found is not None
+        return found
 
-    return _by_token(completions, device, values)
+    return _by_token(model, completions, device, autocast, values)
 
 
 def _by_token(
-    completions: Sequence[Completion], device: torch.device, compute: Callable[[Batch], torch.Tensor]
+    model: Any,
+    completions: Sequence[Completion],
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager[object]],
+    compute: Callable[[Scorer, Batch], torch.Tensor],
 ) -> list[tuple[float, ...]]:
     """Return what `compute` returns [N] for the tokens of batches, by completion; () for one without token ids."""
     usable = [
@@ -72,64 +78,117 @@ def _by_token(
     ]
     examples = [Example(completions[n].prompt_token_ids, completions[n].token_ids) for n in usable]
     found: dict[int, tuple[float, ...]] = {}
-    for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
-        batch = pack([(examples[row],) for row in rows], device)
-        with torch.inference_mode():
-            parts = torch.split(compute(batch), list(batch.lengths))
-        found |= {usable[row]: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
+    with torch.inference_mode(), autocast():
+        scorer = Scorer(model)
+        for rows in token_batches([len(example) for example in examples], _BATCH_TOKENS):
+            batch = pack([(examples[row],) for row in rows], device)
+            parts = torch.split(compute(scorer, batch), list(batch.lengths))
+            found |= {usable[row]: tuple(part.tolist()) for row, part in zip(rows, parts, strict=True)}
     return [found.get(n, ()) for n in range(len(completions))]
 
 
-def completion_logits(model: Any, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Return the logits [N, V] of a causal language model on `ids` [B, T] at N flat `positions` of B * T.
+class Scorer:
+    """Computes the log-probabilities of batches with a causal language model."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.head = model, head_of(model)
+
+    def score(
+        self, batch: Batch, *, entropies: bool = False, value_head: torch.nn.Linear | None = None
+    ) -> tuple[torch.Tensor, Batch]:
+        """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with what is asked.
+
+        Differentiable. The logits of a few tokens exist at a time (`heads.token_scores`), unless the model's head
+        cannot be computed apart from the model.
+        """
+        inputs = {"input_ids": batch.ids, **self._inputs(batch)}
+        if self.head:
+            states = _take(self.head.hidden(self.model, **inputs), batch.positions)
+            logprobs, found = token_scores(self.head, states, batch.targets, entropies=entropies)
+        else:
+            logits, states = _logits_and_states(self.model, batch.positions, **inputs)
+            logits = logits.float()
+            logprobs, found = scores_of(logits, batch.targets, entropies=entropies)
+        if value_head is not None and states is not None:
+            batch = replace(batch, values=_values(value_head, states))
+        return logprobs, batch if found is None else replace(batch, entropies=found)
+
+    def _inputs(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Return the further arguments of the model, with a mask as its attention takes it."""
+        inputs = dict(batch.inputs)
+        if inputs and self.model.config.get_text_config()._attn_implementation == "eager":
+            mask = inputs["attention_mask"]
+            lowest = torch.finfo(self.model.dtype).min
+            inputs["attention_mask"] = torch.zeros(mask.shape, device=mask.device, dtype=self.model.dtype)
+            inputs["attention_mask"].masked_fill_(~mask, lowest)
+        return inputs
+
+    def sharing_flaw(self, longest: int) -> str:
+        """Return why sequences of up to `longest` tokens cannot share rows with this model; empty if they can.
+
+        A layer that looks at earlier tokens other than through masked attention cannot: a recurrent layer, a window
+        that is shorter than a sequence, positions that are counted in the row. The last is tried on a few tokens.
+        """
+        config = self.model.config.get_text_config()
+        kinds = set(getattr(config, "layer_types", None) or ()) - _ATTENTION
+        if kinds:
+            return f"it has layers of kind {min(kinds)}"
+        windows = [getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size")]
+        if any(window and window < longest for window in windows):
+            return "its attention has a window shorter than a sequence"
+        if _rope_types(getattr(config, "rope_parameters", None)) & {"dynamic", "longrope"}:
+            return "its positions depend on the length of the row"
+        if not {"attention_mask", "position_ids"} <= set(inspect.signature(self.model.forward).parameters):
+            return "it accepts no mask or no positions"
+        return self._difference_in_shared_rows()
+
+    def _difference_in_shared_rows(self) -> str:
+        rows = int(self.model.get_input_embeddings().weight.shape[0])
+        ids = [(3 + 7 * n) % rows for n in range(9)]
+        units = [(Example(tuple(ids[:3]), tuple(end)),) for end in (ids[3:6], ids[6:], [*ids[3:5], ids[8]])]
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                plain, _ = self.score(pack(units, self.model.device))
+                shared, _ = self.score(pack(units, self.model.device, [(0, 2, 1)]))
+        except FAILURES as error:
+            return first_line(error)
+        finally:
+            self.model.train(training)
+        off = float((plain - shared).abs().max())
+        limit = _ROUNDING.get(logits_precision(self.model), _COARSE_ROUNDING)
+        return "" if off <= limit else "it does not compute shared rows as it computes single ones"
+
+
+def completion_logits(model: Any, positions: torch.Tensor, **inputs: Any) -> torch.Tensor:
+    """Return the logits [N, V] of a causal language model on `input_ids` [R, T] at N flat `positions` of R * T.
 
     Only those positions reach the output head; any further processing of the logits by the model still applies. If
     the head cannot be found, the model computes all logits and those at the positions are selected.
     """
-    return _logits_and_states(model, ids, positions)[0]
+    return _logits_and_states(model, positions, **inputs)[0]
 
 
 def _logits_and_states(
-    model: Any, ids: torch.Tensor, positions: torch.Tensor
+    model: Any, positions: torch.Tensor, **inputs: Any
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the logits [N, V] and the states [N, H] that the output head computes them from, if it is known."""
     head = model.get_output_embeddings()
     if head is None:
-        return _take(model(input_ids=ids, use_cache=False).logits, positions), None
-    states: list[torch.Tensor] = []
+        return _take(model(**inputs, use_cache=False).logits, positions), None
+    found: list[torch.Tensor] = []
 
     def take(_: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-        states.append(_take(arguments[0], positions))
-        return states[0], *arguments[1:]
+        found.append(_take(arguments[0], positions))
+        return found[0], *arguments[1:]
 
     hook = head.register_forward_pre_hook(take)
     try:
-        logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits
+        logits: torch.Tensor = model(**inputs, use_cache=False).logits
     finally:
         hook.remove()
-    return logits, states[0]
-
-
-def _take(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    return values.flatten(0, 1).index_select(0, positions)
-
-
-def batch_logprobs(
-    model: Any, batch: Batch, *, entropies: bool = False, value_head: torch.nn.Linear | None = None
-) -> tuple[torch.Tensor, Batch]:
-    """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with what was asked for.
-
-    Differentiable. The backward pass of the entropies computes the probabilities again instead of keeping them.
-    """
-    logits, states = _logits_and_states(model, batch.ids, batch.positions)
-    logits = logits.float()
-    if value_head is not None and states is not None:
-        batch = replace(batch, values=_values(value_head, states))
-    if not entropies:
-        return -functional.cross_entropy(logits, batch.targets, reduction="none"), batch
-    logprobs = logits.log_softmax(-1)
-    found = checkpoint(_entropies, logprobs, use_reentrant=False, preserve_rng_state=False)
-    return logprobs.gather(1, batch.targets[:, None]).squeeze(1), replace(batch, entropies=found)
+    return logits, found[0]
 
 
 def _values(value_head: torch.nn.Linear, states: torch.Tensor) -> torch.Tensor:
@@ -137,45 +196,13 @@ def _values(value_head: torch.nn.Linear, states: torch.Tensor) -> torch.Tensor:
     return (states.float() * value_head.weight[0]).sum(-1) + value_head.bias
 
 
-def _entropies(logprobs: torch.Tensor) -> torch.Tensor:
-    return -(logprobs.exp() * logprobs).sum(-1)
+def _take(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    return values.flatten(0, 1).index_select(0, positions)
 
 
-def pack(units: Sequence[Unit], device: torch.device) -> Batch:
-    """Put units of sequences into one batch.
-
-    Padding is on the right and needs no attention mask: under causal attention a token never sees later tokens.
-    Raises a `TrainingError` if the sequences do not have the same columns.
-    """
-    examples = [example for unit in units for example in unit]
-    rows = [torch.tensor(example.prompt_ids + example.completion_ids) for example in examples]
-    ids = pad_sequence(rows, batch_first=True)
-    starts = torch.tensor([[len(example.prompt_ids)] for example in examples])
-    ends = torch.tensor([[len(example)] for example in examples])
-    column = torch.arange(1, ids.shape[1])
-    carries = (column >= starts) & (column < ends)
-    for row, example in enumerate(examples):
-        if example.loss_mask is not None:
-            start = len(example.prompt_ids) - 1
-            carries[row, start : start + len(example.loss_mask)] &= torch.tensor(example.loss_mask)
-    return Batch(
-        ids=ids[:, :-1].to(device),
-        positions=carries.flatten().nonzero().squeeze(1).to(device),
-        targets=ids[:, 1:][carries].to(device),
-        lengths=tuple(example.loss_tokens for example in examples),
-        units=torch.tensor([number for number, unit in enumerate(units) for _ in unit]).to(device),
-        weights=torch.tensor([example.weight for example in examples], dtype=torch.float32).to(device),
-        columns={name: _column(name, examples).to(device) for name in examples[0].columns},
-    )
-
-
-def _column(name: str, examples: Sequence[Example]) -> torch.Tensor:
-    """Return the values of a column at the tokens that carry loss."""
-    found: list[float] = []
-    for example in examples:
-        if name not in example.columns:
-            raise TrainingError(
-                f"a sequence has no column {name!r}", hint="give each sequence the same columns"
-            )
-        found += compress(example.columns[name], example.loss_mask or repeat(True))
-    return torch.tensor(found, dtype=torch.float32)
+def _rope_types(parameters: Any) -> set[str]:
+    """Return the kinds of rotary positions in a configuration, whose parameters may differ by kind of layer."""
+    if not isinstance(parameters, dict):
+        return set()
+    nested = (_rope_types(value) for value in parameters.values())
+    return {str(parameters.get("rope_type", ""))}.union(*nested)

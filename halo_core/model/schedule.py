@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
+from halo_core.config.training import FEW
 from halo_core.tables import count
 
-FEW = 10
-"""Fewest steps at the full learning rate without a warning: our estimate; the cycle of the halo-forge notes has 16."""
 SHORT = 20
 """Cycles of fewer steps need no warmup if the optimizer's moments are carried over."""
 

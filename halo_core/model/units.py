@@ -81,16 +81,17 @@ Unit = Sequence[Example]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """U units, B sequences of at most T + 1 tokens, N tokens that carry loss.
+    """U units, B sequences in R rows of at most T tokens, N tokens that carry loss.
 
     Units are complete. The sequences of a unit follow each other in the order of the unit, and the tokens that carry
-    loss are ordered by sequence.
+    loss are ordered by sequence. Sequences that begin alike may share a row, in which the common tokens occur once;
+    otherwise row i is sequence i.
     """
 
     ids: torch.Tensor
-    """[B, T], padded on the right; without the last token of each sequence."""
+    """[R, T], padded on the right; without the last token of each sequence."""
     positions: torch.Tensor
-    """[N], indices into the flattened [B * T]: the positions whose next token carries loss."""
+    """[N], indices into the flattened [R * T]: the positions whose next token carries loss."""
     targets: torch.Tensor
     """[N], the tokens that carry loss."""
     lengths: tuple[int, ...]
@@ -101,6 +102,9 @@ class Batch:
     """[B], the weight of each sequence."""
     columns: Mapping[str, torch.Tensor]
     """[N] each: the columns of the examples, at the tokens that carry loss."""
+    inputs: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    """Further arguments of the model if sequences share rows: `position_ids` [R, T] and `attention_mask` [R, 1, T, T],
+    which is true where a token attends to another."""
     entropies: torch.Tensor | None = None
     """[N], the entropy of the model's prediction of each token, in nats, differentiable; None unless asked for."""
     values: torch.Tensor | None = None

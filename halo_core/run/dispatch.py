@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -11,14 +12,24 @@ from halo_core.config.kinds import KINDS
 from halo_core.config.options import build, options_in, options_of
 from halo_core.drivers.base import Driver, Generator, LRPolicy, Reward, Selector, Trainer
 from halo_core.hookspecs import hookimpl
-from halo_core.model.contexts import SelectionContext, TrainingContext
+from halo_core.model.contexts import TrainingContext
 from halo_core.plugin.blame import blamed
 from halo_core.plugin.discovery import BUILTIN, Source
 from halo_core.run.checkpoint import CycleCheckpoint
 from halo_core.run.open_generator import OpenGenerator
 from halo_core.run.turns import NAME, Turns
+from halo_core.run.unselected import Unselected, lowered, selection_context, threshold_of
 from halo_core.seeds import derive_seed
-from halo_core.types import Completion, CycleReport, Prompt, Sample, SamplingRequest, TrainStats, Verdict
+from halo_core.types import (
+    Completion,
+    CycleReport,
+    Prompt,
+    Sample,
+    SamplingRequest,
+    Split,
+    TrainStats,
+    Verdict,
+)
 from halo_core.verification.verifiers import VerifierSet, verification_threads
 
 if TYPE_CHECKING:
@@ -40,6 +51,8 @@ class Drivers:
     """By kind and option, the values for cycles 1, 2, ...; the last value holds for all later cycles."""
     in_turn: Turns = field(default_factory=dict)
     """The drivers that `per_cycle` names."""
+    heldout: tuple[Generator, Source] | None = None
+    """The generator of the held-out completions, if it is not that of the run."""
 
     def get(self, kind: str, cycle: int | None = None) -> Any:
         """Return the driver of `kind`, with the options of `cycle` (counted from 1) if one is given."""
@@ -52,6 +65,13 @@ class Drivers:
         if not cycle or not changes:
             return driver
         return build(type(driver), {**options_in(driver), **changes}, where=f"per_cycle.{kind}")
+
+    def generator(self, split: Split, cycle: int | None = None) -> tuple[Generator, Generator, Source]:
+        """Return the generator of `split`, the same with the options of `cycle`, and its source."""
+        if split == "heldout" and self.heldout is not None:
+            generator, source = self.heldout
+            return generator, generator, source
+        return self.get("generator"), self.get("generator", cycle), self.source("generator")
 
     def by_hook(self) -> dict[str, list[Source]]:
         """Return the sources of the drivers behind each hook."""
@@ -84,7 +104,7 @@ class Dispatch:
     def __init__(self, drivers: Drivers, workers: int | None = None) -> None:
         self._drivers = drivers
         self._threads = verification_threads(workers)
-        self._generator: OpenGenerator | None = None
+        self._opened: dict[Split, tuple[OpenGenerator, Source]] = {}
 
     @hookimpl
     def lr_for_cycle(self, run: Run, cycle: int, history: Sequence[CycleReport]) -> float:
@@ -100,19 +120,20 @@ class Dispatch:
     @hookimpl
     def generate(self, run: Run, request: SamplingRequest) -> Iterator[Sequence[Completion]]:
         """Call the generator; held-out prompts are always sampled with its own options."""
-        options: Generator = self._drivers.get(
-            "generator", request.cycle if request.split == "train" else None
-        )
-        if self._generator is None:
-            self._generator = OpenGenerator(
-                self._drivers.get("generator"),
+        cycle = request.cycle if request.split == "train" else None
+        generator, options, source = self._drivers.generator(request.split, cycle)
+        split: Split = request.split if self._drivers.heldout else "train"
+        if split not in self._opened:
+            opened = OpenGenerator(
+                generator,
                 run.actor,
                 run.directory,
                 lambda samples, tokens: run.sampling_progress(samples, tokens),
                 partial(run.log_once, "sampler"),
             )
-        with blamed(self._drivers.source("generator")):
-            yield from self._generator.generate(request, options)
+            self._opened[split] = opened, source
+        with blamed(source):
+            yield from self._opened[split][0].generate(request, options)
 
     @hookimpl
     def verify(self, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Verdict]:
@@ -138,9 +159,19 @@ class Dispatch:
     def select(self, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
         """Call the selector."""
         selector: Selector = self._drivers.get("selector", cycle)
-        context = SelectionContext(seed=derive_seed(run.seed, cycle, "select"), cycle=cycle)
+        context = selection_context(run.seed, cycle)
         with blamed(self._drivers.source("selector", cycle)):
-            return selector.select(samples, context)
+            chosen = selector.select(samples, context)
+            if chosen:
+                return chosen
+            offer = lowered(selector, samples, context)
+        run.unselected = Unselected(threshold_of(selector), offer)
+        if offer is None or run.config.when_none != "lower":
+            return chosen
+        run.log(
+            "selector", f"cycle {cycle}: nothing reaches the threshold; it is lowered to {offer.threshold:g}"
+        )
+        return offer.chosen
 
     @hookimpl
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
@@ -181,8 +212,9 @@ class Dispatch:
 
     @hookimpl
     def on_run_end(self) -> None:
-        """Shut the verification threads down, and close the generator."""
+        """Shut the verification threads down, and close the generators."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._generator is not None:
-            with blamed(self._drivers.source("generator")):
-                self._generator.close()
+        with ExitStack() as stack:
+            for opened, source in self._opened.values():
+                stack.enter_context(blamed(source))
+                stack.callback(opened.close)

@@ -19,6 +19,7 @@ from halo_core.plugin.manager import Hooks
 from halo_core.progress import Advance
 from halo_core.run.state import Run
 from halo_core.run.tokenizing import tokenized
+from halo_core.tables import count
 from halo_core.types import Completion, Sample, SamplingRequest, Status
 from halo_core.verification.errors import ErrorBudget
 
@@ -84,7 +85,8 @@ def _round(
         run.sampling_progress = meter.update
 
         def store() -> None:
-            batch = waiting.popleft().result()
+            batch = waiting[0].result()  # stays first if it fails: no later batch may be stored before it
+            waiting.popleft()
             run.ledger.append(request.cycle, request.split, batch)
             run.flush_timer()
             samples.extend(batch)
@@ -176,7 +178,7 @@ def _check_complete(samples: Sequence[Sample], request: SamplingRequest, before:
     if wrong:
         raise PluginError(
             f"the generator gave prompt {wrong[0]!r} completions numbered {sorted(numbers[wrong[0]])} "
-            f"instead of 0 to {wanted[-1]} ({len(wrong)} of {len(numbers)} prompts are affected)",
+            f"instead of 0 to {wanted[-1]} (of {count(len(numbers), 'prompt')}, {len(wrong)} affected)",
             hint="fix the generator, then start a new run with another --output",
         )
 

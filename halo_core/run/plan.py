@@ -18,20 +18,29 @@ from halo_core.config.hardware import with_hardware_defaults
 from halo_core.config.kinds import KINDS, driver_sections
 from halo_core.config.layers import normalise, short_name
 from halo_core.config.options import options_in, options_of
-from halo_core.config.schema import DriverSpec, RunConfig, read_config
-from halo_core.drivers.base import Demo
+from halo_core.config.schema import DataConfig, DriverSpec, RunConfig, read_config
+from halo_core.drivers.base import Demo, Generator
 from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
 from halo_core.files import damaged, disk
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import prompt_body
+from halo_core.model.rates import default_rate
+from halo_core.model.size import parameter_count
 from halo_core.plugin.blame import preflight
 from halo_core.plugin.discovery import Origins, Source, origins_of, still_installed
-from halo_core.plugin.loading import build_driver, load_class, load_plugin
+from halo_core.plugin.loading import build_driver, load_class, load_driver, load_plugin
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
 from halo_core.run.dispatch import Dispatch, Drivers
-from halo_core.run.prompts import measures_only, read_prompts
-from halo_core.run.resume import check_same, check_tier, check_unchanged, environment, extend
+from halo_core.run.prompts import contaminated, measures_only, names_prompts, read_prompts
+from halo_core.run.resume import (
+    check_same,
+    check_tier,
+    check_unchanged,
+    environment,
+    extend,
+    recorded_precision,
+)
 from halo_core.run.state import Run
 from halo_core.run.turns import KINDS_IN_TURN, NAME, check_options, load_turns
 from halo_core.types import Prompt
@@ -66,7 +75,7 @@ class Plan:
         config = read_config(with_hardware_defaults(raw))
         verifiers = VerifierSet.load(config.specs("verifier"), origins)
         loaded = {kind: load_class(kind, config.spec(kind).name, origins) for kind in driver_sections()}
-        demo = None if config.data.prompts or measures_only(config) else verifiers.demo()
+        demo = None if names_prompts(config) or measures_only(config) else verifiers.demo()
         demo_model = demo is not None and not config.model.name
         if demo is not None and demo_model:
             classes = {kind: loaded[kind].value for kind in driver_sections()}
@@ -77,10 +86,16 @@ class Plan:
                 hint="name one: --model Qwen/Qwen2.5-Coder-0.5B or a directory",
             )
         built = {kind: build_driver(loaded[kind], config.spec(kind)) for kind in driver_sections()}
+        if rated := _with_default_rate(config, loaded["lr_policy"].value, built["trainer"]):
+            config = rated
+            built["lr_policy"] = build_driver(loaded["lr_policy"], config.spec("lr_policy"))
         sources = {kind: loaded[kind].source for kind in driver_sections()}
+        config = _with_heldout_generator(config, built["generator"])
+        measured_by = config.heldout.generator
+        heldout = load_driver("generator", measured_by, origins) if measured_by else None
         _check_per_cycle(config.per_cycle)
         turns = load_turns(config.per_cycle, built, sources, origins)
-        drivers = Drivers(verifiers, built, sources, config.per_cycle, turns)
+        drivers = Drivers(verifiers, built, sources, config.per_cycle, turns, heldout)
         _check_values(drivers)
         built_plugins = [load_plugin(spec, origins) for spec in config.specs("plugin")]
         plugins = tuple((plugin, source, options_in(plugin)) for plugin, source in built_plugins)
@@ -116,20 +131,19 @@ class Plan:
         """
         from halo_core.model.actor import Actor
 
-        ledger, hooks, actor = Ledger(directory), self._hooks(), Actor(self.config.model)
+        ledger, hooks = Ledger(directory), self._hooks()
         progress = progress or Progress()
         with ledger.locked():
             resumed = ledger.exists
+            actor = Actor(recorded_precision(ledger, self.config.model) if resumed else self.config.model)
             if resumed:
                 self._resume(ledger, changed=changed, extended=extended)
             else:
                 self._start(ledger, actor, progress)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
-            precision = self.drivers.get("generator").precision()
+            precision = self.drivers.generator("heldout")[0].precision()
             run = Run(self.config, ledger, actor, prompts, heldout, progress, precision=precision)
-            notes = (
-                self._changed_data(run) if resumed else self.drivers.verifiers.warnings([*prompts, *heldout])
-            )
+            notes = self._changed_data(run) if resumed else self.data_notes(prompts, heldout)
             for note in notes:
                 progress.note(f"data     {note}")
             yield run, hooks
@@ -143,7 +157,8 @@ class Plan:
             progress.note(f"model    downloading {missing} from the hub")
         _ = actor.model, actor.tokenizer  # load them first: a failure must not leave a run behind
         config, fingerprints = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
-        ledger.create(config, self._manifest(), prompts, heldout, environment(self.config), fingerprints)
+        machine = {**environment(self.config), "dtype": str(actor.dtype).removeprefix("torch.")}
+        ledger.create(config, self.manifest(), prompts, heldout, machine, fingerprints)
 
     def _resume(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
         check_same(
@@ -154,7 +169,7 @@ class Plan:
         self.preflight()
         check_tier(ledger)
         verifiers, current = self.drivers.verifiers, environment(self.config)
-        check_unchanged(ledger, self._manifest(), verifiers, current, accept=changed)
+        check_unchanged(ledger, self.manifest(), verifiers, current, accept=changed)
         if extended:
             extend(ledger, self.config, self.drivers.get("lr_policy"))
 
@@ -169,18 +184,26 @@ class Plan:
         now = [(prompt.id, prompt_body(prompt)) for prompt in [*prompts, *heldout]]
         if now == [(prompt.id, prompt_body(prompt)) for prompt in [*run.prompts, *run.heldout]]:
             return []
-        source = self.config.data.prompts or self.config.data.heldout
+        source = self.config.data.prompts or self.config.data.heldout or "a source"
         return [f"using the stored prompts: {source} has changed since the run was started"]
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
         """Return the training prompts and the held-out prompts."""
         return read_prompts(self.config, self.demo)
 
+    def data_notes(self, prompts: Sequence[Prompt], heldout: Sequence[Prompt]) -> list[str]:
+        """Return a sentence for whatever is unusual in the data, but does not keep a run from starting."""
+        return [
+            *self.drivers.verifiers.warnings([*prompts, *heldout]),
+            *contaminated(self.config, prompts),
+        ]
+
     def preflight(self) -> None:
         """Check that the machine has what each driver and each plugin needs."""
         self.drivers.verifiers.preflight(self.config.sandbox)
         checked = [(self.drivers.get(kind), self.drivers.source(kind)) for kind in driver_sections()]
         checked += [turn for turns in self.drivers.in_turn.values() for turn in turns]
+        checked += [self.drivers.heldout] if self.drivers.heldout else []
         for each, source in [*checked, *((plugin, source) for plugin, source, _ in self.plugins)]:
             preflight(each, source)
 
@@ -192,7 +215,8 @@ class Plan:
             hooks.register(plugin, source)
         return hooks
 
-    def _manifest(self) -> list[dict[str, Any]]:
+    def manifest(self) -> list[dict[str, Any]]:
+        """Return every driver and plugin with its source and its options: `plugins.json`."""
         rows = [(self.drivers.sources[kind], self.config.spec(kind).options) for kind in driver_sections()]
         verifiers = self.drivers.verifiers.sources.values()
         rows += zip(verifiers, [spec.options for spec in self.config.specs("verifier")], strict=True)
@@ -202,6 +226,8 @@ class Plan:
             for turns in self.drivers.in_turn.values()
             for driver, source in turns
         ]
+        if self.drivers.heldout and self.drivers.heldout[1] not in [source for source, _ in rows]:
+            rows.append((self.drivers.heldout[1], options_in(self.drivers.heldout[0])))
         found = [asdict(source) | {"options": options} for source, options in rows]
         return [row for index, row in enumerate(found) if row not in found[:index]]
 
@@ -261,6 +287,33 @@ def _with_demo_settings(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str
     return merged
 
 
+def _with_default_rate(config: RunConfig, policy: type, trainer: object) -> RunConfig | None:
+    """Return `config` with the learning rate that suits the trainer and the model; None if it has one already."""
+    spec, base = config.spec("lr_policy"), getattr(trainer, "usual_lr", None)
+    if (
+        base is None
+        or "base_lr" in spec.options
+        or "base_lr" not in {each.name for each in options_of(policy)}
+    ):
+        return None
+    rate = default_rate(base, parameter_count(config.model), full=bool(getattr(trainer, "full", False)))
+    given = DriverSpec.model_validate({"name": spec.name, **spec.options, "base_lr": rate})
+    return config.model_copy(update={"lr_policy": given})
+
+
+def _with_heldout_generator(config: RunConfig, generator: Generator) -> RunConfig:
+    """Return `config` with the generator of the held-out prompts named, if `generator` is a teacher."""
+    if config.heldout.generator is not None or generator.follows_weights():
+        return config
+    spec = DriverSpec.model_validate({"name": "transformers", **_shared_options(config.spec("generator"))})
+    return config.model_copy(update={"heldout": config.heldout.model_copy(update={"generator": spec})})
+
+
+def _shared_options(spec: DriverSpec) -> dict[str, Any]:
+    """Return the options of a teacher that the generator of the local model takes over."""
+    return {name: value for name, value in spec.options.items() if name in ("max_new_tokens", "system")}
+
+
 def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, Any]]) -> RunConfig:
     """Return `config` with every option written out and all local paths absolute."""
     update: dict[str, Any] = {
@@ -279,13 +332,26 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
         }
         for kind, each in config.per_cycle.items()
     }
-    update["model"] = replace(
-        config.model, name=_absolute_path(config.model.name), adapter=_absolute_path(config.model.adapter)
-    )
+    paths = {key: _absolute_path(getattr(config.model, key)) for key in ("name", "adapter", "chat_template")}
+    update["model"] = replace(config.model, **paths)
+    if drivers.heldout is not None and config.heldout.generator is not None:
+        spec = _full_spec(config.heldout.generator, drivers.heldout[0])
+        update["heldout"] = config.heldout.model_copy(update={"generator": spec})
     update["mix"] = replace(config.mix, pairs=_absolute_path(config.mix.pairs))
-    prompts, heldout = _absolute_path(config.data.prompts), _absolute_path(config.data.heldout)
-    update["data"] = config.data.model_copy(update={"prompts": prompts, "heldout": heldout})
+    update["data"] = _with_absolute_paths(config.data)
     return config.model_copy(update=update)
+
+
+def _with_absolute_paths(data: DataConfig) -> DataConfig:
+    paths = {key: _absolute_path(getattr(data, key)) for key in ("prompts", "heldout", "databases")}
+    keys = ("prompts", "databases")
+    sources = tuple(
+        each.model_copy(update={key: _absolute_path(getattr(each, key)) for key in keys})
+        for each in data.sources
+    )
+    sets = {name: _absolute_path(source) for name, source in data.contamination.sets.items()}
+    contamination = data.contamination.model_copy(update={"sets": sets})
+    return data.model_copy(update={**paths, "sources": sources, "contamination": contamination})
 
 
 def _full_spec(spec: DriverSpec, driver: Any) -> DriverSpec:

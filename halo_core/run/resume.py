@@ -11,6 +11,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,13 @@ from typing import Any
 from halo_core import sandbox
 from halo_core.config.kinds import KINDS
 from halo_core.config.layers import differences, short_name
+from halo_core.config.model import ModelConfig
 from halo_core.config.schema import NON_RESULT_KEYS, RunConfig
 from halo_core.drivers.base import LRPolicy
 from halo_core.errors import RunError, SandboxError, command
 from halo_core.ledger.ledger import Ledger
+from halo_core.model.devices import choose_device
+from halo_core.tables import count
 from halo_core.verification.verifiers import VerifierSet
 
 _TIERS = ("none", "weak", "standard", "strong")
@@ -33,7 +37,9 @@ _EDGE = 1 << 20
 def environment(config: RunConfig) -> dict[str, Any]:
     """Return everything that a run's results may depend on besides configuration and plugins: `machine.json`."""
     running = sandbox.running()
-    inputs = {"model": config.model.name, "adapter": config.model.adapter, "mix.pairs": config.mix.pairs}
+    model = config.model
+    inputs = {"model": model.name, "adapter": model.adapter, "mix.pairs": config.mix.pairs}
+    inputs["model.chat_template"] = model.chat_template
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -113,7 +119,7 @@ def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
         return
     if after < before:
         raise RunError(
-            f"{ledger.directory} was started with {before} cycles, not {after}",
+            f"{ledger.directory} was started with {count(before, 'cycle')}, not {after}",
             hint="press Ctrl-C to end a run early; the adapter of each cycle is kept",
         )
     weights = ledger.adapter(max(len(history) - 1, 1))
@@ -125,11 +131,11 @@ def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
         if was != would:
             raise RunError(
                 f"the learning rates depend on the number of cycles: that of cycle {cycle} was {was:.3g} "
-                f"and would have been {would:.3g} with {after} cycles",
+                f"and would have been {would:.3g} with {count(after, 'cycle')}",
                 hint=restart,
             )
     ledger.write_config(config.model_dump(mode="json"))
-    ledger.note("extended", f"from {before} to {after} cycles")
+    ledger.note("extended", f"from {before} to {count(after, 'cycle')}")
 
 
 def check_unchanged(
@@ -161,7 +167,21 @@ def check_unchanged(
     ledger.note("changed", "; ".join(found))
     ledger.use_verifiers(fingerprints)
     ledger.write_plugins(plugins)
-    ledger.write_machine({**current, "sandbox": ledger.machine().get("sandbox")})
+    kept = {key: value for key, value in ledger.machine().items() if key in ("sandbox", "dtype")}
+    ledger.write_machine({**current, **kept})
+
+
+def recorded_precision(ledger: Ledger, model: ModelConfig) -> ModelConfig:
+    """Return `model` with the precision that the run was started with, which another machine might not choose.
+
+    Runs from before it was recorded computed in float32 on a CPU.
+    """
+    if model.dtype != "auto":
+        return model
+    dtype: Any = ledger.machine().get("dtype")
+    if not dtype:
+        dtype = "float32" if choose_device(model.device).type == "cpu" else "auto"
+    return replace(model, dtype=dtype)
 
 
 def check_tier(ledger: Ledger) -> None:

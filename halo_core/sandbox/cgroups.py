@@ -23,6 +23,13 @@ _ENABLE, _DISABLE = "+memory +pids", "-memory -pids"
 _TRAINER = "halo-trainer"
 _PREFIX = "halo-"
 _TRIES = 10
+_OWN = "/proc/self/cgroup"
+_LIMITS = {
+    "": ("memory.max", "cpu.max"),
+    "memory": ("memory.limit_in_bytes",),
+    "cpu": ("cpu.cfs_quota_us", "cpu.cfs_period_us"),
+}
+"""Files with limits by controller of cgroup v1; by "" for cgroup v2."""
 
 
 class NotDelegatedError(Exception):
@@ -44,6 +51,29 @@ def find(cgroup: str, mountinfo: str) -> str:
         if f"{paths[0]}/".startswith(f"{root}/") and ".." not in paths[0].split("/"):
             return (mount + paths[0][len(root) :]).rstrip("/")
     raise NotDelegatedError("cgroup v2 is not mounted")
+
+
+def limit_files() -> list[str]:
+    """Return the files in which the kernel states this process's groups and their limits, whether they exist or not.
+
+    DuckDB 2.0 ends the process if it can see one of them but not open it.
+    """
+    files = [_OWN]
+    try:
+        groups = [line.split(":", 2) for line in _read(_OWN).splitlines()]
+    except OSError:
+        return []
+    for _, controllers, path in groups:
+        for controller in controllers.split(","):
+            folder = f"/sys/fs/cgroup/{controller}{path}" if controller else f"/sys/fs/cgroup{path}"
+            files += [f"{folder}/{name}" for name in _LIMITS.get(controller, ())]
+    return files
+
+
+def keep_readable() -> None:
+    """Keep the file with the own groups open: Landlock's rule on it holds as long as the kernel keeps its entry."""
+    with suppress(OSError):
+        os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def delegated(trainer: int) -> Tree:

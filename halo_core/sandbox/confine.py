@@ -16,10 +16,12 @@ import signal
 import stat
 import sys
 
-from halo_core.sandbox import landlock, linux, namespaces, seccomp
+from halo_core.sandbox import cgroups, landlock, linux, namespaces, seccomp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from halo_core.sandbox.box import Box
     from halo_core.sandbox.cgroups import Group
     from halo_core.sandbox.wire import Message
@@ -62,7 +64,7 @@ class Confinement:
         readable = tuple(request["readable"])
         if self.tier == "strong":
             # Programs find their own links in /proc, but Landlock keeps them from opening anything there. The worker's
-            # functions need none, and DuckDB does not start if it finds a file in /proc that it cannot open.
+            # functions need none, and DuckDB ends the process if it can see such a file but not open it.
             proc = () if request["main"] else ("/proc",)
             for path in (*trees, *files, *readable, *proc):
                 self._exposed += namespaces.expose(self.box.root, path)
@@ -74,15 +76,18 @@ class Confinement:
             return Entry(self, program, None, None)
         may_need = self.tier == "standard" and self.box.uid is not None
         capabilities = _needed_capabilities(*trees, *files, *readable) if may_need else 0
-        key = (kind, trees, files, readable, *map(_identity, (*trees, *files, *readable)))
-        if key not in self._rulesets:
-            if len(self._rulesets) >= _MAX_RULESETS:
-                self._rulesets.pop(next(iter(self._rulesets))).close()
-            self._rulesets[key] = landlock.Ruleset(self.abi, self._rules(kind, trees, files, readable))
         if kind not in self._filters:
             self._filters[kind] = seccomp.Filter(
                 writable=kind[0], toolchain=kind[1], spawn=kind[2], landlock_abi=self.abi
             )
+        rules = self._rules(kind, trees, files, readable)
+        if self.tier == "standard" and request["main"] == "serving":
+            return Entry(self, program, None, self._filters[kind], capabilities, rules)
+        key = (kind, trees, files, readable, *map(_identity, (*trees, *files, *readable)))
+        if key not in self._rulesets:
+            if len(self._rulesets) >= _MAX_RULESETS:
+                self._rulesets.pop(next(iter(self._rulesets))).close()
+            self._rulesets[key] = landlock.Ruleset(self.abi, rules)
         return Entry(self, program, self._rulesets[key], self._filters[kind], capabilities)
 
     def _program(self, request: Message) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
@@ -148,6 +153,7 @@ class Entry:
         ruleset: landlock.Ruleset | None,
         filter: seccomp.Filter | None,
         capabilities: int = 0,
+        rules: Sequence[tuple[str, int]] = (),
     ) -> None:
         self.program = program
         """Path of the executable as seen by the child; empty for one of the worker's own functions."""
@@ -157,6 +163,8 @@ class Entry:
         self._ruleset = ruleset
         self._filter = filter
         self._capabilities = capabilities
+        self._rules = rules
+        """Rules of a ruleset that the process makes itself, because it also names its own files in /proc."""
 
     def enter(self, request: Message) -> None:
         """Confine this process. Descriptors from 3 up are still open afterwards."""
@@ -165,6 +173,9 @@ class Entry:
             confinement.group.join()
         _prefer_for_oom_kill()
         os.fchdir(box.fd)
+        if self._rules:
+            own = ((path, landlock.READ_FILE) for path in cgroups.limit_files())
+            self._ruleset = landlock.Ruleset(confinement.abi, (*self._rules, *own))
         if box.root:
             os.chroot(box.root)
         if confinement.tier != "none":
@@ -178,6 +189,8 @@ class Entry:
 
     def seal(self) -> None:
         """Block all system calls that a program does not need. This is the last step."""
+        if self._rules:
+            cgroups.keep_readable()
         if self._filter:
             self._filter.load()
 

@@ -83,10 +83,11 @@ class Supervisor:
                 return
             confinement = Confinement(tier, box, abi=self.abi, group=group)
             confinement.set_up()
-            if kind == "call":
-                guest.preload()
-            if kind in self.service_specs:
-                serving.load(self.service_specs[kind])
+            spec = self.service_specs.get(kind, {})
+            if kind.startswith("call"):
+                guest.preload(spec.get("source", ""))
+            elif spec:
+                serving.load(spec)
             self._ready[box.index] = True
             self._ready.close()  # before any untrusted code that could write to it
             worker.serve(jobs, confinement)
@@ -156,7 +157,7 @@ class Supervisor:
         """Describe, for the thread that waits for its session, how a worker ended during its start."""
         code = os.waitstatus_to_exitcode(status)
         spec = self.service_specs.get(kind)
-        doing = f"loaded {spec['target']}" if spec else "started"
+        doing = f"loaded {spec.get('target', 'the source')}" if spec else "started"
         return f"a worker ended by {f'signal {-code}' if code < 0 else f'exit code {code}'} while it {doing}"
 
     def watch(self) -> None:

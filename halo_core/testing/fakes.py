@@ -51,6 +51,8 @@ class FakeActor:
         self.model = self.tokenizer = self
         self.config = ModelConfig()
         self.dtype = "float32"
+        self.end_ids = (1,)
+        self.context_length: int | None = None
         self.directory_of: Callable[[int], Path] | None = None
         self.interrupt: Callable[[], None] = lambda: None
         self._base = skill

@@ -251,7 +251,7 @@ def _trained(actor: Actor, request: SamplingRequest, directory: Path) -> Samplin
 
 
 def _weights(actor: Actor) -> str:
-    from halo_core.model.actor import tensors_hash
+    from halo_core.model.weights import tensors_hash
 
     return tensors_hash(dict(actor.model.named_parameters()))
 

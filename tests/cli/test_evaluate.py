@@ -139,9 +139,9 @@ def test_last_lines_advise(stored_skills: Halo, prompts: Path) -> None:
         return lines[-2:]
 
     assert last(0.5)[1] == "RAFT can learn from this"
-    assert last(0.5001)[0].startswith("of 20 prompts 20 have a pass among 8 samples")
+    assert last(0.5001)[0].startswith("20 of 20 prompts have a pass among 8 samples")
     assert last(1.0)[1].startswith("RAFT has little left to learn here")
-    assert last(0.0)[0].startswith("of 20 prompts 0 have a pass among 8 samples; the selector would choose")
+    assert last(0.0)[0].startswith("0 of 20 prompts have a pass among 8 samples; the selector would choose")
 
 
 def test_run_without_cycles_can_be_extended(run_prompts: Halo, halo: Halo) -> None:

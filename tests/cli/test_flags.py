@@ -155,8 +155,42 @@ def test_shown_configuration_can_be_run(halo: Halo, fakes: list[str], prompts: P
 def test_flags_are_typed(halo: Halo, fakes: list[str], flags: list[str], message: str) -> None:
     answer = halo("config", "show", *fakes, *flags)
     assert answer.code == 2
-    assert f"Invalid value for '{flags[0]}'" in answer.err
+    assert f"invalid value for '{flags[0]}'" in answer.complaint()
     assert message in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["rnu"], "no such command 'rnu'", "did you mean 'run'?"),
+        (["config", "valdate"], "no such command 'valdate'", "did you mean 'validate'?"),
+        (
+            ["run", "--verifer", "gcc"],
+            "no such option: --verifer",
+            "did you mean --verifier, --verifier-opt?",
+        ),
+        (["run", "extra"], "got unexpected extra argument(s) (extra)", "halo run -h shows how to call it"),
+        (["samples"], "missing argument 'RUN'", "halo samples -h shows how to call it"),
+        (["sft"], "missing option '--data' / '-d'", "halo sft -h shows how to call it"),
+        (["run", "--cycles", "x"], "it must be a valid integer", "halo run -h shows how to call it"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_called_wrongly_is_one_line_with_a_hint(
+    halo: Halo, words: list[str], message: str, hint: str
+) -> None:
+    answer = halo(*words)
+    assert answer.code == 2
+    assert message in answer.complaint()
+    assert answer.remedy() == hint
+
+
+@pytest.mark.parametrize("words", [[], ["config"]])
+def test_a_group_without_a_command_prints_its_help(halo: Halo, words: list[str]) -> None:
+    answer = halo(*words)
+    assert answer.code == 2
+    assert "Commands:" in answer.out + answer.err
+    assert "halo: error" not in answer.err
 
 
 def test_sandbox_tiers_are_those_of_the_configuration() -> None:

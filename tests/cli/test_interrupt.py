@@ -43,10 +43,20 @@ def count_samples(directory: Path) -> int:
         return int(db.execute("SELECT count(*) FROM completions").fetchone()[0])
 
 
-def wait_for_samples(child: subprocess.Popen[str], directory: Path) -> None:
-    """Wait until the first batch is on disk."""
-    deadline = time.monotonic() + 30
-    while not count_samples(directory):
+WATCH = """
+from pathlib import Path
+from halo_core import hookimpl
+
+@hookimpl(wrapper=True)
+def verify(run, prompts, completions):
+    Path({!r}).touch()
+    return (yield)
+"""
+
+
+def wait_until(child: subprocess.Popen[str], condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 200
+    while not condition():
         assert child.poll() is None, child.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -59,9 +69,9 @@ def test_ctrl_c_stops_at_a_safe_point_and_prints_the_resume_command(
     flags = [*fakes, "--data", prompts, "--model", "m", "-n", 1, "-G", "batch=4"]
     directory = tmp_path / "run"
     child = process("run", *flags, "-G", "seconds=0.02", "-o", directory)
-    wait_for_samples(child, directory)
+    wait_until(child, lambda: count_samples(directory))  # the first batch is on disk
     os.kill(child.pid, number)
-    _, err = child.communicate(timeout=30)
+    _, err = child.communicate(timeout=200)
     assert child.returncode == 130, err
     assert "stopping at the next safe point" in err
     assert f"resume with: halo resume {directory}" in err
@@ -82,23 +92,25 @@ def test_ctrl_c_does_not_wait_for_the_samples_that_are_not_verified_yet(
     assert child.stdout is not None
     assert child.stdout.readline() == f"run      {directory}\n"
     os.kill(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=120)
+    _, err = child.communicate(timeout=200)
     assert child.returncode == 130, err
     assert "Traceback" not in err
 
 
 def test_second_ctrl_c_stops_at_once(fakes: list[str], prompts: Path, tmp_path: Path) -> None:
-    slow = ["-G", "batch=2", "-V", "seconds=600", "--set", "workers=1"]
+    started = tmp_path / "started"
+    (tmp_path / "watch.py").write_text(WATCH.format(str(started)))
+    slow = ["-G", "batch=2", "-V", "seconds=600", "--set", "workers=1", "-p", tmp_path / "watch.py"]
     directory = tmp_path / "run"
     child = process("run", *fakes, "--data", prompts, "--model", "m", *slow, "-o", directory)
     assert child.stdout is not None
     assert child.stdout.readline() == f"run      {directory}\n"
-    time.sleep(2)  # until the first sample is being verified
+    wait_until(child, started.exists)
     os.kill(child.pid, signal.SIGINT)
     time.sleep(0.3)
     assert child.poll() is None, "verifying one sample takes 10 minutes"
     os.kill(child.pid, signal.SIGINT)
-    _, err = child.communicate(timeout=120)
+    _, err = child.communicate(timeout=200)
     assert child.returncode == 130
     assert f"resume with: halo resume {directory}" in err
     assert "Traceback" not in err
@@ -135,6 +147,27 @@ def test_ctrl_c_while_halo_is_imported_prints_no_traceback(moment: int) -> None:
     assert done.stderr == ""
 
 
+def test_ctrl_c_ends_the_process_without_tearing_it_down() -> None:
+    """Freeing torch's modules takes more than a second. What is registered to be closed at the end still is."""
+    code = (
+        "import atexit, os, sys, halo_core.cli\n"
+        "from halo_core.__main__ import main\n"
+        "class Module:\n"
+        "    def __del__(self, write=os.write):\n"
+        "        write(1, b'torn down\\n')\n"
+        "sys.held = Module()\n"
+        "atexit.register(print, 'closed')\n"
+        "def stop():\n"
+        "    print('stopped')\n"
+        "    sys.exit(int(sys.argv[1]))\n"
+        "halo_core.cli.main = stop\n"
+        "main()"
+    )
+    for status, wanted in (("130", "stopped\nclosed\n"), ("1", "stopped\nclosed\ntorn down\n")):
+        done = subprocess.run([sys.executable, "-c", code, status], capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (int(status), wanted)
+
+
 def test_closed_pipe_prints_no_traceback() -> None:
     child = process("plugins")
     assert child.stdout is not None
@@ -142,4 +175,4 @@ def test_closed_pipe_prints_no_traceback() -> None:
     assert child.stderr is not None
     assert "Traceback" not in child.stderr.read()
     child.stderr.close()
-    assert child.wait(30) != 0
+    assert child.wait(200) != 0

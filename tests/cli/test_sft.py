@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from halo_core.config.model import ModelConfig
+from halo_core.config.options import build
+
 ARCHITECTURE = """
 model_type: llama
 hidden_size: 16
@@ -25,7 +28,9 @@ tie_word_embeddings: true
 def files(tmp_path: Path) -> Path:
     pairs = [{"prompt": "Say hi.", "completion": "hi"}, {"prompt": "Say bye.", "completion": "bye bye"}]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    (tmp_path / "tiny.yaml").write_text(ARCHITECTURE)
+    texts = {"tiny": ARCHITECTURE, "broken": "model_type: llama\nsize: [1", "list": "- llama", "empty": ""}
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(text)
     return tmp_path
 
 
@@ -53,7 +58,16 @@ def test_training_from_scratch_then_with_lora(files: Path) -> None:
         (["-d", "pairs.jsonl", "-o", ".", "--scratch", "tiny.yaml"], "is not empty"),
         (["-d", "none.jsonl", "-o", "out", "--scratch", "tiny.yaml"], "none.jsonl"),
         (["-d", "pairs.jsonl", "-o", "out", "--scratch", "none.yaml"], "none.yaml"),
-        (["-d", "pairs.jsonl", "-o", "out", "--scratch", "pairs.jsonl"], "pairs.jsonl: not YAML"),
+        (["-d", "pairs.jsonl", "-o", "out", "--scratch", "pairs.jsonl"], "pairs.jsonl:2:1: "),
+        (["-d", "pairs.jsonl", "-o", "out", "--scratch", "broken.yaml"], "broken.yaml:2:"),
+        (
+            ["-d", "pairs.jsonl", "-o", "out", "--scratch", "list.yaml"],
+            "an architecture is a mapping of keys",
+        ),
+        (
+            ["-d", "pairs.jsonl", "-o", "out", "--scratch", "empty.yaml"],
+            "it needs at least: model_type: llama",
+        ),
         (
             ["-d", "pairs.jsonl", "-o", "out", "--scratch", "tiny.yaml", "-T", "epoch=1"],
             "did you mean 'epochs'?",
@@ -101,6 +115,18 @@ def test_the_printed_prompt_of_a_chat_is_its_last_message() -> None:
         == "Add."
     )
     assert _task(Pair("Sub.", "x")) == "Sub."
+
+
+def test_values_for_the_chat_template_reach_the_model(tmp_path: Path) -> None:
+    from halo_core.cli.sft import _model
+
+    settings = _model("m", "cpu", tmp_path / "chat.jinja", ["enable_thinking=false", "effort=low"])
+    config = build(ModelConfig, settings, where="model")
+    assert config.chat_template == str(tmp_path / "chat.jinja")
+    assert config.chat_template_kwargs == {"enable_thinking": False, "effort": "low"}
+    assert build(ModelConfig, _model("m", "cpu", None, None), where="model") == ModelConfig(
+        name="m", device="cpu"
+    )
 
 
 def test_chats_are_pairs(files: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from halo_core.cli.weights import read_cycle
 from halo_core.errors import RunError
+from halo_core.ledger.card import card_of
+from halo_core.ledger.ledger import Ledger, open_run
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
 
@@ -79,12 +82,54 @@ def test_best_is_the_cycle_with_the_highest_pass_rate(tmp_path: Path) -> None:
     assert read_cycle(fake_run(tmp_path / "new")[0].ledger, "best") == 0
 
 
+def record_pass_rate(cycle: int, share: float) -> None:
+    with closing(Ledger(Path("run"))) as ledger:
+        report = ledger.reports()[cycle]
+        assert report.heldout is not None
+        ledger.write_report(replace(report, heldout=replace(report.heldout, passed=share)))
+
+
 def test_merge_errors(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
     assert halo("run", *fakes, "-o", "run", "-n", 1).code == 0
     assert "nowhere contains no run" in halo("merge", "nowhere", "out").complaint()
     assert "the model before training" in halo("merge", "run", "out", "--cycle", 0).complaint()
+    record_pass_rate(1, 0.0)
+    answer = halo("merge", "run", "out", "--cycle", "best")
+    assert "no cycle has a higher held-out pass rate than the model before training" in answer.complaint()
+    assert answer.remedy().endswith(" as it is, or name a cycle: --cycle last")
     answer = halo("merge", "run", "out")
     assert "trained all weights, without an adapter" in answer.complaint()
     assert answer.remedy().endswith("cycles/001/adapter")
     Path("out").mkdir()
     assert "out already exists" in halo("merge", "run", "out").complaint()
+
+
+def test_trained_weights_have_a_model_card(halo: Halo, fakes: list[str]) -> None:
+    assert halo("run", *fakes, "-o", "run", "-n", 2).code == 0
+    cards = [Path(f"run/cycles/00{cycle}/adapter/README.md").read_text(encoding="utf-8") for cycle in (1, 2)]
+    for cycle, card in enumerate(cards, 1):
+        front, text = card.removeprefix("---\n").split("---\n", 1)
+        assert "base_model: " in front
+        assert f"the whole model, after {cycle} cycle" in text
+        assert "| selector | `raft` (threshold=0.5" in text
+        assert f"These weights, of cycle {cycle}, were stored before they were measured" in text
+        assert str(Path.cwd()) not in card
+    assert cards[1].count("\n| 0 | ") == cards[1].count("\n| 1 | ") == 1
+    merged = card_of(open_run(Path("run")), 2, merged=True)
+    assert "library_name: transformers" in merged
+    assert merged.count(" points |") == 2
+    assert "stored before" not in merged
+
+
+def test_gguf_without_its_converter_names_the_two_commands(
+    halo: Halo, fakes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_CPP", "nowhere")
+    answer = halo("export", "run", "--to", "gguf", "-o", "model.gguf", "--cycle", 2)
+    assert "convert_hf_to_gguf.py, is neither on PATH" in answer.complaint()
+    assert "merge run run-merged --cycle 2 && python" in answer.remedy()
+    assert "run-merged --outfile model.gguf" in answer.remedy()
+
+
+def test_a_size_of_shards_is_checked(halo: Halo) -> None:
+    assert "'5' is not a size" in halo("merge", "run", "out", "--shard-size", "5").complaint()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from halo_core.diagnosis.readiness import Selection, readiness
 from halo_core.metrics import eval_metrics
 from halo_core.types import EvalMetrics, Sample, Stage, Status
@@ -32,10 +34,24 @@ def test_facts_are_counted(make_sample: Make) -> None:
     metrics = measured(make_sample, [(4, Stage.WRONG), (1, Stage.WRONG), (0, Stage.WRONG)])
     facts, conclusion = readiness(metrics, 4, Selection(5, 1))
     assert facts == (
-        "of 3 prompts 2 have a pass among 4 samples, 1 of them in every sample; "
+        "2 of 3 prompts have a pass among 4 samples, 1 of them in every sample; "
         "the selector would choose 5 completions of 1 prompt"
     )
     assert conclusion == "RAFT can learn from this"
+
+
+@pytest.mark.parametrize(
+    ("passes", "words"),
+    [
+        ([0], "0 of 1 prompt has"),
+        ([1], "1 of 1 prompt has"),
+        ([1, 0], "1 of 2 prompts has"),
+        ([0, 0], "0 of 2 prompts have"),
+    ],
+)
+def test_numbers_agree_with_their_nouns_and_verbs(make_sample: Make, passes: list[int], words: str) -> None:
+    metrics = measured(make_sample, [(hits, Stage.WRONG) for hits in passes])
+    assert readiness(metrics, 1)[0] == f"{words} a pass among 1 sample"
 
 
 def test_truncation_is_named_first(make_sample: Make) -> None:

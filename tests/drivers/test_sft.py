@@ -18,8 +18,9 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from halo_core.config.options import build
 from halo_core.drivers.sft import SFT
 from halo_core.errors import ConfigError, TrainingError
-from halo_core.model.actor import Actor, tensors_hash
+from halo_core.model.actor import Actor
 from halo_core.model.contexts import TrainingContext
+from halo_core.model.weights import tensors_hash
 from halo_core.testing import FakeCheckpoint
 from halo_core.types import Sample, TrainStats
 

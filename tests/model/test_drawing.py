@@ -145,3 +145,12 @@ def test_the_same_generator_draws_the_same_tokens() -> None:
     first, second = (Sampling(0.8, 0.95).draw(logits, generator(7))[0] for _ in range(2))
     assert torch.equal(first, second)
     assert not torch.equal(first, Sampling(0.8, 0.95).draw(logits, generator(8))[0])
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.7, 3.0, 5.0])
+def test_the_likeliest_token_is_always_allowed(temperature: float) -> None:
+    """Dividing by the temperature rounds; the weight of the likeliest token must not."""
+    logits = torch.randn(500, 300, generator=generator()) * 7 + 11
+    best = logits.argmax(-1)
+    for options in ({"min_p": 1.0}, {"top_p": 1e-6}, {"top_k": 1}):
+        assert torch.equal(Sampling(temperature, **options).draw(logits, generator())[0], best)

@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator as Generated
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from halo_core.drivers import Generator, Verifier, driver
 from halo_core.errors import Interrupted, PluginError, VerifierError
+from halo_core.hookspecs import hookimpl
 from halo_core.model.contexts import SamplingContext
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Advance, Progress
@@ -114,13 +116,13 @@ def test_sampling_and_verification_overlap(tmp_path: Path) -> None:
     def change(number: int, batch: list[Completion]) -> list[Completion]:
         if number == 1:
             next_sampled.set()
-            assert first_verified.wait(10), "no completion is verified while this batch is sampled"
+            assert first_verified.wait(100), "no completion is verified while this batch is sampled"
         return batch
 
     @driver
     class Waiting(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
-            assert next_sampled.wait(10), "no batch is sampled while this completion is verified"
+            assert next_sampled.wait(100), "no batch is sampled while this completion is verified"
             first_verified.set()
             return super().check(prompt, completion)
 
@@ -136,7 +138,7 @@ def test_the_number_of_batches_in_flight_is_limited(tmp_path: Path) -> None:
     class Gated(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
             verifying.set()
-            assert gate.wait(10)
+            assert gate.wait(100)
             return super().check(prompt, completion)
 
     run, hooks = fake_run(
@@ -145,13 +147,16 @@ def test_the_number_of_batches_in_flight_is_limited(tmp_path: Path) -> None:
     worker = threading.Thread(target=sample, args=(run, hooks))
     worker.start()
     try:
-        assert verifying.wait(10)
-        time.sleep(0.1)
+        assert verifying.wait(100)
+        deadline = time.monotonic() + 100
+        while len(seen) < IN_FLIGHT and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)  # for more of them, if nothing stops the generator
         assert IN_FLIGHT <= len(seen) <= IN_FLIGHT + 1, "of 40"
         assert run.ledger.batches(1, "train", run.prompts) == []
     finally:
         gate.set()
-        worker.join(20)
+        worker.join(200)
     assert len(seen) == 40
 
 
@@ -199,7 +204,7 @@ def test_after_a_generator_error_waiting_batches_are_not_verified(tmp_path: Path
     class Gated(FakeVerifier):
         def check(self, prompt: Prompt, completion: Completion) -> Verdict:
             verified.add(completion.text.split()[1])
-            assert gate.wait(10)
+            assert gate.wait(100)
             return super().check(prompt, completion)
 
     def change(number: int, batch: list[Completion]) -> list[Completion]:
@@ -369,6 +374,34 @@ def test_an_interrupt_ends_the_request_with_its_batches_stored(tmp_path: Path) -
         sample(run, hooks)
     done = run.ledger.batches(1, "train", run.prompts)
     assert 4 <= len(done) < 20, "two batches are verified at once, and the last of them are given up"
+    run, hooks = fake_run(tmp_path / "run", generator=FakeGenerator(batch=4), prompts=40)
+    assert sample(run, hooks) == whole
+
+
+def test_an_interrupt_while_verifying_stores_no_later_batch(tmp_path: Path) -> None:
+    """The batches after the one that was given up may be verified already."""
+    whole = sample(*fake_run(tmp_path / "whole", generator=FakeGenerator(batch=4), prompts=40))
+    run, hooks = fake_run(tmp_path / "run", generator=FakeGenerator(batch=4), prompts=40)
+    next_verified = threading.Event()
+
+    class Stopping:
+        @hookimpl(wrapper=True)
+        def verify(self, prompts: Sequence[Prompt]) -> Generated[None, list[Verdict], list[Verdict]]:
+            if prompts[0].id == "t5":
+                assert next_verified.wait(100)
+                time.sleep(0.2)  # until the next batch is done
+                run.interrupt()
+                run.check_interrupt()
+            verdicts = yield
+            if prompts[0].id == "t6":
+                next_verified.set()
+            return verdicts
+
+    hooks.register(Stopping(), name="stopping")
+    with pytest.raises(Interrupted):
+        sample(run, hooks)
+    done = [batch[0].prompt.id for batch in run.ledger.batches(1, "train", run.prompts)]
+    assert done == [f"t{number}" for number in range(5)]
     run, hooks = fake_run(tmp_path / "run", generator=FakeGenerator(batch=4), prompts=40)
     assert sample(run, hooks) == whole
 

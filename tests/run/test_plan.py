@@ -13,12 +13,14 @@ import yaml
 from present import present
 
 from halo_core.config.kinds import driver_sections
+from halo_core.config.model import ModelConfig
 from halo_core.config.options import options_of
 from halo_core.config.schema import read_config
 from halo_core.errors import ConfigError, DataError, HaloError, PluginError, RunError
 from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
 from halo_core.run.plan import Plan, next_directory
+from halo_core.run.resume import recorded_precision
 from halo_core.testing import FakeActor
 from halo_core.types import CycleReport
 
@@ -562,3 +564,35 @@ def test_a_trainer_in_turn_keeps_the_options_of_every_trainer(tmp_path: Path) ->
     assert [(trainer.lora_rank, trainer.epochs) for trainer in trainers] == [(3, 7)] + 3 * [(3, 2)]
     assert [trainer.more for trainer in trainers[1:]] == [1, 5, 5]
     assert plan.drivers.source("trainer", 2).name != plan.drivers.source("trainer", 1).name
+
+
+@pytest.mark.parametrize(
+    ("raw", "rate"),
+    [
+        ({"model": {"name": "owner/model-135M"}}, 2e-4),
+        ({"model": {"name": "owner/model-7B"}}, 7.5e-5),
+        ({"model": {"name": "owner/model-7B"}, "trainer": {"name": "sft", "full": True}}, 5e-6),
+        ({"model": {"name": "owner/model"}, "lr_policy": {"name": "constant", "base_lr": 1e-3}}, 1e-3),
+    ],
+)
+def test_the_learning_rate_follows_from_method_and_size(
+    data: Write, raw: dict[str, Any], rate: float
+) -> None:
+    plan = plan_with(data, **({"trainer": "sft", "lr_policy": "constant"} | raw))
+    assert plan.config.spec("lr_policy").options["base_lr"] == rate
+    assert plan.drivers.get("lr_policy").lr(cycle=1, cycles=1, history=()) == rate
+    again = Plan.from_raw(plan.config.model_dump(mode="json") | {"model": {"name": "owner/model-70B"}})
+    assert again.config.spec("lr_policy").options["base_lr"] == rate, "a recorded rate is kept"
+
+
+def test_a_run_keeps_the_precision_that_it_started_with(data: Write, tmp_path: Path) -> None:
+    plan, place = plan_with(data), tmp_path / "run"
+    with plan.open(place) as (run, _):
+        chosen = run.ledger.machine()["dtype"]
+        assert chosen == str(run.actor.dtype).removeprefix("torch.")
+        machine = run.ledger.machine()
+    ledger = Ledger(place)
+    for recorded, used in (("bfloat16", "bfloat16"), ("float16", "float16"), (None, "float32")):
+        ledger.write_machine(machine | {"dtype": recorded})
+        assert recorded_precision(ledger, ModelConfig(name="m", device="cpu")).dtype == used
+    assert recorded_precision(ledger, ModelConfig(name="m", dtype="bfloat16")).dtype == "bfloat16"

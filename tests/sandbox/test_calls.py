@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
+from halo_core.errors import SandboxError
 from halo_core.sandbox import Answer, Limits, NotPlainError, Sandbox
 
 
@@ -144,3 +145,35 @@ def test_the_process_holds_no_data_of_the_trainer(box: Sandbox) -> None:
     assert fds == [0, 1, 2, 3]
     assert not torch
     assert set(environment) <= {"LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHASHSEED"}
+
+
+def test_a_trusted_source_is_executed_once_and_each_process_begins_with_a_copy(box: Sandbox) -> None:
+    source = (
+        "import time\nloaded = time.monotonic_ns()\nn = 0\n"
+        "def f():\n    global n\n    n += 1\n    return loaded, n"
+    )
+    runs: list[list[Any]] = [
+        [a.value for a in box.call(source, "f", [(), ()], trusted=True).answers] for _ in range(3)
+    ]
+    assert len({loaded for run in runs for loaded, _ in run}) == 1
+    assert [[n for _, n in run] for run in runs] == [[1, 2]] * 3
+    with box.function(source, "f", trusted=True) as function:
+        assert function() == Answer((runs[0][0][0], 1), None, "")
+    assert box.call("n = 7\ndef f():\n    return n", "f", [()]).answers[0].value == 7
+
+
+def test_trusted_sources_are_kept_apart(box: Sandbox) -> None:
+    for n in (1, 2, 1):
+        assert box.call(f"def f():\n    return {n}", "f", [()], trusted=True).answers[0].value == n
+
+
+def test_a_trusted_source_that_fails_is_an_error_of_the_sandbox(box: Sandbox) -> None:
+    with pytest.raises(SandboxError, match="ZeroDivisionError"):
+        box.call("1 / 0", "f", [()], trusted=True)
+    assert box.call("def f():\n    return 1", "f", [()]).answers[0].value == 1
+
+
+def test_processes_of_a_trusted_source_are_confined(box: Sandbox) -> None:
+    source = "import resource\ndef f():\n    return resource.getrlimit(resource.RLIMIT_AS)[0]"
+    limits = Limits(memory_bytes=1 << 29)
+    assert box.call(source, "f", [()], limits=limits, trusted=True).answers[0].value == 1 << 29

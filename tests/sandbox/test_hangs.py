@@ -17,8 +17,8 @@ from halo_core import sandbox
 from halo_core.errors import SandboxError
 from halo_core.sandbox import Limits, Sandbox, Service, process_wide, session, starting
 
-SOON = 10.0
-"""Seconds within which every wait must end."""
+SOON = 100.0
+"""Seconds within which every wait ends, however busy the machine is."""
 BRIEF = Limits(wall_seconds=0.5, memory_bytes=1 << 30)
 MODULE = """
 import os, signal, time
@@ -102,29 +102,28 @@ def test_a_module_that_ends_its_worker_at_import_raises(fresh_box: Sandbox, modu
 @pytest.mark.parametrize("function", ["hangs_up", "babbles", "drips", "pesters", "stops"])
 def test_a_process_that_does_not_reply_is_abandoned(fresh_box: Sandbox, module: Path, function: str) -> None:
     service = Service(f"stuck_things:{function}", limits=BRIEF)
-    started = time.monotonic()
     reply = service.call(answer=lambda _: None)
     assert not reply.ok
-    assert time.monotonic() - started < SOON
     assert fresh_box.sessions.open_count == 0
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_a_process_that_is_stopped_from_outside_times_out(fresh_box: Sandbox, fresh: bool) -> None:
-    service = Service("time:sleep", limits=Limits(wall_seconds=1.0, memory_bytes=1 << 30), fresh=fresh)
+def test_a_process_that_is_stopped_from_outside_times_out(
+    fresh_box: Sandbox, wait_until: Callable[[Callable[[], bool]], None], fresh: bool
+) -> None:
+    service = Service("time:sleep", limits=Limits(wall_seconds=3.0, memory_bytes=1 << 30), fresh=fresh)
 
     def stop() -> None:
-        time.sleep(0.4)
+        wait_until(lambda: any(map(children, children(fresh_box.supervisor_pid))))
+        time.sleep(0.2)
         for worker in children(fresh_box.supervisor_pid):
             for process in children(worker):
                 os.kill(process, signal.SIGSTOP)
 
     thread = threading.Thread(target=stop)
     thread.start()
-    started = time.monotonic()
     # Unless fresh, the process counts as waiting for the CPU and the call is repeated.
-    assert service.call(0.8).limit == ("wall" if fresh else None)
-    assert time.monotonic() - started < SOON
+    assert service.call(2.0).limit == ("wall" if fresh else None)
     thread.join()
     assert service.call(0.0).ok
 
@@ -188,12 +187,11 @@ def test_a_forked_process_does_not_keep_a_sandbox_open() -> None:
     assert box.run(["/bin/true"]).ok
     pid = os.fork()
     if not pid:
-        time.sleep(60)
+        time.sleep(600)
         os._exit(0)
     try:
-        started = time.monotonic()
         box.close()
-        assert time.monotonic() - started < SOON
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0), "closing waited for the other process to end"
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -205,15 +203,15 @@ def test_a_reply_after_ctrl_c_is_not_read_as_the_next_answer(fresh_box: Sandbox)
 
     with fresh_box.workspace() as space:
         previous = signal.signal(signal.SIGUSR1, interrupt)
-        timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1))
+        timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR1))
         timer.start()
         try:
             with pytest.raises(KeyboardInterrupt):
-                space.run(["/bin/sh", "-c", "sleep 0.5; echo late"], limits=Limits(processes=9))
+                space.run(["/bin/sh", "-c", "sleep 2; echo late"], limits=Limits(processes=9))
         finally:
             timer.join()
             signal.signal(signal.SIGUSR1, previous)
-        time.sleep(0.5)
+        time.sleep(2)
         with pytest.raises(SandboxError):
             space.run(["/bin/echo", "next"])
     assert fresh_box.run(["/bin/echo", "next"]).stdout == b"next\n"

@@ -43,10 +43,8 @@ def test_a_return_value_that_is_not_plain_data_is_an_error() -> None:
 @pytest.mark.parametrize("fresh", [False, True])
 def test_the_cpu_limit_ends_a_call_in_the_middle_of_c_code(fresh: bool) -> None:
     service = Service("builtins:pow", limits=TIGHT, fresh=fresh)
-    started = time.monotonic()
-    reply = service.call(3, 10**9)
+    reply = service.call(3, 10**9)  # would take hours
     assert (reply.limit, reply.ok, reply.inconclusive) == ("cpu", False, False)
-    assert time.monotonic() - started < 5
     assert service.call(3, 2).value == 9
 
 
@@ -121,6 +119,19 @@ def test_the_function_is_confined(tmp_path: Path, fresh: bool) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_of_proc_the_function_reads_no_more_than_its_own_groups(
+    confined: sandbox.Sandbox, monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    monkeypatch.setattr(process_wide, "current", confined)
+    opened = Service("os:open", fresh=fresh)
+    if confined.tier == "standard" and not fresh:
+        assert opened.call("/proc/self/cgroup", os.O_RDONLY).ok
+    for path in ("self/status", "self/environ", "self/maps", "1/cgroup", f"{os.getpid()}/cgroup", "meminfo"):
+        assert opened.call(f"/proc/{path}", os.O_RDONLY).error in ("PermissionError", "FileNotFoundError")
+    opened.close()
+
+
 def test_many_threads_call_concurrently() -> None:
     service = Service("math:factorial")
     with ThreadPoolExecutor(8) as pool:
@@ -143,13 +154,12 @@ def test_closing_the_sandbox_ends_all_processes() -> None:
         patch.setattr(process_wide, "current", box)
         service = Service("time:sleep")
         assert service.call(0.0).ok
-        thread = threading.Thread(target=_expect_error, args=(service, 30.0))
+        thread = threading.Thread(target=_expect_error, args=(service, 600.0))
         thread.start()
         time.sleep(0.2)
-        started = time.monotonic()
         box.close()
-        thread.join(10)
-    assert time.monotonic() - started < 5
+        thread.join(100)
+    assert not thread.is_alive()
     assert len(_children()) < len(before)
 
 

@@ -28,7 +28,7 @@ def test_an_interrupt_does_not_wait_for_pieces_that_have_not_started() -> None:
             verified.append(completion.text)
             if completion.index == 0:
                 raise KeyboardInterrupt
-            release.wait(10)
+            release.wait(100)
             return super().check(prompt, completion)
 
     verifier = Interrupted()

@@ -221,7 +221,7 @@ def test_recommend_lists_all_methods(halo: Halo) -> None:
     lines = halo("lr", "recommend").out.splitlines()
     table = [line.split()[:6] for line in lines[:11]]
     assert table[0][:4] == ["method", "weights", "confidence", "lr"]
-    assert ["raft", "LoRA", "medium", "5.00e-05", "1.00e-05", "2.00e-04"] in table
+    assert ["raft", "LoRA", "medium", "7.50e-05", "1.00e-05", "3.00e-04"] in table
     assert ["grpo", "all", "high", "1.00e-06", "5.00e-07", "2.00e-06"] in table
 
 

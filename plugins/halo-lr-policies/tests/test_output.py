@@ -179,9 +179,15 @@ def test_the_recommendation_table_has_a_row_and_a_source_for_each() -> None:
     [
         (
             {},
-            ["raft, LoRA", "lr          5e-5, range 1e-5 to 2e-4", "1/4 rule", "10-40x rule", "temperature"],
+            [
+                "raft, LoRA",
+                "lr          7.5e-5, range 1e-5 to 3e-4",
+                "1/4 rule",
+                "10-40x rule",
+                "temperature",
+            ],
         ),
-        ({"samples": 500}, ["steps       16 per cycle, 2 of them warmup", "lr x steps  8e-4 per cycle"]),
+        ({"samples": 500}, ["steps       16 per cycle, 2 of them warmup", "lr x steps  1.2e-3 per cycle"]),
         ({"batch": 64}, ["batch       x 1.41, confidence medium", "warning     LoRA loses more"]),
         ({"size": 0.5e9, "full": True}, ["size        x 3.74, confidence low"]),
     ],

@@ -1,6 +1,5 @@
 """Attacks: no crafted wrong answer reaches a higher stage than an honest mistake of its kind."""
 
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from halo_core.types import Completion, Prompt, Stage, Status
 from halo_verifier_jsonschema import JSONSchema
 
 ATTACKS = JSONSchema().attacks()
-KILLED = {"a recursive schema with alternatives", "a lookahead pattern with exponential backtracking"}
-"""Attacks whose validation uses up its CPU time."""
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
@@ -20,11 +17,9 @@ def test_attack_is_rejected(attack: Attack, tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     verifier = JSONSchema()
     verifier.check_prompt(attack.prompt)
-    start = time.process_time()
     verdict = verifier.check(attack.prompt, Completion("attack", 0, attack.text))
     assert (verdict.status, verdict.stage) == (Status.FAIL, attack.stage), verdict.detail
     assert verdict.score == 0.0
-    assert attack.name in KILLED or time.process_time() - start < 0.5
     assert not list(tmp_path.iterdir())
 
 

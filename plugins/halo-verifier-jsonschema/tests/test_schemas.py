@@ -2,12 +2,12 @@
 
 import json
 import random
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from growth import grows_linearly
 
 from halo_core.errors import DataError
 from halo_verifier_jsonschema import linear
@@ -238,12 +238,11 @@ def test_schemas_without_a_linear_bound_need_the_sandbox(schema: Any, reason: st
     assert reason in linear.unbounded_reason(schema)
 
 
-def test_exponentially_many_paths_are_weighed_quickly() -> None:
+def test_exponentially_many_paths_are_weighed_once() -> None:
+    """One path after the other would take longer than the test's timeout."""
     steps = {f"a{i}": {"allOf": [{"$ref": f"#/$defs/a{i + 1}"}] * 2} for i in range(60)}
     schema = {"$defs": {**steps, "a60": True}, "$ref": "#/$defs/a0"}
-    start = time.process_time()
     assert linear.unbounded_reason(schema)
-    assert time.process_time() - start < 1.0
 
 
 def test_the_sandbox_gives_the_same_result() -> None:
@@ -277,9 +276,7 @@ def test_decimals_reach_the_sandbox_as_numbers() -> None:
         ({"format": "uri"}, "a://" + "%41" * 20_000),
     ],
 )
-def test_worst_case_texts_are_quick_without_the_sandbox(schema: Any, value: Any) -> None:
+def test_worst_case_texts_take_linear_time_without_the_sandbox(schema: Any, value: Any) -> None:
     ready = compile_schema(schema, "2020-12", closed=True)
     assert not ready.sandbox_reason
-    start = time.process_time()
-    ready.check(value)
-    assert time.process_time() - start < 1.0
+    assert grows_linearly(lambda size: ready.check(value[:size]), len(value))

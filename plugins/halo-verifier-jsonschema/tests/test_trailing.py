@@ -198,3 +198,135 @@ def test_without_the_option_any_text_fails(check: Any) -> None:
 def test_a_second_object_in_another_notation_fails(check: Any, rest: str, right: bool) -> None:
     verdict = check('{"a": 1, "b": 1.5}' + rest, {"answer": {"a": 1, "b": 1.5}}, trailing_text=True)
     assert (verdict.status is Status.PASS) == right, verdict.detail
+
+
+MANY_TOOLS = [
+    *TOOLS,
+    {
+        "name": "sub",
+        "parameters": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}}},
+    },
+    {"name": "stop", "parameters": {"type": "object", "properties": {}}},
+]
+MANY = {"tools": MANY_TOOLS, "calls": [CALL]}
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "\nActually call add with a=2.",
+        "\nadd(a=2)",
+        "\nadd(a=2, b=2)",
+        "\nadd(2, 2)",
+        "\nWait, use sub instead.",
+        "\nActually, call sub with a=1 and b=2.",
+        "\nThen call `sub`.",
+        "\nsub(a=1, b=2)",
+        "\nsub(1, 2)",
+        "\nstop()",
+        "\n[add(a=1, b=3)]",
+        "\nadd {a: 2}",
+        '\nadd: {"a": 2}',
+        '\nadd({"a": 2, "b": 2})',
+        '\nArguments should be {"a": 2, "b": 2}.',
+        "\nAction: add\nAction Input: 2",
+        "\nTool: sub",
+        '\n<add a="2"/>',
+        "\n<add><a>2</a></add>",
+        "\n<tool_use>add</tool_use>",
+        '\n<parameter name="a">2</parameter>',
+        "\nto=functions.add",
+        "\nActually, a should be 2.",
+        "\nSorry, I meant b = 3.",
+        "\nCorrection: set b to 3.",
+        "\nWait, that is wrong.",
+        "\nIgnore the above call.",
+        "\nI made a mistake.",
+        "\nDo not run this call.",
+        "\nCall it again.",
+        "\nActually call add with 5 and 6.",
+        "\nNo, b must be 9.",
+        "\nInstead, add should get 7.",
+    ],
+)
+def test_a_second_call_in_words_or_in_another_syntax_fails(check: Any, rest: str) -> None:
+    for text in (GOOD + rest, f"[{GOOD}]" + rest, GOOD + rest.replace("\n", " ", 1)):
+        assert check(text, MANY, trailing_text=True).status is Status.FAIL, text
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "\nHope this helps!",
+        "\nLet me know if you need anything else.",
+        "\nThis calls add with a=1 and b=2.",
+        "\nadd(a=1, b=2) returns 3.",
+        "\nI use add, not sub.",
+        "\nThere is no need to call sub.",
+        "\nI chose add instead of sub.",
+        "\nThe add() function sums both.",
+        "\nThe sum is 1 + 2 = 3.",
+        "\nActually, this is easy.",
+        "\nWait for the result before you go on.",
+        "\nThis should return 3.",
+        "\nHere a is 1 and b is 2.",
+        "\nThe tool adds the numbers; the result is 3.",
+        "\nIf the call is wrong, tell me.",
+        "\nYou can run it as it is.",
+        "\nIt is not a mistake to add here.",
+    ],
+)
+def test_an_explanation_in_words_passes(check: Any, rest: str) -> None:
+    verdict = check(GOOD + rest, MANY, trailing_text=True)
+    assert verdict.status is Status.PASS, verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("rest", "right"),
+    [
+        (" Hope this helps!", True),
+        ("\nThe age is 7, as you wrote.", True),
+        ("\nage = 7", True),
+        ("\nActually, Ann could also be short for Anna.", True),
+        ("\nIf this is wrong, tell me.", True),
+        ("\nThis is valid JSON.", True),
+        ("\nage = 8", False),
+        ("\nActually, the age should be 8.", False),
+        ("\nSorry, name should be 'Bob'.", False),
+        ("\nWait, that is wrong.", False),
+        ("\nThe JSON is incorrect.", False),
+        ("\nPlease ignore this.", False),
+        ("\nOops, I made an error.", False),
+        ("\nCorrection: age: 8", False),
+        ("\nScratch that.", False),
+    ],
+)
+def test_a_value_that_is_changed_or_taken_back_in_words_fails(check: Any, rest: str, right: bool) -> None:
+    answer = {"name": "Ann", "age": 7}
+    verdict = check(json.dumps(answer) + rest, {"answer": answer}, trailing_text=True)
+    assert (verdict.status is Status.PASS) == right, verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "right"),
+    [
+        ("Here is the JSON: ", "", True),
+        ("Here is the JSON: ", "\nHope this helps!", True),
+        ("Sure! The object is: ", " Done.", True),
+        ("**Answer:** ", "", True),
+        ("", " Hope this helps!", True),
+        ('{"a": 2} or: ', "", False),
+        ("It is 2, or: ", "", False),
+        ("Here is the JSON ", "", False),
+    ],
+)
+def test_an_introduction_on_the_same_line_needs_the_option(
+    check: Any, before: str, after: str, right: bool
+) -> None:
+    text = f'{before}{{"a": 1}}{after}'
+    verdict = check(text, {"answer": {"a": 1}}, trailing_text=True)
+    assert (verdict.status is Status.PASS) == right, verdict.detail
+    strictly = check(text, {"answer": {"a": 1}})
+    assert strictly.status is Status.FAIL
+    if right:
+        assert "trailing_text=true" in strictly.detail

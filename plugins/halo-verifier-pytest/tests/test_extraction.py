@@ -2,9 +2,9 @@
 
 import os
 import random
-import time
 
 import pytest
+from growth import grows_linearly
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -134,10 +134,8 @@ def test_fuzz() -> None:
     rng = random.Random(os.environ.get("HALO_FUZZ_SEED", "0"))
     for _ in range(int(os.environ.get("HALO_FUZZ_INPUTS", "3000"))):
         text, context = random_text(rng), rng.choice(("", STUB, random_text(rng)))
-        started = time.perf_counter()
         found = extract_programs(text, ["add"], context)
         context_of(text, ["add"])
-        assert time.perf_counter() - started < 1.0, repr(text)
         assert len(found) <= 32
         assert all(isinstance(each, str) for each in found)
 
@@ -154,13 +152,9 @@ def test_no_text_raises(text: str, context: str) -> None:
      "</think>", "</think", "add ", "add =", "(", "\\\n", "#", '"""\n', "@a\n", "~~~x\n", "a.b.c=", "a[", "a: a "],
 )  # fmt: skip
 def test_time_is_linear(scrap: str) -> None:
-    def seconds(size: int) -> float:
+    def read(size: int) -> None:
         text = (scrap * (size // len(scrap) + 1))[:size]
-        started = time.process_time()
         extract_programs(text, ["add"], STUB)
         context_of(text, ["add"])
-        return time.process_time() - started
 
-    seconds(1000)
-    shorter = min(seconds(MAX_CHARACTERS // 8) for _ in range(2))
-    assert min(seconds(MAX_CHARACTERS) for _ in range(3)) < 40 * max(shorter, 0.005)
+    assert grows_linearly(read, MAX_CHARACTERS)

@@ -1,6 +1,8 @@
 """The verifier on DuckDB, including its additional types."""
 # ruff: noqa: E501 (tables with one case per line)
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -72,6 +74,26 @@ def test_equal_queries_pass(query: str, text: str) -> None:
 )
 def test_values_of_other_types_are_wrong(query: str, text: str) -> None:
     assert judge(query, text).stage is Stage.WRONG
+
+
+@pytest.mark.parametrize("tier", ["weak", "standard", "strong"])
+def test_duckdb_starts_in_every_tier(tier: Any) -> None:
+    script = f"""
+from halo_core import sandbox
+from halo_core.errors import SandboxError
+from halo_verifier_sql import SQL
+sandbox.configure({tier!r})
+try:
+    sandbox.get()
+except SandboxError as error:
+    raise SystemExit(f"skip: {{error}}")
+SQL(dialect="duckdb").preflight()
+print(sandbox.get().tier)
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
+    if found.stderr.startswith("skip: "):
+        pytest.skip(found.stderr)
+    assert found.stdout == f"{tier}\n", found.stderr
 
 
 def test_a_query_that_writes_is_rejected_and_changes_nothing() -> None:

@@ -134,7 +134,7 @@ def test_rows_are_looked_up() -> None:
         ("SELECT a, SUM(b) FROM t GROUP BY c, a", "SELECT a, SUM(b) FROM t GROUP BY a"),
         ("SELECT a FROM t WHERE b IS NOT NULL", "SELECT a FROM t"),
         ("SELECT a FROM t", "SELECT a FROM t WHERE NOT a IS NULL"),
-        ("SELECT a FROM t WHERE b > 1", "SELECT a FROM t WHERE (b > 1 OR b IS NULL)"),
+        ("SELECT a FROM t WHERE b > 1", "SELECT a FROM t WHERE (NOT (b > 1) IS FALSE)"),
         ("SELECT COALESCE(a, 0) FROM t", "SELECT a FROM t"),
         ("SELECT a FROM t WHERE b = (SELECT MAX(b) FROM t)", "SELECT a FROM t ORDER BY b DESC LIMIT 1"),
         ("SELECT a FROM t ORDER BY b, c", "SELECT a FROM t ORDER BY b"),

@@ -41,7 +41,7 @@ def test_finds_the_final_answer(text: str, found: list[str]) -> None:
     ("text", "error"),
     [
         ("", Unreadable),
-        ("5", Unreadable),
+        ("five", Unreadable),
         (r"\boxed{}", Unreadable),
         (r"\boxed{5} \boxed{ }", Unreadable),
         (r"\boxed{5", Unreadable),
@@ -49,7 +49,7 @@ def test_finds_the_final_answer(text: str, found: list[str]) -> None:
         (r"\boxed", Unreadable),
         (r"\boxed+", Unreadable),
         (r"\boxed{5\}", Unreadable),
-        (r"\boxedness{5}", Unreadable),
+        (r"It is \boxedness{5}", Unreadable),
         (" ".join(rf"\boxed{{{n}}}" for n in range(5)), Refused),
         (r"\boxed{5} " * 65, Refused),
         (r"It is x. % \boxed{5}", Refused),

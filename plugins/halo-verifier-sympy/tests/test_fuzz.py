@@ -6,10 +6,12 @@ HALO_FUZZ_INPUTS sets the number of inputs; 100,000 take some minutes.
 import os
 import random
 import re
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+
+import pytest
+from growth import grows_linearly
 
 from halo_verifier_sympy.compare import difference
 from halo_verifier_sympy.criteria import Criteria
@@ -77,32 +79,29 @@ def _exercise(text: str, rng: random.Random) -> None:
     difference(tree, tree, Criteria(ordered=False), FastDecider())
 
 
-def test_any_text_is_handled_quickly() -> None:
+def test_any_text_is_handled() -> None:
     rng = random.Random(1)
-    slowest = 0.0
     read = 0
     for text in texts(INPUTS, 0):
-        start = time.process_time()
         try:
             _exercise(text, rng)
             read += 1
         except (Refused, Unreadable, Undecided):
             pass
-        slowest = max(slowest, time.process_time() - start)
-    assert slowest < 2.0
     assert read > INPUTS / 20, "most texts are nonsense, but not all"
 
 
-def test_long_and_deep_texts_are_handled_quickly() -> None:
-    long = [
-        piece * 50_000
-        for piece in ("(", "{", r"\frac", "9", "x^", "-", "|", r"\boxed{", "%", "answer is ", "$a", "1,000")
-    ]
-    start = time.process_time()
-    for text in [*long, *(rf"\boxed{{{text[:1900]}}}" for text in long), "%" * 100_000 + r"\boxed{1}"]:
-        with suppress(Refused, Unreadable, Undecided):
-            _exercise(text, random.Random(0))
-    assert time.process_time() - start < 5.0
+@pytest.mark.parametrize(
+    "piece", ["(", "{", r"\frac", "9", "x^", "-", "|", r"\boxed{", "%", "answer is ", "$a", "1,000"]
+)
+def test_long_and_deep_texts_take_linear_time(piece: str) -> None:
+    def exercise(size: int) -> None:
+        text = piece * size
+        for each in (text, rf"\boxed{{{text[:1900]}}}", text + r"\boxed{1}"):
+            with suppress(Refused, Unreadable, Undecided):
+                _exercise(each, random.Random(0))
+
+    assert grows_linearly(exercise, 50_000)
 
 
 def test_latex_output_parses_to_an_equal_answer() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,8 @@ class DPO(TrainingOptions, Trainer):
     `batch_size` counts pairs. Use about 5e-6 as the learning rate with LoRA, a
     fortieth of that of `sft`, and about 5e-7 with `full`: halo lr recommend dpo.
     """
+
+    usual_lr: ClassVar[tuple[float, float]] = (5e-7, 5e-6)
 
     loss: Literal["sigmoid", "ipo"] = "sigmoid"
     """The loss of a pair."""

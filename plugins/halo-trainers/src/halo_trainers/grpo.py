@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -36,6 +36,8 @@ class GRPO(PolicyGradient):
         RLOO        selector groups, baseline=leave_one_out, scale=none        (arXiv 2402.14740)
         REINFORCE   clip_low=none, clip_high=none, and one epoch of one step
     """
+
+    usual_lr: ClassVar[tuple[float, float]] = (1e-6, 1e-5)
 
     average: Literal["sequence", "token", "constant"] = "sequence"
     """`sequence`: the mean over completions of their means over tokens. `token`: the mean over all tokens.

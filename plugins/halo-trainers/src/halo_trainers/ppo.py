@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ class PPO(PolicyGradient):
     loss. Use 1e-6 to 5e-6 as the learning rate with LoRA and about 1e-6 with `full` (halo lr recommend ppo), and
     sample at temperature 1 from all tokens.
     """
+
+    usual_lr: ClassVar[tuple[float, float]] = (1e-6, 5e-6)
 
     gamma: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Discount of the reward for each token before it."""

@@ -30,9 +30,18 @@ _BY_NAME = re.compile(
 """Functions and data that find other functions at run time."""
 _ASM = re.compile(r"\b(?:asm|__asm|__asm__)\b(?!\s*[=,;)\]])")
 _HARMLESS_ASM = re.compile(
-    r'\b(?:asm|__asm|__asm__)\b\s*(?:(?:__)?(?:volatile|inline)(?:__)?\s*)*\(\s*"(?:_word)?"\s*[:)]', re.ASCII
+    r'\b(?:asm|__asm|__asm__)\b\s*(?:(?:__)?(?:volatile|inline)(?:__)?\s*)*\(\s*"(?:_word|_asm)?"\s*[:)]',
+    re.ASCII,
 )
-"""An assembler name of a declaration, or an empty statement."""
+"""An assembler name of a declaration, an empty statement, or plain calculations."""
+_OPERAND = r"(?:%{1,2}(?!e?[sb]pl?\b|r[sbi]p\b)[a-z]\w*|%[a-z]?\d|%[a-z]?\[\w+\]|\$-?(?:0x)?[0-9a-fA-F]+)"
+_CALCULATION = re.compile(
+    r"\"(?:(?:\s|;|\\[nt])*(?:(?:add|sub|adc|sbb|i?mul|neg|not|and|or|xor|sh[lr]|sa[lr]|ro[lr]|mov|inc|dec|xchg|bswap|popcnt|bs[fr]|lzcnt"
+    r"|tzcnt|cmp|test|set[a-z]{1,2}|cmov[a-z]{1,2}|movz[bw]|movs[bw])[bwlq]?"
+    rf"[ ]+{_OPERAND}(?:\s*,\s*{_OPERAND}){{0,2}}|nop|cltd|cqto|cdq|cqo|cltq)\s*(?=;|\\n|\"))+(?:\s|;|\\[nt])*\"",
+    re.ASCII,
+)
+"""Assembly of instructions that only calculate in registers: they neither jump nor name anything."""
 _ATTRIBUTE = re.compile(r"\b__attribute(?:__)?\b|\[\s*\[|\b__declspec\b")
 _NAMED = re.compile(r"\b(?:__)?(?:alias|weakref|ifunc|section|symver)(?:__)?\s*\(")
 """Attributes that take the name of a function or a section."""
@@ -188,6 +197,8 @@ def _shortened(found: re.Match[str]) -> str:
         return '""'
     if _WORD.fullmatch(found[0]):
         return '"_word"'
+    if _CALCULATION.fullmatch(found[0]):
+        return '"_asm"'
     return '"?"' if "\\" in found[0] or groups.get("raw") else '"_text"'
 
 

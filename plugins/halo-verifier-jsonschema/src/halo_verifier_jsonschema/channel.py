@@ -32,6 +32,7 @@ _JOINT = "\n<reasoning/>\n"
 """Joins the texts before and after a thought. It is not JSON, so no value extends across a thought."""
 _LEAD_IN = re.compile(r"\s*([^\n]{1,200}:)[ \t]*\n\s*(?=[\[{])")
 """A line such as "Here is the JSON:" before an object or an array."""
+_INTRODUCTION = re.compile(r"\s*([^\n\[{]{1,200}:)[*_]*[ \t]*(?=[\[{])")
 _MAY_ANSWER = re.compile(r"[\[{\"0-9]|\b(?:true|false|null)\b")
 
 
@@ -146,6 +147,12 @@ def _without_lead_in(text: str, within: Within) -> str:
     """Return `text` without a first line that announces the JSON, and so cannot be an answer itself."""
     lead_in = _LEAD_IN.match(text) if within == "auto" else None
     return text if lead_in is None or _MAY_ANSWER.search(lead_in[1]) else text[lead_in.end() :]
+
+
+def without_introduction(text: str) -> str:
+    """Return `text` without the words before an object or array on the same line, as in "Here is the JSON: {}"."""
+    found = _INTRODUCTION.match(text)
+    return text if found is None or _MAY_ANSWER.search(found[1]) else text[found.end() :]
 
 
 def _bare(texts: Iterable[str], within: Within) -> str:

@@ -11,13 +11,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
 
 from cachetools import LRUCache, cached
 
 from halo_core.errors import DataError, did_you_mean
 from halo_core.types import Stage
-from halo_verifier_jsonschema import openapi, rivals, strict, tools
+from halo_verifier_jsonschema import openapi, prose, rivals, strict, tools
 from halo_verifier_jsonschema.schemas import CompiledSchema, Draft, compile_schema
 from halo_verifier_jsonschema.strict import Limits, Numbers
 
@@ -45,10 +45,13 @@ class Rules:
         """Parse strict JSON; see `strict.parse`."""
         return strict.parse(text, self.limits, numbers=self.numbers)
 
-    def parse_start(self, text: str, *, is_call: bool) -> Any:
-        """Parse the strict JSON that `text` starts with; raise `NotStrictError` if another answer follows it."""
+    def parse_start(self, text: str, task: Task) -> Any:
+        """Parse the strict JSON that `text` starts with; raise `NotStrictError` if another answer to `task` follows."""
         value, end = strict.parse_start(text, self.limits, numbers=self.numbers)
-        if rivals.contradicts(value, text[end:], is_call=is_call, numbers=self.numbers):
+        rest, names = text[end:], task.names
+        if rivals.contradicts(value, rest, is_call=task.is_call, numbers=self.numbers) or (
+            rest.strip() and prose.contradicts_in_words(value, rest, names=names, is_call=task.is_call)
+        ):
             raise strict.NotStrictError("another answer after the JSON")
         return value
 
@@ -111,6 +114,7 @@ class ValueTask:
     """Canonical forms of `answers`."""
     unordered: Unordered
     is_call = False
+    names: ClassVar[Sequence[str]] = ()
 
     def judge(self, values: Sequence[Any], rules: Rules) -> Outcome:
         """Return the outcome for the only element of `values`."""
@@ -132,6 +136,11 @@ class CallTask:
     in_order: bool
     unordered: Unordered
     is_call = True
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of the tools."""
+        return tuple(self.catalogue)
 
     def judge(self, values: Sequence[Any], rules: Rules) -> Outcome:
         """Return the outcome for the calls that `values` make."""

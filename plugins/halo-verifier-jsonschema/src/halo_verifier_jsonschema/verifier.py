@@ -14,7 +14,7 @@ from halo_core.errors import DataError, SandboxError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_core.verification.thoughts import TAGS
 from halo_verifier_jsonschema import attacks, channel, demo, mutants
-from halo_verifier_jsonschema.channel import NoAnswerError, Thinking, Within
+from halo_verifier_jsonschema.channel import NoAnswerError, Thinking, Within, without_introduction
 from halo_verifier_jsonschema.schemas import Draft, WallTimeError
 from halo_verifier_jsonschema.strict import Limits, NotStrictError, Numbers
 from halo_verifier_jsonschema.tasks import Outcome, Rules, task_of
@@ -50,7 +50,8 @@ class JSONSchema(Verifier):
     """Tags whose content is reasoning and not part of the answer. Those of known models, such as `<thinking>` and
     `[THINK]`, always are."""
     trailing_text: bool = False
-    """Accept text after the JSON, unless it gives another answer."""
+    """Accept an introduction such as "Here is the JSON:" on the line of the JSON, and text after it, unless that
+    gives another answer."""
     max_bytes: int = Field(65536, gt=0)
     """Maximum size of the JSON text in bytes."""
     max_depth: int = Field(64, gt=0, le=_MAX_DEPTH)
@@ -76,12 +77,12 @@ class JSONSchema(Verifier):
             task = task_of(prompt.reference, rules)
             texts = self._texts(completion, is_call=task.is_call)
             if self.trailing_text:
-                values = [rules.parse_start(text, is_call=task.is_call) for text in texts]
+                values = [rules.parse_start(without_introduction(text), task) for text in texts]
             else:
                 values = [rules.parse(text) for text in texts]
             outcome = task.judge(values, rules)
         except (NoAnswerError, NotStrictError) as error:
-            outcome = Outcome(Stage.INVALID, str(error))
+            outcome = Outcome(Stage.INVALID, f"{error}{self._advice(error, completion.text)}")
         except WallTimeError:
             return Verdict(Status.INCONCLUSIVE, Stage.FLAWED, detail="validation exceeded its wall time")
         except (DataError, SandboxError) as error:
@@ -93,6 +94,14 @@ class JSONSchema(Verifier):
             detail=outcome.detail,
             wall_seconds=time.perf_counter() - start,
         )
+
+    def _advice(self, error: Exception, text: str) -> str:
+        """Return how text around the JSON would be accepted, if it is what makes the completion fail."""
+        if self.trailing_text or not isinstance(error, NotStrictError):
+            return ""
+        if str(error).startswith("text after the JSON") or without_introduction(text) != text:
+            return "; trailing_text=true accepts an introduction and an explanation"
+        return ""
 
     def extracted(self, prompt: Prompt, completion: Completion) -> str | None:
         """Return the JSON in `completion`, or several calls, one per line; see `Verifier.extracted`."""

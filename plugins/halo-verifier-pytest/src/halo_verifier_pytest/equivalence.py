@@ -6,11 +6,10 @@ import ast
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from halo_core import sandbox
 from halo_core.sandbox import Answer
 from halo_verifier_pytest import split
 from halo_verifier_pytest.compare import same
-from halo_verifier_pytest.functions import LOADER, Settings, parse_request, unwrap
+from halo_verifier_pytest.functions import Settings, call, parse_request, unwrap
 from halo_verifier_pytest.mutants import mutate
 from halo_verifier_pytest.tasks import Task
 
@@ -83,7 +82,7 @@ def _answers(program: str, task: Task, calls: Sequence[Call], settings: Settings
         ("execute", settings.seconds),
     ]
     requests += [("call", name, args, dict(kwargs), settings.seconds) for name, args, kwargs in calls]
-    done = sandbox.get().call(LOADER, "serve", requests, limits=settings.limits, paths=settings.paths)
+    done = call(requests, settings)
     return tuple(map(unwrap, done.answers[2:]))
 
 

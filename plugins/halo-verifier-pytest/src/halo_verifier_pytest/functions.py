@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import marshal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,26 +32,19 @@ class Settings:
     partial: bool
 
 
-LOADER = """
-import marshal
-def serve(command, *arguments):
-    space = globals()
-    if command == "load":
-        codes, command, *arguments = arguments
-        for code in marshal.loads(codes):
-            exec(code, space)
-    return space.get("serve_remote", space["serve"])(command, *arguments)
-"""
-"""Source for the sample's process. The first request brings the code: compiling it there would take 2 ms."""
+RUNNER = "serve_remote"
+"""Function in the sample's process that serves requests."""
 
 
 @cache
-def _codes(*, remote: bool) -> bytes:
-    """Return the code for the sample's process; `remote`: include what tests in another process need."""
-    names = ["class_names", *(["containers", "crossing"] if remote else []), "sample_runner"]
-    names += ["remote_runner"] if remote else []
-    sources = [(Path(__file__).with_name(f"{name}.py")).read_text(encoding="utf-8") for name in names]
-    return marshal.dumps([compile(text, "<sample_runner>", "exec", optimize=2) for text in sources])
+def runner_source() -> str:
+    """Return the code for the sample's process, which is executed before any sample arrives."""
+    names = ("class_names", "containers", "crossing", "sample_runner", "remote_runner")
+    texts = [Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8") for name in names]
+    return "".join(
+        f"exec(compile({text!r}, '<sample_runner>', 'exec', dont_inherit=True, optimize=2))\n"
+        for text in texts
+    )
 
 
 def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
@@ -62,7 +54,7 @@ def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
         ("execute", settings.seconds),
     ]
     calls += [("call", case.name, case.args, dict(case.kwargs), settings.seconds) for case in task.cases]
-    done = sandbox.get().call(LOADER, "serve", calls, limits=settings.limits, paths=settings.paths)
+    done = call(calls, settings)
     cost = Cost.of(done.outcome)
     if rejected := startup_rejection(done.answers[:2], done.outcome, done.tampered, settings, cost):
         return rejected
@@ -70,12 +62,16 @@ def judge(task: Task, candidates: Sequence[str], settings: Settings) -> Verdict:
     return verdict(tests, cost, partial=settings.partial)
 
 
-def parse_request(
-    task: Task, candidates: Sequence[str], settings: Settings, *, remote: bool = False
-) -> tuple[object, ...]:
-    """Return the first request to the sample's process, which loads its code and parses the program."""
-    program = list(candidates), list(task.names), list(settings.forbidden)
-    return "load", _codes(remote=remote), "parse", *program
+def call(requests: Sequence[tuple[object, ...]], settings: Settings) -> Calls:
+    """Send `requests` to a sample's process and return its answers."""
+    return sandbox.get().call(
+        runner_source(), RUNNER, requests, limits=settings.limits, paths=settings.paths, trusted=True
+    )
+
+
+def parse_request(task: Task, candidates: Sequence[str], settings: Settings) -> tuple[object, ...]:
+    """Return the first request to the sample's process, which parses the program."""
+    return "parse", list(candidates), list(task.names), list(settings.forbidden)
 
 
 def startup_rejection(

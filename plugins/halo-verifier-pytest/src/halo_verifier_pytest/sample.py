@@ -11,7 +11,13 @@ from halo_core import sandbox
 from halo_core.sandbox import Answer, Outcome
 from halo_core.sandbox.calls import Function
 from halo_core.types import Verdict
-from halo_verifier_pytest.functions import LOADER, Settings, parse_request, startup_rejection
+from halo_verifier_pytest.functions import (
+    RUNNER,
+    Settings,
+    parse_request,
+    runner_source,
+    startup_rejection,
+)
 from halo_verifier_pytest.results import Cost
 from halo_verifier_pytest.tasks import Task
 
@@ -46,15 +52,14 @@ class Sample:
         """Start the sample's process, ending any earlier one; return True if the program could be executed."""
         self._open.close()
         lent = sandbox.get().function(
-            LOADER,
-            "serve",
+            runner_source(),
+            RUNNER,
             limits=self._settings.limits,
             paths=self._settings.paths,
+            trusted=True,
         )
         self._function = self._open.enter_context(lent)
-        self._answers = [
-            self._function(*parse_request(self._task, self._candidates, self._settings, remote=True))
-        ]
+        self._answers = [self._function(*parse_request(self._task, self._candidates, self._settings))]
         self._answers.append(self._function("execute", self._settings.seconds))
         self.fresh, self.calls, self.answered, self.setup = True, [], False, None
         self.errors, self.results = {}, {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from sqlglot import exp
 
@@ -11,8 +12,8 @@ _SWAPS: tuple[tuple[type[exp.Expr], tuple[type[exp.Expr], ...]], ...] = (
     (exp.GTE, (exp.GT, exp.LTE)),
     (exp.LT, (exp.LTE, exp.GT)),
     (exp.LTE, (exp.LT, exp.GTE)),
-    (exp.EQ, (exp.NEQ,)),
-    (exp.NEQ, (exp.EQ,)),
+    (exp.EQ, (exp.NEQ, exp.GTE, exp.LTE)),
+    (exp.NEQ, (exp.EQ, exp.LT, exp.GT)),
     (exp.And, (exp.Or,)),
     (exp.Or, (exp.And,)),
     (exp.Add, (exp.Sub,)),
@@ -118,7 +119,23 @@ def joins(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def constants(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Change a text or a whole number."""
+    """Change a text, a whole number or a pattern, shorten a list, or exclude an end of a range."""
+
+    def widen(node: exp.Expr) -> bool:
+        if not isinstance(node.parent, exp.Like):
+            return False
+        node.set("this", node.name + "%" if node.name.startswith("%") else "%" + node.name)
+        return not node.name.startswith("%%")
+
+    def open_end(node: exp.Expr, place: str, kind: type[exp.Expr]) -> bool:
+        inside = kind(this=node.this.copy(), expression=node.args[place].copy())
+        return node.parent is not None and bool(
+            node.replace(exp.paren(exp.And(this=node.copy(), expression=inside)))
+        )
+
+    def drop_element(node: exp.Expr) -> bool:
+        node.set("expressions", node.expressions[:-1])
+        return bool(node.expressions)
 
     def change(node: exp.Expr) -> bool:
         if node.args["is_string"]:
@@ -130,6 +147,10 @@ def constants(tree: exp.Expr) -> Iterator[exp.Expr]:
         return True
 
     yield from changed_copies(tree, exp.Literal, change)
+    yield from changed_copies(tree, exp.Literal, widen)
+    yield from changed_copies(tree, exp.In, drop_element)
+    for place, kind in (("low", exp.GT), ("high", exp.LT)):
+        yield from changed_copies(tree, exp.Between, partial(open_end, place=place, kind=kind))
 
 
 def lists(tree: exp.Expr) -> Iterator[exp.Expr]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from sqlglot import exp
 
 DIALECTS = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgres"}
 """Name of a dialect in this package -> its name in sqlglot."""
+_LITERAL = re.compile(r"--[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/|('[^']*'|(?<![\w.])\d+(?:\.\d+)?)")
 _MEASURES = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Avg)
 """Expressions that use a column as a quantity."""
 
@@ -37,8 +39,20 @@ def of_check(text: str, dialect: str) -> Constants:
     """Return the constants of a CHECK constraint: its expression, or the CREATE TABLE that contains it."""
     tree = parse(text, dialect)
     if isinstance(tree, exp.Create):
-        return _collected(tree.find_all(exp.CheckColumnConstraint))
-    return _collected([tree] if tree else [])
+        return _collected(tree.find_all(exp.CheckColumnConstraint), near=False)
+    return _collected([tree] if tree else [], near=False)
+
+
+def literals(query: str) -> frozenset[str]:
+    """Return the texts and numbers of a query, as they are written; without 0, 1 and comments. Takes linear time."""
+    return frozenset(_LITERAL.findall(query)) - {"", "0", "1"}
+
+
+def compared_literals(query: str, dialect: str) -> frozenset[str]:
+    """Return the literals that a query compares something with, as `literals` returns them."""
+    tree = parse(query, dialect)
+    found = tree.find_all(exp.Literal) if tree else ()
+    return frozenset(literal.sql() for literal in found if literal.find_ancestor(exp.Predicate))
 
 
 def parse(sql: str, dialect: str) -> exp.Expr | None:
@@ -49,7 +63,7 @@ def parse(sql: str, dialect: str) -> exp.Expr | None:
         return None
 
 
-def _collected(trees: Iterable[exp.Expr]) -> Constants:
+def _collected(trees: Iterable[exp.Expr], *, near: bool = True) -> Constants:
     found = Constants()
     for tree in trees:
         found.columns.update(column.name.lower() for column in tree.find_all(exp.Column))
@@ -59,7 +73,7 @@ def _collected(trees: Iterable[exp.Expr]) -> Constants:
                 around = around.find_ancestor(exp.Predicate)
             for column in around.find_all(exp.Column) if around is not None else ():
                 name = column.name.lower()
-                found.values.setdefault(name, []).extend(_neighbours(literal))
+                found.values.setdefault(name, []).extend(_neighbours(literal, near))
                 if not literal.is_string and literal.name not in ("0", "1"):
                     found.measured.add(name)
         for measure in tree.find_all(*_MEASURES):
@@ -67,10 +81,14 @@ def _collected(trees: Iterable[exp.Expr]) -> Constants:
     return found
 
 
-def _neighbours(literal: exp.Literal) -> list[Any]:
+def _neighbours(literal: exp.Literal, near: bool) -> list[Any]:
+    """Return the value of a literal and others close to it; with `near`, also of a text."""
     text = literal.name
+    if literal.is_string and isinstance(literal.parent, exp.Like | exp.ILike):
+        return [text.replace("%", some).replace("_", "x") for some in ("", "o")]
     if literal.is_string:
-        return [text, *{text.strip("%"), text.replace("%", "")} - {text}]
+        others = [text.replace("%", ""), text[:-1], f"{text}o"]
+        return [text, *(other for other in others if near and other and other != text)]
     try:
         number = float(text)
     except ValueError:

@@ -42,6 +42,8 @@ class Domain:
     """Known values without NULL: those of the given rows, and of a closed domain all others too."""
     hints: tuple[Any, ...] = ()
     """More values, with which the reference query or a CHECK constraint compares the column."""
+    compared: tuple[Any, ...] = ()
+    """All values, known or not, with which they compare the column, and the neighbours of these."""
 
     def near(self, value: Any, rng: random.Random) -> Any:
         """Return a value near `value`."""
@@ -159,11 +161,11 @@ def domain_of(
     values = list(dict.fromkeys(value for value in column if value is not None))
     constrained = [check.values.get(key, []) for check in checks if key in check.columns]
     hints = list(dict.fromkeys(chain(*constrained, constants.values.get(key, []))))
-    known, kind = set(map(_typed, values)), declared.strip().upper()
+    kind = declared.strip().upper()
     if kind.startswith("ENUM("):
-        return Domain(tuple(label.replace("''", "'") for label in _LABEL.findall(declared)))
+        return _closed([label.replace("''", "'") for label in _LABEL.findall(declared)], hints)
     if (flags := _flags(kind, values, key in constants.measured)) is not None:
-        return Domain(tuple(flags))
+        return _closed(flags, hints)
     if ("DATE" in kind or "TIME" in kind) and not values:
         moments, example = default_format(kind)
         return _with_moments(moments, [example], hints)
@@ -171,14 +173,29 @@ def domain_of(
         return _with_moments(found, values, hints)
     values = values or _examples(kind)
     types = set(map(type, values))
-    more = tuple(hint for hint in hints if type(hint) in types and _typed(hint) not in known)
+    fitting = [hint for hint in hints if type(hint) in types]
     if types <= {int, float} and types:
         signed = any(value < 0 for value in values)
-        return NumberDomain(tuple(values), tuple(hint for hint in more if signed or hint >= 0))
+        fitting = [hint for hint in fitting if signed or hint >= 0]
+        return NumberDomain(tuple(values), _unknown(fitting, values), tuple(fitting))
+    if types == {str} and (listed := [hint for hint in chain(*constrained) if type(hint) is str]):
+        fitting = listed
     is_open = types == {str} and _is_open(kind, values)
     if is_open and not constrained:
-        return TextDomain(tuple(values), more)
-    return Domain(tuple(values), more if is_open or bytes in types else ())
+        return TextDomain(tuple(values), _unknown(fitting, values), tuple(fitting))
+    if is_open or bytes in types:
+        return Domain(tuple(values), _unknown(fitting, values), tuple(fitting))
+    return _closed(values, hints)
+
+
+def _closed(values: list[Any], hints: Sequence[Any]) -> Domain:
+    known = set(map(_typed, values))
+    return Domain(tuple(values), compared=tuple(hint for hint in hints if _typed(hint) in known))
+
+
+def _unknown(hints: Sequence[Any], values: Sequence[Any]) -> tuple[Any, ...]:
+    known = set(map(_typed, values))
+    return tuple(hint for hint in hints if _typed(hint) not in known)
 
 
 def _typed(value: Any) -> tuple[type, Any]:
@@ -201,10 +218,8 @@ def _flags(kind: str, values: list[Any], measured: bool) -> list[Any] | None:
 
 
 def _with_moments(moments: Moments, values: list[Any], hints: Sequence[Any]) -> MomentDomain:
-    found = (moment for hint in hints for moment in moments.matching(hint, values))
-    return MomentDomain(
-        tuple(values), tuple(dict.fromkeys(moment for moment in found if moment not in values)), moments
-    )
+    found = tuple(dict.fromkeys(moment for hint in hints for moment in moments.matching(hint, values)))
+    return MomentDomain(tuple(values), _unknown(found, values), found, moments)
 
 
 def _is_open(kind: str, values: list[Any]) -> bool:

@@ -2,15 +2,19 @@
 
 All rows are new: values repeat in every column that is not declared unique, NULLs stand wherever they are
 allowed, rows agree in all columns or in all but one, some rows are referred to by many others and some by none, and
-columns refer to missing rows unless a foreign key forbids it.
+columns refer to missing rows unless a foreign key forbids it. Some copies have more rows, in which each value that the
+reference compares a column with, its neighbours and NULL meet those of the other columns: a condition that treats NULL
+as false, or moves a boundary, shows in one of these rows. Others have few rows, so that a single one decides.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from halo_verifier_sql.domains import Domain
 from halo_verifier_sql.tables import ForeignKey, Table, parents_first
@@ -18,6 +22,15 @@ from halo_verifier_sql.tables import ForeignKey, Table, parents_first
 _ROWS = (9, 15)
 """Smallest and largest number of rows in a table that refers to no other: few, so that values meet in joins."""
 _CHILD_ROWS = (12, 20)
+_FEW_ROWS = (1, 3)
+_CROSSED = 0.7
+"""Share of the copies of the usual size with rows in which compared values meet."""
+_MOST_CROSSED = 48
+"""Maximum number of rows of a table in which compared values meet."""
+_MOST_REFERRING = 90
+"""Maximum number of such rows if they refer to others: they are repeated, so that each meets several of those."""
+_MOST_COMPARED = 6
+"""Maximum number of compared values of a column that meet others on one copy."""
 _NULLS = (0.0, 0.1, 0.2, 0.2, 0.3)
 """Shares of NULLs that a column can have on a copy."""
 _VARIETY = (2, 3, 4, 6, 12)
@@ -30,17 +43,32 @@ _KNOWN = 0.75
 """Share of the values in columns without repetitions that are those of the given rows, if any are left."""
 _TRIES = 12
 """Attempts to make a row whose unique columns differ from those of all other rows."""
+_ANY = object()
+"""Stands for any value of a column."""
 _FINEST = 4
 """Floats are multiples of its inverse, so that their sums do not depend on the order of rows."""
 _LARGEST_EXACT = 2.0**40
 
 
-def generate(tables: Mapping[str, Table], rng: random.Random) -> dict[str, tuple[list[str], list[list[Any]]]]:
+Kind = Literal["mixed", "crossed", "few"]
+"""Copies of the usual size, such copies in which compared values meet for certain, and copies of a few rows."""
+
+
+def generate(
+    tables: Mapping[str, Table], rng: random.Random, kind: Kind = "mixed"
+) -> dict[str, tuple[list[str], list[list[Any]]]]:
     """Return new contents for all tables, deterministically for equal states of `rng`."""
     made: dict[str, list[list[Any]]] = {}
+    crossed = kind == "crossed" or (kind == "mixed" and rng.random() < _CROSSED)
     for name in parents_first(tables):
         made[name] = []
-        _Maker(name, tables[name], made, rng).fill()
+        maker = _Maker(name, tables[name], made, rng, kind)
+        if kind == "few":
+            maker.fill(*_FEW_ROWS)
+        else:
+            maker.fill(*(_CHILD_ROWS if tables[name].foreign_keys else _ROWS))
+        if crossed:
+            maker.cross()
     return {name: (list(tables[name].columns), rows) for name, rows in made.items()}
 
 
@@ -78,28 +106,95 @@ class _Maker:
     """Makes the rows of one table. `made` has the rows of the tables before it, and gets the new ones."""
 
     def __init__(
-        self, name: str, table: Table, made: Mapping[str, list[list[Any]]], rng: random.Random
+        self,
+        name: str,
+        table: Table,
+        made: Mapping[str, list[list[Any]]],
+        rng: random.Random,
+        kind: Kind,
     ) -> None:
         self._name, self._table, self._made, self._rng = name, table, made, rng
+        self._few = kind == "few"
         self._rows = made[name]
         self._taken: list[set[tuple[Any, ...]]] = [set() for _ in table.unique]
         self._distinct = {places[0] for places in table.unique if len(places) == 1}
-        self._distinct |= {place for place in range(len(table.columns)) if rng.random() < _DIFFERENT}
+        if kind == "mixed":
+            self._distinct |= {place for place in range(len(table.columns)) if rng.random() < _DIFFERENT}
         self._redrawn = self._distinct.union(*table.unique)
         self._sources = [self._source(place) for place in range(len(table.columns))]
         self._popularity: dict[ForeignKey, list[float]] = {}
+        self._weighted = True
 
-    def fill(self) -> None:
-        """Make all rows."""
-        low, high = _CHILD_ROWS if self._table.foreign_keys else _ROWS
+    def fill(self, low: int, high: int) -> None:
+        """Make between `low` and `high` rows."""
         for _ in range(self._rng.randint(low, high)):
-            row = self._row()
-            for _ in range(_TRIES):
-                if row is None or self._accept(row):
-                    break
-                for place in self._redrawn:
-                    row[place] = self._value(place)
-                self._refer(row, self._redrawn)
+            self._insert(self._row())
+
+    def cross(self) -> None:
+        """Make rows in which the values that columns are compared with, and NULL, meet those of other columns."""
+        classes = [self._classes(place) for place in range(len(self._table.columns))]
+        combinations = self._combinations(classes)
+        repeated = _MOST_REFERRING // max(len(combinations), 1) if self._table.foreign_keys else 1
+        self._popularity = {}
+        self._weighted = False
+        for chosen in combinations * max(1, min(repeated, 4)):
+            row: list[Any] = [self._value(place) for place in range(len(classes))]
+            self._refer(row, set(range(len(classes))))
+            for place, index in chosen.items():
+                if classes[place][index] is not _ANY:
+                    row[place] = classes[place][index]
+            self._insert(row if self._is_complete(row) else None)
+
+    def _combinations(self, classes: list[list[Any]]) -> list[dict[int, int]]:
+        """Return choices of values by place: all combinations if they are few, otherwise all pairs if possible."""
+        domains = self._table.domains
+        compared = [place for place, values in enumerate(classes) if values and domains[place].compared]
+        free = [place for place, values in enumerate(classes) if len(values) > 1 and place not in compared]
+        for places in ([*compared, *free], compared):
+            if places and math.prod(len(classes[place]) for place in places) <= _MOST_CROSSED:
+                indices = itertools.product(*(range(len(classes[place])) for place in places))
+                return [dict(zip(places, each, strict=True)) for each in indices]
+        pairs = [
+            (one, other, index, another)
+            for one, other in itertools.combinations([*compared, *free], 2)
+            if one in compared or not compared
+            for index in range(len(classes[one]))
+            for another in range(len(classes[other]))
+        ]
+        self._rng.shuffle(pairs)
+        chosen: list[dict[int, int]] = []
+        while pairs and len(chosen) < _MOST_CROSSED:
+            chosen.append({})
+            left = []
+            for pair in pairs:
+                one, other, index, another = pair
+                if chosen[-1].get(one, index) == index and chosen[-1].get(other, another) == another:
+                    chosen[-1][one], chosen[-1][other] = index, another
+                else:
+                    left.append(pair)
+            pairs = left
+        return chosen
+
+    def _classes(self, place: int) -> list[Any]:
+        """Return the values of a column that meet those of others; none if it may not repeat a value."""
+        table, domain = self._table, self._table.domains[place]
+        if place in self._distinct or any(place in places for places in table.unique):
+            return []
+        nulls = [] if table.required[place] else [None]
+        if any(place in key.places for key in table.foreign_keys):
+            return [*nulls, _ANY]
+        compared = self._rng.sample(domain.compared, min(len(domain.compared), _MOST_COMPARED))
+        others = [value for value in self._sources[place].palette if value not in compared][:1]
+        return [*nulls, *map(_exact, compared), *(others or ([] if compared else [_ANY]))]
+
+    def _insert(self, row: list[Any] | None) -> None:
+        """Add a row, with other values in its unique columns if it repeats another there."""
+        for _ in range(_TRIES):
+            if row is None or self._accept(row):
+                break
+            for place in self._redrawn:
+                row[place] = self._value(place)
+            self._refer(row, self._redrawn)
 
     def _row(self) -> list[Any] | None:
         """Return a row: a new one, or an earlier one with new values in some columns; None if it is impossible."""
@@ -116,8 +211,11 @@ class _Maker:
         for place in changed:
             row[place] = self._value(place)
         self._refer(row, changed)
+        return row if self._is_complete(row) else None
+
+    def _is_complete(self, row: list[Any]) -> bool:
         required = zip(row, self._table.required, strict=True)
-        return None if any(value is None and is_required for value, is_required in required) else row
+        return not any(value is None and is_required for value, is_required in required)
 
     def _refer(self, row: list[Any], changed: set[int]) -> None:
         """Set the foreign keys among `changed` to keys of existing rows, or to NULL."""
@@ -143,7 +241,7 @@ class _Maker:
         """Return how often each row is referred to: some often, and some never."""
         weights = self._popularity.setdefault(key, [])
         while len(weights) < count:
-            weights.append(self._rng.choice([0.0, 1.0, 1.0, 4.0]))
+            weights.append(self._rng.choice([0.0, 1.0, 1.0, 4.0]) if self._weighted else 1.0)
         return weights[:count] if any(weights[:count]) else [1.0] * count
 
     def _value(self, place: int) -> Any:
@@ -177,7 +275,10 @@ class _Maker:
         domain, rng = self._table.domains[place], self._rng
         size = rng.choice(_VARIETY)
         hints = rng.sample(domain.hints, min(len(domain.hints), max(1, size // 2)))
-        known = rng.sample(domain.values, min(len(domain.values), max(1, size - len(hints))))
+        if self._few and domain.compared:
+            hints = rng.sample(domain.compared, min(len(domain.compared), rng.choice((1, 1, 2))))
+            size = len(hints) + (rng.random() < 0.3)
+        known = rng.sample(domain.values, min(len(domain.values), max(0 if hints else 1, size - len(hints))))
         palette = list(dict.fromkeys([*hints, *map(_exact, known)]))
         while len(palette) < size and (value := _exact(domain.fresh(rng, palette))) not in (None, *palette):
             palette.append(value)

@@ -23,16 +23,20 @@ from halo_verifier_sql.perturb import perturb
 from halo_verifier_sql.reference import FORM, Reference, read
 from halo_verifier_sql.selection import EXACT, differ, find_kills, select
 from halo_verifier_sql.tables import Table, read_tables
-from halo_verifier_sql.trial import Trial, make_plan, measure
+from halo_verifier_sql.trial import Plan, Trial, make_plan, measure
 from halo_verifier_sql.worker import Caps, Description
 
-_CANDIDATES = {"sqlite": (3, 4), "duckdb": (1, 3), "postgresql": (1, 3)}
+_CANDIDATES = {"sqlite": (2, 4), "duckdb": (1, 3), "postgresql": (1, 3)}
 """Candidates per selected copy that resemble the given database, and that are bound by the declared constraints
 alone: fewer where building them is slow."""
+_FEW = {"sqlite": 24, "duckdb": 4, "postgresql": 6}
+"""Candidates of a few rows, on which one row decides the result of an aggregate function."""
+_MORE = {"sqlite": 8, "duckdb": 2, "postgresql": 2}
+"""Copies beyond the wanted number at most, if they tell mutants apart that the others do not."""
 _MAX_CELLS = 400_000
 """Maximum number of values in all candidates that resemble the given database; at least as many of them are built
 as copies are selected."""
-_SELECTION_FACTOR = 20
+SELECTION_FACTOR = 20
 """Factor on a completion's limits for the queries that run while copies are selected."""
 
 
@@ -49,6 +53,10 @@ class Task:
     query: str
     mutants: tuple[str, ...]
     """Changed reference queries that are wrong on the given database or on at least one candidate copy."""
+    plan: Plan | None = None
+    """The queries that determine the reference's result; None if there is no reference query."""
+    literals: frozenset[str] = frozenset()
+    """Literals with which the reference compares something."""
     told_apart: tuple[int, int] = (0, 0)
     """Number of changed reference queries that are wrong on at least one of `databases`, and of all that run."""
 
@@ -96,10 +104,10 @@ def _from_query(
 ) -> Task:
     contents = engine.contents(key, [base])[0]
     tables = read_tables(contents, constants.of_query(reference.query, dialect), dialect)
-    similar, free = _make_copies(key, tables, copies, _CANDIDATES[dialect])
+    similar, free = _make_copies(key, tables, copies, dialect)
     rich = [0] * (1 + len(similar)) + [richness(tables, copy) for copy in free]
     described = [make_description(reference.schema, copy, copy=True) for copy in (*similar, *free)]
-    trusted = Caps(*(_SELECTION_FACTOR * cap for cap in (caps.steps, caps.rows, caps.bytes)))
+    trusted = Caps(*(SELECTION_FACTOR * cap for cap in (caps.steps, caps.rows, caps.bytes)))
     trial = Trial(engine, f"{key}+", (base, *described), trusted)
     plan = make_plan(key, reference, base, engine, dialect, trusted)
     reads, measured = measure(trial, plan, ambiguity.variants(reference.query, dialect), list(tables), caps)
@@ -115,7 +123,7 @@ def _from_query(
         )
         for index, each in enumerate(measured)
     ]
-    selected = [0, *select(candidates, copies)]
+    selected = [0, *select(candidates, copies, _MORE[dialect])]
     golds = tuple(gold for index in selected if (gold := candidates[index].gold))
     _check_strength(golds)
     told_apart = set().union(*(candidates[index].kills for index in selected))
@@ -127,6 +135,8 @@ def _from_query(
         reads,
         reference.query,
         tuple(mutants[index] for index in sorted(killed)),
+        plan,
+        constants.compared_literals(reference.query, dialect),
         (len(told_apart), len(mutants)),
     )
     _check_passes(task, engine, caps)
@@ -136,15 +146,16 @@ def _from_query(
 _Copies = list[dict[str, tuple[list[str], list[list[Any]]]]]
 
 
-def _make_copies(
-    key: str, tables: Mapping[str, Table], copies: int, factors: tuple[int, int]
-) -> tuple[_Copies, _Copies]:
+def _make_copies(key: str, tables: Mapping[str, Table], copies: int, dialect: str) -> tuple[_Copies, _Copies]:
     """Return candidates that resemble the given database, and candidates bound by the declared constraints alone."""
     cell_count = sum(len(table.columns) * len(table.rows) for table in tables.values())
-    similar, free = (copies * factor for factor in factors)
+    similar, free = (copies * factor for factor in _CANDIDATES[dialect])
     similar = max(copies, min(similar, _MAX_CELLS // max(cell_count, 1)))
-    rngs = [random.Random(derive_seed(0, "copy", key, number)) for number in range(similar + free)]
-    return [perturb(tables, rng) for rng in rngs[:similar]], [generate(tables, rng) for rng in rngs[similar:]]
+    few = _FEW[dialect]
+    rngs = [random.Random(derive_seed(0, "copy", key, number)) for number in range(similar + free + few)]
+    made = [generate(tables, rng) for rng in rngs[similar:-few]]
+    made += [generate(tables, rng, "few") for rng in rngs[-few:]]
+    return [perturb(tables, rng) for rng in rngs[:similar]], made
 
 
 def _lookups(query: str, dialect: str, tables: Mapping[str, Table], given: Trial) -> list[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from sqlglot import exp
 
 from halo_verifier_sql.changes import changed_copies, make_distinct
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.In, exp.Between)
+_FILTERS = (exp.Where, exp.Having, exp.Join)
 
 
 def groups(tree: exp.Expr) -> Iterator[exp.Expr]:
@@ -57,12 +59,9 @@ def nulls(tree: exp.Expr) -> Iterator[exp.Expr]:
         node.set("this", exp.Star())
         return changed
 
-    def or_null(node: exp.Expr) -> bool:
-        column, parent = node.this, node.parent
-        if not isinstance(column, exp.Column) or isinstance(parent, exp.Join):
-            return False
-        is_null = exp.Is(this=column.copy(), expression=exp.Null())
-        return bool(node.replace(exp.paren(exp.Or(this=node.copy(), expression=is_null))))
+    def or_zero(node: exp.Expr) -> bool:
+        zero = exp.Coalesce(this=node.copy(), expressions=[exp.Literal.number(0)])
+        return not isinstance(node.parent, exp.Window | exp.Coalesce) and bool(node.replace(zero))
 
     def negate(node: exp.Expr) -> bool:
         return not isinstance(node.parent, exp.Not) and bool(
@@ -71,11 +70,31 @@ def nulls(tree: exp.Expr) -> Iterator[exp.Expr]:
 
     yield from changed_copies(tree, exp.Select, without_nulls)
     yield from changed_copies(tree, exp.Count, count_all)
-    for kind in _COMPARISONS:
-        yield from changed_copies(tree, kind, or_null)
     for test in (exp.In, exp.Exists, exp.Is):
         yield from changed_copies(tree, test, negate)
     yield from changed_copies(tree, exp.Coalesce, lambda node: bool(node.replace(node.this)))
+    for function in (exp.Sum, exp.Avg, exp.Max, exp.Min):
+        yield from changed_copies(tree, function, or_zero)
+
+
+def truths(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Let a condition be true, or false, where it is NULL. In a filter, false changes nothing unless it is negated."""
+
+    def change(node: exp.Expr, value: exp.Expr) -> bool:
+        """Make `node` IS TRUE, or IS NOT FALSE; `value` is the true or the false."""
+        joins = isinstance(node.parent, exp.Join) and isinstance(node.expression, exp.Column)
+        around = node.find_ancestor(exp.Not, exp.Case, exp.Coalesce, exp.Select)
+        filters = isinstance(around, exp.Select) and node.find_ancestor(*_FILTERS, exp.Select) is not around
+        if node.parent is None or joins or isinstance(node.parent, exp.Is):
+            return False
+        if value == exp.true() and filters:
+            return False
+        found: exp.Expr = exp.Is(this=exp.paren(node.copy()), expression=value.copy())
+        return bool(node.replace(exp.paren(found if value == exp.true() else exp.Not(this=found))))
+
+    for kind in (*_COMPARISONS, exp.And, exp.Or):
+        for value in (exp.false(), exp.true()):
+            yield from changed_copies(tree, kind, partial(change, value=value))
 
 
 def best(tree: exp.Expr) -> Iterator[exp.Expr]:

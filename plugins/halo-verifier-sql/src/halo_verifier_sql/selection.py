@@ -54,25 +54,28 @@ def differ(one: Gold | None, other: Gold | None) -> bool:
     return any(difference(gold, found.columns, found.text, EXACT) for gold, found in pairs)
 
 
-def select(candidates: Sequence[Candidate], copies: int) -> list[int]:
+def select(candidates: Sequence[Candidate], copies: int, more: int = 0) -> list[int]:
     """Return the indices of `copies` candidates; the first candidate is the given database.
 
     The first copy is free, the second is similar to the given database, as far as the result is determined on such
     candidates. Each is the soundest that is left; among
     equally sound ones, the one that kills the most mutants not killed before, then one with yet another result.
     The first two must also differ from the given database's result if possible, so that constants fail. Raises
-    `VerifierError` if the reference does not run on enough of them.
+    `VerifierError` if the reference does not run on enough of them. Up to `more` others are selected if they kill
+    mutants that no other kills.
     """
     given = candidates[0]
     selected: list[int] = []
     killed = set(given.kills)
-    for number in range(copies):
+    for number in range(copies + more):
         usable = [
             index for index, each in enumerate(candidates) if index and each.gold and index not in selected
         ]
         wanted = [index for index in usable if number > 1 or candidates[index].is_free == (number == 0)]
         if given.is_determined:
             wanted = [index for index in wanted if candidates[index].is_determined]
+        if not usable and number >= copies:
+            break
         if not usable:
             raise VerifierError("the reference does not run on enough perturbed copies of its database")
         results = [given.gold, *(candidates[index].gold for index in selected)]
@@ -87,6 +90,8 @@ def select(candidates: Sequence[Candidate], copies: int) -> list[int]:
             for index in wanted or usable
         }
         best = max(merits, key=merits.__getitem__)
+        if number >= copies and not (candidates[best].is_determined and candidates[best].kills - killed):
+            break
         selected.append(best)
         killed |= candidates[best].kills
     return selected
@@ -99,11 +104,11 @@ def _soundness(candidate: Candidate, given: Candidate, must_differ: bool) -> tup
     assert other
     return (
         candidate.is_determined or not given.is_determined,
-        gold.count > 0,
+        gold.count > 0 or not must_differ,
         must_differ and differ(gold, other),
         other.has_cut_ties or not gold.has_cut_ties,
-        not _lacks_values(gold) or _lacks_values(other),
-        candidate.completeness > 0.5,
+        not (must_differ and _lacks_values(gold)) or _lacks_values(other),
+        candidate.completeness > 0.5 or not must_differ,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, ClassVar, Literal
 
@@ -19,6 +20,7 @@ from halo_verifier_sql.engines import Batch, Engine
 from halo_verifier_sql.extract import extract, is_query
 from halo_verifier_sql.factory import get_engine
 from halo_verifier_sql.prepare import Task, prepare
+from halo_verifier_sql.second import more_databases, needs_second_look
 from halo_verifier_sql.worker import Caps
 
 _MIB = 1 << 20
@@ -53,7 +55,7 @@ class SQL(Verifier):
     url: str = ""
     """PostgreSQL server: postgresql://user@host/database. Give the password by PGPASSWORD or ~/.pgpass."""
     copies: int = Field(default=3, ge=2, le=8)
-    """Number of perturbed copies that a query runs on in addition to the given database."""
+    """Number of perturbed copies that a query runs on besides the given database; more are added if they help."""
     rtol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Relative tolerance for floats. If `rtol` and `atol` are 0, floats must be identical."""
     atol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
@@ -87,10 +89,13 @@ class SQL(Verifier):
             )
         try:
             task = self._task(prompt)
-            batch = self._engine().run(task.key, task.databases, [sql], self._caps(), loading=False)
+            batch = self._run(task, sql)
+            status, stage, score, detail = _judge(task, batch, Tolerance(self.rtol, self.atol))
+            if status is Status.PASS and needs_second_look(task, sql) and (more := _more(self, task, sql)):
+                task, batch = _joined(task, batch, more, self._run(more, sql))
+                status, stage, score, detail = _judge(task, batch, Tolerance(self.rtol, self.atol))
         except HaloError as error:
             return Verdict(Status.ERROR, Stage.INVALID, detail=str(error))
-        status, stage, score, detail = _judge(task, batch, Tolerance(self.rtol, self.atol))
         return Verdict(
             status,
             stage,
@@ -151,6 +156,9 @@ class SQL(Verifier):
 
         return demo.load() if self.dialect == "sqlite" else None
 
+    def _run(self, task: Task, sql: str) -> Batch:
+        return self._engine().run(task.key, task.databases, [sql], self._caps(), loading=False)
+
     def _caps(self) -> Caps:
         return Caps(self.steps, self.max_rows, self.output_kib * 1024)
 
@@ -182,6 +190,25 @@ def _prepare(verifier: SQL, prompt: Prompt) -> tuple[Mapping[str, Any], Task]:
         verifier._caps(),
     )
     return prompt.reference, task
+
+
+@cached(
+    LRUCache(_MAX_TASKS),
+    key=lambda verifier, task, sql: (verifier, task.key, sql),
+    lock=threading.Lock(),
+)
+def _more(verifier: SQL, task: Task, sql: str) -> Task | None:
+    """Return more databases for an answer, made once for each; see `second.more_databases`."""
+    return more_databases(task, sql, verifier._engine(), verifier.dialect, verifier._caps())
+
+
+def _joined(task: Task, batch: Batch, more: Task, found: Batch) -> tuple[Task, Batch]:
+    """Return the databases of two tasks, and what an answer returned on all of them."""
+    cpu, wall = (getattr(batch, name) + getattr(found, name) for name in ("cpu_seconds", "wall_seconds"))
+    outcomes = [[*batch.outcomes[0], *found.outcomes[0]]] if found.outcomes else ()
+    golds, databases = (*task.golds, *more.golds), (*task.databases, *more.databases)
+    joined = replace(task, golds=golds, databases=databases)
+    return joined, replace(found, outcomes=outcomes, cpu_seconds=cpu, wall_seconds=wall)
 
 
 _PREFLIGHT = {"schema": "CREATE TABLE t (a INTEGER)", "rows": {"t": [[1], [2]]}, "query": "SELECT a FROM t"}

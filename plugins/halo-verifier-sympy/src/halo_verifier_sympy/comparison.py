@@ -15,7 +15,8 @@ from halo_core.errors import SandboxError
 from halo_core.types import Prompt, Stage, Status, Verdict
 from halo_verifier_sympy.around import Answer
 from halo_verifier_sympy.compare import difference
-from halo_verifier_sympy.copies import check_not_copied
+from halo_verifier_sympy.copies import check_not_copied, text_of
+from halo_verifier_sympy.counting import without_counted_noun
 from halo_verifier_sympy.criteria import Assume, Criteria
 from halo_verifier_sympy.evaluated import check_numbers, check_numeral
 from halo_verifier_sympy.fast import FastDecider
@@ -96,13 +97,23 @@ class Comparison:
             return word_difference(reference["answer"], text, kind)
         gold = read_reference(reference["answer"], self.thousands)
         if gold.tree[0] != "quantity" and reference.get("units", True):
-            return self._compare(text, amounts=False)
+            return self._difference_without_noun(text)
         try:
             if not (detail := self._compare(text, amounts=False)):
                 return ""
         except Unreadable:
             return self._compare(text, amounts=True)
         return detail and self._compare(text, amounts=True)
+
+    def _difference_without_noun(self, text: str) -> str:
+        """Return how a text differs from a reference without a unit; a noun may name what the number counts."""
+        counted = without_counted_noun(text, text_of(self.prompt))
+        if not counted:
+            return self._compare(text, amounts=False)
+        try:
+            return self._compare(text, amounts=False) and self._compare(counted, amounts=False)
+        except Unreadable:
+            return self._compare(counted, amounts=False)
 
     def _compare(self, text: str, *, amounts: bool) -> str:
         reference = self.prompt.reference

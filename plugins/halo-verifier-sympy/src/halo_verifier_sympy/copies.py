@@ -43,10 +43,10 @@ _PLAIN = frozenset({"num", "sym", "const", "space"})
 
 def check_not_copied(answer: Tree, gold: Tree, prompt: Prompt) -> None:
     """Raise `Refused` if the prompt has a part of `answer` that the reference does not have."""
-    if answer[0] in _PLAIN or not (text := _text(prompt)):
+    if answer[0] in _PLAIN or not (text := text_of(prompt)):
         return
     parts = [part for part in _parts(answer) if _has_operation(part)]
-    copied = _skeletons_of_text(text) if parts else frozenset()
+    copied = _skeletons_oftext_of(text) if parts else frozenset()
     found = copied & set(map(_skeleton, parts)) if copied else frozenset()
     if found and found - _skeletons(gold):
         raise Refused("an expression of the task in place of its result")
@@ -59,7 +59,7 @@ def copied_expressions(prompt: Prompt, *, thousands: bool) -> list[str]:
         return []
     gold = _skeletons(read_reference(reference["answer"], thousands).tree)
     found = []
-    for text, tree in _expressions(_text(prompt)):
+    for text, tree in _expressions(text_of(prompt)):
         sides = tree[2] if tree[0] == "rel" else ()
         for part, written in ((tree, text), *((side, latex(side)) for side in sides)):
             if _has_operation(part) and _skeleton(part) not in gold:
@@ -67,7 +67,8 @@ def copied_expressions(prompt: Prompt, *, thousands: bool) -> list[str]:
     return list(dict.fromkeys(found))[:_MAX_COPIES]
 
 
-def _text(prompt: Prompt) -> str:
+def text_of(prompt: Prompt) -> str:
+    """Return the task as text, whatever form it has."""
     return prompt.text or "\n".join(message.get("content", "") for message in prompt.messages)
 
 
@@ -99,7 +100,7 @@ def _has_operation(tree: Tree) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _skeletons_of_text(text: str) -> frozenset[Any]:
+def _skeletons_oftext_of(text: str) -> frozenset[Any]:
     found: set[Any] = set()
     for _, tree in _expressions(text):
         found |= _skeletons(tree)

@@ -12,7 +12,8 @@ from typing import Literal
 
 from halo_core.verification.thoughts import read_answer
 from halo_verifier_sympy.around import Answer, answers_around
-from halo_verifier_sympy.phrases import last_formula_or_line, phrase_answers
+from halo_verifier_sympy.denials import is_doubted
+from halo_verifier_sympy.phrases import bare_answer, last_formula_or_line, phrase_answers
 from halo_verifier_sympy.retractions import retractions_after
 from halo_verifier_sympy.tree import Refused, Unreadable
 from halo_verifier_sympy.visible import check_visible
@@ -59,7 +60,9 @@ def final_answers(text: str, where: Where) -> list[Answer]:
         if found or where == "box":
             return _distinct(found)
     check_visible(text, ())
-    return _distinct(last_formula_or_line(text) if where == "last" else phrase_answers(text))
+    if where == "last":
+        return _distinct(last_formula_or_line(text))
+    return _distinct(phrase_answers(text) or (bare_answer(text) if where == "auto" else []))
 
 
 def _distinct(found: Sequence[Answer]) -> list[Answer]:
@@ -84,11 +87,13 @@ def _boxes(text: str) -> list[Answer]:
         content, place = _content(text, match.end(), maths=maths)
         if _is_in_comment(text, match.start()):
             raise Refused("a box in a comment")
+        if is_doubted(text[max(0, match.start() - 100) : match.start()]):
+            raise Refused("a doubted answer")
         found += answers_around(text, match.start(), place, content, maths=maths)
         places.append(match.start())
     if found:
         check_visible(text, places)
-        found += retractions_after(text, place)
+        found += retractions_after(text, place, found)
     return found
 
 

@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from itertools import islice
 
 from halo_verifier_sympy.around import ITEM, NUMBER_WORD, Answer, answers_around
+from halo_verifier_sympy.denials import is_doubted
 from halo_verifier_sympy.retractions import retractions_after
 from halo_verifier_sympy.tree import Refused
+from halo_verifier_sympy.vocabulary import FUNCTION_WORDS, GREEK
 
 _PHRASE = re.compile(
     r"\banswer\*{0,2}[ \t]{0,4}(?:(?:is|:|=)[ \t]{0,4}:?|(?=\$|\\[(\[]))"
     r"|^[ \t]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*[*_]{0,3}[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_DENIED = re.compile(r"n['’]t\b|\s*(?:\w+ly\s+)?(?:not|never)\b", re.IGNORECASE)
 _IS_ANSWER = re.compile(
     r"\bis[ \t]+(?:our|the|my)[ \t]+(?:final[ \t]+|correct[ \t]+)?answer\b", re.IGNORECASE
 )
@@ -47,19 +50,27 @@ _LEADS_ON = re.compile(
     r"[\s*_]*(?:so|thus|therefore|hence)?[\s,*_]*(?:the|my|our)?[\s*_]*(?:final|correct|right)?[\s*_]*",
     re.IGNORECASE,
 )
+_MARKUP = re.compile(
+    r"\#{0,6}[ \t]*(?:\*{1,3}|_{1,2}|`)?[ \t]*=?[ \t]*(?P<line>[^\n?~≈`]*[^\n?~≈`*_\s])[*_`]{0,3}\.?"
+)
+"""One line in emphasis, in code, or of a heading."""
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{2,}")
 _MAX_PHRASES = 64
 _MAX_LENGTH = 4000
 
 
 def phrase_answers(text: str) -> list[Answer]:
     """Return the answers after each "answer is"; without such a phrase, the one after the last ####."""
-    matches = _without_headings(list(_PHRASE.finditer(text)), text) or list(_HASHES.finditer(text))[-1:]
+    stated = [match for match in _PHRASE.finditer(text) if not _DENIED.match(text, match.end())]
+    matches = _without_headings(stated, text) or list(_HASHES.finditer(text))[-1:]
     if not matches:
         return list(_stated_before(text))
     if len(matches) > _MAX_PHRASES:
         raise Refused(f"more than {_MAX_PHRASES} answers")
+    if any(is_doubted(text[max(0, match.start() - 100) : match.start()]) for match in matches):
+        raise Refused("a doubted answer")
     found = [answer for match in matches for answer in _sentence_answers(_lines_after(text, match.end()))]
-    return found + retractions_after(text, matches[-1].end())
+    return found + retractions_after(text, matches[-1].end(), found)
 
 
 def _stated_before(text: str) -> Iterator[Answer]:
@@ -117,6 +128,23 @@ def _check_no_hedge(sentence: str) -> None:
     reason = _REASON.search(sentence)
     if _HEDGE.search(sentence[: reason.start()] if reason else sentence):
         raise Refused("another answer in the same sentence")
+
+
+def bare_answer(text: str) -> list[Answer]:
+    """Return a completion that is nothing but a formula or one short line; an empty list for any other."""
+    text = text.strip()
+    if formula := _FORMULA.fullmatch(text.removesuffix(".")):
+        return [Answer(_inside(formula))]
+    line = _MARKUP.fullmatch(text)
+    if line is None or len(text) > _LONGEST_ITEM or _is_prose(line["line"]):
+        return []
+    return [Answer(_FORMULA.sub(_inside, line["line"]))]
+
+
+def _is_prose(line: str) -> bool:
+    """Return whether a word other than a function stands before the first digit."""
+    word = next((each for each in _WORD.finditer(line) if each[0] not in FUNCTION_WORDS | GREEK), None)
+    return word is not None and re.search(r"\d", line[: word.start()]) is None
 
 
 def last_formula_or_line(text: str) -> list[Answer]:

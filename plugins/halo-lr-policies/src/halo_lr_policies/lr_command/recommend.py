@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from halo_core.errors import ConfigError, did_you_mean
+from halo_core.model.rates import SIZE, size_factor
 from halo_core.model.schedule import effective_steps, warmup_advice, warnings_for
 from halo_core.tables import spell
 from halo_lr_policies.lr_command.defaults import ALPHA, BATCH, RANK
@@ -21,8 +22,6 @@ from halo_lr_policies.lr_command.defaults import ALPHA, BATCH, RANK
 Method = Literal["sft", "raft", "dpo", "grpo", "ppo"]
 METHODS: tuple[Method, ...] = get_args(Method)
 Confidence = Literal["high", "medium", "low"]
-SIZE = 7e9
-"""Parameters of the model for which the base learning rates hold; see `defaults` for the rest of that setup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +55,10 @@ BASES: Mapping[tuple[Method, bool], Base] = {
         (1e-5, 5e-5),
     ),
     ("raft", False): Base(
-        5e-5, 1e-5, 2e-4, "medium", f"no published system; {_TENFOLD}", (1e-5, 5e-5)
+        7.5e-5, 1e-5, 3e-4, "medium",
+        "no published system; fifteen times full fine-tuning, as in runs of less than 100 steps"
+        " (thinkingmachines.ai/blog/lora); halo's default, with the adjustment for the size",
+        (1e-5, 5e-5),
     ),
     ("dpo", True): Base(
         5e-7, 2e-7, 1e-6, "high", f"{_ZEPHYR} 5e-7; {_TULU} 5e-7 (8B), 2e-7 (70B); TRL's default 1e-6", (5e-6, 5e-6)
@@ -79,8 +81,9 @@ BASES: Mapping[tuple[Method, bool], Base] = {
 """Keys: method, and True for training all weights or False for a LoRA adapter."""
 
 _QUARTER = (
-    "the 1/4 rule of the halo-forge notes (RAFT at a quarter of the SFT learning rate, 2e-4 to 5e-5) holds here too,"
-    " as a convention: it is untested, and RAFT's own code does not follow it (2e-5, the same as for SFT)"
+    "the 1/4 rule of the halo-forge notes (RAFT at a quarter of the SFT learning rate, 2e-4 to 5e-5) is not followed:"
+    " it is untested, RAFT's own code uses the rate of SFT (2e-5), and on SmolLM2-135M with LoRA 5e-5 gained 4 points"
+    " of held-out pass rate in three cycles, within the noise, where 2e-4 gained 31"
 )
 _FORTIETH = (
     "the 10-40x rule of the halo-forge notes (RL at a learning rate 10 to 40 times below SFT, 2e-4 to 5e-6) is 20x"
@@ -227,7 +230,7 @@ def _for_size(size: float | None, full: bool) -> Adjustment | None:
     if size is None or size == SIZE:
         return None
     power = 0.5 if full else 0.25
-    factor = min(4.0, max(0.25, (SIZE / size) ** power))
+    factor = size_factor(size, full=full)
     evidence = (
         "learning rates in Tulu 3 fall by a factor of 2.5 to 3 from 8B to 70B"
         if full

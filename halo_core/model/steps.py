@@ -1,0 +1,313 @@
+"""The optimizer steps of one training. Imports torch."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from safetensors.torch import load_file, save_file
+
+from halo_core.config.training import TrainingOptions
+from halo_core.errors import DivergedError, Interrupted, TrainingError
+from halo_core.model.actor import VALUE_HEAD, Actor
+from halo_core.model.batching import epoch_steps
+from halo_core.model.contexts import TrainingContext
+from halo_core.model.logprobs import Scorer
+from halo_core.model.memory import Batching, is_out_of_memory, release
+from halo_core.model.objective import Objective
+from halo_core.model.packing import pack
+from halo_core.model.randomness import random_states, set_random_states
+from halo_core.model.sharing import Cost, batches, prompts_of, saves, size_of
+from halo_core.model.units import Unit
+from halo_core.model.weights import tensors_hash
+from halo_core.seeds import derive_seed
+
+_BUDGETS = {"cpu": 1024}
+"""Tokens of a batch by default, by kind of device: on a CPU they fit its caches, and more would not be faster."""
+_LARGE_BUDGET = 8192
+"""The same on other devices, where the largest batch is tried before the first step."""
+_Sums = tuple[torch.Tensor, list[Mapping[str, torch.Tensor]]]
+_PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A finished optimizer step."""
+
+    loss: float
+    lr: float
+    grad_norm: float
+    metrics: dict[str, list[float]] = field(default_factory=dict)
+    """The sum and the number of the elements of each statistic."""
+
+
+class Loop:
+    """The optimizer steps of one cycle."""
+
+    def __init__(
+        self,
+        actor: Actor,
+        units: Sequence[Unit],
+        objective: Objective,
+        options: TrainingOptions,
+        context: TrainingContext,
+    ) -> None:
+        self.actor, self.units, self.objective = actor, units, objective
+        self.options, self.context = options, context
+        self.cost: Cost | None = None
+        self.weights = list(actor.trainable().values())
+        # otherwise the process keeps the precision of its first training
+        AcceleratorState._reset_state(reset_partial_state=True)
+        self.accelerator = Accelerator(
+            mixed_precision=_PRECISION[actor.dtype], cpu=actor.device.type == "cpu", device_placement=False
+        )
+        with self.accelerator.autocast():
+            self.scorer = Scorer(actor.unwrapped_model)
+        self.notes: list[str] = []
+        kind = actor.device.type
+        self.limit = options.batch_tokens or _BUDGETS.get(kind, _LARGE_BUDGET)
+        self.batching: Batching = actor.batching or Batching(self.limit)
+        self.batching.budget = min(self.batching.budget, self.limit)
+        actor.batching = self.batching
+        self.may_checkpoint = options.gradient_checkpointing == "auto"
+        optimizer = torch.optim.AdamW(
+            self.weights, lr=context.lr, weight_decay=options.weight_decay, fused=True
+        )
+        if options.optimizer == "carry" and actor.optimizer_state:
+            _restore(optimizer, _with_state(actor), actor.optimizer_state)
+        self.optimizer: Any = self.accelerator.prepare(optimizer)
+        self.optimizer.zero_grad()  # earlier users of the weights may have left gradients
+
+    def run(self) -> list[Step]:
+        """Take the steps that the checkpoint does not contain, and report each to the context."""
+        checkpoint, inputs_hash = self.context.checkpoint, ""
+        done: list[Step] = []
+        if checkpoint:
+            inputs_hash = self.inputs_hash()
+            directory = checkpoint.load(inputs_hash)
+            done = self.restore(directory) if directory else []
+        plan = self.plan()
+        if self.actor.device.type not in _BUDGETS and not self.batching.tried:
+            self.try_largest(plan)
+        for number, indices in list(enumerate(plan))[len(done) :]:
+            lr = self.context.lr * self.options.multiplier(number, len(plan))
+            randomness = random_states(self.actor.device)
+            try:
+                done.append(self._step([self.units[index] for index in indices], lr))
+            except Interrupted:  # within the step: no weight has changed yet
+                set_random_states(self.actor.device, randomness)
+                if done and checkpoint and checkpoint.due:
+                    checkpoint.save(inputs_hash, partial(self.write, done))
+                raise
+            if checkpoint and checkpoint.due:
+                checkpoint.save(inputs_hash, partial(self.write, done))
+            self.context.interrupt()
+            self.context.progress(len(done), len(plan), done[-1].loss)
+        return done
+
+    def plan(self) -> list[list[int]]:
+        """Return the steps, as indices of the units. Let sequences share rows from here on if that saves enough."""
+        if self.options.share_prefixes:
+            shared, cost = self._steps(prompts_of(self.units)), Cost.of_model(self.scorer.model)
+            epoch = shared[: len(shared) // self.options.epochs]
+            # by the limit, whatever the memory has allowed since: a resumed training must have the same plan
+            if saves(self.units, epoch, self.limit, cost):
+                with self.accelerator.autocast():
+                    flaw = self.scorer.sharing_flaw(max(map(_longest, self.units)))
+                if not flaw:
+                    self.cost = cost
+                    return shared
+        return self._steps(None)
+
+    def _steps(self, groups: Sequence[Hashable] | None) -> list[list[int]]:
+        lengths = [_longest(unit) for unit in self.units]
+        seeds = [derive_seed(self.context.seed, "epoch", epoch) for epoch in range(self.options.epochs)]
+        size = self.options.per_step(len(lengths))
+        return [step for seed in seeds for step in epoch_steps(lengths, size, random.Random(seed), groups)]
+
+    def optimizer_state(self) -> dict[str, torch.Tensor]:
+        """Return the optimizer's state, by the names of the weights."""
+        inner = self.optimizer.optimizer
+        return {
+            f"{name}/{key}": torch.as_tensor(value).detach()
+            for name, weight in self.actor.trainable().items()
+            for key, value in inner.state[weight].items()
+        }
+
+    def inputs_hash(self) -> str:
+        """Return the SHA-256 of everything that the steps depend on. Call it before the first step."""
+        before = tensors_hash(self.actor.trainable()), tensors_hash(self.actor.optimizer_state)
+        return sha256(
+            repr((self.options, self.context.lr, self.context.seed, self.units, before)).encode()
+        ).hexdigest()
+
+    def write(self, done: Sequence[Step], directory: Path) -> None:
+        """Write the loop's state: weights, optimizer, random number generators, scaler, finished steps."""
+        for part, tensors in (
+            ("weights", self.actor.trainable()),
+            ("optimizer", self.optimizer_state()),
+            ("random", random_states(self.actor.device)),
+        ):
+            contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
+            save_file(contiguous, directory / f"{part}.safetensors")
+        scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
+        (directory / "steps.json").write_text(
+            json.dumps({"steps": list(map(astuple, done)), "scaler": scaler})
+        )
+
+    def restore(self, directory: Path) -> list[Step]:
+        """Restore the state that `write` stored in `directory`; return the finished steps."""
+        weights = self.actor.trainable()
+        with torch.no_grad():
+            for name, value in load_file(directory / "weights.safetensors").items():
+                weights[name].copy_(value)
+        _restore(self.optimizer.optimizer, weights, load_file(directory / "optimizer.safetensors"))
+        set_random_states(self.actor.device, load_file(directory / "random.safetensors"))
+        stored = json.loads((directory / "steps.json").read_text())
+        if stored["scaler"]:
+            self.accelerator.scaler.load_state_dict(stored["scaler"])
+        return [Step(*step) for step in stored["steps"]]
+
+    def try_largest(self, plan: Sequence[Sequence[int]]) -> None:
+        """Compute the gradients of the largest batch once, so that memory runs out now or not at all."""
+        steps = [[self.units[index] for index in step] for step in plan]
+        reserved = [torch.empty_like(weight) for weight in self.weights for _ in range(2)]  # the optimizer's
+
+        def largest() -> _Sums:
+            heaviest = max(steps, key=self._largest)
+            return self._gradients(heaviest, only=self._largest(heaviest))
+
+        self._within_memory(steps, largest)
+        del reserved
+        self.optimizer.zero_grad()
+        self.batching.tried = True
+
+    def _largest(self, units: Sequence[Unit]) -> int:
+        return max(_area(units, *part) for part in self._batches(units))
+
+    def _batches(self, units: Sequence[Unit]) -> list[tuple[list[int], list[tuple[int, ...]]]]:
+        return batches(units, self.batching.budget, self.cost)
+
+    def _within_memory(self, steps: Sequence[Sequence[Unit]], compute: Callable[[], _Sums]) -> _Sums:
+        """Return what `compute` returns; if it runs out of memory, make the batches of `steps` smaller and repeat."""
+        while True:
+            randomness = random_states(self.actor.device)
+            try:
+                return compute()
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+            set_random_states(self.actor.device, randomness)
+            self.optimizer.zero_grad()
+            release(self.actor.device)
+            largest = max(map(self._largest, steps))
+            smallest = max(self._largest([unit]) for units in steps for unit in units)
+            self.notes.append(self.batching.reduce(largest, smallest, may_checkpoint=self.may_checkpoint))
+            if self.batching.checkpointing and not self.actor.model.is_gradient_checkpointing:
+                self.actor.model.gradient_checkpointing_enable({"use_reentrant": False})
+
+    def _gradients(self, units: Sequence[Unit], only: int = 0) -> _Sums:
+        """Add up the gradients of a step; return its loss and statistics.
+
+        `only`: just those of one batch of that many tokens.
+        """
+        total = self.objective.denominator(units)
+        loss = torch.zeros((), device=self.actor.device)
+        metrics: list[Mapping[str, torch.Tensor]] = []
+        parts = self._batches(units)
+        if only:
+            parts = [part for part in parts if _area(units, *part) == only][:1]
+        for indices, rows in parts:
+            batch = pack([units[index] for index in indices], self.actor.device, rows)
+            with self.accelerator.autocast():
+                logprobs, batch = self.scorer.score(
+                    batch, entropies=self.objective.entropies, value_head=self.actor.value_head
+                )
+            found = self.objective.loss(batch, logprobs)
+            self.accelerator.backward(found.total / total)
+            loss += (found.total if found.reported is None else found.reported).detach() / total
+            metrics.append(found.metrics)
+        return loss, metrics
+
+    def _step(self, units: Sequence[Unit], lr: float) -> Step:
+        loss, metrics = self._within_memory([units], lambda: self._gradients(units))
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        norm = self._clip()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if not torch.isfinite(loss):
+            raise DivergedError(
+                f"the loss became {loss.item()}", hint="lower the learning rate, or check the model's weights"
+            )
+        return Step(loss.item(), lr, norm, _sums(metrics))
+
+    def _clip(self) -> float:
+        limit = self.options.max_grad_norm or float("inf")
+        norm: float = self.accelerator.clip_grad_norm_(self.weights, limit).item()
+        return norm
+
+
+def means(steps: Iterable[Mapping[str, Sequence[float]]]) -> dict[str, float]:
+    """Return the mean of each statistic over all elements of all steps; without those that have no element."""
+    sums: dict[str, float] = {}
+    counts: dict[str, float] = {}
+    for metrics in steps:
+        for name, (total, count) in metrics.items():
+            sums[name] = sums.get(name, 0.0) + total
+            counts[name] = counts.get(name, 0.0) + count
+    return {name: total / counts[name] for name, total in sums.items() if counts[name]}
+
+
+def _area(units: Sequence[Unit], indices: Sequence[int], rows: Sequence[Sequence[int]]) -> int:
+    """Return the number of tokens of a batch, padding included."""
+    examples = [example for index in indices for example in units[index]]
+    return len(rows) * max(size_of([examples[index] for index in row]) for row in rows)
+
+
+def _longest(unit: Unit) -> int:
+    return max(map(len, unit))
+
+
+def _sums(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, list[float]]:
+    """Return the sum and the number of the elements of each statistic, over the batches of a step."""
+    found: dict[str, list[float]] = {}
+    for metrics in batches:
+        for name, values in metrics.items():
+            entry = found.setdefault(name, [0.0, 0])
+            entry[0] += values.detach().double().sum().item()
+            entry[1] += values.numel()
+    return found
+
+
+def _with_state(actor: Actor) -> dict[str, torch.nn.Parameter]:
+    """Return the trainable weights without a value head that the optimizer has not seen yet."""
+    seen = any(name.startswith(VALUE_HEAD) for name in actor.optimizer_state)
+    return {name: w for name, w in actor.trainable().items() if seen or not name.startswith(VALUE_HEAD)}
+
+
+def _restore(
+    optimizer: torch.optim.Optimizer, weights: dict[str, torch.nn.Parameter], state: dict[str, torch.Tensor]
+) -> None:
+    """Load into `optimizer` the state that another optimizer had for the same weights."""
+    for name, weight in weights.items():
+        prefix = f"{name}/"
+        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        if not own or any(value.dim() and value.shape != weight.shape for value in own.values()):
+            raise TrainingError(
+                f"the optimizer's state does not fit the weights: {name}",
+                hint="start a new run, or set the trainer's option optimizer=reset",
+            )
+        optimizer.state[weight] = {
+            key: value.to(weight.device, copy=True) if value.dim() else value.clone().to(weight.device)
+            for key, value in own.items()
+        }

@@ -1,0 +1,272 @@
+"""Generator `openai`: samples from any server that speaks the OpenAI API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from halo_core import (
+    Completion,
+    Generator,
+    ModelError,
+    PluginError,
+    Prompt,
+    SamplingContext,
+    SamplingRequest,
+    Weights,
+    derive_seed,
+    driver,
+)
+from halo_generator_openai.adapters import Adapters
+from halo_generator_openai.choices import Choice, read_choices
+from halo_generator_openai.client import Client
+from halo_generator_openai.ordered import in_order
+
+_LARGEST_SEED = 2**31 - 1
+"""Servers store seeds in 32 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One request to the server: some completions of one prompt."""
+
+    batch: int
+    prompt: Prompt
+    first: int
+    """Index of its first completion."""
+    count: int
+    seed: int
+    number: int
+    """Counts the jobs of a request to the generator; the servers take turns by it."""
+
+
+@dataclass
+class Session:
+    """The objects that the requests of a run share."""
+
+    client: Client
+    adapters: Adapters | None
+    model: str
+
+
+@driver
+class OpenAI(Generator):
+    """Sample from a server that speaks the OpenAI API: SGLang, llama.cpp, Ollama, or a hosted model.
+
+    By default the server is a teacher: its model stays as it is, the local model is trained on what passed, and the
+    held-out prompts are sampled from the local model. With `adapters` the server follows the training.
+    """
+
+    url: str = "http://127.0.0.1:8000"
+    """Address of the server, up to the part before /v1."""
+    model: str = ""
+    """Name of the model at the server. Empty: the first that the server lists."""
+    api: Literal["chat", "completions"] = "chat"
+    """`chat`: send messages, the server's own chat template applies. `completions`: send text; with `adapters` the
+    token ids of the actor's own template."""
+    adapters: Literal["none", "vllm", "sglang"] = "none"
+    """How the server loads the adapter of each cycle. `none`: it does not, it is a teacher."""
+    served_directory: str = ""
+    """The run directory as the server sees it. Empty: the same path as here."""
+    key_env: str = "OPENAI_API_KEY"
+    """Environment variable with the key of the API. The key itself is never stored; without the variable none is
+    sent."""
+    temperature: Annotated[float, Field(ge=0)] = 0.8
+    """Above 1 flattens, below 1 sharpens the distribution."""
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """Draw from the smallest set of likeliest tokens whose probabilities reach this sum."""
+    max_new_tokens: Annotated[int, Field(ge=1)] = 512
+    """Maximum length of a completion in tokens."""
+    stop: tuple[str, ...] = ()
+    """Texts that end a completion; they are not part of it."""
+    system: str = ""
+    """System prompt, for the server and for the model that is trained."""
+    teacher_system: str = ""
+    """System prompt for the server alone, instead of `system`: advice that the trained model should not need."""
+    thoughts: bool = False
+    """Keep the reasoning that the server returns beside the answer, in <think> tags before it."""
+    send_seed: bool = True
+    """Send a seed with each request. A server that ignores it gives other completions when an interrupted batch is
+    asked for again."""
+    extra: Mapping[str, Any] = Field(default_factory=dict)
+    """Further fields of each request, such as {top_k: 20, chat_template_kwargs: {enable_thinking: false}}."""
+    batch: Annotated[int, Field(ge=1)] = 64
+    """Completions that are stored together; an interrupted batch is asked for again."""
+    completions_per_request: Annotated[int, Field(ge=1)] = 1
+    """Completions that one request asks for (`n`). Not every server can sample several."""
+    concurrency: Annotated[int, Field(ge=1)] = 16
+    """Maximum number of requests in flight."""
+    deadline: Annotated[float, Field(gt=0)] = 600.0
+    """Seconds that the server may take for a whole answer."""
+    retries: Annotated[int, Field(ge=0)] = 4
+    """Maximum number of further tries after a failure that may pass, with pauses that double or that the server
+    names."""
+
+    def preflight(self) -> None:
+        """Check that the server answers, and that it has the model."""
+        client = self._client(retries=0)
+        try:
+            self._named(client)
+        finally:
+            client.close()
+
+    def follows_weights(self) -> bool:
+        """Return False for a teacher."""
+        return self.adapters != "none"
+
+    def precision(self) -> str:
+        """Return 16 bits, in which servers compute as a rule."""
+        return "bfloat16"
+
+    def open(self, context: SamplingContext) -> Session:
+        """Connect to the server."""
+        client = self._client()
+        try:
+            model = self._named(client)
+        except BaseException:
+            client.close()
+            raise
+        if self.adapters == "none":
+            return Session(client, None, model)
+        seen = Adapters(client, model, self.adapters, context.directory, self.served_directory)
+        return Session(client, seen, model)
+
+    def weights_changed(self, weights: Weights, context: SamplingContext) -> None:
+        """Make the server load the adapter, if it follows the training."""
+        adapters: Adapters | None = context.session.adapters
+        if adapters is None:
+            return
+        if weights.directory is not None and not weights.is_adapter:
+            raise ModelError(
+                f"{self.url} loads adapters, but the run trains all weights",
+                hint="train with LoRA, or use the generator vllm, which can start its server again",
+            )
+        adapters.use(weights)
+
+    def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
+        """Yield batches of about `batch` completions; see `Generator`."""
+        session: Session = context.session
+        jobs = [job for job in self._jobs(request) if job.batch >= request.done]
+        sizes: dict[int, int] = {}
+        for job in jobs:
+            sizes[job.batch] = sizes.get(job.batch, 0) + job.count
+
+        def submit(job: Job) -> Future[dict[str, Any]]:
+            return session.client.submit(self._path, self._body(job, session, context), number=job.number)
+
+        done: list[Completion] = []
+        answers = in_order(submit, jobs, ahead=4 * self.concurrency, interrupt=context.actor.interrupt)
+        for job, answer in answers:
+            choices = read_choices(answer, job.count, where=self.url)
+            done += self._completions(job, choices, context)
+            if len(done) == sizes[job.batch]:
+                yield done
+                done = []
+            else:
+                context.progress(float(len(done)), sum(len(each.token_ids) for each in done))
+
+    def close(self, context: SamplingContext) -> None:
+        """Unload the adapter and close the connections."""
+        session: Session = context.session
+        try:
+            if session.adapters is not None:
+                session.adapters.unload()
+        except PluginError:
+            pass  # A server that is gone needs no unloading, and the run has its own error.
+        finally:
+            session.client.close()
+
+    @property
+    def _path(self) -> str:
+        return "v1/chat/completions" if self.api == "chat" else "v1/completions"
+
+    def _client(self, retries: int | None = None) -> Client:
+        return Client(
+            [self.url],
+            key=os.environ.get(self.key_env, "") if self.key_env else "",
+            concurrency=self.concurrency,
+            deadline=self.deadline if retries is None else min(self.deadline, 10.0),
+            retries=self.retries if retries is None else retries,
+        )
+
+    def _named(self, client: Client) -> str:
+        """Return the name of the model at the server. Raises a `ModelError` if the server does not have it."""
+        listed = [str(each.get("id", "")) for each in client.ask("v1/models").get("data") or ()]
+        if not self.model and not listed:
+            raise ModelError(f"{self.url} lists no model", hint="name one: model")
+        if self.model and listed and self.model not in listed:
+            shown = ", ".join(listed[:10]) + (", ..." if len(listed) > 10 else "")
+            raise ModelError(f"{self.url} has no model {self.model!r}", hint=f"it lists {shown}")
+        return self.model or listed[0]
+
+    def _jobs(self, request: SamplingRequest) -> list[Job]:
+        samples = request.samples_per_prompt
+        prompts_per_batch = max(1, self.batch // samples)
+        jobs: list[Job] = []
+        for position, prompt in enumerate(request.prompts):
+            for first in range(0, samples, self.completions_per_request):
+                jobs.append(
+                    Job(
+                        batch=position // prompts_per_batch,
+                        prompt=prompt,
+                        first=first,
+                        count=min(self.completions_per_request, samples - first),
+                        seed=derive_seed(request.seed, position, first) % _LARGEST_SEED,
+                        number=len(jobs),
+                    )
+                )
+        return jobs
+
+    def _body(self, job: Job, session: Session, context: SamplingContext) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": session.adapters.current if session.adapters else session.model,
+            "n": job.count,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_new_tokens,
+            **self._question(job.prompt, context),
+        }
+        if self.send_seed:
+            body["seed"] = job.seed
+        if self.stop:
+            body["stop"] = list(self.stop)
+        return body | dict(self.extra)
+
+    def _question(self, prompt: Prompt, context: SamplingContext) -> dict[str, Any]:
+        system = self.teacher_system or self.system
+        if self.adapters != "none" and self.api == "completions":
+            ids = list(context.actor.encode(prompt, system=self.system))
+            return {"prompt": ids, "return_token_ids": True, "logprobs": 0}
+        messages = [dict(message) for message in prompt.messages] or [
+            {"role": "user", "content": prompt.text}
+        ]
+        if system:
+            messages.insert(0, {"role": "system", "content": system})
+        if self.api == "chat":
+            return {"messages": messages}
+        return {"prompt": "\n\n".join(message["content"] for message in messages)}
+
+    def _completions(
+        self, job: Job, choices: Sequence[Choice], context: SamplingContext
+    ) -> Iterator[Completion]:
+        ids = context.actor.encode(job.prompt, system=self.system)
+        for index, choice in enumerate(choices, start=job.first):
+            text = choice.text
+            if self.thoughts and choice.thought:
+                text = f"<think>\n{choice.thought.strip()}\n</think>\n\n{text}"
+            if choice.token_ids:
+                text = context.actor.tokenizer.decode(choice.token_ids, skip_special_tokens=True)
+            yield Completion(
+                prompt_id=job.prompt.id,
+                index=index,
+                text=text,
+                prompt_token_ids=ids,
+                token_ids=choice.token_ids,
+                finish_reason=choice.finish_reason,
+                logprobs=choice.logprobs,
+            )

@@ -1,0 +1,1 @@
+"""Studies of many runs: arms, seeds, comparisons with intervals, and a report."""

@@ -1,0 +1,193 @@
+"""Running a study: shared cycles, kills, failures. The model has 6,000 parameters."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from halo_core import ConfigError, RunError
+from halo_core.ledger.compare import compare
+from halo_core.ledger.ledger import Ledger
+from halo_study import worker
+from halo_study.jobs import jobs
+from halo_study.outcomes import value_of
+from halo_study.results import comparable, read_results, write_results
+from halo_study.runner import Runner
+from halo_study.study import Study, parse_study
+
+MakeStudy = Callable[..., Study]
+TUNE = {"values": [5e-3, 1e-2], "seeds": [7], "outcome": "area"}
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def whole(base: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    """A finished study, with every kind of arm."""
+    content = {
+        "question": "?",
+        "base": base,
+        "seeds": 1,
+        "tune": TUNE,
+        "arms": {
+            "constant": {},
+            "falling": {
+                "tune": False,
+                "set": {"lr_policy": {"name": "exponential", "base_lr": 1e-2, "decay": 0.5}},
+            },
+            "equal sum": {"equal_sum_of": "falling"},
+            "high threshold": {"same_setting_as": "constant", "set": {"selector": {"threshold": 1.0}}},
+        },
+    }
+    directory = tmp_path_factory.mktemp("whole")
+    study = parse_study(content, directory / "study.yaml")
+    Runner(study, directory, workers=2, say=quiet).run()
+    return study, directory
+
+
+def test_every_run_has_a_result(whole: tuple[Study, Path]) -> None:
+    study, directory = whole
+    results = read_results(directory / "results.csv")
+    assert sorted((run.arm, run.seed) for run in results) == [
+        ("constant", 0),
+        ("constant", 7),
+        ("constant", 7),
+        ("equal sum", 0),
+        ("falling", 0),
+        ("high threshold", 0),
+    ]
+    assert list(jobs(study, results)) == []
+    by_arm = {run.arm: run for run in results if run.seed == 0}
+    assert value_of(by_arm["equal sum"], "lr_sum") == pytest.approx(
+        value_of(by_arm["falling"], "lr_sum"), rel=0.01
+    )
+    assert all(value_of(run, "tokens") > 0 for run in results)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, as workers do: the last digits of a sum depend on how it is split."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_shared_cycles_do_not_change_a_run(whole: tuple[Study, Path], tmp_path: Path) -> None:
+    study, directory = whole
+    results = [run for run in read_results(directory / "results.csv") if run.seed == 7]
+    by_arm = {job.arm: job for job in jobs(study, results)}
+    for arm in ("constant", "high threshold"):
+        job = by_arm[arm]
+        alone = tmp_path / job.name
+        assert worker.work(dict(job.raw), alone) == {"status": "finished", "message": ""}
+        with closing(Ledger(directory / "runs" / job.name)) as one, closing(Ledger(alone)) as other:
+            assert any(kind == "shared" for _, kind, _ in one.events()), "nothing was shared"
+            assert [part.name for part in compare(one, other) if not part.same] == []
+
+
+def test_a_finished_study_runs_nothing(whole: tuple[Study, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    study, directory = whole
+    monkeypatch.setattr(subprocess, "Popen", None)
+    before = (directory / "results.csv").read_bytes()
+    Runner(study, directory, say=quiet).run()
+    assert (directory / "results.csv").read_bytes() == before
+
+
+def test_results_of_other_settings_are_not_used(whole: tuple[Study, Path]) -> None:
+    study, directory = whole
+    other = study.model_copy(update={"base": study.base | {"cycles": 3}})
+    with pytest.raises(RunError, match="arm 'constant' had other settings when seed") as caught:
+        Runner(other, directory, say=quiet).run()
+    assert "another name" in caught.value.hint
+
+
+def test_two_runners_do_not_share_a_directory(whole: tuple[Study, Path]) -> None:
+    study, directory = whole
+    with Runner(study, directory)._locked(), pytest.raises(RunError, match="in use by another study runner"):
+        Runner(study, directory).run()
+
+
+def test_an_invalid_arm_is_found_before_the_first_run(make_study: MakeStudy, tmp_path: Path) -> None:
+    study = make_study(arms={"good": {}, "bad": {"set": {"selector": {"treshold": 1}}}}, comparisons=[])
+    with pytest.raises(ConfigError, match="arm 'bad': selector 'raft' has no option 'treshold'"):
+        Runner(study, tmp_path / "out", say=quiet).run()
+    assert not (tmp_path / "out/runs").exists()
+
+
+def test_limit_and_keep(make_study: MakeStudy, tmp_path: Path) -> None:
+    study = make_study(arms={"a": {}, "b": {"set": {"selector": {"threshold": 1.0}}}}, comparisons=[])
+    lines: list[str] = []
+    runner = Runner(study, tmp_path / "out", keep="none", limit=3, say=lines.append)
+    assert len(runner.run()) == 3
+    assert [line.split("  ")[0] for line in lines] == ["1 of 4", "2 of 4", "3 of 4"]
+    assert sorted(path.name for path in (tmp_path / "out/runs").glob("*--seed-*")) == ["a--seed-1"]
+
+
+def test_training_that_fails_is_a_result(make_study: MakeStudy, tmp_path: Path) -> None:
+    """A rate that diverges, or a selection without samples, is an outcome of the arm."""
+    study = make_study(arms={"none": {"set": {"selector": {"threshold": 1.5}}}}, comparisons=[], seeds=1)
+    (run,) = Runner(study, tmp_path / "out", say=quiet).run()
+    assert "was selected" in run.error
+    assert run.passes.shape == (3, 6)
+    assert (run.passes == run.passes[0]).all(), "the last measurement is repeated"
+    (stored,) = read_results(tmp_path / "out/results.csv")
+    assert stored.error == run.error
+    assert value_of(stored, "final") == value_of(run, "final")
+
+
+def test_a_run_that_cannot_be_run_stops_the_study(
+    make_study: MakeStudy, base: dict[str, Any], tmp_path: Path
+) -> None:
+    study = make_study(base=base | {"model": {"name": str(tmp_path)}})
+    with pytest.raises(RunError, match=r"^constant--seed-0: "):
+        Runner(study, tmp_path / "out", say=quiet).run()
+    assert not (tmp_path / "out/results.csv").exists()
+
+
+@pytest.mark.slow
+def test_kills_do_not_change_the_table(content: dict[str, Any], study_file: Path, tmp_path: Path) -> None:
+    """benchmarks/bench_study.py does this twenty times."""
+    study_file.write_text(
+        yaml.safe_dump(content | {"base": content["base"] | {"cycles": 4}}, sort_keys=False)
+    )
+    command = [sys.executable, "-m", "halo_core", "study", "run", str(study_file), "-o"]
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
+    expected = read_results(tmp_path / "whole/results.csv")
+    rng, killed = random.Random(1), 0
+    for _ in range(3):
+        process = subprocess.Popen([*command, str(tmp_path / "killed"), "-j", "2"], stdout=subprocess.DEVNULL)
+        try:
+            process.wait(timeout=rng.uniform(4, 14))
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+    subprocess.run([*command, str(tmp_path / "killed")], check=True, stdout=subprocess.DEVNULL)
+    assert killed
+    assert comparable(read_results(tmp_path / "killed/results.csv")) == comparable(expected)
+
+
+def test_results_of_an_arm_that_was_removed_stay_in_no_table(
+    whole: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study, directory = whole
+    write_results(tmp_path / "results.csv", read_results(directory / "results.csv"))
+    arms = {name: arm for name, arm in study.arms.items() if name != "high threshold"}
+    fewer = study.model_copy(update={"arms": arms})
+    assert {run.arm for run in Runner(fewer, tmp_path, say=quiet).results()} == set(arms)
