@@ -102,9 +102,10 @@ class Scorer:
         cannot be computed apart from the model.
         """
         inputs = {"input_ids": batch.ids, **self._inputs(batch)}
+        states: torch.Tensor | None
         if self.head:
-            states = _take(self.head.hidden(self.model, **inputs), batch.positions)
-            logprobs, found = token_scores(self.head, states, batch.targets, entropies=entropies)
+            states = kept = _take(self.head.hidden(self.model, **inputs), batch.positions)
+            logprobs, found = token_scores(self.head, kept, batch.targets, entropies=entropies)
         else:
             logits, states = _logits_and_states(self.model, batch.positions, **inputs)
             logits = logits.float()
