@@ -354,6 +354,8 @@ def test_a_skipped_cycle_keeps_the_weights_of_the_one_before(tmp_path: Path) -> 
     assert [report.train is None for report in history[1:]] == [False, True, True]
     assert [report.started_from for report in history[1:]] == [0, 1, 1]
     assert read_cycle(Ledger(tmp_path), "last") == 1
+    finished(tmp_path / "few", selector=Once(), when_none="skip", keep_adapters="best")
+    assert Ledger(tmp_path / "few").check_adapter(1).is_dir(), "the weights in use are kept"
 
 
 @driver

@@ -10,7 +10,6 @@ import typer
 from halo_core.cli.filters import takes_filter
 from halo_core.cli.output import print_json, printable
 from halo_core.cli.signatures import AsJSON, RunDirectory
-from halo_core.metrics import is_unfinished
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -108,6 +107,8 @@ def _title(found: Found, reasons: Reasons) -> str:
     if why := reasons.of_selection(found):
         parts += [f"not trained on: {why}"]
     if sample.completion.finish_reason == "length":
+        from halo_core.metrics import is_unfinished
+
         parts += ["truncated within its reasoning" if is_unfinished(sample) else "truncated"]
     return "  |  ".join(parts)
 

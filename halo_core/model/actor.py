@@ -128,7 +128,7 @@ class Actor:
     def end_ids(self) -> tuple[int, ...]:
         """Ids that end a completion, ascending: those of the model, of the tokenizer and of the chat template."""
         ids = self.model.generation_config.eos_token_id
-        found = {self.tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [ids]), self._end_of_turn}
+        found = {self.tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [ids]), self.turn_end}
         return tuple(sorted(found - {None}))
 
     @cached_property
@@ -209,13 +209,14 @@ class Actor:
     @property
     def end_ids_of_answers(self) -> tuple[int, ...]:
         """The token that ends an answer in training; empty if there is none."""
-        for end in (self._end_of_turn, self.tokenizer.eos_token_id):
+        for end in (self.turn_end, self.tokenizer.eos_token_id):
             if end is not None:
                 return (end,)
         return self.end_ids[:1]
 
     @cached_property
-    def _end_of_turn(self) -> int | None:
+    def turn_end(self) -> int | None:
+        """The special token with which the chat template ends an answer; None if there is none."""
         return end_of_turn(self.tokenizer, self.config.chat_template_kwargs)
 
     def _encode_plain(self, text: str) -> list[int]:

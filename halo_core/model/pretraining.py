@@ -158,16 +158,11 @@ def encode_pair(actor: contexts.Actor, pair: Pair) -> tuple[tuple[int, ...], tup
     is trained on from there on.
     """
     prompt = Prompt(id="pair", text=pair.prompt, messages=pair.messages)
-    completion = pair.completion.removeprefix(_opening(actor, prompt))
-    answer = actor.encode_answer(completion)
-    if answer == actor.encode_answer(completion, ended=False):
+    own = actor if isinstance(actor, Actor) else None
+    if actor.tokenizer.eos_token_id is None and (own is None or own.turn_end is None):
         raise ModelError(f"the tokenizer {actor.tokenizer.name_or_path!r} has no end token")
-    return actor.encode(prompt), answer
-
-
-def _opening(actor: contexts.Actor, prompt: Prompt) -> str:
-    """Return the beginning of the answer that the context of `prompt` ends with."""
-    return actor.context(prompt).opening if isinstance(actor, Actor) else ""
+    opening = own.context(prompt).opening if own else ""
+    return actor.encode(prompt), actor.encode_answer(pair.completion.removeprefix(opening))
 
 
 def new_tokenizer(texts: Iterable[str], vocab_size: int, *, pieces: str = "") -> Any:

@@ -343,6 +343,7 @@ class Run:
         keep = self.config.keep_adapters
         if keep == "all":
             return
-        cycles = [report.cycle for report in history]
-        last = cycles[-1 if keep == "best" else -keep :]
-        self.ledger.remove_adapters({*last, best_cycle(history) or 0, self._rolled_back or 0})
+        trained = [report.cycle for report in history if report.train]
+        last = trained[-1 if keep == "best" else -keep :]
+        needed = (history[-1].cycle, best_cycle(history) or 0, self._rolled_back or 0)
+        self.ledger.remove_adapters({*last, *(weights_cycle(history, cycle) for cycle in needed)})

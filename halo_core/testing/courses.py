@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -47,6 +48,17 @@ class State:
     selected: float = 0.9
     """Sequences selected, relative to those that passed."""
     gini: float | None = None
+    objective: Literal["imitation", "preference", "policy"] = "imitation"
+    drift: float = 0.004
+    """Divergence of the policy from the one that sampled, nats per token; for a policy."""
+    policy_entropy: float = 0.4
+    """Entropy of the policy in training, nats per token; for a policy."""
+    taught: float = 1.0
+    """Share of the prompts that are trained on."""
+    length: float = 40.0
+    """Mean tokens of a completion."""
+    hacked: float = 0.0
+    """Mean reward earned by completions that do not pass."""
     sampler_error: float | None = 1e-4
     sampler_unchecked: bool = False
     heldout_changed: float | None = 0.4
@@ -271,6 +283,11 @@ def _declining(cycle: int, rng: np.random.Generator) -> State:
     return replace(state, skill=state.skill - late, valid=state.valid - late / 2)
 
 
+def _policy(base: Course, change: Callable[[int], dict[str, Any]] = lambda cycle: {}) -> Course:
+    """Return the course of a policy gradient, with what `change` returns for each cycle."""
+    return lambda cycle, rng: replace(base(cycle, rng), objective="policy", **change(cycle))
+
+
 KINDS: Mapping[str, Kind] = {
     "healthy": Kind(None, _learning),
     "healthy-long": Kind(None, _learning, cycles=16),
@@ -319,5 +336,14 @@ KINDS: Mapping[str, Kind] = {
     "ceiling": Kind(Cause.CEILING, _ceiling),
     "plateau": Kind(Cause.PLATEAU, _level, heldout=1500, samples=16),
     "decline": Kind(Cause.REGRESSION, _declining, cycles=10),
+    "healthy-policy": Kind(None, _policy(_learning)),
+    "policy-drift": Kind(Cause.POLICY_DRIFT, _policy(_learning, lambda cycle: {"drift": 0.3})),
+    "equal-groups": Kind(Cause.EQUAL_GROUPS, _policy(_learning, lambda cycle: {"taught": 0.1})),
+    "entropy-collapse": Kind(
+        Cause.ENTROPY_COLLAPSE,
+        _policy(_level, lambda cycle: {"policy_entropy": _ramp(0.4, 0.02, cycle, 2.0)}),
+    ),
+    "longer": Kind(Cause.LENGTH_GROWTH, _policy(_level, lambda cycle: {"length": 40 * 1.12**cycle})),
+    "hacked": Kind(Cause.REWARD_HACKING, _policy(_level, lambda cycle: {"hacked": 0.03 * cycle})),
 }
 """Every kind by name."""

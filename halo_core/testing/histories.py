@@ -60,8 +60,9 @@ def _cycle(
         report,
         lr=state.lr,
         sampled=metrics,
-        reward_mean=0.3 * metrics.valid + 0.7 * metrics.passed,
+        reward_mean=0.3 * metrics.valid + 0.7 * metrics.passed + states[cycle - 1].hacked,
         selected=max(1, round(state.selected * metrics.passed * metrics.samples)),
+        selected_prompts=round(state.taught * metrics.prompts),
         train=_training(source, state),
         seconds={"sample": 20.0, "train": 10.0, "heldout": 8.0},
         started_from=cycle - 1,
@@ -128,6 +129,7 @@ class _Prompts:
             all_pass=float(np.mean(passes == conclusive)),
             all_fail=float(np.mean(passes == 0)),
             pass_at={str(k): value for k, value in pass_at(rows).items()},
+            length=state.length,
             prompts=len(rows),
         )
 
@@ -176,8 +178,17 @@ def _training(source: np.random.Generator, state: State) -> TrainStats:
         kl=kl,
         losses=losses if state.loss != "none" else (),
         grad_norms=tuple(norms.tolist()) if state.loss != "none" else (),
+        objective=state.objective,
+        metrics=_statistics(source, state) if state.objective == "policy" else {},
         retries=state.retries,
     )
+
+
+def _statistics(source: np.random.Generator, state: State) -> dict[str, float]:
+    drift, entropy = (
+        value * float(np.exp(0.1 * source.standard_normal())) for value in (state.drift, state.policy_entropy)
+    )
+    return {"ratio": 1.0, "clip_share": 0.02, "kl_to_sampler": drift, "entropy": entropy}
 
 
 def _losses(source: np.random.Generator, state: State) -> tuple[float, ...]:

@@ -77,6 +77,17 @@ def test_given_options_hold_in_every_cycle(run: Halo, halo: Halo) -> None:
     assert halo("reselect", "run", "--selector", "raft").out.splitlines()[1:] == every[1:]
 
 
+def test_each_cycle_has_its_own_selector(run: Halo, halo: Halo) -> None:
+    run()
+    config = Path("run/run.yaml")
+    strict = halo("reselect", "run", "-S", "threshold=0.9").out.splitlines()
+    every = halo("reselect", "run").out.splitlines()
+    turns = "per_cycle: {selector: {name: [raft, {name: raft, threshold: 0.9}]}}"
+    config.write_text(config.read_text().replace("per_cycle: {}", turns))
+    assert halo("reselect", "run").out.splitlines() == [*every[:2], strict[2]]
+    assert halo("reselect", "run", "--selector", "raft").out.splitlines()[1:] == every[1:]
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [

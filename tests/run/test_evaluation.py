@@ -1,4 +1,4 @@
-"""The selection that a run would make from the measurement before its first cycle."""
+"""The selection that a run would make of the measurement before its first cycle."""
 
 from __future__ import annotations
 
