@@ -257,10 +257,9 @@ class Actor:
                 "the model has no output head, so a value head cannot be added",
                 hint="choose a trainer without a value head, such as grpo",
             )
-        # without the usual initial weights, which would need random numbers
-        self.value_head = torch.nn.utils.skip_init(
-            torch.nn.Linear, output.weight.shape[1], 1, device=self.device
-        )
+        # the usual initial weights would need random numbers
+        empty = torch.nn.Linear(output.weight.shape[1], 1, device="meta")
+        self.value_head = empty.to_empty(device=self.device)
         torch.nn.init.zeros_(self.value_head.weight)
         torch.nn.init.zeros_(self.value_head.bias)
 

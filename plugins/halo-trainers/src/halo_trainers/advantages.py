@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Sequence
+from statistics import fmean
 
 Row = Sequence[float]
 _EPSILON = 1e-8
@@ -32,7 +33,7 @@ def normalized(rows: Sequence[Row]) -> list[list[float]]:
     flat = [value for row in rows for value in row]
     if not flat:
         return [list(row) for row in rows]
-    mean, deviation = statistics.fmean(flat), statistics.pstdev(flat)
+    mean, deviation = fmean(flat), math.sqrt(_variance(flat))
     return [[(value - mean) / (deviation + _EPSILON) for value in row] for row in rows]
 
 
@@ -42,5 +43,11 @@ def explained_variance(returns: Sequence[Row], values: Sequence[Row]) -> float:
     errors = [
         r - v for one, other in zip(returns, values, strict=True) for r, v in zip(one, other, strict=True)
     ]
-    variance = statistics.pvariance(targets) if targets else 0.0
-    return 1 - statistics.pvariance(errors) / variance if variance > 0 else 0.0
+    variance = _variance(targets) if targets else 0.0
+    return 1 - _variance(errors) / variance if variance > 0 else 0.0
+
+
+def _variance(numbers: Row) -> float:
+    """Return the variance; NaN for NaN, which the standard library's functions raise on."""
+    mean = fmean(numbers)
+    return fmean((number - mean) ** 2 for number in numbers)
