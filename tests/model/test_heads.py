@@ -85,7 +85,8 @@ def test_values_read_the_states_that_reach_the_head(family: str, entropies: bool
     with torch.no_grad():
         found = scorer.values(batch)
         values = scorer.score(batch)[1].values
-        assert values is not None and torch.allclose(found, values, atol=1e-6)
+        assert values is not None
+        assert torch.allclose(found, values, atol=1e-6)
         scorer.head = None
         assert torch.allclose(found, scorer.values(batch), atol=1e-5)
     assert found.std() > 0.01, "they depend on the tokens"
