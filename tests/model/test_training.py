@@ -149,7 +149,9 @@ def test_what_the_loss_is_a_mean_over(
     total: Any = sum(-it.weight * plain_logprobs(actor, it)[0].sum() for unit in units for it in unit)
     (total / denominator(units)).backward()
     for budget in (1, 100, 4096):
-        call = partial(train, disturb(make_actor()), units, likelihood, per=per, batch_tokens=budget)
+        call = partial(
+            train, disturb(make_actor()), units, likelihood, per=per, batch_size=16, batch_tokens=budget
+        )
         got, stats = gradients_of(call)
         assert_close(got, [present(weight.grad) for weight in actor.trainable().values()])
         assert stats.loss_first == pytest.approx(total.item() / denominator(units), rel=1e-4)
