@@ -19,6 +19,7 @@ from halo_core.run.garbage_collection import relaxed_gc
 from halo_core.run.pipeline import sample_and_verify
 from halo_core.run.sampler_check import LogprobProbe
 from halo_core.run.state import Run
+from halo_core.run.unselected import nothing_selected
 from halo_core.tables import count
 from halo_core.types import CycleReport, Sample, TrainStats
 
@@ -38,7 +39,7 @@ def run_cycles(run: Run, hooks: Hooks) -> list[CycleReport]:
             lr = hooks.lr_for_cycle(run=run, cycle=cycle, history=history)
             samples = reward(run, hooks, cycle, sample(run, hooks, cycle))
             chosen = select(run, hooks, cycle, samples)
-            stats = train(run, hooks, cycle, samples, chosen, lr)
+            stats = train(run, hooks, cycle, samples, chosen, lr) if chosen else None
             heldout = measure(run, hooks, cycle)
             sampler_error = run.check_sampler(heldout, stats, history)
             report = run.report(cycle, samples, chosen, stats, heldout=heldout, sampler_error=sampler_error)
@@ -60,7 +61,10 @@ def reward(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> lis
 
 
 def select(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
-    """Choose the samples to train on and record the choice. Raises a `TrainingError` if nothing was chosen."""
+    """Choose the samples to train on and record the choice.
+
+    Raises a `TrainingError` if nothing was chosen, unless `when_none` is `skip`.
+    """
     eligible = [sample for sample in samples if sample.reward is not None]
     chosen = hooks.select(run=run, cycle=cycle, samples=eligible)
     run.ledger.write_rewards(cycle, samples, chosen)
@@ -69,11 +73,10 @@ def select(run: Run, hooks: Hooks, cycle: int, samples: Sequence[Sample]) -> Seq
             raise TrainingError(
                 f"cycle {cycle}: {culprit}", hint="change the plugin, or remove it from the run"
             )
-        best = max((sample.reward or 0.0 for sample in eligible), default=0.0)
-        raise TrainingError(
-            f"cycle {cycle}: none of {count(len(eligible), 'completion')} was selected; the best reward was {best:g}",
-            hint="start from a stronger model (halo sft), use easier prompts, sample more, or lower the threshold",
-        )
+        error = nothing_selected(cycle, eligible, run.unselected)
+        if run.config.when_none != "skip":
+            raise error
+        run.log("skipped", f"{error}; the weights stay as they are: {error.hint}")
     return chosen
 
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 import numpy as np
 
 from halo_core.seeds import derive_seed
+from halo_core.thoughts import read_answer
 from halo_core.types import CycleReport, EvalMetrics, PairedDifference, Sample, Stage, Status
 
 RESAMPLES = 2000
@@ -49,6 +50,7 @@ def eval_metrics(samples: Sequence[Sample], *, seed: int) -> EvalMetrics:
         errors=statuses[Status.ERROR],
         inconclusive=statuses[Status.INCONCLUSIVE],
         truncated=sum(s.completion.finish_reason == "length" for s in samples) / total,
+        unfinished=sum(map(is_unfinished, samples)) / total,
         distinct=len(texts) / total,
         distinct_correct=distinct_correct(conclusive),
         entropy=entropy(samples),
@@ -58,6 +60,12 @@ def eval_metrics(samples: Sequence[Sample], *, seed: int) -> EvalMetrics:
         warned=_share(conclusive, lambda sample: sample.verdict.warnings > 0),
         prompts=len(passes),
     )
+
+
+def is_unfinished(sample: Sample) -> bool:
+    """Return whether the token limit cut a completion short within its reasoning."""
+    cut = sample.completion.finish_reason == "length"
+    return cut and bool(read_answer(sample.completion.text).unfinished)
 
 
 def distinct_correct(samples: Sequence[Sample]) -> float:
@@ -150,6 +158,16 @@ def paired_difference(first: Counts, second: Counts, *, seed: int) -> PairedDiff
     error = np.sqrt(np.average([differences.var(), error_a**2 + error_b**2], weights=weights))
     bounds = _widened(differences, middle_b - middle_a, float(error), least=-1.0)
     return PairedDifference(share_a, share_b, share_b - share_a, bounds)
+
+
+def weights_cycle(history: Sequence[CycleReport], cycle: int) -> int:
+    """Return the cycle that trained the weights which the model had after `cycle`: another one if it trained nothing.
+
+    `history` has the reports of cycles 0 to at least `cycle`. 0: the model before any training.
+    """
+    while cycle and history[cycle].train is None:
+        cycle = history[cycle].started_from
+    return cycle
 
 
 def best_cycle(history: Sequence[CycleReport]) -> int | None:

@@ -83,7 +83,8 @@ class Completion:
     index: int
     """0 .. samples_per_prompt - 1."""
     text: str
-    """`token_ids` decoded without special tokens."""
+    """The answer as it is verified: `token_ids` decoded without special tokens, up to a stop text, after
+    the beginning of the answer that `prompt_token_ids` end with, if they do (an open thought, a prefill)."""
     prompt_token_ids: tuple[int, ...] = ()
     """The context that the model saw, unpadded."""
     token_ids: tuple[int, ...] = ()
@@ -269,6 +270,9 @@ class EvalMetrics:
     1 - C(n - c, k) / C(n, k), with c of n completions passing (Chen et al. 2021, arXiv 2107.03374)."""
     warned: float = 0.0
     """Share with warnings; 0 in reports that an early version of halo wrote without counting them."""
+    unfinished: float = 0.0
+    """Share of completions that the token limit cut short within their reasoning; part of `truncated`. 0 in reports
+    that an early version of halo wrote without counting them."""
     prompts: int = 0
     """Prompts with a conclusive verdict; 0 in reports that an early version of halo wrote without counting them."""
 

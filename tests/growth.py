@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 STEP = 8
 _FLOOR = 0.002
-"""CPU seconds below which a time says nothing."""
+"""CPU seconds below which measurements are too inaccurate."""
 _ATTEMPTS = 5
 
 

@@ -23,7 +23,7 @@ import sys
 import tomllib
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -340,7 +340,7 @@ def keys(section: Any, prefix: str = "") -> dict[str, Any]:
     for name, field in section.model_fields.items():
         default = ... if field.is_required() else field.default
         if is_dataclass(default):
-            found |= {f"{prefix}{name}.{f.name}": f.default for f in fields(default)}
+            found |= {f"{prefix}{name}.{each.name}": each.default for each in options_of(type(default))}
         elif isinstance(default, DriverSpec):
             found[prefix + name] = default.name
         elif hasattr(type(default), "model_fields"):

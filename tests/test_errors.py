@@ -30,6 +30,8 @@ def test_errors_of_the_user_have_exit_code_2() -> None:
     [
         ("exponental", ["exponential", "manual"], "did you mean 'exponential'?"),
         ("zzz", ["b", "a"], "known: a, b"),
+        ("temp", ["system", "temperature", "top_p"], "did you mean 'temperature'?"),
+        ("max", ["max_tokens", "max_rows"], "known: max_rows, max_tokens"),
         ("zzz", [], ""),
     ],
 )

@@ -21,6 +21,7 @@ WITH_TORCH = {
         "decoding",
         "drawing",
         "heads",
+        "lean",
         "logprobs",
         "memory",
         "packing",

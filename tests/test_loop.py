@@ -12,13 +12,15 @@ from typing import Any, cast
 import pytest
 from present import present
 
+from halo_core.cli.weights import read_cycle
 from halo_core.drivers import Reward, Trainer, driver
+from halo_core.drivers.raft import RAFT
 from halo_core.errors import Interrupted, PluginError, RunError, TrainingError, VerifierError
 from halo_core.hookspecs import hookimpl
 from halo_core.ledger.compare import compare
 from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
-from halo_core.model.contexts import TrainingContext
+from halo_core.model.contexts import SelectionContext, TrainingContext
 from halo_core.plugin.blame import blame_of
 from halo_core.run.state import Run
 from halo_core.testing import FakeActor, FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
@@ -264,7 +266,11 @@ def test_an_empty_selection_is_an_error_with_a_hint(tmp_path: Path) -> None:
         TrainingError, match="cycle 1: none of 72 completions was selected; the best reward was 0"
     ) as caught:
         finished(tmp_path, plugins=[recorder], verifier=Hopeless())
-    assert "threshold" in caught.value.hint
+    assert str(caught.value).endswith("below the threshold of 0.5; 100% do not get past the first stage")
+    assert caught.value.hint == (
+        "name the form of the answer in the prompts or with -G system=TEXT; "
+        "no lower threshold would tell good completions from bad ones"
+    )
     assert recorder.entries[-1] == ("end", 1, "TrainingError")
     assert len(rewards_of(tmp_path, 1)) == 72, "the rewards are stored for inspection"
 
@@ -275,6 +281,89 @@ class Hopeless(FakeVerifier):
 
     def check(self, prompt: Prompt, completion: Completion) -> Verdict:
         return Verdict(Status.FAIL, Stage.INVALID)
+
+
+@driver
+class Partial(FakeVerifier):
+    """Fails every completion; those of the prompts t0 and t1 get further."""
+
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        stage = Stage.WRONG if prompt.id in ("t0", "t1") else Stage.INVALID
+        return Verdict(Status.FAIL, stage, detail="" if stage is Stage.WRONG else "no program found\nat all")
+
+
+def test_an_empty_selection_names_what_a_lower_threshold_would_select(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError) as caught:
+        finished(tmp_path, verifier=Partial(), selector=RAFT(threshold=0.9))
+    assert str(caught.value) == (
+        "cycle 1: none of 72 completions was selected; the best reward was 0.7, below the threshold of 0.9; "
+        "83% do not get past the first stage, most often for 'no program found'; "
+        "the furthest stage was 'wrong', of 17%"
+    )
+    assert "at a threshold of 0.7, 6 completions of 2 prompts would be selected (-S threshold=0.7" in (
+        caught.value.hint
+    )
+
+
+def test_a_threshold_can_be_lowered_to_what_there_is(tmp_path: Path) -> None:
+    options = {"selector": RAFT(threshold=0.9), "when_none": "lower", "cycles": 1}
+    history = finished(tmp_path, verifier=Partial(), **options)
+    assert history[1].selected == 6
+    assert sum(weight is not None for _, _, weight in rewards_of(tmp_path, 1)) == 6
+    assert {reward for _, reward, weight in rewards_of(tmp_path, 1) if weight is not None} == {0.7}
+    assert any("lowered to 0.7" in text for *_, text in Ledger(tmp_path).events())
+    with pytest.raises(TrainingError, match="none of 72"):
+        finished(tmp_path / "hopeless", verifier=Hopeless(), **options)
+
+
+@driver
+class Awakening(FakeVerifier):
+    """Fails every training completion until `asleep` ones were verified."""
+
+    asleep: int = 72
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seen", [])
+
+    def check(self, prompt: Prompt, completion: Completion) -> Verdict:
+        if prompt.id.startswith("t") and len(self.seen) < self.asleep:
+            self.seen.append(completion)
+            return Verdict(Status.FAIL, Stage.INVALID)
+        return super().check(prompt, completion)
+
+    seen: Any = None
+
+
+def test_a_cycle_with_nothing_to_train_on_can_be_skipped(tmp_path: Path) -> None:
+    history = finished(tmp_path, verifier=Awakening(), when_none="skip")
+    assert [report.train is None for report in history] == [True, True, False, False]
+    assert [report.started_from for report in history] == [0, 0, 0, 2]
+    assert [report.selected > 0 for report in history[1:]] == [False, True, True]
+    assert history[1].heldout == history[0].heldout
+    assert read_cycle(Ledger(tmp_path), "1") == 0
+    assert read_cycle(Ledger(tmp_path), "last") == 3
+    log = [text for who, text in [event[1:] for event in Ledger(tmp_path).events()] if who == "skipped"]
+    assert len(log) == 1
+    assert log[0].startswith("cycle 1: none of 72 completions was selected")
+    again = finished(tmp_path, verifier=Awakening(), when_none="skip")
+    assert again == history, "a resumed run skips the same cycle"
+
+
+def test_a_skipped_cycle_keeps_the_weights_of_the_one_before(tmp_path: Path) -> None:
+    history = finished(tmp_path, selector=Once(), when_none="skip")
+    assert [report.train is None for report in history[1:]] == [False, True, True]
+    assert [report.started_from for report in history[1:]] == [0, 1, 1]
+    assert read_cycle(Ledger(tmp_path), "last") == 1
+    finished(tmp_path / "few", selector=Once(), when_none="skip", keep_adapters="best")
+    assert Ledger(tmp_path / "few").check_adapter(1).is_dir(), "the weights in use are kept"
+
+
+@driver
+class Once(RAFT):
+    """Selects in the first cycle only."""
+
+    def select(self, samples: Sequence[Sample], context: SelectionContext) -> Sequence[Sample]:
+        return super().select(samples, context) if context.cycle == 1 else []
 
 
 @driver

@@ -16,7 +16,7 @@ from rich.progress import Progress as Bars
 from halo_core.builtin.cycle_table import header, remark, row
 from halo_core.errors import command
 from halo_core.hookspecs import RunView, hookimpl
-from halo_core.metrics import best_cycle, caution, is_pass, is_valid, samples_difference
+from halo_core.metrics import best_cycle, caution, is_pass, is_valid, samples_difference, weights_cycle
 from halo_core.progress import Advance, Progress
 from halo_core.types import CycleReport, PairedDifference
 
@@ -93,7 +93,8 @@ class ConsoleReport(Progress):
         self.note("")
         self._console.print(describe_change(f"held-out {self._valid}", before, self._room), markup=False)
         self._console.print(describe_change("held-out pass", after, self._room), markup=False)
-        self._console.print(f"adapter  {run.ledger.adapter(last)}", markup=False)
+        if trained := weights_cycle(history, last):
+            self._console.print(f"adapter  {run.ledger.adapter(trained)}", markup=False)
         best = best_cycle(history)
         if best and best != last:
             self._console.print(f"best     {run.ledger.adapter(best)}", markup=False)
@@ -123,7 +124,8 @@ class JSONReport(Progress):
         if len(history) > 1:
             valid, passed = heldout_changes(run, history[-1].cycle)
             event |= {"valid": asdict(valid), "passed": asdict(passed), "stop_reason": run.stop_reason}
-            event["adapter"] = str(run.ledger.adapter(history[-1].cycle))
+            trained = weights_cycle(history, history[-1].cycle)
+            event["adapter"] = str(run.ledger.adapter(trained)) if trained else None
         _emit(event)
 
 

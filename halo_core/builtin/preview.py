@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from halo_core.diagnosis.readiness import readiness
+from halo_core.diagnosis.readiness import Selection, readiness
 from halo_core.hookspecs import hookimpl
+from halo_core.metrics import is_unfinished
 from halo_core.types import Completion, CycleReport, Prompt, Sample, Stage, Status
 
 if TYPE_CHECKING:
@@ -25,8 +26,14 @@ class Preview:
     Training starts only afterwards, so a wrong prompt, template or token limit shows in time to stop.
     """
 
-    def __init__(self, extract: Callable[[Prompt, Completion], str]) -> None:
+    def __init__(
+        self,
+        extract: Callable[[Prompt, Completion], str],
+        selection: Callable[[Sequence[Sample]], Selection | None] = lambda samples: None,
+    ) -> None:
         self._extract = extract
+        self._selection = selection
+        """Returns the selection that a cycle would make of samples; None if it is not known."""
 
     @hookimpl(trylast=True)
     def on_cycle_end(self, run: Run, report: CycleReport) -> None:
@@ -37,13 +44,15 @@ class Preview:
         for sample in _typical(samples):
             for line in self._lines(sample):
                 run.progress.note(line)
-        for line in readiness(report.heldout, run.config.heldout.samples_per_prompt):
+        tries = run.config.heldout.samples_per_prompt
+        for line in readiness(report.heldout, tries, self._selection(samples)):
             run.progress.note(f"outlook  {line}")
 
     def _lines(self, sample: Sample) -> Iterator[str]:
         verdict, completion = sample.verdict, sample.completion
         detail = verdict.detail.strip().partition("\n")[0]
         cut = ", cut short" if completion.finish_reason == "length" else ""
+        cut += " within its reasoning" if is_unfinished(sample) else ""
         title = f"{sample.prompt.id} #{completion.index}: {verdict.status}, {verdict.stage}{cut}"
         yield f"sample   {_printable(f'{title}: {detail}' if detail else title)}"
         text = self._extract(sample.prompt, completion) or completion.text

@@ -65,7 +65,7 @@ def validate(raw: dict[str, Any]) -> None:
         f"{count(config.samples_per_prompt, 'sample')}, "
         f"{count(len(heldout), 'held-out prompt')} x {config.heldout.samples_per_prompt}"
     )
-    for warning in plan.drivers.verifiers.warnings([*prompts, *heldout]):
+    for warning in plan.data_notes(prompts, heldout):
         typer.echo(f"warning: {warning}")
     if missing:
         typer.echo(f"note: {missing} is not on this machine; the run downloads it from the hub")

@@ -205,7 +205,8 @@ def _lines(result: Evaluation, label: str) -> list[str]:
         label: _percent(metrics.valid, metrics.valid_interval),
         "stages": ", ".join(f"{stage} {number}" for stage, number in metrics.stages.items()),
         "cut short": f"{metrics.truncated:.1%}"
-        + (f" at {result.max_new_tokens} tokens" if result.max_new_tokens else ""),
+        + (f" at {result.max_new_tokens} tokens" if result.max_new_tokens else "")
+        + (f", {metrics.unfinished:.1%} within their reasoning" if metrics.unfinished else ""),
         "tokens": f"median {lengths['median']:.0f}, 90% at most {lengths['90%']:.0f}, longest {lengths['longest']:.0f}",
         "speed": f"{result.tokens_per_second:.0f} tokens per second, sampling and verifying side by side",
     }

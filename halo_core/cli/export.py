@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +18,8 @@ from halo_core.cli.filters import takes_filter
 from halo_core.cli.output import atomic_output
 from halo_core.cli.signatures import RunDirectory
 
-_FORMATS = ("jsonl", "parquet", "sft", "dpo")
+_FORMATS = ("jsonl", "parquet", "sft", "dpo", "gguf")
+_CONVERTER = "convert_hf_to_gguf.py"
 _ROWS = 10_000
 """Rows per Parquet row group."""
 _Rows = Iterator[dict[str, Any]]
@@ -32,7 +35,7 @@ def export(
             help="jsonl, parquet: every sample with all its data. "
             "sft: prompt and completion of the samples that passed (--chosen: that were trained on with a positive "
             "weight), without duplicates. dpo: prompt, chosen, rejected. sft and dpo include held-out prompts only "
-            "with --split heldout.",
+            "with --split heldout. gguf: the model itself, by the converter of llama.cpp.",
         ),
     ] = "jsonl",
     output: Annotated[
@@ -51,9 +54,10 @@ def export(
     *,
     filter: Any,
 ) -> None:
-    """Export samples as JSON Lines or Parquet.
+    """Export samples as JSON Lines or Parquet, or the trained model as GGUF.
 
-    The files load with `datasets`, `halo sft` and other trainers.
+    The files load with `datasets`, `halo sft` and other trainers. For GGUF, the converter of llama.cpp is on PATH, or
+    in the directory that LLAMA_CPP names.
     """
     from halo_core.errors import ConfigError, did_you_mean
     from halo_core.ledger import export as exports
@@ -61,6 +65,8 @@ def export(
 
     if to not in _FORMATS:
         raise ConfigError(f"--to: unknown format {to!r}", hint=did_you_mean(to, _FORMATS))
+    if to == "gguf":
+        return _export_gguf(directory, output, "last" if filter.cycle is None else str(filter.cycle))
     ledger = open_run(directory)
     make_rows = {
         "jsonl": partial(exports.sample_rows, ledger, filter),
@@ -71,6 +77,50 @@ def export(
     rows = _require_rows(make_rows(), to, ledger, filter)
     count = _write_parquet(output, rows) if to == "parquet" else _write_jsonl(output, rows)
     print(f"{count} rows" + (f" in {output}" if output else ""), file=sys.stderr)
+    return None
+
+
+def _export_gguf(directory: Path, output: Path | None, cycle: str) -> None:
+    """Merge the weights of a cycle and convert them with llama.cpp. Raises a `ConfigError` if it is not installed."""
+    import subprocess
+    import tempfile
+
+    from halo_core.cli.weights import write_merged
+    from halo_core.errors import ConfigError, command, first_line
+
+    output = output or Path(f"{directory.name}.gguf")
+    converter = _converter()
+    if converter is None:
+        merged = Path(f"{directory.name}-merged")
+        first = command("halo", "merge", directory, merged, "--cycle", cycle)
+        second = command("python", f"llama.cpp/{_CONVERTER}", merged, "--outfile", output)
+        raise ConfigError(
+            f"the converter of llama.cpp, {_CONVERTER}, is neither on PATH nor in the directory LLAMA_CPP",
+            hint=f"get github.com/ggml-org/llama.cpp, then: {first} && {second}",
+        )
+    with tempfile.TemporaryDirectory(prefix="halo-") as place:
+        model = Path(place) / "model"
+        write_merged(directory, model, cycle)
+        with atomic_output(output) as path:
+            done = subprocess.run(
+                [*converter, str(model), "--outfile", str(path)], capture_output=True, text=True, check=False
+            )
+            if done.returncode or not path.is_file():
+                lines = [line for line in done.stderr.splitlines() if line.strip()]
+                reason = first_line(RuntimeError(lines[-1] if lines else f"exit code {done.returncode}"))
+                raise ConfigError(
+                    f"{_CONVERTER} failed: {reason}", hint="it does not know every architecture"
+                )
+    print(f"{output}: the model in GGUF", file=sys.stderr)
+
+
+def _converter() -> list[str] | None:
+    """Return the command of llama.cpp's converter; None if it is not installed."""
+    if home := os.environ.get("LLAMA_CPP"):
+        script = Path(home).expanduser() / _CONVERTER
+        return [sys.executable, str(script)] if script.is_file() else None
+    found = shutil.which(_CONVERTER)
+    return [found] if found else None
 
 
 def _require_rows(rows: _Rows, to: str, ledger: Any, filter: Any) -> _Rows:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -88,6 +89,7 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
     from halo_core.builtin.preview import Preview
     from halo_core.builtin.report import ReportFile
     from halo_core.loop import run_cycles
+    from halo_core.run.evaluation import expected_selection
 
     verifiers = plan.drivers.verifiers
     first = verifiers.by_name[verifiers.first]
@@ -105,7 +107,8 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
             log.note(f"finished {done} before; for more: {more}")
         hooks.register(log, name="log")
         hooks.register(report, name="console")
-        hooks.register(Preview(verifiers.extracted), name="preview")
+        expected = partial(expected_selection, plan.drivers, seed=plan.config.seed)
+        hooks.register(Preview(verifiers.extracted, expected), name="preview")
         hooks.register(ReportFile(verifiers.extracted), name="report")
         with interruptible(run):
             run_cycles(run, hooks)

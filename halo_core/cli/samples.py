@@ -106,7 +106,10 @@ def _title(found: Found, reasons: Reasons) -> str:
     parts += [f"trained on, weight {sample.weight:g}"] if sample.weight else []
     if why := reasons.of_selection(found):
         parts += [f"not trained on: {why}"]
-    parts += ["truncated"] if sample.completion.finish_reason == "length" else []
+    if sample.completion.finish_reason == "length":
+        from halo_core.metrics import is_unfinished
+
+        parts += ["truncated within its reasoning" if is_unfinished(sample) else "truncated"]
     return "  |  ".join(parts)
 
 

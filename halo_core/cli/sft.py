@@ -55,6 +55,12 @@ def sft(
     chat_template: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Jinja file: the tokenizer's chat template.")
     ] = None,
+    template_value: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="Value for the chat template: enable_thinking=false; repeatable."
+        ),
+    ] = None,
     lr: Annotated[float, typer.Option(metavar="LR", help="Peak learning rate.")] = 2e-4,
     trainer_opt: Annotated[
         list[str] | None,
@@ -82,7 +88,6 @@ def sft(
     from halo_core.config.model import ModelConfig
     from halo_core.config.options import build, parse_assignments
     from halo_core.config.training import TrainingOptions
-    from halo_core.data import read_text
     from halo_core.errors import ConfigError
 
     if not model and scratch is None:
@@ -97,16 +102,27 @@ def sft(
         scratch, "an architecture", "it needs at least: model_type: llama"
     )
     settings = {
-        "model": ModelConfig(name=model, device=device),
+        "model": build(ModelConfig, _model(model, device, chat_template, template_value), where="model"),
         "architecture": architecture,
         "vocab_size": vocab_size,
-        "chat_template": read_text(chat_template) if chat_template else None,
         "options": build(TrainingOptions, options, where="trainer 'sft'"),
         "lr": lr,
         "seed": seed,
         "save_dtype": save_dtype,
     }
     _train(data, output, settings, quiet=quiet)
+
+
+def _model(name: str, device: str, template: Path | None, values: Sequence[str] | None) -> dict[str, Any]:
+    from halo_core.config.options import parse_assignments
+
+    given = parse_assignments(values or (), flag="--template-value")
+    return {
+        "name": name,
+        "device": device,
+        "chat_template": str(template.resolve()) if template else None,
+        "chat_template_kwargs": given,
+    }
 
 
 def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -> None:

@@ -78,11 +78,10 @@ def load_verifiers(config: RunConfig) -> VerifierSet:
 
 def load_all_prompts(config: RunConfig, verifiers: VerifierSet) -> list[Prompt]:
     """Return the training and held-out prompts of `config`, or those of the demo; all are checked."""
-    from halo_core.data import load_prompts
+    from halo_core.run.prompts import names_prompts, prompts_in
 
-    if config.data.prompts:
-        prompts = load_prompts(config.data.prompts)
-        prompts += load_prompts(config.data.heldout) if config.data.heldout else []
+    if names_prompts(config):
+        prompts = prompts_in(config)
     else:
         demo = verifiers.demo()
         prompts = [*demo.prompts, *demo.heldout]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -79,24 +80,37 @@ def merge(
             metavar="DTYPE", help="float32, bfloat16 or float16; auto: the precision of the stored model."
         ),
     ] = "auto",
+    shard_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="Largest file of weights: 5GB, 500MB.")
+    ] = "5GB",
 ) -> None:
-    """Merge a run's adapter into its model and write the model.
+    """Merge a run's adapter into its model and write the model, with a model card.
 
     transformers, vLLM and llama.cpp can read the result.
     """
+    typer.echo(f"{output}: {write_merged(directory, output, cycle, dtype, shard_size)}")
+
+
+def write_merged(
+    directory: Path, output: Path, cycle: str, dtype: str = "auto", shard_size: str = "5GB"
+) -> str:
+    """Write the merged model of a run's cycle, or of an adapter, to the new directory `output`; return what it is."""
     from halo_core import files
     from halo_core.cli.sft import DTYPES, check_dtype
     from halo_core.errors import RunError
+    from halo_core.ledger.card import CARD, card_of
     from halo_core.model.actor import Actor
 
     check_dtype(dtype, "--dtype", ("auto", *DTYPES))
+    _check_size(shard_size)
     if output.exists():
         raise RunError(f"{output} already exists", hint="choose another directory")
     checkpoint = _checkpoint(directory)
     if checkpoint is not None:
-        files.write_directory(output, lambda place: checkpoint.save_merged(place, dtype))
-        typer.echo(f"{output}: the model with the adapter of {directory}")
-        return
+        files.write_directory(
+            output, lambda place: checkpoint.save_merged(place, dtype, shard_size=shard_size)
+        )
+        return f"the model with the adapter of {directory}"
     ledger, plan = _open_run(directory)
     number = read_cycle(ledger, cycle)
     if not number:
@@ -108,8 +122,13 @@ def merge(
         )
     actor = Actor(_exact(plan.config.model))
     actor.load(ledger.check_adapter(number))
-    files.write_directory(output, lambda directory: actor.save_merged(directory, dtype))
-    typer.echo(f"{output}: the model with the adapter of cycle {number}")
+
+    def write(place: Path) -> None:
+        actor.save_merged(place, dtype, shard_size=shard_size)
+        (place / CARD).write_text(card_of(ledger, number, merged=True), encoding="utf-8")
+
+    files.write_directory(output, write)
+    return f"the model with the adapter of cycle {number}"
 
 
 def _nothing_to_merge(cycle: str, model: ModelConfig) -> RunError:
@@ -119,18 +138,19 @@ def _nothing_to_merge(cycle: str, model: ModelConfig) -> RunError:
     start = model.adapter or model.name
     if cycle == "best":
         return RunError(
-            "no cycle has a higher held-out pass rate than the model before training, so there is nothing to merge",
+            "no cycle has a higher held-out pass rate than the model before training",
             hint=f"use {start} as it is, or name a cycle: --cycle last",
         )
-    return RunError(
-        "cycle 0 is the model before training: there is nothing to merge", hint=f"use {start} as it is"
-    )
+    return RunError("cycle 0 is the model before training, without an adapter", hint=f"use {start} as it is")
 
 
 def read_cycle(ledger: Ledger, text: str) -> int:
-    """Return the cycle that `--cycle` names. Raises a `RunError` if the run has no such cycle."""
+    """Return the cycle that trained the weights of the cycle that `--cycle` names; 0: before training.
+
+    Raises a `RunError` if the run has no such cycle.
+    """
     from halo_core.errors import RunError
-    from halo_core.metrics import best_cycle
+    from halo_core.metrics import best_cycle, weights_cycle
 
     reports = ledger.reports()
     finished = [0, *(report.cycle for report in reports if report.cycle)]
@@ -140,7 +160,14 @@ def read_cycle(ledger: Ledger, text: str) -> int:
             f"{ledger.directory} has no cycle {text}",
             hint=f"finished cycles: {', '.join(map(str, finished))}; or last, or best",
         )
-    return by_name[text]
+    return weights_cycle(reports, by_name[text])
+
+
+def _check_size(text: str) -> None:
+    from halo_core.errors import ConfigError
+
+    if not re.fullmatch(r"[1-9]\d*(?:KB|MB|GB)", text):
+        raise ConfigError(f"--shard-size: {text!r} is not a size", hint="write it as 5GB, 500MB or 64KB")
 
 
 def _checkpoint(directory: Path) -> Actor | None:

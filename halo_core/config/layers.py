@@ -12,7 +12,10 @@ import yaml
 from halo_core.config.kinds import driver_lists, driver_sections
 from halo_core.errors import ConfigError, first_line
 
-_PATHS = ("data.prompts", "data.heldout", "model.name", "model.adapter", "mix.pairs")
+_PATHS = (
+    *("data.prompts", "data.heldout", "model.name", "model.adapter", "model.chat_template", "mix.pairs"),
+    "data.databases",
+)
 """Keys that hold paths, besides the names of drivers."""
 
 

@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BeforeValidator, Field
 
 from halo_core.config.options import driver
+
+
+def _typed(values: Any) -> Any:
+    """Return a mapping with the numbers and truth values that a command line gives as text: "false" is false."""
+    return {key: _value(value) for key, value in values.items()} if isinstance(values, dict) else values
+
+
+def _value(value: Any) -> Any:
+    try:
+        read = yaml.safe_load(value) if isinstance(value, str) else value
+    except yaml.YAMLError:
+        return value
+    return read if isinstance(read, (bool, int, float)) else value
 
 
 @driver
@@ -12,7 +28,7 @@ class ModelConfig:
     """The model that a run starts from, and its placement in memory."""
 
     name: str = ""
-    """Name on the Hugging Face hub, or local directory."""
+    """Name on the Hugging Face hub, or local directory, or GGUF file."""
     adapter: str | None = None
     """Directory or hub name of a PEFT adapter to start from."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -29,3 +45,7 @@ class ModelConfig:
     """Branch, tag or commit on the hub."""
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Enable it only for sources that you trust."""
+    chat_template: str | None = None
+    """Jinja file with a chat template, instead of the tokenizer's own. None: the tokenizer's."""
+    chat_template_kwargs: Annotated[dict[str, Any], BeforeValidator(_typed)] = Field(default_factory=dict)
+    """Values for the chat template, such as `enable_thinking: false`; one that it does not use is an error."""

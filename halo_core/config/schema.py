@@ -61,6 +61,38 @@ class DriverSpec(_Section):
         return {"name": self.name, **self.options}
 
 
+class DataSource(_Section):
+    """One of several sources of prompts. The keys after `weight` replace those of the section `data`."""
+
+    prompts: Annotated[str, Field(min_length=1)]
+    """A file, a data set, or the directory of a run, as in `data.prompts`."""
+    weight: Annotated[float, Field(gt=0)] | None = None
+    """Share of this source in the mixture, relative to the others. null for all sources: every prompt is used."""
+    recipe: str | None = None
+    """See `data.recipe`."""
+    columns: dict[str, Any] | None = None
+    """See `data.columns`."""
+    template: str | None = None
+    """See `data.template`."""
+    where: str | None = None
+    """See `data.where`."""
+    databases: str | None = None
+    """See `data.databases`."""
+
+
+class Contamination(_Section):
+    """The check that no training prompt is in an evaluation set."""
+
+    sets: dict[str, str] = {}
+    """Evaluation sets by name: files or data sets, with columns of any name."""
+    words: Annotated[int, Field(ge=2)] = 8
+    """Length of the runs of words that are compared."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the words of an evaluation text that such runs cover, from which it counts as contaminated."""
+    refuse: bool = False
+    """Refuse to run with contaminated prompts; otherwise they are only reported."""
+
+
 class DataConfig(_Section):
     """The sources of the prompts. Without a model and prompts, the verifier's demo is used."""
 
@@ -73,6 +105,22 @@ class DataConfig(_Section):
     """Share of the prompts that is held out if `heldout` is not given."""
     limit: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of training prompts; the first ones are used."""
+    sources: tuple[DataSource, ...] = ()
+    """Several sources of training prompts, mixed by weight, instead of `prompts`."""
+    recipe: str = ""
+    """Ready mapping of the columns of a known data set: gsm8k, math, humaneval, mbpp, apps, taco, spider, bird, bfcl,
+    xlam. Empty: the rows are prompts, or `columns` maps them."""
+    columns: dict[str, Any] = {}
+    """Columns of the data by key of the prompt (`prompt`, `messages`, `id`, `verifier`, `reference`) or of its
+    reference (any other key): a name, a path such as `a.b.0`, or a mapping such as `{from: answer, after: "####"}`."""
+    template: str = ""
+    """Jinja template of the prompts, with the columns of a row: `Solve this: {{ question }}`. Empty: as they are."""
+    where: str = ""
+    """Jinja expression of the columns, true for the rows to use: `level == 'easy'`. Empty: all rows."""
+    databases: str | None = None
+    """Directory of the databases of the recipes spider and bird."""
+    contamination: Contamination = Contamination()
+    """The check that no training prompt is in an evaluation set."""
 
 
 class HeldoutConfig(_Section):
@@ -136,6 +184,9 @@ class RunConfig(_Drivers):
     """Options of generator, reward, selector and trainer that change from cycle to cycle: for each driver and option,
     a list of values; the last value holds for all later cycles. Held-out prompts are always sampled with the
     generator's own options."""
+    when_none: Literal["stop", "lower", "skip"] = "stop"
+    """Reaction to a cycle that selects nothing. `stop`: end the run with the cause. `lower`: select at the highest
+    `threshold` below the selector's own that selects something. `skip`: train nothing; the next cycle samples again."""
     divergence_retries: Annotated[int, Field(ge=0)] = 0
     """Maximum number of retries of a cycle whose training diverges, each from the weights that it started from and at a
     tenth of the learning rate."""
@@ -145,8 +196,8 @@ class RunConfig(_Drivers):
     """Approximate seconds between checkpoints within a long training: a kill or Ctrl-C loses at most this much of it.
     null: no checkpoints. The result is the same."""
     keep_adapters: Literal["all", "best"] | Annotated[int, Field(ge=1)] = "all"
-    """Weights to keep on the disk when a cycle ends: `all`; `best`: those of the best and of the last cycle; a number N:
-    those of the last N cycles, and of the best. Measurements, reports and completions of all cycles are kept."""
+    """Weights to keep on the disk when a cycle ends: `all`; `best`: those of the best and of the last cycle; a number
+    N: those of the last N cycles, and of the best. Measurements, reports and completions of all cycles are kept."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Maximum share of error verdicts; above it the run stops, because a broken verifier must not teach."""
     sampler_tolerance: Annotated[float, Field(gt=0)] | None = None

@@ -49,7 +49,8 @@ def readiness(metrics: EvalMetrics, tries: int, selection: Selection | None = No
         )
     lines = [facts]
     if metrics.truncated >= _CUT_SHORT:
-        lines.append(f"{metrics.truncated:.0%} were cut short: raise max_new_tokens first")
+        within = f", {metrics.unfinished:.0%} within their reasoning" if metrics.unfinished else ""
+        lines.append(f"{metrics.truncated:.0%} were cut short{within}: raise max_new_tokens first")
     usable = solved if selection is None else selection.prompts
     return [*lines, _conclusion(metrics, solved=solved, usable=usable)]
 

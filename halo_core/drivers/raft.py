@@ -16,6 +16,7 @@ from pydantic import Field
 
 from halo_core.config.options import driver
 from halo_core.drivers.base import Selector
+from halo_core.metrics import is_unfinished
 from halo_core.model.contexts import SelectionContext
 from halo_core.shares import share_of
 from halo_core.types import Sample
@@ -57,7 +58,7 @@ class RAFT(Selector):
         if _reward(sample) < self.threshold:
             return f"its reward is below the threshold of {self.threshold:g}"
         if not self.truncated and not _finished(sample):
-            return "the token limit cut it short"
+            return "the token limit cut it short" + (" within its reasoning" if is_unfinished(sample) else "")
         for peer in peers:
             if peer.weight > 1 and _key(peer) == _key(sample):
                 return f"it equals completion {peer.completion.index}, whose weight counts it"

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.config.model import ModelConfig
 from halo_core.errors import DataError, ModelError
-from halo_core.model import contexts
+from halo_core.model import contexts, positions
 from halo_core.model.adapters import lora_config
 from halo_core.model.devices import choose_device, choose_dtype
 from halo_core.model.loading import (
@@ -30,6 +30,7 @@ from halo_core.model.loading import (
 )
 from halo_core.model.quantizing import check_full, check_quantization, dequantized, is_quantized
 from halo_core.model.size import parameter_count
+from halo_core.model.turns import Context, chat_context, end_of_turn, messages_of, plain_context
 from halo_core.model.weights import (
     interpolate,
     merged,
@@ -119,16 +120,29 @@ class Actor:
 
     @cached_property
     def end_ids(self) -> tuple[int, ...]:
-        """Ids that end a completion, ascending: those of the model and of the tokenizer."""
+        """Ids that end a completion, ascending: those of the model, of the tokenizer and of the chat template."""
         ids = self.model.generation_config.eos_token_id
-        found = {self.tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [ids])}
+        found = {self.tokenizer.eos_token_id, *(ids if isinstance(ids, list) else [ids]), self.turn_end}
         return tuple(sorted(found - {None}))
 
     @cached_property
     def context_length(self) -> int | None:
-        """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
-        length: int | None = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return length if length and length > 0 else None
+        """Maximum number of tokens in the model's context; None if its configuration sets no limit.
+
+        It ends where LongRoPE changes the encoding of all positions; see `positions.rotary_switch`.
+        """
+        return positions.context_length(self.model.config)
+
+    @cached_property
+    def context_hint(self) -> str:
+        """Why the context is shorter than the model's, with a remedy; empty if it is not."""
+        limit = positions.rotary_switch(self.model.config)
+        if limit is None or limit != self.context_length:
+            return ""
+        return (
+            f"beyond {limit} tokens this model changes the encoding of all positions (LongRoPE), and could not be "
+            "trained on its samples: shorten the prompt, or choose a model with another position encoding"
+        )
 
     @cached_property
     def cache_flaw(self) -> str:
@@ -154,39 +168,50 @@ class Actor:
         """Return the token ids of the context that the model completes to answer `prompt`.
 
         With a chat template: the messages, after a system message if `system` is given, up to the start of the
-        assistant's turn. Without one: the plain text, after `system` and a blank line if `system` is given.
+        assistant's turn; if the last message is the assistant's, up to its end, so that the model continues it.
+        Without one: the plain text, after `system` and a blank line if `system` is given.
         Raises a `DataError` if the template rejects the messages or if there are no tokens.
         """
-        own = prompt.messages or ({"role": "user", "content": prompt.text},)
-        first = [{"role": "system", "content": system}] if system else []
-        messages = first + [dict(message) for message in own]
+        return self.encode_context(self.context(prompt, system=system), prompt)
+
+    def context(self, prompt: Prompt, *, system: str = "", prefill: str = "") -> Context:
+        """Return the context as `encode` encodes it, with `prefill` as the beginning of the answer."""
+        messages = messages_of(prompt, system)
+        if not self.tokenizer.chat_template:
+            return plain_context(messages, prefill)
+        values = self.config.chat_template_kwargs
+        return chat_context(self.tokenizer, messages, prompt_id=prompt.id, prefill=prefill, values=values)
+
+    def encode_context(self, context: Context, prompt: Prompt) -> tuple[int, ...]:
+        """Return the token ids of a context of `prompt`. Raises a `DataError` if there are none."""
         if self.tokenizer.chat_template:
-            ids = self._encode_chat(prompt.id, messages)
+            ids: list[int] = self.tokenizer(context.text, add_special_tokens=False)["input_ids"]
         else:
-            ids = self._encode_plain("\n\n".join(message["content"] for message in messages))
+            ids = self._encode_plain(context.text)
         if not ids:
             raise DataError(f"prompt {prompt.id!r} is empty", hint="give it a text or messages")
         return tuple(ids)
 
     def encode_answer(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
-        """Return the token ids of a completion's text, and if it `ended` the end token, if the model has one."""
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        end = self.tokenizer.eos_token_id
-        ends = (end,) if end is not None else self.end_ids[:1]
-        return (*ids, *(ends if ended else ()))
+        """Return the token ids of a completion's text, and if it `ended` the end token, if the model has one.
 
-    def _encode_chat(self, prompt_id: str, messages: list[dict[str, str]]) -> list[int]:
-        from jinja2 import TemplateError
-
-        try:
-            text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        except TemplateError as error:
-            raise DataError(
-                f"the chat template of {self.config.name!r} rejects prompt {prompt_id!r}: {error}",
-                hint="some templates accept no system message; put it into the prompt and leave `system` empty",
-            ) from error
+        The end token is the one with which the chat template ends a turn, else the tokenizer's.
+        """
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return (*ids, *(self.end_ids_of_answers if ended else ()))
+
+    @property
+    def end_ids_of_answers(self) -> tuple[int, ...]:
+        """The token that ends an answer in training; empty if there is none."""
+        for end in (self.turn_end, self.tokenizer.eos_token_id):
+            if end is not None:
+                return (end,)
+        return self.end_ids[:1]
+
+    @cached_property
+    def turn_end(self) -> int | None:
+        """The special token with which the chat template ends an answer; None if there is none."""
+        return end_of_turn(self.tokenizer, self.config.chat_template_kwargs)
 
     def _encode_plain(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text)["input_ids"]
@@ -283,20 +308,20 @@ class Actor:
         if self.optimizer_state:
             save_file(self.optimizer_state, directory / _OPTIMIZER)
 
-    def save_merged(self, directory: Path, dtype: str = "auto") -> None:
+    def save_merged(self, directory: Path, dtype: str = "auto", *, shard_size: str = "5GB") -> None:
         """Merge the adapter into the model permanently; write the model to `directory` in the format of transformers.
 
-        `dtype` is the name of a torch precision; "auto": that of the model's files. An adapter of a quantized model is
-        merged into what its 4 bits stand for, so that the merged model computes what was trained. Raises a `ModelError`
-        if there is no adapter, or for another `dtype`.
+        `dtype` is the name of a torch precision; "auto": that of the model's files. A file of weights has at most
+        `shard_size`. An adapter of a quantized model is merged into what its 4 bits stand for, so that the merged model
+        computes what was trained. Raises a `ModelError` if there is no adapter, or for another `dtype`.
         """
         if not self.has_adapter:
             raise ModelError("there is no adapter to merge")
-        precision = precision_of(self.config, dtype)
+        precision = precision_of(self.config, dtype, self.model.dtype)
         if is_quantized(self.unwrapped_model):
             self._dequantize()
         self.model = self.model.merge_and_unload()
-        self.model.to(precision).save_pretrained(directory)
+        self.model.to(precision).save_pretrained(directory, max_shard_size=shard_size)
         self.tokenizer.save_pretrained(directory)
 
     def _dequantize(self) -> None:

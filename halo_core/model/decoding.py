@@ -20,6 +20,7 @@ import torch
 from halo_core.errors import ModelError
 from halo_core.model.caching import Cached, Recomputed
 from halo_core.model.drawing import Sampling
+from halo_core.model.stopping import StopStrings
 
 __all__ = ["Sampling", "decode"]
 
@@ -36,7 +37,7 @@ class Decoded:
     logprobs: tuple[float, ...]
     """log p of each of `token_ids`, in nats, at temperature 1 and without top_p and top_k."""
     ended: bool
-    """True if the last token is an end token."""
+    """True if the last token is an end token, or completes a stop string."""
 
 
 @torch.inference_mode()
@@ -48,28 +49,37 @@ def decode(
     max_new_tokens: Sequence[int],
     end_ids: Sequence[int],
     generator: torch.Generator,
+    stops: StopStrings | None = None,
     slots: int = 0,
     cached: bool = True,
     progress: Callable[[int, int, int], None] = lambda tokens, unfinished, pending: None,
 ) -> list[Decoded]:
     """Return the continuation of each prompt, in order; repeated prompts are computed once.
 
-    A row ends with one of `end_ids` or after its number of tokens in `max_new_tokens`. `generator` is on the model's
-    device. At most `slots` rows (0: all) are computed at once; where the model's cache allows it, rows that ended are
-    replaced by the next ones, otherwise one batch follows the other. Without `cached`, each step computes the whole
-    context again, for models with a `caching.cache_flaw`. `progress` is called after each step with the number of
-    tokens sampled so far, the number of unfinished rows, and the number of tokens of these. Raises a `ModelError` if
-    the model's logits are not finite.
+    A row ends with one of `end_ids`, with the token that completes one of `stops`, or after its number of tokens in
+    `max_new_tokens`. `generator` is on the model's device. At most `slots` rows (0: all) are computed at once; where
+    the model's cache allows it, rows that ended are replaced by the next ones, otherwise one batch follows the other.
+    Without `cached`, each step computes the whole context again, for models with a `caching.cache_flaw`. `progress` is
+    called after each step with the number of tokens sampled so far, the number of unfinished rows, and the number of
+    tokens of these. Raises a `ModelError` if the model's logits are not finite.
     """
     rows = _Rows(model, prompts, max_new_tokens, slots or len(prompts), cached=cached)
     ends = torch.tensor(list(end_ids), device=model.device)
+    if stops is not None:
+        stops.start()
     while rows.fill():
         drawn, logprobs = sampling.draw(rows.context.logits, generator)
-        cut = rows.append(drawn, logprobs, torch.isin(drawn, ends))
+        ended = torch.isin(drawn, ends)
+        if stops is not None:
+            ended |= torch.tensor(stops.feed(rows.active.tolist(), drawn.tolist()), device=model.device)
+        cut = rows.append(drawn, logprobs, ended)
         progress(rows.sampled, rows.unfinished, rows.pending)
         rows.drop(at_once=cut)
         rows.feed()
-    return _cut(rows.tokens.tolist(), rows.logprobs.tolist(), max_new_tokens, frozenset(end_ids))
+    stopped = [limit + 1 for limit in max_new_tokens]
+    if stops is not None:
+        stopped = [stops.lengths.get(row, length) for row, length in enumerate(stopped)]
+    return _cut(rows.tokens.tolist(), rows.logprobs.tolist(), max_new_tokens, stopped, frozenset(end_ids))
 
 
 class _Rows:
@@ -150,17 +160,22 @@ class _Rows:
 
 
 def _cut(
-    tokens: list[list[int]], logprobs: list[list[float]], limits: Sequence[int], ends: frozenset[int]
+    tokens: list[list[int]],
+    logprobs: list[list[float]],
+    limits: Sequence[int],
+    stopped: Sequence[int],
+    ends: frozenset[int],
 ) -> list[Decoded]:
-    """Cut each row after its first end token: finished rows are sampled until they are dropped."""
+    """Cut each row after its first end token, or where it was `stopped`: finished rows are sampled until dropped."""
     decoded = []
-    for row, row_logprobs, limit in zip(tokens, logprobs, limits, strict=True):
-        length = next((count for count, token in enumerate(row[:limit], 1) if token in ends), limit)
+    for row, row_logprobs, limit, stop in zip(tokens, logprobs, limits, stopped, strict=True):
+        room = min(limit, stop)
+        length = next((count for count, token in enumerate(row[:room], 1) if token in ends), room)
         kept = tuple(row_logprobs[:length])
         if not all(map(math.isfinite, kept)):
             raise ModelError(
                 "the model's logits are not finite",
                 hint="its weights may have diverged; otherwise try dtype float32",
             )
-        decoded.append(Decoded(tuple(row[:length]), kept, row[length - 1] in ends))
+        decoded.append(Decoded(tuple(row[:length]), kept, row[length - 1] in ends or length == stop))
     return decoded

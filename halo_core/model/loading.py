@@ -6,16 +6,23 @@ Importing this module does not import torch.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halo_core.config.model import ModelConfig
+from halo_core.data import read_text
 from halo_core.errors import ModelError, first_line
 from halo_core.model.quantizing import prepare_quantized, quantization_options
+from halo_core.model.turns import check_values
 
 if TYPE_CHECKING:
     import torch
+
+_GENERATION = re.compile(r"\{%-?\s*(end)?generation\s*-?%\}")
+"""Tags that transformers adds to Jinja: they mark the assistant's part."""
 
 
 def with_base_model(config: ModelConfig) -> ModelConfig:
@@ -59,7 +66,27 @@ def load_tokenizer(config: ModelConfig) -> Any:
             f"{config.name!r} contains no tokenizer",
             hint="copy the tokenizer's files (tokenizer.json and so on) next to the weights",
         )
+    if config.chat_template:
+        tokenizer.chat_template = read_template(config.chat_template)
+    check_values(tokenizer, config.chat_template_kwargs, config.name)
     return tokenizer
+
+
+def read_template(path: str) -> str:
+    """Return the chat template in a file. Raises a `ModelError` if it is not a template of Jinja."""
+    from jinja2 import TemplateSyntaxError
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    text = read_text(Path(path).expanduser())
+    environment = ImmutableSandboxedEnvironment(extensions=["jinja2.ext.loopcontrols"])
+    try:
+        environment.parse(_GENERATION.sub("", text))
+    except TemplateSyntaxError as error:
+        raise ModelError(
+            f"{path}:{error.lineno}: not a chat template: {error.message}",
+            hint="a chat template is a Jinja file that writes out `messages`",
+        ) from error
+    return text
 
 
 def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype) -> Any:
@@ -82,6 +109,7 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
             output_loading_info=True,
             **quantization,
             **hub_options(config),
+            **_dequantized(config),
         )
     except Exception as error:
         raise _load_error("model", config.name, error) from error
@@ -91,6 +119,8 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
             f"the weights of {config.name!r} are incomplete: no {name!r}",
             hint="the directory may contain another kind of model, or an incomplete download",
         )
+    if gguf_file(config):
+        _as_floating_point(model, str(Path(config.name).expanduser().resolve()))
     model.requires_grad_(False).eval()
     try:
         prepare_quantized(model) if config.quantization != "none" else model.to(device)
@@ -100,6 +130,22 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
             hint="end other programs that use the device, or choose another device or a smaller model",
         ) from error
     return load_adapter(model, config.adapter) if config.adapter else model
+
+
+def _dequantized(config: ModelConfig) -> dict[str, Any]:
+    """Return the option that makes floating-point weights of those of a GGUF file, which cannot be trained."""
+    import transformers
+
+    if not gguf_file(config) or not hasattr(transformers, "GgufConfig"):
+        return {}
+    return {"quantization_config": transformers.GgufConfig(dequantize=True)}
+
+
+def _as_floating_point(model: Any, file: str) -> None:
+    """Turn the model of a GGUF `file`, whose weights are dequantized by now, into one that can be saved."""
+    if getattr(model, "hf_quantizer", None) is not None:
+        model.hf_quantizer.remove_quantization_config(model)
+    model.name_or_path = model.config._name_or_path = file  # an adapter names its base model by it
 
 
 def load_adapter(model: Any, source: str) -> Any:
@@ -113,7 +159,7 @@ def load_adapter(model: Any, source: str) -> Any:
 
 
 def model_source(config: ModelConfig) -> str:
-    """Return the name on the hub, or the absolute path of an existing model directory.
+    """Return the name on the hub, or the absolute path of an existing model directory: of a GGUF file, its own.
 
     Raises a `ModelError` if no model is named, or if the name is a path that contains no model.
     """
@@ -125,6 +171,8 @@ def model_source(config: ModelConfig) -> str:
         if _is_path(name):
             raise _no_directory(name, "model")
         return name
+    if gguf_file(config):
+        return str(path.resolve().parent)
     if not (path / "config.json").is_file():
         raise ModelError(
             f"{name!r} contains no model: there is no config.json",
@@ -141,8 +189,24 @@ def _quieten_hub() -> None:
 
 
 def hub_options(config: ModelConfig) -> dict[str, Any]:
-    """Return the options of `from_pretrained` that select a revision and allow remote code."""
-    return {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    """Return the options of `from_pretrained` that select a revision or a GGUF file, and allow remote code."""
+    options = {"revision": config.revision, "trust_remote_code": config.trust_remote_code}
+    return {**options, "gguf_file": gguf_file(config)} if gguf_file(config) else options
+
+
+def gguf_file(config: ModelConfig) -> str:
+    """Return the name of the GGUF file that `config` names; empty if it names none.
+
+    Raises a `ModelError` if the package that reads such files is not installed.
+    """
+    path = Path(config.name).expanduser()
+    if path.suffix != ".gguf" or not path.is_file():
+        return ""
+    if find_spec("gguf") is None:
+        raise ModelError(
+            f"{config.name!r} is a GGUF file, and the package gguf is not installed", hint="pip install gguf"
+        )
+    return path.name
 
 
 def to_download(config: ModelConfig) -> str:
@@ -193,7 +257,9 @@ def _is_path(name: str) -> bool:
 
 
 def _load_error(part: str, name: str, error: Exception) -> ModelError:
-    if "attn_implementation" in str(error) or "FlashAttention" in str(error):
+    if name.endswith(".gguf") and Path(name).expanduser().is_file():
+        hint = "transformers reads GGUF files of some architectures only; name the model they were made from instead"
+    elif "attn_implementation" in str(error) or "FlashAttention" in str(error):
         hint = "leave `attn_implementation` unset, or choose one that is installed: sdpa, eager"
     elif Path(name).expanduser().exists():
         hint = f"the {part}'s files in the directory are missing or damaged"

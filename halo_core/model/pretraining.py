@@ -152,11 +152,17 @@ def texts_of(pairs: Iterable[Pair]) -> Iterator[str]:
 
 
 def encode_pair(actor: contexts.Actor, pair: Pair) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the token ids of the context, encoded as by a generator, and of the completion with its end token."""
-    prompt = actor.encode(Prompt(id="pair", text=pair.prompt, messages=pair.messages))
-    if actor.tokenizer.eos_token_id is None:
+    """Return the token ids of the context, encoded as by a generator, and of the completion with its end token.
+
+    A completion that repeats the beginning of the answer that the context ends with (an open thought, the last message)
+    is trained on from there on.
+    """
+    prompt = Prompt(id="pair", text=pair.prompt, messages=pair.messages)
+    own = actor if isinstance(actor, Actor) else None
+    if actor.tokenizer.eos_token_id is None and (own is None or own.turn_end is None):
         raise ModelError(f"the tokenizer {actor.tokenizer.name_or_path!r} has no end token")
-    return prompt, actor.encode_answer(pair.completion)
+    opening = own.context(prompt).opening if own else ""
+    return actor.encode(prompt), actor.encode_answer(pair.completion.removeprefix(opening))
 
 
 def new_tokenizer(texts: Iterable[str], vocab_size: int, *, pieces: str = "") -> Any:

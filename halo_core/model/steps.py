@@ -118,9 +118,9 @@ class Loop:
         """Return the steps, as indices of the units. Let sequences share rows from here on if that saves enough."""
         if self.options.share_prefixes:
             shared, cost = self._steps(prompts_of(self.units)), Cost.of_model(self.scorer.model)
-            if saves(
-                self.units, shared, self.limit, cost
-            ):  # whatever the memory: a resumed training has this plan
+            epoch = shared[: len(shared) // self.options.epochs]
+            # by the limit, whatever the memory has allowed since: a resumed training must have the same plan
+            if saves(self.units, epoch, self.limit, cost):
                 with self.accelerator.autocast():
                     flaw = self.scorer.sharing_flaw(max(map(_longest, self.units)))
                 if not flaw:

@@ -22,3 +22,9 @@ def texts_of(tokenizer: Any, rows: Sequence[Sequence[int]]) -> list[str]:
     kept = [[number for number in row if number not in dropped] for row in rows]
     texts = tokenizer.batch_decode(kept, skip_special_tokens=False, clean_up_tokenization_spaces=False)
     return list(texts)
+
+
+def special_tokens(tokenizer: Any, texts: Sequence[str]) -> dict[str, int]:
+    """Return those of `texts` that are special tokens, which no text of a completion contains, with their ids."""
+    ids = {token.content: number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return {text: ids[text] for text in texts if text in ids}

@@ -21,6 +21,7 @@ from halo_core.model.actor import Actor, concrete
 from halo_core.model.adapters import lora_config
 from halo_core.model.contexts import Actor as AnyActor
 from halo_core.model.contexts import TrainingContext
+from halo_core.model.lean import lean
 from halo_core.model.objective import COUNTS, Objective
 from halo_core.model.quantizing import check_full
 from halo_core.model.schedule import warnings_for
@@ -52,7 +53,7 @@ def fit(
     notes = _make_trainable(actor, options, seed=context.seed)
     weights = actor.trainable()
     before = {name: weight.detach().clone() for name, weight in weights.items()}
-    with _training_mode(actor, options, context.seed), _interruptible(actor):
+    with _training_mode(actor, options, context.seed), lean(actor.model), _interruptible(actor):
         loop = Loop(actor, units, Objective(loss, per, entropies), options, context)
         done = loop.run()
     state = loop.optimizer_state() if options.optimizer == "carry" else {}

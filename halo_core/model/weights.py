@@ -73,13 +73,16 @@ def write_weights(model: Any, directory: Path) -> None:
     model.save_pretrained(directory)
 
 
-def precision_of(config: ModelConfig, name: str) -> torch.dtype:
-    """Return the torch precision called `name`; "auto": that of the model's files. Raises a `ModelError`."""
+def precision_of(config: ModelConfig, name: str, loaded: torch.dtype) -> torch.dtype:
+    """Return the torch precision called `name`. Raises a `ModelError` if there is none.
+
+    "auto" is that of the model's files, or `loaded` if they do not state it.
+    """
     import torch
     from transformers import AutoConfig
 
     if name == "auto":
-        found = AutoConfig.from_pretrained(model_source(config), **hub_options(config)).dtype
+        found = AutoConfig.from_pretrained(model_source(config), **hub_options(config)).dtype or loaded
     else:
         found = getattr(torch, name, None)
     if not isinstance(found, torch.dtype) or not found.is_floating_point:

@@ -12,11 +12,12 @@ from halo_core.config.kinds import KINDS
 from halo_core.config.options import build, options_in
 from halo_core.drivers.base import Driver, Generator, LRPolicy, Reward, Selector, Trainer
 from halo_core.hookspecs import hookimpl
-from halo_core.model.contexts import SelectionContext, TrainingContext
+from halo_core.model.contexts import TrainingContext
 from halo_core.plugin.blame import blamed
 from halo_core.plugin.discovery import BUILTIN, Source
 from halo_core.run.checkpoint import CycleCheckpoint
 from halo_core.run.open_generator import OpenGenerator
+from halo_core.run.unselected import Unselected, lowered, selection_context, threshold_of
 from halo_core.seeds import derive_seed
 from halo_core.types import (
     Completion,
@@ -131,9 +132,19 @@ class Dispatch:
     def select(self, run: Run, cycle: int, samples: Sequence[Sample]) -> Sequence[Sample]:
         """Call the selector."""
         selector: Selector = self._drivers.get("selector", cycle)
-        context = SelectionContext(seed=derive_seed(run.seed, cycle, "select"), cycle=cycle)
+        context = selection_context(run.seed, cycle)
         with blamed(self._drivers.source("selector")):
-            return selector.select(samples, context)
+            chosen = selector.select(samples, context)
+            if chosen:
+                return chosen
+            offer = lowered(selector, samples, context)
+        run.unselected = Unselected(threshold_of(selector), offer)
+        if offer is None or run.config.when_none != "lower":
+            return chosen
+        run.log(
+            "selector", f"cycle {cycle}: nothing reaches the threshold; it is lowered to {offer.threshold:g}"
+        )
+        return offer.chosen
 
     @hookimpl
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:

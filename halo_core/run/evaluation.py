@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+from halo_core.diagnosis.readiness import Selection
 from halo_core.errors import DataError, RunError
 from halo_core.ledger.ledger import Ledger
 from halo_core.metrics import (
@@ -27,6 +28,8 @@ from halo_core.metrics import (
     samples_difference,
     solved,
 )
+from halo_core.run.dispatch import Drivers
+from halo_core.run.unselected import selection_context
 from halo_core.types import EvalMetrics, PairedDifference, Sample
 
 Interval = tuple[float, float]
@@ -117,6 +120,24 @@ def measured(ledger: Ledger) -> list[Sample]:
     """Return the samples of the held-out prompts before training."""
     batches = ledger.batches(0, "heldout", ledger.prompts("heldout"))
     return [sample for batch in batches for sample in batch]
+
+
+def expected_selection(drivers: Drivers, samples: Sequence[Sample], *, seed: int) -> Selection | None:
+    """Return the size of the selection that the drivers of cycle 1 would make of `samples`, without any plugin.
+
+    None if a driver raises an exception, which the cycle will report.
+    """
+    reward, selector = drivers.get("reward", 1), drivers.get("selector", 1)
+    try:
+        rewarded = [
+            replace(sample, reward=value)
+            for sample in samples
+            if sample.verdict.conclusive and (value := reward.reward(sample)) is not None
+        ]
+        chosen = selector.select(rewarded, selection_context(seed, 1))
+    except Exception:
+        return None
+    return Selection(len(chosen), len({sample.prompt.id for sample in chosen}))
 
 
 def differences(before: Ledger, after: Ledger) -> dict[str, PairedDifference]:

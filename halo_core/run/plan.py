@@ -18,7 +18,7 @@ from halo_core.config.hardware import with_hardware_defaults
 from halo_core.config.kinds import KINDS, driver_sections
 from halo_core.config.layers import normalise, short_name
 from halo_core.config.options import options_in, options_of
-from halo_core.config.schema import DriverSpec, RunConfig, read_config
+from halo_core.config.schema import DataConfig, DriverSpec, RunConfig, read_config
 from halo_core.drivers.base import Demo, Generator
 from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
 from halo_core.files import damaged, disk
@@ -32,7 +32,7 @@ from halo_core.plugin.loading import build_driver, load_class, load_driver, load
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
 from halo_core.run.dispatch import Dispatch, Drivers
-from halo_core.run.prompts import measures_only, read_prompts
+from halo_core.run.prompts import contaminated, measures_only, names_prompts, read_prompts
 from halo_core.run.resume import (
     check_same,
     check_tier,
@@ -74,7 +74,7 @@ class Plan:
         config = read_config(with_hardware_defaults(raw))
         verifiers = VerifierSet.load(config.specs("verifier"), origins)
         loaded = {kind: load_class(kind, config.spec(kind).name, origins) for kind in driver_sections()}
-        demo = None if config.data.prompts or measures_only(config) else verifiers.demo()
+        demo = None if names_prompts(config) or measures_only(config) else verifiers.demo()
         demo_model = demo is not None and not config.model.name
         if demo is not None and demo_model:
             classes = {kind: loaded[kind].value for kind in driver_sections()}
@@ -90,8 +90,8 @@ class Plan:
             built["lr_policy"] = build_driver(loaded["lr_policy"], config.spec("lr_policy"))
         sources = {kind: loaded[kind].source for kind in driver_sections()}
         config = _with_heldout_generator(config, built["generator"])
-        measured_by = config.heldout.generator
-        heldout = load_driver("generator", measured_by, origins) if measured_by else None
+        spec = config.heldout.generator
+        heldout = load_driver("generator", spec, origins) if spec else None
         drivers = Drivers(verifiers, built, sources, config.per_cycle, heldout)
         _check_per_cycle(drivers)
         built_plugins = [load_plugin(spec, origins) for spec in config.specs("plugin")]
@@ -140,9 +140,7 @@ class Plan:
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
             precision = self.drivers.generator("heldout")[0].precision()
             run = Run(self.config, ledger, actor, prompts, heldout, progress, precision=precision)
-            notes = (
-                self._changed_data(run) if resumed else self.drivers.verifiers.warnings([*prompts, *heldout])
-            )
+            notes = self._changed_data(run) if resumed else self.data_notes(prompts, heldout)
             for note in notes:
                 progress.note(f"data     {note}")
             yield run, hooks
@@ -183,12 +181,19 @@ class Plan:
         now = [(prompt.id, prompt_body(prompt)) for prompt in [*prompts, *heldout]]
         if now == [(prompt.id, prompt_body(prompt)) for prompt in [*run.prompts, *run.heldout]]:
             return []
-        source = self.config.data.prompts or self.config.data.heldout
+        source = self.config.data.prompts or self.config.data.heldout or "a source"
         return [f"using the stored prompts: {source} has changed since the run was started"]
 
     def data(self) -> tuple[list[Prompt], list[Prompt]]:
         """Return the training prompts and the held-out prompts."""
         return read_prompts(self.config, self.demo)
+
+    def data_notes(self, prompts: Sequence[Prompt], heldout: Sequence[Prompt]) -> list[str]:
+        """Return a sentence for whatever is unusual in the data, but does not keep a run from starting."""
+        return [
+            *self.drivers.verifiers.warnings([*prompts, *heldout]),
+            *contaminated(self.config, prompts),
+        ]
 
     def preflight(self) -> None:
         """Check that the machine has what each driver and each plugin needs."""
@@ -299,16 +304,26 @@ def _resolved(config: RunConfig, drivers: Drivers, options: Sequence[dict[str, A
     update["plugins"] = tuple(
         _spec(spec, given) for spec, given in zip(config.specs("plugin"), options, strict=True)
     )
-    update["model"] = replace(
-        config.model, name=_absolute_path(config.model.name), adapter=_absolute_path(config.model.adapter)
-    )
+    paths = {key: _absolute_path(getattr(config.model, key)) for key in ("name", "adapter", "chat_template")}
+    update["model"] = replace(config.model, **paths)
     if drivers.heldout is not None and config.heldout.generator is not None:
         spec = _full_spec(config.heldout.generator, drivers.heldout[0])
         update["heldout"] = config.heldout.model_copy(update={"generator": spec})
     update["mix"] = replace(config.mix, pairs=_absolute_path(config.mix.pairs))
-    prompts, heldout = _absolute_path(config.data.prompts), _absolute_path(config.data.heldout)
-    update["data"] = config.data.model_copy(update={"prompts": prompts, "heldout": heldout})
+    update["data"] = _with_absolute_paths(config.data)
     return config.model_copy(update=update)
+
+
+def _with_absolute_paths(data: DataConfig) -> DataConfig:
+    paths = {key: _absolute_path(getattr(data, key)) for key in ("prompts", "heldout", "databases")}
+    keys = ("prompts", "databases")
+    sources = tuple(
+        each.model_copy(update={key: _absolute_path(getattr(each, key)) for key in keys})
+        for each in data.sources
+    )
+    sets = {name: _absolute_path(source) for name, source in data.contamination.sets.items()}
+    contamination = data.contamination.model_copy(update={"sets": sets})
+    return data.model_copy(update={**paths, "sources": sources, "contamination": contamination})
 
 
 def _full_spec(spec: DriverSpec, driver: Any) -> DriverSpec:

@@ -37,7 +37,9 @@ _EDGE = 1 << 20
 def environment(config: RunConfig) -> dict[str, Any]:
     """Return everything that a run's results may depend on besides configuration and plugins: `machine.json`."""
     running = sandbox.running()
-    inputs = {"model": config.model.name, "adapter": config.model.adapter, "mix.pairs": config.mix.pairs}
+    model = config.model
+    inputs = {"model": model.name, "adapter": model.adapter, "mix.pairs": config.mix.pairs}
+    inputs["model.chat_template"] = model.chat_template
     return {
         "python": platform.python_version(),
         "system": platform.platform(),

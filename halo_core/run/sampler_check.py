@@ -155,7 +155,7 @@ def _is_of_the_base(
 def sampler_warnings(report: CycleReport) -> list[str]:
     """Return a sentence for each sign that the generator may not sample with the weights that a cycle trained."""
     cycle, found = report.cycle, []
-    if report.heldout_changed == 0:
+    if report.heldout_changed == 0 and report.train:
         same = f"the held-out completions of cycle {cycle} are those of cycle {cycle - 1}, word for word"
         if sampler_is_proved(report):
             found.append(f"{same}, and are from the trained weights: the learning rate may be too low")

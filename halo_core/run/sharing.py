@@ -22,15 +22,16 @@ from halo_core.types import CycleReport
 
 __all__ = ["Shared", "share", "shared"]
 
-_TRAINING = ("mix", "start_from", "interpolation", "divergence_retries")
+_TRAINING = ("mix", "start_from", "interpolation", "divergence_retries", "when_none")
 """Keys that every cycle's training depends on."""
 _AFTER_CYCLE_0 = (
     *NON_RESULT_KEYS,
     *_TRAINING,
-    *("cycles", "samples_per_prompt", "curriculum", "per_cycle", "plugins"),
+    *("cycles", "samples_per_prompt", "curriculum", "per_cycle", "plugins", "keep_adapters"),
     *("reward", "selector", "trainer", "lr_policy"),
 )
-"""Keys that the measurement before training does not depend on. Plugins are compared on their own."""
+"""Keys that the measurement before training does not depend on. Plugins are compared on their own. A key that is in
+neither list must be equal for anything to be shared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,10 @@ def _same_training(one: Plan, other: Plan, cycle: int, history: Sequence[CycleRe
     keys = all(getattr(one.config, key) == getattr(other.config, key) for key in (*_TRAINING, "plugins"))
     kinds = ("reward", "selector", "trainer")
     drivers = all(one.drivers.get(kind, cycle) == other.drivers.get(kind, cycle) for kind in kinds)
-    return keys and drivers and _lr(one, cycle, history) == _lr(other, cycle, history)
+    adapters = (
+        one.config.keep_adapters == other.config.keep_adapters == "all"
+    )  # or the source may lack weights
+    return keys and drivers and adapters and _lr(one, cycle, history) == _lr(other, cycle, history)
 
 
 def _lr(plan: Plan, cycle: int, history: Sequence[CycleReport]) -> float:

@@ -8,16 +8,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from halo_core.errors import Interrupted, command
+from halo_core.ledger.card import CARD, card_of
 from halo_core.ledger.ledger import Ledger
-from halo_core.metrics import best_cycle, eval_metrics, gini, paired_difference
+from halo_core.metrics import best_cycle, eval_metrics, gini, paired_difference, weights_cycle
 from halo_core.model.contexts import ignore_tokens
 from halo_core.progress import Progress
 from halo_core.run.curriculum import prompts_for
 from halo_core.run.mixing import mixed, pairs_as_samples
 from halo_core.run.sampler_check import check_sampler, sampler_warnings
+from halo_core.run.unselected import Unselected
 from halo_core.seeds import derive_seed
 from halo_core.types import CycleReport, PairedDifference, Prompt, Sample, SamplingRequest, Split, TrainStats
 
@@ -61,6 +64,8 @@ class Run:
         """The cycle whose weights the actor has; 0: untrained; None: weights in training, of no cycle."""
         self.sampling_cycle = 0
         """The cycle whose weights the current cycle samples with."""
+        self.unselected = Unselected()
+        """The selector's threshold and what it would choose below it, if it has chosen nothing; set by `Dispatch`."""
         self._rolled_back: int | None = None
         self._timing: tuple[int, str] | None = None
         self._since = 0.0
@@ -153,7 +158,8 @@ class Run:
         """Load the weights that the cycle after `history` samples with."""
         best = best_cycle(history) if self.config.start_from == "best" else None
         cycle = history[-1].cycle if best is None else best
-        self.sampling_cycle = cycle if self._rolled_back is None else self._rolled_back
+        cycle = cycle if self._rolled_back is None else self._rolled_back
+        self.sampling_cycle = weights_cycle(history, cycle)
         self.restore(self.sampling_cycle)
 
     def restore(self, cycle: int) -> None:
@@ -179,8 +185,14 @@ class Run:
         """Store the actor's weights as those of `cycle`, and print the warnings of the training."""
         for note in stats.notes:
             self.progress.note(f"cycle {cycle}  {note}")
-        self.ledger.write_trained(cycle, stats, self.actor.save)
+        self.ledger.write_trained(cycle, stats, partial(self._save, cycle))
         self.loaded_cycle = cycle
+
+    def _save(self, cycle: int, directory: Path) -> None:
+        """Write the actor's weights with a model card to `directory`."""
+        self.actor.save(directory)
+        merged = not (directory / "adapter_config.json").is_file()
+        (directory / CARD).write_text(card_of(self.ledger, cycle, merged=merged), encoding="utf-8")
 
     def mixed(self, cycle: int, chosen: Sequence[Sample]) -> list[Sample]:
         """Return the samples that `cycle` trains on: `chosen`, and those that `mix` configures."""
@@ -274,7 +286,7 @@ class Run:
             selected=len(chosen),
             train=train,
             seconds=self.ledger.seconds(cycle),
-            started_from=0 if self.config.start_from == "base" else self.sampling_cycle,
+            started_from=0 if self.config.start_from == "base" and train else self.sampling_cycle,
             kept_gini=gini([kept[prompt_id] for prompt_id in {sample.prompt.id for sample in samples}]),
             improvement=None if best is None else self.compare(cycle - 1, cycle),
             best=best,
@@ -316,6 +328,7 @@ class Run:
         keep = self.config.keep_adapters
         if keep == "all":
             return
-        cycles = [report.cycle for report in history]
-        last = cycles[-1 if keep == "best" else -keep :]
-        self.ledger.remove_adapters({*last, best_cycle(history) or 0, self._rolled_back or 0})
+        trained = [report.cycle for report in history if report.train]
+        last = trained[-1 if keep == "best" else -keep :]
+        needed = (history[-1].cycle, best_cycle(history) or 0, self._rolled_back or 0)
+        self.ledger.remove_adapters({*last, *(weights_cycle(history, cycle) for cycle in needed)})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core.builtin.preview import Preview
+from halo_core.diagnosis.readiness import Selection
 from halo_core.loop import run_cycles
 from halo_core.progress import Advance, Progress
 from halo_core.testing import fake_run
@@ -48,6 +49,16 @@ def test_samples_and_outlook_come_before_training(tmp_path: Path) -> None:
     assert any(line.startswith("         | right ") for line in before)
     assert before[-1].startswith("outlook  ")
     assert not any(line.startswith("sample ") for line in lines[lines.index("[cycle 1 sample]") :])
+
+
+def test_the_outlook_counts_what_the_selector_would_choose(tmp_path: Path) -> None:
+    report = Lines()
+    run, hooks = fake_run(tmp_path, progress=report, cycles=1)
+    preview = Preview(lambda prompt, completion: "", lambda samples: Selection(len(samples), 3))
+    hooks.register(preview, name="preview")
+    run_cycles(run, hooks)
+    (line,) = [line for line in report.lines if "the selector would choose" in line]
+    assert "the selector would choose 32 completions of 3 prompts" in line
 
 
 def test_verified_part_is_shown_shortened_and_without_control_characters(tmp_path: Path) -> None:

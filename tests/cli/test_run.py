@@ -106,7 +106,7 @@ def test_first_line_announces_the_demo(halo: Halo, fakes: list[str]) -> None:
             "fix the verifier",
         ),
         (["--verifier", driver("Broken")], "raised RuntimeError: the verifier crashed", "fix the verifier"),
-        (["--verifier", driver("Hopeless")], "none of 72 completions was selected", "lower the threshold"),
+        (["--verifier", driver("Hopeless")], "none of 72 completions was selected", "no lower threshold"),
         (["--trainer", driver("Idle")], "cycle 1 did not change the weights", "learning rate"),
     ],
     ids=lambda value: " ".join(value).replace(str(DRIVERS), "") if isinstance(value, list) else "",

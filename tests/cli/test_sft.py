@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from halo_core.config.model import ModelConfig
+from halo_core.config.options import build
+
 ARCHITECTURE = """
 model_type: llama
 hidden_size: 16
@@ -112,6 +115,18 @@ def test_the_printed_prompt_of_a_chat_is_its_last_message() -> None:
         == "Add."
     )
     assert _task(Pair("Sub.", "x")) == "Sub."
+
+
+def test_values_for_the_chat_template_reach_the_model(tmp_path: Path) -> None:
+    from halo_core.cli.sft import _model
+
+    settings = _model("m", "cpu", tmp_path / "chat.jinja", ["enable_thinking=false", "effort=low"])
+    config = build(ModelConfig, settings, where="model")
+    assert config.chat_template == str(tmp_path / "chat.jinja")
+    assert config.chat_template_kwargs == {"enable_thinking": False, "effort": "low"}
+    assert build(ModelConfig, _model("m", "cpu", None, None), where="model") == ModelConfig(
+        name="m", device="cpu"
+    )
 
 
 def test_chats_are_pairs(files: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from halo_core.cli.weights import read_cycle
 from halo_core.errors import RunError
-from halo_core.ledger.ledger import Ledger
+from halo_core.ledger.card import card_of
+from halo_core.ledger.ledger import Ledger, open_run
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
 
@@ -101,3 +102,34 @@ def test_merge_errors(halo: Halo, fakes: list[str], tmp_path: Path) -> None:
     assert answer.remedy().endswith("cycles/001/adapter")
     Path("out").mkdir()
     assert "out already exists" in halo("merge", "run", "out").complaint()
+
+
+def test_trained_weights_have_a_model_card(halo: Halo, fakes: list[str]) -> None:
+    assert halo("run", *fakes, "-o", "run", "-n", 2).code == 0
+    cards = [Path(f"run/cycles/00{cycle}/adapter/README.md").read_text(encoding="utf-8") for cycle in (1, 2)]
+    for cycle, card in enumerate(cards, 1):
+        front, text = card.removeprefix("---\n").split("---\n", 1)
+        assert "base_model: " in front
+        assert f"the whole model, after {cycle} cycle" in text
+        assert "| selector | `raft` (threshold=0.5" in text
+        assert f"These weights, of cycle {cycle}, were stored before they were measured" in text
+        assert str(Path.cwd()) not in card
+    assert cards[1].count("\n| 0 | ") == cards[1].count("\n| 1 | ") == 1
+    merged = card_of(open_run(Path("run")), 2, merged=True)
+    assert "library_name: transformers" in merged
+    assert merged.count(" points |") == 2
+    assert "stored before" not in merged
+
+
+def test_gguf_without_its_converter_names_the_two_commands(
+    halo: Halo, fakes: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLAMA_CPP", "nowhere")
+    answer = halo("export", "run", "--to", "gguf", "-o", "model.gguf", "--cycle", 2)
+    assert "convert_hf_to_gguf.py, is neither on PATH" in answer.complaint()
+    assert "merge run run-merged --cycle 2 && python" in answer.remedy()
+    assert "run-merged --outfile model.gguf" in answer.remedy()
+
+
+def test_a_size_of_shards_is_checked(halo: Halo) -> None:
+    assert "'5' is not a size" in halo("merge", "run", "out", "--shard-size", "5").complaint()

@@ -69,6 +69,8 @@ def source(tmp_path: Path) -> Iterator[Ledger]:
         ({"samples_per_prompt": 3}, Shared(0, sampled=False)),
         ({"curriculum": {"order": "frontier"}}, Shared(0, sampled=False)),
         ({"plugins": ["gate"]}, Shared(0, sampled=True)),
+        ({"when_none": "lower"}, Shared(0, sampled=True)),
+        ({"keep_adapters": "best"}, Shared(0, sampled=True)),
         ({"seed": 1}, None),
         ({"heldout": {"samples_per_prompt": 3}}, None),
         ({"generator": {"name": f"{DRIVERS}:Skilled", "batch": 4}}, None),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -152,11 +152,13 @@ def test_a_trusted_source_is_executed_once_and_each_process_begins_with_a_copy(b
         "import time\nloaded = time.monotonic_ns()\nn = 0\n"
         "def f():\n    global n\n    n += 1\n    return loaded, n"
     )
-    runs = [[a.value for a in box.call(source, "f", [(), ()], trusted=True).answers] for _ in range(3)]
-    assert len({loaded for run in runs for loaded, _ in run}) == 1  # type: ignore[misc]
-    assert [[n for _, n in run] for run in runs] == [[1, 2]] * 3  # type: ignore[misc]
+    runs: list[list[Any]] = [
+        [a.value for a in box.call(source, "f", [(), ()], trusted=True).answers] for _ in range(3)
+    ]
+    assert len({loaded for run in runs for loaded, _ in run}) == 1
+    assert [[n for _, n in run] for run in runs] == [[1, 2]] * 3
     with box.function(source, "f", trusted=True) as function:
-        assert function() == Answer((runs[0][0][0], 1), None, "")  # type: ignore[index]
+        assert function() == Answer((runs[0][0][0], 1), None, "")
     assert box.call("n = 7\ndef f():\n    return n", "f", [()]).answers[0].value == 7
 
 

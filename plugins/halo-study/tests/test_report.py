@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from halo_study.analysis import Analysis, analyse, read_fixed
+from halo_study.outcomes import value_of
 from halo_study.page import write_pages
 from halo_study.results import COLUMNS, RunResult, write_results
 from halo_study.runner import fix
@@ -111,13 +112,19 @@ def test_an_unfinished_study_reports_how_far_it_is(study: Study, tmp_path: Path)
     assert len(one.missing) == 3
 
 
-def test_choosing_runs_are_not_reported(analysis: Analysis) -> None:
+def test_choosing_runs_are_not_reported(study: Study, analysis: Analysis) -> None:
     assert [sorted(arm.runs) for arm in analysis.arms] == [list(range(6))] * 3
     assert [(each.arm, each.value) for each in analysis.choices] == [
         ("constant", 1e-2),
         ("falling <fast>", 1e-2),
     ]
     assert analysis.choices[0].at_edge
+    choosing = [
+        run for run in results(study) if run.arm == "constant" and run.seed in (7, 8) and run.value == 1e-2
+    ]
+    assert analysis.choices[0].means[1e-2] == pytest.approx(
+        np.mean([value_of(run, "area") for run in choosing])
+    )
 
 
 def test_what_was_fixed_in_advance(study: Study, make_study: MakeStudy, tmp_path: Path) -> None:
@@ -160,7 +167,7 @@ def test_failed_runs_are_counted(study: Study, tmp_path: Path) -> None:
 def test_the_commands(halo: Halo, study_file: Path, make_study: MakeStudy, tmp_path: Path) -> None:
     output = tmp_path / "out"
     assert halo("study", "status", study_file, "-o", output).out.endswith(
-        "0 of 6 runs, 0.0 hours of one core\n"
+        "0 of 6 runs, 0.0 hours of wall time\n"
     )
     assert "has no results" in halo("study", "report", study_file, "-o", output).complaint()
     assert "--limit 1" in halo("study", "plan", study_file, "-o", output).remedy()

@@ -285,7 +285,7 @@ def test_an_explanation_in_words_passes(check: Any, rest: str) -> None:
     ("rest", "right"),
     [
         (" Hope this helps!", True),
-        ("\nThe age is 7, as you said.", True),
+        ("\nThe age is 7, as you wrote.", True),
         ("\nage = 7", True),
         ("\nActually, Ann could also be short for Anna.", True),
         ("\nIf this is wrong, tell me.", True),

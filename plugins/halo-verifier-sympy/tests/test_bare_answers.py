@@ -1,4 +1,4 @@
-"""Completions that are nothing but an answer, and nouns that say what a number counts."""
+"""Completions that are nothing but an answer, and nouns that name what a number counts."""
 
 from __future__ import annotations
 

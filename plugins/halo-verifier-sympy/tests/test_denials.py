@@ -138,7 +138,7 @@ def test_what_is_said_of_something_else_changes_nothing(
         r"It is false that the answer is $12$.",
         r"I doubt that the answer is \boxed{12}.",
         "I doubt the answer is 12.",
-        r"You cannot say that the answer is \boxed{12}.",
+        r"You cannot conclude that the answer is \boxed{12}.",
         "It is unlikely that the answer is 12.",
         "The answer isn't 12.",
         "The answer is not 12.",

@@ -88,7 +88,8 @@ class Client:
     ) -> Answer:
         """Send `body` to `path` and wait for the answer; see `submit`."""
         tries = self._retries if retries is None else retries
-        return self._wait(self._ask(path, body, number, tries))
+        found: Answer = self._wait(self._ask(path, body, number, tries))
+        return found
 
     def close(self) -> None:
         """Cancel what is in flight, close the connections and end the thread."""

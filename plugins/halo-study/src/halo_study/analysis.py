@@ -121,7 +121,7 @@ def analyse(study: Study, results: Sequence[RunResult], fixed: Mapping[str, Any]
     return Analysis(
         study=study,
         arms=arms,
-        compared=_concluded(study, named),
+        compared=_concluded(study, named, missing=len(missing)),
         later=_concluded(study, [row for row in ready if row not in named]),
         missing=[comparison for comparison, _ in missing],
         choices=[
@@ -253,10 +253,12 @@ def _measured(comparison: Comparison, runs: Mapping[str, Mapping[int, RunResult]
     return contrast([(weight, runs[arm]) for arm, weight in weights.items()], comparison.outcome)
 
 
-def _concluded(study: Study, rows: Sequence[tuple[Comparison, Estimate | None]]) -> list[Compared]:
+def _concluded(
+    study: Study, rows: Sequence[tuple[Comparison, Estimate | None]], *, missing: int = 0
+) -> list[Compared]:
     found = [(comparison, measured) for comparison, measured in rows if measured is not None]
     smallest = [study.smallest(comparison) for comparison, _ in found]
-    conclusions = verdicts([measured for _, measured in found], smallest)
+    conclusions = verdicts([measured for _, measured in found], smallest, missing=missing)
     return [Compared(comparison, one) for (comparison, _), one in zip(found, conclusions, strict=True)]
 
 

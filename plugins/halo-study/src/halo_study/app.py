@@ -112,9 +112,9 @@ def status(file: StudyFile, output: Output = None, as_json: AsJSON = False) -> N
         for each in found.arms
     ]
     _say(table(rows, left=1))
-    _say(f"\n{found.done} of {found.total} runs, {found.seconds / 3600:.1f} hours of one core")
+    _say(f"\n{found.done} of {found.total} runs, {found.seconds / 3600:.1f} hours of wall time")
     if found.done and found.done < found.total:
-        _say(f"about {found.seconds_left / 3600:.1f} hours left on one core")
+        _say(f"about {found.seconds_left / 3600:.1f} hours left, one run after another")
 
 
 @app.command()

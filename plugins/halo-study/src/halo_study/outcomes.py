@@ -117,7 +117,7 @@ OUTCOMES: Mapping[str, Outcome] = {
     ),
     "pass_at_k": Outcome("held-out pass@k after the last cycle", _pass_at_k),
     "diversity": Outcome(
-        "distinct among the passing completions, last cycle",
+        "distinct among the passing training samples, last cycle",
         _number("diversity", last=True),
         by_prompt=False,
     ),

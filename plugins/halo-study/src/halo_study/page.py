@@ -109,7 +109,10 @@ def _open(analysis: Analysis) -> list[str]:
             "closed cycle counts."
         )
     if analysis.done < analysis.total:
-        found.append(f"{analysis.total - analysis.done} of {analysis.total} runs are missing.")
+        found.append(
+            f"{analysis.total - analysis.done} of {analysis.total} runs are missing. This is an early look: only the "
+            "conclusions of the whole study have the stated chance of error."
+        )
     return found
 
 

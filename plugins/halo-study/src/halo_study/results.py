@@ -97,7 +97,7 @@ def _numbers(report: Any) -> dict[str, float]:
         "selected": report.selected if train else nan,
         "sampled_pass": sampled.passed if sampled else nan,
         "valid": heldout.valid,
-        "diversity": heldout.distinct_correct,
+        "diversity": sampled.distinct_correct if sampled else nan,
         "entropy": nan if heldout.entropy is None else heldout.entropy,
         "kl": nan if not train or train.kl is None else train.kl,
         "seconds": sum(report.seconds.values()),

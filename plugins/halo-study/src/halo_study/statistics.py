@@ -166,9 +166,12 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected
 
 
-def verdicts(estimates: Sequence[Estimate], smallest: Sequence[float]) -> list[Verdict]:
-    """Return the conclusions of comparisons that were named beforehand, corrected together."""
-    corrected = holm([each.p for each in estimates])
+def verdicts(estimates: Sequence[Estimate], smallest: Sequence[float], *, missing: int = 0) -> list[Verdict]:
+    """Return the conclusions of comparisons that were named beforehand, corrected together.
+
+    `missing` comparisons have no estimate yet. They count, or an early look would correct for too few.
+    """
+    corrected = holm([each.p for each in estimates] + [1.0] * missing)[: len(estimates)]
     return [Verdict(*row) for row in zip(estimates, corrected, smallest, strict=True)]
 
 

@@ -63,8 +63,8 @@ _MISSING = object()
 def contradicts_in_words(value: Any, rest: str, *, names: Collection[str], is_call: bool) -> bool:
     """Return whether the prose `rest` takes back the answer `value`, or gives another one.
 
-    `names` are the tools of the task. For tool calls (`is_call`), naming a tool with other arguments, or another tool
-    that is to be called, is a further call.
+    `names` are the tools of the task. For tool calls (`is_call`), naming a tool with other arguments, or a call of
+    another tool, is a further call.
     """
     members = _members(value, is_call=is_call)
     if is_call and _calls_again(value, rest, names, members):

@@ -78,7 +78,7 @@ def nulls(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def truths(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Let a condition be true, or false, where it is NULL. In a filter, false is no change unless it is negated."""
+    """Let a condition be true, or false, where it is NULL. In a filter, false changes nothing unless it is negated."""
 
     def change(node: exp.Expr, value: exp.Expr) -> bool:
         """Make `node` IS TRUE, or IS NOT FALSE; `value` is the true or the false."""

@@ -55,7 +55,7 @@ class SQL(Verifier):
     url: str = ""
     """PostgreSQL server: postgresql://user@host/database. Give the password by PGPASSWORD or ~/.pgpass."""
     copies: int = Field(default=3, ge=2, le=8)
-    """Number of perturbed copies that a query runs on in addition to the given database."""
+    """Number of perturbed copies that a query runs on besides the given database; more are added if they help."""
     rtol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
     """Relative tolerance for floats. If `rtol` and `atol` are 0, floats must be identical."""
     atol: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)

@@ -106,7 +106,7 @@ class Comparison:
         return detail and self._compare(text, amounts=True)
 
     def _difference_without_noun(self, text: str) -> str:
-        """Return how a text differs from a reference without a unit; a noun may say what the number counts."""
+        """Return how a text differs from a reference without a unit; a noun may name what the number counts."""
         counted = without_counted_noun(text, text_of(self.prompt))
         if not counted:
             return self._compare(text, amounts=False)

@@ -1,4 +1,4 @@
-r"""Nouns that say what a number counts: 6\text{ sides} for 6, when the reference has no unit.
+r"""Nouns that name what a number counts: 6\text{ sides} for 6, when the reference has no unit.
 
 A unit, a multiplier or a negation changes the number and is never such a noun.
 """
@@ -80,7 +80,7 @@ _FORBIDDEN = (
 
 
 def without_counted_noun(text: str, prompt: str) -> str:
-    """Return an answer without the noun that says what it counts; empty if there is none.
+    """Return an answer without the noun that names what it counts; empty if there is none.
 
     The noun must be in the prompt or be a plain plural, and adjectives before it must be in the prompt or harmless.
     """

@@ -31,7 +31,7 @@ _VALUE = r"(?P<value{n}>\$[^$\n]{{1,60}}\$|\\?[\d(\[{{-][^\s,;]{{0,60}}|[a-z]\s*
 def _subject(number: int) -> str:
     """Return a pattern for what refers to the answer; its groups are `value` with `number` and the next one."""
     return (
-        r"(?:that|this|it|which|(?:the|everything)\s+above|what\s+I\s+(?:said|wrote|stated)"
+        r"(?:that|this|it|which|(?:the|everything)\s+above|what\s+I\s+(?:wrote|stated)"
         rf"|(?:the|my|this|that|our|your)\s+(?:{_ADJECTIVE}\s+){{0,2}}{_NOUN}(?:\s+(?:above|there|here|I\s+gave|is))?"
         rf"(?:\s+(?:of\s+)?{_VALUE.format(n=number)})?|{_VALUE.format(n=number + 1)})"
     )

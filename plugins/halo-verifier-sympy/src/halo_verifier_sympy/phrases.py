@@ -142,7 +142,7 @@ def bare_answer(text: str) -> list[Answer]:
 
 
 def _is_prose(line: str) -> bool:
-    """Return whether a word that is no function stands before the first digit."""
+    """Return whether a word other than a function stands before the first digit."""
     word = next((each for each in _WORD.finditer(line) if each[0] not in FUNCTION_WORDS | GREEK), None)
     return word is not None and re.search(r"\d", line[: word.start()]) is None
 

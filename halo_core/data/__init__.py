@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from halo_core.data.contamination import text_of
+from halo_core.data.shape import Shape
 from halo_core.errors import DataError, did_you_mean, first_line
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt
@@ -27,21 +29,32 @@ _SIMILAR = 0.85
 """`difflib`'s similarity above which an unknown key counts as a misspelt known one."""
 
 
-def load_prompts(source: str | Path) -> list[Prompt]:
+def load_prompts(source: str | Path, shape: Shape | None = None) -> list[Prompt]:
     """Read prompts from a `.jsonl` file, a `.parquet`, `.csv` or `.json` file, or a Hugging Face dataset.
 
-    A dataset is named `hf:owner/name` or `hf:owner/name:split`. Raises a `DataError` for an empty source, and one that
-    names the line or row for a row that is not a prompt or whose id is already taken.
+    A dataset is named `hf:owner/name`, `hf:owner/name:split` or `hf:owner/name:subset:split`. `shape` maps other
+    columns to those of a prompt. Raises a `DataError` for an empty source, and one that names the line or row for a row
+    that is not a prompt or whose id is already taken.
     """
     prompts: list[Prompt] = []
     seen: dict[str, str] = {}
-    for place, row in _rows(str(source)):
+    plain = shape is None or shape.is_plain
+    for place, row in _rows(str(source), plain=plain):
+        if not plain and isinstance(row, dict) and shape is not None:
+            row = shape.apply(row, place)
+            if row is None:
+                continue
+            row = _cleaned(row)
         prompt = _prompt(row, place)
         if prompt.id in seen:
             raise _duplicate(row, prompt, seen[prompt.id])
         seen[prompt.id] = place
         prompts.append(prompt)
     if not prompts:
+        if shape is not None and shape.where:
+            raise DataError(
+                f"{source} contains no prompts for which {shape.where} is true", hint="check data.where"
+            )
         raise DataError(
             f"{source} contains no prompts", hint="write one JSON object per line, with at least a 'prompt'"
         )
@@ -177,9 +190,22 @@ def _named(prompt: Prompt) -> str:
     return prompt.place or repr(prompt.id)
 
 
-def _rows(source: str) -> Iterator[tuple[str, Any]]:
+def texts_in(source: str | Path, shape: Shape | None = None) -> Iterator[str]:
+    """Yield the text of each row of an evaluation set: that of its prompt, or without a prompt, of all its columns."""
+    plain = shape is None or shape.is_plain
+    for place, row in _rows(str(source), plain=True):
+        made = row if plain or shape is None else shape.apply(row, place)
+        if not isinstance(made, dict):
+            continue
+        if any(made.get(key) for key in ("prompt", "text", "messages")):
+            yield text_of(_prompt(made, place))
+        else:
+            yield "\n".join(value for value in made.values() if isinstance(value, str))
+
+
+def _rows(source: str, *, plain: bool = True) -> Iterator[tuple[str, Any]]:
     if source.startswith("hf:") or Path(source).suffix in {".parquet", ".csv", ".json"}:
-        return _dataset_rows(source)
+        return _dataset_rows(source, plain=plain)
     return _jsonl_rows(source)
 
 
@@ -195,7 +221,7 @@ def _jsonl_rows(source: str) -> Iterator[tuple[str, Any]]:
         raise DataError(f"{source}: not UTF-8 text (byte {error.start})") from error
 
 
-def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
+def _dataset_rows(source: str, *, plain: bool) -> Iterator[tuple[str, Any]]:
     if not source.startswith("hf:") and not Path(source).is_file():
         raise DataError(f"{source}: No such file or directory")
     try:
@@ -208,14 +234,19 @@ def _dataset_rows(source: str) -> Iterator[tuple[str, Any]]:
         datasets.disable_progress_bars()
     try:
         if source.startswith("hf:"):
-            name, _, split = source.removeprefix("hf:").partition(":")
-            table = datasets.load_dataset(name, split=split or "train")
+            name, *parts = source.removeprefix("hf:").split(":")
+            subset = parts[0] if len(parts) > 1 else None
+            table = datasets.load_dataset(name, subset, split=(parts and parts[-1]) or "train")
         else:
             table = datasets.load_dataset(Path(source).suffix[1:], data_files=source, split="train")
     except Exception as error:
         raise DataError(f"{source}: {first_line(error.__cause__ or error)}") from error
     for number, row in enumerate(table, 1):
-        yield f"{source} row {number}", {**row, "reference": _without_nulls(row.get("reference"))}
+        yield f"{source} row {number}", _cleaned(row) if plain else row
+
+
+def _cleaned(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "reference": _without_nulls(row["reference"])} if "reference" in row else dict(row)
 
 
 def _without_nulls(value: Any) -> Any:

@@ -1,0 +1,28 @@
+"""The model card: nothing private is in it."""
+
+from __future__ import annotations
+
+from halo_core.config.schema import read_config
+from halo_core.ledger.card import model_card
+
+
+def test_a_card_shows_no_directories_logins_or_keys() -> None:
+    config = read_config(
+        {
+            "verifier": [{"name": "sql", "url": "postgresql://ann:hunter2@host/base"}],
+            "generator": {"name": "server", "api_key": "sk-1", "max_new_tokens": 64},
+            "model": {"name": "/home/ann/models/tiny", "adapter": "/home/ann/first"},
+            "data": {"prompts": "/home/ann/secret/train.jsonl"},
+        }
+    ).model_dump(mode="json")
+    card = model_card(config, [], cycle=1, prompts=3, heldout=2, merged=False)
+    for hidden in ("/home", "hunter2", "sk-1", "ann"):
+        assert hidden not in card, hidden
+    for shown in (
+        "base_model: tiny",
+        "postgresql://host/base",
+        "max_new_tokens=64",
+        "3 of train.jsonl",
+        "adapter | first",
+    ):
+        assert shown in card, shown
