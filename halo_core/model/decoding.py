@@ -85,8 +85,6 @@ def decode(
 class _Rows:
     """The rows that are being computed, in at most `slots` at a time, and what was sampled for all of them."""
 
-    context: Cached | Recomputed
-
     def __init__(
         self,
         model: Any,
@@ -97,15 +95,16 @@ class _Rows:
         cached: bool,
     ) -> None:
         self.model, self.prompts, self.slots, self.cached = model, prompts, min(slots, len(prompts)), cached
+        self.context = self._compute(prompts[: self.slots])
         device = model.device
         self.limits = torch.tensor(list(limits), device=device)
         self.tokens = torch.zeros(len(prompts), max(limits), dtype=torch.long, device=device)
         self.logprobs = torch.zeros(len(prompts), max(limits), device=device)
         self.lengths = torch.zeros(len(prompts), dtype=torch.long, device=device)
-        self.active = torch.zeros(0, dtype=torch.long, device=device)
+        self.active = torch.arange(self.slots, device=device)
         """Numbers of the rows that are computed; those that have `ended` are not dropped yet."""
-        self.ended = torch.zeros(0, dtype=torch.bool, device=device)
-        self.started = 0
+        self.ended = torch.zeros(self.slots, dtype=torch.bool, device=device)
+        self.started = self.slots
         self.sampled = self.pending = 0
         self.finished, self.unfinished = 0, len(prompts)
 
@@ -114,7 +113,7 @@ class _Rows:
         free = self.slots - len(self.active)
         waiting = self.prompts[self.started : self.started + free]
         if waiting and not len(self.active):
-            self.context = (Cached if self.cached else Recomputed)(self.model, waiting)
+            self.context = self._compute(waiting)
         elif waiting and self.context.joinable and free * _DROP_SHARE >= self.slots:
             self.context.join(waiting)
         else:
@@ -124,6 +123,9 @@ class _Rows:
         self.ended = torch.cat([self.ended, torch.zeros_like(added, dtype=torch.bool)])
         self.started += len(waiting)
         return True
+
+    def _compute(self, prompts: Sequence[tuple[int, ...]]) -> Cached | Recomputed:
+        return Cached(self.model, prompts) if self.cached else Recomputed(self.model, prompts)
 
     def append(self, drawn: torch.Tensor, logprobs: torch.Tensor, ended: torch.Tensor) -> bool:
         """Append a token to each row; return whether a row has reached its limit, so that it must be dropped."""

@@ -104,8 +104,14 @@ def _whole_blocks(logits: torch.Tensor) -> torch.Tensor:
 
 
 def _blocks(values: torch.Tensor) -> torch.Tensor:
+<<<<<<< HEAD
     """Return `values` [R, V], V a multiple of the block's size, by block."""
     return values.view(len(values), -1, _BLOCK)
+=======
+    """Return `values` [R, V] as [R, V / `_BLOCK`, `_BLOCK`]."""
+    rows, vocabulary = values.shape
+    return values.reshape(rows, vocabulary // _BLOCK, _BLOCK)
+>>>>>>> wt-speed
 
 
 def _block_sums(weights: torch.Tensor) -> torch.Tensor:

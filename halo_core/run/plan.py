@@ -90,8 +90,13 @@ class Plan:
             built["lr_policy"] = build_driver(loaded["lr_policy"], config.spec("lr_policy"))
         sources = {kind: loaded[kind].source for kind in driver_sections()}
         config = _with_heldout_generator(config, built["generator"])
+<<<<<<< HEAD
         spec = config.heldout.generator
         heldout = load_driver("generator", spec, origins) if spec else None
+=======
+        measured_by = config.heldout.generator
+        heldout = load_driver("generator", measured_by, origins) if measured_by else None
+>>>>>>> wt-speed
         drivers = Drivers(verifiers, built, sources, config.per_cycle, heldout)
         _check_per_cycle(drivers)
         built_plugins = [load_plugin(spec, origins) for spec in config.specs("plugin")]

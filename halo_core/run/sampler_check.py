@@ -13,9 +13,9 @@ After training, the held-out completions come with the log-probabilities that th
 weights must give the same except for rounding; a sampler with the weights from before is off by about as much as
 training moved the cycle's own samples. So in float32 the sampler may be off by a quarter of that, provided it is well
 above the rounding that cycle 0 measured before any training. In 16 bits the rounding is that of earlier trained
-cycles, and the first of them can only detect gross staleness. Both compare whole completions: the absolute differences
-of their log p, summed and divided by the number of tokens. Tokens that the model did not write (`Completion.loss_mask`)
-are left out.
+cycles; in the first of them, with an adapter, the sampler must not be nearer to the base model than to the trained
+one. Both compare whole completions: the absolute differences of their log p, summed and divided by the number of
+tokens. Tokens that the model did not write (`Completion.loss_mask`) are left out.
 """
 
 from __future__ import annotations
@@ -110,9 +110,7 @@ def check_sampler(
     probes = _probes([sample.completion for sample in samples if sample.completion.logprobs is not None])
     if not probes:
         return None
-    rows = _logprobs(actor, probes)
-    off = sum(abs(sum(row) - (probe.logprob or 0.0)) for row, probe in zip(rows, probes, strict=True))
-    mean = off / sum(len(row) for row in rows)
+    mean = _distance(actor, probes)
     exact = {str(actor.dtype).removeprefix("torch."), precision or "float32"} == {"float32"}
     known = tolerance or (_TOLERANCE if exact else _COARSE_TOLERANCE)
     limit = min(known, _distance_without_training(trained, history, exact=exact))
@@ -123,7 +121,35 @@ def check_sampler(
             hint="a generator must sample from the actor's current weights, and record log p at temperature 1; "
             "if the engine only rounds more, set sampler_tolerance",
         )
+    if not exact and trained and _is_of_the_base(actor, probes, mean, history):
+        raise ModelError(
+            "the sampler does not use the trained weights: its log-probabilities are nearer to those of the model "
+            f"before training than to those of the trained one, from which they are off by {mean:.3g} nats per token",
+            hint="a generator must sample from the actor's current weights",
+        )
     return mean
+
+
+def _distance(actor: Actor, probes: Sequence[Completion]) -> float:
+    """Return the distance of the log-probabilities of `probes` from the actor's, in nats per token."""
+    rows = _logprobs(actor, probes)
+    off = sum(abs(sum(row) - (probe.logprob or 0.0)) for row, probe in zip(rows, probes, strict=True))
+    return off / sum(len(row) for row in rows)
+
+
+def _is_of_the_base(
+    actor: Actor, probes: Sequence[Completion], distance: float, history: Sequence[CycleReport]
+) -> bool:
+    """Return whether the first trained cycle was sampled from the weights from before training.
+
+    `distance` is that from the trained weights. A stale sampler is nearer to the base, by more than the noise of
+    cycle 0. Only for adapters: the base of a model whose weights are all trained would be a second model.
+    """
+    noise = history[0].sampler_error if len(history) == 1 else None
+    if noise is None or not getattr(actor, "has_adapter", False):
+        return False
+    with actor.reference("base"):
+        return _distance(actor, probes) + noise < distance
 
 
 def sampler_warnings(report: CycleReport) -> list[str]:

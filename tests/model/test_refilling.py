@@ -72,10 +72,14 @@ def test_at_most_so_many_rows_are_computed_at_once_and_slots_stay_busy(
     prompts, limits = PROMPTS * 4, LIMITS * 4
     greedy(model, prompts, limits, slots=8)
     assert max(sizes) <= 8
+    steps = len(sizes)
     joinable = Cached(model, PROMPTS[:1]).joinable
     assert joinable == (model.config.model_type != "mistral")
-    if joinable:
-        assert sum(sizes) / len(sizes) > 6
+    monkeypatch.setattr(Cached, "joinable", False)
+    sizes.clear()
+    greedy(model, prompts, limits, slots=8)
+    assert max(sizes) <= 8
+    assert steps < 0.8 * len(sizes) if joinable else steps == len(sizes)
 
 
 def test_the_cache_is_as_wide_as_its_longest_row(model: Any) -> None:
@@ -87,7 +91,7 @@ def test_the_cache_is_as_wide_as_its_longest_row(model: Any) -> None:
     context.keep(torch.tensor([1]))
     context.join([PROMPTS[1], PROMPTS[1], PROMPTS[8]])
     assert context.cache.layers[0].keys.shape[2] == 4
-    assert context.next.tolist() == [4, 3, 3, 2]
+    assert context.next.flatten().tolist() == [4, 3, 3, 2]
 
 
 def test_progress_counts_every_row_and_token(model: Any) -> None:

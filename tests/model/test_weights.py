@@ -125,6 +125,21 @@ def test_the_previous_weights_are_detected_at_usual_learning_rates(make_actor: M
     )
 
 
+def test_the_previous_weights_are_detected_in_16_bits_too(make_actor: Make) -> None:
+    """In the first trained cycle nothing is known yet of the rounding of merged weights."""
+    actor = Actor(replace(make_actor().config, dtype="bfloat16"))
+    stale = sampled(actor, count=60)
+    before = [CycleReport(cycle=0, sampler_error=check_sampler(actor, stale))]
+    probe = LogprobProbe(actor, sampled(actor, count=60, seed=1))
+    stats = probe.measure(
+        actor, SFT(**PLAIN).train(stale[:20], TrainingContext(actor=actor, lr=1e-3, seed=0))
+    )
+    assert check_sampler(actor, sampled(actor, count=60), stats, before) is not None
+    with pytest.raises(ModelError, match="nearer to those of the model before"):
+        check_sampler(actor, stale, stats, before)
+    assert check_sampler(actor, stale, stats, []) is not None, "cycle 0 has not measured the noise"
+
+
 def test_a_generator_without_logprobs_is_not_checked(make_actor: Make) -> None:
     actor = make_actor()
     unrecorded = [replace(s, completion=replace(s.completion, logprobs=None)) for s in sampled(actor)]
