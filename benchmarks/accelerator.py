@@ -41,7 +41,7 @@ from halo_core.model.actor import Actor
 from halo_core.model.contexts import TrainingContext
 from halo_core.model.decoding import decode
 from halo_core.model.drawing import Sampling
-from halo_core.types import Completion, Prompt, Sample, Status, Verdict
+from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
 Figures = dict[str, float]
 DRAW = Sampling(0.8, 0.95)
@@ -204,7 +204,7 @@ def cycle(bench: Bench) -> Figures:
     bench.actor.add_lora(rank=16, alpha=32.0, dropout=0.0, seed=0)
     decoded: list[Any] = []
     sampled = bench.seconds(lambda: decoded.extend(bench.decode()))
-    passed = Verdict(Status.PASS)
+    passed = Verdict(Status.PASS, Stage.CORRECT)
     samples = [
         Sample(
             Prompt(f"p{number}", "random"),

@@ -84,7 +84,7 @@ def merge(
         str, typer.Option(metavar="SIZE", help="Largest file of weights: 5GB, 500MB.")
     ] = "5GB",
 ) -> None:
-    """Merge a run's adapter into its model and write the model, with a model card.
+    """Merge a run's adapter into its model, and write model and card.
 
     transformers, vLLM and llama.cpp can read the result.
     """

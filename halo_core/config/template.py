@@ -83,7 +83,7 @@ def _fields(default: Any) -> list[Option] | None:
     if not isinstance(default, BaseModel) or "name" in type(default).model_fields:
         return None
     return [
-        Option(name, "", info.default, info.description or "")
+        Option(name, "", _plain(info.default), info.description or "")
         for name, info in type(default).model_fields.items()
     ]
 

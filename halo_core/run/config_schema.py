@@ -32,6 +32,8 @@ def config_schema() -> Schema:
         if kind.many:
             described["anyOf"] = [*one, {"type": "array", "items": {"anyOf": one}}]
         schema["properties"][kind.key] = described
+    heldout = schema["$defs"]["HeldoutConfig"]["properties"]["generator"]
+    heldout["anyOf"] = [*_driver(KINDS["generator"]), {"type": "null"}]
     schema["$defs"].pop("DriverSpec")
     schema.pop("required", None)  # a file may leave everything to flags
     schema["properties"]["per_cycle"] = _per_cycle()

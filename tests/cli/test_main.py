@@ -73,7 +73,8 @@ def test_unknown_command_or_flag(halo: Halo, arguments: tuple[str, ...]) -> None
     answer = halo(*arguments)
     assert answer.code == 2
     assert "Traceback" not in answer.err
-    assert "Error: " in answer.err
+    assert answer.err.startswith("halo: error: ")
+    assert answer.err.count("\n") == 2
 
 
 def test_misspelt_flag_suggests_the_nearest(halo: Halo) -> None:
