@@ -68,6 +68,7 @@ def source(tmp_path: Path) -> Iterator[Ledger]:
         ({"start_from": "base"}, Shared(0, sampled=True)),
         ({"samples_per_prompt": 3}, Shared(0, sampled=False)),
         ({"curriculum": {"order": "frontier"}}, Shared(0, sampled=False)),
+        ({"rounds": {"size": 2}}, Shared(0, sampled=False)),
         ({"plugins": ["gate"]}, Shared(0, sampled=True)),
         ({"when_none": "lower"}, Shared(0, sampled=True)),
         ({"keep_adapters": "best"}, Shared(0, sampled=True)),
