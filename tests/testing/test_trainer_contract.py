@@ -198,7 +198,7 @@ STATS = TrainStats(
 )  # fmt: skip
 VIOLATIONS: list[tuple[str, str, Trainer]] = [
     ("preflight fails", "preflight_passes_here", broken("preflight")(lambda self: 1 / 0)),
-    ("one step", "the_statistics_are_those_of_the_steps", SFT()),
+    ("one step", "the_statistics_are_those_of_the_steps", SFT(batch_size=32)),
     ("another learning rate", "the_statistics_are_those_of_the_steps", with_stats(lr=1.0)),
     ("too many samples", "the_statistics_are_those_of_the_steps", with_stats(samples=10_000)),
     ("no tokens", "the_statistics_are_those_of_the_steps", with_stats(tokens=0)),
