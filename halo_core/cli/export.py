@@ -54,7 +54,7 @@ def export(
     *,
     filter: Any,
 ) -> None:
-    """Export samples as JSON Lines or Parquet, or the trained model as GGUF.
+    """Export samples as JSON Lines or Parquet, or the model as GGUF.
 
     The files load with `datasets`, `halo sft` and other trainers. For GGUF, the converter of llama.cpp is on PATH, or
     in the directory that LLAMA_CPP names.

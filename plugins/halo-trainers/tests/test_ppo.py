@@ -86,7 +86,9 @@ class Written:
         flat = np.concatenate(advantages)
         if trainer.normalize:
             advantages = [(a - flat.mean()) / flat.std() for a in advantages]
-        self.loss, self.by_logprob, self.by_value = 0.0, [], []
+        self.loss = 0.0
+        self.by_logprob: list[Any] = []
+        self.by_value: list[Any] = []
         for sample, *row in zip(samples, new, old, values, before, advantages, returns, strict=True):
             self.add(trainer, abs(sample.weight) / len(flat), *row)
         both = np.concatenate(returns), np.concatenate(before)
@@ -127,7 +129,7 @@ def gradients_of(written: Written, samples: Sequence[Sample]) -> torch.Tensor:
         values = actor.value_head(out.hidden_states[-1][0, places]).squeeze(1)
         for numbers, row in zip((chosen, values), rows, strict=True):
             total = total + (numbers[torch.tensor(mask)] * torch.tensor(row, dtype=torch.float32)).sum()
-    total.backward()
+    total.backward()  # type: ignore[no-untyped-call]
     return torch.cat([weight.grad.flatten() for _, weight in sorted(actor.trainable().items())])  # type: ignore[union-attr]
 
 
