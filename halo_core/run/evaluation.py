@@ -135,9 +135,9 @@ def expected_selection(drivers: Drivers, samples: Sequence[Sample], *, seed: int
             if sample.verdict.conclusive and (value := reward.reward(sample)) is not None
         ]
         chosen = selector.select(rewarded, selection_context(seed, 1))
+        return Selection(len(chosen), len({sample.prompt.id for sample in chosen}))
     except Exception:
         return None
-    return Selection(len(chosen), len({sample.prompt.id for sample in chosen}))
 
 
 def differences(before: Ledger, after: Ledger) -> dict[str, PairedDifference]:

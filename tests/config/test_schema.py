@@ -44,7 +44,7 @@ def test_a_missing_verifier_is_reported_with_a_hint() -> None:
         ({"cylces": 3}, "cylces", "did you mean 'cycles'?"),
         ({"model": {"nam": "x"}}, "model.nam", "did you mean 'name'?"),
         ({"data": {"prompt": "x"}}, "data.prompt", "did you mean 'prompts'?"),
-        ({"heldout": {"samples": 3}}, "heldout.samples", "known: limit, samples_per_prompt"),
+        ({"heldout": {"samples": 3}}, "heldout.samples", "did you mean 'samples_per_prompt'?"),
         ({"zzz": 1}, "zzz", "known: checkpoint_seconds, curriculum, cycles, "),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_misspelt_verifier_key_is_named_instead_of_the_missing_verifier() -> N
     [
         ({"model": "x"}, "write model: {name: x}"),
         ({"data": "p.jsonl"}, "write data: {prompts: p.jsonl}"),
-        ({"heldout": "p.jsonl"}, "its keys are samples_per_prompt, limit"),
+        ({"heldout": "p.jsonl"}, "its keys are samples_per_prompt, limit, generator"),
         ({"verifier": {"gcc": {}}}, "name one: --verifier gcc, or verifier: {name: gcc, OPTION: VALUE}"),
         ({"selector": {"name": 3}}, "write {name: NAME, OPTION: VALUE}"),
     ],

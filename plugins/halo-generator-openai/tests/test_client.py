@@ -13,7 +13,7 @@ import pytest
 from halo_core import HaloError, ModelError, PluginError
 from halo_generator_openai import Client, in_order
 
-JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 8\r\n\r\n"
+JSON = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 8\r\n\r\n"
 
 
 def status(code: int, body: bytes = b"{}", *headers: str) -> bytes:

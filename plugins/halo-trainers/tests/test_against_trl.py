@@ -24,7 +24,7 @@ datasets = pytest.importorskip("datasets")
 transformers = pytest.importorskip("transformers")
 warnings.filterwarnings("ignore", module="trl")
 MAX_LENGTH = 20
-PLAIN: dict[str, Any] = {"full": True, "max_grad_norm": 0.0}
+PLAIN: dict[str, Any] = {"full": True, "max_grad_norm": 0.0, "batch_size": 64}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from email.utils import parsedate_to_datetime
 from time import time
@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from halo_core import ModelError, PluginError
+from halo_generator_openai.ordered import result
 
 Answer = dict[str, Any]
 
@@ -45,6 +46,7 @@ class Client:
     pass: no connection, no answer within `deadline` seconds, a status such as 429 or 503, or an answer that is not
     JSON. Pauses double from half a second, unless the server names one (`Retry-After`). `revive` is called when a
     server does not answer and before it is asked again; it may start the server again and returns whether it did.
+    `interrupt` is called ten times a second while `ask` waits, and may raise.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Client:
         retries: int = 4,
         first_pause: float = 0.5,
         revive: Callable[[], bool] | None = None,
+        interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self.urls = [url.rstrip("/") for url in urls]
         self._deadline, self._retries, self._first_pause, self._revive = (
@@ -65,6 +68,7 @@ class Client:
             first_pause,
             revive,
         )
+        self._interrupt = interrupt
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="halo-http", daemon=True)
         self._thread.start()
@@ -88,20 +92,17 @@ class Client:
     ) -> Answer:
         """Send `body` to `path` and wait for the answer; see `submit`."""
         tries = self._retries if retries is None else retries
-        found: Answer = self._wait(self._ask(path, body, number, tries))
-        return found
+        work = self._ask(path, body, number, tries)
+        return result(asyncio.run_coroutine_threadsafe(work, self._loop), self._interrupt)
 
     def close(self) -> None:
         """Cancel what is in flight, close the connections and end the thread."""
         if self._loop.is_closed():
             return
-        self._wait(self._shut())
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-
-    def _wait(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     async def _shut(self) -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}

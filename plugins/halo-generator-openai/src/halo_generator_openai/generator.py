@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -125,7 +125,7 @@ class OpenAI(Generator):
 
     def open(self, context: SamplingContext) -> Session:
         """Connect to the server."""
-        client = self._client()
+        client = self._client(interrupt=context.actor.interrupt)
         try:
             model = self._named(client)
         except BaseException:
@@ -185,13 +185,14 @@ class OpenAI(Generator):
     def _path(self) -> str:
         return "v1/chat/completions" if self.api == "chat" else "v1/completions"
 
-    def _client(self, retries: int | None = None) -> Client:
+    def _client(self, retries: int | None = None, interrupt: Callable[[], None] = lambda: None) -> Client:
         return Client(
             [self.url],
             key=os.environ.get(self.key_env, "") if self.key_env else "",
             concurrency=self.concurrency,
             deadline=self.deadline if retries is None else min(self.deadline, 10.0),
             retries=self.retries if retries is None else retries,
+            interrupt=interrupt,
         )
 
     def _named(self, client: Client) -> str:

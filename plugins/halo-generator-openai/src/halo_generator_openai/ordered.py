@@ -9,6 +9,7 @@ from concurrent.futures import TimeoutError as StillWaiting
 from typing import TypeVar
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 _POLL = 0.1
 """Seconds between two looks at whether the user asked to stop."""
@@ -36,16 +37,21 @@ def in_order(
             if not waiting:
                 return
             job, future = waiting[0]
-            yield job, _result(future, interrupt)
+            yield job, result(future, interrupt)
             waiting.popleft()
     finally:
         for _, future in waiting:
             future.cancel()
 
 
-def _result(future: Future[dict[str, object]], interrupt: Callable[[], None]) -> dict[str, object]:
+def result(future: Future[A], interrupt: Callable[[], None]) -> A:
+    """Wait for `future` and return its result; cancel it if `interrupt`, called ten times a second, raises."""
     while True:
-        interrupt()
+        try:
+            interrupt()
+        except BaseException:
+            future.cancel()
+            raise
         try:
             return future.result(timeout=_POLL)
         except CancelledError:

@@ -69,7 +69,11 @@ class Session:
                 interrupt=context.actor.interrupt,
             )
             urls = [self.server.url]
-        common: dict[str, Any] = {"deadline": generator.deadline, "retries": generator.retries}
+        common: dict[str, Any] = {
+            "deadline": generator.deadline,
+            "retries": generator.retries,
+            "interrupt": context.actor.interrupt,
+        }
         self.client = Client(urls, concurrency=generator.concurrency, revive=self.revive, **common)
         # Requests that wait for a server to start again must not keep it from being told of its adapter.
         self._control = Client(urls, concurrency=4, **common)

@@ -18,10 +18,6 @@ def _unclosed(text: str, rng: random.Random) -> str:
     return _BOX.sub(r"\\boxed{\1", text)
 
 
-def _unboxed(text: str, rng: random.Random) -> str:
-    return _BOX.sub(r"\1", text)
-
-
 def _missing_brace(text: str, rng: random.Random) -> str:
     return text.replace("}{", "{", 1)
 
@@ -82,7 +78,7 @@ def _change(inside: str, rng: random.Random) -> str:
 
 
 KINDS: dict[str, tuple[tuple[Mistake, ...], float]] = {
-    "unreadable": ((_unclosed, _unboxed, _missing_brace), 0.13),
+    "unreadable": ((_unclosed, _missing_brace), 0.13),
     "refused": ((_two_answers, _boxed_working), 0.1),
     "wrong": ((_inside_box(_change),), 0.16),
 }
