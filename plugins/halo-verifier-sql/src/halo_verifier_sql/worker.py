@@ -6,8 +6,10 @@ Expected results never enter this process.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Protocol
 
 from cachetools import LRUCache
@@ -61,6 +63,10 @@ def new_cache(size: int) -> LRUCache[str, list[Database]]:
 
 
 _sets = new_cache(_CACHE_BYTES)
+_sets_built = count(1)
+_COLLECTED_EVERY = 32
+"""Sets of databases after which those that the cache has dropped are freed: a database is part of a reference cycle,
+and the collector may run seldom, while SQLite's limit holds for all databases of a process."""
 
 
 def serve(
@@ -70,6 +76,8 @@ def serve(
     databases = _sets.get(key)
     if databases is None:
         described: Any = ask(key)
+        if next(_sets_built) % _COLLECTED_EVERY == 0:
+            gc.collect()
         databases = _sets[key] = [build(description) for description in described]
     if queries is None:
         return [database.contents() for database in databases]
