@@ -1,5 +1,6 @@
 """The cache of database sets in a sandboxed process."""
 
+import gc
 from typing import Any
 
 import pytest
@@ -11,6 +12,10 @@ from halo_verifier_sql.sqlite import SQLiteDatabase
 class Fake:
     def __init__(self, size: int) -> None:
         self.size = size
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
 
     def contents(self) -> Any:
         return {}
@@ -49,10 +54,41 @@ def test_a_set_larger_than_the_cache_is_kept_alone(asked: list[str]) -> None:
     assert list(worker._sets) == ["a"]
 
 
+def test_dropped_databases_are_closed(asked: list[str]) -> None:
+    built: list[Fake] = []
+
+    def build(_: Any) -> Fake:
+        built.append(Fake(40))
+        return built[-1]
+
+    for key in ("a", "b", "c"):
+        worker.serve(build, key, None, ())  # type: ignore[arg-type]
+    assert [fake.closed for fake in built] == [True, True, False, False, False, False]
+
+
+def test_a_set_that_cannot_be_built_is_closed(asked: list[str]) -> None:
+    built: list[Fake] = []
+
+    def build(_: Any) -> Fake:
+        if built:
+            raise MemoryError
+        built.append(Fake(40))
+        return built[-1]
+
+    with pytest.raises(MemoryError):
+        worker.serve(build, "a", None, ())  # type: ignore[arg-type]
+    assert built[0].closed
+    assert not worker._sets
+
+
 def test_many_databases_fit_into_the_heap_of_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
     database = {"schema": "CREATE TABLE t (a)", "rows": {}, "copy": False}
     monkeypatch.setattr(worker, "ask", lambda _: [database] * 100)
     monkeypatch.setattr(worker, "_sets", worker.new_cache(worker._CACHE_BYTES))
-    for number in range(30):
-        worker.serve(SQLiteDatabase, f"{number}", None, ())
+    gc.disable()  # a process with few objects collects garbage seldom
+    try:
+        for number in range(60):
+            worker.serve(SQLiteDatabase, f"{number}", None, ())
+    finally:
+        gc.enable()
     assert 10 < len(worker._sets) < 30

@@ -89,6 +89,10 @@ class DuckDatabase:
         self._functions = _functions(self._db)
         self.size = _SIZE
 
+    def close(self) -> None:
+        """Free the memory of the database."""
+        self._db.close()
+
     def contents(self) -> Contents:
         """Return the contents of all tables."""
         contents: Contents = {}

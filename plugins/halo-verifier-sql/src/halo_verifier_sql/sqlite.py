@@ -101,6 +101,10 @@ class SQLiteDatabase:
         db.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
         self._guard()
 
+    def close(self) -> None:
+        """Free the memory of the database."""
+        self._db.close()
+
     def contents(self) -> Contents:
         """Return the contents of all tables, without generated columns."""
         db = self._db

@@ -6,10 +6,8 @@ Expected results never enter this process.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Protocol
 
 from cachetools import LRUCache
@@ -56,17 +54,26 @@ class Database(Protocol):
     def run(self, sql: str, caps: Caps) -> Outcome:
         """Run one read-only query."""
 
+    def close(self) -> None:
+        """Free the memory of the database, which is not used again."""
+
+
+class _Sets(LRUCache[str, list[Database]]):
+    """Closes the databases that it drops: the garbage collector would free them too late for SQLite's heap limit."""
+
+    def popitem(self) -> tuple[str, list[Database]]:
+        """Drop the set that was used least recently."""
+        key, dropped = super().popitem()
+        _close_all(dropped)
+        return key, dropped
+
 
 def new_cache(size: int) -> LRUCache[str, list[Database]]:
     """Return a cache for sets of databases of `size` bytes; a larger set is accepted and then kept alone."""
-    return LRUCache(size, getsizeof=lambda kept: min(size, sum(database.size for database in kept)))
+    return _Sets(size, getsizeof=lambda kept: min(size, sum(database.size for database in kept)))
 
 
 _sets = new_cache(_CACHE_BYTES)
-_sets_built = count(1)
-_COLLECTED_EVERY = 32
-"""Sets of databases after which those that the cache has dropped are freed: a database is part of a reference cycle,
-and the collector may run seldom, while SQLite's limit holds for all databases of a process."""
 
 
 def serve(
@@ -76,13 +83,26 @@ def serve(
     databases = _sets.get(key)
     if databases is None:
         described: Any = ask(key)
-        if next(_sets_built) % _COLLECTED_EVERY == 0:
-            gc.collect()
-        databases = _sets[key] = [build(description) for description in described]
+        databases = _sets[key] = _build_all(build, described)
     if queries is None:
         return [database.contents() for database in databases]
     limits = Caps(*caps)
     return [_run_on_all(sql, databases, limits) for sql in queries]
+
+
+def _build_all(build: Callable[[Description], Database], described: Sequence[Description]) -> list[Database]:
+    built: list[Database] = []
+    try:
+        built.extend(build(description) for description in described)
+    except BaseException:
+        _close_all(built)
+        raise
+    return built
+
+
+def _close_all(databases: Sequence[Database]) -> None:
+    for database in databases:
+        database.close()
 
 
 def _run_on_all(sql: str, databases: Sequence[Database], caps: Caps) -> list[Outcome]:
