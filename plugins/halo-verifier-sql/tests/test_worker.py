@@ -88,7 +88,7 @@ def test_many_databases_fit_into_the_heap_of_sqlite(monkeypatch: pytest.MonkeyPa
     gc.disable()  # a process with few objects collects garbage seldom
     try:
         for number in range(60):
-            worker.serve(SQLiteDatabase, f"{number}", None, ())
+            worker.serve(SQLiteDatabase, f"{number}", ["SELECT a FROM t"], (1000, 10, 1000))
     finally:
         gc.enable()
     assert 10 < len(worker._sets) < 30
