@@ -1,11 +1,13 @@
 """The cache of database sets in a sandboxed process."""
 
-import gc
+import sqlite3
 from typing import Any
 
+import duckdb
 import pytest
 
 from halo_verifier_sql import worker
+from halo_verifier_sql.duck import DuckDatabase
 from halo_verifier_sql.sqlite import SQLiteDatabase
 
 
@@ -81,14 +83,19 @@ def test_a_set_that_cannot_be_built_is_closed(asked: list[str]) -> None:
     assert not worker._sets
 
 
+@pytest.mark.parametrize("build", [SQLiteDatabase, DuckDatabase])
+def test_a_closed_database_has_freed_its_memory(build: Any) -> None:
+    database = build({"schema": "CREATE TABLE t (a INTEGER)", "rows": {}, "copy": False})
+    assert database.run("SELECT a FROM t", worker.Caps(1000, 10, 1000))[0] == "rows"
+    database.close()
+    with pytest.raises((sqlite3.ProgrammingError, duckdb.ConnectionException)):
+        database.contents()
+
+
 def test_many_databases_fit_into_the_heap_of_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
     database = {"schema": "CREATE TABLE t (a)", "rows": {}, "copy": False}
     monkeypatch.setattr(worker, "ask", lambda _: [database] * 100)
     monkeypatch.setattr(worker, "_sets", worker.new_cache(worker._CACHE_BYTES))
-    gc.disable()  # a process with few objects collects garbage seldom
-    try:
-        for number in range(60):
-            worker.serve(SQLiteDatabase, f"{number}", ["SELECT a FROM t"], (1000, 10, 1000))
-    finally:
-        gc.enable()
+    for number in range(30):
+        worker.serve(SQLiteDatabase, f"{number}", None, ())
     assert 10 < len(worker._sets) < 30
