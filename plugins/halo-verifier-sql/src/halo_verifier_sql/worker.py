@@ -59,7 +59,7 @@ class Database(Protocol):
 
 
 class _Sets(LRUCache[str, list[Database]]):
-    """Closes the databases that it drops: the garbage collector would free them after the process's limit is reached."""
+    """Closes the databases that it drops, which the garbage collector would free too late for the memory limit."""
 
     def popitem(self) -> tuple[str, list[Database]]:
         """Drop the set that was used least recently."""
