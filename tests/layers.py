@@ -22,7 +22,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("thoughts",),
     ("config", "data", "files", "metrics", "sandbox"),
     ("ledger", "model", "diagnosis", "selection"),
-    ("training",),
+    ("training", "sampling"),
     ("hookspecs", "drivers", "report"),
     ("plugin", "demo"),
     ("verification", "scaffold"),

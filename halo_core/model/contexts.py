@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from halo_core.config.model import ModelConfig
+from halo_core.model.turns import Context
 from halo_core.types import Completion, Prompt
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ class Actor(Protocol):
     @property
     def context_length(self) -> int | None:
         """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
+
+    @property
+    def context_hint(self) -> str:
+        """Advice about a context that is shorter than the model's documentation states; else empty."""
+
+    def context(self, prompt: Prompt, *, system: str = "", prefill: str = "") -> Context:
+        """Return the text that the model completes to answer `prompt`, with `prefill` as the answer's beginning."""
+
+    def encode_context(self, context: Context, prompt: Prompt) -> tuple[int, ...]:
+        """Return the token ids of a context of `prompt`. Raises a `DataError` if there are none."""
 
     def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
         """Return the token ids of the context that the model completes to answer `prompt`."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-from halo_core.model.texts import texts_of
+from halo_core.model.texts import special_tokens, texts_of
 
 _INCOMPLETE = "\ufffd"
 """The text of a part of a character."""
@@ -66,3 +66,20 @@ class StopStrings:
     def _find(self, text: str) -> int:
         places = [place for each in self.texts if (place := text.find(each)) >= 0]
         return min(places, default=-1)
+
+
+class Stops:
+    """The texts that end a completion: special tokens by their ids, all others wherever they stand."""
+
+    def __init__(self, tokenizer: Any, texts: Sequence[str], *, keep: bool = False) -> None:
+        marks = special_tokens(tokenizer, texts)
+        rest = [text for text in texts if text not in marks]
+        self.ids = tuple(marks.values())
+        """Ids of the special tokens among the texts; no text of a completion contains one."""
+        self.strings = StopStrings(tokenizer, rest) if rest else None
+        """The other texts; None if there are none."""
+        self._keep = keep
+
+    def cut(self, text: str) -> str:
+        """Return `text` up to the first of the texts, with it if the stops are kept."""
+        return text if self.strings is None else self.strings.cut(text, keep=self._keep)

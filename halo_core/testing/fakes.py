@@ -23,6 +23,7 @@ from halo_core.drivers.raft import RAFT
 from halo_core.drivers.rewards import Graduated
 from halo_core.ledger.ledger import Ledger
 from halo_core.model.contexts import Actor, SamplingContext, TrainingContext
+from halo_core.model.turns import Context
 from halo_core.plugin.discovery import Source
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
@@ -53,6 +54,7 @@ class FakeActor:
         self.dtype = "float32"
         self.end_ids = (1,)
         self.context_length: int | None = None
+        self.context_hint = ""
         self.directory_of: Callable[[int], Path] | None = None
         self.interrupt: Callable[[], None] = lambda: None
         self._base = skill
@@ -89,6 +91,14 @@ class FakeActor:
             yield
         finally:
             self.skill = own
+
+    def context(self, prompt: Prompt, *, system: str = "", prefill: str = "") -> Context:
+        """Return the texts in order."""
+        return Context(f"{system} {prompt.text} {prefill}", prefill)
+
+    def encode_context(self, context: Context, prompt: Prompt) -> tuple[int, ...]:
+        """Return an id for each word."""
+        return self.encode(Prompt(prompt.id, context.text))
 
     def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
         """Return an id for each word."""

@@ -79,6 +79,19 @@ def test_token_ids_go_in_and_the_actors_end_ends(server: Serving) -> None:
     assert len({each["seed"] for each in bodies}) == len(bodies)
 
 
+def test_texts_are_those_of_the_generator_transformers(server: Serving) -> None:
+    """The opening of an answer belongs to its text, and what follows a stop text does not."""
+    options: dict[str, Any] = {"prefill": "<think>", "stop": ("e",), "max_new_tokens": 12}
+    for found in sampled(VLLM(urls=(server.url,), dtype="float32", **options)):
+        assert found.text.startswith("<think>")
+        assert "e" not in found.text.removeprefix("<think>")
+        assert found.prompt_token_ids[-1] == tiny_actor().tokenizer("<think>")["input_ids"][-1]
+    kept = sampled(VLLM(urls=(server.url,), dtype="float32", keep_stop=True, **options))
+    texts = [found.text.removeprefix("<think>") for found in kept]
+    assert any(text.endswith("e") for text in texts)
+    assert all("e" not in text[:-1] for text in texts)
+
+
 def test_servers_take_turns_and_all_follow_the_weights(server: Serving, tmp_path: Path) -> None:
     with serving(tiny_actor()) as other:
         both = VLLM(urls=(server.url, other.url), dtype="float32", max_new_tokens=5, batch=4)

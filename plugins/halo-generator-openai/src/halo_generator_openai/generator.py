@@ -22,10 +22,12 @@ from halo_core import (
     derive_seed,
     driver,
 )
+from halo_core.model.texts import texts_of
+from halo_core.model.turns import messages_of
 from halo_generator_openai.adapters import Adapters
 from halo_generator_openai.choices import Choice, read_choices
 from halo_generator_openai.client import Client
-from halo_generator_openai.ordered import in_order
+from halo_generator_openai.ordered import in_batches, in_order
 
 _LARGEST_SEED = 2**31 - 1
 """Servers store seeds in 32 bits."""
@@ -35,14 +37,19 @@ _LARGEST_SEED = 2**31 - 1
 class Job:
     """One request to the server: some completions of one prompt."""
 
+    number: int
+    """Counts the jobs of a request to the generator; several servers take turns by it."""
     batch: int
+    ends_batch: bool
     prompt: Prompt
+    ids: tuple[int, ...]
+    """The context of the model that is trained."""
+    opening: str
+    """The beginning of the answer that the context ends with."""
     first: int
     """Index of its first completion."""
     count: int
     seed: int
-    number: int
-    """Counts the jobs of a request to the generator; the servers take turns by it."""
 
 
 @dataclass
@@ -151,24 +158,17 @@ class OpenAI(Generator):
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
         """Yield batches of about `batch` completions; see `Generator`."""
         session: Session = context.session
-        jobs = [job for job in self._jobs(request) if job.batch >= request.done]
-        sizes: dict[int, int] = {}
-        for job in jobs:
-            sizes[job.batch] = sizes.get(job.batch, 0) + job.count
+        jobs = [job for job in self._jobs(request, context) if job.batch >= request.done]
 
         def submit(job: Job) -> Future[dict[str, Any]]:
-            return session.client.submit(self._path, self._body(job, session, context), number=job.number)
+            return session.client.submit(self._path, self._body(job, session), number=job.number)
 
-        done: list[Completion] = []
         answers = in_order(submit, jobs, ahead=4 * self.concurrency, interrupt=context.actor.interrupt)
-        for job, answer in answers:
-            choices = read_choices(answer, job.count, where=self.url)
-            done += self._completions(job, choices, context)
-            if len(done) == sizes[job.batch]:
-                yield done
-                done = []
-            else:
-                context.progress(float(len(done)), sum(len(each.token_ids) for each in done))
+        parts = (
+            (job.ends_batch, self._completions(job, read_choices(answer, job.count, where=self.url), context))
+            for job, answer in answers
+        )
+        yield from in_batches(parts, context.progress)
 
     def close(self, context: SamplingContext) -> None:
         """Unload the adapter and close the connections."""
@@ -205,32 +205,37 @@ class OpenAI(Generator):
             raise ModelError(f"{self.url} has no model {self.model!r}", hint=f"it lists {shown}")
         return self.model or listed[0]
 
-    def _jobs(self, request: SamplingRequest) -> list[Job]:
-        samples = request.samples_per_prompt
+    def _jobs(self, request: SamplingRequest, context: SamplingContext) -> list[Job]:
+        samples, step = request.samples_per_prompt, self.completions_per_request
         prompts_per_batch = max(1, self.batch // samples)
         jobs: list[Job] = []
         for position, prompt in enumerate(request.prompts):
-            for first in range(0, samples, self.completions_per_request):
+            start = context.actor.context(prompt, system=self.system)
+            ends = (position + 1) % prompts_per_batch == 0 or position + 1 == len(request.prompts)
+            for first in range(0, samples, step):
                 jobs.append(
                     Job(
-                        batch=position // prompts_per_batch,
-                        prompt=prompt,
-                        first=first,
-                        count=min(self.completions_per_request, samples - first),
-                        seed=derive_seed(request.seed, position, first) % _LARGEST_SEED,
                         number=len(jobs),
+                        batch=position // prompts_per_batch,
+                        ends_batch=ends and first + step >= samples,
+                        prompt=prompt,
+                        ids=context.actor.encode_context(start, prompt),
+                        opening=start.opening,
+                        first=first,
+                        count=min(step, samples - first),
+                        seed=derive_seed(request.seed, position, first) % _LARGEST_SEED,
                     )
                 )
         return jobs
 
-    def _body(self, job: Job, session: Session, context: SamplingContext) -> dict[str, Any]:
+    def _body(self, job: Job, session: Session) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": session.adapters.current if session.adapters else session.model,
             "n": job.count,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "max_tokens": self.max_new_tokens,
-            **self._question(job.prompt, context),
+            **self._question(job),
         }
         if self.send_seed:
             body["seed"] = job.seed
@@ -238,16 +243,11 @@ class OpenAI(Generator):
             body["stop"] = list(self.stop)
         return body | dict(self.extra)
 
-    def _question(self, prompt: Prompt, context: SamplingContext) -> dict[str, Any]:
+    def _question(self, job: Job) -> dict[str, Any]:
         system = self.teacher_system or self.system
-        if self.adapters != "none" and self.api == "completions":
-            ids = list(context.actor.encode(prompt, system=self.system))
-            return {"prompt": ids, "return_token_ids": True, "logprobs": 0}
-        messages = [dict(message) for message in prompt.messages] or [
-            {"role": "user", "content": prompt.text}
-        ]
-        if system:
-            messages.insert(0, {"role": "system", "content": system})
+        if self._sends_ids:
+            return {"prompt": list(job.ids), "return_token_ids": True, "logprobs": 0}
+        messages = messages_of(job.prompt, system)
         if self.api == "chat":
             return {"messages": messages}
         return {"prompt": "\n\n".join(message["content"] for message in messages)}
@@ -255,19 +255,23 @@ class OpenAI(Generator):
     def _completions(
         self, job: Job, choices: Sequence[Choice], context: SamplingContext
     ) -> Iterator[Completion]:
-        ids = context.actor.encode(job.prompt, system=self.system)
         for index, choice in enumerate(choices, start=job.first):
             text = choice.text
             if self.thoughts and choice.thought:
                 text = f"<think>\n{choice.thought.strip()}\n</think>\n\n{text}"
             if choice.token_ids:
-                text = context.actor.tokenizer.decode(choice.token_ids, skip_special_tokens=True)
+                (text,) = texts_of(context.actor.tokenizer, [choice.token_ids])
             yield Completion(
                 prompt_id=job.prompt.id,
                 index=index,
-                text=text,
-                prompt_token_ids=ids,
+                text=job.opening + text if self._sends_ids else text,
+                prompt_token_ids=job.ids,
                 token_ids=choice.token_ids,
                 finish_reason=choice.finish_reason,
                 logprobs=choice.logprobs,
             )
+
+    @property
+    def _sends_ids(self) -> bool:
+        """True if the server gets the token ids of the actor's own template."""
+        return self.adapters != "none" and self.api == "completions"

@@ -1,4 +1,4 @@
-"""Several requests at once, their answers in order."""
+"""Several requests at once, their answers in order, and completions in batches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as StillWaiting
 from typing import TypeVar
+
+from halo_core import Completion
 
 T = TypeVar("T")
 A = TypeVar("A")
@@ -59,3 +61,20 @@ def result(future: Future[A], interrupt: Callable[[], None]) -> A:
         except StillWaiting:
             if future.done():
                 return future.result()
+
+
+def in_batches(
+    parts: Iterable[tuple[bool, Iterable[Completion]]], progress: Callable[[float, int], None]
+) -> Iterator[list[Completion]]:
+    """Yield the completions of `parts` in batches; each part tells whether it is the last one of its batch.
+
+    `progress` gets the number of completions, and of their tokens, of an incomplete batch.
+    """
+    batch: list[Completion] = []
+    for is_last, completions in parts:
+        batch += completions
+        if is_last:
+            yield batch
+            batch = []
+        else:
+            progress(float(len(batch)), sum(len(each.token_ids) for each in batch))

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,22 +14,22 @@ from pydantic import Field
 
 from halo_core import (
     Completion,
-    DataError,
     Generator,
     HaloError,
     ModelError,
     PluginError,
-    Prompt,
     SamplingContext,
     SamplingRequest,
     Weights,
     derive_seed,
     driver,
 )
+from halo_core.model.stopping import Stops
+from halo_core.sampling import Question, SamplingOptions, completion_texts
 from halo_generator_openai.adapters import Adapters
-from halo_generator_openai.choices import read_choices
+from halo_generator_openai.choices import Choice, read_choices
 from halo_generator_openai.client import Client
-from halo_generator_openai.ordered import in_order
+from halo_generator_openai.ordered import in_batches, in_order
 from halo_generator_vllm.server import Server, free_port
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -38,17 +37,6 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 _NAME = "halo"
 """The name under which a server that halo starts serves the model."""
 _LARGEST_SEED = 2**62
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One request to a server: all completions of one prompt."""
-
-    number: int
-    prompt: Prompt
-    ids: tuple[int, ...]
-    limit: int
-    """Maximum length of a completion in tokens."""
 
 
 class Session:
@@ -118,6 +106,20 @@ class Session:
             return False
         return True
 
+    def read(self, answer: Mapping[str, Any], number: int, request: SamplingRequest) -> list[Choice]:
+        """Return the completions of the `number`-th prompt.
+
+        Raises a `PluginError` if one has no token ids or no log-probabilities.
+        """
+        where = self.client.urls[number % len(self.client.urls)]
+        choices = read_choices(answer, request.samples_per_prompt, where=where)
+        if any(not choice.token_ids or choice.logprobs is None for choice in choices):
+            raise PluginError(
+                f"{where}: the answer has no token ids or no log-probabilities",
+                hint="is it vLLM 0.10 or later? Use the generator openai for other servers",
+            )
+        return choices
+
     def close(self) -> None:
         """End the own server, or unload the adapter from the others; close the connections."""
         try:
@@ -167,7 +169,7 @@ class Session:
 
 
 @driver
-class VLLM(Generator):
+class VLLM(SamplingOptions, Generator):
     """Sample with vLLM.
 
     halo starts a server on the loopback interface and ends it with the run (`python` names the environment that has
@@ -192,20 +194,6 @@ class VLLM(Generator):
     """Precision of the server. Of servers in `urls`, the one they were started with."""
     max_lora_rank: Annotated[int, Field(ge=1)] = 16
     """Rank of the adapters that the server makes room for; an adapter of a higher rank makes halo start it again."""
-    temperature: Annotated[float, Field(ge=0)] = 0.8
-    """Above 1 flattens, below 1 sharpens the distribution. 0: always the likeliest token."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.95
-    """Draw from the smallest set of likeliest tokens whose probabilities reach this sum."""
-    top_k: Annotated[int, Field(ge=0)] = 0
-    """Draw from this number of likeliest tokens. 0: from all."""
-    min_p: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Draw from the tokens whose probability is at least this times that of the likeliest one. 0: from all."""
-    max_new_tokens: Annotated[int, Field(ge=1)] = 512
-    """Maximum length of a completion in tokens, the end token included; less if the model's context ends earlier."""
-    stop: tuple[str, ...] = ()
-    """Texts that end a completion."""
-    system: str = ""
-    """System prompt: a message before the others under a chat template, else text before the prompt."""
     batch: Annotated[int, Field(ge=1)] = 64
     """Completions that are stored together; an interrupted batch is asked for again."""
     concurrency: Annotated[int, Field(ge=1)] = 32
@@ -247,79 +235,66 @@ class VLLM(Generator):
         """Yield batches of about `batch` completions; see `Generator`."""
         session: Session = context.session
         per_batch = max(1, self.batch // request.samples_per_prompt)
-        jobs = self._jobs(request, context)[request.done * per_batch :]
-        last = {
-            min(start + per_batch, len(request.prompts)) - 1
-            for start in range(0, len(request.prompts), per_batch)
-        }
+        stops = self.stops(context.actor)
+        questions = self.questions(context.actor, request.prompts, context_length=session.context_length)
+        numbers = range(request.done * per_batch, len(questions))
 
-        def submit(job: Job) -> Future[dict[str, Any]]:
-            return session.client.submit(
-                "v1/completions", self._body(job, request, context), number=job.number
-            )
+        def submit(number: int) -> Future[dict[str, Any]]:
+            body = self._body(questions[number], stops, derive_seed(request.seed, number), request, context)
+            return session.client.submit("v1/completions", body, number=number)
 
-        done: list[Completion] = []
         ahead = self.concurrency + per_batch
-        for job, answer in in_order(submit, jobs, ahead=ahead, interrupt=context.actor.interrupt):
-            done += self._completions(job, answer, request.samples_per_prompt, context)
-            if job.number in last:
-                yield done
-                done = []
-            else:
-                context.progress(float(len(done)), sum(len(each.token_ids) for each in done))
+        answers = in_order(submit, numbers, ahead=ahead, interrupt=context.actor.interrupt)
+        parts = (
+            (
+                (number + 1) % per_batch == 0 or number + 1 == len(questions),
+                self._completions(questions[number], session.read(answer, number, request), stops, context),
+            )
+            for number, answer in answers
+        )
+        yield from in_batches(parts, context.progress)
 
     def close(self, context: SamplingContext) -> None:
         """End the server that halo started, or unload the adapter."""
         context.session.close()
 
-    def _jobs(self, request: SamplingRequest, context: SamplingContext) -> list[Job]:
-        lengths = (context.session.context_length, context.actor.context_length)
-        longest = min(length for length in lengths if length)
-        jobs = []
-        for number, prompt in enumerate(request.prompts):
-            ids = context.actor.encode(prompt, system=self.system)
-            if len(ids) >= longest:
-                raise DataError(
-                    f"prompt {prompt.id!r} has {len(ids)} tokens, but the server's context has {longest}",
-                    hint="shorten or remove the prompt, or start the server with a higher --max-model-len",
-                )
-            jobs.append(Job(number, prompt, ids, min(self.max_new_tokens, longest - len(ids))))
-        return jobs
-
-    def _body(self, job: Job, request: SamplingRequest, context: SamplingContext) -> dict[str, Any]:
+    def _body(
+        self,
+        question: Question,
+        stops: Stops,
+        seed: int,
+        request: SamplingRequest,
+        context: SamplingContext,
+    ) -> dict[str, Any]:
         return {
             "model": context.session.adapters.current,
-            "prompt": list(job.ids),
+            "prompt": list(question.ids),
             "n": request.samples_per_prompt,
-            "seed": derive_seed(request.seed, job.number) % _LARGEST_SEED,
-            "max_tokens": job.limit,
+            "seed": seed % _LARGEST_SEED,
+            "max_tokens": question.limit,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "top_k": self.top_k or -1,
             "min_p": self.min_p,
-            "stop": list(self.stop),
+            "stop": list(stops.strings.texts) if stops.strings else [],
             "ignore_eos": True,  # what ends a completion is what ends it for the actor
-            "stop_token_ids": list(context.actor.end_ids),
+            "stop_token_ids": [*context.actor.end_ids, *stops.ids],
             "logprobs": 0,
             "return_token_ids": True,
             "skip_special_tokens": True,
         }
 
     def _completions(
-        self, job: Job, answer: Mapping[str, Any], count: int, context: SamplingContext
+        self, question: Question, choices: Sequence[Choice], stops: Stops, context: SamplingContext
     ) -> Iterator[Completion]:
-        where = context.session.client.urls[job.number % len(context.session.client.urls)]
-        for index, choice in enumerate(read_choices(answer, count, where=where)):
-            if not choice.token_ids or choice.logprobs is None:
-                raise PluginError(
-                    f"{where}: the answer has no token ids or no log-probabilities",
-                    hint="is it vLLM 0.10 or later? Use the generator openai for other servers",
-                )
+        rows = [choice.token_ids for choice in choices]
+        texts = completion_texts(context.actor, [question] * len(rows), rows, stops)
+        for index, (choice, text) in enumerate(zip(choices, texts, strict=True)):
             yield Completion(
-                prompt_id=job.prompt.id,
+                prompt_id=question.prompt.id,
                 index=index,
-                text=context.actor.tokenizer.decode(choice.token_ids, skip_special_tokens=True),
-                prompt_token_ids=job.ids,
+                text=text,
+                prompt_token_ids=question.ids,
                 token_ids=choice.token_ids,
                 finish_reason=choice.finish_reason,
                 logprobs=choice.logprobs,
