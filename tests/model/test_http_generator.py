@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from small_run import FULL, small_run
 
 from halo_core.errors import ModelError
 from halo_core.ledger.compare import compare
@@ -27,19 +28,6 @@ from halo_core.types import CycleReport
 
 PAGE = Path(__file__).parents[2] / "docs/writing-a-generator.md"
 FILES = dict(re.findall(r"^```python file=(\S+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
-VERIFIER = '''
-from halo_core import Stage, Status, Verdict, Verifier, driver
-
-
-@driver
-class Even(Verifier):
-    """Passes a text with an even number of characters."""
-
-    def check(self, prompt, completion):
-        if len(completion.text) % 2:
-            return Verdict(Status.FAIL, Stage.WRONG)
-        return Verdict(Status.PASS, Stage.CORRECT, 1.0)
-'''
 TEXT_ONLY = '''
 from dataclasses import replace
 
@@ -108,32 +96,9 @@ def run(
     (tmp_path / "remote.py").write_text(FILES["src/halo_generator_http.py"])
     (tmp_path / "text.py").write_text(TEXT_ONLY.format(module="remote"))
     (tmp_path / "half.py").write_text(HALF.format(module="remote"))
-    (tmp_path / "even.py").write_text(VERIFIER)
-    for name, count in (("train", 4), ("heldout", 8)):
-        rows = [json.dumps({"id": f"{name}-{n}", "prompt": f"{name} {n}"}) for n in range(count)]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
 
     def call(directory: Path, generator: str = "remote.py:HTTP", **settings: Any) -> list[CycleReport]:
-        raw = {
-            "verifier": f"{tmp_path}/even.py:Even",
-            "model": {"name": tiny_actor().config.name, "device": "cpu"},
-            "data": {"prompts": f"{tmp_path}/train.jsonl", "heldout": f"{tmp_path}/heldout.jsonl"},
-            "generator": {
-                "name": f"{tmp_path}/{generator}",
-                "url": server.url,
-                "max_new_tokens": 8,
-                "batch": 12,
-            },
-            "reward": "binary",
-            "selector": {"name": "raft", "truncated": True, "keep_top": 1.0},
-            "trainer": {"name": "sft", "lora_rank": 8, "batch_size": 8, "epochs": 2},
-            "lr_policy": {"name": "constant", "base_lr": 2e-2},
-            "plugins": ["doctor"],
-            "cycles": 2,
-            "samples_per_prompt": 8,
-            "heldout": {"samples_per_prompt": 4},
-            "sandbox": "none",
-        } | settings
+        raw = small_run(tmp_path, {"name": f"{tmp_path}/{generator}", "url": server.url}) | settings
         with Plan.from_raw(raw).open(directory) as opened:
             return run_cycles(*opened)
 
@@ -143,12 +108,6 @@ def run(
 
 def log_of(directory: Path) -> list[str]:
     return [detail for _, kind, detail in Ledger(directory).events() if kind in ("sampler", "tokenizer")]
-
-
-FULL = {
-    "trainer": {"name": "sft", "full": True, "batch_size": 8},
-    "lr_policy": {"name": "constant", "base_lr": 1e-3},
-}
 
 
 @pytest.mark.parametrize("settings", [{}, FULL], ids=["adapter", "full"])

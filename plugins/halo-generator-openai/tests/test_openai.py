@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_run import small_run
 
 from halo_core import HaloError, ModelError, Plan, PluginError, Prompt, SamplingRequest, run_cycles
 from halo_core.ledger.ledger import Ledger
@@ -17,20 +18,6 @@ from halo_core.testing import GeneratorContract, tiny_actor
 from halo_core.types import Completion, CycleReport
 from halo_generator_openai import OpenAI
 from halo_generator_openai.testing import Serving, serving
-
-VERIFIER = '''
-from halo_core import Stage, Status, Verdict, Verifier, driver
-
-
-@driver
-class Even(Verifier):
-    """Passes a text with an even number of characters."""
-
-    def check(self, prompt, completion):
-        if len(completion.text) % 2:
-            return Verdict(Status.FAIL, Stage.WRONG)
-        return Verdict(Status.PASS, Stage.CORRECT, 1.0)
-'''
 
 
 @pytest.fixture
@@ -204,27 +191,9 @@ def test_thoughts_are_kept_on_request(server: Serving) -> None:
 @pytest.fixture
 def run(tmp_path: Path, server: Serving) -> Callable[..., list[CycleReport]]:
     """Return a function that runs two cycles in a directory."""
-    (tmp_path / "even.py").write_text(VERIFIER)
-    for name, count in (("train", 4), ("heldout", 8)):
-        rows = [json.dumps({"id": f"{name}-{n}", "prompt": f"{name} {n}"}) for n in range(count)]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
 
     def call(directory: Path, **options: Any) -> list[CycleReport]:
-        raw = {
-            "verifier": f"{tmp_path}/even.py:Even",
-            "model": {"name": tiny_actor().config.name, "device": "cpu"},
-            "data": {"prompts": f"{tmp_path}/train.jsonl", "heldout": f"{tmp_path}/heldout.jsonl"},
-            "generator": {"name": "openai", "url": server.url, "max_new_tokens": 8, "batch": 12} | options,
-            "reward": "binary",
-            "selector": {"name": "raft", "truncated": True, "keep_top": 1.0},
-            "trainer": {"name": "sft", "lora_rank": 8, "batch_size": 8, "epochs": 2},
-            "lr_policy": {"name": "constant", "base_lr": 2e-2},
-            "plugins": ["doctor"],
-            "cycles": 2,
-            "samples_per_prompt": 8,
-            "heldout": {"samples_per_prompt": 4},
-            "sandbox": "none",
-        }
+        raw = small_run(tmp_path, {"name": "openai", "url": server.url, **options})
         with Plan.from_raw(raw).open(directory) as opened:
             return run_cycles(*opened)
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_run import FULL, small_run
 
 from halo_core import DataError, ModelError, Plan, PluginError, Prompt, SamplingRequest, Weights, run_cycles
-from halo_core.ledger.compare import compare
 from halo_core.ledger.ledger import Ledger
 from halo_core.run.open_generator import OpenGenerator
 from halo_core.testing import GeneratorContract, tiny_actor
@@ -24,19 +24,7 @@ from halo_generator_openai.testing import Serving, serving
 from halo_generator_vllm import VLLM
 
 FAKE = (sys.executable, "-m", "halo_generator_openai.testing")
-VERIFIER = '''
-from halo_core import Stage, Status, Verdict, Verifier, driver
-
-
-@driver
-class Even(Verifier):
-    """Passes a text with an even number of characters."""
-
-    def check(self, prompt, completion):
-        if len(completion.text) % 2:
-            return Verdict(Status.FAIL, Stage.WRONG)
-        return Verdict(Status.PASS, Stage.CORRECT, 1.0)
-'''
+OWN_SERVER = {"name": "vllm", "command": list(FAKE), "dtype": "float32"}
 REQUEST = SamplingRequest(
     cycle=1,
     split="train",
@@ -154,45 +142,13 @@ def test_a_server_that_never_answers(tmp_path: Path) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., list[CycleReport]]:
     """Return a function that runs two cycles in a directory, with a server that halo starts."""
-    (tmp_path / "even.py").write_text(VERIFIER)
-    for name, count in (("train", 4), ("heldout", 8)):
-        rows = [json.dumps({"id": f"{name}-{n}", "prompt": f"{name} {n}"}) for n in range(count)]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
 
     def call(directory: Path, generator: dict[str, Any], **settings: Any) -> list[CycleReport]:
-        raw = configuration(tmp_path) | settings
-        raw["generator"] = raw["generator"] | generator
+        raw = small_run(tmp_path, OWN_SERVER | generator) | settings
         with Plan.from_raw(raw).open(directory) as opened:
             return run_cycles(*opened)
 
     return call
-
-
-def configuration(files: Path) -> dict[str, Any]:
-    return {
-        "verifier": f"{files}/even.py:Even",
-        "model": {"name": tiny_actor().config.name, "device": "cpu"},
-        "data": {"prompts": f"{files}/train.jsonl", "heldout": f"{files}/heldout.jsonl"},
-        "generator": {
-            "name": "vllm",
-            "command": list(FAKE),
-            "dtype": "float32",
-            "max_new_tokens": 8,
-            "batch": 12,
-        },
-        "reward": "binary",
-        "selector": {"name": "raft", "truncated": True, "keep_top": 1.0},
-        "trainer": {"name": "sft", "lora_rank": 8, "batch_size": 8, "epochs": 2},
-        "lr_policy": {"name": "constant", "base_lr": 2e-2},
-        "cycles": 2,
-        "samples_per_prompt": 8,
-        "heldout": {"samples_per_prompt": 4},
-        "sandbox": "none",
-    }
-
-
-def same(one: Path, two: Path) -> list[Any]:
-    return [part.first for part in compare(Ledger(one), Ledger(two)) if not part.same]
 
 
 KILLED = """
@@ -217,10 +173,6 @@ def completions(self, body):
 testing._Handler._completions = completions
 testing.main()
 """
-FULL = {
-    "trainer": {"name": "sft", "full": True, "batch_size": 8},
-    "lr_policy": {"name": "constant", "base_lr": 1e-3},
-}
 
 
 def test_a_server_that_ignores_the_adapter_is_refused(
@@ -233,9 +185,9 @@ def test_a_server_that_ignores_the_adapter_is_refused(
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_is_started_again(
-    run: Callable[..., list[CycleReport]], tmp_path: Path, server: Serving
+    run: Callable[..., list[CycleReport]], tmp_path: Path
 ) -> None:
-    run(tmp_path / "one", {"urls": [server.url]})
+    run(tmp_path / "one", {})
     killed = tmp_path / "killed.py"
     killed.write_text(KILLED)
     reports = run(tmp_path / "two", {"command": [sys.executable, str(killed)]})
@@ -267,10 +219,6 @@ def test_full_fine_tuning_starts_the_server_with_the_new_model(
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_the_server_ends_with_halo(tmp_path: Path, how: signal.Signals) -> None:
-    (tmp_path / "even.py").write_text(VERIFIER)
-    for name in ("train", "heldout"):
-        rows = [json.dumps({"id": f"{name}{n}", "prompt": f"{name} {n}"}) for n in range(8)]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(rows))
     stub = tmp_path / "stub.py"  # answers to /health, and never to anything else
     stub.write_text(
         "import os, sys, time\n"
@@ -288,8 +236,7 @@ def test_the_server_ends_with_halo(tmp_path: Path, how: signal.Signals) -> None:
         "    os.setsid(); time.sleep(600)\n"
         "HTTPServer(('127.0.0.1', port), Handler).serve_forever()\n"
     )
-    raw = configuration(tmp_path)
-    raw["generator"]["command"] = [sys.executable, str(stub)]
+    raw = small_run(tmp_path, OWN_SERVER | {"command": [sys.executable, str(stub)]})
     (tmp_path / "run.yaml").write_text(json.dumps(raw))
     halo = subprocess.Popen(
         [
