@@ -99,7 +99,7 @@ class Actor:
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the forward pass."""
-        return choose_dtype(self.config.dtype, self.device, partial(parameter_count, self.config))
+        return self._dtype_of(self.config)
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -451,10 +451,13 @@ class Actor:
             config = replace(config, adapter=str(directory))
         elif directory is not None:  # a model that was trained in full, in float32
             config = replace(config, name=str(directory), adapter=None, dtype="float32")
-        model = load_model(config, device=self.device, dtype=choose_dtype(config.dtype, self.device))
+        model = load_model(config, device=self.device, dtype=self._dtype_of(config))
         for layer in _layers(model):
             layer.register_forward_pre_hook(lambda *_: self.interrupt())
         return model
+
+    def _dtype_of(self, config: ModelConfig) -> torch.dtype:
+        return choose_dtype(config.dtype, self.device, partial(parameter_count, config))
 
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return the log p of each token of each completion, in nats at temperature 1.
