@@ -446,12 +446,13 @@ class Actor:
 
     def _stored_model(self, directory: Path | None) -> Any:
         """Load a model: that of the configuration, or with the weights in `directory`."""
-        config = self.config
+        config, dtype = self.config, self.dtype
         if directory is not None and (directory / "adapter_config.json").is_file():
             config = replace(config, adapter=str(directory))
         elif directory is not None:  # a model that was trained in full, in float32
             config = replace(config, name=str(directory), adapter=None, dtype="float32")
-        model = load_model(config, device=self.device, dtype=choose_dtype(config.dtype, self.device))
+            dtype = choose_dtype(config.dtype, self.device)
+        model = load_model(config, device=self.device, dtype=dtype)
         for layer in _layers(model):
             layer.register_forward_pre_hook(lambda *_: self.interrupt())
         return model

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from halo_core.model import precision
+from halo_core.config.model import ModelConfig
+from halo_core.model import caching, precision
+from halo_core.model.actor import Actor
 from halo_core.model.devices import choose_dtype
 from halo_core.model.precision import SMALL, cpu_precision
 
@@ -65,6 +67,25 @@ def test_only_large_models_are_computed_in_bfloat16(monkeypatch: pytest.MonkeyPa
     assert choose_dtype("auto", CPU, lambda: SMALL - 1) is torch.float32
     assert choose_dtype("auto", CPU) is torch.float32
     assert choose_dtype("float32", CPU, lambda: SMALL) is torch.float32
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_model_computed_in_bfloat16_is_sampled_with_its_cache(
+    full: bool, checkpoint: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen weights are held in bfloat16. Trained weights stay in float32: only the arithmetic is coarse."""
+    monkeypatch.setattr(precision, "_speedup", lambda: 2.0)
+    monkeypatch.setattr(precision, "SMALL", 1)
+    actor = Actor(ModelConfig(name=str(checkpoint()), device="cpu"))
+    assert actor.model.dtype is torch.bfloat16
+    if full:
+        actor.train_all()
+        assert actor.model.dtype is torch.float32
+    monkeypatch.setattr(
+        caching, "_ROUNDING", {torch.float32: -1.0}
+    )  # whoever compares as in float32 finds a flaw
+    monkeypatch.setattr(caching, "_COARSE_ROUNDING", float("inf"))  # random weights round badly
+    assert actor.cache_flaw == ""
 
 
 def test_both_precisions_are_really_timed() -> None:
