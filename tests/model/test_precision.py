@@ -83,7 +83,7 @@ def test_a_model_computed_in_bfloat16_is_sampled_with_its_cache(
         assert actor.model.dtype is torch.float32
     monkeypatch.setattr(
         caching, "_ROUNDING", {torch.float32: -1.0}
-    )  # whoever compares as in float32 finds a flaw
+    )  # a comparison as in float32 finds a flaw
     monkeypatch.setattr(caching, "_COARSE_ROUNDING", float("inf"))  # random weights round badly
     assert actor.cache_flaw == ""
 
