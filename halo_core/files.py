@@ -28,7 +28,14 @@ _HINTS = {
 
 
 def write(path: Path, text: str) -> None:
-    """Replace the content of `path` by `text` atomically; it is on the disk when this returns."""
+    """Replace the content of `path` by `text` atomically; it is on the disk when this returns.
+
+    A device or a pipe is written to, and stays what it is.
+    """
+    if path.exists() and not path.is_file():
+        with disk(path):
+            path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(path.name + ".partial")
     with disk(path), _removed_on_failure(partial):
         path.parent.mkdir(parents=True, exist_ok=True)

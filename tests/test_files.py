@@ -35,6 +35,19 @@ def test_files_follow_the_umask(tmp_path: Path, umask: None, mask: int, mode: in
     }
 
 
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    """So does a device: as root, a renamed file would replace /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    files.write(tmp_path / "pipe", "text")
+    assert os.read(reader, 99) == b"text"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    with pytest.raises(RunError, match="Is a directory"):
+        files.write(tmp_path, "text")
+
+
 def test_a_full_disk_leaves_nothing_partial_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: object) -> None:
         raise OSError(28, "No space left on device")
