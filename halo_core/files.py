@@ -74,7 +74,7 @@ def _removed_on_failure(partial: Path) -> Iterator[None]:
     """Remove a partial file or directory if it cannot be completed, so that a full disk is not fuller than before."""
     try:
         yield
-    except Exception:
+    except BaseException:  # Ctrl-C, too
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:

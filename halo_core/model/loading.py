@@ -182,11 +182,7 @@ def model_source(config: ModelConfig) -> str:
 
 
 def _quieten_libraries() -> None:
-    """Keep libraries from logging what a user can do nothing about.
-
-    The hub's client logs each retry, and the error that follows has the reason. bitsandbytes, which PEFT imports, asks
-    for kernels from the hub that it does without.
-    """
+    """Keep the hub's client from logging each retry, and bitsandbytes, which PEFT imports, from asking for kernels."""
     import logging
 
     for name in ("huggingface_hub", "bitsandbytes"):
