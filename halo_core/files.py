@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,6 +68,13 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> str:
         partial.rename(target)
         sync(target.parent)
     return content_hash
+
+
+def check_writable(target: Path) -> None:
+    """Raise a `RunError` if `target` cannot be created."""
+    place = next(parent for parent in target.absolute().parents if parent.exists())
+    with disk(target):
+        Path(tempfile.mkdtemp(prefix=".halo-", dir=place)).rmdir()
 
 
 @contextmanager

@@ -48,7 +48,23 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
         files.write(tmp_path, "text")
 
 
-def test_a_full_disk_leaves_nothing_partial_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("target", ["/proc/model", "note/model"])
+def test_a_place_that_cannot_be_written_to_is_noticed_at_once(target: str, tmp_path: Path) -> None:
+    (tmp_path / "note").touch()
+    with pytest.raises(RunError, match=target):
+        files.check_writable(tmp_path / target)
+    files.check_writable(tmp_path / "new" / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["note"], "nothing is created"
+
+
+def interrupted(directory: Path) -> None:
+    (directory / "weights").touch()
+    raise KeyboardInterrupt
+
+
+def test_a_full_disk_and_ctrl_c_leave_nothing_partial_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(descriptor: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -59,6 +75,8 @@ def test_a_full_disk_leaves_nothing_partial_behind(tmp_path: Path, monkeypatch: 
         files.write(tmp_path / "note", "new")
     with pytest.raises(RunError, match="No space left on device"):
         files.write_directory(tmp_path / "adapter", only_for_the_owner)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_directory(tmp_path / "adapter", interrupted)
     assert (tmp_path / "note").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "note"]
     assert (tmp_path / "adapter" / "weights").is_file()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,4 +70,5 @@ def atomic_output(output: Path) -> Iterator[Path]:
         ) from error
     finally:
         if not direct:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that cannot be written to
+                partial.unlink()

@@ -155,9 +155,11 @@ def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -
 
 def _check_unused(output: Path) -> None:
     from halo_core.errors import RunError
+    from halo_core.files import check_writable
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunError(f"{output} is not empty", hint="choose another directory with --output")
+    check_writable(output)  # before the training, not after it
 
 
 def _task(pair: Pair) -> str:
