@@ -31,7 +31,7 @@ END_OF_TEXT = "<|endoftext|>"
 """The only special token of `new_tokenizer`: it ends completions and serves as padding."""
 _EXPORT = "the pairs of a run: halo export RUN --to sft --output pairs.jsonl"
 _NO_PAIRS = ({"chosen", "rejected"}, {"prompt_id", "status", "reward"})
-"""Keys of the exports that are no pairs; one of them has completions that failed."""
+"""Keys of the exports without pairs; one of them has completions that failed."""
 
 
 @dataclass(frozen=True, slots=True)
