@@ -6,9 +6,9 @@
 MODEL is the directory of SmolLM2-135M-Instruct, or of another model. Each measurement is a process of its own, with one
 thread; the contestants take turns. Both train the same LoRA (rank 16, all seven projections, dropout 0.05) with the
 weights of the model in `--dtype`, for one epoch over the same token sequences, with the loss on the completions only,
-AdamW, a constant learning rate, gradients clipped at 0.3 and 32 sequences per optimizer step. Useful tokens are those of prompts and completions, each
-duplicate counted, without padding. A second is one of CPU time of the training alone. The peak memory is that of the
-whole process, with the model.
+AdamW, a constant learning rate, gradients clipped at 0.3 and 32 sequences per optimizer step. Useful tokens are those
+of prompts and completions, each duplicate counted, without padding. A second is one of CPU time of the training alone.
+The peak memory is that of the whole process, with the model.
 
 `plain`: sequences of random tokens with prompts of 16 to 95 tokens and completions whose lengths are log-normal, with a
 median of 100. `selected`: what RAFT selects: prompts of 60 to 119 tokens, `--samples` completions each, with a median

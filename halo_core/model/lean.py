@@ -1,8 +1,9 @@
 """Layers that keep less for the backward pass, with the same results. Imports torch.
 
-Dropout before a LoRA matrix keeps a bit for each number instead of two numbers, and a gated MLP keeps the inputs of its
-activation instead of inputs and outputs. What is not kept is computed again, which costs little beside the matrix
-products.
+Dropout before a LoRA matrix keeps a byte for each number instead of two numbers, and a gated MLP keeps the inputs of
+its activation instead of inputs and outputs. What is not kept is computed again, which costs little beside the matrix
+products. The inputs of a layer of 16 bits are not copied to the precision of the adapter's weights first, of which
+autocast would make a third copy.
 """
 
 from __future__ import annotations
@@ -18,20 +19,26 @@ from torch.nn import functional
 
 from halo_core.model.heads import FAILURES
 
+_DROPOUTS = (nn.Dropout, nn.Identity)
+
 
 @contextmanager
 def lean(model: Any) -> Iterator[None]:
     """Let the layers of `model` that are known keep less, in the enclosed block."""
     changed: list[Any] = []
+    uncast: list[Any] = []
 
     def replace(module: Any, forward: Callable[..., torch.Tensor]) -> None:
         module.forward = forward
         changed.append(module)
 
     for module in model.modules():
-        for dropout, matrix in _dropped_matrices(module):
-            replace(dropout, _unchanged)
-            replace(matrix, partial(_dropped_product, matrix, dropout.p))
+        for name, share, matrix in _matrices(module):
+            replace(module.lora_dropout[name], _unchanged)
+            replace(matrix, partial(_dropped_product, matrix, share))
+        if _is_plain(module):
+            module.cast_input_dtype_enabled = False
+            uncast.append(module)
         if _is_gated(module):
             replace(module, partial(_gated_forward, module))
     try:
@@ -39,23 +46,25 @@ def lean(model: Any) -> Iterator[None]:
     finally:
         for module in changed:
             del module.forward
+        for module in uncast:
+            module.cast_input_dtype_enabled = True
 
 
-def _dropped_matrices(module: Any) -> Iterator[tuple[nn.Dropout, nn.Linear]]:
-    """Yield the dropout and the first matrix of each adapter of a LoRA layer, except for variants of LoRA."""
-    for name, matrix in _named_matrices(module):
-        yield module.lora_dropout[name], matrix
+def _is_plain(module: Any) -> bool:
+    """Return whether `module` is a layer of PEFT of which all adapters are plain, and that copies its inputs."""
+    names = {name for name, _, _ in _matrices(module)}
+    return bool(names) and names == set(module.lora_A) and getattr(module, "cast_input_dtype_enabled", False)
 
 
-def _named_matrices(module: Any) -> Iterator[tuple[str, nn.Linear]]:
-    """Yield the name and the first matrix of each adapter of a LoRA layer that is plain and has dropout."""
+def _matrices(module: Any) -> Iterator[tuple[str, float, nn.Linear]]:
+    """Yield the name, the share that is dropped and the first matrix of each plain adapter of a LoRA layer."""
     if not hasattr(module, "lora_A") or not hasattr(module, "lora_dropout"):
         return
     for name, matrix in module.lora_A.items():
         dropout = dict(module.lora_dropout.items()).get(name)
         is_plain = name not in getattr(module, "lora_variant", {})
-        if is_plain and type(dropout) is nn.Dropout and type(matrix) is nn.Linear and matrix.bias is None:
-            yield name, matrix
+        if is_plain and type(dropout) in _DROPOUTS and type(matrix) is nn.Linear and matrix.bias is None:
+            yield name, getattr(dropout, "p", 0.0), matrix
 
 
 def _unchanged(values: torch.Tensor) -> torch.Tensor:
@@ -63,10 +72,12 @@ def _unchanged(values: torch.Tensor) -> torch.Tensor:
 
 
 def _dropped_product(matrix: nn.Linear, share: float, values: torch.Tensor) -> torch.Tensor:
+    kind = values.device.type
+    values = values.to(
+        torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else matrix.weight.dtype
+    )
     if not matrix.training or not share:
         return functional.linear(values, matrix.weight)
-    if torch.is_autocast_enabled(values.device.type):
-        values = values.to(torch.get_autocast_dtype(values.device.type))
     product: torch.Tensor = _DroppedProduct.apply(values, matrix.weight, share)  # type: ignore[no-untyped-call]
     return product
 
@@ -133,7 +144,7 @@ def _gated_forward(module: Any, values: torch.Tensor) -> torch.Tensor:
 
 def _only_adapter(layer: Any) -> str:
     """Return the name of the adapter of a LoRA layer if it is the only one that is used, plain and with dropout."""
-    names = [name for name, _ in _named_matrices(layer)]
+    names = [name for name, share, _ in _matrices(layer) if share]
     used = list(getattr(layer, "active_adapters", ()))
     usable = layer.training and names == used and len(names) == 1
     usable = usable and not (layer.disable_adapters or layer.merged)
