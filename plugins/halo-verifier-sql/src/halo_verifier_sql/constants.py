@@ -14,6 +14,7 @@ from sqlglot import exp
 DIALECTS = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgres"}
 """Name of a dialect in this package -> its name in sqlglot."""
 _LITERAL = re.compile(r"--[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/|('[^']*'|(?<![\w.])\d+(?:\.\d+)?)")
+_WORD = re.compile(r"[^\W\d]\w*")
 _MEASURES = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Avg)
 """Expressions that use a column as a quantity."""
 
@@ -46,6 +47,11 @@ def of_check(text: str, dialect: str) -> Constants:
 def literals(query: str) -> frozenset[str]:
     """Return the texts and numbers of a query, as they are written; without 0, 1 and comments. Takes linear time."""
     return frozenset(_LITERAL.findall(query)) - {"", "0", "1"}
+
+
+def words(query: str) -> frozenset[str]:
+    """Return the words of a query in lower case, also those in texts. Takes linear time."""
+    return frozenset(_WORD.findall(query.lower()))
 
 
 def compared_literals(query: str, dialect: str) -> frozenset[str]:
