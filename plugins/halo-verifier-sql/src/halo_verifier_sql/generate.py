@@ -52,11 +52,11 @@ _LARGEST_EXACT = 2.0**40
 
 Kind = Literal["mixed", "crossed", "few"]
 """Copies of the usual size, such copies in which compared values meet for certain, and copies of a few rows."""
+Copy = dict[str, tuple[list[str], list[list[Any]]]]
+"""The columns and rows of each table."""
 
 
-def generate(
-    tables: Mapping[str, Table], rng: random.Random, kind: Kind = "mixed"
-) -> dict[str, tuple[list[str], list[list[Any]]]]:
+def generate(tables: Mapping[str, Table], rng: random.Random, kind: Kind = "mixed") -> Copy:
     """Return new contents for all tables, deterministically for equal states of `rng`."""
     made: dict[str, list[list[Any]]] = {}
     crossed = kind == "crossed" or (kind == "mixed" and rng.random() < _CROSSED)

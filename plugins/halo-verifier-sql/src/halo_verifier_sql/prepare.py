@@ -18,7 +18,7 @@ from halo_core.seeds import derive_seed
 from halo_verifier_sql import ambiguity, cells, constants, lookups, mutate, ordering
 from halo_verifier_sql.compare import Gold, Group, difference
 from halo_verifier_sql.engines import Engine, make_description
-from halo_verifier_sql.generate import generate, richness
+from halo_verifier_sql.generate import Copy, generate, richness
 from halo_verifier_sql.perturb import perturb
 from halo_verifier_sql.reference import FORM, Reference, read
 from halo_verifier_sql.selection import EXACT, Candidate, differ, find_kills, select
@@ -98,9 +98,6 @@ def _from_result(key: str, reference: Reference, base: Description, engine: Engi
     return Task(key, (base,), (gold,), True, "", ())
 
 
-_Copies = list[dict[str, tuple[list[str], list[list[Any]]]]]
-
-
 def _from_query(
     key: str,
     reference: Reference,
@@ -146,7 +143,7 @@ def _candidates(
     trial: Trial,
     plan: Plan,
     tables: Mapping[str, Table],
-    made: tuple[_Copies, _Copies],
+    made: tuple[list[Copy], list[Copy]],
     dialect: str,
     caps: Caps,
 ) -> tuple[bool, list[str], list[Candidate]]:
@@ -173,7 +170,7 @@ def _candidates(
 
 def _make_copies(
     key: str, tables: Mapping[str, Table], copies: int, few: int, dialect: str
-) -> tuple[_Copies, _Copies]:
+) -> tuple[list[Copy], list[Copy]]:
     """Return candidates that resemble the given database, and candidates bound by the declared constraints alone."""
     cell_count = sum(len(table.columns) * len(table.rows) for table in tables.values())
     similar, free = (copies * factor for factor in _CANDIDATES[dialect])

@@ -8,15 +8,16 @@ the reference does not read, can differ from the reference where no copy has a r
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import replace
 
 from halo_core.errors import VerifierError
 from halo_core.seeds import derive_seed
 from halo_verifier_sql import ambiguity, constants
 from halo_verifier_sql.engines import Engine, make_description
-from halo_verifier_sql.generate import Kind, generate
+from halo_verifier_sql.generate import Copy, Kind, generate
 from halo_verifier_sql.prepare import SELECTION_FACTOR, Task
-from halo_verifier_sql.tables import read_tables
+from halo_verifier_sql.tables import Table, read_tables
 from halo_verifier_sql.trial import Trial, measure
 from halo_verifier_sql.worker import Caps
 
@@ -59,13 +60,7 @@ def more_databases(task: Task, sql: str, engine: Engine, dialect: str, caps: Cap
         asked = replace(known, values=new | values, columns=known.columns | found.columns)
         tables = read_tables(contents, asked, dialect)
         key = f"{task.key}+{derive_seed(0, repr((new, columns)))}"
-        kinds: list[Kind] = [
-            "crossed" if number < _CROSSED else "few" for number in range(_CROSSED + _FEW[dialect])
-        ]
-        copies = [
-            generate(tables, random.Random(derive_seed(0, "second", key, number)), kind)
-            for number, kind in enumerate(kinds)
-        ]
+        copies = _copies(tables, key, dialect)
         described = [make_description(given["schema"], copy, copy=True) for copy in copies]
         trusted = Caps(*(SELECTION_FACTOR * cap for cap in (caps.steps, caps.rows, caps.bytes)))
         trial = Trial(engine, key, (given, *described), trusted)
@@ -81,3 +76,10 @@ def more_databases(task: Task, sql: str, engine: Engine, dialect: str, caps: Cap
         return None
     databases, golds = zip(*usable, strict=True)
     return replace(task, key=f"{key}-", databases=databases, golds=golds)
+
+
+def _copies(tables: Mapping[str, Table], key: str, dialect: str) -> list[Copy]:
+    crossed, few = _CROSSED[dialect], _FEW[dialect]
+    kinds: list[Kind] = ["crossed" if number < crossed else "few" for number in range(crossed + few)]
+    rngs = [random.Random(derive_seed(0, "second", key, number)) for number in range(len(kinds))]
+    return [generate(tables, *each) for each in zip(rngs, kinds, strict=True)]
