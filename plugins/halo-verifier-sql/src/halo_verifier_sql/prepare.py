@@ -31,9 +31,10 @@ _CANDIDATES = {"sqlite": (2, 4), "duckdb": (1, 3), "postgresql": (1, 3)}
 alone: fewer where building them is slow."""
 _FEW = {"sqlite": 24, "duckdb": 4, "postgresql": 6}
 """Candidates of a few rows, on which one row decides the result of an aggregate function."""
-_STRONG, _WEAK_FACTOR = 0.75, 4
-"""Share of the mutants that the selected copies tell apart, below which so many times the candidates of a few rows are
-made. The other mutants of most references are equivalent to them."""
+_STRONG = 0.75
+"""Share of the mutants that the selected copies tell apart at least. The others of most references are equivalent."""
+_WEAK_FACTOR = 4
+"""Factor by which more candidates of a few rows are made if they tell fewer mutants apart."""
 _MORE = {"sqlite": 8, "duckdb": 2, "postgresql": 2}
 """Copies beyond the wanted number at most, if they tell mutants apart that the others do not."""
 _MAX_CELLS = 400_000

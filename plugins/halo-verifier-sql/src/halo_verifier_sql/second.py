@@ -57,7 +57,10 @@ def more_databases(task: Task, sql: str, engine: Engine, dialect: str, caps: Cap
             name: [*new.get(name, []), *values[: 1 if name in new else None]]
             for name, values in known.values.items()
         }
-        asked = replace(known, values=new | values, columns=known.columns | found.columns)
+        exact = {name: [*found.exact.get(name, []), *values] for name, values in known.exact.items()}
+        asked = replace(
+            known, values=new | values, exact=found.exact | exact, columns=known.columns | found.columns
+        )
         tables = read_tables(contents, asked, dialect)
         key = f"{task.key}+{derive_seed(0, repr((new, columns)))}"
         copies = _copies(tables, key, dialect)
