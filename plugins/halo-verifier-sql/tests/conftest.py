@@ -75,15 +75,14 @@ def check_references_and_mutants() -> Callable[[SQL], None]:
     """Return a function that asserts that references of the attacked prompts pass and that mutants fail."""
 
     def run(verifier: SQL) -> None:
-        accepted, tried = [], 0
+        accepted = []
         for prompt in {attack.prompt.id: attack.prompt for attack in verifier.attacks()}.values():
             for text in verifier.references(prompt):
                 assert verifier.check(prompt, Completion("p", 0, text)).status is Status.PASS, text
             for text in verifier.mutants(prompt):
-                tried += 1
                 if verifier.check(prompt, Completion("p", 0, text)).status is not Status.FAIL:
                     accepted.append(text)
-        assert len(accepted) <= tried / 20, accepted
+        assert not accepted
 
     return run
 
