@@ -139,8 +139,7 @@ class _Maker:
         """Make rows in which the values that columns are compared with, and NULL, meet those of other columns."""
         classes = [self._classes(place) for place in range(len(self._table.columns))]
         combinations = self._combinations(classes)
-        most = _MOST_REFERRING if self._table.foreign_keys else _MOST_CROSSED
-        repeated = most // max(len(combinations), 1)
+        repeated = _MOST_REFERRING // max(len(combinations), 1) if self._table.foreign_keys else 1
         self._popularity = {}
         self._weighted = False
         for chosen in combinations * max(1, min(repeated, 4)):
