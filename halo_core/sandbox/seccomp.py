@@ -18,7 +18,7 @@ from halo_core.sandbox.syscalls import NUMBERS
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
 _X32 = 0x40000000
 
-_LOAD, _JA, _JEQ, _JGE, _JSET, _RET = 0x20, 0x05, 0x15, 0x35, 0x45, 0x06
+_LOAD, _AND, _JA, _JEQ, _JGE, _JSET, _RET = 0x20, 0x54, 0x05, 0x15, 0x35, 0x45, 0x06
 _AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENTS = 0, 4, 16
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
@@ -26,6 +26,9 @@ Code = list[tuple[int, int, int, int]]
 """BPF instructions: operation, jump if true, jump if false, operand."""
 
 _SIGKILL = 9
+_RLIMIT_CPU = 0
+_EXIT_SIGNAL = 0xFF
+"""The bits of clone's flags that hold the signal that the parent gets when the child ends."""
 _PID = 0x5049442E
 """Placeholder for the pid of the filtered process, which is known only after the fork."""
 
@@ -36,10 +39,9 @@ getcwd chdir fchdir getdents getdents64 dup dup2 dup3 pipe pipe2 flock fsync fda
 fadvise64 readahead sendfile copy_file_range mmap mprotect munmap mremap madvise mincore msync brk
 rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause
 nanosleep clock_nanosleep clock_gettime clock_getres gettimeofday time times alarm setitimer getitimer
-timer_create timer_settime timer_gettime timer_getoverrun timer_delete
 select pselect6 poll ppoll epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2
 eventfd eventfd2 getpid getppid gettid getuid geteuid getgid getegid getresuid getresgid getgroups getpgrp
-getpgid getsid umask uname sysinfo getrusage getrlimit setrlimit arch_prctl set_tid_address set_robust_list
+getpgid getsid umask uname sysinfo getrusage getrlimit arch_prctl set_tid_address set_robust_list
 rseq futex sched_yield sched_getaffinity sched_getparam sched_getscheduler sched_get_priority_max
 sched_get_priority_min getcpu getrandom membarrier exit exit_group execve wait4 waitid restart_syscall
 """.split()
@@ -134,43 +136,73 @@ def _only(index: int, values: tuple[int, ...], otherwise: int) -> Code:
     return [_argument(index), *tests, _ret(_ERRNO | otherwise), _ret(_ALLOW)]
 
 
+def _high_half(index: int) -> tuple[int, int, int, int]:
+    return (_LOAD, 0, 0, _AT_ARGUMENTS + 8 * index + 4)
+
+
 def _by_argument(*, spawn: bool, landlock_abi: int) -> dict[str, Code]:
+    """Return the calls that depend on their arguments.
+
+    None of those allowed makes the kernel send SIGKILL to the run's first process: a run that is ended by SIGKILL was
+    therefore killed by the sandbox, the kernel or somebody else. No process may send it at all, since the thread id of
+    a process names the process, too. A POSIX timer could send it, and the filter cannot read which signal it sends.
+    """
     any_process = spawn and landlock_abi >= 6  # from version 6, Landlock keeps signals within the run
+    refuse, allow = _ret(_ERRNO | errno.EPERM), _ret(_ALLOW)
     actions = {
         "fcntl": _only(1, _FCNTL, errno.EPERM),
         "ioctl": _only(1, _IOCTL, errno.ENOTTY),
         "prctl": _only(0, _PRCTL, errno.EPERM),
-        "prlimit64": _only(0, (0, _PID), errno.EPERM),
-        "kill": _signal(1, spawn=any_process),
-        "tgkill": _signal(2, spawn=any_process),
+        "setrlimit": [_argument(0), (_JEQ, 0, 1, _RLIMIT_CPU), refuse, allow],
+        "prlimit64": _prlimit(),
+        "kill": _signal(1, any_process=any_process),
+        "tgkill": _signal(2, any_process=any_process),
     }
     if spawn:
-        refuse = [(_JSET, 0, 1, _NAMESPACES | _CLONE_PARENT), _ret(_ERRNO | errno.EPERM), _ret(_ALLOW)]
-        actions |= {"clone": [_argument(0), *refuse], "fork": [_ret(_ALLOW)], "vfork": [_ret(_ALLOW)]}
+        actions |= {"clone": _clone(), "fork": [allow], "vfork": [allow]}
     else:
         actions |= {name: [_ret(_ERRNO | errno.EAGAIN)] for name in _SPAWN}
     return actions
 
 
-def _signal(index: int, *, spawn: bool) -> Code:
-    """Allow signals to the run's first process, or with `spawn` to any; never SIGKILL to the first, or to a group.
-
-    A run that is ended by SIGKILL was therefore killed by the sandbox, the kernel or somebody else. `index` is that of
-    the signal among the arguments; the first argument is the process.
-    """
+def _prlimit() -> Code:
+    """Allow a process its own limits; it may read that of CPU time, but not set it."""
     refuse, allow = _ret(_ERRNO | errno.EPERM), _ret(_ALLOW)
-    if not spawn:
-        return [_argument(0), (_JEQ, 0, 2, _PID), _argument(index), (_JEQ, 0, 1, _SIGKILL), refuse, allow]
     return [
-        _argument(index),
-        (_JEQ, 0, 4, _SIGKILL),
         _argument(0),
-        (_JEQ, 3, 0, _PID),
-        (_JEQ, 2, 0, 0),
-        (_JGE, 1, 0, 1 << 31),  # negative: a process group, or everything
-        allow,
+        (_JEQ, 1, 0, 0),
+        (_JEQ, 0, 6, _PID),
+        _argument(1),
+        (_JEQ, 0, 5, _RLIMIT_CPU),
+        _argument(2),
+        (_JEQ, 0, 2, 0),
+        _high_half(2),
+        (_JEQ, 1, 0, 0),
         refuse,
+        allow,
     ]
+
+
+def _clone() -> Code:
+    """Refuse namespaces, siblings, and children whose end kills their parent."""
+    return [
+        _argument(0),
+        (_JSET, 2, 0, _NAMESPACES | _CLONE_PARENT),
+        (_AND, 0, 0, _EXIT_SIGNAL),
+        (_JEQ, 0, 1, _SIGKILL),
+        _ret(_ERRNO | errno.EPERM),
+        _ret(_ALLOW),
+    ]
+
+
+def _signal(index: int, *, any_process: bool) -> Code:
+    """Allow all signals but SIGKILL, to the run's first process or, with `any_process`, to any.
+
+    `index` is that of the signal among the arguments; the first argument is the process.
+    """
+    target = [] if any_process else [_argument(0), (_JEQ, 0, 2, _PID)]
+    refuse, allow = _ret(_ERRNO | errno.EPERM), _ret(_ALLOW)
+    return [*target, _argument(index), (_JEQ, 0, 1, _SIGKILL), refuse, allow]
 
 
 def _open(name: str, landlock_abi: int) -> Code:

@@ -68,18 +68,12 @@ def test_a_program_cannot_kill_itself_to_look_like_a_victim(
     assert b"PermissionError" in outcome.stderr or b"ProcessLookupError" in outcome.stderr
 
 
-def test_a_program_can_still_kill_its_children_and_abort(confined: Sandbox) -> None:
-    code = "import os, signal, time\np = os.fork()\nif p == 0:\n    time.sleep(60)\nos.kill(p, 9)\n"
-    code += "assert os.waitpid(p, 0)[1] == 9"
+def test_a_program_can_still_end_its_children_and_abort(confined: Sandbox) -> None:
+    code = "import os, signal, time\np = os.fork()\nif p == 0:\n    time.sleep(60)\nos.kill(p, 15)\n"
+    code += "assert os.waitpid(p, 0)[1] == 15"
     assert run(confined, code, processes=8).ok
     outcome = run(confined, "import os; os.abort()")
     assert (outcome.signal, outcome.inconclusive) == (signal.SIGABRT, False)
-
-
-def test_a_child_cannot_kill_the_first_process(confined: Sandbox) -> None:
-    code = "import os\nparent = os.getpid()\nif os.fork() == 0:\n    os.kill(parent, 9)\n    os._exit(0)\n"
-    outcome = run(confined, code + "raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))", processes=8)
-    assert (outcome.exit_code, outcome.inconclusive) == (1, False)
 
 
 def test_the_kernel_counts_its_oom_kills() -> None:
