@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from halo_core.errors import DataError
 from halo_core.types import Completion, Prompt, Status, Verdict
 from halo_verifier_sql import SQL
 
@@ -356,3 +357,28 @@ def test_reference_with_the_same_result_everywhere_is_rejected(judge: Judge, eng
         verdict = judge(query, query)
         assert verdict.status is Status.ERROR, query
         assert "a constant would pass" in verdict.detail
+
+
+PEOPLE = {
+    "schema": "CREATE TABLE p (id INTEGER PRIMARY KEY, city TEXT, age INTEGER)",
+    "rows": {"p": [[1, "rome", 30], [2, "oslo", 41], [3, "bonn", 28], [4, "kiev", 55]]},
+}
+
+
+@pytest.mark.parametrize(
+    ("query", "text", "status"),
+    [
+        ("SELECT city, SUM(age) FROM p GROUP BY city", "SELECT city, age FROM p", Status.FAIL),
+        ("SELECT COUNT(DISTINCT city) FROM p", "SELECT COUNT(city) FROM p", Status.FAIL),
+        ("SELECT COUNT(*) FROM p WHERE id IS NULL", "SELECT 0 FROM p LIMIT 1", Status.ERROR),
+        ("SELECT city FROM p", "<think>\n```sql\nSELECT city FROM p\n```", Status.FAIL),
+        ("SELECT city FROM p", "<think>\nhm\n</think>\n```sql\nSELECT city FROM p\n```", Status.PASS),
+    ],
+)
+def test_table_with_text_without_repetitions(query: str, text: str, status: Status) -> None:
+    prompt = Prompt("p", "t", reference={**PEOPLE, "query": query})
+    verdict = SQL().check(prompt, Completion("p", 0, text))
+    assert verdict.status is status, verdict.detail
+    if status is Status.ERROR:
+        with pytest.raises(DataError, match="the same on every copy"):
+            SQL().check_prompt(prompt)
