@@ -8,13 +8,10 @@ from pathlib import Path
 
 import pytest
 from command_line import CommandResult, halo, install
-from hypothesis import settings
 
 from halo_core.types import Completion, FinishReason, Prompt, Sample, Stage, Status, Verdict
 
 __all__ = ["CommandResult", "halo", "install"]
-settings.register_profile("halo", deadline=None, derandomize=True)  # a slow machine is not a failure
-settings.load_profile("halo")
 DRIVERS = Path(__file__).with_name("fake_drivers.py")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from halo_core.config.kinds import PACKAGES
@@ -134,7 +134,6 @@ def test_exponential_with_the_factors_of_the_sweep(decay: float, table: list[str
     assert [f"{rate * 1e5:.2f}" for rate in rates(Exponential(decay=decay), 5)] == table
 
 
-@settings(deadline=None, derandomize=True)
 @given(st.floats(1e-7, 1e-2), st.floats(0.1, 1.0), st.integers(1, 30))
 def test_each_cycle_multiplies_by_the_decay(base_lr: float, decay: float, cycle: int) -> None:
     policy = Exponential(base_lr=base_lr, decay=decay, floor=1e-40)

@@ -41,7 +41,7 @@ WRAPS = (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     form=st.sampled_from(sorted(REFERENCES)),
     body=st.sampled_from(BODIES),

@@ -231,7 +231,7 @@ plain = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(plain)
 def test_every_plain_value_can_be_passed_and_returned(value: object) -> None:
     reference = {"tests": [{"call": f"f({value!r})", "returns": f"[{value!r}]"}]}

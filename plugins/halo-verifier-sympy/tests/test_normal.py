@@ -53,7 +53,7 @@ def settled(text: str, other: str) -> bool | None:
     return fast(parse(text), parse(other))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TREES, TREES)
 def test_agrees_with_numeric_values(left: Tree, right: Tree) -> None:
     """Expressions found equal have equal values; those found unequal have different values."""
@@ -67,7 +67,7 @@ def test_agrees_with_numeric_values(left: Tree, right: Tree) -> None:
         assert differ
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TREES, st.randoms(use_true_random=False), st.integers(-4, 5).filter(bool))
 def test_equivalent_expressions_are_equal(tree: Tree, rng: Any, factor: int) -> None:
     """An expression equals itself after reordering, rescaling, regrouping and printing, but not plus one."""
@@ -94,7 +94,7 @@ def _shuffled(tree: Tree, rng: Any) -> Tree:
     return tree
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(-5, 5), st.integers(0, 3)), min_size=1, max_size=4),
     st.sampled_from("tuvk"),
@@ -110,7 +110,7 @@ def test_bound_variables_may_be_renamed(terms: list[tuple[int, int]], name: str)
     assert rename(tree, "x", name) == tree
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.tuples(*[st.integers(-6, 6)] * 3).filter(lambda c: c[0] or c[1]),
     st.fractions(-4, 4, max_denominator=5),
