@@ -15,6 +15,7 @@ NUMBERS = {
     "clone": (56, 220),
     "pidfd_open": (434, 434),
     "pidfd_send_signal": (424, 424),
+    "prlimit64": (302, 261),
     "rt_sigqueueinfo": (129, 138),
     "rt_tgsigqueueinfo": (297, 240),
     "seccomp": (317, 277),
@@ -53,6 +54,9 @@ ALONE = {
     "prlimit of its own pid": f"resource.prlimit(me, resource.RLIMIT_CPU, (0, 0))\n{SPIN}",
     "a raw setrlimit": f"if call(setrlimit, 0, at(bytes(16))) == 0:\n    {SPIN}",
     "a raw setrlimit with a high half": f"if call(setrlimit, 1 << 32, at(bytes(16))) == 0:\n    {SPIN}",
+    "prlimit from an address without a low half": "libc.mmap.argtypes = [ctypes.c_long] * 6\n"
+    f"libc.mmap.restype = ctypes.c_long\nif libc.mmap(1 << 32, 4096, 3, 0x32, -1, 0) == 1 << 32:\n"
+    f"    if call(prlimit64, 0, 0, 1 << 32, 0) == 0:\n        {SPIN}\nelse:\n    sys.exit(0)",
     "kill": "os.kill(me, 9)",
     "kill of its group": "os.kill(0, 9)",
     "kill with a high half": "call(62 if os.uname().machine == 'x86_64' else 129, me, 9 | 1 << 32)",
