@@ -115,6 +115,14 @@ KINDS: Mapping[str, Kind] = {
             short="-L",
         ),
         Kind(
+            name="cluster",
+            help="Cluster driver.",
+            interface=f"{_BASE}:Cluster",
+            default="local",
+            option_flag="cluster-opt",
+            short="-C",
+        ),
+        Kind(
             name="plugin",
             help="Hook plugin by name or file; repeatable, later ones wrap earlier ones.",
             many=True,
@@ -156,6 +164,7 @@ PACKAGES: Mapping[tuple[str, str], str] = {
     **{("lr_policy", name): "halo-lr-policies" for name in _LR_POLICIES},
     ("command", "lr"): "halo-lr-policies",
     ("command", "study"): "halo-study",
+    ("cluster", "ray"): "halo-ray",
     **{
         ("selector", name): "halo-trainers" for name in ("all", "best_of_n", "star", "rso", "groups", "pairs")
     },

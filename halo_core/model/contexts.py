@@ -205,6 +205,21 @@ class SamplingContext:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterContext:
+    """Context of a run whose work a cluster shall do."""
+
+    raw: Mapping[str, Any]
+    """The run's configuration as JSON values, with the options of every driver, but without cluster and hook plugins.
+    In another process, `Plan.from_raw(raw, origins)` builds the same drivers, and its `actor` the same model."""
+    origins: Mapping[tuple[str, str], str]
+    """The distribution that each driver was loaded from, by kind and name."""
+    directory: Path
+    """The run directory, for logs."""
+    note: Callable[[str], None] = ignore_note
+    """Call with a line for the user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelectionContext:
     """Context of one cycle's selection."""
 

@@ -28,7 +28,7 @@ Result = tuple[float, Sums]
 def agreed(peers: Peers, compute: Callable[[], T]) -> list[T]:
     """Call `compute` in each process; return what each of them returned, by rank.
 
-    If one of them runs out of memory, all of them raise an error that says so.
+    If one of them runs out of memory, all of them raise an error.
     """
     results, problem = [], None
     try:

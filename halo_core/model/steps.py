@@ -244,7 +244,7 @@ class Loop:
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """Add the gradients of a batch of a step; return its share of the loss, and its statistics.
 
-        Dropout has a seed for each batch, so that it depends neither on the batches before nor on who computes them.
+        Dropout has a seed for each batch: it depends neither on the batches before nor on the process that computes it.
         """
         indices, rows = part
         batch = pack([units[index] for index in indices], self.actor.device, rows)

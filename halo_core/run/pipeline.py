@@ -27,10 +27,6 @@ _FIRST_ROUND = (
     "the rates and rewards of training samples are those of the first round, which samples every prompt equally; later "
     "rounds sample what failed before"
 )
-IN_FLIGHT = 4
-"""Batches that may wait for their verdicts before sampling pauses."""
-_VERIFYING = 2
-"""Batches verified at once, so that the stragglers of one do not idle the cores."""
 _MAX_INCONCLUSIVE = 0.05
 """Share of inconclusive verdicts above which the user is warned that the metrics cover only some completions."""
 
@@ -78,7 +74,8 @@ def _round(
     waiting: deque[Future[list[Sample]]] = deque()
     with (
         run.progress.stage(_name(request, number), _size(request), "samples") as advance,
-        ThreadPoolExecutor(_VERIFYING) as threads,
+        # several, so that the stragglers of one batch do not idle the cores
+        ThreadPoolExecutor(max(run.workers.in_flight // 2, 1)) as threads,
     ):
         meter = _Meter(advance)
         meter.finish(len(samples))
@@ -101,7 +98,7 @@ def _round(
             for batch in hooks.generate(run=run, request=replace(request, done=len(batches))):
                 meter.finish(len(batch))
                 waiting.append(threads.submit(verify, _renumbered(tokenized(run, prompts, batch), before)))
-                while waiting and (waiting[0].done() or len(waiting) > IN_FLIGHT):
+                while waiting and (waiting[0].done() or len(waiting) > run.workers.in_flight):
                     store()
                 run.check_interrupt()
             while waiting:
