@@ -36,7 +36,10 @@ class Even(Verifier):
 
 
 class ClusterContract(ABC):
-    """Tests of the contract of `halo_core.drivers.Cluster`. Subclass it and define the fixture `cluster`."""
+    """Tests of the contract of `halo_core.drivers.Cluster`. Subclass it and define the fixture `cluster`.
+
+    Sums depend on the number of threads, so torch has one thread here; the workers must have one, too.
+    """
 
     @pytest.fixture
     @abstractmethod
@@ -100,6 +103,9 @@ def run_with(
 
     `cycles`: stop after that many of them.
     """
+    import torch
+
+    torch.set_num_threads(1)
     plan = Plan.from_raw(raw)
     if cluster is not None:
         drivers = replace(plan.drivers, by_kind={**plan.drivers.by_kind, "cluster": cluster})

@@ -1,0 +1,178 @@
+"""Verification: workers with a sandbox each, and the pool that gives them pieces of a batch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import ray
+
+from halo_core import Completion, Prompt, SandboxError, Stage, Status, Verdict, sandbox
+from halo_core.sandbox import Tier
+from halo_ray.crew import LOST, Crew, Member, cause_of
+from halo_ray.parts import Hello, Parts, hello
+
+Task = tuple[Prompt, Completion]
+_AHEAD = 2
+"""Pieces that a worker may have at once: the next one is there when it finishes one."""
+_PIECES = 4
+"""Pieces for each worker that a batch is split into at least, so that the load is even."""
+_LARGEST = 16
+_TRIES = 3
+"""A piece whose verifiers end this often gets verdicts of error."""
+_TIERS: tuple[Tier, ...] = ("none", "weak", "standard", "strong")
+
+
+class VerifierWorker:
+    """Verifies completions in a sandbox of its own, one at a time."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._verifiers = parts.plan.drivers.verifiers
+        self._verifiers.preflight(parts.plan.config.sandbox)
+
+    def hello(self) -> Hello:
+        """Return the node, the process, the versions and the tier of the sandbox."""
+        running = sandbox.running()
+        return hello(ray.util.get_node_ip_address(), running.tier if running else None)
+
+    def check(self, tasks: Sequence[Task]) -> tuple[list[Verdict], float]:
+        """Return the verdict on each completion, and the seconds that it took."""
+        start = time.monotonic()
+        return [self._verifiers.check(*task) for task in tasks], time.monotonic() - start
+
+
+@dataclass(eq=False)
+class _Piece:
+    numbers: Sequence[int]
+    """Places in the batch."""
+    tasks: Sequence[Task]
+    tries: int = 0
+
+
+@dataclass
+class _Asked:
+    piece: _Piece
+    member: Member
+
+
+class Verifiers:
+    """The verifiers of a run. Thread-safe: several batches may be verified at once."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self._free = threading.Condition()
+        self._load = dict.fromkeys(crew.members, 0)
+        self.busy = 0.0
+        """Seconds that workers were busy, added up."""
+        self.tier = self._weakest()
+
+    def check(
+        self, prompts: Sequence[Prompt], completions: Sequence[Completion], interrupt: Callable[[], None]
+    ) -> list[Verdict]:
+        """Return the verdict on each completion; see `Workers.verify`."""
+        verdicts: list[Verdict | None] = [None] * len(prompts)
+        todo = deque(self._pieces(prompts, completions))
+        asked: dict[ray.ObjectRef, _Asked] = {}
+        try:
+            while todo or asked:
+                interrupt()
+                while todo and (member := self._acquire(wait=not asked)):
+                    piece = todo.popleft()
+                    asked[member.actor.check.remote(piece.tasks)] = _Asked(piece, member)
+                for ref in _ready(list(asked)):
+                    again = self._finish(ref, asked.pop(ref), verdicts)
+                    todo.extendleft([again] if again else [])
+        finally:
+            for waiting in asked.values():
+                self._release(waiting.member)
+        return [verdict for verdict in verdicts if verdict is not None]
+
+    def _finish(self, ref: ray.ObjectRef, done: _Asked, verdicts: list[Verdict | None]) -> _Piece | None:
+        """Store the verdicts of a piece; return the piece if it must be verified again."""
+        piece = done.piece
+        try:
+            found, seconds = ray.get(ref)
+        except LOST as error:
+            self._release(done.member)
+            if self._crew.replace(done.member, error):
+                self._check_tier()
+            piece.tries += 1
+            if piece.tries < _TRIES:
+                return piece
+            found = [_lost(error)] * len(piece.tasks)
+        except ray.exceptions.RayTaskError as error:
+            self._release(done.member)
+            raise cause_of(error) from None
+        else:
+            self._release(done.member)
+            self._crew.succeeded(done.member)
+            with self._free:
+                self.busy += seconds
+        for number, verdict in zip(piece.numbers, found, strict=True):
+            verdicts[number] = verdict
+        return None
+
+    def _pieces(self, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[_Piece]:
+        """Split a batch. Workers get the texts alone: a verdict must not depend on anything else."""
+        tasks = [
+            (prompt, Completion(each.prompt_id, each.index, each.text, finish_reason=each.finish_reason))
+            for prompt, each in zip(prompts, completions, strict=True)
+        ]
+        size = max(1, min(_LARGEST, len(tasks) // (_PIECES * len(self._crew.members))))
+        numbers = range(len(tasks))
+        return [
+            _Piece(numbers[first : first + size], tasks[first : first + size])
+            for first in range(0, len(tasks), size)
+        ]
+
+    def _acquire(self, *, wait: bool) -> Member | None:
+        """Return the worker with the fewest pieces; None if all have enough, after a moment if `wait`."""
+        with self._free:
+            member = min(self._load, key=self._load.__getitem__)
+            if self._load[member] >= _AHEAD and wait:
+                self._free.wait(0.1)
+                member = min(self._load, key=self._load.__getitem__)
+            if self._load[member] >= _AHEAD:
+                return None
+            self._load[member] += 1
+            return member
+
+    def _release(self, member: Member) -> None:
+        with self._free:
+            self._load[member] -= 1
+            self._free.notify()
+
+    def _weakest(self) -> Tier | None:
+        tiers = [member.hello.tier for member in self._crew.members if member.hello.tier is not None]
+        return min(tiers, key=_TIERS.index, default=None)
+
+    def _check_tier(self) -> None:
+        """Raise a `SandboxError` if a worker that was started again has a weaker sandbox than the run."""
+        now = self._weakest()
+        if self.tier and now and _TIERS.index(now) < _TIERS.index(self.tier):
+            node = next(each.hello.node for each in self._crew.members if each.hello.tier == now)
+            raise SandboxError(
+                f"a verifier was started again on {node}, where only sandbox tier {now!r} holds; the run has "
+                f"{self.tier!r}",
+                hint="halo doctor on that node shows what prevents it; then resume the run",
+            )
+
+
+def _ready(refs: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
+    """Return the answers that are there; wait for the first one, for a moment."""
+    if not refs:
+        return []
+    ready, rest = ray.wait(refs, num_returns=1, timeout=0.1)
+    if ready and rest:
+        more, _ = ray.wait(rest, num_returns=len(rest), timeout=0)
+        ready = [*ready, *more]
+    return list(ready)
+
+
+def _lost(error: Exception) -> Verdict:
+    return Verdict(
+        Status.ERROR, Stage.INVALID, detail=f"the verifier's process ended {_TRIES} times: {error!s:.200}"
+    )
