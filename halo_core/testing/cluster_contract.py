@@ -47,7 +47,8 @@ class ClusterContract(ABC):
         """The cluster to test."""
 
     @pytest.fixture(scope="class")
-    def raw(self, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    @classmethod
+    def raw(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         """The configuration of a run of two cycles with `tiny_actor`."""
         files = tmp_path_factory.mktemp("files")
         (files / "even.py").write_text(_VERIFIER)
@@ -70,7 +71,8 @@ class ClusterContract(ABC):
         }
 
     @pytest.fixture(scope="class")
-    def alone(self, raw: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    @classmethod
+    def alone(cls, raw: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
         """The directory of that run without a cluster."""
         directory = tmp_path_factory.mktemp("alone") / "run"
         run_with(None, raw, directory)
@@ -97,11 +99,16 @@ class ClusterContract(ABC):
 
 
 def run_with(
-    cluster: Cluster | None, raw: dict[str, Any], directory: Path, *, cycles: int | None = None
+    cluster: Cluster | None,
+    raw: dict[str, Any],
+    directory: Path,
+    *,
+    cycles: int | None = None,
+    progress: Any = None,
 ) -> list[CycleReport]:
     """Start or resume the run in `directory`, on `cluster` or without one; return the reports of its cycles.
 
-    `cycles`: stop after that many of them.
+    `cycles`: stop after that many of them. `progress`: a `Progress`, which gets the run as its attribute `run`.
     """
     import torch
 
@@ -110,7 +117,9 @@ def run_with(
     if cluster is not None:
         drivers = replace(plan.drivers, by_kind={**plan.drivers.by_kind, "cluster": cluster})
         plan = replace(plan, drivers=drivers)
-    with plan.open(directory) as (run, hooks):
+    with plan.open(directory, progress) as (run, hooks):
+        if progress is not None:
+            progress.run = run
         hooks.register(_Stop(cycles), name="stop")
         return run_cycles(run, hooks)
 

@@ -93,7 +93,10 @@ class Crew:
         except RayTaskError as error:
             raise cause_of(error) from None
         except RayActorError as error:
-            raise start_error(self._role, error) from error
+            raise PluginError(
+                f"a {self._role} could not start: {first_line(error)}",
+                hint="halo must be installed on every node of the cluster",
+            ) from error
         except GetTimeoutError as error:
             raise PluginError(
                 f"not all {len(actors)} {self._role}s have started within {self._seconds:g} s; the cluster has "
@@ -112,18 +115,6 @@ def cause_of(error: RayTaskError) -> Exception:
         return cause
     found: Exception = error.as_instanceof_cause() if isinstance(cause, Exception) else error
     return found
-
-
-def start_error(role: str, error: RayActorError) -> Exception:
-    """Return the error for a worker that could not start: the one that its constructor raised, if there is one."""
-    cause = getattr(error, "cause", None)
-    found = getattr(cause, "cause", cause)
-    if isinstance(found, HaloError):
-        return found
-    return PluginError(
-        f"a {role} could not start: {first_line(error)}",
-        hint="halo must be installed on every node of the cluster",
-    )
 
 
 def resources(amounts: Mapping[str, float]) -> str:

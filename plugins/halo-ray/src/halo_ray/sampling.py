@@ -11,11 +11,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import ray
 
 from halo_core import (
+    Actor,
     Completion,
     Generator,
     ModelError,
@@ -44,7 +46,7 @@ class SamplerWorker:
     """Samples batches with a model of its own."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts, self._actor = parts, parts.actor()
+        self._parts = parts
         self._weights = Weights()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._opened: dict[str, tuple[Generator, SamplingContext, Weights | None]] = {}
@@ -53,8 +55,13 @@ class SamplerWorker:
         self._turns = _Turns()
         self._batches: Iterator[Batch] | None = None
 
+    @cached_property
+    def _actor(self) -> Actor:
+        return self._parts.actor()
+
     def hello(self) -> Hello:
-        """Return the node, the process and the versions."""
+        """Build the drivers and return the node, the process and the versions."""
+        _ = self._actor
         return hello(ray.util.get_node_ip_address())
 
     def load(self, files: Files | None, weights_hash: str) -> str:

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 import ray
 
-from halo_core import HaloError, Sample, TrainingContext, TrainingError, TrainStats
+from halo_core import Actor, HaloError, Sample, TrainingContext, TrainingError, TrainStats
 from halo_ray.crew import LOST, Crew, cause_of
 from halo_ray.parts import Files, Hello, Parts, hello, read_files, write_files
 
@@ -82,14 +83,19 @@ class TrainerWorker:
     """One of the trainers."""
 
     def __init__(self, parts: Parts) -> None:
-        self._parts, self._actor = parts, parts.actor()
+        self._parts = parts
         self._node = ray.util.get_node_ip_address()
         self._group: Group | None = None
         self._events: SimpleQueue[Event | BaseException] = SimpleQueue()
         self._answers: SimpleQueue[Files | None] = SimpleQueue()
 
+    @cached_property
+    def _actor(self) -> Actor:
+        return self._parts.actor()
+
     def hello(self) -> Hello:
-        """Return the node, the process and the versions."""
+        """Build the drivers and return the node, the process and the versions."""
+        _ = self._actor
         return hello(self._node)
 
     def address(self) -> str:

@@ -7,6 +7,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import ray
 
@@ -14,6 +16,9 @@ from halo_core import Completion, Prompt, SandboxError, Stage, Status, Verdict, 
 from halo_core.sandbox import Tier
 from halo_ray.crew import LOST, Crew, Member, cause_of
 from halo_ray.parts import Hello, Parts, hello
+
+if TYPE_CHECKING:
+    from halo_core.verification.verifiers import VerifierSet
 
 Task = tuple[Prompt, Completion]
 _AHEAD = 2
@@ -30,11 +35,17 @@ class VerifierWorker:
     """Verifies completions in a sandbox of its own, one at a time."""
 
     def __init__(self, parts: Parts) -> None:
-        self._verifiers = parts.plan.drivers.verifiers
-        self._verifiers.preflight(parts.plan.config.sandbox)
+        self._parts = parts
+
+    @cached_property
+    def _verifiers(self) -> VerifierSet:
+        found = self._parts.plan.drivers.verifiers
+        found.preflight(self._parts.plan.config.sandbox)
+        return found
 
     def hello(self) -> Hello:
-        """Return the node, the process, the versions and the tier of the sandbox."""
+        """Start the sandbox; return the node, the process, the versions and the tier."""
+        _ = self._verifiers
         running = sandbox.running()
         return hello(ray.util.get_node_ip_address(), running.tier if running else None)
 
