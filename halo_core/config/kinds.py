@@ -171,6 +171,13 @@ PACKAGES: Mapping[tuple[str, str], str] = {
     **{("trainer", name): "halo-trainers" for name in ("dpo", "grpo", "ppo")},
 }
 """(kind, name) -> the package of this project that provides it. Used only to name the package to install."""
+
+
+def clusters() -> tuple[str, ...]:
+    """Return the clusters of this project's packages; their names are keys of the configuration, too."""
+    return tuple(name for kind, name in PACKAGES if kind == "cluster")
+
+
 MOVED: Mapping[tuple[str, str], str] = {("lr_policy", "constant"): "halo-lr-policies"}
 """(kind, name) -> the package that provided it before halo-core did. Runs may have stored "package:name", and an older
 version of the package still claims the name."""

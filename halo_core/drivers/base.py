@@ -333,6 +333,10 @@ class Workers:
         """Train as the configured trainer does, and leave the trained weights in `context.actor`."""
         return None
 
+    def status(self) -> str:
+        """Return what the workers do now, in a few words for a progress bar: "samplers 2/2, verifiers 5/8"."""
+        return ""
+
     def waits(self) -> Mapping[str, float]:
         """Return the mean seconds that a worker of each role has waited since the last call, by role."""
         return {}
@@ -355,3 +359,10 @@ class Cluster(Driver):
         Called once, after the configuration and the machine have been checked. Raises a `HaloError` if that is
         impossible.
         """
+
+    def describe(self) -> Sequence[str]:
+        """Return lines for `halo doctor` on what is there to work with; called with the default options.
+
+        Must neither start nor change anything.
+        """
+        return ()

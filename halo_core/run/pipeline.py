@@ -7,8 +7,9 @@ are in flight, so that neither memory nor the work lost by a kill grows with the
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import takewhile
@@ -77,7 +78,7 @@ def _round(
         # several, so that the stragglers of one batch do not idle the cores
         ThreadPoolExecutor(max(run.workers.in_flight // 2, 1)) as threads,
     ):
-        meter = _Meter(advance)
+        meter = _Meter(advance, run.workers.status)
         meter.finish(len(samples))
         run.sampling_progress = meter.update
 
@@ -129,8 +130,9 @@ def _renumbered(completions: Sequence[Completion], before: Mapping[str, int]) ->
 class _Meter:
     """Turns the progress within batches, in parts of completions, into that of a request."""
 
-    def __init__(self, advance: Advance) -> None:
-        self._advance = advance
+    def __init__(self, advance: Advance, status: Callable[[], str]) -> None:
+        self._advance, self._status = advance, status
+        self._start = time.monotonic()
         self._shown = 0.0
         self._tokens = self._batch_tokens = 0
 
@@ -148,7 +150,9 @@ class _Meter:
 
     def _note(self) -> str:
         tokens = self._tokens + self._batch_tokens
-        return f"{tokens} tokens" if tokens else ""
+        rate = tokens / max(time.monotonic() - self._start, 1e-3)
+        parts = [f"{tokens} tokens", f"{rate:.0f}/s"] if tokens else []
+        return ", ".join(filter(None, [*parts, self._status()]))
 
 
 def _stored(run: Run, request: SamplingRequest) -> list[list[Sample]]:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.config.hardware import with_hardware_defaults
 from halo_core.config.kinds import KINDS, driver_sections
-from halo_core.config.layers import normalise, short_name
+from halo_core.config.layers import assign, normalise, short_name
 from halo_core.config.options import options_in, options_of
-from halo_core.config.schema import DataConfig, DriverSpec, RunConfig, read_config
+from halo_core.config.schema import NON_RESULT_KEYS, DataConfig, DriverSpec, RunConfig, read_config
 from halo_core.drivers.base import Demo, Generator, Workers
 from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
 from halo_core.files import damaged, disk
@@ -105,13 +105,28 @@ class Plan:
         return cls(_resolved(config, drivers, options), drivers, plugins, demo, demo_model)
 
     @classmethod
-    def from_ledger(cls, ledger: Ledger, *, cycles: int | None = None, changed: bool = False) -> Plan:
+    def from_ledger(
+        cls,
+        ledger: Ledger,
+        *,
+        cycles: int | None = None,
+        changed: bool = False,
+        settings: Mapping[str, Any] = {},
+    ) -> Plan:
         """Check the configuration of a recorded run, and build its drivers from the distributions that it recorded.
 
         `cycles` replaces the number of cycles. With `changed`, a distribution that is gone may be replaced by another
-        one that provides the name.
+        one that provides the name. `settings` replaces values by path, such as "cluster.samplers"; raises a
+        `ConfigError` for one that the result depends on.
         """
         raw, origins = ledger.config(), origins_of(ledger.plugins())
+        for path, value in settings.items():
+            if path.partition(".")[0] not in NON_RESULT_KEYS:
+                raise ConfigError(
+                    f"{path} cannot change within a run, whose result depends on it",
+                    hint=f"only these can: {', '.join(NON_RESULT_KEYS)}; or start another run",
+                )
+            assign(raw, path, value)
         if changed:
             origins = still_installed(origins)
         return cls.from_raw(raw if cycles is None else raw | {"cycles": cycles}, origins)

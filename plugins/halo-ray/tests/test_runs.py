@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import Any
 import pytest
 
 from halo_core import Cluster, ModelError, Run
+from halo_core.ledger.ledger import open_run
 from halo_core.progress import Advance, Progress
 from halo_core.testing import ClusterContract
 from halo_core.testing.cluster_contract import differing, run_with
@@ -58,6 +63,30 @@ class Killer(Progress):
         yield advance
 
 
+DRIVER = """
+import json, sys
+from pathlib import Path
+from halo_core.testing.cluster_contract import run_with
+from halo_ray import Ray
+
+run_with(Ray(address="local", samplers=1, verifiers=1), json.loads(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the process ids of all living descendants of a process."""
+    found: set[int] = set()
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, path.read_text().split()):
+            found |= {child} | descendants(child)
+    return found
+
+
+def alive(pids: set[int]) -> set[int]:
+    states = {pid: Path(f"/proc/{pid}/stat") for pid in pids}
+    return {pid for pid, path in states.items() if path.exists() and path.read_text().split()[2] != "Z"}
+
+
 class TestRay(ClusterContract):
     @pytest.fixture
     def cluster(self, two_nodes: Any, request: pytest.FixtureRequest) -> Cluster:
@@ -85,3 +114,33 @@ class TestRay(ClusterContract):
             ModelError, match=r"sampler 0 on \S+: the sampler does not use the trained weights"
         ):
             run_with(Ray(samplers=1), raw | {"generator": generator}, tmp_path / "run")
+
+    @pytest.mark.slow
+    def test_a_driver_that_is_killed_leaves_nothing_and_its_run_is_resumed(
+        self, raw: dict[str, Any], alone: Path, tmp_path: Path
+    ) -> None:
+        raw = raw | {"cycles": 2}
+        directory = tmp_path / "run"
+        arguments = [sys.executable, "-c", DRIVER, json.dumps(raw), str(directory)]
+        driver = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        deadline = time.monotonic() + 300
+        while not (directory / "run.yaml").exists() or not open_run(directory).reports():
+            assert driver.poll() is None, driver.stderr and driver.stderr.read().decode()[-2000:]
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        others = descendants(driver.pid)
+        assert len(others) > 3, "Ray and its workers"
+        driver.kill()
+        driver.wait()
+        while left := alive(others):
+            assert time.monotonic() < deadline, f"still running: {left}"
+            time.sleep(0.2)
+        run_with(None, raw, directory)
+        assert differing(alone, directory) == []
+
+
+def test_doctor_describes_the_cluster(two_nodes: Any) -> None:
+    first, *nodes = Ray().describe()
+    assert ", 2 nodes, " in first
+    assert len(nodes) == 2
+    assert all("8 CPUs and 0 GPUs" in line for line in nodes)

@@ -22,7 +22,7 @@ from halo_core import (
     Status,
 )
 from halo_core.testing import tiny_actor
-from halo_ray import Ray, crew
+from halo_ray import Ray, crew, parts
 from halo_ray.cluster import RayWorkers
 from halo_ray.crew import Member
 from halo_ray.parts import Hello
@@ -151,8 +151,8 @@ def test_the_tier_is_the_weakest_and_never_drops() -> None:
 
 
 def test_other_versions_on_a_node_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    here = crew.hello("here")
+    here = parts.hello("here")
     crew._check_versions(here)
     versions = {**here.versions, "torch": "1.0"}
-    with pytest.raises(PluginError, match="node-b has torch 1.0, not "):
+    with pytest.raises(PluginError, match=r"node-b has torch 1\.0, not "):
         crew._check_versions(Hello("node-b", 1, versions))

@@ -80,6 +80,25 @@ class Ray(Cluster):
                 hint="name some: cluster: {name: ray, samplers: 4, verifiers: 32, trainers: 4}",
             )
 
+    def describe(self) -> Sequence[str]:
+        """Return a line for each node of the cluster that this machine belongs to."""
+        version = f"Ray {ray.__version__}"
+        own = not ray.is_initialized()
+        if own:
+            try:
+                ray.init(address="auto", log_to_driver=False, logging_level=logging.ERROR)
+            except ConnectionError:
+                return [f"{version}; this machine belongs to no cluster, so a run starts one here"]
+        try:
+            nodes = [node for node in ray.nodes() if node["Alive"]]
+            return [
+                f"{version}, {len(nodes)} nodes, {resources(ray.available_resources())} free",
+                *(f"{node['NodeManagerAddress']:<18}{resources(node['Resources'])}" for node in nodes),
+            ]
+        finally:
+            if own:
+                ray.shutdown()
+
     def open(self, context: ClusterContext) -> Workers:
         """Connect to the cluster and start the verifiers; the others start when they are needed."""
         own = connect(self)
@@ -202,6 +221,11 @@ class RayWorkers(Workers):
             )
         return self._trainers.train(samples, context)
 
+    def status(self) -> str:
+        """Return how many workers of each role have work."""
+        pools = {"samplers": self._samplers, "verifiers": self._verifiers}
+        return ", ".join(f"{name} {pool.working}/{pool.size}" for name, pool in pools.items() if pool)
+
     def waits(self) -> Mapping[str, float]:
         """Return how long the workers of each role have waited."""
         waited, self._waited = self._waited, {}
@@ -213,14 +237,14 @@ class RayWorkers(Workers):
         self, samplers: Samplers, batches: Iterator[Sequence[Completion]]
     ) -> Iterator[Sequence[Completion]]:
         """Yield `batches`; add up how long samplers and verifiers had nothing to do meanwhile."""
-        roles: dict[str, tuple[Samplers | Verifiers, int]] = {"samplers": (samplers, self._options.samplers)}
+        pools: dict[str, Samplers | Verifiers] = {"samplers": samplers}
         if self._verifiers:
-            roles["verifiers"] = self._verifiers, self._options.verifiers
-        start, before = time.monotonic(), {name: pool.busy for name, (pool, _) in roles.items()}
+            pools["verifiers"] = self._verifiers
+        start, before = time.monotonic(), {name: pool.busy for name, pool in pools.items()}
         yield from batches
         passed = time.monotonic() - start
-        for name, (pool, size) in roles.items():
-            idle = max(0.0, passed - (pool.busy - before[name]) / size)
+        for name, pool in pools.items():
+            idle = max(0.0, passed - (pool.busy - before[name]) / pool.size)
             self._waited[name] = self._waited.get(name, 0.0) + idle
 
     def close(self) -> None:

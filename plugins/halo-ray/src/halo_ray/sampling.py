@@ -187,8 +187,20 @@ class Samplers:
         self._files: ray.ObjectRef | None = None
         self._unchecked: set[Member] = set()
         """Workers whose first batch with the present weights has not been compared with the actor."""
+        self._given: dict[Member, int] = {}
+        """The number of batches that each worker has been asked for."""
         self.busy = 0.0
         """Seconds that workers were busy, added up."""
+
+    @property
+    def size(self) -> int:
+        """The number of samplers."""
+        return len(self._crew.members)
+
+    @property
+    def working(self) -> int:
+        """The number of samplers that have something to do."""
+        return sum(load > 0 for load in self._given.values())
 
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Batch]:
         """Yield the batches of `request` in order; see `Workers.generate`."""
@@ -199,7 +211,7 @@ class Samplers:
         members = self._crew.members
         state = _Progress(request.done, request.done)
         asked: dict[ray.ObjectRef, tuple[int, Member]] = {}
-        load = dict.fromkeys(members, 0)
+        load = self._given = dict.fromkeys(members, 0)
         while state.first < state.end:
             context.actor.interrupt()
             while (member := min(members, key=load.__getitem__)) and load[member] < _AHEAD:

@@ -80,6 +80,16 @@ class Verifiers:
         """Seconds that workers were busy, added up."""
         self.tier = self._weakest()
 
+    @property
+    def size(self) -> int:
+        """The number of verifiers."""
+        return len(self._load)
+
+    @property
+    def working(self) -> int:
+        """The number of verifiers that have something to do."""
+        return sum(load > 0 for load in self._load.values())
+
     def check(
         self, prompts: Sequence[Prompt], completions: Sequence[Completion], interrupt: Callable[[], None]
     ) -> list[Verdict]:
