@@ -50,25 +50,7 @@ class ClusterContract(ABC):
     @classmethod
     def raw(cls, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         """The configuration of a run of two cycles with `tiny_actor`."""
-        files = tmp_path_factory.mktemp("files")
-        (files / "even.py").write_text(_VERIFIER)
-        for name, number in (("train", 4), ("heldout", 8)):
-            rows = [json.dumps({"id": f"{name}-{n}", "prompt": f"{name} {n}"}) for n in range(number)]
-            (files / f"{name}.jsonl").write_text("\n".join(rows))
-        return {
-            "verifier": f"{files}/even.py:Even",
-            "model": {"name": tiny_actor().config.name, "device": "cpu", "dtype": "float32"},
-            "data": {"prompts": f"{files}/train.jsonl", "heldout": f"{files}/heldout.jsonl"},
-            "generator": {"name": "transformers", "max_new_tokens": 8, "batch_tokens": 96},
-            "reward": "binary",
-            "selector": {"name": "raft", "truncated": True, "keep_top": 1.0},
-            "trainer": {"name": "sft", "lora_rank": 8, "batch_size": 8, "batch_tokens": 64},
-            "lr_policy": {"name": "constant", "base_lr": 2e-2},
-            "cycles": 2,
-            "samples_per_prompt": 8,
-            "heldout": {"samples_per_prompt": 4},
-            "sandbox": "none",
-        }
+        return contract_run(tmp_path_factory.mktemp("files"))
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -96,6 +78,28 @@ class ClusterContract(ABC):
     def test_a_cluster_rebuilt_from_its_options_is_the_same(self, cluster: Cluster) -> None:
         """Check that a cluster is determined by its options."""
         assert build(type(cluster), options_in(cluster), where="test") == cluster
+
+
+def contract_run(files: Path) -> dict[str, Any]:
+    """Write a verifier and prompts to `files`; return the configuration of a run of two cycles with `tiny_actor`."""
+    (files / "even.py").write_text(_VERIFIER)
+    for name, number in (("train", 4), ("heldout", 8)):
+        rows = [json.dumps({"id": f"{name}-{n}", "prompt": f"{name} {n}"}) for n in range(number)]
+        (files / f"{name}.jsonl").write_text("\n".join(rows))
+    return {
+        "verifier": f"{files}/even.py:Even",
+        "model": {"name": tiny_actor().config.name, "device": "cpu", "dtype": "float32"},
+        "data": {"prompts": f"{files}/train.jsonl", "heldout": f"{files}/heldout.jsonl"},
+        "generator": {"name": "transformers", "max_new_tokens": 8, "batch_tokens": 96},
+        "reward": "binary",
+        "selector": {"name": "raft", "truncated": True, "keep_top": 1.0},
+        "trainer": {"name": "sft", "lora_rank": 8, "batch_size": 8, "batch_tokens": 64},
+        "lr_policy": {"name": "constant", "base_lr": 2e-2},
+        "cycles": 2,
+        "samples_per_prompt": 8,
+        "heldout": {"samples_per_prompt": 4},
+        "sandbox": "none",
+    }
 
 
 def run_with(
