@@ -104,7 +104,7 @@ def main() -> None:
     prompts = [tasks[n % len(tasks)][0] for n in number]
     texts = [f"{tasks[n % len(tasks)][1]}\n// {n}\n" for n in number]  # all different: none is verified once
     completions = [Completion(p.id, n, t) for n, (p, t) in enumerate(zip(prompts, texts, strict=True))]
-    base = {"model": {"name": "unused"}, "data": {"prompts": "unused.jsonl"}, "plugins": []}
+    base = {"model": {"name": "unused", "device": "cpu"}, "data": {"prompts": "unused.jsonl"}, "plugins": []}
     options = {"workers": given.workers, "repeat": given.repeat}
     show("gcc", compare({**base, "verifier": ["gcc"]}, prompts, completions, **options))
     with tempfile.TemporaryDirectory() as folder:

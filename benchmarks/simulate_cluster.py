@@ -10,7 +10,8 @@ is measured here, before the simulation: writing a batch to a ledger, the loop's
 batch for the network.
 
 For each size it prints the completions per second, what the samplers and verifiers are busy with, and the limit: the
-resource that is busy more than 90% of the time, or else the tail of the cycle, when too little work is left.
+resource that is busy more than 90% of the time. If there is none, workers wait for the slowest verdict of a batch, or
+for the last batches of the cycle.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from pathlib import Path
 from halo_core.ledger.ledger import open_run
 from halo_core.testing import fake_run
 from halo_core.types import Sample, Split
+from halo_ray.cluster import batches_in_flight
+from halo_ray.verifying import piece_size
 
 SAMPLERS = (1, 4, 16, 64, 256)
 VERIFIERS = (1, 16, 256, 4096)
@@ -87,8 +90,9 @@ class Simulation:
         self._count = 0
         self._now = self._driver_free = 0.0
         self._busy = dict.fromkeys(("samplers", "verifiers", "loop", "ledger", "network"), 0.0)
+        self._verdict = sum(measured.verdicts) / len(measured.verdicts)
         self._free_samplers, self._free_verifiers = samplers, verifiers
-        self._in_flight = max(4, 2 * samplers)
+        self._in_flight = batches_in_flight(samplers)
         self._asked = self._taken = self._stored = 0
         """Numbers of batches, in the order of the request, that have reached a stage."""
         self._sampled: set[int] = set()
@@ -149,7 +153,7 @@ class Simulation:
 
     def _split(self, number: int) -> None:
         """Take a batch from its sampler, and split it for the verifiers."""
-        size = max(1, min(16, self.m.batch // (4 * self.verifiers)))
+        size = piece_size(self.m.batch, self._in_flight // 2, self.verifiers, self._verdict)
         counts = [min(size, self.m.batch - first) for first in range(0, self.m.batch, size)]
         self._busy["network"] += self.m.batch * self.m.network_bytes / self.m.bandwidth
         self._drive(self.m.batch * self.m.loop + (len(counts) + 1) * self.m.call, "loop")
@@ -180,7 +184,7 @@ def limit_of(busy: dict[str, float]) -> str:
     if driver > BUSY:
         return "loop" if busy["loop"] >= busy["ledger"] else "ledger"
     name = max(("samplers", "verifiers", "network"), key=busy.__getitem__)
-    return name if busy[name] > BUSY else f"tail ({name} {busy[name]:.0%})"
+    return name if busy[name] > BUSY else "slowest verdicts, last batches"
 
 
 def measure(directory: Path, *, batch: int | None = None) -> Measured:

@@ -26,7 +26,7 @@ from halo_ray import Ray, crew, parts
 from halo_ray.cluster import RayWorkers
 from halo_ray.crew import Member
 from halo_ray.parts import Hello
-from halo_ray.verifying import Verifiers
+from halo_ray.verifying import Verifiers, piece_size
 
 VERIFIER = """
 import os, signal
@@ -135,13 +135,22 @@ def test_a_cluster_without_workers_is_refused() -> None:
         Ray().preflight()
 
 
+def test_pieces_are_many_but_not_too_short() -> None:
+    assert piece_size(512, 1, 2, 0.01) == 16
+    assert piece_size(64, 1, 4, 0.1) == 4
+    assert piece_size(64, 2, 4, 0.1) == 5, "half a second"
+    assert piece_size(64, 2, 64, 10.0) == 1
+    assert piece_size(64, 1, 64, 0.002) == 10
+    assert piece_size(64, 1, 64, 0.0) == piece_size(3, 1, 2, 0.0) == 1
+
+
 def member_with(tier: Any) -> Member:
     return Member(0, None, Hello("node-b", 1, {}, tier))
 
 
 def test_the_tier_is_the_weakest_and_never_drops() -> None:
     members = [member_with("strong"), member_with("standard")]
-    found = Verifiers(SimpleNamespace(members=members))  # type: ignore[arg-type]
+    found = Verifiers(SimpleNamespace(members=members), 2)  # type: ignore[arg-type]
     assert found.tier == "standard"
     members[0].hello = Hello("node-c", 2, {}, "standard")
     found._check_tier()

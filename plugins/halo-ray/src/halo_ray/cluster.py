@@ -35,6 +35,8 @@ from halo_ray.sampling import Samplers, SamplerWorker
 from halo_ray.training import Trainers, TrainerWorker
 from halo_ray.verifying import Verifiers, VerifierWorker
 
+_MOST_IN_FLIGHT = 128
+"""Each batch that is being verified takes a thread of halo's own process."""
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0)]
 
@@ -146,6 +148,15 @@ class _Role:
     threads: int = 1
 
 
+def batches_in_flight(samplers: int) -> int:
+    """Return how many batches may wait for their verdicts, half of them being verified.
+
+    A batch waits for its slowest verdict, often that of a program that never ends. With two batches for each sampler,
+    samplers were idle for 40% of the time in the simulation of `benchmarks/simulate_cluster.py`.
+    """
+    return min(max(Workers.in_flight, 8 * samplers), _MOST_IN_FLIGHT)
+
+
 class RayWorkers(Workers):
     """The workers of a run on Ray."""
 
@@ -175,13 +186,12 @@ class RayWorkers(Workers):
             options.trainer_cpus,
         )
         self._check_resources()
+        self.in_flight = batches_in_flight(options.samplers)
         self._waited: dict[str, float] = {}
         if options.verifiers:
             role = _Role("verifier", VerifierWorker, options.verifiers, options.verifier_cpus)
-            self._verifiers = Verifiers(self._crew(role))
+            self._verifiers = Verifiers(self._crew(role), self.in_flight // 2)
             self.tier = self._verifiers.tier
-        # enough batches for every sampler, and for the verifiers of the batches before
-        self.in_flight = max(Workers.in_flight, 2 * options.samplers)
         context.note(f"cluster  {self._summary()}")
 
     def generate(

@@ -24,10 +24,16 @@ Task = tuple[Prompt, Completion]
 _AHEAD = 2
 """Pieces that a worker may have at once: the next one is there when it finishes one."""
 _PIECES = 4
-"""Pieces for each worker that a batch is split into at least, so that the load is even."""
+"""Pieces for each worker that the batches are split into at least, so that the load is even."""
 _LARGEST = 16
+_CALL_SECONDS = 0.5e-3
+"""What a call of a verifier costs halo's own process."""
+_PIECE_SECONDS = 0.02
+"""Duration of a piece from which the cost of a call does not matter."""
+_LONG_SECONDS = 0.5
+"""Longest duration of a piece: at the end of a request, others wait for it."""
 _TRIES = 3
-"""A piece whose verifiers end this often gets verdicts of error."""
+"""A completion whose verifiers end this often gets a verdict of error."""
 _TIERS: tuple[Tier, ...] = ("none", "weak", "standard", "strong")
 
 
@@ -72,12 +78,13 @@ class _Asked:
 class Verifiers:
     """The verifiers of a run. Thread-safe: several batches may be verified at once."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, crew: Crew, batches: int) -> None:
+        self._crew, self._batches = crew, batches
         self._free = threading.Condition()
         self._load = dict.fromkeys(crew.members, 0)
         self.busy = 0.0
         """Seconds that workers were busy, added up."""
+        self._verified = 0
         self.tier = self._weakest()
 
     @property
@@ -104,15 +111,14 @@ class Verifiers:
                     piece = todo.popleft()
                     asked[member.actor.check.remote(piece.tasks)] = _Asked(piece, member)
                 for ref in _ready(list(asked)):
-                    again = self._finish(ref, asked.pop(ref), verdicts)
-                    todo.extendleft([again] if again else [])
+                    todo.extendleft(self._finish(ref, asked.pop(ref), verdicts))
         finally:
             for waiting in asked.values():
                 self._release(waiting.member)
         return [verdict for verdict in verdicts if verdict is not None]
 
-    def _finish(self, ref: ray.ObjectRef, done: _Asked, verdicts: list[Verdict | None]) -> _Piece | None:
-        """Store the verdicts of a piece; return the piece if it must be verified again."""
+    def _finish(self, ref: ray.ObjectRef, done: _Asked, verdicts: list[Verdict | None]) -> list[_Piece]:
+        """Store the verdicts of a piece; return what must be verified again, one by one."""
         piece = done.piece
         try:
             found, seconds = ray.get(ref)
@@ -120,9 +126,12 @@ class Verifiers:
             self._release(done.member)
             if self._crew.replace(done.member, error):
                 self._check_tier()
-            piece.tries += 1
-            if piece.tries < _TRIES:
-                return piece
+            tries = piece.tries + 1
+            if tries < _TRIES:
+                return [
+                    _Piece([number], [task], tries)
+                    for number, task in zip(piece.numbers, piece.tasks, strict=True)
+                ]
             found = [_lost(error)] * len(piece.tasks)
         except ray.exceptions.RayTaskError as error:
             self._release(done.member)
@@ -132,9 +141,10 @@ class Verifiers:
             self._crew.succeeded(done.member)
             with self._free:
                 self.busy += seconds
+                self._verified += len(found)
         for number, verdict in zip(piece.numbers, found, strict=True):
             verdicts[number] = verdict
-        return None
+        return []
 
     def _pieces(self, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[_Piece]:
         """Split a batch. Workers get the texts alone: a verdict must not depend on anything else."""
@@ -142,7 +152,7 @@ class Verifiers:
             (prompt, Completion(each.prompt_id, each.index, each.text, finish_reason=each.finish_reason))
             for prompt, each in zip(prompts, completions, strict=True)
         ]
-        size = max(1, min(_LARGEST, len(tasks) // (_PIECES * len(self._crew.members))))
+        size = piece_size(len(tasks), self._batches, self.size, self.busy / max(self._verified, 1))
         numbers = range(len(tasks))
         return [
             _Piece(numbers[first : first + size], tasks[first : first + size])
@@ -180,6 +190,18 @@ class Verifiers:
                 f"{self.tier!r}",
                 hint="halo doctor on that node shows what prevents it; then resume the run",
             )
+
+
+def piece_size(completions: int, batches: int, verifiers: int, seconds: float) -> int:
+    """Return the completions of a piece, if `batches` batches of `completions` are verified at once.
+
+    Each verifier gets several pieces, so that the load is even; but of many verifiers, halo's own process can keep only
+    some busy with single completions. A verdict takes `seconds` on average; 0: unknown.
+    """
+    fed = min(verifiers, max(1, int(seconds / _CALL_SECONDS))) if seconds else verifiers
+    even = completions * batches // (_PIECES * fed)
+    cheap, long = (int(_PIECE_SECONDS / seconds), int(_LONG_SECONDS / seconds)) if seconds else (1, _LARGEST)
+    return max(1, min(_LARGEST, long, max(even, cheap)))
 
 
 def _ready(refs: list[ray.ObjectRef]) -> list[ray.ObjectRef]:
