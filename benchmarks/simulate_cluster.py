@@ -41,7 +41,7 @@ BUSY = 0.9
 
 @dataclass(frozen=True)
 class Measured:
-    """What the simulation is driven by."""
+    """The measurements that drive the simulation."""
 
     tokens: Sequence[int]
     """Lengths of completions."""

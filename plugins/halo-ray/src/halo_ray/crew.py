@@ -15,7 +15,7 @@ from halo_core import HaloError, PluginError
 from halo_ray.parts import Hello, hello
 
 LOST = (RayActorError, ObjectLostError)
-"""What Ray raises if the process of a worker, or its machine, is gone."""
+"""The errors of Ray about a worker whose process, or whose machine, is gone."""
 Start = Callable[[int], Any]
 """Starts the worker of a number and returns its handle."""
 
@@ -28,7 +28,7 @@ class Member:
     actor: Any
     hello: Hello
     failures: int = 0
-    """How often it has ended since it last did something."""
+    """Number of times that it has ended since it last did something."""
 
 
 class Crew:

@@ -1,4 +1,4 @@
-"""What every worker has: the drivers of the run, built again from its configuration."""
+"""The part that every worker has: the drivers of the run, built again from its configuration."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Hello:
-    """What a worker tells about itself when it has started."""
+    """The first message of a worker."""
 
     node: str
     pid: int

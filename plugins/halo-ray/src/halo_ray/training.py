@@ -38,7 +38,7 @@ class Task:
     lr: float
     seed: int
     weights: Files | None
-    """What the run's actor has saved; None: the model before any training."""
+    """The files that the run's actor has saved; None: the model before any training."""
 
 
 @dataclass(frozen=True)
@@ -335,7 +335,7 @@ class Trainers:
 
 @dataclass
 class _Seen:
-    """What the trainers have told."""
+    """The messages of the trainers so far."""
 
     steps: int = 0
 

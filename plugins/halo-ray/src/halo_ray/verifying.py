@@ -27,7 +27,7 @@ _PIECES = 4
 """Pieces for each worker that the batches are split into at least, so that the load is even."""
 _LARGEST = 16
 _CALL_SECONDS = 0.5e-3
-"""What a call of a verifier costs halo's own process."""
+"""Seconds of halo's own process for a call of a verifier."""
 _PIECE_SECONDS = 0.02
 """Duration of a piece from which the cost of a call does not matter."""
 _LONG_SECONDS = 0.5
