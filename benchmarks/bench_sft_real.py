@@ -4,11 +4,11 @@
     python benchmarks/bench_sft_real.py MODEL
 
 MODEL is the directory of SmolLM2-135M-Instruct, or of another model. Each measurement is a process of its own, with one
-thread; the contestants take turns. Both train the same LoRA (rank 16, all seven projections, dropout 0.05), in float32,
-for one epoch over the same token sequences, with the loss on the completions only, AdamW, a constant learning rate,
-gradients clipped at 0.3 and 32 sequences per optimizer step. Useful tokens are those of prompts and completions, each
-duplicate counted, without padding. A second is one of CPU time of the training alone. The peak memory is that of the
-whole process, with the model.
+thread; the contestants take turns. Both train the same LoRA (rank 16, all seven projections, dropout 0.05) with the
+weights of the model in `--dtype`, for one epoch over the same token sequences, with the loss on the completions only,
+AdamW, a constant learning rate, gradients clipped at 0.3 and 32 sequences per optimizer step. Useful tokens are those
+of prompts and completions, each duplicate counted, without padding. A second is one of CPU time of the training alone.
+The peak memory is that of the whole process, with the model.
 
 `plain`: sequences of random tokens with prompts of 16 to 95 tokens and completions whose lengths are log-normal, with a
 median of 100. `selected`: what RAFT selects: prompts of 60 to 119 tokens, `--samples` completions each, with a median
@@ -65,13 +65,13 @@ def draw(kind: str, count: int, samples: int) -> list[tuple[tuple[int, ...], tup
     return rows[:count]
 
 
-def halo_trainer(model: str, rows: list[Any], options: dict[str, Any]) -> Any:
+def halo_trainer(model: str, dtype: str, rows: list[Any], options: dict[str, Any]) -> Any:
     from halo_core.drivers.sft import SFT
     from halo_core.model.actor import Actor, ModelConfig
     from halo_core.model.contexts import TrainingContext
     from halo_core.types import Completion, Prompt, Sample, Stage, Status, Verdict
 
-    actor = Actor(ModelConfig(name=model, device="cpu", dtype="float32"))
+    actor = Actor(ModelConfig(name=model, device="cpu", dtype=dtype))
     _ = actor.model
     verdict = Verdict(Status.PASS, Stage.CORRECT)
     samples = [
@@ -82,7 +82,9 @@ def halo_trainer(model: str, rows: list[Any], options: dict[str, Any]) -> Any:
     return lambda: trainer.train(samples, TrainingContext(actor=actor, lr=LR, seed=0))
 
 
-def trl_trainer(model: str, rows: list[Any], folder: str, micro: int, options: dict[str, Any]) -> Any:
+def trl_trainer(
+    model: str, dtype: str, rows: list[Any], folder: str, micro: int, options: dict[str, Any]
+) -> Any:
     import transformers
     from datasets import Dataset
     from peft import LoraConfig
@@ -102,7 +104,7 @@ def trl_trainer(model: str, rows: list[Any], folder: str, micro: int, options: d
         completion_only_loss=True,
         pad_to_multiple_of=None,
         gradient_checkpointing=False,
-        bf16=False,
+        bf16=dtype == "bfloat16",
         use_cpu=True,
         logging_strategy="no",
         save_strategy="no",
@@ -117,7 +119,7 @@ def trl_trainer(model: str, rows: list[Any], folder: str, micro: int, options: d
     ]
     modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     trainer = SFTTrainer(
-        model=transformers.AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
+        model=transformers.AutoModelForCausalLM.from_pretrained(model, dtype=dtype),
         args=config,
         train_dataset=Dataset.from_list(data),
         processing_class=transformers.AutoTokenizer.from_pretrained(model),
@@ -140,11 +142,13 @@ def measure(contestant: str, args: argparse.Namespace) -> dict[str, float]:
     grouped = {"train_sampling_strategy": "group_by_length"}
     with tempfile.TemporaryDirectory() as folder:
         train = {
-            "halo": lambda: halo_trainer(args.model, rows, {}),
-            "halo, plain rows": lambda: halo_trainer(args.model, rows, {"share_prefixes": False}),
-            "trl": lambda: trl_trainer(args.model, rows, folder, args.micro, {}),
-            "trl grouped": lambda: trl_trainer(args.model, rows, folder, args.micro, grouped),
-            "trl packed": lambda: trl_trainer(args.model, rows, folder, args.micro, {"packing": True}),
+            "halo": lambda: halo_trainer(args.model, args.dtype, rows, {}),
+            "halo, plain rows": lambda: halo_trainer(args.model, args.dtype, rows, {"share_prefixes": False}),
+            "trl": lambda: trl_trainer(args.model, args.dtype, rows, folder, args.micro, {}),
+            "trl grouped": lambda: trl_trainer(args.model, args.dtype, rows, folder, args.micro, grouped),
+            "trl packed": lambda: trl_trainer(
+                args.model, args.dtype, rows, folder, args.micro, {"packing": True}
+            ),
         }[contestant]()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         started = time.process_time()
@@ -159,6 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model")
     parser.add_argument("--kind", choices=["plain", "selected", "long"], default="plain")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--examples", type=int, default=64)
     parser.add_argument("--samples", type=int, default=8, help="completions of a prompt in `selected`")
     parser.add_argument("--micro", type=int, default=8, help="sequences of a forward pass of TRL")
@@ -170,7 +175,7 @@ def main() -> None:
         print(json.dumps(measure(args.one, args)))
         return
     found: dict[str, list[dict[str, float]]] = {name: [] for name in args.contestants}
-    same = [f"--{name}={getattr(args, name)}" for name in ("kind", "examples", "samples", "micro")]
+    same = [f"--{name}={getattr(args, name)}" for name in ("kind", "dtype", "examples", "samples", "micro")]
     for _ in range(args.rounds):
         for name in args.contestants:
             command = [sys.executable, __file__, args.model, f"--one={name}", *same]

@@ -1,21 +1,25 @@
 """Make the pictures of the README and the quickstart, from the code and from a real run.
 
-    python docs/make_pictures.py            run the demo first, which takes some minutes
-    python docs/make_pictures.py RUN        use this finished run
+    python docs/make_pictures.py                    run the demo first, which takes some minutes
+    python docs/make_pictures.py RUN                use this finished run
+    python docs/make_pictures.py --real RUN RUN RUN
+                                                    only real.svg, from the finished runs of `make real`
 
 loop.svg      the steps of the loop with their flags and default drivers
 curve.svg     the held-out rates of the run by cycle
 report.png    the top of the run's report, photographed by Chromium
+real.svg      the held-out rates of the runs of `make real` by cycle
 """
 
 from __future__ import annotations
 
+import argparse
 import html
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +33,8 @@ from halo_core.verification.verifiers import VerifierSet
 PICTURES = Path(__file__).with_name("pictures")
 DEMO = ("--verifier", "gcc", "--lr-policy", "exponential")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+REAL = ("Python functions", "word problems", "tool calls")
+"""The runs of `make real`, in its order."""
 STEPS = ("generate", "verify", "reward", "select", "train")
 """The hooks that a cycle calls one after the other."""
 _DETAILS = {
@@ -88,9 +94,10 @@ def _driver(hook: str) -> tuple[str, str]:
     return flag, DEMO[DEMO.index(flag) + 1] if flag in DEMO else kind.default
 
 
-def curve(run: Path, name: str) -> bytes:
-    """Return the learning curve of a run as SVG."""
-    return comparison([replace(summarise(open_run(run)), directory=Path(name))], "svg")
+def curves(runs: Mapping[str, Path]) -> bytes:
+    """Return the learning curves of runs, by the names that the legend gives them, as SVG."""
+    found = [replace(summarise(open_run(run)), directory=Path(name)) for name, run in runs.items()]
+    return comparison(found, "svg")
 
 
 def photograph(run: Path, target: Path, *, width: int = 1100, height: int = 1250) -> None:
@@ -120,14 +127,23 @@ def photograph(run: Path, target: Path, *, width: int = 1100, height: int = 1250
 
 
 def main() -> None:
-    """Make all pictures."""
+    """Make the pictures that are asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--real", type=Path, nargs=len(REAL))
+    arguments = parser.parse_args()
     PICTURES.mkdir(exist_ok=True)
+    if arguments.real:
+        (PICTURES / "real.svg").write_bytes(curves(dict(zip(REAL, arguments.real, strict=True))))
+        return
     (PICTURES / "loop.svg").write_text(loop())
     with tempfile.TemporaryDirectory() as directory:
-        run = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(directory, "gcc-exponential-1")
-        if len(sys.argv) == 1:
+        run = arguments.run or Path(directory, "gcc-exponential-1")
+        if not arguments.run:
             subprocess.run([sys.executable, "-m", "halo_core", "run", *DEMO, "-o", str(run)], check=True)
-        (PICTURES / "curve.svg").write_bytes(curve(run, "halo run --verifier gcc --lr-policy exponential"))
+        (PICTURES / "curve.svg").write_bytes(curves({"halo run --verifier gcc --lr-policy exponential": run}))
         photograph(run, PICTURES / "report.png")
 
 

@@ -6,6 +6,7 @@ The command line prints both and exits with `exit_code`; it prints a traceback o
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 import shlex
@@ -87,6 +88,24 @@ def os_message(error: BaseException) -> str:
         return error.strerror or str(error)
     number = re.search(r"\(os error (\d+)\)", str(error))
     return os.strerror(int(number[1])) if number else ""
+
+
+def file_hint(error: OSError | UnicodeDecodeError) -> str:
+    """Return what to do about a file that a person named and that cannot be read or written; may be empty."""
+    if isinstance(error, UnicodeDecodeError):
+        return "save it as UTF-8"
+    match error.errno:
+        case errno.ENOENT if error.filename and Path(error.filename).is_absolute():
+            return "check the path"
+        case errno.ENOENT:
+            return f"check the path; a relative one starts at {Path.cwd()}"
+        case errno.EISDIR:
+            return "name a file"
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return "check its permissions"
+        case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
+            return "free some space, or name a file on another disk"
+    return ""
 
 
 def command(*words: object) -> str:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,7 +29,14 @@ _HINTS = {
 
 
 def write(path: Path, text: str) -> None:
-    """Replace the content of `path` by `text` atomically; it is on the disk when this returns."""
+    """Replace the content of `path` by `text` atomically; it is on the disk when this returns.
+
+    A device or a pipe is written to, and stays what it is.
+    """
+    if path.exists() and not path.is_file():
+        with disk(path):
+            path.write_text(text, encoding="utf-8")
+        return
     partial = path.with_name(path.name + ".partial")
     with disk(path), _removed_on_failure(partial):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,12 +70,19 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> str:
     return content_hash
 
 
+def check_writable(target: Path) -> None:
+    """Raise a `RunError` if `target` cannot be created."""
+    place = next(parent for parent in target.absolute().parents if parent.exists())
+    with disk(target):
+        Path(tempfile.mkdtemp(prefix=".halo-", dir=place)).rmdir()
+
+
 @contextmanager
 def _removed_on_failure(partial: Path) -> Iterator[None]:
     """Remove a partial file or directory if it cannot be completed, so that a full disk is not fuller than before."""
     try:
         yield
-    except Exception:
+    except BaseException:  # Ctrl-C, too
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
         else:

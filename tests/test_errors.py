@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from halo_core import errors
+from halo_core.config.layers import load_yaml
+from halo_core.data import load_prompts
 from halo_core.errors import ConfigError, HaloError, did_you_mean, first_line
 
 ALL = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HaloError)]
@@ -70,3 +72,30 @@ def test_a_command_names_the_program_that_the_shell_finds(
     monkeypatch.setattr("sys.argv", ["pytest"])
     monkeypatch.setenv("PATH", "/nowhere")
     assert errors.command("halo", "runs") == "halo runs"
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("missing", "No such file or directory", "a relative one starts at"),
+        (".", "Is a directory", "name a file"),
+        ("latin", "not UTF-8 text", "save it as UTF-8"),
+        ("bracket", "expected", "check indentation, brackets and quotes"),
+    ],
+)
+def test_a_file_that_cannot_be_read_has_a_remedy(
+    name: str, message: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("latin").write_bytes(b"caf\xe9")
+    Path("bracket").write_text("a: [1,\nb: }")
+    for read in (load_yaml, load_prompts) if name != "bracket" else (load_yaml,):
+        with pytest.raises(HaloError, match=message) as caught:
+            read(Path(name))
+        assert hint in caught.value.hint, read
+
+
+def test_the_remedy_for_an_absolute_path_names_no_directory(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_yaml(tmp_path / "missing")
+    assert caught.value.hint == "check the path"

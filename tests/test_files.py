@@ -35,7 +35,36 @@ def test_files_follow_the_umask(tmp_path: Path, umask: None, mask: int, mode: in
     }
 
 
-def test_a_full_disk_leaves_nothing_partial_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    """So does a device: as root, a renamed file would replace /dev/null."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    files.write(tmp_path / "pipe", "text")
+    assert os.read(reader, 99) == b"text"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+    with pytest.raises(RunError, match="Is a directory"):
+        files.write(tmp_path, "text")
+
+
+@pytest.mark.parametrize("target", ["/proc/model", "note/model"])
+def test_a_place_that_cannot_be_written_to_is_noticed_at_once(target: str, tmp_path: Path) -> None:
+    (tmp_path / "note").touch()
+    with pytest.raises(RunError, match=target):
+        files.check_writable(tmp_path / target)
+    files.check_writable(tmp_path / "new" / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["note"], "nothing is created"
+
+
+def interrupted(directory: Path) -> None:
+    (directory / "weights").touch()
+    raise KeyboardInterrupt
+
+
+def test_a_full_disk_and_ctrl_c_leave_nothing_partial_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(descriptor: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -46,6 +75,8 @@ def test_a_full_disk_leaves_nothing_partial_behind(tmp_path: Path, monkeypatch: 
         files.write(tmp_path / "note", "new")
     with pytest.raises(RunError, match="No space left on device"):
         files.write_directory(tmp_path / "adapter", only_for_the_owner)
+    with pytest.raises(KeyboardInterrupt):
+        files.write_directory(tmp_path / "adapter", interrupted)
     assert (tmp_path / "note").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "note"]
     assert (tmp_path / "adapter" / "weights").is_file()

@@ -24,7 +24,7 @@ def test_every_printed_command_works(tmp_path: Path) -> None:
 @pytest.mark.skipif("HALO_REAL_MODEL" not in os.environ, reason="HALO_REAL_MODEL names no model directory")
 def test_every_printed_command_works_with_a_real_model(tmp_path: Path) -> None:
     model = str(Path(os.environ["HALO_REAL_MODEL"]).resolve())
-    walk(Shell(tmp_path, Path(sys.prefix)), model, limit=("--max-new-tokens", "48"))
+    walk(Shell(tmp_path, Path(sys.prefix)), model, limit=("--max-new-tokens", "256"))
 
 
 @pytest.mark.skipif("HALO_CLONE" not in os.environ, reason="HALO_CLONE is not set: it installs everything")

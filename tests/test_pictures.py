@@ -60,7 +60,7 @@ def test_loop_is_that_of_the_code(make_pictures: ModuleType) -> None:
 
 
 def test_curve_is_that_of_a_run(make_pictures: ModuleType, run: Path) -> None:
-    curve = make_pictures.curve(run, "a run")
+    curve = make_pictures.curves({"a run": run})
     assert b"a run" in curve
     assert b"held-out pass rate" in curve
 

@@ -51,7 +51,8 @@ class LogFile(Progress):
             try:
                 yield advance
             finally:
-                self._write(f"{name}: {done:g} {unit} in {time.monotonic() - start:.1f} s")
+                noun = unit.removesuffix("s") if done == 1 else unit
+                self._write(f"{name}: {done:g} {noun} in {time.monotonic() - start:.1f} s")
 
     @hookimpl(tryfirst=True)
     def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:

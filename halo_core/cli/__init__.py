@@ -90,11 +90,23 @@ def _globals(
     """Options of all commands."""
 
 
+def _hide_deprecations() -> None:
+    """Print no warnings about deprecated parts of libraries: a user of the command line cannot change their callers."""
+    show = warnings.showwarning
+
+    def show_others(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+        if not issubclass(category, (DeprecationWarning, PendingDeprecationWarning, FutureWarning)):
+            show(message, category, *args, **kwargs)
+
+    warnings.showwarning = show_others  # some libraries set filters that print all of them
+
+
 def main() -> None:
     """Run the command line; print an error as one line and exit with its code."""
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers|peft|accelerate|torch")
+    if not debug:
+        _hide_deprecations()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for characters outside the terminal's encoding

@@ -58,6 +58,7 @@ def usage_error(error: Any) -> tuple[str, str]:
     known = re.fullmatch(r"(.*?)\.? \(?(Did you mean|Possible options:) (.*?)[?)]*", text, re.DOTALL)
     message = known[1] if known else text.removesuffix(".")
     message = re.sub(r"Input should be (.*?)(, unable to parse .*)?$", r"it must be \1", message)
+    message = message.replace(": Value error, ", ": ")
     path = context.command_path if context else "halo"
     hint = f"did you mean {known[3]}?" if known else f"{path} -h shows how to call it"
     return message[:1].lower() + message[1:], hint

@@ -70,7 +70,7 @@ def _print(ledgers: Sequence[Ledger], summaries: Sequence[Summary], *, plot: boo
 
     marks = [ascii_lowercase[number % len(ascii_lowercase)] for number in range(len(summaries))]
     rows = [(mark, *_row(run)) for mark, run in zip(marks, summaries, strict=True)]
-    typer.echo(table([_HEADER, *rows], left=3))
+    typer.echo(table([_HEADER, *rows], left=3, ranks=_RANKS))
     differences = [
         f"{mark} against {marks[0]}: {_described(_difference(ledgers[0], summaries[0], ledger, run))}"
         for mark, ledger, run in list(zip(marks, ledgers, summaries, strict=True))[1:]
@@ -78,7 +78,9 @@ def _print(ledgers: Sequence[Ledger], summaries: Sequence[Summary], *, plot: boo
     typer.echo("\n".join(["", *differences] if differences else []), nl=bool(differences))
     if any(share is not None for run in summaries for share in _pass_rates(run)):
         typer.echo("\nheld-out pass rate by cycle\n")
-        typer.echo(table(_by_cycle(marks, summaries), left=1))
+        by_cycle = _by_cycle(marks, summaries)
+        latest_first = range(len(by_cycle[0]) - 1, 0, -1)
+        typer.echo(table(by_cycle, left=1, ranks=(0, *latest_first)))
         if plot:
             typer.echo("\n" + chart(marks, [_pass_rates(run) for run in summaries]))
 
@@ -87,6 +89,8 @@ _HEADER = (
     *("", "run", "lr policy", "seed", "cycles", "before", "after", "95% interval", "points", "95% interval"),
     *("best cycle", "samples", "tokens trained", "minutes"),
 )
+_RANKS = (0, 1, 8, 9, 7, 4, 3, 6, 2, 5, 10, 11, 13, 12)
+"""The order in which the columns are kept on a narrow terminal."""
 
 
 @dataclass(frozen=True)

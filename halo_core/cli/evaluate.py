@@ -237,7 +237,7 @@ def _prompt_table(result: Evaluation, show: int) -> str:
         )
         for each in result.prompts[:show]
     ]
-    text = table([header, *rows], left=1)
+    text = table([header, *rows], left=1, ranks=range(len(header)))
     rest = len(result.prompts) - show
     return text if rest <= 0 else f"{text}\nand {rest} more: --show {len(result.prompts)}"
 

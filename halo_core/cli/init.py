@@ -82,15 +82,16 @@ def _configuration(config: RunConfig, demo: Demo | None, model: str | None) -> s
     from halo_core.config.kinds import KINDS
     from halo_core.config.template import commented
     from halo_core.plugin.discovery import load
+    from halo_core.run.plan import demo_settings
 
     names = {kind.key: config.spec(kind.name).name for kind in KINDS.values() if not kind.many}
     (verifier,) = config.specs("verifier")
     settings: dict[str, Any] = {"lr_policy": {"name": "exponential", "base_lr": 2e-4, "decay": 0.85}}
-    if model is None and demo is not None:
-        settings = {"lr_policy": {}, **demo.settings}
-        settings["model"] = {"name": str(demo.model), **settings.get("model", {})}
-    else:
+    if model is not None:
         settings["model"] = {"name": model}
+    if demo is not None:
+        settings |= {"lr_policy": {}} if model is None else {}
+        settings |= demo_settings(demo, with_model=model is None)
     values: dict[str, Any] = {
         "verifier": {"name": verifier.name},
         "model": settings.pop("model"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def atomic_output(output: Path) -> Iterator[Path]:
 
     For a device or a pipe, the path is that of `output` itself. Raises a `ConfigError` if a disk operation fails.
     """
-    from halo_core.errors import ConfigError
+    from halo_core.errors import ConfigError, file_hint
 
     check_output(output)
     target = output.resolve()
@@ -65,7 +65,10 @@ def atomic_output(output: Path) -> Iterator[Path]:
         if not direct:
             partial.replace(target)
     except OSError as error:
-        raise ConfigError(f"cannot write {output}: {error.strerror or error}") from error
+        raise ConfigError(
+            f"cannot write {output}: {error.strerror or error}", hint=file_hint(error)
+        ) from error
     finally:
         if not direct:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):  # a disk that cannot be written to
+                partial.unlink()

@@ -127,7 +127,7 @@ def _model(name: str, device: str, template: Path | None, values: Sequence[str] 
 
 def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -> None:
     from halo_core.builtin.console import ConsoleReport
-    from halo_core.errors import command
+    from halo_core.errors import Interrupted, command
     from halo_core.model.pretraining import read_pairs, train_checkpoint
     from halo_core.tables import count
 
@@ -139,7 +139,10 @@ def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -
         def step(_done: int, total: int, loss: float) -> None:
             advance(total=total, note=f"loss {loss:.3f}")
 
-        checkpoint = train_checkpoint(pairs, output, progress=step, **settings)
+        try:
+            checkpoint = train_checkpoint(pairs, output, progress=step, **settings)
+        except KeyboardInterrupt:
+            raise Interrupted("stopped; nothing was written") from None
     skipped = f", {count(checkpoint.skipped, 'pair')} too long" if checkpoint.skipped else ""
     stats = checkpoint.stats
     typer.echo(
@@ -152,9 +155,11 @@ def _train(data: Path, output: Path, settings: dict[str, Any], *, quiet: bool) -
 
 def _check_unused(output: Path) -> None:
     from halo_core.errors import RunError
+    from halo_core.files import check_writable
 
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunError(f"{output} is not empty", hint="choose another directory with --output")
+    check_writable(output)  # before the training, not after it
 
 
 def _task(pair: Pair) -> str:

@@ -51,7 +51,7 @@ def verify(
     prompts = {prompt.id: prompt for prompt in load_all_prompts(config, verifiers)}
     seen: Counter[str] = Counter()
     budget = ErrorBudget(config.max_error_rate)
-    with _open_output(output) as file, verification_threads(config.workers) as threads:
+    with _open_output(output, completions) as file, verification_threads(config.workers) as threads:
         for batch in _batches(_read_completions(completions, prompts)):
             tasks = [prompts[completion.prompt_id] for completion in batch]
             verdicts = verifiers.check_all(tasks, batch, threads)
@@ -90,17 +90,21 @@ def load_all_prompts(config: RunConfig, verifiers: VerifierSet) -> list[Prompt]:
     return prompts
 
 
-def _open_output(output: Path | None) -> Any:
+def _open_output(output: Path | None, completions: Path) -> Any:
     from contextlib import nullcontext
 
-    from halo_core.errors import DataError
+    from halo_core.cli.output import check_output
+    from halo_core.errors import DataError, file_hint
 
     if output is None:
         return nullcontext(sys.stdout)
+    check_output(output)
+    if output.is_file() and completions.is_file() and output.samefile(completions):
+        raise DataError(f"{output} contains the completions", hint="write to another file")
     try:
         return output.open("w", encoding="utf-8")
     except OSError as error:
-        raise DataError(f"cannot write {output}: {error.strerror}") from error
+        raise DataError(f"cannot write {output}: {error.strerror}", hint=file_hint(error)) from error
 
 
 def _read_completions(path: Path, prompts: dict[str, Prompt]) -> Iterator[Completion]:
@@ -128,14 +132,14 @@ def _read_completions(path: Path, prompts: dict[str, Prompt]) -> Iterator[Comple
 def _open_input(path: Path) -> Any:
     from contextlib import nullcontext
 
-    from halo_core.errors import DataError
+    from halo_core.errors import DataError, file_hint
 
     if str(path) == "-":
         return nullcontext(sys.stdin)
     try:
         return path.open(encoding="utf-8", errors="surrogateescape")
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from error
+        raise DataError(f"cannot read {path}: {error.strerror}", hint=file_hint(error)) from error
 
 
 def _parse(line: str, where: str) -> tuple[str, str]:

@@ -105,6 +105,7 @@ def write_merged(
     _check_size(shard_size)
     if output.exists():
         raise RunError(f"{output} already exists", hint="choose another directory")
+    files.check_writable(output)
     checkpoint = _checkpoint(directory)
     if checkpoint is not None:
         files.write_directory(

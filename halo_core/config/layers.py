@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from halo_core.config.kinds import clusters, driver_lists, driver_sections
-from halo_core.errors import ConfigError, first_line
+from halo_core.errors import ConfigError, file_hint, first_line
 
 _PATHS = (
     *("data.prompts", "data.heldout", "model.name", "model.adapter", "model.chat_template", "mix.pairs"),
@@ -33,13 +33,15 @@ def load_mapping(path: str | Path, what: str, hint: str) -> dict[str, Any]:
         text = Path(path).read_text(encoding="utf-8-sig")
         loaded = yaml.load(text, _Loader)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(f"{path}: {error.strerror}", hint=file_hint(error)) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text") from error
+        raise ConfigError(f"{path}: not UTF-8 text", hint=file_hint(error)) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        raise ConfigError(f"{place}: {error.problem or 'not YAML'}") from error
+        syntax = isinstance(error, (yaml.scanner.ScannerError, yaml.parser.ParserError))
+        advice = "check indentation, brackets and quotes there and on the line before" if syntax else ""
+        raise ConfigError(f"{place}: {error.problem or 'not YAML'}", hint=advice) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {first_line(error)}") from error
     if loaded is None:

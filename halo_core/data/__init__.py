@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import logging
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -17,7 +18,7 @@ from typing import Any
 
 from halo_core.data.contamination import text_of
 from halo_core.data.shape import Shape
-from halo_core.errors import DataError, did_you_mean, first_line
+from halo_core.errors import DataError, did_you_mean, file_hint, first_line
 from halo_core.seeds import derive_seed
 from halo_core.types import Prompt
 
@@ -63,7 +64,10 @@ def load_prompts(source: str | Path, shape: Shape | None = None) -> list[Prompt]
 
 def _duplicate(row: Mapping[str, Any], prompt: Prompt, first: str) -> DataError:
     if row.get("id") not in (None, ""):
-        return DataError(f"{prompt.place}: id {prompt.id!r} is already used at {first}")
+        return DataError(
+            f"{prompt.place}: id {prompt.id!r} is already used at {first}",
+            hint="give each prompt an id of its own",
+        )
     return DataError(
         f"{prompt.place}: the same prompt is already at {first}",
         hint="remove one of them, or give each an 'id' of its own",
@@ -136,9 +140,9 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
+        raise DataError(f"{path}: {error.strerror}", hint=file_hint(error)) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text (byte {error.start})") from error
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start})", hint=file_hint(error)) from error
 
 
 def parse_json(line: str, place: str) -> Any:
@@ -151,7 +155,7 @@ def parse_json(line: str, place: str) -> Any:
         problem = "it is nested too deeply"
     except ValueError as error:  # an integer with thousands of digits
         problem = str(error)
-    raise DataError(f"{place}: not JSON: {problem}")
+    raise DataError(f"{place}: not JSON: {problem}", hint="write one JSON value per line")
 
 
 def check_text(row: object, place: str) -> None:
@@ -216,14 +220,17 @@ def _jsonl_rows(source: str) -> Iterator[tuple[str, Any]]:
                 if line.strip():
                     yield f"{source}:{number}", parse_json(line, f"{source}:{number}")
     except OSError as error:
-        raise DataError(f"{source}: {error.strerror}") from error
+        raise DataError(f"{source}: {error.strerror}", hint=file_hint(error)) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{source}: not UTF-8 text (byte {error.start})") from error
+        raise DataError(f"{source}: not UTF-8 text (byte {error.start})", hint=file_hint(error)) from error
 
 
 def _dataset_rows(source: str, *, plain: bool) -> Iterator[tuple[str, Any]]:
-    if not source.startswith("hf:") and not Path(source).is_file():
-        raise DataError(f"{source}: No such file or directory")
+    if not source.startswith("hf:"):
+        try:
+            Path(source).open("rb").close()
+        except OSError as error:
+            raise DataError(f"{source}: {error.strerror}", hint=file_hint(error)) from error
     try:
         import datasets
     except ImportError as error:
@@ -232,6 +239,7 @@ def _dataset_rows(source: str, *, plain: bool) -> Iterator[tuple[str, Any]]:
         ) from error
     with suppress(AttributeError):
         datasets.disable_progress_bars()
+        datasets.logging.set_verbosity(logging.CRITICAL)  # it logs errors that it raises, too
     try:
         if source.startswith("hf:"):
             name, *parts = source.removeprefix("hf:").split(":")

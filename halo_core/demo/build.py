@@ -139,13 +139,14 @@ def split(
     )
 
 
-def load(directory: Path, settings: Mapping[str, Any]) -> Demo:
+def load(directory: Path, settings: Mapping[str, Any], *, system: str = "") -> Demo:
     """Return the demo stored in `directory`: `prompts.jsonl`, `heldout.jsonl`, `model/`."""
     return Demo(
         prompts=tuple(load_prompts(directory / "prompts.jsonl")),
         heldout=tuple(load_prompts(directory / "heldout.jsonl")),
         model=directory / "model",
         settings=settings,
+        system=system,
     )
 
 

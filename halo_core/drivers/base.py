@@ -132,6 +132,9 @@ class Demo:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Configuration that suits the demo model; the user's file and flags take precedence. Options that the chosen
     driver does not have are left out."""
+    system: str = ""
+    """System prompt for another model, which has not learned what the prompts leave unsaid: the language of an answer.
+    The user's own takes precedence."""
 
 
 @dataclass(frozen=True, slots=True)

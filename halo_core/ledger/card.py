@@ -74,6 +74,8 @@ def _training(config: Mapping[str, Any], *, cycle: int, prompts: int, merged: bo
     verifiers = ", ".join(_driver(each) for each in config["verifier"])
     drivers = ("generator", "reward", "selector", "trainer", "lr_policy")
     tries = f"{count(config['samples_per_prompt'], 'completion')} of each in a cycle"
+    if (config.get("rounds") or {}).get("size"):
+        tries += f" on average, sampled in rounds ({_options(config['rounds'])})"
     rows = {
         "base model": _name(model["name"])
         + (f", revision {model['revision']}" if model.get("revision") else ""),
@@ -82,6 +84,7 @@ def _training(config: Mapping[str, Any], *, cycle: int, prompts: int, merged: bo
         "prompts": f"{prompts} of {_sources(config['data'])}, {tries}",
         "verifier": verifiers,
         **{key.replace("_", " "): _driver(config[key]) for key in drivers},
+        **_by_cycle(config),
         "seed": str(config["seed"]),
         "halo-core": version("halo-core"),
     }
@@ -115,10 +118,25 @@ def _measurement(
     return lines
 
 
+def _by_cycle(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the drivers and the options that change from cycle to cycle."""
+    return {
+        f"{kind.replace('_', ' ')}{'' if key == 'name' else f', {key}'}, by cycle": ", ".join(
+            _driver(value) if isinstance(value, Mapping) else f"`{_plain(value)}`" for value in values
+        )
+        for kind, changes in (config.get("per_cycle") or {}).items()
+        for key, values in changes.items()
+        if not _SECRET.search(key)
+    }
+
+
 def _driver(spec: Mapping[str, Any]) -> str:
-    shown = {key: value for key, value in spec.items() if key != "name" and not _SECRET.search(key)}
-    options = ", ".join(f"{key}={_plain(value)}" for key, value in shown.items())
+    options = _options({key: value for key, value in spec.items() if key != "name"})
     return f"`{_name(spec['name'])}`" + (f" ({options})" if options else "")
+
+
+def _options(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}={_plain(value)}" for key, value in values.items() if not _SECRET.search(key))
 
 
 def _plain(value: Any) -> str:

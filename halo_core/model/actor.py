@@ -16,21 +16,20 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from halo_core.config.model import ModelConfig
-from halo_core.errors import DataError, ModelError
+from halo_core.errors import ModelError
 from halo_core.model import contexts, positions
 from halo_core.model.adapters import lora_config
 from halo_core.model.devices import choose_device, choose_dtype
+from halo_core.model.encoding import Encoder
 from halo_core.model.loading import (
     check_files,
     load_adapter,
     load_model,
-    load_tokenizer,
     to_download,
     with_base_model,
 )
 from halo_core.model.quantizing import check_full, check_quantization, dequantized, is_quantized
 from halo_core.model.size import parameter_count
-from halo_core.model.turns import Context, chat_context, end_of_turn, messages_of, plain_context
 from halo_core.model.weights import (
     interpolate,
     merged,
@@ -41,7 +40,7 @@ from halo_core.model.weights import (
     without_adapter,
     write_weights,
 )
-from halo_core.types import Completion, Prompt
+from halo_core.types import Completion
 
 if TYPE_CHECKING:
     import torch
@@ -56,12 +55,11 @@ VALUE_HEAD = "value_head."
 """Prefix of the names of the value head's weights in `Actor.trainable`."""
 
 
-class Actor:
+class Actor(Encoder):
     """A causal language model with its tokenizer, sampled from and trained in place."""
 
     def __init__(self, config: ModelConfig) -> None:
-        self.config = with_base_model(config)
-        """The configuration; an adapter named as the model is replaced by its base model and the adapter."""
+        super().__init__(with_base_model(config))
         self.optimizer_state: dict[str, torch.Tensor] = {}
         """The state that a trainer's next optimizer starts from; saved and loaded with the weights."""
         self.batching: Any = None
@@ -99,17 +97,7 @@ class Actor:
     @cached_property
     def dtype(self) -> torch.dtype:
         """Precision of the forward pass."""
-        return choose_dtype(self.config.dtype, self.device, partial(parameter_count, self.config))
-
-    @cached_property
-    def tokenizer(self) -> Any:
-        """The model's `PreTrainedTokenizer`. Raises a `ModelError` if it cannot be loaded."""
-        adapter = self.config.adapter or ""
-        if (
-            adapter and (Path(adapter) / "tokenizer_config.json").is_file()
-        ):  # `halo sft` may have set a template
-            return load_tokenizer(replace(self.config, name=adapter))
-        return load_tokenizer(self.config)
+        return self._dtype_of(self.config)
 
     @cached_property
     def model(self) -> Any:
@@ -170,34 +158,6 @@ class Actor:
 
     # Text to tokens
 
-    def encode(self, prompt: Prompt, *, system: str = "") -> tuple[int, ...]:
-        """Return the token ids of the context that the model completes to answer `prompt`.
-
-        With a chat template: the messages, after a system message if `system` is given, up to the start of the
-        assistant's turn; if the last message is the assistant's, up to its end, so that the model continues it.
-        Without one: the plain text, after `system` and a blank line if `system` is given.
-        Raises a `DataError` if the template rejects the messages or if there are no tokens.
-        """
-        return self.encode_context(self.context(prompt, system=system), prompt)
-
-    def context(self, prompt: Prompt, *, system: str = "", prefill: str = "") -> Context:
-        """Return the context as `encode` encodes it, with `prefill` as the beginning of the answer."""
-        messages = messages_of(prompt, system)
-        if not self.tokenizer.chat_template:
-            return plain_context(messages, prefill)
-        values = self.config.chat_template_kwargs
-        return chat_context(self.tokenizer, messages, prompt_id=prompt.id, prefill=prefill, values=values)
-
-    def encode_context(self, context: Context, prompt: Prompt) -> tuple[int, ...]:
-        """Return the token ids of a context of `prompt`. Raises a `DataError` if there are none."""
-        if self.tokenizer.chat_template:
-            ids: list[int] = self.tokenizer(context.text, add_special_tokens=False)["input_ids"]
-        else:
-            ids = self._encode_plain(context.text)
-        if not ids:
-            raise DataError(f"prompt {prompt.id!r} is empty", hint="give it a text or messages")
-        return tuple(ids)
-
     def encode_answer(self, text: str, *, ended: bool = True) -> tuple[int, ...]:
         """Return the token ids of a completion's text, and if it `ended` the end token, if the model has one.
 
@@ -213,20 +173,6 @@ class Actor:
             if end is not None:
                 return (end,)
         return self.end_ids[:1]
-
-    @cached_property
-    def turn_end(self) -> int | None:
-        """The special token with which the chat template ends an answer; None if there is none."""
-        return end_of_turn(self.tokenizer, self.config.chat_template_kwargs)
-
-    def _encode_plain(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text)["input_ids"]
-        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
-        if len(ids) > 1 and ids[0] == ids[1] == bos:  # the chat or text already starts with one
-            ids = ids[1:]
-        while len(ids) > 1 and ids[-1] == eos != bos:  # some tokenizers end every text with it
-            ids = ids[:-1]
-        return ids
 
     # Weights
 
@@ -451,10 +397,13 @@ class Actor:
             config = replace(config, adapter=str(directory))
         elif directory is not None:  # a model that was trained in full, in float32
             config = replace(config, name=str(directory), adapter=None, dtype="float32")
-        model = load_model(config, device=self.device, dtype=choose_dtype(config.dtype, self.device))
+        model = load_model(config, device=self.device, dtype=self._dtype_of(config))
         for layer in _layers(model):
             layer.register_forward_pre_hook(lambda *_: self.interrupt())
         return model
+
+    def _dtype_of(self, config: ModelConfig) -> torch.dtype:
+        return choose_dtype(config.dtype, self.device, partial(parameter_count, config))
 
     def logprobs(self, completions: Sequence[Completion]) -> list[tuple[float, ...]]:
         """Return the log p of each token of each completion, in nats at temperature 1.

@@ -19,6 +19,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from halo_core.errors import ModelError, first_line
+from halo_core.model.heads import logits_precision
 
 _CHUNK = 64
 """Positions by which the buffers of keys and values grow."""
@@ -186,7 +187,7 @@ def cache_flaw(model: Any) -> str:
             context.feed(torch.tensor([short[number], long[number]], device=model.device))
     except (*_FAILURES, ModelError) as error:
         return first_line(error)
-    limit = _ROUNDING.get(model.dtype, _COARSE_ROUNDING)
+    limit = _ROUNDING.get(logits_precision(model), _COARSE_ROUNDING)
     off = float(((context.logits.float() - wanted).abs().amax(-1) / wanted.std(-1)).max())
     return "" if off <= limit else "its cache does not give the logits that the whole context gives"
 

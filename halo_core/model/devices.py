@@ -46,7 +46,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_dtype(name: str, device: torch.device, parameters: Callable[[], int] = lambda: 0) -> torch.dtype:
+def choose_dtype(name: str, device: torch.device, parameters: Callable[[], int]) -> torch.dtype:
     """Return the precision of that name; "auto": bfloat16 where it is faster, else float32.
 
     On an accelerator that is bfloat16 if it has it. On a CPU it is what `precision.cpu_precision` measures, for a model

@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-_CHUNK = {"cpu": 2**23}
+_CHUNK = {"cpu": 2**21}
 """Logits in a chunk, by kind of device."""
 _LARGE_CHUNK = 2**26
 """The same on other devices: 256 MiB in float32."""

@@ -1,8 +1,9 @@
 """Layers that keep less for the backward pass, with the same results. Imports torch.
 
-Dropout before a LoRA matrix keeps a bit for each number instead of two numbers, and a gated MLP keeps the inputs of its
-activation instead of inputs and outputs. What is not kept is computed again, which costs little beside the matrix
-products.
+Dropout before a LoRA matrix keeps a byte for each number instead of two numbers, and a gated MLP keeps the inputs of
+its activation instead of inputs and outputs. What is not kept is computed again, which costs little beside the matrix
+products. The inputs of a layer of 16 bits are not copied to the precision of the adapter's weights first, of which
+autocast would make a third copy.
 """
 
 from __future__ import annotations
@@ -18,20 +19,27 @@ from torch.nn import functional
 
 from halo_core.model.heads import FAILURES
 
+_DROPOUTS = (nn.Dropout, nn.Identity)
+_DRAWS = 2**16
+
 
 @contextmanager
 def lean(model: Any) -> Iterator[None]:
     """Let the layers of `model` that are known keep less, in the enclosed block."""
     changed: list[Any] = []
+    uncast: list[Any] = []
 
     def replace(module: Any, forward: Callable[..., torch.Tensor]) -> None:
         module.forward = forward
         changed.append(module)
 
     for module in model.modules():
-        for dropout, matrix in _dropped_matrices(module):
-            replace(dropout, _unchanged)
-            replace(matrix, partial(_dropped_product, matrix, dropout.p))
+        for name, share, matrix in _matrices(module):
+            replace(module.lora_dropout[name], _unchanged)
+            replace(matrix, partial(_dropped_product, matrix, share))
+        if _is_plain(module):
+            module.cast_input_dtype_enabled = False
+            uncast.append(module)
         if _is_gated(module):
             replace(module, partial(_gated_forward, module))
     try:
@@ -39,23 +47,42 @@ def lean(model: Any) -> Iterator[None]:
     finally:
         for module in changed:
             del module.forward
+        for module in uncast:
+            module.cast_input_dtype_enabled = True
 
 
-def _dropped_matrices(module: Any) -> Iterator[tuple[nn.Dropout, nn.Linear]]:
-    """Yield the dropout and the first matrix of each adapter of a LoRA layer, except for variants of LoRA."""
-    for name, matrix in _named_matrices(module):
-        yield module.lora_dropout[name], matrix
+def _is_plain(module: Any) -> bool:
+    """Return whether `module` is a layer of PEFT of which all adapters are plain, and that copies its inputs."""
+    names = {name for name, _, _ in _matrices(module)}
+    return bool(names) and names == set(module.lora_A) and getattr(module, "cast_input_dtype_enabled", False)
 
 
-def _named_matrices(module: Any) -> Iterator[tuple[str, nn.Linear]]:
-    """Yield the name and the first matrix of each adapter of a LoRA layer that is plain and has dropout."""
+def _matrices(module: Any) -> Iterator[tuple[str, float, nn.Linear]]:
+    """Yield the name, the share that is dropped and the first matrix of each plain adapter of a LoRA layer."""
     if not hasattr(module, "lora_A") or not hasattr(module, "lora_dropout"):
         return
     for name, matrix in module.lora_A.items():
         dropout = dict(module.lora_dropout.items()).get(name)
         is_plain = name not in getattr(module, "lora_variant", {})
-        if is_plain and type(dropout) is nn.Dropout and type(matrix) is nn.Linear and matrix.bias is None:
-            yield name, matrix
+        if is_plain and type(dropout) in _DROPOUTS and type(matrix) is nn.Linear and matrix.bias is None:
+            yield name, getattr(dropout, "p", 0.0), matrix
+
+
+def _drop(values: torch.Tensor, share: float) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Return `values` with a random `share` set to 0 and the rest scaled up, the mask of the rest, and the scale.
+
+    A CPU draws 16 bits for each number, which takes a fifth of the time that torch's `bernoulli_` takes. The share is
+    rounded to 2^-16 there, and the scale belongs to the rounded one.
+    """
+    if values.device.type != "cpu":
+        dropped, mask = torch.native_dropout(values, share, True)
+        return dropped, mask, 1 / (1 - share)
+    limit = min(round(share * _DRAWS), _DRAWS - 1)
+    size = values.numel()
+    drawn = torch.empty(-(-size // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:size]
+    mask = (drawn >= limit - _DRAWS // 2).view(values.shape)
+    scale = _DRAWS / (_DRAWS - limit)
+    return (values * mask).mul_(scale), mask, scale
 
 
 def _unchanged(values: torch.Tensor) -> torch.Tensor:
@@ -63,10 +90,12 @@ def _unchanged(values: torch.Tensor) -> torch.Tensor:
 
 
 def _dropped_product(matrix: nn.Linear, share: float, values: torch.Tensor) -> torch.Tensor:
+    kind = values.device.type
+    values = values.to(
+        torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else matrix.weight.dtype
+    )
     if not matrix.training or not share:
         return functional.linear(values, matrix.weight)
-    if torch.is_autocast_enabled(values.device.type):
-        values = values.to(torch.get_autocast_dtype(values.device.type))
     product: torch.Tensor = _DroppedProduct.apply(values, matrix.weight, share)  # type: ignore[no-untyped-call]
     return product
 
@@ -76,9 +105,8 @@ class _DroppedProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: torch.Tensor, weight: torch.Tensor, share: float) -> torch.Tensor:
-        dropped, mask = torch.native_dropout(values, share, True)
+        dropped, mask, ctx.scale = _drop(values, share)
         ctx.save_for_backward(values, weight, mask)
-        ctx.scale = 1 / (1 - share)
         return functional.linear(dropped, weight)
 
     @staticmethod
@@ -133,7 +161,7 @@ def _gated_forward(module: Any, values: torch.Tensor) -> torch.Tensor:
 
 def _only_adapter(layer: Any) -> str:
     """Return the name of the adapter of a LoRA layer if it is the only one that is used, plain and with dropout."""
-    names = [name for name, _ in _named_matrices(layer)]
+    names = [name for name, share, _ in _matrices(layer) if share]
     used = list(getattr(layer, "active_adapters", ()))
     usable = layer.training and names == used and len(names) == 1
     usable = usable and not (layer.disable_adapters or layer.merged)
@@ -176,9 +204,9 @@ class _GatedAndDropped(torch.autograd.Function):
         share: float,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         product = activation(gate) * up
-        dropped, mask = torch.native_dropout(product, share, True)
+        dropped, mask, ctx.scale = _drop(product, share)
         ctx.save_for_backward(gate, up, weight, mask)
-        ctx.activation, ctx.scale = activation, 1 / (1 - share)
+        ctx.activation = activation
         return product, functional.linear(dropped, weight)
 
     @staticmethod

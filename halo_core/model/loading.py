@@ -53,7 +53,7 @@ def load_tokenizer(config: ModelConfig) -> Any:
     """Return the `PreTrainedTokenizer` of the model. Raises a `ModelError` if it cannot be loaded."""
     from transformers import AutoTokenizer
 
-    _quieten_hub()
+    _quieten_libraries()
     is_directory = (Path(config.name).expanduser() / "tokenizer_config.json").is_file()
     source = str(Path(config.name).expanduser().resolve()) if is_directory else model_source(config)
     try:
@@ -97,7 +97,7 @@ def load_model(config: ModelConfig, *, device: torch.device, dtype: torch.dtype)
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    _quieten_hub()
+    _quieten_libraries()
     source = model_source(config)
     check_files(config)
     quantization = quantization_options(config, device, dtype)
@@ -181,11 +181,12 @@ def model_source(config: ModelConfig) -> str:
     return str(path.resolve())
 
 
-def _quieten_hub() -> None:
-    """Keep the hub's client from logging each retry: the error that follows has the reason."""
+def _quieten_libraries() -> None:
+    """Keep the hub's client from logging each retry, and bitsandbytes, which PEFT imports, from asking for kernels."""
     import logging
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    for name in ("huggingface_hub", "bitsandbytes"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def hub_options(config: ModelConfig) -> dict[str, Any]:

@@ -29,6 +29,9 @@ __all__ = ["Pair", "read_pairs"]
 
 END_OF_TEXT = "<|endoftext|>"
 """The only special token of `new_tokenizer`: it ends completions and serves as padding."""
+_EXPORT = "the pairs of a run: halo export RUN --to sft --output pairs.jsonl"
+_NO_PAIRS = ({"chosen", "rejected"}, {"prompt_id", "status", "reward"})
+"""Keys of the exports without pairs; one of them has completions that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ def read_pairs(path: Path) -> list[Pair]:
 
     Raises a `DataError` with the line number for a malformed line, and a `DataError` for a file without pairs.
     """
+    if path.suffix == ".parquet":
+        raise DataError(f"{path}: pairs are read from JSON Lines", hint=_EXPORT)
     lines = read_text(path).split("\n")  # a text may contain other line separators
     pairs = [_pair(line, f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not pairs:
@@ -62,6 +67,8 @@ def read_pairs(path: Path) -> list[Pair]:
 def _pair(line: str, where: str) -> Pair:
     record = parse_json(line, where)
     check_text(record, where)
+    if isinstance(record, dict) and any(keys <= record.keys() for keys in _NO_PAIRS):
+        raise DataError(f"{where}: this is not a pair, but another export of a run", hint=_EXPORT)
     match record:
         case {"prompt": str(prompt), "completion": str(completion)} if prompt and completion:
             return Pair(prompt, completion)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 from typing import TYPE_CHECKING, Any
 
 from halo_core.config.model import ModelConfig
@@ -41,7 +40,6 @@ def quantization_options(config: ModelConfig, device: torch.device, dtype: torch
         return {}
     from transformers import BitsAndBytesConfig
 
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # it asks for kernels from the hub
     settings = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",

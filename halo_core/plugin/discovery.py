@@ -25,7 +25,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from stevedore import DriverManager
 
 from halo_core.config.kinds import MOVED, PACKAGES, group_of
-from halo_core.errors import PluginError, UnknownPluginError, did_you_mean
+from halo_core.errors import PluginError, UnknownPluginError, did_you_mean, file_hint
 
 __all__ = ["Loaded", "Source", "available", "load"]
 
@@ -214,7 +214,9 @@ def _load_file(kind: str, path: Path, attribute: str) -> Loaded:
     try:
         code = path.read_bytes()
     except OSError as error:
-        raise UnknownPluginError(f"{kind} file {str(path)!r} cannot be read: {error.strerror}") from error
+        raise UnknownPluginError(
+            f"{kind} file {str(path)!r} cannot be read: {error.strerror}", hint=file_hint(error)
+        ) from error
     digest = hashlib.sha256(code).hexdigest()
     name = hashlib.sha256(f"{path.resolve()} {digest}".encode()).hexdigest()
     module = _import_file(kind, path, f"halo_file_{path.stem}_{name[:12]}")

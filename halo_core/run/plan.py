@@ -79,9 +79,10 @@ class Plan:
         loaded = {kind: load_class(kind, config.spec(kind).name, origins) for kind in driver_sections()}
         demo = None if names_prompts(config) or measures_only(config) else verifiers.demo()
         demo_model = demo is not None and not config.model.name
-        if demo is not None and demo_model:
+        if demo is not None:
             classes = {kind: loaded[kind].value for kind in driver_sections()}
-            config = read_config(with_hardware_defaults(_with_demo_settings(raw, demo, classes)))
+            settings = demo_settings(demo, with_model=demo_model)
+            config = read_config(with_hardware_defaults(_over_settings(raw, settings, classes)))
         if not config.model.name and demo is None:
             raise ConfigError(
                 "prompts were given but no model",
@@ -323,9 +324,17 @@ def _check_values(drivers: Drivers) -> None:
             drivers.get(kind, cycle)
 
 
-def _with_demo_settings(raw: Mapping[str, Any], demo: Demo, classes: Mapping[str, type]) -> dict[str, Any]:
-    """Return `raw` merged over the demo's settings, without options that the chosen drivers do not have."""
-    settings = {**demo.settings, "model": {"name": str(demo.model), **demo.settings.get("model", {})}}
+def demo_settings(demo: Demo, *, with_model: bool) -> dict[str, Any]:
+    """Return the configuration for the prompts of `demo`, with its model or with another."""
+    if with_model:
+        return {**demo.settings, "model": {"name": str(demo.model), **demo.settings.get("model", {})}}
+    return {"generator": {"system": demo.system}} if demo.system else {}
+
+
+def _over_settings(
+    raw: Mapping[str, Any], settings: Mapping[str, Any], classes: Mapping[str, type]
+) -> dict[str, Any]:
+    """Return `raw` merged over the settings, without options that the chosen drivers do not have."""
     merged = dict(raw)
     for key, value in settings.items():
         given = raw.get(key)

@@ -90,6 +90,17 @@ def test_completions_are_verified_in_order(
     assert [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()] == rows
 
 
+def test_verify_does_not_overwrite_the_completions_that_it_reads(
+    halo: Halo, prompts: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "completions.jsonl"
+    path.write_text('{"prompt_id": "0", "completion": "x"}\n')
+    answer = halo("verify", "--verifier", WORDS, "--data", prompts, "--completions", path, "-o", path)
+    assert (answer.code, answer.out) == (2, "")
+    assert "contains the completions" in answer.err
+    assert path.read_text() == '{"prompt_id": "0", "completion": "x"}\n'
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

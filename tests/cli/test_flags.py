@@ -148,7 +148,10 @@ def test_shown_configuration_can_be_run(halo: Halo, fakes: list[str], prompts: P
         (["--samples", "0"], "greater than or equal to 1"),
         (["--heldout-samples", "0"], "greater than or equal to 1"),
         (["--seed", "-1"], "greater than or equal to 0"),
-        (["--sandbox", "maximal"], "'maximal' is not one of 'auto', 'strong', 'standard', 'weak', 'none'"),
+        (
+            ["--sandbox", "maximal"],
+            "'--sandbox': 'maximal' is not one of 'auto', 'strong', 'standard', 'weak', 'none'",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

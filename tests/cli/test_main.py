@@ -125,3 +125,27 @@ def test_characters_outside_the_encoding_are_escaped(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith(b"halo: error: h\\xf6f contains no run")
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_warnings_about_deprecated_parts_of_libraries_are_printed_with_debug_only(
+    tmp_path: Path, debug: bool
+) -> None:
+    plugin = tmp_path / "noisy.py"
+    plugin.write_text(
+        "import warnings\n"
+        "from halo_core import hookimpl\n"
+        "warnings.simplefilter('always')\n"
+        "warnings.warn('old part', DeprecationWarning)\n"
+        "warnings.warn('real trouble', UserWarning)\n"
+        "class Noisy:\n"
+        "    @hookimpl\n"
+        "    def on_cycle_end(self, run, history):\n"
+        "        pass\n"
+    )
+    command = [sys.executable, "-m", "halo_core", *(["--debug"] if debug else [])]
+    done = subprocess.run(
+        [*command, "plugins", "check", f"{plugin}:Noisy"], capture_output=True, text=True, check=False
+    )
+    assert ("old part" in done.stderr) is debug
+    assert "real trouble" in done.stderr

@@ -136,3 +136,15 @@ def test_comparison_is_written_to_a_file(run: Halo, halo: Halo, suffix: str) -> 
     assert unknown.remedy().startswith(("known", "did you mean"))
     assert unknown.out == "", "the suffix is checked first"
     assert "No such file" in halo("compare", "one", "-o", f"no/x.{suffix}").complaint()
+
+
+@pytest.mark.parametrize("room", [40, 60, 80])
+def test_comparison_has_the_columns_that_fit(
+    room: int, halo: Halo, run: Halo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    monkeypatch.setattr("halo_core.tables.terminal_width", lambda: room)
+    lines = halo("compare", "run").out.splitlines()
+    assert max(map(len, lines[:8])) <= room, "the chart has a width of its own"
+    assert {"run", "after", "points"} <= set(lines[0].split())
+    assert lines[5].split() == ["0", "1", "2"]

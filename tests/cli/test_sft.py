@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from halo_core.cli.sft import _train
 from halo_core.config.model import ModelConfig
 from halo_core.config.options import build
+from halo_core.errors import Interrupted
 
 ARCHITECTURE = """
 model_type: llama
@@ -32,6 +34,15 @@ def files(tmp_path: Path) -> Path:
     for name, text in texts.items():
         (tmp_path / f"{name}.yaml").write_text(text)
     return tmp_path
+
+
+def test_ctrl_c_is_answered_and_writes_nothing(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("halo_core.model.pretraining.train_checkpoint", stop)
+    with pytest.raises(Interrupted, match="stopped; nothing was written"):
+        _train(files / "pairs.jsonl", files / "out", {}, quiet=True)
 
 
 def halo(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -26,3 +26,20 @@ def test_a_card_shows_no_directories_logins_or_keys() -> None:
         "adapter | first",
     ):
         assert shown in card, shown
+
+
+def test_a_card_shows_what_changes_from_cycle_to_cycle_and_rounds() -> None:
+    config = read_config(
+        {
+            "verifier": [{"name": "gcc"}],
+            "per_cycle": {
+                "trainer": {"name": ["sft", {"name": "grpo", "kl": 0.01}]},
+                "selector": {"threshold": [0.5, 1.0]},
+            },
+            "rounds": {"size": 4, "most": 16},
+        }
+    ).model_dump(mode="json")
+    card = model_card(config, [], cycle=2, prompts=3, heldout=2, merged=False)
+    assert "| trainer, by cycle | `sft`, `grpo` (kl=0.01) |" in card
+    assert "| selector, threshold, by cycle | `0.5`, `1.0` |" in card
+    assert "8 completions of each in a cycle on average, sampled in rounds (size=4, most=16, enough=2" in card

@@ -130,12 +130,14 @@ def test_an_attention_that_is_not_installed_is_not_blamed_on_the_directory(
     assert "attn_implementation" in error.hint
 
 
-def test_a_hub_that_cannot_be_reached_is_reported_once(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("library", ["huggingface_hub.utils._http", "bitsandbytes.backends.cpu.ops"])
+def test_what_libraries_log_while_a_model_is_loaded_is_not_printed(
+    library: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A hub that cannot be reached is reported once; who quantizes nothing needs no kernels for it."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     load_error(ModelConfig(name="nobody/no-such-model", device="cpu"))
-    logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 1s [Retry 1/5].")
+    logging.getLogger(library).warning("Retrying in 1s [Retry 1/5].")
     assert not caplog.records
 
 

@@ -9,8 +9,8 @@ from halo_core.model.devices import choose_device, choose_dtype
 
 def test_the_cpu_is_always_there() -> None:
     assert choose_device("cpu") == torch.device("cpu")
-    assert choose_dtype("auto", torch.device("cpu")) is torch.float32
-    assert choose_dtype("bfloat16", torch.device("cpu")) is torch.bfloat16
+    assert choose_dtype("auto", torch.device("cpu"), lambda: 0) is torch.float32
+    assert choose_dtype("bfloat16", torch.device("cpu"), lambda: 0) is torch.bfloat16
 
 
 @pytest.mark.parametrize("name", ["gpu", "cdua", "", "cuda:x", "meta", "cpu:"])

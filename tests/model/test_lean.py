@@ -48,6 +48,22 @@ def test_the_gradients_are_the_same_without_dropout(family: str, family_actor: M
     assert not any("forward" in vars(module) for module in actor.model.modules()), "restored"
 
 
+@pytest.mark.parametrize("dropout", [0.0, 1e-7])
+def test_the_inputs_of_layers_of_16_bits_are_not_copied(dropout: float, family_actor: Make) -> None:
+    actor = trained(family_actor("llama"), dropout=dropout)
+    for name, weight in actor.model.named_parameters():
+        if "lora" not in name:
+            weight.data = weight.data.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        (mine, small), (plain, large) = (gradients(actor, keeps_less=less) for less in (True, False))
+    for one, other in zip(mine, plain, strict=True):
+        assert (one - other).abs().max() <= 0.02 * other.abs().max() + 1e-6
+    assert small < 0.85 * large
+    assert all(
+        module.cast_input_dtype_enabled for module in actor.model.modules() if hasattr(module, "lora_A")
+    )
+
+
 @pytest.mark.parametrize(
     ("family", "layer"),
     [("llama", "q_proj"), ("llama", "down_proj"), ("llama", "gate_proj"), ("gpt2", "c_attn")],

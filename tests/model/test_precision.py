@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from halo_core.model import precision
+from halo_core.config.model import ModelConfig
+from halo_core.model import caching, precision
+from halo_core.model.actor import Actor
 from halo_core.model.devices import choose_dtype
 from halo_core.model.precision import SMALL, cpu_precision
+from halo_core.testing import tiny_actor
 
 CPU = torch.device("cpu")
 
@@ -63,8 +67,23 @@ def test_only_large_models_are_computed_in_bfloat16(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(precision, "_speedup", lambda: 2.0)
     assert choose_dtype("auto", CPU, lambda: SMALL) is torch.bfloat16
     assert choose_dtype("auto", CPU, lambda: SMALL - 1) is torch.float32
-    assert choose_dtype("auto", CPU) is torch.float32
     assert choose_dtype("float32", CPU, lambda: SMALL) is torch.float32
+
+
+def test_the_weights_are_loaded_in_the_precision_that_was_chosen(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_speedup", lambda: 2.0)
+    monkeypatch.setattr(precision, "SMALL", 1)
+    actor = Actor(ModelConfig(name=tiny_actor().config.name, device="cpu", dtype="auto"))
+    assert actor.model.dtype is actor.dtype is torch.bfloat16
+
+
+def test_the_check_of_the_cache_allows_for_the_precision_of_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching, "_ROUNDING", {torch.float32: 0.0})
+    actor = Actor(replace(tiny_actor().config, dtype="bfloat16"))
+    actor.model.float()
+    assert actor.cache_flaw == ""
 
 
 def test_both_precisions_are_really_timed() -> None:

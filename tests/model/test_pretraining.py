@@ -70,6 +70,11 @@ def test_pairs_are_read_line_by_line(tmp_path: Path) -> None:
         ('{"prompt": "a", "completion": ""}', "non-empty texts"),
         ('{"prompt": "a", "completion": 3}', "non-empty texts"),
         ('{"prompt": null, "completion": "b"}', "non-empty texts"),
+        ('{"prompt": "a", "chosen": "b", "rejected": "c"}', "another export"),
+        (
+            '{"prompt": "a", "completion": "b", "prompt_id": "p", "status": "fail", "reward": 0}',
+            "another export",
+        ),
     ],
 )
 def test_a_malformed_line_is_reported_with_its_number(line: str, wrong: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +256,24 @@ def test_with_a_model_the_demo_gives_prompts_but_no_settings() -> None:
     assert not plan.demo_model
     assert (plan.config.model.name, plan.config.cycles) == ("m", 5)
     assert len(plan.data()[0]) == 8
+
+
+@pytest.mark.parametrize(("own", "wanted"), [({}, "Answer in C."), ({"system": "Mine."}, "Mine.")])
+def test_another_model_is_told_what_the_demo_prompts_leave_unsaid(
+    own: dict[str, str], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from halo_core.verification.verifiers import VerifierSet
+
+    plain = VerifierSet.demo
+    monkeypatch.setattr(VerifierSet, "demo", lambda it: replace(plain(it), system="Answer in C."))
+    generator = {"name": "transformers", **own}
+    assert (
+        planned(model={"name": "m"}, generator=generator).config.spec("generator").options["system"] == wanted
+    )
+    demo = planned(generator=generator).config.spec("generator").options["system"]
+    assert demo == own.get("system", ""), "the demo's own model knows"
+    fake = planned(model={"name": "m"}).config.spec("generator").options
+    assert "system" not in fake, "a generator without the option"
 
 
 def test_demo_settings_for_the_model_keep_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

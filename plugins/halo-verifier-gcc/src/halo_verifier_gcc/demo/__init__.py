@@ -22,7 +22,10 @@ SETTINGS: Mapping[str, Any] = {
 }
 """A model of a million parameters takes a learning rate about forty times that of a model of billions."""
 
+SYSTEM = "Answer with one program in C that reads standard input and prints to standard output."
+"""Other models than the demo's would answer in prose, or in another language."""
+
 
 def load() -> Demo:
     """Return the demo that ships with the package."""
-    return demos.load(Path(__file__).parent, SETTINGS)
+    return demos.load(Path(__file__).parent, SETTINGS, system=SYSTEM)

@@ -22,7 +22,10 @@ SETTINGS: Mapping[str, Any] = {
 }
 """Run settings. A model of a million parameters needs about forty times the learning rate of one of billions."""
 
+SYSTEM = "Answer with one Python function in a code block and nothing else."
+"""Other models than the demo's would answer in prose, or in another language."""
+
 
 def load() -> Demo:
     """Return the demo that ships with the package."""
-    return demos.load(Path(__file__).parent, SETTINGS)
+    return demos.load(Path(__file__).parent, SETTINGS, system=SYSTEM)

@@ -23,7 +23,10 @@ SETTINGS: Mapping[str, Any] = {
 }
 """Run settings. A model of a million parameters needs a learning rate about forty times that of one of billions."""
 
+SYSTEM = "Answer with one SQL query and nothing else."
+"""Other models than the demo's would answer in prose, or in another language."""
+
 
 def load() -> Demo:
     """Return the demo that ships with the package."""
-    return demos.load(Path(__file__).parent, SETTINGS)
+    return demos.load(Path(__file__).parent, SETTINGS, system=SYSTEM)
