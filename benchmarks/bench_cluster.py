@@ -94,7 +94,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--samples", type=int, default=600)
+    parser.add_argument("--samples", type=int, default=200, help="of gcc; ten times as many of the other")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeat", type=int, default=3)
     given = parser.parse_args()
@@ -111,7 +111,9 @@ def main() -> None:
         path = Path(folder) / "nothing.py"
         path.write_text(NOTHING)
         raw = {**base, "verifier": [f"{path}:Nothing"], "sandbox": "none"}
-        found = compare(raw, prompts, completions, **options)
+        number = range(10 * given.samples)
+        completions = [Completion("p", n, f"answer {n}") for n in number]
+        found = compare(raw, [Prompt("p")] * len(number), completions, **options)
     show("a verifier that does nothing", found)
     cost = 1 / found["ray", given.workers[0]] - 1 / found["threads", given.workers[0]]
     print(f"\nRay costs {1e3 * cost:.2f} ms a sample")

@@ -30,7 +30,7 @@ from halo_core.types import (
     TrainStats,
     Verdict,
 )
-from halo_core.verification.verifiers import VerifierSet, verification_threads
+from halo_core.verification.verifiers import VerifierSet, check_once, verification_threads
 
 if TYPE_CHECKING:
     from halo_core.run.state import Run
@@ -152,13 +152,17 @@ class Dispatch:
         known = run.ledger.recall(prompts, texts)
         new = [index for index, verdict in enumerate(known) if verdict is None]
         tasks = [prompts[index] for index in new]
-        answers = [completions[index] for index in new]
-        with blamed(self._drivers.source("cluster")):
-            verdicts = run.workers.verify(tasks, answers, run.check_interrupt)
-        if verdicts is None:
-            verdicts = self._drivers.verifiers.check_all(
-                tasks, answers, self._threads, interrupt=run.check_interrupt
+
+        def check(prompts: Sequence[Prompt], completions: Sequence[Completion]) -> Sequence[Verdict]:
+            with blamed(self._drivers.source("cluster")):
+                found = run.workers.verify(prompts, completions, run.check_interrupt)
+            if found is not None:
+                return found
+            return self._drivers.verifiers.check_all(
+                prompts, completions, self._threads, interrupt=run.check_interrupt
             )
+
+        verdicts = check_once(tasks, [completions[index] for index in new], check)
         fresh = iter(run.ledger.remember(tasks, [texts[index] for index in new], verdicts))
         return [next(fresh) if verdict is None else verdict for verdict in known]
 

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, ObjectLostError, RayActorError, RayTaskError
 
-from halo_core import HaloError, PluginError
+from halo_core import HaloError, ModelError, PluginError
 from halo_ray.parts import Hello, hello
 
 LOST = (RayActorError, ObjectLostError)
@@ -113,6 +113,12 @@ def cause_of(error: RayTaskError) -> Exception:
     cause = error.cause
     if isinstance(cause, HaloError):
         return cause
+    if type(cause).__name__ == "OutOfMemoryError":
+        return ModelError(
+            f"a worker has no memory left on its device: {first_line(cause)}",
+            hint="each sampler and each trainer holds the whole model, which is not split over devices (no FSDP): name "
+            "sampler_gpus: 1 and trainer_gpus: 1, train LoRA instead of full, or set model.quantization=nf4",
+        )
     found: Exception = error.as_instanceof_cause() if isinstance(cause, Exception) else error
     return found
 
