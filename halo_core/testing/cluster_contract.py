@@ -20,6 +20,8 @@ from halo_core.run.plan import Plan
 from halo_core.testing.tiny import tiny_actor
 from halo_core.types import CycleReport
 
+__all__ = ["ClusterContract", "contract_run", "differing", "run_with"]
+
 _VERIFIER = '''
 from halo_core import Stage, Status, Verdict, Verifier, driver
 

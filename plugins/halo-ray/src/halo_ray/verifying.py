@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Any
 
 import ray
 
@@ -16,9 +16,6 @@ from halo_core import Completion, Prompt, SandboxError, Stage, Status, Verdict, 
 from halo_core.sandbox import Tier
 from halo_ray.crew import LOST, Crew, Member, cause_of
 from halo_ray.parts import Hello, Parts, hello
-
-if TYPE_CHECKING:
-    from halo_core.verification.verifiers import VerifierSet
 
 Task = tuple[Prompt, Completion]
 _AHEAD = 2
@@ -44,7 +41,7 @@ class VerifierWorker:
         self._parts = parts
 
     @cached_property
-    def _verifiers(self) -> VerifierSet:
+    def _verifiers(self) -> Any:
         found = self._parts.plan.drivers.verifiers
         found.preflight(self._parts.plan.config.sandbox)
         return found
