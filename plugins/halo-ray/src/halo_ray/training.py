@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -58,6 +58,13 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Trainer 0 wants the weights of a cycle, for a reference model, and waits for the answer."""
+
+    cycle: int
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint."""
 
@@ -76,7 +83,7 @@ class Trained:
     """The trained weights; from trainer 0."""
 
 
-Event = Stepped | Asked | Saved | Trained
+Event = Stepped | Asked | Wanted | Saved | Trained
 
 
 class TrainerWorker:
@@ -133,7 +140,7 @@ class TrainerWorker:
         return self._train(task)
 
     def answer(self, files: Files | None) -> None:
-        """Give trainer 0 the checkpoint that it asked for; None: there is none."""
+        """Give trainer 0 the files that it asked for; None: there are none."""
         self._answers.put(files)
 
     def _train(self, task: Task) -> Trained:
@@ -144,8 +151,9 @@ class TrainerWorker:
             if task.weights is None:
                 actor.reset()
             else:
-                write_files(task.weights, Path(folder))
-                actor.load(Path(folder))
+                write_files(task.weights, Path(folder) / "start")
+                actor.load(Path(folder) / "start")
+            actor.directory_of = partial(self._weights_of, group, Path(folder))
             context = TrainingContext(
                 actor=actor,
                 lr=task.lr,
@@ -165,14 +173,22 @@ class TrainerWorker:
             actor.save(Path(folder))
             return Trained(trained.weights_hash, group.waited, stats, read_files(Path(folder)))
 
+    def _weights_of(self, group: Group, folder: Path, cycle: int) -> Path:
+        """Return the directory of the weights of a cycle; all trainers ask for it at the same time."""
+        directory = folder / str(cycle)
+        if not directory.is_dir():
+            files = group.announce(self._ask(Wanted(cycle)) if group.rank == 0 else None)
+            write_files(files or {}, directory)
+        return directory
+
     def _show(self, done: int, total: int, loss: float) -> None:
         self._tell(Stepped(done, total, loss))
 
     def _tell(self, event: Event) -> None:
         self._events.put(event)
 
-    def _ask(self, inputs_hash: str) -> Files | None:
-        self._tell(Asked(inputs_hash))
+    def _ask(self, question: Asked | Wanted) -> Files | None:
+        self._tell(question)
         return self._answers.get()
 
 
@@ -183,7 +199,7 @@ class _Checkpoint:
         self,
         group: Group,
         every: float | None,
-        ask: Callable[[str], Files | None],
+        ask: Callable[[Asked], Files | None],
         tell: Callable[[Event], None],
     ) -> None:
         self._group, self._every, self._ask, self._tell = group, every, ask, tell
@@ -198,7 +214,7 @@ class _Checkpoint:
                 "the trainers do not start from the same weights",
                 hint="are the model's files the same on every node?",
             )
-        files = self._group.announce(self._ask(inputs_hash) if self._group.rank == 0 else None)
+        files = self._group.announce(self._ask(Asked(inputs_hash)) if self._group.rank == 0 else None)
         if files is None:
             return None
         self._folder = tempfile.TemporaryDirectory(prefix="halo-ray-")
@@ -357,6 +373,9 @@ def _react(event: Event, first: Any, context: TrainingContext, seen: _Seen) -> N
     elif isinstance(event, Asked):
         directory = checkpoint.load(event.inputs_hash) if checkpoint else None
         first.answer.remote(None if directory is None else read_files(directory))
+    elif isinstance(event, Wanted):
+        assert context.actor.directory_of is not None
+        first.answer.remote(read_files(context.actor.directory_of(event.cycle)))
     elif isinstance(event, Saved) and checkpoint:
         files = event.files
         checkpoint.save(event.inputs_hash, lambda directory: write_files(files, directory))
