@@ -33,6 +33,8 @@ from halo_core.types import Completion, CycleReport, Sample, TrainStats
 if TYPE_CHECKING:
     from halo_core.model.contexts import Actor
 
+__all__ = ["check_sampler"]
+
 PROBES = 64
 """Completions that are compared at most, evenly spaced over all of them."""
 _FEWEST, _TOKENS = 16, 4096
