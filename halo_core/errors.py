@@ -79,6 +79,10 @@ class Interrupted(HaloError):
     exit_code = 130
 
 
+NO_FILE = "neither a file nor a pipe"
+TOO_LONG = "more than 1 GB of text without an end"
+
+
 def os_message(error: BaseException) -> str:
     """Return the system's message of an `OSError`, or of a Rust library's error that wraps one; otherwise "".
 
@@ -103,6 +107,8 @@ def file_hint(error: OSError | UnicodeDecodeError) -> str:
             return "name a file"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return "check its permissions"
+        case errno.EINVAL | errno.EFBIG if error.strerror in (NO_FILE, TOO_LONG):
+            return "name a file, or a pipe that ends"
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return "free some space, or name a file on another disk"
     return ""
