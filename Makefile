@@ -9,7 +9,7 @@ JOBS ?= 2
 SOURCES := pyproject.toml requirements.txt constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 # The tests of different plugins have modules of the same names, so mypy checks each plugin's in a run of its own.
-TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests plugins/halo-study/tests plugins/halo-trainers/tests
+TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests plugins/halo-ray/tests plugins/halo-study/tests plugins/halo-trainers/tests
 
 .PHONY: demo real test check layers docs pictures dist vllm clean system servers
 

@@ -9,8 +9,9 @@ reference with one to three changes, of which some keep its meaning (De Morgan, 
 only look as if they did (a NULL that counts as false, a boundary that moves, an inner join for a left one).
 
 Whether an answer is equivalent is decided without the verifier: both queries run on many random databases that
-satisfy the declared constraints and contain the constants of both queries, their neighbours and NULLs. The command
-fails if an accepted answer differs on one of them, or if an answer is refused that differs on none.
+satisfy the declared constraints and contain the constants of the reference, their neighbours and NULLs. An answer that
+is refused but differs on none of them is tried on many more, which contain its own constants too. The command fails if
+an accepted answer differs on one of the databases, or if an answer is refused that differs on none.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from __future__ import annotations
 import argparse
 import random
 import re
-import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,6 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 import cross_sql  # type: ignore[import-not-found]
 from cross_sql import NUMBERS, WORDS, Column, Tables
+from random_databases import Databases
 
 from halo_core.types import Completion, Prompt, Status
 from halo_verifier_sql import SQL
@@ -202,7 +203,6 @@ _INTEGERS = {"<": ("<=", -1), "<=": ("<", 1), ">": (">=", 1), ">=": (">", -1)}
 
 def rewrites(c: Condition, rng: random.Random) -> list[Condition]:
     """Return conditions that a model might write for `c`."""
-    kind, *parts = c
     text = render(c)
     found: list[Condition] = [
         ("raw", f"({text}) IS TRUE"),
@@ -212,72 +212,107 @@ def rewrites(c: Condition, rng: random.Random) -> list[Condition]:
         ("raw", f"COALESCE({text}, {rng.choice(('TRUE', 'FALSE'))})"),
         ("not", ("raw", f"CASE WHEN {text} THEN 0 ELSE 1 END = 1")),
     ]
-    if kind == "not":
-        inner = parts[0]
-        found += [inner, ("raw", f"({render(inner)}) IS NOT TRUE"), ("raw", f"({render(inner)}) IS FALSE")]
-        found.append(("raw", f"CASE WHEN {render(inner)} THEN 0 ELSE 1 END = 1"))
-        if inner[0] in ("and", "or"):
-            other = "or" if inner[0] == "and" else "and"
-            found += [
-                (other, ("not", inner[1]), ("not", inner[2])),
-                (inner[0], ("not", inner[1]), ("not", inner[2])),
-            ]
-        if inner[0] == "cmp":
-            opposite = ("cmp", inner[1], _OPPOSITE[inner[2]], inner[3])
-            found += [opposite] * 3 + [("or", opposite, ("null", inner[1]))]
-        if inner[0] == "not":
-            found.append(inner[1])
-        if inner[0] == "in" and len(inner[2]) == 2:
-            low, high = (("cmp", inner[1], "<>", value) for value in inner[2])
-            found += [("and", low, high), ("or", low, high), ("or", ("and", low, high), ("null", inner[1]))]
-        if inner[0] == "between":
-            found.append(("or", ("cmp", inner[1], "<", inner[2]), ("cmp", inner[1], ">", inner[3])))
-    if kind in ("and", "or"):
-        found += [(kind, parts[1], parts[0]), parts[0], parts[1], ("or" if kind == "and" else "and", *parts)]
-        found.append(("not", ("or" if kind == "and" else "and", ("not", parts[0]), ("not", parts[1]))))
-    if kind == "cmp":
-        name, operator, value = parts
-        found += [("cmp", name, _NEIGHBOUR[operator], value), ("cmp", name, _OPPOSITE[operator], value)]
-        found += [("not", ("cmp", name, _OPPOSITE[operator], value))] * 2
-        if isinstance(value, int):
-            found += [("cmp", name, operator, value + rng.choice((-1, 1, 5)))]
-            found.append(
-                ("raw", f"COALESCE({name}, {rng.choice((0, value, value + 1, 99))}) {operator} {value}")
-            )
-            if operator in _INTEGERS:
-                other, step = _INTEGERS[operator]
-                found += [("cmp", name, other, value + step)]
-            found.append(("and", c, ("cmp", name, "<>", value + rng.choice((2, 7, 20)))))
-        else:
-            found += [("like", name, value), ("like", name, f"{value[:3]}%"), ("in", name, (value, "none"))]
-            found.append(("raw", f"COALESCE({name}, '') {operator} '{value}'"))
-    if kind == "between":
-        name, low, high = parts
-        found += [("and", ("cmp", name, ">=", low), ("cmp", name, "<=", high))] * 2
-        found += [("and", ("cmp", name, ">", low), ("cmp", name, "<=", high)), ("between", name, high, low)]
-        found += [
-            ("not", ("or", ("cmp", name, "<", low), ("cmp", name, ">", high))),
-            ("cmp", name, ">=", low),
-        ]
-    if kind == "in":
-        name, values = parts
-        found.append(("in", name, values[:1]))
-        if len(values) == 2:
-            found += [("or", *(("cmp", name, "=", value) for value in values))] * 2
-        found.append(("raw", f"{name} IN ({', '.join(map(literal, values))}, NULL)"))
-    if kind == "like":
-        found += [("like", parts[0], parts[1].strip("%")), ("like", parts[0], f"%{parts[1]}%")]
-        found.append(("raw", f"LOWER({parts[0]}) LIKE '{parts[1]}'"))
-    if kind in ("cmp", "in", "between", "like"):
+    if rewrite := _REWRITES.get(c[0]):
+        found += rewrite(c, rng)
+    if c[0] in ("cmp", "in", "between", "like"):
         name = column_of(c)
         found += [("or", c, ("null", name)), ("and", c, ("not", ("null", name)))]
-    if kind == "null":
-        found += [
-            ("not", c),
-            ("raw", f"{parts[0]} = NULL"),
-            ("raw", f"COALESCE({parts[0]}, 'none') = 'none'"),
-        ]
     return found
+
+
+def _rewrite_not(c: Condition, rng: random.Random) -> list[Condition]:
+    inner = c[1]
+    found: list[Condition] = [
+        inner,
+        ("raw", f"({render(inner)}) IS NOT TRUE"),
+        ("raw", f"({render(inner)}) IS FALSE"),
+        ("raw", f"CASE WHEN {render(inner)} THEN 0 ELSE 1 END = 1"),
+    ]
+    if inner[0] in ("and", "or"):
+        denied = (("not", inner[1]), ("not", inner[2]))
+        found += [("or" if inner[0] == "and" else "and", *denied), (inner[0], *denied)]
+    if inner[0] == "cmp":
+        opposite = ("cmp", inner[1], _OPPOSITE[inner[2]], inner[3])
+        found += [opposite] * 3 + [("or", opposite, ("null", inner[1]))]
+    if inner[0] == "not":
+        found.append(inner[1])
+    if inner[0] == "in" and len(inner[2]) == 2:
+        low, high = (("cmp", inner[1], "<>", value) for value in inner[2])
+        found += [("and", low, high), ("or", low, high), ("or", ("and", low, high), ("null", inner[1]))]
+    if inner[0] == "between":
+        found.append(("or", ("cmp", inner[1], "<", inner[2]), ("cmp", inner[1], ">", inner[3])))
+    return found
+
+
+def _rewrite_connective(c: Condition, rng: random.Random) -> list[Condition]:
+    kind, one, two = c
+    other = "or" if kind == "and" else "and"
+    return [(kind, two, one), one, two, (other, one, two), ("not", (other, ("not", one), ("not", two)))]
+
+
+def _rewrite_cmp(c: Condition, rng: random.Random) -> list[Condition]:
+    _, name, operator, value = c
+    found: list[Condition] = [
+        ("cmp", name, _NEIGHBOUR[operator], value),
+        ("cmp", name, _OPPOSITE[operator], value),
+        *[("not", ("cmp", name, _OPPOSITE[operator], value))] * 2,
+    ]
+    if not isinstance(value, int):
+        found += [("like", name, value), ("like", name, f"{value[:3]}%"), ("in", name, (value, "none"))]
+        return [*found, ("raw", f"COALESCE({name}, '') {operator} '{value}'")]
+    instead = rng.choice((0, value, value + 1, 99))
+    found.append(("cmp", name, operator, value + rng.choice((-1, 1, 5))))
+    found.append(("raw", f"COALESCE({name}, {instead}) {operator} {value}"))
+    if operator in _INTEGERS:
+        other, step = _INTEGERS[operator]
+        found.append(("cmp", name, other, value + step))
+    return [*found, ("and", c, ("cmp", name, "<>", value + rng.choice((2, 7, 20))))]
+
+
+def _rewrite_between(c: Condition, rng: random.Random) -> list[Condition]:
+    _, name, low, high = c
+    return [
+        *[("and", ("cmp", name, ">=", low), ("cmp", name, "<=", high))] * 2,
+        ("and", ("cmp", name, ">", low), ("cmp", name, "<=", high)),
+        ("between", name, high, low),
+        ("not", ("or", ("cmp", name, "<", low), ("cmp", name, ">", high))),
+        ("cmp", name, ">=", low),
+    ]
+
+
+def _rewrite_in(c: Condition, rng: random.Random) -> list[Condition]:
+    _, name, values = c
+    found: list[Condition] = [("in", name, values[:1])]
+    if len(values) == 2:
+        found += [("or", *(("cmp", name, "=", value) for value in values))] * 2
+    return [*found, ("raw", f"{name} IN ({', '.join(map(literal, values))}, NULL)")]
+
+
+def _rewrite_like(c: Condition, rng: random.Random) -> list[Condition]:
+    _, name, pattern = c
+    return [
+        ("like", name, pattern.strip("%")),
+        ("like", name, f"%{pattern}%"),
+        ("raw", f"LOWER({name}) LIKE '{pattern}'"),
+    ]
+
+
+def _rewrite_null(c: Condition, rng: random.Random) -> list[Condition]:
+    name = c[1]
+    return [("not", c), ("raw", f"{name} = NULL"), ("raw", f"COALESCE({name}, 'none') = 'none'")]
+
+
+_REWRITES: dict[str, Callable[[Condition, random.Random], list[Condition]]] = {
+    "not": _rewrite_not,
+    "and": _rewrite_connective,
+    "or": _rewrite_connective,
+    "cmp": _rewrite_cmp,
+    "between": _rewrite_between,
+    "in": _rewrite_in,
+    "like": _rewrite_like,
+    "null": _rewrite_null,
+}
+"""Rewritings of a condition by its kind."""
 
 
 # Changes of queries
@@ -336,68 +371,6 @@ def change(query: Query, tables: Tables, rng: random.Random) -> Query:
     return rng.choice(options)
 
 
-# Independent decision
-
-
-_STEPS = (-20, -5, -1, 0, 1, 2, 5, 7, 20)
-"""Distances from the constants of a reference at which a changed constant can lie."""
-
-
-def random_rows(tables: Tables, reference: str, rng: random.Random) -> dict[str, list[list[object]]]:
-    """Return rows that satisfy the declared constraints, of the query's constants, their neighbours and NULLs."""
-    texts = re.findall(r"'([^']*)'", reference)
-    words = [text for text in texts if text.isalpha()] + [*rng.sample(WORDS, 3), "none", "", "abe", "xer"]
-    words += [text.replace("%", "").replace("_", "o") for text in texts if not text.isalpha()]
-    words += [each for word in words[:2] for each in (f"{word[:3]}ic", word[:-1])]
-    numbers = [int(text) + step for text in re.findall(r"\b\d+\b", reference) for step in _STEPS] + [0, 99]
-    rows: dict[str, list[list[object]]] = {}
-    share = rng.choice((0.0, 0.2, 0.5))
-    for name, columns in tables.items():
-        some = [rng.sample(each, min(len(each), rng.randint(1, 6))) for each in (words, numbers)]
-        rows[name] = [
-            [
-                place,
-                *(
-                    None
-                    if not c.required and rng.random() < share
-                    else rng.choice(rows[c.target])[0]
-                    if c.target
-                    else rng.choice(some[c.is_number])
-                    for c in columns
-                ),
-            ]
-            for place in rng.sample(range(1, 60), rng.choice((1, 2, 5, 12, 20)))
-        ]
-    return rows
-
-
-def _result(db: sqlite3.Connection, query: str) -> Counter[str]:
-    """Return a result as a multiset of rows; 1 and 1.0 differ."""
-    return Counter(map(repr, db.execute(query)))
-
-
-class Databases:
-    """Random databases, with the result of a reference on each."""
-
-    def __init__(self, tables: Tables, reference: str, rng: random.Random, count: int) -> None:
-        self._open = [cross_sql.connect(tables, random_rows(tables, reference, rng)) for _ in range(count)]
-        self._results = [_result(db, reference) for db in self._open]
-
-    def close(self) -> None:
-        """Close the connections."""
-        for db in self._open:
-            db.close()
-
-    def tell_apart(self, answer: str) -> bool:
-        """Return True if an answer differs from the reference on one of the databases, or does not run."""
-        try:
-            return any(
-                _result(db, answer) != wanted for db, wanted in zip(self._open, self._results, strict=True)
-            )
-        except sqlite3.Error:
-            return True
-
-
 # The trials
 
 
@@ -446,8 +419,11 @@ def try_answers(
                     continue
                 tried.add(answer.sql())
                 verdict = verifier.check(prompt, Completion(text, 0, answer.sql()))
-                differs = known.tell_apart(answer.sql())
-                yield Trial(query.sql(), answer.sql(), verdict.status is Status.PASS, differs, verdict.detail)
+                is_accepted = verdict.status is Status.PASS
+                differs = known.tell_apart(answer.sql()) or (
+                    not is_accepted and known.search(answer.sql(), tables)
+                )
+                yield Trial(query.sql(), answer.sql(), is_accepted, differs, verdict.detail)
                 if len(tried) > each:
                     break
             known.close()

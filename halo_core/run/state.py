@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from halo_core.config.rounds import Rounds
+from halo_core.drivers.base import Workers
 from halo_core.errors import Interrupted, command
 from halo_core.ledger.card import CARD, card_of
 from halo_core.ledger.ledger import Ledger
@@ -49,6 +50,7 @@ class Run:
         progress: Progress | None = None,
         *,
         precision: str = "",
+        workers: Workers | None = None,
     ) -> None:
         self.config = config
         self.ledger = ledger
@@ -60,6 +62,8 @@ class Run:
         self.progress = progress or Progress()
         self.precision = precision
         """The precision in which the generator computes; see `Generator.precision`."""
+        self.workers = workers or Workers()
+        """The processes that do the work; by default this one."""
         self.stop_reason = ""
         self.interrupted = False
         self.training_stored = 0
@@ -307,6 +311,7 @@ class Run:
             rounds=sizes(self.config.rounds, samples),
             train=train,
             seconds=self.ledger.seconds(cycle),
+            waits=dict(self.workers.waits()),
             started_from=0 if self.config.start_from == "base" and train else self.sampling_cycle,
             kept_gini=gini([kept[prompt_id] for prompt_id in {sample.prompt.id for sample in samples}]),
             improvement=None if best is None else self.compare(cycle - 1, cycle),

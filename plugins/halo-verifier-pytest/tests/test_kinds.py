@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,6 +145,17 @@ CASES: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
         ["def sum(a):\n    return 3", "def total(a):\n    return 3"],
     ),
 }  # fmt: skip
+
+
+MORE = json.loads(Path(__file__).with_name("kinds.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", MORE, ids=[case["kind"] for case in MORE])
+def test_right_texts_pass_and_wrong_ones_fail(check: Any, case: dict[str, Any]) -> None:
+    for expected, texts in ((Status.PASS, case["right"]), (Status.FAIL, case["wrong"])):
+        for text in texts:
+            verdict = check(text, case["reference"], **case.get("options", {}))
+            assert verdict.status is expected, (text, verdict.detail)
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -72,18 +72,16 @@ def check_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[S
 
 @pytest.fixture
 def check_references_and_mutants() -> Callable[[SQL], None]:
-    """Return a function that asserts that references of the attacked prompts pass and 19 of 20 mutants fail."""
+    """Return a function that asserts that references of the attacked prompts pass and that mutants fail."""
 
     def run(verifier: SQL) -> None:
-        accepted, tried = [], 0
         for prompt in {attack.prompt.id: attack.prompt for attack in verifier.attacks()}.values():
-            for text in verifier.references(prompt):
-                assert verifier.check(prompt, Completion("p", 0, text)).status is Status.PASS, text
-            for text in verifier.mutants(prompt):
-                tried += 1
-                if verifier.check(prompt, Completion("p", 0, text)).status is not Status.FAIL:
-                    accepted.append(text)
-        assert len(accepted) <= tried / 20, accepted
+            for expected, texts in (
+                (Status.PASS, verifier.references(prompt)),
+                (Status.FAIL, verifier.mutants(prompt)),
+            ):
+                for text in texts:
+                    assert verifier.check(prompt, Completion("p", 0, text)).status is expected, text
 
     return run
 

@@ -16,6 +16,7 @@ _MAX_CANDIDATES = 4
 _QUOTED_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"\n]*)"[^\n]*$', re.MULTILINE)
 _CODE = re.compile(r"[;{}]|^[ \t]*#[ \t]*(?:include|define)\b", re.MULTILINE)
 _NOT_PROSE = re.compile(r"[;{}]|^[ \t]*(?:#|%:|\?\?=)", re.MULTILINE)
+_END = re.compile(r"(?:[;}]|%>)\s*$")
 _LAST_LINE = re.compile(r"[;}]\s*$|^\s*#|\*/\s*$|^\s*//")
 
 
@@ -95,8 +96,9 @@ class _CFamily(programs.Language):
 
     def code_end(self, text: str) -> int:
         lines, masked = text.split("\n"), lexer.masked(text)
+        ends = [number for number, line in enumerate(masked.split("\n"), 1) if _END.search(line)]
         end = max(masked.rfind("}"), masked.rfind("%>"))
-        last = masked.count("\n", 0, end if end >= 0 else max(0, masked.rfind(";"))) + 1
+        last = ends[-1] if ends else masked.count("\n", 0, end if end >= 0 else max(0, masked.rfind(";"))) + 1
         while last < len(lines) and (_LAST_LINE.search(lines[last]) or not lines[last].strip()):
             last += 1
         return last

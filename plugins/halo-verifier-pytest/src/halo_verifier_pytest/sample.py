@@ -34,6 +34,8 @@ class Sample:
         """True until the first test begins."""
         self.calls: list[tuple[Any, ...]] = []
         """Operations that the tests requested, packed; see `crossing`."""
+        self.found = False
+        """True if the tests looked up a name of the program."""
         self.mutated = False
         """True if the program changed an argument."""
         self.compared = False
@@ -86,7 +88,9 @@ class Sample:
         return None
 
     def _do(self, operation: str, message: list[Any]) -> object:
-        if operation != "find":
+        if operation == "find":
+            self.found = True
+        else:
             self.calls.append((operation, *message))
         return self._reply(operation, self._function("do", self._settings.seconds, operation, *message))
 

@@ -177,7 +177,7 @@ def conclude(sample: Sample, reply: Reply, names: Sequence[str], settings: Setti
         raise NotByValueTestsError(f"the tests cannot be used: {sample.setup[1]}")
     if reply.error:
         unusable.append(f"{reply.error}: {reply.message}")
-    if not unusable and not sample.calls and not reply.limit and not cost.inconclusive:
+    if not unusable and not reply.limit and not cost.inconclusive and _never_called(sample):
         unusable.append("the tests never call the program")
     if unusable:
         return Verdict(Status.ERROR, Stage.INVALID, detail=f"the tests cannot be used: {unusable[0]}")
@@ -192,6 +192,15 @@ def conclude(sample: Sample, reply: Reply, names: Sequence[str], settings: Setti
         return verdict([Test(name, Stage.CRASHED, end) for name in names], cost, partial=settings.partial)
     tests = [_test(number, name, sample, reply, settings) for number, name in enumerate(names)]
     return verdict(tests, cost, partial=settings.partial)
+
+
+def _never_called(sample: Sample) -> bool:
+    """Return True if the tests do not try the program.
+
+    A program is to blame if they look up its function and fail because it is a constant or one of Python's own.
+    """
+    failed = all(outcome == assert_runner.FAILED for outcome, _ in sample.results.values())
+    return not sample.calls and not (sample.found and sample.results and failed)
 
 
 def _test(number: int, name: str, sample: Sample, reply: Reply, settings: Settings) -> Test:

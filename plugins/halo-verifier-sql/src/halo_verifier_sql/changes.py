@@ -64,7 +64,7 @@ def operators(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def clauses(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Drop a WHERE, a HAVING, one side of an AND, a NOT, a DISTINCT or a grouping; or add a DISTINCT."""
+    """Drop a WHERE, a HAVING, one side of an AND or OR, a NOT, a DISTINCT or a grouping; or add a DISTINCT."""
 
     def drop(node: exp.Expr) -> bool:
         node.pop()
@@ -86,8 +86,9 @@ def clauses(tree: exp.Expr) -> Iterator[exp.Expr]:
 
     for clause in (exp.Where, exp.Having, exp.Group):
         yield from changed_copies(tree, clause, drop)
-    yield from changed_copies(tree, exp.And, keep_left)
-    yield from changed_copies(tree, exp.And, keep_right)
+    for connective in (exp.And, exp.Or):
+        yield from changed_copies(tree, connective, keep_left)
+        yield from changed_copies(tree, connective, keep_right)
     yield from changed_copies(tree, exp.Not, keep_left)
     yield from changed_copies(tree, exp.Select, toggle_distinct)
     for operation in (exp.Union, exp.Intersect, exp.Except):

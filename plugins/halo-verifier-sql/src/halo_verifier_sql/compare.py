@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from halo_verifier_sql import cells
+from halo_verifier_sql.gathered import Gathered, sort_cells
 
 _MAX_CANDIDATES = 64
 """Maximum number of candidates compared with a row under a tolerance."""
@@ -46,6 +47,8 @@ class Gold:
     """The rows, grouped by their place in the order."""
     by_name: bool = False
     """Match columns by name instead of position."""
+    gathered: Mapping[int, Gathered] = field(default_factory=dict)
+    """Columns, by place, whose cells hold values in an open order. `text` and `groups` have them sorted."""
 
     @property
     def count(self) -> int:
@@ -70,6 +73,7 @@ def difference(gold: Gold, columns: Sequence[str], text: str, tolerance: Toleran
         if places is None:
             return f"expected columns {', '.join(gold.columns)}; got {', '.join(columns)[:200]}"
         rows = [[row[place] for place in places] for row in rows]
+    rows = sort_cells(rows, gold.gathered)
     if len(rows) != gold.count:
         return f"expected {_count(gold.count, 'row')}, got {len(rows)}"
     start = 0

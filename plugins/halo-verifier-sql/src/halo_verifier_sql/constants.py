@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from string import ascii_letters, ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 import sqlglot
@@ -14,6 +15,11 @@ from sqlglot import exp
 DIALECTS = {"sqlite": "sqlite", "duckdb": "duckdb", "postgresql": "postgres"}
 """Name of a dialect in this package -> its name in sqlglot."""
 _LITERAL = re.compile(r"--[^\n]*|/\*(?:[^*]|\*(?!/))*+\*/|('[^']*'|(?<![\w.])\d+(?:\.\d+)?)")
+_WORD = re.compile(r"[^\W\d]\w*")
+_OTHER_LETTERS = str.maketrans(
+    ascii_letters + digits, ascii_lowercase[1:] + "a" + ascii_uppercase[1:] + "A" + digits[1:] + "0"
+)
+"""Turns a text into one of the same form that has another letter or digit at each place."""
 _MEASURES = (exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Avg)
 """Expressions that use a column as a quantity."""
 
@@ -24,6 +30,8 @@ class Constants:
 
     values: dict[str, list[Any]] = field(default_factory=dict)
     """Literals that a column is compared with, and their neighbours."""
+    exact: dict[str, list[Any]] = field(default_factory=dict)
+    """The literals alone; of a pattern, a text that matches it and one that does not."""
     measured: set[str] = field(default_factory=set)
     """Columns that are used as quantities: in arithmetic, or compared by more or less, or with numbers above 1."""
     columns: set[str] = field(default_factory=set)
@@ -46,6 +54,11 @@ def of_check(text: str, dialect: str) -> Constants:
 def literals(query: str) -> frozenset[str]:
     """Return the texts and numbers of a query, as they are written; without 0, 1 and comments. Takes linear time."""
     return frozenset(_LITERAL.findall(query)) - {"", "0", "1"}
+
+
+def words(query: str) -> frozenset[str]:
+    """Return the words of a query in lower case, also those in texts. Takes linear time."""
+    return frozenset(_WORD.findall(query.lower()))
 
 
 def compared_literals(query: str, dialect: str) -> frozenset[str]:
@@ -73,7 +86,9 @@ def _collected(trees: Iterable[exp.Expr], *, near: bool = True) -> Constants:
                 around = around.find_ancestor(exp.Predicate)
             for column in around.find_all(exp.Column) if around is not None else ():
                 name = column.name.lower()
-                found.values.setdefault(name, []).extend(_neighbours(literal, near))
+                values = _neighbours(literal, near)
+                found.values.setdefault(name, []).extend(values)
+                found.exact.setdefault(name, []).extend(values[: 1 + _is_pattern(literal)])
                 if not literal.is_string and literal.name not in ("0", "1"):
                     found.measured.add(name)
         for measure in tree.find_all(*_MEASURES):
@@ -81,11 +96,16 @@ def _collected(trees: Iterable[exp.Expr], *, near: bool = True) -> Constants:
     return found
 
 
+def _is_pattern(literal: exp.Literal) -> bool:
+    return literal.is_string and isinstance(literal.parent, exp.Like | exp.ILike)
+
+
 def _neighbours(literal: exp.Literal, near: bool) -> list[Any]:
     """Return the value of a literal and others close to it; with `near`, also of a text."""
     text = literal.name
-    if literal.is_string and isinstance(literal.parent, exp.Like | exp.ILike):
-        return [text.replace("%", some).replace("_", "x") for some in ("", "o")]
+    if _is_pattern(literal):
+        matching = [text.replace("%", some).replace("_", "x") for some in ("", "o")]
+        return [matching[0], matching[0].translate(_OTHER_LETTERS), matching[1]]
     if literal.is_string:
         others = [text.replace("%", ""), text[:-1], f"{text}o"]
         return [text, *(other for other in others if near and other and other != text)]

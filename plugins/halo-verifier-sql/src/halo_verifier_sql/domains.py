@@ -11,7 +11,7 @@ import math
 import random
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -44,6 +44,8 @@ class Domain:
     """More values, with which the reference query or a CHECK constraint compares the column."""
     compared: tuple[Any, ...] = ()
     """All values, known or not, with which they compare the column, and the neighbours of these."""
+    exact: tuple[Any, ...] = ()
+    """Those of `compared` that are not neighbours; all of them if that is not known."""
 
     def near(self, value: Any, rng: random.Random) -> Any:
         """Return a value near `value`."""
@@ -157,6 +159,15 @@ def domain_of(
     declared: str, column: Sequence[Any], name: str, constants: Constants, checks: Iterable[Constants]
 ) -> Domain:
     """Return the domain of a column from its declared type, its values, the query and the CHECK constraints."""
+    domain = _domain(declared, column, name, constants, checks)
+    literals = set(map(_typed, constants.exact.get(name.lower(), [])))
+    exact = tuple(value for value in domain.compared if _typed(value) in literals)
+    return replace(domain, exact=exact or domain.compared)
+
+
+def _domain(
+    declared: str, column: Sequence[Any], name: str, constants: Constants, checks: Iterable[Constants]
+) -> Domain:
     key = name.lower()
     values = list(dict.fromkeys(value for value in column if value is not None))
     constrained = [check.values.get(key, []) for check in checks if key in check.columns]
@@ -219,7 +230,7 @@ def _flags(kind: str, values: list[Any], measured: bool) -> list[Any] | None:
 
 def _with_moments(moments: Moments, values: list[Any], hints: Sequence[Any]) -> MomentDomain:
     found = tuple(dict.fromkeys(moment for hint in hints for moment in moments.matching(hint, values)))
-    return MomentDomain(tuple(values), _unknown(found, values), found, moments)
+    return MomentDomain(tuple(values), _unknown(found, values), found, moments=moments)
 
 
 def _is_open(kind: str, values: list[Any]) -> bool:

@@ -18,6 +18,9 @@ from halo_verifier_sql.statements import (
 _FENCE = re.compile(
     r"(?P<line>^[ \t]*(?:(?:[-*+>]|\d{1,3}[.)])[ \t]+){0,3})?(?P<run>`{3,}|~{3,})", re.MULTILINE
 )
+_QUOTED_FENCE = re.compile(r"^[ ]{0,3}>[ ]?(?:`{3}|~{3})", re.MULTILINE)
+_QUOTE = re.compile(r"^[ ]{0,3}>[ ]?", re.MULTILINE)
+"""The mark of a line that Markdown quotes."""
 _INFO = re.compile(rf"[ \t]*(?:[\w+#.-]{{1,20}}[ \t]+)?(?=\(?\s{{0,20}}+{QUERY})", re.IGNORECASE)
 """The beginning of a fence line on which the query itself starts."""
 _TAG = re.compile(r"[ \t]*[\w+#.-]{1,20}[ \t]*(?:\n|$)")
@@ -40,6 +43,8 @@ def extract(text: str) -> str | None:
     `inline code` that starts a query. Prose and empty statements after the first semicolon are dropped, but if
     another statement follows it is returned too, so that the verifier sees it.
     """
+    if _QUOTED_FENCE.search(text):
+        text = _QUOTE.sub("", text)
     outside, inside = _pieces(text)
     fenced = [piece for piece in inside if _find(piece) is not None or is_query(piece)]
     if fenced:

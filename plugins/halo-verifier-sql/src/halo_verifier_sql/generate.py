@@ -25,6 +25,8 @@ _CHILD_ROWS = (12, 20)
 _FEW_ROWS = (1, 3)
 _CROSSED = 0.7
 """Share of the copies of the usual size with rows in which compared values meet."""
+_EXACT = 0.5
+"""Share of the copies on which only the compared values themselves meet, so that more of them meet in joins."""
 _MOST_CROSSED = 48
 """Maximum number of rows of a table in which compared values meet."""
 _MOST_REFERRING = 90
@@ -52,17 +54,18 @@ _LARGEST_EXACT = 2.0**40
 
 Kind = Literal["mixed", "crossed", "few"]
 """Copies of the usual size, such copies in which compared values meet for certain, and copies of a few rows."""
+Copy = dict[str, tuple[list[str], list[list[Any]]]]
+"""The columns and rows of each table."""
 
 
-def generate(
-    tables: Mapping[str, Table], rng: random.Random, kind: Kind = "mixed"
-) -> dict[str, tuple[list[str], list[list[Any]]]]:
+def generate(tables: Mapping[str, Table], rng: random.Random, kind: Kind = "mixed") -> Copy:
     """Return new contents for all tables, deterministically for equal states of `rng`."""
     made: dict[str, list[list[Any]]] = {}
     crossed = kind == "crossed" or (kind == "mixed" and rng.random() < _CROSSED)
+    exact = rng.random() < _EXACT
     for name in parents_first(tables):
         made[name] = []
-        maker = _Maker(name, tables[name], made, rng, kind)
+        maker = _Maker(name, tables[name], made, rng, kind, exact=exact)
         if kind == "few":
             maker.fill(*_FEW_ROWS)
         else:
@@ -112,9 +115,11 @@ class _Maker:
         made: Mapping[str, list[list[Any]]],
         rng: random.Random,
         kind: Kind,
+        *,
+        exact: bool,
     ) -> None:
         self._name, self._table, self._made, self._rng = name, table, made, rng
-        self._few = kind == "few"
+        self._few, self._exact = kind == "few", exact
         self._rows = made[name]
         self._taken: list[set[tuple[Any, ...]]] = [set() for _ in table.unique]
         self._distinct = {places[0] for places in table.unique if len(places) == 1}
@@ -183,7 +188,8 @@ class _Maker:
         nulls = [] if table.required[place] else [None]
         if any(place in key.places for key in table.foreign_keys):
             return [*nulls, _ANY]
-        compared = self._rng.sample(domain.compared, min(len(domain.compared), _MOST_COMPARED))
+        known = domain.exact if self._exact else domain.compared
+        compared = self._rng.sample(known, min(len(known), _MOST_COMPARED))
         others = [value for value in self._sources[place].palette if value not in compared][:1]
         return [*nulls, *map(_exact, compared), *(others or ([] if compared else [_ANY]))]
 
@@ -276,7 +282,8 @@ class _Maker:
         size = rng.choice(_VARIETY)
         hints = rng.sample(domain.hints, min(len(domain.hints), max(1, size // 2)))
         if self._few and domain.compared:
-            hints = rng.sample(domain.compared, min(len(domain.compared), rng.choice((1, 1, 2))))
+            compared = domain.exact if self._exact else domain.compared
+            hints = rng.sample(compared, min(len(compared), rng.choice((1, 1, 2))))
             size = len(hints) + (rng.random() < 0.3)
         known = rng.sample(domain.values, min(len(domain.values), max(0 if hints else 1, size - len(hints))))
         palette = list(dict.fromkeys([*hints, *map(_exact, known)]))

@@ -70,7 +70,7 @@ class Moments:
         return self.write(self._moved(moment, rng))
 
     def matching(self, hint: Any, examples: Sequence[Any]) -> Iterator[Any]:
-        """Yield moments at `hint`, and next to it: a moment, the beginning of one, or one of its numbers."""
+        """Yield moments at `hint`, and next to it: a moment, the beginning or end of one, or one of its numbers."""
         text = str(hint).strip("%") if type(hint) in (str, int) else ""
         moments = [moment for example in examples[:4] if (moment := self.parse(example))]
         if (exact := self.parse(hint)) is not None:
@@ -82,6 +82,8 @@ class Moments:
         elif len(text) >= 3 and not self.whole:
             for example in examples[:4]:
                 yield from self._valid(text + str(example)[len(text) :])
+                if (ending := self.parse(str(example)[: -len(text)] + text)) is not None:
+                    yield from map(self.write, _around(ending, timedelta(days=1)))
             yield from self._valid(text + "0000-01-01 00:00:00"[len(text) :])
         if _DIGITS.fullmatch(text):
             for moment in moments:

@@ -18,10 +18,10 @@ from halo_core.seeds import derive_seed
 from halo_verifier_sql import ambiguity, cells, constants, lookups, mutate, ordering
 from halo_verifier_sql.compare import Gold, Group, difference
 from halo_verifier_sql.engines import Engine, make_description
-from halo_verifier_sql.generate import generate, richness
+from halo_verifier_sql.generate import Copy, generate, richness
 from halo_verifier_sql.perturb import perturb
 from halo_verifier_sql.reference import FORM, Reference, read
-from halo_verifier_sql.selection import EXACT, differ, find_kills, select
+from halo_verifier_sql.selection import EXACT, Candidate, differ, find_kills, select
 from halo_verifier_sql.tables import Table, read_tables
 from halo_verifier_sql.trial import Plan, Trial, make_plan, measure
 from halo_verifier_sql.worker import Caps, Description
@@ -31,6 +31,10 @@ _CANDIDATES = {"sqlite": (2, 4), "duckdb": (1, 3), "postgresql": (1, 3)}
 alone: fewer where building them is slow."""
 _FEW = {"sqlite": 24, "duckdb": 4, "postgresql": 6}
 """Candidates of a few rows, on which one row decides the result of an aggregate function."""
+_STRONG = 0.75
+"""Share of the mutants that the selected copies tell apart at least. The others of most references are equivalent."""
+_WEAK_FACTOR = 4
+"""Factor by which more candidates of a few rows are made if they tell fewer mutants apart."""
 _MORE = {"sqlite": 8, "duckdb": 2, "postgresql": 2}
 """Copies beyond the wanted number at most, if they tell mutants apart that the others do not."""
 _MAX_CELLS = 400_000
@@ -57,6 +61,8 @@ class Task:
     """The queries that determine the reference's result; None if there is no reference query."""
     literals: frozenset[str] = frozenset()
     """Literals with which the reference compares something."""
+    unread: frozenset[str] = frozenset()
+    """Words of the names of columns that the reference does not read, in lower case."""
     told_apart: tuple[int, int] = (0, 0)
     """Number of changed reference queries that are wrong on at least one of `databases`, and of all that run."""
 
@@ -104,16 +110,53 @@ def _from_query(
 ) -> Task:
     contents = engine.contents(key, [base])[0]
     tables = read_tables(contents, constants.of_query(reference.query, dialect), dialect)
-    similar, free = _make_copies(key, tables, copies, dialect)
-    rich = [0] * (1 + len(similar)) + [richness(tables, copy) for copy in free]
-    described = [make_description(reference.schema, copy, copy=True) for copy in (*similar, *free)]
     trusted = Caps(*(SELECTION_FACTOR * cap for cap in (caps.steps, caps.rows, caps.bytes)))
-    trial = Trial(engine, f"{key}+", (base, *described), trusted)
     plan = make_plan(key, reference, base, engine, dialect, trusted)
-    reads, measured = measure(trial, plan, ambiguity.variants(reference.query, dialect), list(tables), caps)
+    for factor in (1, _WEAK_FACTOR):
+        made = _make_copies(key, tables, copies, _FEW[dialect] * factor, dialect)
+        described = [make_description(reference.schema, copy, copy=True) for kind in made for copy in kind]
+        trial = Trial(engine, f"{key}+{factor}", (base, *described), trusted)
+        reads, mutants, candidates = _candidates(trial, plan, tables, made, dialect, caps)
+        selected = [0, *select(candidates, copies, _MORE[dialect])]
+        told_apart = set().union(*(candidates[index].kills for index in selected))
+        if len(told_apart) >= _STRONG * len(mutants):
+            break
+    golds = tuple(gold for index in selected if (gold := candidates[index].gold))
+    _check_strength(golds)
+    killed = told_apart.union(*(each.kills for each in candidates))
+    task = Task(
+        f"{key}:{factor}:{'-'.join(map(str, selected))}",
+        tuple(trial.databases[index] for index in selected),
+        golds,
+        reads,
+        reference.query,
+        tuple(mutants[index] for index in sorted(killed)),
+        plan,
+        constants.compared_literals(reference.query, dialect),
+        _unread(tables, constants.of_query(reference.query, dialect)),
+        (len(told_apart), len(mutants)),
+    )
+    _check_passes(task, engine, caps)
+    return task
+
+
+def _candidates(
+    trial: Trial,
+    plan: Plan,
+    tables: Mapping[str, Table],
+    made: tuple[list[Copy], list[Copy]],
+    dialect: str,
+    caps: Caps,
+) -> tuple[bool, list[str], list[Candidate]]:
+    """Return whether the reference reads a table, its mutants, and the candidates with those that show on each."""
+    query, (similar, free) = plan.reference.query, made
+    reads, measured = measure(trial, plan, ambiguity.variants(query, dialect), list(tables), caps)
     columns = {name: table.columns for name, table in tables.items()}
-    fixed = _lookups(reference.query, dialect, tables, replace(trial, key=key, databases=(base,)))
-    mutants, outcomes = trial.run_valid([*fixed, *mutate.mutants(reference.query, dialect, columns)])
+    fixed = _lookups(
+        query, dialect, tables, replace(trial, databases=trial.databases[:1], key=f"{trial.key}=")
+    )
+    mutants, outcomes = trial.run_valid([*fixed, *mutate.mutants(query, dialect, columns)])
+    rich = [0] * (1 + len(similar)) + [richness(tables, copy) for copy in free]
     candidates = [
         replace(
             each,
@@ -123,39 +166,26 @@ def _from_query(
         )
         for index, each in enumerate(measured)
     ]
-    selected = [0, *select(candidates, copies, _MORE[dialect])]
-    golds = tuple(gold for index in selected if (gold := candidates[index].gold))
-    _check_strength(golds)
-    told_apart = set().union(*(candidates[index].kills for index in selected))
-    killed = told_apart.union(*(each.kills for each in candidates))
-    task = Task(
-        f"{key}:{'-'.join(map(str, selected))}",
-        tuple(trial.databases[index] for index in selected),
-        golds,
-        reads,
-        reference.query,
-        tuple(mutants[index] for index in sorted(killed)),
-        plan,
-        constants.compared_literals(reference.query, dialect),
-        (len(told_apart), len(mutants)),
-    )
-    _check_passes(task, engine, caps)
-    return task
+    return reads, mutants, candidates
 
 
-_Copies = list[dict[str, tuple[list[str], list[list[Any]]]]]
-
-
-def _make_copies(key: str, tables: Mapping[str, Table], copies: int, dialect: str) -> tuple[_Copies, _Copies]:
+def _make_copies(
+    key: str, tables: Mapping[str, Table], copies: int, few: int, dialect: str
+) -> tuple[list[Copy], list[Copy]]:
     """Return candidates that resemble the given database, and candidates bound by the declared constraints alone."""
     cell_count = sum(len(table.columns) * len(table.rows) for table in tables.values())
     similar, free = (copies * factor for factor in _CANDIDATES[dialect])
     similar = max(copies, min(similar, _MAX_CELLS // max(cell_count, 1)))
-    few = _FEW[dialect]
     rngs = [random.Random(derive_seed(0, "copy", key, number)) for number in range(similar + free + few)]
     made = [generate(tables, rng) for rng in rngs[similar:-few]]
     made += [generate(tables, rng, "few") for rng in rngs[-few:]]
     return [perturb(tables, rng) for rng in rngs[:similar]], made
+
+
+def _unread(tables: Mapping[str, Table], known: constants.Constants) -> frozenset[str]:
+    """Return the words of the names of columns that the reference does not read."""
+    names = {name.lower() for table in tables.values() for name in table.columns}
+    return frozenset().union(*(constants.words(name) for name in names - known.columns))
 
 
 def _lookups(query: str, dialect: str, tables: Mapping[str, Table], given: Trial) -> list[str]:

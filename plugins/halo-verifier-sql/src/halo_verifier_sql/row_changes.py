@@ -11,6 +11,8 @@ from halo_verifier_sql.changes import changed_copies, make_distinct
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.In, exp.Between)
 _FILTERS = (exp.Where, exp.Having, exp.Join)
+_SHOWN = 4
+"""Columns of a SELECT list, from its start, without whose NULLs it is tried."""
 
 
 def groups(tree: exp.Expr) -> Iterator[exp.Expr]:
@@ -45,13 +47,11 @@ def groups(tree: exp.Expr) -> Iterator[exp.Expr]:
 def nulls(tree: exp.Expr) -> Iterator[exp.Expr]:
     """Leave out rows with NULLs, count them, or negate a membership."""
 
-    def without_nulls(node: exp.Expr) -> bool:
-        column = next(
-            (each.unalias() for each in node.expressions if isinstance(each.unalias(), exp.Column)), None
-        )
-        if column is None or node.args.get("group") or not isinstance(node, exp.Select):
+    def without_nulls(node: exp.Expr, number: int) -> bool:
+        shown = [each.unalias() for each in node.expressions if isinstance(each.unalias(), exp.Column)]
+        if len(shown) <= number or node.args.get("group") or not isinstance(node, exp.Select):
             return False
-        node.where(exp.Not(this=exp.Is(this=column.copy(), expression=exp.Null())), copy=False)
+        node.where(exp.Not(this=exp.Is(this=shown[number].copy(), expression=exp.Null())), copy=False)
         return True
 
     def count_all(node: exp.Expr) -> bool:
@@ -68,7 +68,8 @@ def nulls(tree: exp.Expr) -> Iterator[exp.Expr]:
             node.replace(exp.Not(this=exp.paren(node.copy())))
         )
 
-    yield from changed_copies(tree, exp.Select, without_nulls)
+    for number in range(_SHOWN):
+        yield from changed_copies(tree, exp.Select, partial(without_nulls, number=number))
     yield from changed_copies(tree, exp.Count, count_all)
     for test in (exp.In, exp.Exists, exp.Is):
         yield from changed_copies(tree, test, negate)

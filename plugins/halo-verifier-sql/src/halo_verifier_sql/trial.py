@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from halo_core.errors import VerifierError
-from halo_verifier_sql import cells, ordering
+from halo_verifier_sql import cells, gathered, ordering
 from halo_verifier_sql.compare import Gold, Group, difference
 from halo_verifier_sql.engines import Engine
+from halo_verifier_sql.gathered import Gathered, sort_cells
 from halo_verifier_sql.reference import Reference
 from halo_verifier_sql.selection import EXACT, Candidate
 from halo_verifier_sql.worker import Caps, Description, Outcome, quote
@@ -21,6 +22,8 @@ class Plan:
     reference: Reference
     ranked: ordering.Ranked | None
     """The reference with the ranks of its rows; None if it leaves their order open, or if the ranks are unknown."""
+    gathered: Mapping[int, Gathered] = field(default_factory=dict)
+    """Columns of the result whose cells hold values in an open order."""
 
     def queries(self) -> list[str]:
         """Return the reference, then its ranked form if there is one."""
@@ -31,17 +34,20 @@ class Plan:
         needed = outcomes if self.reference.ordered is None else outcomes[:1]
         if any(kind != "rows" for kind, *_ in needed):
             return None
-        _, columns, text, _ = outcomes[0]
+        columns, text = outcomes[0][1], self._sorted(outcomes[0][2])
         rows = tuple(map(cells.encode, cells.decode(text)))
         if len(rows) > caps.rows or len(text) > caps.bytes:
             return None
         if self.reference.ordered:
             groups = tuple(Group((row,), 1) for row in rows)
         elif self.ranked and self.reference.ordered is None:
-            groups = ordering.groups(outcomes[1][2], self.ranked)
+            groups = ordering.groups(self._sorted(outcomes[1][2]), self.ranked)
         else:
             groups = (Group(rows, len(rows)),)
-        return Gold(tuple(columns), text, groups, self.reference.by_name)
+        return Gold(tuple(columns), text, groups, self.reference.by_name, self.gathered)
+
+    def _sorted(self, text: str) -> str:
+        return cells.encode(sort_cells(cells.decode(text), self.gathered)) if self.gathered else text
 
     def is_open(self, outcomes: Sequence[Outcome]) -> bool:
         """Return True if ties make several results right although the prompt fixes how rows are compared."""
@@ -120,11 +126,12 @@ def make_plan(
     if kind != "rows":
         raise ValueError(_failure(outcomes, caps))
     try:
-        return Plan(reference, ordering.rank(reference.query, dialect, len(columns)))
+        ranked = ordering.rank(reference.query, dialect, len(columns))
     except ordering.UnclearOrderError:
         if reference.ordered is None:
             raise
-        return Plan(reference, None)
+        ranked = None
+    return Plan(reference, ranked, gathered.columns(reference.query, dialect))
 
 
 def run(

@@ -92,7 +92,7 @@ _RELATION_AFTER = re.compile(
     r"|therefore|because|checkmark|blacksquare|square|Box|qed|tag|sim|cong|dots|ldots|label|nonumber|notag|end|newline"
     r"|hline|hfill|vdots|blacktriangleright|(?:long|Long)?(?:left)?(?:right|Right)arrow)(?![A-Za-z])|\\\\|\\\]|\\\)"
 )
-_DEGREE = re.compile(r"\^?\s*(?:°|\\degree|\^\s*\{?\s*\\circ\s*\}?|\\circ)|°")
+_DEGREE = re.compile(r"\^?\s*(?:°|\\(?:text)?degree|\^\s*\{?\s*\\circ\s*\}?|\\circ)|°")
 _PERCENT = re.compile(
     r"(?:\s|~|\\[,;:! ])*(?:\\?%|(?:\\(?:text|mathrm|textrm)\{\s*)?(?:percent|per cent|pct)\b\}?)",
     re.IGNORECASE,

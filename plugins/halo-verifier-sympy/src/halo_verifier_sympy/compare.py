@@ -31,6 +31,7 @@ from halo_verifier_sympy.tree import (
     rename,
     walk,
 )
+from halo_verifier_sympy.units import is_scaled
 
 MAX_ITEMS = 64
 """Largest number of items in a list or set."""
@@ -109,6 +110,8 @@ class _Comparison:
             if self._criteria.units or gold[0] == answer[0]:
                 return "a different value"
         if gold[0] != "quantity" or answer[0] != "quantity":
+            if any(tree[0] == "quantity" and is_scaled(tree[2]) for tree in (gold, answer)):
+                return "a different value"
             if self._criteria.units or gold[0] not in _VALUES or answer[0] not in _VALUES:
                 return "a unit is missing" if gold[0] == "quantity" else "a unit that was not asked for"
             values = [tree[1] if tree[0] == "quantity" else tree for tree in (gold, answer)]

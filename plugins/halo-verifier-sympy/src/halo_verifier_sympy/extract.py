@@ -25,7 +25,7 @@ _MAX_BOXES = 64
 _MAX_ANSWERS = 4
 """Different texts of one answer; each of them is compared."""
 
-_BOX = re.compile(r"\\f?boxed(?![A-Za-z])[ \t]*")
+_BOX = re.compile(r"\\(?:f?boxed|fbox|framebox(?:[ ]?\[[^\]\n]*\])*)(?![A-Za-z])[ \t]*(?:\n[ \t]*(?=\{))?")
 _GROUP = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
 _BARE_BOX = re.compile(
     rf"[-+]?(?:\d(?:[\d.,]*\d)?|\\[A-Za-z]+(?:\[[^\]]*\])?(?:[ ]?(?:{_GROUP}|\d))*|[A-Za-z](?![A-Za-z]))"
@@ -150,7 +150,7 @@ def _starts_comment(line: str, place: int) -> bool:
     before, after = line[:place], line[place + 1 :]
     if _PROSE_BEFORE.search(before):
         return False
-    return not (_PROSE_WORD.search(before) and re.match(r"[ \t]+[A-Za-z]|[,:;.)?!]", after))
+    return not (_PROSE_WORD.search(before) and re.match(r"[ \t]+[A-Za-z]|-[A-Za-z]|[,:;.)?!]", after))
 
 
 def _stripped(text: str) -> str:

@@ -16,7 +16,11 @@ class LayoutParser(CommandParser):
     def _environment(self) -> Tree:
         self._expect("{")
         name = self._advance().text
+        starred = self._accept("*")
         self._expect("}")
+        if starred and self._accept("["):
+            self._advance()
+            self._expect("]")
         if name not in _MATRICES:
             raise Unreadable(f"an unknown environment: {name[:20]}")
         if name == "array":
@@ -30,7 +34,8 @@ class LayoutParser(CommandParser):
                 if not self._next_is_command("end"):
                     rows.append([self._cell()])
         self._advance()
-        if [self._advance().text for _ in range(3)] != ["{", name, "}"]:
+        closing = ["{", name, *["*" for _ in range(starred)], "}"]
+        if [self._advance().text for _ in closing] != closing:
             raise Unreadable("a matrix that is not closed")
         if len({len(row) for row in rows}) > 1:
             raise Unreadable("a matrix with rows of different lengths")

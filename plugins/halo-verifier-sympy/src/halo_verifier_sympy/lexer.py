@@ -56,7 +56,8 @@ _TOKEN = re.compile(
                   |\\(?:quad|qquad|displaystyle|textstyle|limits|left|right|{"|".join(FONT_SWITCHES)})(?![A-Za-z])
                   |\\text\{{[ ]*\}}|\\[hv]?phantom[ ]?{_NESTED}|\\[hm](?:space|skip)\*?[ ]?\{{[\d.]+[ ]?[a-z]+\}}
                   |\\[bB]igg?[lrm]?(?![A-Za-z]))+)
-      | (?P<marked>\d{{1,3}}(?:(?:\{{\\?,\}}(?:\\!)?|,?\\(?:,|![ ]?)|\\[;: ]|~)\d{{3}})+(?!\d)(?:\.\d+)?)
+      | (?P<marked>\d{{1,3}}(?:(?:(?:\\!)?(?:\{{\\?,\}}(?:\\[!,])?[ ]?|,?\\(?:,|![ ]?))
+                      |\\(?:,[ ]|thinspace[ ]?|[;: ])|~)\d{{3}})+(?!\d)(?:\.\d+)?)
       | (?P<grouped>\d{{1,3}}(?:,\d{{3}})+(?![\d])(?:\.\d+)?)
       | (?P<number>\d+(?:\.\d*)?|\.\d+)
       | (?P<letters>[A-Za-z]+)
@@ -64,15 +65,23 @@ _TOKEN = re.compile(
       | \\(?:mathrm|operatorname)\{{(?P<upright>[eid])\}}
       | \\(?:{"|".join(TEXT_COMMANDS)})\*?[ ]?\{{(?P<text>[^{{}}\\$%&^_]*(?:\^[23])?)\}}
       | \\(?P<command>[A-Za-z]+)
-      | (?P<op><=|>=|!=|==|\*\*|\\\\(?:\[-?[\d.]+[ ]?(?:pt|em|ex|mm|cm|in|jot)\])?|\\[{{}}|$%&_]
+      | (?P<op><=|>=|!=|==|\*\*|\\\\\*?(?:\[-?[\d.]+[ ]?(?:pt|em|ex|mm|cm|in|jot)\])?|\\[{{}}|$%&_]
              |[-+*/^_=<>!|()\[\]{{}}.,:;'&%$])""",
     re.VERBOSE,
 )
+_WORD_IN_FRACTION = r"\{[ ]*\\(?:text|mathrm)[ ]?\{([A-Za-z ]+)\}[ ]*\}"
+_OTHER_SPELLINGS = (
+    (re.compile(r"@\{\}|(?<!\\)\{\}(?=[\^_])"), ""),
+    (re.compile(r"\\math(?:bin|rel)[ ]?\{:\}|\\text[ ]?\{[ ]*:[ ]*\}"), ":"),
+    (re.compile(r"\\[dt]?frac[ ]?" + 2 * _WORD_IN_FRACTION), r"\\text{ \1/\2}"),
+)
+"""Patterns of spellings that the grammar does not have, with those that it has."""
 _SIZING = re.compile(r"\\(?:left|right|[bB]igg?[lrm]?)")
 _OPERATOR_ALIASES = {r"\%": "%", r"\|": "||", "==": "=", "**": "^", r"\_": "_"}
 _COMMAND_ALIASES = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
     "arccot": "acot", "arcsec": "asec", "arccsc": "acsc", "dbinom": "binom", "tbinom": "binom", "lg": "log10",
+    "textdegree": "degree",
 }  # fmt: skip
 _COMMAND_SIGNS = {
     "le": "<=", "leq": "<=", "leqslant": "<=", "ge": ">=", "geq": ">=", "geqslant": ">=", "ne": "!=",
@@ -89,6 +98,8 @@ def normalise(text: str) -> str:
         raise Unreadable(f"an answer of more than {MAX_CHARACTERS} characters")
     if not text.isascii():
         text = _in_ascii(text)
+    for pattern, replacement in _OTHER_SPELLINGS:
+        text = pattern.sub(replacement, text)
     if unsupported := _UNSUPPORTED.search(text):
         raise Unreadable(f"an unsupported character: U+{ord(unsupported[0]):04X}")
     return text

@@ -76,6 +76,8 @@ def _applied(tokens: Sequence[Token], start: int) -> int:
     one_word = end == place + 3 and tokens[place + 1].kind in ("letters", "number")
     if head.text in _FUNCTIONS_OF_ONE_WORD:
         return end if one_word and tokens[place + 1].text != head.text else 0
+    if head.text == "n" and one_word and tokens[place + 1].text.isupper():
+        return end  # the size of a set
     return end if word or re.fullmatch("[A-Z][a-z]*", head.text) else 0
 
 

@@ -43,7 +43,10 @@ class NumeralParser(TokenCursor, ABC):
     def _in_base(self, digits: int) -> Tree:
         """Parse the base of a numeral such as 204_5, after the underscore."""
         braces = self._accept("{")
+        brackets = braces and self._accept("(")
         text = self._advance().text.strip()
+        if brackets:
+            self._expect(")")
         if braces:
             self._expect("}")
         base = (

@@ -26,6 +26,10 @@ def parse(text: str, *, thousands: bool = False, amounts: bool = False) -> Tree:
         tokens = [*tokens[1:-2], tokens[-1]]
     if len(tokens) > 2 and tokens[-2] in (Token("op", "."), Token("op", ".", True)):
         del tokens[-2]
+    for place in range(1, len(tokens) - 1):
+        before, word, after = tokens[place - 1 : place + 2]
+        if word.text.strip() == "to" and before.kind == after.kind == "number":
+            tokens[place] = Token("op", ":", after.spaced)
     try:
         return _AnswerParser(tokens, amounts=amounts).answer()
     except (IndexError, ValueError, ZeroDivisionError, RecursionError) as error:

@@ -16,11 +16,17 @@ from halo_verifier_sympy.tree import Refused
 from halo_verifier_sympy.vocabulary import FUNCTION_WORDS, GREEK
 
 _PHRASE = re.compile(
-    r"\banswer\*{0,2}[ \t]{0,4}(?:(?:is|:|=)[ \t]{0,4}:?|(?=\$|\\[(\[]))"
+    r"(?<![A-Za-z0-9])answer\*{0,2}[ \t]{0,4}(?:(?:is|:|=)[ \t]{0,4}:?|(?=\$|\\[(\[]))"
     r"|^[ \t]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*[*_]{0,3}[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _DENIED = re.compile(r"n['’]t\b|\s*(?:\w+ly\s+)?(?:not|never)\b", re.IGNORECASE)
+_NO_ANSWER = re.compile(
+    r"\b(?:no|not|never|wrong|incorrect|false|bad|non)[\s*_-]+(?:(?:an?|the|my|our|final|correct|right)[\s*_]+)*$",
+    re.IGNORECASE,
+)
+_VALUE_BELOW = re.compile(r"[^\n]*\n\s*[*_]{0,3}(?P<item>\$?[-+−]?\d[\d.,/]*\$?)[*_]{0,3}\.?[ \t]*(?:\n|$)")
+"""A line, and a number that stands alone below it."""
 _IS_ANSWER = re.compile(
     r"\bis[ \t]+(?:our|the|my)[ \t]+(?:final[ \t]+|correct[ \t]+)?answer\b", re.IGNORECASE
 )
@@ -61,7 +67,7 @@ _MAX_LENGTH = 4000
 
 def phrase_answers(text: str) -> list[Answer]:
     """Return the answers after each "answer is"; without such a phrase, the one after the last ####."""
-    stated = [match for match in _PHRASE.finditer(text) if not _DENIED.match(text, match.end())]
+    stated = [match for match in _PHRASE.finditer(text) if not _is_denied(text, match)]
     matches = _without_headings(stated, text) or list(_HASHES.finditer(text))[-1:]
     if not matches:
         return list(_stated_before(text))
@@ -70,7 +76,21 @@ def phrase_answers(text: str) -> list[Answer]:
     if any(is_doubted(text[max(0, match.start() - 100) : match.start()]) for match in matches):
         raise Refused("a doubted answer")
     found = [answer for match in matches for answer in _sentence_answers(_lines_after(text, match.end()))]
+    found += _below(text, matches[-1].end())
     return found + retractions_after(text, matches[-1].end(), found)
+
+
+def _is_denied(text: str, match: re.Match[str]) -> bool:
+    """Return whether a phrase does not state an answer: "the answer is not", "Wrong answer:"."""
+    before = text[max(0, match.start() - 40) : match.start()].rpartition("\n")[2]
+    return bool(_DENIED.match(text, match.end()) or _NO_ANSWER.search(before))
+
+
+def _below(text: str, place: int) -> Iterator[Answer]:
+    """Yield a number that stands alone below the answer after `place`."""
+    start = len(text) - len(text[place:].lstrip(" \t*_:\n"))
+    if item := _VALUE_BELOW.match(text, start):
+        yield Answer(item["item"].strip("$"))
 
 
 def _stated_before(text: str) -> Iterator[Answer]:

@@ -6,8 +6,9 @@ An unknown word is a base unit: 5 apples equal only 5 apples.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from halo_verifier_sympy.tree import Refused, Unreadable
 
@@ -47,10 +48,19 @@ _KNOWN = {
 }
 _WORD = re.compile(r"[A-Za-z$°]+|/|\d")
 _PLURALS = {f"{name}s" for name in _KNOWN if len(name) > 2 and name != "inches"}
+_SCALES = frozenset({"dozen", "gross", "hundred", "thousand", "million", "billion", "trillion", "lakh", "crore"}) | {
+    "half", "third", "tenth", "hundredth", "thousandth", "percent", "percentage", "permille",
+}  # fmt: skip
+"""Words that multiply a number."""
 BARE_UNITS = frozenset(name for name in _KNOWN if len(name) > 1) | _PLURALS
 """Units that need no markup after a number; single letters are variables there."""
 LETTER_UNITS = frozenset(name for name in _KNOWN if len(name) == 1 and name.isalpha())
 """Units of one letter."""
+
+
+def is_scaled(unit: Sequence[Any]) -> bool:
+    """Return whether a word among those of a unit is a number, as in 7 dozen or 7 percent."""
+    return not _SCALES.isdisjoint(name for name, _ in unit[2])
 
 
 def is_counted(word: str, spaced: bool) -> bool:

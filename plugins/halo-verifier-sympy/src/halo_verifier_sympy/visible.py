@@ -170,6 +170,8 @@ def _check_enclosing(text: str, places: Sequence[int]) -> None:
 def _opened(text: str, place: int, pending: tuple[str, list[str], int]) -> _Group:
     """Return the group that starts at `place`, with the command that it is an argument of."""
     command, arguments, end = pending
+    if command in ("color", "pagecolor") and arguments:
+        command = ""  # the colour is chosen; what follows is a group of its own
     between = _BETWEEN.fullmatch(text, end, place) if place - end < 60 else None
     if not command or not between:
         before = text[max(0, place - 2) : place].rstrip()
