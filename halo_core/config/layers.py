@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from halo_core import reading
 from halo_core.config.kinds import clusters, driver_lists, driver_sections
 from halo_core.errors import ConfigError, file_hint, first_line
 
@@ -30,7 +31,7 @@ def load_mapping(path: str | Path, what: str, hint: str) -> dict[str, Any]:
     Raises a `ConfigError`, with line and column where YAML cannot be parsed.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = reading.read_text(path)
         loaded = yaml.load(text, _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", hint=file_hint(error)) from error

@@ -26,6 +26,7 @@ from halo_core.run.rounds import first_round, round_request, sizes
 from halo_core.run.sampler_check import check_sampler, sampler_warnings
 from halo_core.run.unselected import Unselected
 from halo_core.seeds import derive_seed
+from halo_core.tables import size
 from halo_core.types import CycleReport, PairedDifference, Prompt, Sample, SamplingRequest, Split, TrainStats
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class Run:
         """The processes that do the work; by default this one."""
         self.stop_reason = ""
         self.interrupted = False
+        self.training_stored = 0
+        """Bytes of the checkpoint within a training that was stored because the run is interrupted."""
         self.sampling_progress: Callable[[float, int], None] = ignore_tokens
         """Told by the generator how far a batch is; see `SamplingContext.progress`."""
         self.loaded_cycle: int | None = 0
@@ -112,7 +115,10 @@ class Run:
     def check_interrupt(self) -> None:
         """Raise `Interrupted` after a call of `interrupt`."""
         if self.interrupted:
-            raise Interrupted(f"stopped; resume with: {command('halo', 'resume', self.directory)}")
+            stored = (
+                f" with {size(self.training_stored)} of training state stored" if self.training_stored else ""
+            )
+            raise Interrupted(f"stopped{stored}; resume with: {command('halo', 'resume', self.directory)}")
 
     def history(self) -> list[CycleReport]:
         """Return the reports of the closed cycles, oldest first."""
