@@ -9,7 +9,7 @@ JOBS ?= 2
 SOURCES := pyproject.toml requirements.txt constraints.txt $(wildcard plugins/*/pyproject.toml)
 
 # The tests of different plugins have modules of the same names, so mypy checks each plugin's in a run of its own.
-TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests plugins/halo-study/tests plugins/halo-trainers/tests
+TYPED_PLUGIN_TESTS := plugins/halo-lr-policies/tests plugins/halo-ray/tests plugins/halo-study/tests plugins/halo-trainers/tests
 
 .PHONY: demo real test check layers docs pictures dist vllm clean system servers
 
@@ -72,8 +72,8 @@ system:
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq gcc g++ libc6-dev; \
 	else echo "halo's demo needs a C compiler: sudo apt-get install gcc g++ libc6-dev"; exit 1; fi
 
-# Programs that some tests need: PostgreSQL (sql), clang (gcc), rustc (rust), Node.js and Go (the sandbox's cookbook),
-# Chromium (the report). Without them those tests are skipped.
+# Programs that some tests need: PostgreSQL (sql), clang (gcc), rustc (rust), Node.js, Go and a JDK (the sandbox's
+# cookbook), Chromium (the report). Without them those tests are skipped.
 servers:
 	@missing=; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
@@ -81,6 +81,7 @@ servers:
 	command -v rustc >/dev/null || missing="$$missing rustc"; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
 	command -v go >/dev/null || missing="$$missing golang-go"; \
+	command -v javac >/dev/null || missing="$$missing default-jdk-headless"; \
 	command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || missing="$$missing chromium"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	timeout 300 apt-get update -qq >/dev/null 2>&1 || true; \

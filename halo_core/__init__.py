@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from halo_core.config.options import hook_plugin as hook_plugin
     from halo_core.deprecation import deprecated as deprecated
     from halo_core.drivers.base import Attack as Attack
+    from halo_core.drivers.base import Cluster as Cluster
     from halo_core.drivers.base import Demo as Demo
     from halo_core.drivers.base import Driver as Driver
     from halo_core.drivers.base import Generator as Generator
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from halo_core.drivers.base import Selector as Selector
     from halo_core.drivers.base import Trainer as Trainer
     from halo_core.drivers.base import Verifier as Verifier
+    from halo_core.drivers.base import Workers as Workers
     from halo_core.errors import ConfigError as ConfigError
     from halo_core.errors import DataError as DataError
     from halo_core.errors import DivergedError as DivergedError
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from halo_core.hookspecs import hookimpl as hookimpl
     from halo_core.loop import run_cycles as run_cycles
     from halo_core.model.contexts import Actor as Actor
+    from halo_core.model.contexts import ClusterContext as ClusterContext
     from halo_core.model.contexts import SamplingContext as SamplingContext
     from halo_core.model.contexts import SelectionContext as SelectionContext
     from halo_core.model.contexts import TrainingContext as TrainingContext
@@ -64,14 +67,16 @@ if TYPE_CHECKING:
 _HOME = {
     "halo_core.config.options": "driver hook_plugin",
     "halo_core.deprecation": "deprecated",
-    "halo_core.drivers.base": "Attack Demo Driver Generator LRPolicy Reward Selector Trainer Verifier",
+    "halo_core.drivers.base": (
+        "Attack Cluster Demo Driver Generator LRPolicy Reward Selector Trainer Verifier Workers"
+    ),
     "halo_core.errors": (
         "ConfigError DataError DivergedError HaloError Interrupted ModelError PluginError RunError "
         "SandboxError TrainingError UnknownPluginError VerifierError"
     ),
     "halo_core.hookspecs": "RunView hookimpl",
     "halo_core.loop": "run_cycles",
-    "halo_core.model.contexts": "Actor SamplingContext SelectionContext TrainingContext Weights",
+    "halo_core.model.contexts": "Actor ClusterContext SamplingContext SelectionContext TrainingContext Weights",
     "halo_core.plugin.manager": "Hooks",
     "halo_core.run.plan": "Plan",
     "halo_core.run.state": "Run",

@@ -79,6 +79,10 @@ class Interrupted(HaloError):
     exit_code = 130
 
 
+NO_FILE = "neither a file nor a pipe"
+TOO_LONG = "more than 1 GB of text without an end"
+
+
 def os_message(error: BaseException) -> str:
     """Return the system's message of an `OSError`, or of a Rust library's error that wraps one; otherwise "".
 
@@ -103,29 +107,36 @@ def file_hint(error: OSError | UnicodeDecodeError) -> str:
             return "name a file"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return "check its permissions"
+        case errno.EINVAL | errno.EFBIG if error.strerror in (NO_FILE, TOO_LONG):
+            return "name a file, or a pipe that ends"
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return "free some space, or name a file on another disk"
     return ""
 
 
-def command(*words: object) -> str:
+def command(*words: object, after_cd: bool = False) -> str:
     """Return a shell command, quoted where necessary, that works as printed.
 
-    `halo` becomes the path of the program that is running if the shell would not find it by name.
+    `halo`, `pip` and `pytest` become the path of the program in the environment of the running halo if the shell would
+    not find halo by name; with `after_cd`, a path that is valid in another directory, too.
     """
     first, *rest = map(str, words)
-    return shlex.join([_program() if first == "halo" else first, *rest])
+    return shlex.join([_program(first, after_cd) if first in _PROGRAMS else first, *rest])
 
 
-def _program() -> str:
-    """Return the name by which the shell finds halo: `halo`, or a path such as `.venv/bin/halo`."""
+_PROGRAMS = ("halo", "pip", "pytest")
+
+
+def _program(name: str, after_cd: bool) -> str:
+    """Return how the shell finds a program beside halo: its name, or a path such as `.venv/bin/halo`."""
     import shutil
 
     own = Path(sys.argv[0])
-    if own.name != "halo" or not own.is_file() or shutil.which("halo"):
-        return "halo"
+    if own.name != "halo" or not own.is_file() or shutil.which("halo") or not own.with_name(name).is_file():
+        return name
     here = Path.cwd()
-    return str(own.relative_to(here)) if own.is_absolute() and own.is_relative_to(here) else str(own)
+    place = (here / own).with_name(name)
+    return str(place if after_cd or not place.is_relative_to(here) else place.relative_to(here))
 
 
 def first_line(error: BaseException) -> str:

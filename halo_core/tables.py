@@ -54,6 +54,14 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def size(number: int) -> str:
+    """Return a number of bytes in short form: 812 bytes, 35 MB, 1.6 GB."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if number >= unit:
+            return f"{number / unit:.{1 if number < 10 * unit else 0}f} {name}"
+    return count(number, "byte")
+
+
 def spell(lr: float) -> str:
     """Format a learning rate with three digits in short form: 5e-5, 2.5e-5, 1.71e-5."""
     mantissa, exponent = f"{lr:.2e}".split("e")

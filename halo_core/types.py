@@ -321,6 +321,9 @@ class CycleReport:
     train: TrainStats | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall seconds by stage: sample (generation and verification, which overlap), train, heldout."""
+    waits: Mapping[str, float] = field(default_factory=dict)
+    """Mean seconds that a worker of a cluster waited for the others, by role: samplers, verifiers, trainers. Empty
+    without a cluster."""
     started_from: int = 0
     """The cycle whose weights this cycle's training started from; 0: the model before any training."""
     kept_gini: float = 0.0

@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 ORDER: tuple[tuple[str, ...], ...] = (
     ("types", "errors", "deprecation", "seeds", "shares", "progress", "tables", "channels"),
-    ("thoughts",),
+    ("thoughts", "reading"),
     ("config", "data", "files", "metrics", "sandbox"),
     ("ledger", "model", "diagnosis", "selection"),
     ("training", "sampling"),

@@ -5,8 +5,7 @@
     python tests/newcomer.py --clone            in a fresh clone, which installs everything with make demo
 
 Only commands that a page or halo itself prints are run. The name of the model in them is replaced by the model given,
-and flags at their end make the runs short. `test_newcomer.py` walks the path with the tiny model; with the environment
-variable HALO_REAL_MODEL, a directory, also with a real one.
+and flags at their end make the runs short. `test_newcomer.py` walks the path with the tiny model.
 """
 
 from __future__ import annotations
@@ -166,7 +165,7 @@ def main() -> None:
         home = Path(directory, "home")
         home.mkdir()
         model = str(Path(arguments.model).resolve()) if arguments.model else tiny_model(environment)
-        walk(Shell(home, environment), model)
+        walk(Shell(home, environment), model, limit=("--max-new-tokens", "256" if arguments.model else "64"))
     print("every command worked")
 
 

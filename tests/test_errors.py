@@ -66,7 +66,17 @@ def test_a_command_names_the_program_that_the_shell_finds(
     monkeypatch.setattr("sys.argv", [str(program), "run"])
     monkeypatch.setenv("PATH", "/nowhere")
     assert errors.command("halo", "resume", "my run") == ".venv/bin/halo resume 'my run'"
+    assert errors.command("halo", "runs", after_cd=True) == f"{program} runs"
+    assert errors.command("pip", "list") == "pip list", "uv makes environments without pip"
+    program.with_name("pip").touch()
+    assert errors.command("pip", "list") == ".venv/bin/pip list"
     assert errors.command("--adapter", "x") == "--adapter x"
+    monkeypatch.setattr("sys.argv", [".venv/bin/halo", "run"])
+    assert errors.command("halo", "runs") == ".venv/bin/halo runs"
+    assert errors.command("halo", "runs", after_cd=True) == f"{program} runs"
+    monkeypatch.chdir("/")
+    monkeypatch.setattr("sys.argv", [str(program), "run"])
+    assert errors.command("halo", "runs") == str(program.relative_to("/")) + " runs"
     monkeypatch.setenv("PATH", str(program.parent))
     assert errors.command("halo", "resume", "run") == "halo resume run"
     monkeypatch.setattr("sys.argv", ["pytest"])

@@ -25,7 +25,7 @@ WITH_TORCH = {
         "logprobs",
         "memory",
         "packing",
-        "randomness",
+        "parallel",
         "steps",
         "training",
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import pytest
-from newcomer import MODEL, ROOT, Page, Shell, clone, tiny_model, walk
+from newcomer import MODEL, ROOT, Page, Shell, tiny_model, walk
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
@@ -19,20 +18,6 @@ def test_every_printed_command_works(tmp_path: Path) -> None:
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {"mine", "prompts.jsonl", "runs", "my-model", "trained-on.jsonl", "start"}
     assert (tmp_path / "my-model" / "model.safetensors").is_file()
-
-
-@pytest.mark.skipif("HALO_REAL_MODEL" not in os.environ, reason="HALO_REAL_MODEL names no model directory")
-def test_every_printed_command_works_with_a_real_model(tmp_path: Path) -> None:
-    model = str(Path(os.environ["HALO_REAL_MODEL"]).resolve())
-    walk(Shell(tmp_path, Path(sys.prefix)), model, limit=("--max-new-tokens", "256"))
-
-
-@pytest.mark.skipif("HALO_CLONE" not in os.environ, reason="HALO_CLONE is not set: it installs everything")
-def test_fresh_clone(tmp_path: Path) -> None:
-    environment = clone(tmp_path) / ".venv"
-    home = tmp_path / "home"
-    home.mkdir()
-    walk(Shell(home, environment), tiny_model(environment), limit=("--max-new-tokens", "64"))
 
 
 def test_page_names_the_model_that_is_replaced() -> None:

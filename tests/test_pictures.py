@@ -42,7 +42,7 @@ def test_pages_show_every_picture_and_pictures_are_small() -> None:
         Path(name).name for page in pages for name in re.findall(r"!\[[^]]+\]\((\S+)\)", page.read_text())
     }
     stored = {path.name for path in PICTURES.iterdir()}
-    assert shown == stored == {"loop.svg", "curve.svg", "report.png"}
+    assert shown == stored == {"loop.svg", "curve.svg", "real.svg", "report.png"}
     for path in PICTURES.iterdir():
         assert path.stat().st_size < 250_000, path.name
         if path.suffix == ".svg":

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from halo_core.tables import count, fitting, table
+from halo_core.tables import count, fitting, size, table
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,14 @@ def test_a_table_leaves_columns_out_only_on_a_narrow_terminal(monkeypatch: pytes
     monkeypatch.setattr("halo_core.tables.terminal_width", lambda: 10)
     assert table(rows, left=2, ranks=(0, 1)) == "run\na"
     assert "started" in table(rows, left=2), "without ranks every column stays"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1, "1 byte"), (999, "999 bytes"), (1500, "1.5 kB"), (34_600_000, "35 MB"), (1_614_000_000, "1.6 GB")],
+)
+def test_a_size_is_short(number: int, text: str) -> None:
+    assert size(number) == text
 
 
 def test_a_noun_follows_its_number() -> None:

@@ -98,6 +98,9 @@ def remark(report: CycleReport) -> str:
     if report.sampled and report.sampled.warned >= _MANY_WARNINGS:
         share = f"{report.sampled.warned:.0%}"
         found.append(f"{share} of the completions have warnings, which may lower their rewards")
+    if report.waits:
+        waits = ", ".join(f"{role} {seconds:.0f} s" for role, seconds in report.waits.items())
+        found.append(f"waited for the others: {waits}")
     return f"cycle {report.cycle}  {'; '.join(found)}" if found else ""
 
 

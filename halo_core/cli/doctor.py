@@ -32,6 +32,10 @@ def doctor(
         typer.echo(f"{'device':<14}{_device()}")
     for line in _hardware():
         typer.echo(line)
+    for name, lines in _clusters().items():
+        typer.echo(f"\ncluster {name}")
+        for line in lines:
+            typer.echo(f"  {line}")
     from halo_core import sandbox
 
     typer.echo("\nsandbox")
@@ -52,6 +56,7 @@ def _as_json(*, torch: bool) -> dict[str, Any]:
         "hardware": None
         if hardware is None
         else {"target": hardware.target, "usable": hardware.usable, "settings": hardware.profile.settings},
+        "clusters": _clusters(),
         "sandbox": [asdict(check) for check in sandbox.doctor()],
     }
 
@@ -76,6 +81,25 @@ def _hardware() -> list[str]:
         f"  {name:<28}{values.get(name, '-')!s:<10}{reason}" for name, reason in found.profile.reasons.items()
     ]
     return [f"{head}; default settings, which a configuration overrides:", *rows]
+
+
+def _clusters() -> dict[str, list[str]]:
+    """Return what each installed cluster tells about itself, by name; one that fails tells why."""
+    from halo_core.config.schema import DriverSpec
+    from halo_core.errors import HaloError
+    from halo_core.plugin.discovery import available
+    from halo_core.plugin.loading import load_driver
+
+    found = {}
+    for source in available("cluster"):
+        try:
+            cluster, _ = load_driver("cluster", DriverSpec(name=source.address))
+            lines = list(cluster.describe())
+        except HaloError as error:
+            lines = [str(error)]
+        if lines:
+            found[source.name] = lines
+    return found
 
 
 def _version(name: str) -> str:

@@ -71,10 +71,11 @@ def init(
         typer.echo(
             f"next     write {directory / PROMPTS}: one JSON object per line, with 'prompt' and 'reference'"
         )
-    location = [] if directory == Path() else ["cd", str(directory)]
-    for words in (location, ["halo", "config", "validate", "-c", CONFIG], ["halo", "run", "-c", CONFIG]):
-        if words:
-            typer.echo(f"next     {command(*words)}")
+    moves = directory != Path()
+    if moves:
+        typer.echo(f"next     {command('cd', directory)}")
+    for words in (("config", "validate"), ("run",)):
+        typer.echo(f"next     {command('halo', *words, '-c', CONFIG, after_cd=moves)}")
 
 
 def _configuration(config: RunConfig, demo: Demo | None, model: str | None) -> str:

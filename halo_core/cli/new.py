@@ -47,11 +47,9 @@ def new(
 
 def _next_steps(directory: Path, kind: str, name: str) -> list[str]:
     """Return the commands to type next."""
-    from shlex import quote
-
     from halo_core.errors import command
 
-    steps = [f"pip install -e {quote(f'{directory}[test]')}", f"pytest {quote(str(directory))}"]
+    steps = [command("pip", "install", "-e", f"{directory}[test]"), command("pytest", directory)]
     data = directory / "prompts.jsonl"
     if kind == "verifier":
         steps += [

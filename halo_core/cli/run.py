@@ -16,7 +16,7 @@ import typer
 
 from halo_core.cli.flags import takes_config
 from halo_core.cli.signatures import Events, Quiet, RunDirectory
-from halo_core.errors import command
+from halo_core.errors import ConfigError, command
 from halo_core.tables import count
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def run(
     from halo_core.plugin.discovery import origins_of
     from halo_core.run.plan import Plan, next_directory
 
+    refuse_launcher("--cluster", "ray", "--cluster-opt", "trainers={}")
     recorded = Ledger(output) if output else None
     origins = origins_of(recorded.plugins()) if recorded and recorded.exists else None
     plan = Plan.from_raw(raw, origins)
@@ -71,14 +72,25 @@ def resume(
         int | None,
         typer.Option("--cycles", "-n", min=1, metavar="N", help="Extend the run to N cycles in total."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="PATH=VALUE",
+            help="Set a key that does not change the result: --set cluster.samplers=8; repeatable.",
+        ),
+    ] = None,
     quiet: Quiet = False,
     as_json: Events = False,
 ) -> None:
     """Resume a run that was stopped or killed, or add cycles to it."""
+    from halo_core.config.options import parse_assignments
     from halo_core.ledger.ledger import open_run
     from halo_core.run.plan import Plan
 
-    plan = Plan.from_ledger(open_run(directory), cycles=cycles, changed=changed)
+    refuse_launcher("--set", "cluster.name=ray", "--set", "cluster.trainers={}")
+    given = parse_assignments(settings or (), flag="--set")
+    plan = Plan.from_ledger(open_run(directory), cycles=cycles, changed=changed, settings=given)
     _run(plan, directory, quiet=quiet, as_json=as_json, changed=changed, extended=cycles is not None)
 
 
@@ -112,6 +124,21 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
         hooks.register(ReportFile(verifiers.extracted), name="report")
         with interruptible(run):
             run_cycles(run, hooks)
+
+
+def refuse_launcher(*flags: str) -> None:
+    """Raise a `ConfigError` if `accelerate launch` or `torchrun` has started several processes.
+
+    It names the command that trains with as many; `flags` with the number in place of {} are added to this one.
+    """
+    number = os.environ.get("WORLD_SIZE", "")
+    if not number.isdecimal() or int(number) < 2:
+        return
+    again = command("halo", *sys.argv[1:], *(text.format(number) for text in flags))
+    raise ConfigError(
+        f"a launcher has started halo {number} times, and a run has one process that starts the others",
+        hint=f"start it once: {again}",
+    )
 
 
 def _require_audit(plan: Plan, *, quiet: bool) -> None:

@@ -16,6 +16,8 @@ from halo_core.cli.flags import takes_verifiers
 from halo_core.tables import count
 
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from halo_core.config.schema import RunConfig
     from halo_core.types import Completion, Prompt, Verdict
     from halo_core.verification.verifiers import VerifierSet
@@ -114,7 +116,7 @@ def _read_completions(path: Path, prompts: dict[str, Prompt]) -> Iterator[Comple
 
     count: Counter[str] = Counter()
     with _open_input(path) as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(_lines(file, path), 1):
             if not line.strip():
                 continue
             where = f"{path}:{number}"
@@ -132,12 +134,23 @@ def _read_completions(path: Path, prompts: dict[str, Prompt]) -> Iterator[Comple
 def _open_input(path: Path) -> Any:
     from contextlib import nullcontext
 
+    from halo_core import reading
     from halo_core.errors import DataError, file_hint
 
     if str(path) == "-":
         return nullcontext(sys.stdin)
     try:
-        return path.open(encoding="utf-8", errors="surrogateescape")
+        return reading.open_text(path, errors="surrogateescape")
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}", hint=file_hint(error)) from error
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    from halo_core import reading
+    from halo_core.errors import DataError, file_hint
+
+    try:
+        yield from reading.lines_of(file, kept=False)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}", hint=file_hint(error)) from error
 

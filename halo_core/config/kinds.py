@@ -115,6 +115,14 @@ KINDS: Mapping[str, Kind] = {
             short="-L",
         ),
         Kind(
+            name="cluster",
+            help="Cluster driver.",
+            interface=f"{_BASE}:Cluster",
+            default="local",
+            option_flag="cluster-opt",
+            short="-C",
+        ),
+        Kind(
             name="plugin",
             help="Hook plugin by name or file; repeatable, later ones wrap earlier ones.",
             many=True,
@@ -156,12 +164,20 @@ PACKAGES: Mapping[tuple[str, str], str] = {
     **{("lr_policy", name): "halo-lr-policies" for name in _LR_POLICIES},
     ("command", "lr"): "halo-lr-policies",
     ("command", "study"): "halo-study",
+    ("cluster", "ray"): "halo-ray",
     **{
         ("selector", name): "halo-trainers" for name in ("all", "best_of_n", "star", "rso", "groups", "pairs")
     },
     **{("trainer", name): "halo-trainers" for name in ("dpo", "grpo", "ppo")},
 }
 """(kind, name) -> the package of this project that provides it. Used only to name the package to install."""
+
+
+def clusters() -> tuple[str, ...]:
+    """Return the clusters of this project's packages; their names are keys of the configuration, too."""
+    return tuple(name for kind, name in PACKAGES if kind == "cluster")
+
+
 MOVED: Mapping[tuple[str, str], str] = {("lr_policy", "constant"): "halo-lr-policies"}
 """(kind, name) -> the package that provided it before halo-core did. Runs may have stored "package:name", and an older
 version of the package still claims the name."""

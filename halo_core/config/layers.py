@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from halo_core.config.kinds import driver_lists, driver_sections
+from halo_core import reading
+from halo_core.config.kinds import clusters, driver_lists, driver_sections
 from halo_core.errors import ConfigError, file_hint, first_line
 
 _PATHS = (
@@ -30,7 +31,7 @@ def load_mapping(path: str | Path, what: str, hint: str) -> dict[str, Any]:
     Raises a `ConfigError`, with line and column where YAML cannot be parsed.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = reading.read_text(path)
         loaded = yaml.load(text, _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", hint=file_hint(error)) from error
@@ -52,8 +53,14 @@ def load_mapping(path: str | Path, what: str, hint: str) -> dict[str, Any]:
 
 
 def normalise(layer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `layer` with every driver section as a mapping, so that layers can be merged."""
+    """Return `layer` with every driver section as a mapping, so that layers can be merged.
+
+    `ray: {samplers: 4}` is short for `cluster: {name: ray, samplers: 4}`.
+    """
     raw = dict(layer)
+    for name in clusters():
+        if name in raw:
+            raw["cluster"] = _cluster(name, raw.pop(name), raw.get("cluster"))
     for key in driver_sections():
         if isinstance(raw.get(key), str):
             raw[key] = {"name": raw[key]}
@@ -62,6 +69,20 @@ def normalise(layer: Mapping[str, Any]) -> dict[str, Any]:
             entries = raw[key] if isinstance(raw[key], (list, tuple)) else [raw[key]]
             raw[key] = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
     return raw
+
+
+def _cluster(name: str, options: Any, other: Any) -> dict[str, Any]:
+    """Return the section of a cluster that is written by its name, merged over the section `cluster`."""
+    if not isinstance(options, Mapping | None):
+        raise ConfigError(
+            f"{name} is a section of keys, not {options!r}", hint=f"write {name}: {{samplers: 2}}"
+        )
+    before = {"name": other} if isinstance(other, str) else dict(other or {})
+    if before.get("name") not in (None, name):
+        raise ConfigError(
+            f"both {name} and cluster {before['name']!r} are configured", hint="name one of them"
+        )
+    return {**before, "name": name, **(options or {})}
 
 
 def check_paths(raw: Mapping[str, Any], file: Path) -> None:

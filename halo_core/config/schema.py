@@ -30,7 +30,7 @@ from halo_core.config.options import explain
 from halo_core.config.rounds import Rounds
 from halo_core.errors import ConfigError, did_you_mean
 
-NON_RESULT_KEYS = ("workers", "checkpoint_seconds", "sampler_tolerance")
+NON_RESULT_KEYS = ("cluster", "workers", "checkpoint_seconds", "sampler_tolerance")
 """Keys that do not change a run's result."""
 RETRY_DIVISOR = 10
 """A retry after a divergence divides the learning rate by this."""

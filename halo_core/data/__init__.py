@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from halo_core import reading
 from halo_core.data.contamination import text_of
 from halo_core.data.shape import Shape
 from halo_core.errors import DataError, did_you_mean, file_hint, first_line
@@ -138,7 +139,7 @@ def misspelt_keys(prompts: Iterable[Prompt]) -> dict[str, str]:
 def read_text(path: Path) -> str:
     """Return the text of a file. Raises a `DataError` if it cannot be read or is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return reading.read_text(path)
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}", hint=file_hint(error)) from error
     except UnicodeDecodeError as error:
@@ -215,8 +216,8 @@ def _rows(source: str, *, plain: bool = True) -> Iterator[tuple[str, Any]]:
 
 def _jsonl_rows(source: str) -> Iterator[tuple[str, Any]]:
     try:
-        with Path(source).open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
+        with reading.open_text(source) as file:
+            for number, line in enumerate(reading.lines_of(file, kept=True), 1):
                 if line.strip():
                     yield f"{source}:{number}", parse_json(line, f"{source}:{number}")
     except OSError as error:

@@ -6,6 +6,7 @@ The other modules contain the drivers of the core. Within halo, import from `hal
 from halo_core.config.options import driver
 from halo_core.drivers.base import (
     Attack,
+    Cluster,
     Demo,
     Driver,
     Generator,
@@ -14,10 +15,12 @@ from halo_core.drivers.base import (
     Selector,
     Trainer,
     Verifier,
+    Workers,
 )
 
 __all__ = [
     "Attack",
+    "Cluster",
     "Demo",
     "Driver",
     "Generator",
@@ -26,5 +29,6 @@ __all__ = [
     "Selector",
     "Trainer",
     "Verifier",
+    "Workers",
     "driver",
 ]

@@ -1,4 +1,4 @@
-"""The six kinds of driver as interfaces. A plugin package subclasses one of them.
+"""The seven kinds of driver as interfaces. A plugin package subclasses one of them.
 
 A driver is decorated with `@driver`, which makes it a frozen, keyword-only pydantic dataclass: its fields are its
 options, their annotations parse the text of the command line, and their docstrings are the help.
@@ -19,12 +19,20 @@ Drivers hold options, never state: state lives in the run directory and in the a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from halo_core.model.contexts import Actor, SamplingContext, SelectionContext, TrainingContext, Weights
+from halo_core.model.contexts import (
+    Actor,
+    ClusterContext,
+    SamplingContext,
+    SelectionContext,
+    TrainingContext,
+    Weights,
+)
+from halo_core.sandbox.types import Tier
 from halo_core.training import TrainingOptions, check_model
 from halo_core.types import (
     Completion,
@@ -39,7 +47,7 @@ from halo_core.types import (
 
 
 class Driver(ABC):  # noqa: B024 (every method is optional)
-    """The base of all six kinds."""
+    """The base of all seven kinds."""
 
     removed_options: ClassVar[Mapping[str, object]] = {}
     """Options that earlier versions had, each with the value that changes nothing. Stored configurations that still
@@ -288,3 +296,76 @@ class LRPolicy(Driver):
         `history` has the reports of cycles 0 .. cycle - 1 and is the only state, so that a resumed run gets the same
         learning rates. Must be callable with an empty history (dry runs).
         """
+
+
+class Workers:
+    """Processes that do the work of a run; what `Cluster.open` returns.
+
+    A method that returns None leaves its work to halo's own process, as the defaults do. The results must be those of
+    halo's own process: a batch depends on its request alone, and a training on its samples, options and seed.
+    """
+
+    tier: Tier | None = None
+    """The weakest tier of the sandboxes in which completions are verified; None: none is verified elsewhere."""
+    in_flight: int = 4
+    """Batches that may wait for their verdicts before sampling pauses; half of them are verified at once."""
+
+    def generate(
+        self, request: SamplingRequest, context: SamplingContext
+    ) -> Iterator[Sequence[Completion]] | None:
+        """Return the batches of `request` in order, without the first `request.done`.
+
+        They are those of the configured generator. `context.actor` has the weights that the request names; each worker
+        must prove that it samples with them.
+        """
+        return None
+
+    def verify(
+        self,
+        prompts: Sequence[Prompt],
+        completions: Sequence[Completion],
+        interrupt: Callable[[], None],
+    ) -> Sequence[Verdict] | None:
+        """Return the verdict of the configured verifiers on each completion; `prompts[i]` belongs to `completions[i]`.
+
+        Called in threads. `interrupt` is called now and then; it raises `Interrupted` after Ctrl-C.
+        """
+        return None
+
+    def train(self, samples: Sequence[Sample], context: TrainingContext) -> TrainStats | None:
+        """Train as the configured trainer does, and leave the trained weights in `context.actor`."""
+        return None
+
+    def status(self) -> str:
+        """Return what the workers do now, in a few words for a progress bar: "samplers 2/2, verifiers 5/8"."""
+        return ""
+
+    def waits(self) -> Mapping[str, float]:
+        """Return the mean seconds that a worker of each role has waited since the last call, by role."""
+        return {}
+
+    def close(self) -> None:
+        """End the workers. Called once, however the run ends."""
+        return
+
+
+class Cluster(Driver):
+    """Does the work of a run in other processes, here or on other machines.
+
+    What it does never changes a run's result, so a run can be resumed with another cluster or other options.
+    """
+
+    @abstractmethod
+    def open(self, context: ClusterContext) -> Workers:
+        """Start or connect to the workers.
+
+        Called once, after the configuration and the machine have been checked. Raises a `HaloError` if that is
+        impossible.
+        """
+
+    def describe(self) -> Sequence[str]:
+        """Return lines for `halo doctor` on what is there to work with; called with the default options.
+
+        Must neither start nor change anything.
+        """
+        return ()

@@ -61,7 +61,7 @@ class Transformers(SamplingOptions, Generator):
         batches = [[job for batch in group for job in batch] for group in groups]
         sampling = Sampling(self.temperature, self.top_p, self.top_k, self.min_p)
         with actor.merged() as model:
-            for number in range(request.done, len(batches)):
+            for number in context.numbers(request.done, len(batches)):
                 batch = [jobs[job] for job in batches[number]]
                 asked = [question for question, _ in batch]
                 generator = torch.Generator(actor.device).manual_seed(derive_seed(request.seed, number))

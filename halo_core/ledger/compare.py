@@ -18,6 +18,7 @@ __all__ = ["Part", "compare"]
 
 _Rows = Iterator[tuple[str, tuple[Any, ...]]]
 """The place of a row ("cycle 1 train, prompt 'a', completion 3"), and its values."""
+_MEASURED = ("seconds", "waits")
 _NOTHING = ("", ())
 
 
@@ -90,6 +91,8 @@ def _flat(values: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _plugins(ledger: Ledger) -> _Rows:
     with files.reading(ledger.directory / "plugins.json"):
         for row in ledger.plugins():
+            if row["kind"] in NON_RESULT_KEYS:
+                continue
             yield f"{row['kind']} {row['name']!r}", (row["distribution"], row["version"])
     for name, text in ledger.fingerprints().items():
         yield f"fingerprint of verifier {name!r}", (text,)
@@ -138,7 +141,7 @@ def _adapters(ledger: Ledger) -> _Rows:
 def _figures(ledger: Ledger) -> _Rows:
     with ledger.reading() as db:
         for cycle, text in db.execute("SELECT cycle, report FROM cycles ORDER BY cycle"):
-            figures = {key: value for key, value in json.loads(text).items() if key != "seconds"}
+            figures = {key: value for key, value in json.loads(text).items() if key not in _MEASURED}
             for key, value in _flat(figures):
                 yield f"cycle {cycle}: {key}", (value,)
 

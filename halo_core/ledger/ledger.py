@@ -241,18 +241,20 @@ class Ledger(RunDatabase):
                 raise files.damaged(directory, _CHANGED)
         return directory
 
-    def write_checkpoint(self, cycle: int, inputs_hash: str, save: Callable[[Path], None]) -> None:
-        """Replace the checkpoint of `cycle` by the files that `save` writes into the directory it is given."""
+    def write_checkpoint(self, cycle: int, inputs_hash: str, save: Callable[[Path], None]) -> Path:
+        """Replace the checkpoint of `cycle` by the files that `save` writes into a directory; return the directory."""
         with self.reading() as db:
             row = db.execute("SELECT number FROM checkpoints WHERE cycle = ?", (cycle,)).fetchone()
         number = row[0] + 1 if row else 1
-        files_hash = files.write_directory(self._checkpoint(cycle, number), save)
+        directory = self._checkpoint(cycle, number)
+        files_hash = files.write_directory(directory, save)
         with self.writing() as db:
             db.execute(
                 "INSERT OR REPLACE INTO checkpoints VALUES (?, ?, ?, ?)",
                 (cycle, number, inputs_hash, files_hash),
             )
         self._remove_checkpoints(cycle, keep=number)
+        return directory
 
     def add_seconds(self, cycle: int, stage: str, seconds: float) -> None:
         """Add to the wall time of a stage."""

@@ -5,7 +5,7 @@ They refer to the actor by a protocol, so that fakes can take its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +134,24 @@ class Checkpoint(Protocol):
         """
 
 
+class Peers(Protocol):
+    """The processes that train the same model on the same samples: each computes a part of every optimizer step."""
+
+    @property
+    def rank(self) -> int:
+        """The number of this process, from 0."""
+
+    @property
+    def size(self) -> int:
+        """The number of processes."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes, by rank. Waits until each of them has called it."""
+
+    def share(self, tensors: Sequence[torch.Tensor], source: int) -> None:
+        """Overwrite `tensors` with those of process `source`. Waits until each process has called it."""
+
+
 def ignore_step(done: int, total: int, loss: float) -> None:
     """Ignore the progress of a training; the default."""
 
@@ -181,6 +199,24 @@ class SamplingContext:
     completions (2.5: two and a half), and the number of tokens sampled for it."""
     note: Callable[[str], None] = ignore_note
     """Call with a line for the user; the run prints it and stores it, equal lines once."""
+    numbers: Callable[[int, int], Iterable[int]] = range
+    """Returns the numbers of the batches to sample, of those from the first argument to before the second: all of them,
+    unless a cluster distributes them. A generator that does not ask is called again for each batch of a cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterContext:
+    """Context of a run whose work a cluster shall do."""
+
+    raw: Mapping[str, Any]
+    """The run's configuration as JSON values, with the options of every driver, but without cluster and hook plugins.
+    In another process, `Plan.from_raw(raw, origins)` builds the same drivers, and its `actor` the same model."""
+    origins: Mapping[tuple[str, str], str]
+    """The distribution that each driver was loaded from, by kind and name."""
+    directory: Path
+    """The run directory, for logs."""
+    note: Callable[[str], None] = ignore_note
+    """Call with a line for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,3 +247,6 @@ class TrainingContext:
     """Call after each optimizer step; raises `Interrupted` if the user asked to stop."""
     checkpoint: Checkpoint | None = None
     """Storage for the training's progress; None: nothing is stored."""
+    peers: Peers | None = None
+    """The processes that share the work of each step; None: this one does all of it. `halo_core.training.fit` uses
+    them."""

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, field
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -25,7 +25,7 @@ from halo_core.model.logprobs import Scorer
 from halo_core.model.memory import Batching, is_out_of_memory, release
 from halo_core.model.objective import Objective
 from halo_core.model.packing import pack
-from halo_core.model.randomness import random_states, set_random_states
+from halo_core.model.parallel import Result, Sums, add_up, agreed
 from halo_core.model.sharing import Cost, batches, prompts_of, saves, size_of
 from halo_core.model.units import Unit
 from halo_core.model.weights import tensors_hash
@@ -35,7 +35,11 @@ _BUDGETS = {"cpu": 1024}
 """Tokens of a batch by default, by kind of device: on a CPU they fit its caches, and more would not be faster."""
 _LARGE_BUDGET = 8192
 """The same on other devices, where the largest batch is tried before the first step."""
-_Sums = tuple[torch.Tensor, list[Mapping[str, torch.Tensor]]]
+_Part = tuple[list[int], list[tuple[int, ...]]]
+"""The units of a batch, and the sequences of each of its rows."""
+_Total = tuple[torch.Tensor, list[Sums]]
+"""The loss of a step, and the statistics of its batches."""
+T = TypeVar("T")
 _PRECISION = {torch.float32: "no", torch.bfloat16: "bf16", torch.float16: "fp16"}
 
 
@@ -73,6 +77,8 @@ class Loop:
         with self.accelerator.autocast():
             self.scorer = Scorer(actor.unwrapped_model, actor.value_head)
         self.notes: list[str] = []
+        self.number = 0
+        """The number of the current step."""
         kind = actor.device.type
         self.limit = options.batch_tokens or _BUDGETS.get(kind, _LARGE_BUDGET)
         self.batching: Batching = actor.batching or Batching(self.limit)
@@ -100,11 +106,10 @@ class Loop:
             self.try_largest(plan)
         for number, indices in list(enumerate(plan))[len(done) :]:
             lr = self.context.lr * self.options.multiplier(number, len(plan))
-            randomness = random_states(self.actor.device)
+            self.number = number
             try:
                 done.append(self._step([self.units[index] for index in indices], lr))
             except Interrupted:  # within the step: no weight has changed yet
-                set_random_states(self.actor.device, randomness)
                 if done and checkpoint and checkpoint.due:
                     checkpoint.save(inputs_hash, partial(self.write, done))
                 raise
@@ -151,11 +156,10 @@ class Loop:
         ).hexdigest()
 
     def write(self, done: Sequence[Step], directory: Path) -> None:
-        """Write the loop's state: weights, optimizer, random number generators, scaler, finished steps."""
+        """Write the loop's state: weights, optimizer, scaler, finished steps."""
         for part, tensors in (
             ("weights", self.actor.trainable()),
             ("optimizer", self.optimizer_state()),
-            ("random", random_states(self.actor.device)),
         ):
             contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
             save_file(contiguous, directory / f"{part}.safetensors")
@@ -171,7 +175,6 @@ class Loop:
             for name, value in load_file(directory / "weights.safetensors").items():
                 weights[name].copy_(value)
         _restore(self.optimizer.optimizer, weights, load_file(directory / "optimizer.safetensors"))
-        set_random_states(self.actor.device, load_file(directory / "random.safetensors"))
         stored = json.loads((directory / "steps.json").read_text())
         if stored["scaler"]:
             self.accelerator.scaler.load_state_dict(stored["scaler"])
@@ -182,9 +185,15 @@ class Loop:
         steps = [[self.units[index] for index in step] for step in plan]
         reserved = [torch.empty_like(weight) for weight in self.weights for _ in range(2)]  # the optimizer's
 
-        def largest() -> _Sums:
+        def largest() -> Any:
             heaviest = max(steps, key=self._largest)
-            return self._gradients(heaviest, only=self._largest(heaviest))
+            size, total = self._largest(heaviest), self.objective.denominator(heaviest)
+            part = next(each for each in self._batches(heaviest) if _area(heaviest, *each) == size)
+
+            def compute() -> None:
+                self._part(heaviest, total, 0, part)
+
+            return agreed(self.context.peers, compute) if self.context.peers else compute()
 
         self._within_memory(steps, largest)
         del reserved
@@ -194,19 +203,17 @@ class Loop:
     def _largest(self, units: Sequence[Unit]) -> int:
         return max(_area(units, *part) for part in self._batches(units))
 
-    def _batches(self, units: Sequence[Unit]) -> list[tuple[list[int], list[tuple[int, ...]]]]:
+    def _batches(self, units: Sequence[Unit]) -> list[_Part]:
         return batches(units, self.batching.budget, self.cost)
 
-    def _within_memory(self, steps: Sequence[Sequence[Unit]], compute: Callable[[], _Sums]) -> _Sums:
+    def _within_memory(self, steps: Sequence[Sequence[Unit]], compute: Callable[[], T]) -> T:
         """Return what `compute` returns; if it runs out of memory, make the batches of `steps` smaller and repeat."""
         while True:
-            randomness = random_states(self.actor.device)
             try:
                 return compute()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-            set_random_states(self.actor.device, randomness)
             self.optimizer.zero_grad()
             release(self.actor.device)
             largest = max(map(self._largest, steps))
@@ -215,26 +222,38 @@ class Loop:
             if self.batching.checkpointing and not self.actor.model.is_gradient_checkpointing:
                 self.actor.model.gradient_checkpointing_enable({"use_reentrant": False})
 
-    def _gradients(self, units: Sequence[Unit], only: int = 0) -> _Sums:
-        """Add up the gradients of a step; return its loss and statistics.
+    def _gradients(self, units: Sequence[Unit]) -> _Total:
+        """Add up the gradients of a step; return its loss and the statistics of its batches."""
+        total, parts, peers = self.objective.denominator(units), self._batches(units), self.context.peers
+        if peers is None:
+            found = [self._part(units, total, number, part) for number, part in enumerate(parts)]
+            losses, metrics = [loss for loss, _ in found], [_sums(each) for _, each in found]
+        else:
 
-        `only`: just those of one batch of that many tokens.
+            def compute(number: int, part: _Part) -> Result:
+                loss, statistics = self._part(units, total, number, part)
+                return loss.item(), _sums(statistics)
+
+            results = add_up(peers, parts, compute, self.weights)
+            losses = [torch.tensor(loss, device=self.actor.device) for loss, _ in results]
+            metrics = [statistics for _, statistics in results]
+        return sum(losses, torch.zeros((), device=self.actor.device)), metrics
+
+    def _part(
+        self, units: Sequence[Unit], total: float, number: int, part: _Part
+    ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """Add the gradients of a batch of a step; return its share of the loss, and its statistics.
+
+        Dropout has a seed for each batch: it depends neither on the batches before nor on the process that computes it.
         """
-        total = self.objective.denominator(units)
-        loss = torch.zeros((), device=self.actor.device)
-        metrics: list[Mapping[str, torch.Tensor]] = []
-        parts = self._batches(units)
-        if only:
-            parts = [part for part in parts if _area(units, *part) == only][:1]
-        for indices, rows in parts:
-            batch = pack([units[index] for index in indices], self.actor.device, rows)
-            with self.accelerator.autocast():
-                logprobs, batch = self.scorer.score(batch, entropies=self.objective.entropies)
-            found = self.objective.loss(batch, logprobs)
-            self.accelerator.backward(found.total / total)
-            loss += (found.total if found.reported is None else found.reported).detach() / total
-            metrics.append(found.metrics)
-        return loss, metrics
+        indices, rows = part
+        batch = pack([units[index] for index in indices], self.actor.device, rows)
+        torch.manual_seed(derive_seed(self.context.seed, "dropout", self.number, number))
+        with self.accelerator.autocast():
+            logprobs, batch = self.scorer.score(batch, entropies=self.objective.entropies)
+        found = self.objective.loss(batch, logprobs)
+        self.accelerator.backward(found.total / total)
+        return (found.total if found.reported is None else found.reported).detach() / total, found.metrics
 
     def _step(self, units: Sequence[Unit], lr: float) -> Step:
         loss, metrics = self._within_memory([units], lambda: self._gradients(units))
@@ -247,7 +266,7 @@ class Loop:
             raise DivergedError(
                 f"the loss became {loss.item()}", hint="lower the learning rate, or check the model's weights"
             )
-        return Step(loss.item(), lr, norm, _sums(metrics))
+        return Step(loss.item(), lr, norm, _added(metrics))
 
     def _clip(self) -> float:
         limit = self.options.max_grad_norm or float("inf")
@@ -276,14 +295,18 @@ def _longest(unit: Unit) -> int:
     return max(map(len, unit))
 
 
-def _sums(batches: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, list[float]]:
-    """Return the sum and the number of the elements of each statistic, over the batches of a step."""
+def _sums(metrics: Mapping[str, torch.Tensor]) -> Sums:
+    """Return the sum and the number of the elements of each statistic of a batch."""
+    return {name: (values.detach().double().sum().item(), values.numel()) for name, values in metrics.items()}
+
+
+def _added(batches: Iterable[Sums]) -> dict[str, list[float]]:
+    """Return the sums and the numbers of all batches of a step."""
     found: dict[str, list[float]] = {}
     for metrics in batches:
         for name, values in metrics.items():
-            entry = found.setdefault(name, [0.0, 0])
-            entry[0] += values.detach().double().sum().item()
-            entry[1] += values.numel()
+            before = found.get(name, (0.0, 0))
+            found[name] = [one + other for one, other in zip(before, values, strict=True)]
     return found
 
 

@@ -122,7 +122,7 @@ def _training_mode(actor: Actor, options: TrainingOptions, seed: int) -> Iterato
     model, device = actor.model, actor.device
     devices = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(devices=devices, device_type="cuda" if not devices else device.type):
-        torch.manual_seed(derive_seed(seed, "dropout"))
+        torch.manual_seed(derive_seed(seed, "dropout"))  # each batch has its own seed besides
         if options.gradient_checkpointing is True or (actor.batching and actor.batching.checkpointing):
             model.gradient_checkpointing_enable({"use_reentrant": False})
         model.train()

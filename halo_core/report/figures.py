@@ -87,6 +87,7 @@ def tables(reports: Sequence[CycleReport]) -> list[Table]:
         _table("Training samples", _SAMPLES, ((r, r.sampled) for r in reports if r.sampled)),
         _table("Training", _training(reports), ((r, r.train) for r in reports if r.train)),
         _table("Seconds", _times(reports), ((r, r.seconds) for r in reports if r.seconds)),
+        _table("Seconds that workers waited", _waits(reports), ((r, r.waits) for r in reports if r.waits)),
     ]
     return [table for table in result if table.rows]
 
@@ -233,6 +234,13 @@ def _times(reports: Sequence[CycleReport]) -> dict[str, Column]:
 
     total: Column = lambda _, seconds: f"{sum(seconds.values()):,.1f}"  # noqa: E731 - one of many columns
     return {stage: of(stage) for stage in _stages(reports)} | {"total": total}
+
+
+def _waits(reports: Sequence[CycleReport]) -> dict[str, Column]:
+    def of(role: str) -> Column:
+        return lambda _, waits: f"{waits[role]:,.1f}" if role in waits else ""
+
+    return {role: of(role) for role in dict.fromkeys(role for r in reports for role in r.waits)}
 
 
 def _training(reports: Sequence[CycleReport]) -> dict[str, Column]:

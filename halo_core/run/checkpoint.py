@@ -44,7 +44,9 @@ class CycleCheckpoint:
     def save(self, inputs_hash: str, write: Callable[[Path], None]) -> None:
         """Store the files that `write` puts into the empty directory it is given; see `Checkpoint.save`."""
         start = time.monotonic()
-        self._run.ledger.write_checkpoint(self._cycle, inputs_hash, write)
+        directory = self._run.ledger.write_checkpoint(self._cycle, inputs_hash, write)
+        if self._run.interrupted:
+            self._run.training_stored = sum(path.stat().st_size for path in directory.iterdir())
         self._run.flush_timer()
         self._saved = time.monotonic()
         self._cost = self._saved - start

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from halo_core.config.kinds import KINDS, Kind
+from halo_core.config.kinds import KINDS, Kind, clusters
 from halo_core.config.options import options_of
 from halo_core.config.schema import RunConfig
 from halo_core.errors import HaloError
@@ -37,6 +37,10 @@ def config_schema() -> Schema:
     schema["$defs"].pop("DriverSpec")
     schema.pop("required", None)  # a file may leave everything to flags
     schema["properties"]["per_cycle"] = _per_cycle()
+    for source in available("cluster"):
+        options = _options(KINDS["cluster"], source.address) if source.name in clusters() else None
+        if options is not None:
+            schema["properties"][source.name] = {"type": "object", "additionalProperties": False, **options}
     return schema
 
 

@@ -12,7 +12,7 @@ from halo_core.config.kinds import KINDS
 from halo_core.config.options import build, options_in, options_of
 from halo_core.drivers.base import Driver, Generator, LRPolicy, Reward, Selector, Trainer
 from halo_core.hookspecs import hookimpl
-from halo_core.model.contexts import TrainingContext
+from halo_core.model.contexts import SamplingContext, TrainingContext
 from halo_core.plugin.blame import blamed
 from halo_core.plugin.discovery import BUILTIN, Source
 from halo_core.run.checkpoint import CycleCheckpoint
@@ -30,7 +30,7 @@ from halo_core.types import (
     TrainStats,
     Verdict,
 )
-from halo_core.verification.verifiers import VerifierSet, verification_threads
+from halo_core.verification.verifiers import VerifierSet, check_once, verification_threads
 
 if TYPE_CHECKING:
     from halo_core.run.state import Run
@@ -56,7 +56,8 @@ class Drivers:
 
     def get(self, kind: str, cycle: int | None = None) -> Any:
         """Return the driver of `kind`, with the options of `cycle` (counted from 1) if one is given."""
-        driver: Any = self._turn(kind, cycle)[0]
+        turn = self._turn(kind, cycle)
+        driver: Any = turn[0] if turn else self.by_kind[kind]
         per_cycle = self.per_cycle.get(kind, {})
         changes = {option: _of_cycle(values, cycle) for option, values in per_cycle.items() if option != NAME}
         if kind in self.in_turn:  # an option may be that of another driver
@@ -86,12 +87,12 @@ class Drivers:
 
     def source(self, kind: str, cycle: int | None = None) -> Source:
         """Return the source of the driver of `kind`, of `cycle` if one is given."""
-        return self._turn(kind, cycle)[1]
+        turn = self._turn(kind, cycle)
+        return turn[1] if turn else self.sources.get(kind, BUILTIN)
 
-    def _turn(self, kind: str, cycle: int | None) -> tuple[Driver, Source]:
-        if cycle and kind in self.in_turn:
-            return _of_cycle(self.in_turn[kind], cycle)
-        return self.by_kind[kind], self.sources.get(kind, BUILTIN)
+    def _turn(self, kind: str, cycle: int | None) -> tuple[Driver, Source] | None:
+        """Return the driver of `cycle` if several take turns."""
+        return _of_cycle(self.in_turn[kind], cycle) if cycle and kind in self.in_turn else None
 
 
 def _of_cycle(values: Sequence[T], cycle: int | None) -> T:
@@ -122,18 +123,27 @@ class Dispatch:
         """Call the generator; held-out prompts are always sampled with its own options."""
         cycle = request.cycle if request.split == "train" else None
         generator, options, source = self._drivers.generator(request.split, cycle)
+        with blamed(self._drivers.source("cluster")):
+            batches = run.workers.generate(request, self._sampling_context(run))
+            if batches is not None:
+                yield from batches
+                return
         split: Split = request.split if self._drivers.heldout else "train"
         if split not in self._opened:
-            opened = OpenGenerator(
-                generator,
-                run.actor,
-                run.directory,
-                lambda samples, tokens: run.sampling_progress(samples, tokens),
-                partial(run.log_once, "sampler"),
-            )
+            context = self._sampling_context(run)
+            opened = OpenGenerator(generator, run.actor, run.directory, context.progress, context.note)
             self._opened[split] = opened, source
         with blamed(source):
             yield from self._opened[split][0].generate(request, options)
+
+    @staticmethod
+    def _sampling_context(run: Run) -> SamplingContext:
+        return SamplingContext(
+            actor=run.actor,
+            directory=run.directory.resolve(),
+            progress=lambda samples, tokens: run.sampling_progress(samples, tokens),
+            note=partial(run.log_once, "sampler"),
+        )
 
     @hookimpl
     def verify(self, run: Run, prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Verdict]:
@@ -142,9 +152,17 @@ class Dispatch:
         known = run.ledger.recall(prompts, texts)
         new = [index for index, verdict in enumerate(known) if verdict is None]
         tasks = [prompts[index] for index in new]
-        verdicts = self._drivers.verifiers.check_all(
-            tasks, [completions[index] for index in new], self._threads, interrupt=run.check_interrupt
-        )
+
+        def check(prompts: Sequence[Prompt], completions: Sequence[Completion]) -> Sequence[Verdict]:
+            with blamed(self._drivers.source("cluster")):
+                found = run.workers.verify(prompts, completions, run.check_interrupt)
+            if found is not None:
+                return found
+            return self._drivers.verifiers.check_all(
+                prompts, completions, self._threads, interrupt=run.check_interrupt
+            )
+
+        verdicts = check_once(tasks, [completions[index] for index in new], check)
         fresh = iter(run.ledger.remember(tasks, [texts[index] for index in new], verdicts))
         return [next(fresh) if verdict is None else verdict for verdict in known]
 
@@ -177,10 +195,7 @@ class Dispatch:
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
         """Call the trainer; show its steps, store its checkpoints and let Ctrl-C stop it between steps."""
         trainer: Trainer = self._drivers.get("trainer", cycle)
-        with (
-            run.progress.stage(f"cycle {cycle} train", 0, "steps") as advance,
-            blamed(self._drivers.source("trainer", cycle)),
-        ):
+        with run.progress.stage(f"cycle {cycle} train", 0, "steps") as advance:
             shown = 0
 
             def show(done: int, total: int, loss: float) -> None:
@@ -197,7 +212,12 @@ class Dispatch:
                 interrupt=run.check_interrupt,
                 checkpoint=CycleCheckpoint(run, cycle),
             )
-            return trainer.train(samples, context)
+            with blamed(self._drivers.source("cluster")):
+                stats = run.workers.train(samples, context)
+            if stats is None:
+                with blamed(self._drivers.source("trainer", cycle)):
+                    stats = trainer.train(samples, context)
+            return stats
 
     @hookimpl
     def on_run_start(self, run: Run, history: Sequence[CycleReport]) -> None:

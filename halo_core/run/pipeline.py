@@ -7,8 +7,9 @@ are in flight, so that neither memory nor the work lost by a kill grows with the
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import takewhile
@@ -27,10 +28,6 @@ _FIRST_ROUND = (
     "the rates and rewards of training samples are those of the first round, which samples every prompt equally; later "
     "rounds sample what failed before"
 )
-IN_FLIGHT = 4
-"""Batches that may wait for their verdicts before sampling pauses."""
-_VERIFYING = 2
-"""Batches verified at once, so that the stragglers of one do not idle the cores."""
 _MAX_INCONCLUSIVE = 0.05
 """Share of inconclusive verdicts above which the user is warned that the metrics cover only some completions."""
 
@@ -78,9 +75,10 @@ def _round(
     waiting: deque[Future[list[Sample]]] = deque()
     with (
         run.progress.stage(_name(request, number), _size(request), "samples") as advance,
-        ThreadPoolExecutor(_VERIFYING) as threads,
+        # several, so that the stragglers of one batch do not idle the cores
+        ThreadPoolExecutor(max(run.workers.in_flight // 2, 1)) as threads,
     ):
-        meter = _Meter(advance)
+        meter = _Meter(advance, run.workers.status)
         meter.finish(len(samples))
         run.sampling_progress = meter.update
 
@@ -101,7 +99,7 @@ def _round(
             for batch in hooks.generate(run=run, request=replace(request, done=len(batches))):
                 meter.finish(len(batch))
                 waiting.append(threads.submit(verify, _renumbered(tokenized(run, prompts, batch), before)))
-                while waiting and (waiting[0].done() or len(waiting) > IN_FLIGHT):
+                while waiting and (waiting[0].done() or len(waiting) > run.workers.in_flight):
                     store()
                 run.check_interrupt()
             while waiting:
@@ -132,8 +130,9 @@ def _renumbered(completions: Sequence[Completion], before: Mapping[str, int]) ->
 class _Meter:
     """Turns the progress within batches, in parts of completions, into that of a request."""
 
-    def __init__(self, advance: Advance) -> None:
-        self._advance = advance
+    def __init__(self, advance: Advance, status: Callable[[], str]) -> None:
+        self._advance, self._status = advance, status
+        self._start = time.monotonic()
         self._shown = 0.0
         self._tokens = self._batch_tokens = 0
 
@@ -151,7 +150,9 @@ class _Meter:
 
     def _note(self) -> str:
         tokens = self._tokens + self._batch_tokens
-        return f"{tokens} tokens" if tokens else ""
+        rate = tokens / max(time.monotonic() - self._start, 1e-3)
+        parts = [f"{tokens} tokens", f"{rate:.0f}/s"] if tokens else []
+        return ", ".join(filter(None, [*parts, self._status()]))
 
 
 def _stored(run: Run, request: SamplingRequest) -> list[list[Sample]]:

@@ -7,8 +7,8 @@ with plan.open(directory) as (run, hooks):    starts or resumes the run in `dire
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.config.hardware import with_hardware_defaults
 from halo_core.config.kinds import KINDS, driver_sections
-from halo_core.config.layers import normalise, short_name
+from halo_core.config.layers import assign, normalise, short_name
 from halo_core.config.options import options_in, options_of
-from halo_core.config.schema import DataConfig, DriverSpec, RunConfig, read_config
-from halo_core.drivers.base import Demo, Generator
+from halo_core.config.schema import NON_RESULT_KEYS, DataConfig, DriverSpec, RunConfig, read_config
+from halo_core.drivers.base import Demo, Generator, Workers
 from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
 from halo_core.files import damaged, disk
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import prompt_body
+from halo_core.model.contexts import ClusterContext
 from halo_core.model.rates import default_rate
 from halo_core.model.size import parameter_count
-from halo_core.plugin.blame import preflight
+from halo_core.plugin.blame import blamed, preflight
 from halo_core.plugin.discovery import Origins, Source, origins_of, still_installed
 from halo_core.plugin.loading import build_driver, load_class, load_driver, load_plugin
 from halo_core.plugin.manager import Hooks
@@ -47,6 +48,7 @@ from halo_core.types import Prompt
 from halo_core.verification.verifiers import VerifierSet
 
 if TYPE_CHECKING:
+    from halo_core.config.model import ModelConfig
     from halo_core.model.actor import Actor
 
 
@@ -104,13 +106,28 @@ class Plan:
         return cls(_resolved(config, drivers, options), drivers, plugins, demo, demo_model)
 
     @classmethod
-    def from_ledger(cls, ledger: Ledger, *, cycles: int | None = None, changed: bool = False) -> Plan:
+    def from_ledger(
+        cls,
+        ledger: Ledger,
+        *,
+        cycles: int | None = None,
+        changed: bool = False,
+        settings: Mapping[str, Any] = {},
+    ) -> Plan:
         """Check the configuration of a recorded run, and build its drivers from the distributions that it recorded.
 
         `cycles` replaces the number of cycles. With `changed`, a distribution that is gone may be replaced by another
-        one that provides the name.
+        one that provides the name. `settings` replaces values by path, such as "cluster.samplers"; raises a
+        `ConfigError` for one that the result depends on.
         """
         raw, origins = ledger.config(), origins_of(ledger.plugins())
+        for path, value in settings.items():
+            if path.partition(".")[0] not in NON_RESULT_KEYS:
+                raise ConfigError(
+                    f"{path} cannot change within a run, whose result depends on it",
+                    hint=f"only these can: {', '.join(NON_RESULT_KEYS)}; or start another run",
+                )
+            assign(raw, path, value)
         if changed:
             origins = still_installed(origins)
         return cls.from_raw(raw if cycles is None else raw | {"cycles": cycles}, origins)
@@ -130,26 +147,55 @@ class Plan:
         at the start. Raises a `RunError` if the directory is in use, contains other files, or contains a run with
         another configuration or other versions, and a `DataError` if the prompts are unusable.
         """
-        from halo_core.model.actor import Actor
-
         ledger, hooks = Ledger(directory), self._hooks()
         progress = progress or Progress()
-        with ledger.locked():
+        with ledger.locked(), ExitStack() as stack:
             resumed = ledger.exists
-            actor = Actor(recorded_precision(ledger, self.config.model) if resumed else self.config.model)
+            actor = self.actor(recorded_precision(ledger, self.config.model) if resumed else None)
+
+            def open_workers() -> Workers:
+                return self._open_workers(actor, directory, progress, stack)
+
             if resumed:
-                self._resume(ledger, changed=changed, extended=extended)
+                workers = self._resume(ledger, open_workers, changed=changed, extended=extended)
             else:
-                self._start(ledger, actor, progress)
+                workers = self._start(ledger, actor, progress, open_workers)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
             precision = self.drivers.generator("heldout")[0].precision()
-            run = Run(self.config, ledger, actor, prompts, heldout, progress, precision=precision)
+            run = Run(
+                self.config, ledger, actor, prompts, heldout, progress, precision=precision, workers=workers
+            )
             notes = self._changed_data(run) if resumed else self.data_notes(prompts, heldout)
             for note in notes:
                 progress.note(f"data     {note}")
             yield run, hooks
 
-    def _start(self, ledger: Ledger, actor: Actor, progress: Progress) -> None:
+    def actor(self, model: ModelConfig | None = None) -> Actor:
+        """Return the actor of `model`, by default the configured one; it loads the model when it is first used."""
+        from halo_core.model.actor import Actor
+
+        return Actor(model or self.config.model)
+
+    def _open_workers(self, actor: Actor, directory: Path, progress: Progress, stack: ExitStack) -> Workers:
+        """Open the cluster until `stack` ends."""
+        dtype: Any = str(actor.dtype).removeprefix("torch.")  # another machine might choose another one
+        model = replace(self.config.model, dtype=dtype)
+        raw = self.config.model_copy(update={"model": model}).model_dump(mode="json")
+        left_out = {"plugins": [], "cluster": {"name": KINDS["cluster"].default}}
+        context = ClusterContext(
+            raw=raw | left_out,
+            origins=origins_of(self.manifest()),
+            directory=directory.resolve(),
+            note=progress.note,
+        )
+        with blamed(self.drivers.source("cluster")):
+            workers: Workers = self.drivers.get("cluster").open(context)
+        stack.callback(workers.close)
+        return workers
+
+    def _start(
+        self, ledger: Ledger, actor: Actor, progress: Progress, open_workers: Callable[[], Workers]
+    ) -> Workers:
         ledger.check_unused()
         prompts, heldout = self.data()
         self.drivers.verifiers.check_prompts([*prompts, *heldout])
@@ -157,22 +203,28 @@ class Plan:
         if missing := actor.preflight():
             progress.note(f"model    downloading {missing} from the hub")
         _ = actor.model, actor.tokenizer  # load them first: a failure must not leave a run behind
+        workers = open_workers()
         config, fingerprints = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
-        machine = {**environment(self.config), "dtype": str(actor.dtype).removeprefix("torch.")}
+        machine = {**environment(self.config, workers.tier), "dtype": str(actor.dtype).removeprefix("torch.")}
         ledger.create(config, self.manifest(), prompts, heldout, machine, fingerprints)
+        return workers
 
-    def _resume(self, ledger: Ledger, *, changed: bool, extended: bool) -> None:
+    def _resume(
+        self, ledger: Ledger, open_workers: Callable[[], Workers], *, changed: bool, extended: bool
+    ) -> Workers:
         check_same(
             ledger.directory, Plan.from_ledger(ledger, changed=changed).config, self.config, extend=extended
         )
         if not ledger.prompts("train"):
             _check_no_training(ledger, self.config)
         self.preflight()
-        check_tier(ledger)
-        verifiers, current = self.drivers.verifiers, environment(self.config)
+        workers = open_workers()
+        check_tier(ledger, workers.tier)
+        verifiers, current = self.drivers.verifiers, environment(self.config, workers.tier)
         check_unchanged(ledger, self.manifest(), verifiers, current, accept=changed)
         if extended:
             extend(ledger, self.config, self.drivers.get("lr_policy"))
+        return workers
 
     def _changed_data(self, run: Run) -> list[str]:
         """Return a note if the files of prompts no longer contain the prompts that the run stored."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 from halo_core.config.schema import DataConfig, DataSource, RunConfig
 from halo_core.data import check_disjoint, load_prompts, split_heldout, texts_in
@@ -53,9 +54,15 @@ def read_prompts(config: RunConfig, demo: Demo | None) -> tuple[list[Prompt], li
 
 
 def prompts_in(config: RunConfig) -> list[Prompt]:
-    """Return the training prompts and the held-out prompts that the configuration names, in one list."""
+    """Return the training prompts and the held-out prompts that the configuration names, in one list.
+
+    A run that is named for training prompts gives its held-out prompts, too, unless others are named.
+    """
+    data = config.data
     prompts = _training_prompts(config) if names_prompts(config) else []
-    return prompts + (_load(config.data, config.data.heldout, "heldout") if config.data.heldout else [])
+    if data.heldout:
+        return prompts + _load(data, data.heldout, "heldout")
+    return prompts + (_stored(data.prompts, "heldout") if _is_run(data.prompts) else [])
 
 
 def contaminated(config: RunConfig, prompts: Sequence[Prompt]) -> list[str]:
@@ -82,14 +89,24 @@ def _training_prompts(config: RunConfig) -> list[Prompt]:
 
 def _load(data: DataConfig, name: str, split: Split, source: DataSource | None = None) -> list[Prompt]:
     """Return the prompts of a file, of a data set, or of `split` of a run directory."""
-    if not (Path(name) / "run.yaml").is_file():
+    if not _is_run(name):
         return load_prompts(name, _shape(data, source))
-    ledger = Ledger(Path(name))
-    prompts = ledger.prompts(split)
-    ledger.close()
+    prompts = _stored(name, split)
     if not prompts:
         raise DataError(f"the run {name} has no {'training' if split == 'train' else 'held-out'} prompts")
     return prompts
+
+
+def _is_run(name: str | None) -> TypeGuard[str]:
+    return bool(name) and (Path(name or "") / "run.yaml").is_file()
+
+
+def _stored(name: str, split: Split) -> list[Prompt]:
+    ledger = Ledger(Path(name))
+    try:
+        return ledger.prompts(split)
+    finally:
+        ledger.close()
 
 
 def _shape(data: DataConfig, source: DataSource | None) -> Shape:

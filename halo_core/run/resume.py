@@ -25,18 +25,21 @@ from halo_core.drivers.base import LRPolicy
 from halo_core.errors import RunError, SandboxError, command
 from halo_core.ledger.ledger import Ledger
 from halo_core.model.devices import choose_device
+from halo_core.sandbox import Tier
 from halo_core.tables import count
 from halo_core.verification.verifiers import VerifierSet
 
-_TIERS = ("none", "weak", "standard", "strong")
+_TIERS: tuple[Tier, ...] = ("none", "weak", "standard", "strong")
 _LIBRARIES = ("halo-core", "torch", "transformers", "peft", "accelerate")
 _EDGE = 1 << 20
 """Bytes hashed at either end of an input file."""
 
 
-def environment(config: RunConfig) -> dict[str, Any]:
-    """Return everything that a run's results may depend on besides configuration and plugins: `machine.json`."""
-    running = sandbox.running()
+def environment(config: RunConfig, tier: Tier | None = None) -> dict[str, Any]:
+    """Return everything that a run's results may depend on besides configuration and plugins: `machine.json`.
+
+    `tier` is that of the sandboxes on other machines.
+    """
     model = config.model
     inputs = {"model": model.name, "adapter": model.adapter, "mix.pairs": config.mix.pairs}
     inputs["model.chat_template"] = model.chat_template
@@ -48,7 +51,7 @@ def environment(config: RunConfig) -> dict[str, Any]:
         "inputs": {
             key: content_hash(Path(name)) for key, name in inputs.items() if name and Path(name).exists()
         },
-        "sandbox": running.tier if running else None,
+        "sandbox": weakest_tier(tier),
     }
 
 
@@ -97,6 +100,8 @@ def _other_drivers(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """List the kinds of driver whose names differ, and remove them: their options cannot be compared."""
     found = []
     for kind in KINDS.values():
+        if kind.key in NON_RESULT_KEYS:
+            continue
         there, here = (_names(config[kind.key]) for config in (before, now))
         if there != here:
             found.append(f"{kind.name}: {there} there, {here} here")
@@ -184,12 +189,22 @@ def recorded_precision(ledger: Ledger, model: ModelConfig) -> ModelConfig:
     return replace(model, dtype=dtype)
 
 
-def check_tier(ledger: Ledger) -> None:
-    """Raise a `SandboxError` if the sandbox is weaker now than at the start: a run's tier never drops."""
-    started, running = ledger.machine().get("sandbox"), sandbox.running()
-    if started in _TIERS and running is not None and _TIERS.index(running.tier) < _TIERS.index(started):
+def weakest_tier(tier: Tier | None) -> Tier | None:
+    """Return the weaker of `tier`, that of other machines, and of the tier here; None if no sandbox is in use."""
+    running = sandbox.running()
+    found = [each for each in (tier, running.tier if running else None) if each is not None]
+    return min(found, key=_TIERS.index, default=None)
+
+
+def check_tier(ledger: Ledger, tier: Tier | None = None) -> None:
+    """Raise a `SandboxError` if the sandbox is weaker now than at the start: a run's tier never drops.
+
+    `tier` is that of the sandboxes on other machines.
+    """
+    started, now = ledger.machine().get("sandbox"), weakest_tier(tier)
+    if started in _TIERS and now is not None and _TIERS.index(now) < _TIERS.index(started):
         raise SandboxError(
-            f"{ledger.directory} was started in sandbox tier {started!r}, and only {running.tier!r} holds now",
+            f"{ledger.directory} was started in sandbox tier {started!r}, and only {now!r} holds now",
             hint="halo doctor shows what prevents it; or start another run with another --output",
         )
 

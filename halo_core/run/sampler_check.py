@@ -33,8 +33,13 @@ from halo_core.types import Completion, CycleReport, Sample, TrainStats
 if TYPE_CHECKING:
     from halo_core.model.contexts import Actor
 
+__all__ = ["check_sampler"]
+
 PROBES = 64
-"""Completions that are compared, evenly spaced over all of them."""
+"""Completions that are compared at most, evenly spaced over all of them."""
+_FEWEST, _TOKENS = 16, 4096
+"""With more than 16 completions, as many as have 4,096 tokens on average, contexts included: of long ones fewer tell as
+much, and more of them would take as long as the training."""
 _TOLERANCE = 0.01
 """Largest accepted error of the sampler, nats per token, if sampler and actor compute in float32."""
 _COARSE_TOLERANCE = 0.1
@@ -202,6 +207,6 @@ def _written(probe: Completion, row: Sequence[float]) -> list[float]:
 
 def _probes(completions: Sequence[Completion]) -> list[Completion]:
     usable = [completion for completion in completions if completion.written and completion.prompt_token_ids]
-    if len(usable) <= PROBES:
-        return usable
-    return [usable[n * len(usable) // PROBES] for n in range(PROBES)]
+    tokens = sum(len(completion.prompt_token_ids) + len(completion.token_ids) for completion in usable)
+    number = min(max(_TOKENS * len(usable) // max(tokens, 1), _FEWEST), PROBES, len(usable))
+    return [usable[n * len(usable) // number] for n in range(number)]

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from halo_core.config.rounds import Rounds
+from halo_core.drivers.base import Workers
 from halo_core.errors import Interrupted, command
 from halo_core.ledger.card import CARD, card_of
 from halo_core.ledger.ledger import Ledger
@@ -25,6 +26,7 @@ from halo_core.run.rounds import first_round, round_request, sizes
 from halo_core.run.sampler_check import check_sampler, sampler_warnings
 from halo_core.run.unselected import Unselected
 from halo_core.seeds import derive_seed
+from halo_core.tables import size
 from halo_core.types import CycleReport, PairedDifference, Prompt, Sample, SamplingRequest, Split, TrainStats
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Run:
         progress: Progress | None = None,
         *,
         precision: str = "",
+        workers: Workers | None = None,
     ) -> None:
         self.config = config
         self.ledger = ledger
@@ -59,8 +62,12 @@ class Run:
         self.progress = progress or Progress()
         self.precision = precision
         """The precision in which the generator computes; see `Generator.precision`."""
+        self.workers = workers or Workers()
+        """The processes that do the work; by default this one."""
         self.stop_reason = ""
         self.interrupted = False
+        self.training_stored = 0
+        """Bytes of the checkpoint within a training that was stored because the run is interrupted."""
         self.sampling_progress: Callable[[float, int], None] = ignore_tokens
         """Told by the generator how far a batch is; see `SamplingContext.progress`."""
         self.loaded_cycle: int | None = 0
@@ -108,7 +115,10 @@ class Run:
     def check_interrupt(self) -> None:
         """Raise `Interrupted` after a call of `interrupt`."""
         if self.interrupted:
-            raise Interrupted(f"stopped; resume with: {command('halo', 'resume', self.directory)}")
+            stored = (
+                f" with {size(self.training_stored)} of training state stored" if self.training_stored else ""
+            )
+            raise Interrupted(f"stopped{stored}; resume with: {command('halo', 'resume', self.directory)}")
 
     def history(self) -> list[CycleReport]:
         """Return the reports of the closed cycles, oldest first."""
@@ -301,6 +311,7 @@ class Run:
             rounds=sizes(self.config.rounds, samples),
             train=train,
             seconds=self.ledger.seconds(cycle),
+            waits=dict(self.workers.waits()),
             started_from=0 if self.config.start_from == "base" and train else self.sampling_cycle,
             kept_gini=gini([kept[prompt_id] for prompt_id in {sample.prompt.id for sample in samples}]),
             improvement=None if best is None else self.compare(cycle - 1, cycle),

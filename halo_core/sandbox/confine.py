@@ -33,6 +33,7 @@ DEVICES = (("/dev/null", landlock.READ_FILE | landlock.WRITE_FILE), ("/dev/urand
 PYTHON = os.path.realpath(sys.base_prefix)
 _LOADERS = ("/lib", "/lib64", "/usr/lib", f"/lib/{os.uname().machine}-linux-gnu")
 _STACK = 64 << 20
+_UNITS = {"t": " seconds", "n": ""}
 _TOOLCHAIN_PROCESSES = 64
 _MAX_RULESETS = 64
 
@@ -217,22 +218,46 @@ def _switch_user(uid: int | None, keep: int) -> None:
 
 def set_limits(request: Message, confinement: Confinement) -> None:
     """Set this process's resource limits, soft and hard."""
-    seconds = math.ceil(request["cpu_seconds"]) + 1
-    for what, soft, hard in (
-        (resource.RLIMIT_CPU, seconds, seconds + 1),
-        (resource.RLIMIT_AS, request["memory_bytes"], request["memory_bytes"]),
-        (resource.RLIMIT_FSIZE, request["file_bytes"], request["file_bytes"]),
-        (resource.RLIMIT_NOFILE, request["open_files"], request["open_files"]),
-        (resource.RLIMIT_STACK, _STACK, _STACK),
-        (resource.RLIMIT_CORE, 1, 1),  # 0 would still start a handler that core_pattern pipes to
-        (resource.RLIMIT_MEMLOCK, 0, 0),
-        (resource.RLIMIT_MSGQUEUE, 0, 0),
-        (resource.RLIMIT_SIGPENDING, 64, 64),
-    ):
+    for _, what, soft, hard in _needed(request):
         resource.setrlimit(what, (soft, hard))
+    for what, most in (
+        (resource.RLIMIT_CORE, 1),  # 0 would still start a handler that core_pattern pipes to
+        (resource.RLIMIT_MEMLOCK, 0),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_SIGPENDING, 64),
+    ):
+        inherited = resource.getrlimit(what)[1]
+        value = most if inherited == resource.RLIM_INFINITY else min(most, inherited)
+        resource.setrlimit(what, (value, value))
     processes = _process_limit(request, confinement)
     if processes:
         resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+
+
+def shortage(request: Message) -> str:
+    """Return which limit that halo was started with is lower than a program's; empty if none is.
+
+    No process may raise such a limit, and with a lower one right programs would fail.
+    """
+    for flag, what, _, needed in _needed(request):
+        inherited = resource.getrlimit(what)[1]
+        if inherited != resource.RLIM_INFINITY and inherited < needed:
+            unit = _UNITS.get(flag, " bytes")
+            return f"`ulimit -{flag}` was set to {inherited}{unit} before halo started; programs need {needed}{unit}"
+    return ""
+
+
+def _needed(request: Message) -> tuple[tuple[str, int, int, int], ...]:
+    """Return the limits that programs are judged by: the flag of ulimit, resource, soft limit, hard limit."""
+    seconds = math.ceil(request["cpu_seconds"]) + 1
+    memory, file, files = request["memory_bytes"], request["file_bytes"], request["open_files"]
+    return (
+        ("t", resource.RLIMIT_CPU, seconds, seconds + 1),
+        ("v", resource.RLIMIT_AS, memory, memory),
+        ("f", resource.RLIMIT_FSIZE, file, file),
+        ("n", resource.RLIMIT_NOFILE, files, files),
+        ("s", resource.RLIMIT_STACK, _STACK, _STACK),
+    )
 
 
 def _processes(request: Message) -> int:

@@ -16,6 +16,7 @@ from halo_core.sandbox.types import Limits, Outcome
 
 GRACE = 300.0
 """Seconds that a worker may take for its own work, on top of the time limit of the program it runs."""
+HIGHER_LIMIT = "start halo where this limit is higher, or set the soft limit alone: ulimit -S"
 
 
 class StuckError(SandboxError):
@@ -72,7 +73,9 @@ class Session:
             raise SandboxError("a sandbox worker died", hint="the machine may be out of memory")
         reply, _ = received
         if "failure" in reply:
-            raise launch_error(program, reply["failure"], reply.get("unreadable", ""))
+            raise launch_error(
+                program, reply["failure"], reply.get("unreadable", ""), reply.get("reason", "")
+            )
         stdout, stderr = reply.pop("blobs")
         return Outcome(**reply, stdout=stdout, stderr=stderr)
 
@@ -120,11 +123,13 @@ def guest_request(main: str, limits: Limits, *, argv: Sequence[str], readable: S
     }
 
 
-def launch_error(program: str, code: int, unreadable: str = "") -> SandboxError:
+def launch_error(program: str, code: int, unreadable: str = "", limit: str = "") -> SandboxError:
     """Return the error for a program that could not be started, from the errno in the worker's reply.
 
-    `unreadable` is the path in `readable` that is the cause, if one is.
+    `unreadable` is the path in `readable` that is the cause, if one is; `limit` describes a limit that is.
     """
+    if limit:
+        return SandboxError(f"cannot run {program!r}: {limit}", hint=HIGHER_LIMIT)
     if code == cgroups.LOST:
         return SandboxError(
             f"cannot run {program!r} within its limits: its control group is gone or cannot be entered",

@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halo_core.errors import SandboxError
-from halo_core.sandbox import wire
+from halo_core.sandbox import confine, wire
+from halo_core.sandbox.session import HIGHER_LIMIT
+from halo_core.sandbox.types import Limits
 
 if TYPE_CHECKING:
     import subprocess
@@ -58,6 +61,8 @@ def start_supervisor(
             f"programs can be confined on Linux only, not on {sys.platform}",
             hint="run halo in a Linux virtual machine or container",
         )
+    if mode not in ("none", "doctor") and (limit := confine.shortage(asdict(Limits()))):
+        raise SandboxError(f"no program can be run: {limit}", hint=HIGHER_LIMIT)
     _remove_abandoned(Path(tempfile.gettempdir()))
     directory = tempfile.mkdtemp(prefix=_PREFIX)
     lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

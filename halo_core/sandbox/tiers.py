@@ -134,11 +134,19 @@ def attempt_escape(tier: str, directory: str, trial: Callable[[str], socket.sock
     finally:
         os.unlink(canary)
     if received is None or "failure" in received[0]:
-        return f"the confinement could not be set up: {received and os.strerror(received[0]['failure'])}"
+        return (
+            f"the confinement could not be set up: {_reason(received[0]) if received else 'the worker died'}"
+        )
     *escaped, last = received[0]["blobs"][0].decode().split("\n")
     if last != "done":
         return f"the probe did not end: {received[0]['stderr'].decode()[-200:] or received[0]['signal']}"
     return "the probe could " + ", ".join(escaped) if escaped or not unharmed else ""
+
+
+def _reason(reply: wire.Message) -> str:
+    """Return why a worker could not start a process."""
+    code = reply["failure"]
+    return reply.get("reason") or (os.strerror(code) if code > 0 else "internal error")
 
 
 def explain(error: OSError) -> str:

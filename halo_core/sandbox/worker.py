@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
 import time
 
-from halo_core.sandbox import guest, launch, linux, probe, serving, watch, wire
+from halo_core.sandbox import confine, guest, launch, linux, probe, serving, watch, wire
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ def run(
     confinement: Confinement,
 ) -> tuple[Message, tuple[bytearray, ...]]:
     """Run one program to its end and kill all its processes; return the outcome, and stdout and stderr."""
+    if confinement.tier != "none" and (reason := confine.shortage(request)):
+        for fd in fds:
+            os.close(fd)
+        return {"failure": errno.EPERM, "reason": reason}, ()
     entry = confinement.prepare(request)
     oom_kills = linux.oom_kills()
     out, out_end = os.pipe2(os.O_CLOEXEC)

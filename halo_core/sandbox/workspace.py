@@ -48,6 +48,7 @@ class Workspace:
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self._directory)
         with open(os.open(name, flags, mode, dir_fd=self._directory), "wb") as file:
+            os.fchmod(file.fileno(), mode)  # whatever the umask is: programs may run as another user
             file.write(data)
 
     def read(self, name: str, *, max_bytes: int) -> bytes:

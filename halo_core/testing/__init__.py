@@ -10,6 +10,7 @@
 Needs pytest; halo itself does not import it.
 """
 
+from halo_core.testing.cluster_contract import ClusterContract
 from halo_core.testing.contracts import LRPolicyContract, VerifierContract
 from halo_core.testing.demos import DemoContract
 from halo_core.testing.fakes import FakeActor, FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
@@ -22,6 +23,7 @@ from halo_core.testing.tiny import tiny_actor
 from halo_core.testing.trainer_contract import FakeCheckpoint, TrainerContract
 
 __all__ = [
+    "ClusterContract",
     "DemoContract",
     "FakeActor",
     "FakeCheckpoint",

@@ -274,23 +274,34 @@ class VerifierSet:
                 verdicts.append(self.check(*task))
             return verdicts
 
-        first: dict[tuple[str, str], tuple[Prompt, Completion]] = {}
-        for prompt, completion in zip(prompts, completions, strict=True):
-            first.setdefault((prompt.id, completion.text), (prompt, completion))
-        tasks = list(first.values())
-        size = max(1, len(tasks) // _PIECES)
-        pieces = [tasks[start : start + size] for start in range(0, len(tasks), size)]
-        futures = [threads.submit(check_each, piece) for piece in pieces]
-        try:
-            results = [verdict for future in futures for verdict in future.result()]
-        finally:  # Ctrl-C must not wait for pieces that have not started
-            for future in futures:
-                future.cancel()
-        verdicts = dict(zip(first, results, strict=True))
-        return [
-            verdicts[prompt.id, completion.text]
-            for prompt, completion in zip(prompts, completions, strict=True)
-        ]
+        def check_in_threads(prompts: Sequence[Prompt], completions: Sequence[Completion]) -> list[Verdict]:
+            tasks = list(zip(prompts, completions, strict=True))
+            size = max(1, len(tasks) // _PIECES)
+            pieces = [tasks[start : start + size] for start in range(0, len(tasks), size)]
+            futures = [threads.submit(check_each, piece) for piece in pieces]
+            try:
+                return [verdict for future in futures for verdict in future.result()]
+            finally:  # Ctrl-C must not wait for pieces that have not started
+                for future in futures:
+                    future.cancel()
+
+        return check_once(prompts, completions, check_in_threads)
+
+
+def check_once(
+    prompts: Sequence[Prompt],
+    completions: Sequence[Completion],
+    check: Callable[[Sequence[Prompt], Sequence[Completion]], Sequence[Verdict]],
+) -> list[Verdict]:
+    """Return the verdict of `check` on each completion; it gets equal texts for a prompt once."""
+    first: dict[tuple[str, str], tuple[Prompt, Completion]] = {}
+    for prompt, completion in zip(prompts, completions, strict=True):
+        first.setdefault((prompt.id, completion.text), (prompt, completion))
+    found = check([prompt for prompt, _ in first.values()], [completion for _, completion in first.values()])
+    verdicts = dict(zip(first, found, strict=True))
+    return [
+        verdicts[prompt.id, completion.text] for prompt, completion in zip(prompts, completions, strict=True)
+    ]
 
 
 def _hint_for_keys(prompt: Prompt) -> str:

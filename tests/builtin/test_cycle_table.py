@@ -19,3 +19,8 @@ def test_the_statistics_of_the_trainer_are_shown() -> None:
     assert remark(warned).endswith(
         "clip_share 0; 25% of the completions have warnings, which may lower their rewards"
     )
+
+
+def test_the_waiting_times_of_a_cluster_are_shown() -> None:
+    report = replace(simulate("healthy", 0)[1], waits={"samplers": 2.6, "verifiers": 12.0})
+    assert remark(report) == "cycle 1  waited for the others: samplers 3 s, verifiers 12 s"

@@ -1,11 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
-import sqlite3
-import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -159,22 +155,6 @@ def test_trackio_is_notified_of_each_cycle_and_of_the_end(
     names = [options["name"] for call, options in calls if call == "init"]
     assert names[0] == names[1] != names[2], "a run is identified by its path, not only by its name"
     assert capsys.readouterr().out == "", "the terminal belongs to halo's table"
-
-
-@pytest.mark.slow
-def test_the_trackio_package_logs(tmp_path: Path) -> None:
-    pytest.importorskip("trackio")
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from halo_core.builtin.trackers import Trackio; from halo_core.loop import run_cycles\n"
-        "from halo_core.testing import fake_run\n"
-        "run_cycles(*fake_run(Path(sys.argv[1]), plugins=[Trackio()]))"
-    )
-    directory = tmp_path / "trackio"
-    command = [sys.executable, "-c", code, str(tmp_path / "run")]
-    subprocess.run(command, env=os.environ | {"TRACKIO_DIR": str(directory)}, check=True)
-    with closing(sqlite3.connect(directory / "halo.db")) as db:
-        assert db.execute("SELECT step FROM metrics ORDER BY step").fetchall() == [(0,), (1,), (2,)]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from halo_core.ledger.ledger import Ledger
 
 Halo = Callable[..., Any]
 DRIVERS = Path(__file__).parents[1] / "fake_drivers.py"
@@ -88,6 +91,17 @@ def test_completions_are_verified_in_order(
     assert "3 completions" in answer.err
     halo("verify", "--verifier", WORDS, "--data", prompts, "--completions", path, "-o", "out.jsonl")
     assert [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()] == rows
+
+
+def test_a_run_names_its_held_out_prompts_too(
+    halo: Halo, run_prompts: Halo, fakes: list[str], completions: Callable[..., Path]
+) -> None:
+    assert run_prompts().code == 0
+    with closing(Ledger(Path("run"))) as ledger:
+        names = [ledger.prompts(split)[0].id for split in ("train", "heldout")]
+    path = completions(*({"prompt_id": name, "completion": "x"} for name in names))
+    answer = halo("verify", *fakes[:2], "--data", "run", "--completions", path)
+    assert [json.loads(line)["prompt_id"] for line in answer.out.splitlines()] == names, answer.err
 
 
 def test_verify_does_not_overwrite_the_completions_that_it_reads(

@@ -50,7 +50,7 @@ def test_help_imports_no_heavy_module(arguments: list[str]) -> None:
     assert done.stdout.startswith("Usage: halo")
 
 
-@pytest.mark.parametrize("group", [(), ("plugins",), ("config",)], ids=" ".join)
+@pytest.mark.parametrize("group", [(), ("plugins",), ("config",), ("lr",), ("study",)], ids=" ".join)
 def test_help_shows_whole_summaries(
     halo: Halo, monkeypatch: pytest.MonkeyPatch, group: tuple[str, ...]
 ) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from halo_core.ledger.ledger import Ledger
 
 Halo = Callable[..., Any]
@@ -91,3 +93,24 @@ def test_a_finished_run_reports_that_nothing_is_left_to_do(run: Halo, halo: Halo
     for again in (run("run"), halo("resume", "run")):
         assert "all 2 cycles were done before; for more: halo resume run --cycles 3" in again.out
     assert "done before" not in halo("resume", "run", "--cycles", 3).out
+
+
+def test_resume_with_other_settings_that_do_not_change_the_result(run_prompts: Halo, halo: Halo) -> None:
+    assert run_prompts().code == 0
+    assert halo("resume", "run", "-n", 3, "--set", "workers=1", "--set", "cluster=local").code == 0
+    refused = halo("resume", "run", "-n", 4, "--set", "selector.threshold=0.9")
+    assert "selector.threshold cannot change within a run, whose result depends on it" in refused.complaint()
+    assert "cluster, workers" in refused.remedy()
+
+
+@pytest.mark.parametrize("command", [("run", "--verifier", "gcc"), ("resume", "run")])
+def test_a_launcher_of_several_processes_is_refused_with_the_command(
+    command: tuple[str, ...], halo: Halo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    monkeypatch.setattr("sys.argv", ["halo", *command])
+    answer = halo(*command)
+    assert "a launcher has started halo 4 times" in answer.complaint()
+    flags = {"run": "--cluster ray --cluster-opt trainers=4"}
+    shown = flags.get(command[0], "--set cluster.name=ray --set cluster.trainers=4")
+    assert answer.remedy() == f"start it once: halo {' '.join(command)} {shown}"

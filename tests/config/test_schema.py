@@ -45,7 +45,7 @@ def test_a_missing_verifier_is_reported_with_a_hint() -> None:
         ({"model": {"nam": "x"}}, "model.nam", "did you mean 'name'?"),
         ({"data": {"prompt": "x"}}, "data.prompt", "did you mean 'prompts'?"),
         ({"heldout": {"samples": 3}}, "heldout.samples", "did you mean 'samples_per_prompt'?"),
-        ({"zzz": 1}, "zzz", "known: checkpoint_seconds, curriculum, cycles, "),
+        ({"zzz": 1}, "zzz", "known: checkpoint_seconds, cluster, curriculum, cycles, "),
     ],
 )
 def test_an_unknown_key_is_rejected_at_every_depth(raw: dict[str, Any], key: str, hint: str) -> None:
@@ -131,6 +131,16 @@ def test_options_without_a_name_belong_to_the_default_driver(key: str) -> None:
     spec = getattr(read_config({**MINIMAL, key: {"x": 1}}), key)
     assert spec.name == getattr(read_config(MINIMAL), key).name
     assert spec.options == {"x": 1}
+
+
+def test_a_cluster_may_be_written_by_its_name() -> None:
+    short = {"ray": {"samplers": 4, "trainers": 2}}
+    assert normalise(short) == {"cluster": {"name": "ray", "samplers": 4, "trainers": 2}}
+    assert normalise({"ray": None, "cluster": "ray"}) == {"cluster": {"name": "ray"}}
+    with pytest.raises(ConfigError, match="both ray and cluster 'local' are configured"):
+        normalise({"ray": {}, "cluster": "local"})
+    with pytest.raises(ConfigError, match="ray is a section of keys"):
+        normalise({"ray": "auto"})
 
 
 def test_the_resolved_form_round_trips() -> None:

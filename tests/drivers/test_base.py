@@ -7,10 +7,21 @@ import pytest
 
 from halo_core import drivers
 from halo_core.config.options import options_of
-from halo_core.drivers import Demo, Driver, Generator, LRPolicy, Reward, Selector, Trainer, Verifier, driver
+from halo_core.drivers import (
+    Cluster,
+    Demo,
+    Driver,
+    Generator,
+    LRPolicy,
+    Reward,
+    Selector,
+    Trainer,
+    Verifier,
+    driver,
+)
 from halo_core.types import Prompt, Stage, Status, Verdict
 
-KINDS = [Generator, LRPolicy, Reward, Selector, Trainer, Verifier]
+KINDS = [Cluster, Generator, LRPolicy, Reward, Selector, Trainer, Verifier]
 
 
 @driver
@@ -34,7 +45,7 @@ class Stricter(Lenient):
 
 def test_the_public_names() -> None:
     assert sorted(drivers.__all__) == sorted(
-        ["Attack", "Demo", "Driver", "driver", *(kind.__name__ for kind in KINDS)]
+        ["Attack", "Demo", "Driver", "Workers", "driver", *(kind.__name__ for kind in KINDS)]
     )
 
 

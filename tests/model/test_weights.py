@@ -20,6 +20,7 @@ from halo_core.drivers.transformers import Transformers
 from halo_core.errors import ModelError, TrainingError
 from halo_core.model.actor import Actor
 from halo_core.model.contexts import SamplingContext, TrainingContext
+from halo_core.run import sampler_check
 from halo_core.run.sampler_check import LogprobProbe, check_sampler
 from halo_core.types import (
     Completion,
@@ -496,3 +497,15 @@ def test_an_adapter_is_saved_with_sorted_target_modules(make_actor: Make, tmp_pa
     actor.save(tmp_path / "adapter")
     modules = json.loads((tmp_path / "adapter/adapter_config.json").read_text())["target_modules"]
     assert modules == sorted(modules)
+
+
+@pytest.mark.parametrize(
+    ("count", "length", "expected"),
+    [(5, 500, 5), (16, 500, 16), (200, 20, 64), (200, 110, 34), (200, 900, 16)],
+)
+def test_of_long_completions_fewer_are_compared(count: int, length: int, expected: int) -> None:
+    completions = [Completion("p", n, "text", (1,) * 10, (2,) * length) for n in range(count)]
+    probes = sampler_check._probes(completions)
+    assert len(probes) == expected
+    assert len({probe.index for probe in probes}) == expected
+    assert probes[-1].index >= count - -(-count // expected)

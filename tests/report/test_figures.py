@@ -372,6 +372,13 @@ def test_empty_charts_and_tables_are_left_out() -> None:
     assert tables([CycleReport(cycle=0)]) == []
 
 
+def test_the_waiting_times_of_a_cluster_are_a_table() -> None:
+    reports = [CycleReport(cycle=n, waits={"samplers": 1.25 * n, "trainers": 2.0}) for n in (1, 2)]
+    (table,) = tables(reports)
+    assert (table.title, table.head) == ("Seconds that workers waited", ("cycle", "samplers", "trainers"))
+    assert table.rows == (("1", "1.2", "2.0"), ("2", "2.5", "2.0"))
+
+
 def test_chart_has_a_description(plotted: dict[str, Plot]) -> None:
     text = plotted["Held-out pass and valid rates"].text
     first, *_, last = plotted["Held-out pass and valid rates"].series[0].points

@@ -137,7 +137,9 @@ def test_an_interrupted_training_resumes_at_the_next_step(tmp_path: Path) -> Non
     progress = InterruptingProgress()
     run, hooks = fake_run(tmp_path / "run", progress=progress, **options)
     progress.run = run
-    with pytest.raises(Interrupted):
+    with pytest.raises(
+        Interrupted, match=r"^stopped with \d+ bytes of training state stored; resume with: halo "
+    ):
         run_cycles(run, hooks)
     run.ledger.close()
     assert progress.shown == [1, 1]

@@ -12,18 +12,19 @@ from typing import Any
 
 import pytest
 
-from halo_core.drivers import Generator, Verifier, driver
+from halo_core.drivers import Generator, Verifier, Workers, driver
 from halo_core.errors import Interrupted, PluginError, VerifierError
 from halo_core.hookspecs import hookimpl
 from halo_core.model.contexts import SamplingContext
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Advance, Progress
-from halo_core.run.pipeline import IN_FLIGHT, sample_and_verify
+from halo_core.run.pipeline import sample_and_verify
 from halo_core.run.state import Run
 from halo_core.testing import FakeGenerator, FakeVerifier, fake_run
 from halo_core.types import Completion, Prompt, Sample, SamplingRequest, Stage, Status, Verdict
 
 Words = Callable[[int, int], str]
+IN_FLIGHT = Workers().in_flight
 
 
 @driver

@@ -349,3 +349,31 @@ def test_only_a_compiler_makes_pairs_of_sockets_and_nobody_connects_one(confined
                 or b"not permitted" in outcome.stderr
                 or b"not impl" in outcome.stderr
             )
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [
+        ("-c 0 -i 9 -l 0", "ok\n"),
+        (
+            "-f 100",
+            "no program can be run: `ulimit -f` was set to 102400 bytes before halo started; programs need",
+        ),
+        ("-v 2000000", "cannot run '/bin/echo': `ulimit -v` was set to 2048000000 bytes before halo started"),
+    ],
+)
+def test_limits_that_halo_was_started_with_are_kept_or_named(limit: str, expected: str) -> None:
+    """Only limits that programs are judged by must not be lower than those of a run."""
+    code = (
+        "from halo_core.sandbox import Limits, start\n"
+        "try:\n"
+        "    with start() as box:\n"
+        "        print(box.run(['/bin/echo', 'ok'], limits=Limits(memory_bytes=1 << 31)).stdout.decode())\n"
+        "except Exception as error: print(error, error.hint)\n"
+    )
+    ulimits = "; ".join(f"ulimit -{each}" for each in limit.removeprefix("-").split(" -"))
+    done = subprocess.run(
+        ["bash", "-c", f'{ulimits}; exec "$0" -c "$1"', sys.executable, code], capture_output=True, text=True
+    )
+    assert expected in done.stdout, done
+    assert ("ulimit -S" in done.stdout) == ("ulimit" in expected)

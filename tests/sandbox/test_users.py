@@ -38,6 +38,18 @@ def test_processes_in_one_sandbox_do_not_count_in_another() -> None:
     assert [(outcome.stdout, outcome.stderr) for outcome in outcomes] == [(b"done\n", b"")] * 2
 
 
+def test_programs_read_the_files_of_their_workspace_under_any_umask(weak: Sandbox) -> None:
+    before = os.umask(0o077)
+    try:
+        with weak.workspace() as space:
+            space.write("data", b"text")
+            space.write("tool", b"#!/bin/sh\ncat data\n", executable=True)
+            outcome = space.run(["./tool"], limits=Limits(processes=9))
+    finally:
+        os.umask(before)
+    assert (outcome.stdout, outcome.stderr) == (b"text", b"")
+
+
 @pytest.fixture
 def two_uids(monkeypatch: pytest.MonkeyPatch) -> range:
     uids = range(65530, 65532)

@@ -102,6 +102,13 @@ def test_a_mistake_is_one_line(
     assert caught.value.hint
 
 
+def test_an_empty_file_is_told_what_a_study_needs(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("")
+    with pytest.raises(ConfigError, match="is empty") as caught:
+        read_study(tmp_path / "study.yaml")
+    assert caught.value.hint == "it needs at least: question, base, seeds and arms"
+
+
 def test_reported_runs_are_started_seed_by_seed(make_study: MakeStudy) -> None:
     study = make_study(arms={"a": {}, "b": {}}, comparisons=[])
     assert [(job.arm, job.seed) for job in jobs(study, [])] == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]

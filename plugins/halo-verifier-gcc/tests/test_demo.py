@@ -134,6 +134,13 @@ class TestDemo(DemoContract):
             assert len(prompt.reference["tests"]) >= 3
             assert len({test["stdout"] for test in prompt.reference["tests"]}) > 1
 
+    def test_cpp_is_rejected_although_the_text_names_no_language(self, demo: Demo) -> None:
+        assert all(prompt.reference["language"] == "c" for prompt in (*demo.prompts, *demo.heldout))
+        prompt = demo.prompts[0]
+        code = prompt.reference["solution"].replace("stdio.h", "cstdio")
+        verdict = self.verifier.check(prompt, Completion(prompt.id, 0, f"```cpp\n{code}```\n"))
+        assert verdict.stage is Stage.INVALID
+
     def test_model_writes_c(self, sampled: Sequence[Sample]) -> None:
         texts = [sample.completion.text for sample in sampled]
         whole = [text.startswith("#include <stdio.h>\nint main(") and text.endswith("}\n") for text in texts]

@@ -84,6 +84,18 @@ def test_header_is_precompiled_on_third_use(
     assert used == [False, False, False, True, True]  # the third call precompiles the header itself
 
 
+def test_compiler_reads_headers_under_any_umask(check: Any, cache: HeaderCache) -> None:
+    """Under root it runs as another user."""
+    before = os.umask(0o077)
+    try:
+        warm_up(check)
+        verdict = check(PROGRAMS["right"])
+    finally:
+        os.umask(before)
+    assert built(cache) == 1
+    assert verdict.stage is Stage.CORRECT
+
+
 def test_program_compiles_after_headers_are_deleted_from_disk(check: Any, cache: HeaderCache) -> None:
     warm_up(check)
     (found,) = cache._headers.values()

@@ -44,7 +44,7 @@ def plan(
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Runs side by side.")] = 1,
     as_json: AsJSON = False,
 ) -> None:
-    """Estimate what a study costs, and the smallest difference that it can show."""
+    """Estimate the cost, and the smallest difference that can be shown."""
     from halo_core.cli.output import print_json
     from halo_study.planning import plan_study, plan_text
 
@@ -90,7 +90,7 @@ def run(
 
 @app.command()
 def status(file: StudyFile, output: Output = None, as_json: AsJSON = False) -> None:
-    """Show which runs of a study are finished, and the settings chosen so far."""
+    """Show which runs are finished, and the settings chosen so far."""
     from halo_core.cli.output import print_json
     from halo_core.tables import table
     from halo_study.progress import progress

@@ -26,12 +26,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from halo_core import ConfigError
 from halo_core.config.kinds import driver_sections
-from halo_core.config.layers import load_yaml, normalise
+from halo_core.config.layers import load_mapping, load_yaml, normalise
 from halo_core.config.options import explain
 from halo_core.errors import did_you_mean
 from halo_study.outcomes import OUTCOMES
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+
+
+_NEEDED = "it needs at least: question, base, seeds and arms"
 
 
 class _Part(BaseModel):
@@ -157,7 +160,7 @@ class Study(_Part):
 
 def read_study(path: Path) -> Study:
     """Read a study file. Raises a `ConfigError` that names the first problem."""
-    return parse_study(load_yaml(path), path)
+    return parse_study(load_mapping(path, "a study", _NEEDED), path)
 
 
 def parse_study(content: Mapping[str, Any], path: Path) -> Study:

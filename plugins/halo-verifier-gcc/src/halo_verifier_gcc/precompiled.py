@@ -120,13 +120,13 @@ class HeaderCache:
                 return self._headers.get(key)
             self._headers[key] = None
             directory = self._new_directory(len(self._headers))
-        directory.joinpath(NO_PRAGMA[0]).write_bytes(NO_PRAGMA[1])
+        _write(directory / NO_PRAGMA[0], NO_PRAGMA[1])
         lines = [f'#include "{NO_PRAGMA[0]}"', *(f"#include <{header}>" for header in headers)]
-        directory.joinpath(HEADER).write_text("\n".join(lines) + "\n")
+        _write(directory / HEADER, "".join(f"{line}\n" for line in lines).encode())
         data = build(directory)
         if not data:
             return None
-        directory.joinpath(PRECOMPILED).write_bytes(data)
+        _write(directory / PRECOMPILED, data)
         with self._lock:
             self._bytes += len(data)
             self._headers[key] = Precompiled(directory)
@@ -138,8 +138,15 @@ class HeaderCache:
     def _new_directory(self, number: int) -> Path:
         self._root = self._root or _make_root()
         directory = self._root / str(number)
-        directory.mkdir(mode=0o755)
+        directory.mkdir()
+        directory.chmod(0o755)
         return directory
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that the compiler can read as another user, whatever the umask is."""
+    path.write_bytes(data)
+    path.chmod(0o644)
 
 
 def _make_root() -> Path:

@@ -38,7 +38,11 @@ def make_prompts(tasks: Sequence[Task], count: int, name: str, seed: int) -> lis
     def write(task: Task, rng: random.Random) -> Mapping[str, object]:
         return {
             "prompt": phrase(task, rng),
-            "reference": {"tests": draw_tests(task, rng, TESTS), "solution": solve(task, seed)},
+            "reference": {
+                "language": "c",  # the texts name none, because the demo's model knows no other
+                "tests": draw_tests(task, rng, TESTS),
+                "solution": solve(task, seed),
+            },
         }
 
     return demos.make_prompts(tasks, count, name, seed, write)

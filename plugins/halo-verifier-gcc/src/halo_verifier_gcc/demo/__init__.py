@@ -23,7 +23,8 @@ SETTINGS: Mapping[str, Any] = {
 """A model of a million parameters takes a learning rate about forty times that of a model of billions."""
 
 SYSTEM = "Answer with one program in C that reads standard input and prints to standard output."
-"""Other models than the demo's would answer in prose, or in another language."""
+"""For other models than the demo's, which would answer in prose, or in another language: the prompts' texts name none,
+because the demo's model was trained on them. Their data does, so that C++ is not accepted."""
 
 
 def load() -> Demo:

@@ -1,0 +1,318 @@
+"""Sampling: workers with a model each, and the pool that gives them the numbers of batches.
+
+A batch depends on the request and on its number alone, so it does not matter which worker samples it, when, or how
+often.
+"""
+
+from __future__ import annotations
+
+import heapq
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import ray
+
+from halo_core import (
+    Actor,
+    Completion,
+    Generator,
+    ModelError,
+    Sample,
+    SamplingContext,
+    SamplingRequest,
+    Stage,
+    Status,
+    Verdict,
+    Weights,
+)
+from halo_core.run.sampler_check import check_sampler
+from halo_ray.crew import LOST, Crew, Member, cause_of
+from halo_ray.parts import Files, Hello, Parts, hello, read_files, write_files
+
+_AHEAD = 2
+"""Batches that a worker may have at once: the next one is there when it finishes one."""
+_WINDOW = 4
+"""For each worker, batches that may be sampled before the earliest one is finished."""
+_CHECKED = 4
+"""Completions of a worker's first batch with new weights that are compared with the actor."""
+Batch = Sequence[Completion]
+
+
+class SamplerWorker:
+    """Samples batches with a model of its own."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._weights = Weights()
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._opened: dict[str, tuple[Generator, SamplingContext, Weights | None]] = {}
+        """Each generator in use with its context, and the weights that it was told of last."""
+        self._request: SamplingRequest | None = None
+        self._turns = _Turns()
+        self._batches: Iterator[Batch] | None = None
+
+    @cached_property
+    def _actor(self) -> Actor:
+        return self._parts.actor()
+
+    def hello(self) -> Hello:
+        """Build the drivers and return the node, the process and the versions."""
+        _ = self._actor
+        return hello(ray.util.get_node_ip_address())
+
+    def load(self, files: Files | None, weights_hash: str) -> str:
+        """Load the weights that the run's actor has saved; None: those before training.
+
+        Return the hash of the trainable weights as they are in memory now.
+        """
+        self._stop()
+        folder, self._folder = self._folder, None
+        if files is None:
+            self._actor.reset()
+            self._weights = Weights()
+        else:
+            self._folder = tempfile.TemporaryDirectory(prefix="halo-ray-")
+            directory = Path(self._folder.name)
+            write_files(files, directory)
+            self._actor.load(directory)
+            self._weights = Weights(directory=directory, hash=weights_hash)
+        if folder:
+            folder.cleanup()
+        return self._actor.weights_hash()
+
+    def begin(self, request: SamplingRequest) -> None:
+        """Prepare to sample batches of `request`."""
+        self._stop()
+        self._request = replace(request, adapter=self._weights.directory)
+
+    def sample(self, number: int) -> tuple[Batch | None, float]:
+        """Return a batch of the request, None if it has fewer, and the seconds that it took."""
+        start = time.monotonic()
+        if self._batches is None or not self._turns.asked:
+            self._start(number)
+        self._turns.next = number
+        assert self._batches is not None
+        batch = next(self._batches, None)
+        if batch is None or not self._turns.asked:
+            self._stop()
+        return batch, time.monotonic() - start
+
+    def close(self) -> None:
+        """Close the generators."""
+        self._stop()
+        for generator, context, _ in self._opened.values():
+            generator.close(context)
+        self._opened.clear()
+
+    def _start(self, number: int) -> None:
+        """Ask the generator for the request, from its batch `number` on."""
+        request, drivers = self._request, self._parts.plan.drivers
+        assert request is not None
+        cycle = request.cycle if request.split == "train" else None
+        generator, options, _ = drivers.generator(request.split, cycle)
+        key = repr(generator)
+        if key not in self._opened:
+            context = SamplingContext(actor=self._actor)
+            self._opened[key] = generator, replace(context, session=generator.open(context)), None
+        _, context, weights = self._opened[key]
+        if weights != self._weights:
+            self._opened[key] = generator, context, None
+            generator.weights_changed(self._weights, context)
+            self._opened[key] = generator, context, self._weights
+        self._turns = _Turns()
+        request = replace(request, done=number)
+        self._batches = iter(options.generate(request, replace(context, numbers=self._turns)))
+
+    def _stop(self) -> None:
+        close = getattr(self._batches, "close", None)
+        self._batches = None
+        if close:
+            close()
+
+
+class _Turns:
+    """The numbers of the batches that a worker samples: each is set just before the generator asks for it."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.asked = False
+
+    def __call__(self, first: int, end: int) -> Iterator[int]:
+        self.asked = True
+        return self._numbers(end)
+
+    def _numbers(self, end: int) -> Iterator[int]:
+        while self.next < end:
+            yield self.next
+
+
+@dataclass
+class _Progress:
+    """The batches of a request."""
+
+    first: int
+    """The next batch to yield."""
+    next: int
+    """The next batch that nobody was asked for."""
+    end: float = float("inf")
+    """The number of batches, once it is known."""
+    again: list[int] = field(default_factory=list)
+    """Batches to ask for again, a heap."""
+    done: dict[int, Batch] = field(default_factory=dict)
+    """Batches that wait for earlier ones."""
+
+    def take(self, window: int) -> int | None:
+        """Return the number of a batch to sample; None if there is none now."""
+        if self.again:
+            return heapq.heappop(self.again)
+        if self.next < min(self.end, self.first + window):
+            self.next += 1
+            return self.next - 1
+        return None
+
+
+class Samplers:
+    """The samplers of a run."""
+
+    def __init__(
+        self, crew: Crew, precisions: Mapping[str, str], *, tolerance: float | None, follows: bool
+    ) -> None:
+        self._crew, self._precisions, self._tolerance = crew, precisions, tolerance
+        self._follows = follows
+        self._loaded: Weights | None = None
+        self._files: ray.ObjectRef | None = None
+        self._unchecked: set[Member] = set()
+        """Workers whose first batch with the present weights has not been compared with the actor."""
+        self._given: dict[Member, int] = {}
+        """The number of batches that each worker has been asked for."""
+        self.busy = 0.0
+        """Seconds that workers were busy, added up."""
+
+    @property
+    def size(self) -> int:
+        """The number of samplers."""
+        return len(self._crew.members)
+
+    @property
+    def working(self) -> int:
+        """The number of samplers that have something to do."""
+        return sum(load > 0 for load in self._given.values())
+
+    def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Batch]:
+        """Yield the batches of `request` in order; see `Workers.generate`."""
+        self._load(request, context)
+        shared = ray.put(request)
+        for member in self._crew.members:
+            member.actor.begin.remote(shared)
+        members = self._crew.members
+        state = _Progress(request.done, request.done)
+        asked: dict[ray.ObjectRef, tuple[int, Member]] = {}
+        load = self._given = dict.fromkeys(members, 0)
+        while state.first < state.end:
+            context.actor.interrupt()
+            while (member := min(members, key=load.__getitem__)) and load[member] < _AHEAD:
+                number = state.take(_WINDOW * len(members))
+                if number is None:
+                    break
+                asked[member.actor.sample.remote(number)] = number, member
+                load[member] += 1
+            ready, _ = ray.wait(list(asked), num_returns=1, timeout=0.1)
+            for ref in ready:
+                number, member = asked.pop(ref)
+                load[member] -= 1
+                self._receive(ref, number, member, state, (request, context, shared))
+            while state.first in state.done:
+                batch = state.done.pop(state.first)
+                state.first += 1
+                context.progress(len(batch), sum(each.written for each in batch))
+                yield batch
+
+    def _receive(
+        self,
+        ref: ray.ObjectRef,
+        number: int,
+        member: Member,
+        state: _Progress,
+        asked: tuple[SamplingRequest, SamplingContext, ray.ObjectRef],
+    ) -> None:
+        """Take the answer of a worker; if it has ended, start it again and let the batch be sampled again."""
+        request, context, shared = asked
+        try:
+            batch, seconds = ray.get(ref)
+        except LOST as error:
+            heapq.heappush(state.again, number)
+            if self._crew.replace(member, error):
+                self._prove(member, member.actor.load.remote(self._files, request.weights_hash), context)
+                member.actor.begin.remote(shared)
+            return
+        except ray.exceptions.RayTaskError as error:
+            raise cause_of(error) from None
+        self._crew.succeeded(member)
+        self.busy += seconds
+        if batch is None:
+            state.end = min(state.end, number)
+            return
+        if member in self._unchecked:
+            self._check(member, batch, request, context)
+        state.done[number] = batch
+
+    def _load(self, request: SamplingRequest, context: SamplingContext) -> None:
+        """Let all workers load the weights of `request`, unless they have them."""
+        weights = Weights(directory=request.adapter, hash=request.weights_hash)
+        if weights == self._loaded:
+            return
+        self._loaded = None
+        self._files = ray.put(read_files(request.adapter) if request.adapter else None)
+        members = self._crew.members
+        refs = [each.actor.load.remote(self._files, request.weights_hash) for each in members]
+        for member, ref in zip(members, refs, strict=True):
+            self._prove(member, ref, context)
+        self._loaded = weights
+
+    def _prove(self, member: Member, ref: ray.ObjectRef, context: SamplingContext) -> None:
+        """Wait until `member` has loaded the weights, and check that they are those of the run's actor."""
+        self._unchecked.add(member)
+        while True:
+            try:
+                found = ray.get(ref)
+                break
+            except LOST as error:
+                self._crew.replace(member, error)
+                ref = member.actor.load.remote(self._files, "")
+            except ray.exceptions.RayTaskError as error:
+                raise cause_of(error) from None
+        if found != context.actor.weights_hash():
+            raise ModelError(
+                f"{_name(member)} has other weights in memory than the run",
+                hint="are the model's files the same on every node?",
+            )
+
+    def _check(
+        self, member: Member, batch: Batch, request: SamplingRequest, context: SamplingContext
+    ) -> None:
+        """Compare the log-probabilities of some completions of a worker's first batch with those of the actor."""
+        self._unchecked.discard(member)
+        if not self._follows and request.split == "train":
+            return
+        verdict = Verdict(Status.ERROR, Stage.INVALID)
+        prompts = {prompt.id: prompt for prompt in request.prompts}
+        probes = [Sample(prompts[each.prompt_id], each, verdict) for each in batch[:_CHECKED]]
+        precision = self._precisions[request.split]
+        try:
+            check_sampler(context.actor, probes, precision=precision, tolerance=self._tolerance)
+        except ModelError as error:
+            raise ModelError(f"{_name(member)}: {error}", hint=error.hint) from None
+
+    def close(self) -> None:
+        """End the workers; what their generators started ends with them."""
+        refs = [member.actor.close.remote() for member in self._crew.members]
+        ray.wait(refs, num_returns=len(refs), timeout=10)
+        self._crew.close()
+
+
+def _name(member: Member) -> str:
+    return f"sampler {member.number} on {member.hello.node}"
