@@ -49,7 +49,7 @@ def nulls(tree: exp.Expr) -> Iterator[exp.Expr]:
 
     def without_nulls(node: exp.Expr, number: int) -> bool:
         shown = [each.unalias() for each in node.expressions if isinstance(each.unalias(), exp.Column)]
-        if len(shown) <= number or node.args.get("group") or not isinstance(node, exp.Select):
+        if len(shown) <= number or not isinstance(node, exp.Select):
             return False
         node.where(exp.Not(this=exp.Is(this=shown[number].copy(), expression=exp.Null())), copy=False)
         return True
