@@ -19,7 +19,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from halo_core.errors import ModelError, first_line
-from halo_core.model.heads import logits_precision
+from halo_core.model.heads import FAILURES, logits_precision
 
 _CHUNK = 64
 """Positions by which the buffers of keys and values grow."""
@@ -175,7 +175,7 @@ def cache_flaw(model: Any) -> str:
     )
     try:
         wanted = torch.cat([Recomputed(model, [tuple(row)]).logits for row in (short, long)]).float()
-    except _FAILURES as error:
+    except FAILURES as error:
         raise ModelError(
             f"cannot sample from {type(model).__name__}: {first_line(error)}",
             hint="choose a decoder-only model; most models on the hub are",
@@ -185,15 +185,11 @@ def cache_flaw(model: Any) -> str:
         context.keep(torch.tensor([1, 2], device=model.device))
         for number in range(-_NEW, 0):
             context.feed(torch.tensor([short[number], long[number]], device=model.device))
-    except (*_FAILURES, ModelError) as error:
+    except (*FAILURES, ModelError) as error:
         return first_line(error)
     limit = _ROUNDING.get(logits_precision(model), _COARSE_ROUNDING)
     off = float(((context.logits.float() - wanted).abs().amax(-1) / wanted.std(-1)).max())
     return "" if off <= limit else "its cache does not give the logits that the whole context gives"
-
-
-_FAILURES = (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
-"""Errors that a model raises in a forward pass that its architecture does not support."""
 
 
 class _Buffer(DynamicLayer):  # type: ignore[misc]

@@ -166,29 +166,23 @@ class RayWorkers(Workers):
         self._trainers: Trainers | None = None
         self._verifiers: Verifiers | None = None
         self._crews: list[Crew] = []
-        gpus = self._gpus(device)
-        self._sampling = _Role(
-            "sampler",
-            SamplerWorker,
-            options.samplers,
-            options.sampler_cpus,
-            gpus if options.sampler_gpus is None else options.sampler_gpus,
-            options.sampler_cpus,
+        share = self._gpus(device)
+
+        def role(name: str, worker: type, size: int, cpus: int, gpus: float | None) -> _Role:
+            return _Role(name, worker, size, cpus, share if gpus is None else gpus, threads=cpus)
+
+        self._sampling = role(
+            "sampler", SamplerWorker, options.samplers, options.sampler_cpus, options.sampler_gpus
         )
-        self._training = _Role(
-            "trainer",
-            TrainerWorker,
-            options.trainers,
-            options.trainer_cpus,
-            gpus if options.trainer_gpus is None else options.trainer_gpus,
-            options.trainer_cpus,
+        self._training = role(
+            "trainer", TrainerWorker, options.trainers, options.trainer_cpus, options.trainer_gpus
         )
         self._check_resources()
         self.in_flight = batches_in_flight(options.samplers)
         self._waited: dict[str, float] = {}
         if options.verifiers:
-            role = _Role("verifier", VerifierWorker, options.verifiers, options.verifier_cpus)
-            self._verifiers = Verifiers(self._crew(role), self.in_flight // 2)
+            verifying = _Role("verifier", VerifierWorker, options.verifiers, options.verifier_cpus)
+            self._verifiers = Verifiers(self._crew(verifying), self.in_flight // 2)
             self.tier = self._verifiers.tier
         context.note(f"cluster  {self._summary()}")
 
