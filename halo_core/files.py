@@ -70,6 +70,15 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> str:
     return content_hash
 
 
+def make_directory(path: Path) -> None:
+    """Create a directory and its parents unless it exists. Raises a `RunError`."""
+    with disk(path):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # a file system that creates no directories, such as /proc
+            raise RunError(f"{path}: cannot be created", hint=_NO_DIRECTORY) from error
+
+
 def check_writable(target: Path) -> None:
     """Raise a `RunError` if `target` cannot be created."""
     place = next(parent for parent in target.absolute().parents if parent.exists())

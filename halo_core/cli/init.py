@@ -139,8 +139,7 @@ def _write(contents: dict[Path, str], *, force: bool) -> None:
             f"{existing[0]} exists already", hint="name another directory, or replace the files with --force"
         )
     for path, text in contents.items():
-        with files.disk(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        files.make_directory(path.parent)
         files.write(path, text)
 
 

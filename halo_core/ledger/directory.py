@@ -66,7 +66,7 @@ class RunDirectory:
         """Lock the directory against other processes; a killed process releases the lock."""
         with files.disk(self.directory):
             is_new = not self.directory.exists()
-            self.directory.mkdir(parents=True, exist_ok=True)
+            files.make_directory(self.directory)
             before = {path.name for path in self.directory.iterdir()}
             lock = (self.directory / ".lock").open("w")
         with lock:
@@ -135,8 +135,8 @@ class RunDirectory:
 
     def _clear(self) -> None:
         """Create the directory, and remove the database of a start that was killed."""
+        files.make_directory(self.directory)
         with files.disk(self.directory):
-            self.directory.mkdir(parents=True, exist_ok=True)
             for name in (name for name in _INITIAL_FILES if name.startswith(DATABASE)):
                 (self.directory / name).unlink(missing_ok=True)
             files.sync(self.directory.parent)

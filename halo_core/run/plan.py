@@ -21,7 +21,7 @@ from halo_core.config.options import options_in, options_of
 from halo_core.config.schema import NON_RESULT_KEYS, DataConfig, DriverSpec, RunConfig, read_config
 from halo_core.drivers.base import Demo, Generator, Workers
 from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
-from halo_core.files import damaged, disk
+from halo_core.files import damaged, disk, make_directory
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import prompt_body
 from halo_core.model.contexts import ClusterContext
@@ -452,8 +452,8 @@ def next_directory(root: Path, config: RunConfig) -> Path:
         stem = f"{verifier}-{short_name(config.spec('lr_policy').name)}"
     else:
         stem = f"eval-{verifier}-{Path(config.model.name).name}"
+    make_directory(root)
     with disk(root):
-        root.mkdir(parents=True, exist_ok=True)
         for number in count(1):
             directory = root / f"{stem}-{number}"
             with suppress(FileExistsError):

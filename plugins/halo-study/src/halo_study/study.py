@@ -167,7 +167,11 @@ def parse_study(content: Mapping[str, Any], path: Path) -> Study:
     """Check the content of a study file; `path` is its place, for the base configuration and for messages."""
     raw: dict[str, Any] = copy.deepcopy(dict(content))
     if isinstance(raw.get("base"), str):
-        raw["base"] = load_yaml(path.parent / raw["base"])
+        base = path.parent / raw["base"]
+        if not base.exists():
+            hint = f"a relative path of a base starts at the directory of the study, {path.parent.absolute()}"
+            raise ConfigError(f"{path}: base: {base}: No such file or directory", hint=hint)
+        raw["base"] = load_yaml(base)
     if isinstance(raw.get("base"), Mapping):
         raw["base"] = normalise(raw["base"])
     if type(raw.get("seeds")) is int:

@@ -8,8 +8,9 @@ the reference does not read, can differ from the reference where no copy has a r
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 from halo_core.errors import VerifierError
 from halo_core.seeds import derive_seed
@@ -19,7 +20,7 @@ from halo_verifier_sql.generate import Copy, Kind, generate
 from halo_verifier_sql.prepare import SELECTION_FACTOR, Task
 from halo_verifier_sql.tables import Table, read_tables
 from halo_verifier_sql.trial import Trial, measure
-from halo_verifier_sql.worker import Caps
+from halo_verifier_sql.worker import Caps, Contents
 
 _CROSSED = {"sqlite": 6, "duckdb": 2, "postgresql": 2}
 """Copies in which compared values meet: fewer where building them is slow."""
@@ -27,42 +28,58 @@ _FEW = {"sqlite": 24, "duckdb": 8, "postgresql": 8}
 """Copies of a few rows."""
 
 
-def needs_second_look(task: Task, sql: str) -> bool:
-    """Return True if a query has literals with which the reference compares nothing, or other columns."""
+@dataclass(frozen=True, slots=True)
+class Additions:
+    """What a query compares columns with, and the columns it reads, beyond the reference."""
+
+    values: dict[str, list[Any]]
+    """New literals by column, and their neighbours."""
+    exact: dict[str, list[Any]]
+    """By column, the literals of the query alone; empty without new literals."""
+    columns: tuple[str, ...]
+    """Words of columns that the reference does not read, in lower case."""
+
+
+def additions(task: Task, sql: str, dialect: str) -> Additions | None:
+    """Return what a query reads beyond the reference; None if nothing. Parses it only if it has new literals."""
     if task.plan is None:
-        return False
-    return not constants.literals(sql) <= task.literals or not constants.words(sql).isdisjoint(task.unread)
-
-
-def more_databases(task: Task, sql: str, engine: Engine, dialect: str, caps: Caps) -> Task | None:
-    """Return a task with copies that contain the constants of `sql`.
-
-    None if it has neither a constant nor a column that the reference lacks, or if the reference's result is determined
-    on none of the copies. Deterministic for a task and these constants and columns.
-    """
-    known, found = constants.of_query(task.query, dialect), constants.of_query(sql, dialect)
-    new = {
-        name: [value for value in values if value not in known.values.get(name, [])]
-        for name, values in sorted(found.values.items())
-    }
-    new = {name: values for name, values in new.items() if values}
-    unread = found.columns - known.columns
-    columns = sorted(name for name in unread if not constants.words(name).isdisjoint(task.unread))
-    if task.plan is None or not (new or columns):
         return None
+    columns = tuple(sorted(constants.words(sql) & task.unread))
+    values: dict[str, list[Any]] = {}
+    exact: dict[str, list[Any]] = {}
+    if not constants.literals(sql) <= task.literals:
+        known, found = constants.of_query(task.query, dialect), constants.of_query(sql, dialect)
+        for name, several in sorted(found.values.items()):
+            if fresh := [value for value in several if value not in known.values.get(name, [])]:
+                values[name] = fresh
+        exact = found.exact if values else {}
+    return Additions(values, exact, columns) if values or columns else None
+
+
+def more_databases(task: Task, added: Additions, engine: Engine, dialect: str, caps: Caps) -> Task | None:
+    """Return a task with copies that contain the values of `added` and vary its columns.
+
+    None if the reference's result is determined on none of the copies. Deterministic for a task and `added`.
+    """
+    if task.plan is None:
+        return None
+    known = constants.of_query(task.query, dialect)
     given = task.databases[0]
     try:
         contents = engine.contents(f"{task.key}=", [given])[0]
         values = {
-            name: [*new.get(name, []), *values[: 1 if name in new else None]]
-            for name, values in known.values.items()
+            name: [*added.values.get(name, []), *several[: 1 if name in added.values else None]]
+            for name, several in known.values.items()
         }
-        exact = {name: [*found.exact.get(name, []), *values] for name, values in known.exact.items()}
+        exact = {name: [*added.exact.get(name, []), *several] for name, several in known.exact.items()}
         asked = replace(
-            known, values=new | values, exact=found.exact | exact, columns=known.columns | found.columns
+            known,
+            values=added.values | values,
+            exact=added.exact | exact,
+            columns=known.columns.union(_names(contents, added.columns), added.values),
         )
         tables = read_tables(contents, asked, dialect)
-        key = f"{task.key}+{derive_seed(0, repr((new, columns)))}"
+        key = f"{task.key}+{derive_seed(0, repr(added))}"
         copies = _copies(tables, key, dialect)
         described = [make_description(given["schema"], copy, copy=True) for copy in copies]
         trusted = Caps(*(SELECTION_FACTOR * cap for cap in (caps.steps, caps.rows, caps.bytes)))
@@ -79,6 +96,12 @@ def more_databases(task: Task, sql: str, engine: Engine, dialect: str, caps: Cap
         return None
     databases, golds = zip(*usable, strict=True)
     return replace(task, key=f"{key}-", databases=databases, golds=golds)
+
+
+def _names(contents: Contents, words: Collection[str]) -> set[str]:
+    """Return the names of columns, in lower case, that contain one of the words."""
+    names = {column.lower() for columns, _, _ in contents.values() for column in columns}
+    return {name for name in names if not constants.words(name).isdisjoint(words)}
 
 
 def _copies(tables: Mapping[str, Table], key: str, dialect: str) -> list[Copy]:

@@ -20,7 +20,7 @@ from halo_verifier_sql.engines import Batch, Engine
 from halo_verifier_sql.extract import extract, is_query
 from halo_verifier_sql.factory import get_engine
 from halo_verifier_sql.prepare import Task, prepare
-from halo_verifier_sql.second import more_databases, needs_second_look
+from halo_verifier_sql.second import Additions, additions, more_databases
 from halo_verifier_sql.worker import Caps
 
 _MIB = 1 << 20
@@ -91,7 +91,7 @@ class SQL(Verifier):
             task = self._task(prompt)
             batch = self._run(task, sql)
             status, stage, score, detail = _judge(task, batch, Tolerance(self.rtol, self.atol))
-            if status is Status.PASS and needs_second_look(task, sql) and (more := _more(self, task, sql)):
+            if status is Status.PASS and (more := self._more(task, sql)):
                 task, batch = _joined(task, batch, more, self._run(more, sql))
                 status, stage, score, detail = _judge(task, batch, Tolerance(self.rtol, self.atol))
         except HaloError as error:
@@ -156,6 +156,11 @@ class SQL(Verifier):
 
         return demo.load() if self.dialect == "sqlite" else None
 
+    def _more(self, task: Task, sql: str) -> Task | None:
+        """Return more databases for an answer that reads more than the reference; see `second`."""
+        added = additions(task, sql, self.dialect)
+        return _more_databases(self, task, added) if added else None
+
     def _run(self, task: Task, sql: str) -> Batch:
         return self._engine().run(task.key, task.databases, [sql], self._caps(), loading=False)
 
@@ -194,12 +199,12 @@ def _prepare(verifier: SQL, prompt: Prompt) -> tuple[Mapping[str, Any], Task]:
 
 @cached(
     LRUCache(_MAX_TASKS),
-    key=lambda verifier, task, sql: (verifier, task.key, sql),
+    key=lambda verifier, task, added: (verifier, task.key, repr(added)),
     lock=threading.Lock(),
 )
-def _more(verifier: SQL, task: Task, sql: str) -> Task | None:
-    """Return more databases for an answer, made once for each; see `second.more_databases`."""
-    return more_databases(task, sql, verifier._engine(), verifier.dialect, verifier._caps())
+def _more_databases(verifier: SQL, task: Task, added: Additions) -> Task | None:
+    """Return more databases, made once for all answers that add the same; see `second.more_databases`."""
+    return more_databases(task, added, verifier._engine(), verifier.dialect, verifier._caps())
 
 
 def _joined(task: Task, batch: Batch, more: Task, found: Batch) -> tuple[Task, Batch]:
