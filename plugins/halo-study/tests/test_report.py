@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import yaml
 
-from halo_study.analysis import Analysis, analyse, read_fixed
+from halo_study.analysis import Analysis, analyse
+from halo_study.fixed import fix, read_fixed
 from halo_study.outcomes import value_of
 from halo_study.page import write_pages
 from halo_study.results import COLUMNS, RunResult, write_results
-from halo_study.runner import fix
 from halo_study.simulation import World, simulate
 from halo_study.study import Study
 
@@ -130,14 +130,14 @@ def test_choosing_runs_are_not_reported(study: Study, analysis: Analysis) -> Non
 def test_what_was_fixed_in_advance(study: Study, make_study: MakeStudy, tmp_path: Path) -> None:
     fix(study, tmp_path)
     before = (tmp_path / "fixed.yaml").read_text()
-    assert analyse(study, results(study), read_fixed(tmp_path / "fixed.yaml")).changes == []
+    assert analyse(study, results(study), read_fixed(tmp_path)).changes == []
     added = {"arm": "equal sum", "against": "constant", "outcome": "final"}
     later = make_study(
         seeds=7, tune=TUNE, arms=ARMS, comparisons=[*COMPARISONS[1:], added], outcomes=["final", "lr_sum"]
     )
     fix(later, tmp_path)
     assert (tmp_path / "fixed.yaml").read_text() == before, "the first version stays"
-    found = analyse(later, results(later), read_fixed(tmp_path / "fixed.yaml"))
+    found = analyse(later, results(later), read_fixed(tmp_path))
     assert [row.label for row in found.later] == ["equal sum against constant"]
     assert [row.label for row in found.compared] == ["falling <fast> against equal sum", "constant"]
     text = "\n".join(found.changes)

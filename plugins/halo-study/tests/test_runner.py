@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -19,8 +20,10 @@ from halo_core import ConfigError, RunError
 from halo_core.ledger.compare import compare
 from halo_core.ledger.ledger import Ledger
 from halo_study import worker
+from halo_study.analysis import analyse
 from halo_study.jobs import jobs
 from halo_study.outcomes import value_of
+from halo_study.page import render
 from halo_study.results import comparable, read_results, write_results
 from halo_study.runner import Runner
 from halo_study.study import Study, parse_study
@@ -191,3 +194,31 @@ def test_results_of_an_arm_that_was_removed_stay_in_no_table(
     arms = {name: arm for name, arm in study.arms.items() if name != "high threshold"}
     fewer = study.model_copy(update={"arms": arms})
     assert {run.arm for run in Runner(fewer, tmp_path, say=quiet).results()} == set(arms)
+
+
+def test_runs_of_another_study_are_reused(
+    whole: tuple[Study, Path], make_study: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those that are known only when a setting has been chosen; here, nothing is left to run."""
+    _, directory = whole
+    falling = {"set": {"lr_policy": {"name": "exponential", "base_lr": 1e-2, "decay": 0.5}}}
+    study = make_study(
+        tune=TUNE, seeds=1, arms={"renamed": {}, "falls": {"tune": False, **falling}}, comparisons=[]
+    )
+    lines: list[str] = []
+    monkeypatch.setattr(Runner, "_hire", lambda *_: pytest.fail("nothing is left to run"))
+    results = Runner(study, tmp_path / "out", reuse=[directory], say=lines.append).run()
+    assert lines == ["4 runs of other studies had the same configuration and seed"]
+    stored = read_results(tmp_path / "out" / "results.csv")
+    assert comparable(stored) == comparable(results)
+    assert {run.source for run in stored} == {directory.name}
+    theirs = {run.key: run for run in read_results(directory / "results.csv")}
+    for run in (run for run in stored if run.arm == "renamed"):
+        np.testing.assert_array_equal(run.passes, theirs["constant", *run.key[1:]].passes)
+    page = render(analyse(study, results), "report.md.jinja", file=Path("study.yaml"), output=tmp_path)
+    assert f"Taken from the study {directory.name}" in page
+
+
+def test_reusing_a_directory_without_a_study_is_an_error(make_study: MakeStudy, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has no study"):
+        Runner(make_study(), tmp_path / "out", reuse=[tmp_path], say=quiet).run()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from halo_core.files import reading
 from halo_study.jobs import chosen, count, means
 from halo_study.outcomes import OUTCOMES, curves, value_of
 from halo_study.results import RunResult
@@ -98,6 +96,8 @@ class Analysis:
     seconds: float
     """Of all finished runs, those that choose settings included; what runs share is counted in each."""
     failed: Sequence[RunResult]
+    reused: Mapping[str, int]
+    """Name of another study -> number of its runs among the results."""
 
     @property
     def answer(self) -> str:
@@ -134,16 +134,8 @@ def analyse(study: Study, results: Sequence[RunResult], fixed: Mapping[str, Any]
         total=count(study),
         seconds=sum(value_of(run, "seconds") for run in results),
         failed=[run for run in results if run.error],
+        reused=Counter(run.source for run in results if run.source),
     )
-
-
-def read_fixed(path: Path) -> dict[str, Any] | None:
-    """Return the study before its first run; None if it was not stored."""
-    if not path.exists():
-        return None
-    with reading(path):
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return dict(loaded)
 
 
 def shown(value: float, outcome: str, *, sign: bool = False) -> str:

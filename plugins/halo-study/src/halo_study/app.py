@@ -71,6 +71,13 @@ def run(
         Literal["all", "ledgers", "none"],
         typer.Option(help="What to keep of the runs of a seed when all are finished; ledgers: no weights."),
     ] = "all",
+    reuse: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR",
+            help="Results of another study: take its runs with the same configuration and seed.",
+        ),
+    ] = None,
 ) -> None:
     """Run what a study still lacks. A study that was stopped or killed continues."""
     import signal
@@ -79,7 +86,9 @@ def run(
     from halo_study.runner import Runner
 
     study, directory = _read(file, output)
-    runner = Runner(study, directory, runs=runs, workers=jobs, keep=keep, limit=limit, say=_say)
+    runner = Runner(
+        study, directory, runs=runs, workers=jobs, keep=keep, limit=limit, reuse=reuse or (), say=_say
+    )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         results = runner.run()
@@ -120,13 +129,13 @@ def status(file: StudyFile, output: Output = None, as_json: AsJSON = False) -> N
 @app.command()
 def report(file: StudyFile, output: Output = None) -> None:
     """Write report.html and report.md from the results so far."""
-    from halo_study.analysis import analyse, read_fixed
+    from halo_study.analysis import analyse
+    from halo_study.fixed import read_fixed
     from halo_study.page import write_pages
     from halo_study.progress import stored_results
-    from halo_study.runner import FIXED
 
     study, directory = _read(file, output)
-    analysis = analyse(study, stored_results(study, directory), read_fixed(directory / FIXED))
+    analysis = analyse(study, stored_results(study, directory), read_fixed(directory))
     for path in write_pages(analysis, directory, file=file):
         _say(f"report   {path}")
     _say(f"answer   {analysis.answer}")

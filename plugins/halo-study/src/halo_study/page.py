@@ -108,6 +108,11 @@ def _open(analysis: Analysis) -> list[str]:
             f"{runs} ended before the last cycle, because training failed. From there on, the pass rate of the last "
             "closed cycle counts."
         )
+    found += [
+        f"Taken from the study {source}, and known before this study's first run: {counted(number, 'run')} with "
+        "the same configuration and seed."
+        for source, number in analysis.reused.items()
+    ]
     if analysis.done < analysis.total:
         found.append(
             f"{analysis.total - analysis.done} of {analysis.total} runs are missing. This is an early look: only the "

@@ -13,8 +13,8 @@ from halo_core.tables import count as counted
 from halo_study.jobs import count
 from halo_study.outcomes import value_of
 from halo_study.progress import progress
-from halo_study.results import RunResult, measure, read_results
-from halo_study.runner import RESULTS, checked
+from halo_study.results import RESULTS, RunResult, measure, read_results
+from halo_study.runner import checked
 from halo_study.simulation import World, smallest_shown
 from halo_study.study import Study
 

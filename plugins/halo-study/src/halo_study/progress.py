@@ -9,8 +9,8 @@ from pathlib import Path
 from halo_core import RunError
 from halo_study.jobs import chosen, count
 from halo_study.outcomes import value_of
-from halo_study.results import RunResult, read_results
-from halo_study.runner import RESULTS, checked
+from halo_study.results import RESULTS, RunResult, read_results
+from halo_study.runner import checked
 from halo_study.study import Study
 
 

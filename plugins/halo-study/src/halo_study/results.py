@@ -26,8 +26,10 @@ COLUMNS = (
 )
 """Numbers of each cycle; NaN if it has none, as cycle 0 has no learning rate."""
 _KEYS = ("arm", "seed", "value", "settings")
-_FIELDS = (*_KEYS, "cycle", *COLUMNS, "passes", "verdicts", "error")
-NOT_REPEATABLE = ("seconds",)
+_FIELDS = (*_KEYS, "cycle", *COLUMNS, "passes", "verdicts", "error", "source")
+RESULTS = "results.csv"
+"""Name of the file."""
+NOT_REPEATABLE = ("seconds", "source")
 """Columns that differ between two runs of the same configuration."""
 
 
@@ -49,6 +51,8 @@ class RunResult:
     """By name in `COLUMNS`: a number for each cycle, cycle 0 first."""
     error: str = ""
     """Why training failed before the last cycle; later cycles repeat the last measurement."""
+    source: str = ""
+    """Name of the study whose run this is; empty for this study's own."""
 
     @property
     def key(self) -> tuple[str, int, float]:
@@ -143,6 +147,7 @@ def _rows(run: RunResult) -> list[dict[str, Any]]:
             "passes": _listed(run.passes[cycle]),
             "verdicts": _packed(run.verdicts[cycle]),
             "error": run.error,
+            "source": run.source,
         }
         for cycle in range(len(run.passes))
     ]
@@ -156,7 +161,8 @@ def _result(key: Sequence[str], rows: Sequence[Mapping[str, str]]) -> RunResult:
     verdicts = np.array([_unpacked(row["verdicts"], passes.shape[1]) for row in rows])
     columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS}
     number = float(value) if value else None
-    return RunResult(arm, int(seed), number, settings, passes, verdicts, columns, rows[0]["error"])
+    error, source = rows[0]["error"], rows[0].get("source") or ""
+    return RunResult(arm, int(seed), number, settings, passes, verdicts, columns, error, source)
 
 
 def _listed(counts: np.ndarray) -> str:

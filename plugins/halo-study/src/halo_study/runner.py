@@ -15,23 +15,24 @@ import selectors
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Literal
 
 from halo_core import HaloError, Plan, RunError
-from halo_core.files import disk, write
+from halo_core.files import disk
 from halo_core.ledger.ledger import open_run
 from halo_core.run.sharing import share, shared
+from halo_core.tables import count as counted
+from halo_study.fixed import fix
 from halo_study.jobs import Job, count, jobs
-from halo_study.results import RunResult, measure, read_results, write_results
-from halo_study.study import Study, dump
+from halo_study.results import RESULTS, RunResult, measure, read_results, write_results
+from halo_study.reuse import add_reused
+from halo_study.study import Study
 
 Keep = Literal["all", "ledgers", "none"]
-RESULTS, FIXED = "results.csv", "fixed.yaml"
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _POLL_SECONDS = 2.0
 
@@ -56,10 +57,11 @@ class Runner:
         workers: int = 1,
         keep: Keep = "all",
         limit: int | None = None,
+        reuse: Sequence[Path] = (),
         say: Callable[[str], None] = print,
     ) -> None:
         self.study, self.output, self.runs = study, output, runs or output / "runs"
-        self.keep, self.limit, self.say = keep, limit, say
+        self.keep, self.limit, self.reuse, self.say = keep, limit, reuse, say
         self._size = workers
         self._plans: dict[str, Plan] = {}
         self._recorded: dict[Path, Plan] = {}
@@ -86,11 +88,17 @@ class Runner:
             for job in {(job.arm, job.value): job for job in jobs(self.study, results)}.values():
                 self._plan(job)  # every arm is checked before the first run
             fix(self.study, self.output)
+            self._take_reused(results)
             try:
                 self._work(results)
             finally:
                 self._stop()
         return results
+
+    def _take_reused(self, results: list[RunResult]) -> None:
+        if added := add_reused(self.study, results, self.reuse):
+            write_results(self.results_path, results)
+            self.say(f"{counted(added, 'run')} of other studies had the same configuration and seed")
 
     def _work(self, results: list[RunResult]) -> None:
         with selectors.DefaultSelector() as selector:
@@ -277,14 +285,6 @@ def checked(study: Study, results: list[RunResult], path: Path) -> list[RunResul
                 hint="give the arm another name, or write to another --output",
             )
     return kept
-
-
-def fix(study: Study, output: Path) -> None:
-    """Store the study before its first run, so that a report can tell what was fixed in advance."""
-    path = output / FIXED
-    if not path.exists():
-        today = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-        write(path, f"# The study before its first run, {today}.\n{dump(study.model_dump(mode='json'))}")
 
 
 def progress_line(run: RunResult, done: int, total: int) -> str:
