@@ -5,6 +5,7 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass
 import pytest
 
 from halo_core import types
+from halo_core.testing import make_stats
 from halo_core.types import (
     Completion,
     CycleReport,
@@ -13,7 +14,6 @@ from halo_core.types import (
     SamplingRequest,
     Stage,
     Status,
-    TrainStats,
     Verdict,
 )
 
@@ -56,19 +56,7 @@ def test_a_new_sample_has_no_reward() -> None:
         Sample(Prompt("p"), Completion("p", 0, "x"), Verdict(Status.PASS, Stage.CORRECT)),
         SamplingRequest(cycle=1, split="train", prompts=(), samples_per_prompt=1, seed=0),
         CycleReport(cycle=0),
-        TrainStats(
-            lr=0.1,
-            steps=1,
-            samples=1,
-            tokens=1,
-            loss_first=1.0,
-            loss_last=1.0,
-            lr_peak=0.1,
-            lr_sum=0.1,
-            grad_norm_median=0.1,
-            clipped_fraction=0.0,
-            update_norm=0.1,
-        ),
+        make_stats(),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -16,6 +16,7 @@ from halo_core.testing.demos import DemoContract
 from halo_core.testing.fakes import FakeActor, FakeGenerator, FakePolicy, FakeTrainer, FakeVerifier, fake_run
 from halo_core.testing.generator_contract import GeneratorContract
 from halo_core.testing.hook_plugin_contract import HookPluginContract
+from halo_core.testing.measurements import make_metrics, make_stats
 from halo_core.testing.reward_contract import RewardContract, make_sample
 from halo_core.testing.samples import make_samples
 from halo_core.testing.selector_contract import SelectorContract
@@ -39,7 +40,9 @@ __all__ = [
     "TrainerContract",
     "VerifierContract",
     "fake_run",
+    "make_metrics",
     "make_sample",
     "make_samples",
+    "make_stats",
     "tiny_actor",
 ]

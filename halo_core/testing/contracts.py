@@ -13,7 +13,8 @@ import pytest
 from halo_core.config.options import build
 from halo_core.drivers.base import LRPolicy, Verifier
 from halo_core.errors import DataError
-from halo_core.types import Completion, CycleReport, EvalMetrics, Prompt, Stage, Status, Verdict
+from halo_core.testing.measurements import make_metrics
+from halo_core.types import Completion, CycleReport, Prompt, Stage, Status, Verdict
 from halo_core.verification.verifiers import VerifierSet
 
 _HOSTILE = (
@@ -154,26 +155,12 @@ class LRPolicyContract(ABC):
         """Check histories without training, without any cycle, and with any trend of the pass rate."""
         for pass_rates in ([], [0.5] * 5, [0.1, 0.2, 0.4, 0.6, 0.9], [0.9, 0.6, 0.3, 0.1, 0.0]):
             history = [
-                CycleReport(cycle=cycle, heldout=_metrics(passed)) for cycle, passed in enumerate(pass_rates)
+                CycleReport(cycle=cycle, heldout=make_metrics(passed))
+                for cycle, passed in enumerate(pass_rates)
             ]
             lr = policy.lr(cycle=max(1, len(history)), cycles=10, history=history)
             assert math.isfinite(lr)
             assert lr > 0
-
-
-def _metrics(passed: float) -> EvalMetrics:
-    return EvalMetrics(
-        samples=100,
-        valid=passed,
-        passed=passed,
-        valid_interval=(passed, passed),
-        passed_interval=(passed, passed),
-        stages={},
-        errors=0,
-        inconclusive=0,
-        truncated=0.0,
-        distinct=1.0,
-    )
 
 
 def _check(verifier: Verifier, prompt: Prompt, text: str) -> Verdict:

@@ -15,34 +15,11 @@ from halo_core.builtin.console import ConsoleReport, JSONReport, describe_change
 from halo_core.builtin.cycle_table import header, row
 from halo_core.hookspecs import hookimpl
 from halo_core.loop import run_cycles
-from halo_core.testing import fake_run
-from halo_core.types import CycleReport, EvalMetrics, PairedDifference, Stage, Status, TrainStats, Verdict
+from halo_core.testing import fake_run, make_metrics, make_stats
+from halo_core.types import CycleReport, PairedDifference, Stage, Status, Verdict
 
-METRICS = EvalMetrics(
-    samples=512,
-    valid=0.625,
-    passed=0.25,
-    valid_interval=(0.5, 0.75),
-    passed_interval=(0.2, 0.3),
-    stages={},
-    errors=0,
-    inconclusive=0,
-    truncated=0.0,
-    distinct=0.875,
-)
-STATS = TrainStats(
-    lr=5e-05,
-    steps=3,
-    samples=10,
-    tokens=500,
-    loss_first=1.25,
-    loss_last=0.5,
-    lr_peak=5e-5,
-    lr_sum=1.5e-4,
-    grad_norm_median=0.125,
-    clipped_fraction=0.25,
-    update_norm=1e-3,
-)
+METRICS = make_metrics(0.25, half=0.05, samples=512, valid=0.625, valid_interval=(0.5, 0.75), distinct=0.875)
+STATS = make_stats(5e-5, steps=3, loss_first=1.25, clipped_fraction=0.25)
 REPORT = CycleReport(
     cycle=2,
     heldout=METRICS,

@@ -18,7 +18,7 @@ from halo_core.loop import run_cycles
 from halo_core.progress import Progress
 from halo_core.run.state import Run
 from halo_core.seeds import derive_seed
-from halo_core.testing import FakeActor, fake_run
+from halo_core.testing import FakeActor, fake_run, make_stats
 from halo_core.testing.histories import simulate
 from halo_core.types import CycleReport, Sample, SamplingRequest, Split, TrainStats
 
@@ -32,19 +32,7 @@ class Course:
     @hookimpl
     def train(self, run: Run, cycle: int, samples: Sequence[Sample], lr: float) -> TrainStats:
         cast(FakeActor, run.actor).skill = self.skills[cycle - 1]
-        return TrainStats(
-            lr=lr,
-            steps=10,
-            samples=len(samples),
-            tokens=10,
-            loss_first=1.0,
-            loss_last=0.5,
-            lr_peak=lr,
-            lr_sum=lr,
-            grad_norm_median=0.1,
-            clipped_fraction=0.0,
-            update_norm=1.0,
-        )
+        return make_stats(lr, steps=10, samples=len(samples), lr_sum=lr)
 
 
 class Recorder(Progress):

@@ -11,23 +11,12 @@ import pytest
 from halo_core.builtin.trackers import JSONLines, TensorBoard, Trackio, WandB, metrics
 from halo_core.errors import PluginError
 from halo_core.loop import run_cycles
-from halo_core.testing import fake_run
-from halo_core.types import CycleReport, EvalMetrics
+from halo_core.testing import fake_run, make_metrics
+from halo_core.types import CycleReport
 
 
 def test_every_number_has_a_flat_name() -> None:
-    heldout = EvalMetrics(
-        samples=8,
-        valid=0.5,
-        passed=0.25,
-        valid_interval=(0.1, 0.9),
-        passed_interval=(0.0, 0.5),
-        stages={"correct": 2},
-        errors=0,
-        inconclusive=0,
-        truncated=0.0,
-        distinct=1.0,
-    )
+    heldout = make_metrics(0.25, samples=8, valid_interval=(0.1, 0.9), stages={"correct": 2})
     found = metrics(CycleReport(cycle=3, heldout=heldout, lr=0.5, seconds={"train": 2.0}))
     assert (found["cycle"], found["lr"]) == (3, 0.5)
     assert (found["heldout/passed"], found["seconds/train"]) == (0.25, 2.0)

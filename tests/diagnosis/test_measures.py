@@ -10,6 +10,7 @@ import pytest
 
 from halo_core.diagnosis import measures
 from halo_core.diagnosis.measures import Estimate
+from halo_core.testing import make_metrics
 from halo_core.types import EvalMetrics, PairedDifference
 
 MakeMetrics = Callable[..., EvalMetrics]
@@ -18,10 +19,7 @@ MakeMetrics = Callable[..., EvalMetrics]
 @pytest.fixture
 def metrics() -> MakeMetrics:
     def make(passed: float = 0.5, half: float = 0.05, samples: int = 400, **other: object) -> EvalMetrics:
-        interval = (passed - half, passed + half)
-        values = {"valid": passed, "valid_interval": interval, "stages": {}, "errors": 0, "inconclusive": 0}
-        values |= {"truncated": 0.0, "distinct": 1.0} | other
-        return EvalMetrics(samples=samples, passed=passed, passed_interval=interval, **values)  # type: ignore[arg-type]
+        return make_metrics(passed, half=half, samples=samples, **other)
 
     return make
 

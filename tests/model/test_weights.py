@@ -22,6 +22,7 @@ from halo_core.model.actor import Actor
 from halo_core.model.contexts import SamplingContext, TrainingContext
 from halo_core.run import sampler_check
 from halo_core.run.sampler_check import LogprobProbe, check_sampler
+from halo_core.testing import make_stats
 from halo_core.types import (
     Completion,
     CycleReport,
@@ -30,24 +31,11 @@ from halo_core.types import (
     SamplingRequest,
     Stage,
     Status,
-    TrainStats,
     Verdict,
 )
 
 Make = Callable[..., Actor]
-STATS = TrainStats(
-    lr=0.1,
-    steps=1,
-    samples=1,
-    tokens=1,
-    loss_first=1.0,
-    loss_last=0.5,
-    lr_peak=0.1,
-    lr_sum=0.1,
-    grad_norm_median=0.1,
-    clipped_fraction=0.0,
-    update_norm=0.1,
-)
+STATS = make_stats(0.1, steps=1)
 PLAIN: dict[str, Any] = {"lora_dropout": 0.0, "batch_size": 4}
 
 

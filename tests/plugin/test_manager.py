@@ -17,7 +17,7 @@ from halo_core.plugin.blame import add_blame, blame_of, blamed
 from halo_core.plugin.discovery import Source, load
 from halo_core.plugin.manager import Hooks
 from halo_core.progress import Progress
-from halo_core.testing import fake_run
+from halo_core.testing import fake_run, make_stats
 from halo_core.types import (
     Completion,
     CycleReport,
@@ -26,7 +26,6 @@ from halo_core.types import (
     SamplingRequest,
     Stage,
     Status,
-    TrainStats,
     Verdict,
 )
 
@@ -40,19 +39,7 @@ COMPLETION = Completion("p", 0, "text")
 VERDICT = Verdict(Status.PASS, Stage.CORRECT, 1.0)
 SAMPLE = Sample(PROMPT, COMPLETION, VERDICT, 1.0)
 REQUEST = SamplingRequest(cycle=1, split="train", prompts=(PROMPT,), samples_per_prompt=1, seed=0)
-STATS = TrainStats(
-    lr=0.1,
-    steps=1,
-    samples=1,
-    tokens=1,
-    loss_first=1.0,
-    loss_last=0.5,
-    lr_peak=0.1,
-    lr_sum=0.1,
-    grad_norm_median=0.1,
-    clipped_fraction=0.0,
-    update_norm=0.1,
-)
+STATS = make_stats(0.1, steps=1)
 
 BAD_VERDICTS: list[tuple[dict[str, Any], str]] = [
     ({"score": None}, "score None; it must be a number from 0 to 1"),

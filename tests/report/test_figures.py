@@ -16,7 +16,8 @@ import pytest
 from halo_core.ledger.ledger import Ledger
 from halo_core.report.charts import draw
 from halo_core.report.figures import Plot, plots, tables
-from halo_core.types import CycleReport, EvalMetrics, TrainStats
+from halo_core.testing import make_metrics, make_stats
+from halo_core.types import CycleReport
 
 SAMPLES = """FROM completions JOIN rounds ON rounds.id = round JOIN verdicts ON verdicts.id = verdict
 LEFT JOIN rewards ON rewards.completion = completions.id LEFT JOIN selections ON selections.completion = completions.id
@@ -284,18 +285,8 @@ def test_plotted_training(query: Callable[..., list[Any]], plotted: dict[str, Pl
 
 
 def test_pass_at_k_has_at_most_four_lines_with_the_first_and_the_last() -> None:
-    metrics = EvalMetrics(
-        samples=64,
-        valid=1,
-        passed=0.5,
-        valid_interval=(0.4, 0.6),
-        passed_interval=(0.9, 1),
-        stages={},
-        errors=0,
-        inconclusive=0,
-        truncated=0,
-        distinct=1,
-        pass_at={str(1 << n): n / 9 for n in range(8)},
+    metrics = make_metrics(
+        samples=64, valid=1, valid_interval=(0.9, 1), pass_at={str(1 << n): n / 9 for n in range(8)}
     )
     [shown] = [
         plot for plot in plots([CycleReport(cycle=0, heldout=metrics)]) if plot.title == "Held-out pass@k"
@@ -346,21 +337,7 @@ def test_markers_and_bars_are_at_their_values(plotted: dict[str, Plot], title: s
 
 @pytest.mark.parametrize("loss", [nan, inf, 0.0])
 def test_diverged_run_is_drawn(loss: float) -> None:
-    stats = TrainStats(
-        lr=1e-05,
-        steps=1,
-        samples=1,
-        tokens=1,
-        loss_first=loss,
-        loss_last=loss,
-        lr_peak=1e-5,
-        lr_sum=1e-5,
-        grad_norm_median=loss,
-        clipped_fraction=0.0,
-        update_norm=1.0,
-        kl=loss,
-        losses=(loss, loss),
-    )
+    stats = make_stats(loss_first=loss, loss_last=loss, grad_norm_median=loss, kl=loss, losses=(loss, loss))
     report = CycleReport(cycle=1, train=stats, lr=1e-5, seconds={"train": 1.0})
     for plot, svg in zip(plots([report]), draw(plots([report])), strict=True):
         assert svg.startswith("<svg")
@@ -393,20 +370,7 @@ def test_every_line_has_its_own_colour(plotted: dict[str, Plot]) -> None:
 
 def test_drawing_of_many_steps_is_small() -> None:
     losses = tuple(2 / (1 + n) + 0.1 * (n * 7919 % 13) for n in range(20_000))
-    stats = TrainStats(
-        lr=1e-05,
-        steps=20_000,
-        samples=1,
-        tokens=1,
-        loss_first=2.0,
-        loss_last=1.0,
-        lr_peak=1e-5,
-        lr_sum=1e-5,
-        grad_norm_median=0.1,
-        clipped_fraction=0.0,
-        update_norm=1.0,
-        losses=losses,
-    )
+    stats = make_stats(steps=20_000, losses=losses)
     loss = [plot for plot in plots([CycleReport(cycle=1, train=stats)]) if plot.title == "Training loss"]
     assert len(loss[0].series[0].points) == 20_000, "no step is left out"
     [svg] = draw(loss)

@@ -12,23 +12,11 @@ from halo_core.errors import Interrupted
 from halo_core.ledger.ledger import Ledger
 from halo_core.progress import Progress
 from halo_core.run.state import Run
-from halo_core.testing import FakeActor, fake_run
-from halo_core.types import CycleReport, Prompt, Sample, TrainStats
+from halo_core.testing import FakeActor, fake_run, make_stats
+from halo_core.types import CycleReport, Prompt, Sample
 
 Make = Callable[..., Sample]
-STATS = TrainStats(
-    lr=0.1,
-    steps=1,
-    samples=1,
-    tokens=1,
-    loss_first=1.0,
-    loss_last=0.5,
-    lr_peak=0.1,
-    lr_sum=0.1,
-    grad_norm_median=0.1,
-    clipped_fraction=0.0,
-    update_norm=0.1,
-)
+STATS = make_stats(0.1, steps=1)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from halo_core.drivers import LRPolicy, driver
 from halo_core.errors import DivergedError
 from halo_core.loop import run_cycles
 from halo_core.model.contexts import TrainingContext
-from halo_core.testing import FakeTrainer, LRPolicyContract, fake_run
+from halo_core.testing import FakeTrainer, LRPolicyContract, fake_run, make_metrics, make_stats
 from halo_core.types import CycleReport, EvalMetrics, Sample, TrainStats
 from halo_lr_policies.adaptive import AdaptiveSeed, Budget, KLTarget, Plateau, SuccessScaled, measurements
 from halo_lr_policies.policies import Exponential
@@ -62,19 +62,7 @@ class TestBudgetContract(LRPolicyContract):
 
 
 def shares(passed: float, *, samples: int = 10_000, half: float = 0.01) -> EvalMetrics:
-    interval = (passed - half, passed + half)
-    return EvalMetrics(
-        samples=samples,
-        valid=passed,
-        passed=passed,
-        valid_interval=interval,
-        passed_interval=interval,
-        stages={},
-        errors=0,
-        inconclusive=0,
-        truncated=0.0,
-        distinct=1.0,
-    )
+    return make_metrics(passed, half=half, samples=samples)
 
 
 def after(*passed: float, half: float = 0.01, samples: int = 10_000) -> list[CycleReport]:
@@ -93,20 +81,7 @@ def trained(
     cycle: int, lr: float, steps: float, *, passed: float = 0.5, kl: float | None = None
 ) -> CycleReport:
     """Return the report of a cycle with `steps` steps, or their equivalent, at the peak rate."""
-    stats = TrainStats(
-        lr=lr,
-        steps=round(steps),
-        samples=512,
-        tokens=9999,
-        loss_first=0.5,
-        loss_last=0.4,
-        lr_peak=lr,
-        lr_sum=lr * steps,
-        grad_norm_median=0.1,
-        clipped_fraction=0.0,
-        update_norm=0.01,
-        kl=kl,
-    )
+    stats = make_stats(lr, steps=round(steps), lr_sum=lr * steps, kl=kl)
     return CycleReport(cycle=cycle, heldout=shares(passed), lr=lr, train=stats)
 
 

@@ -17,8 +17,8 @@ from halo_core.errors import ConfigError, HaloError
 from halo_core.loop import run_cycles
 from halo_core.plugin.discovery import available, load
 from halo_core.run.state import Run
-from halo_core.testing import fake_run
-from halo_core.types import CycleReport, EvalMetrics, TrainStats
+from halo_core.testing import fake_run, make_metrics, make_stats
+from halo_core.types import CycleReport
 from halo_lr_policies.bounds import Based, Bounded
 
 POLICIES = sorted(s.name for s in available("lr_policy") if s.distribution == "halo-lr-policies")
@@ -44,32 +44,8 @@ def policy(name: str, **options: Any) -> LRPolicy:
 def reports(shares: Sequence[float], kls: Sequence[float]) -> list[CycleReport]:
     found = [CycleReport(cycle=0)]
     for cycle, (share, kl) in enumerate(zip(shares, kls, strict=False), 1):
-        rates = EvalMetrics(
-            samples=500,
-            valid=share,
-            passed=share,
-            valid_interval=(share, share),
-            passed_interval=(share, share),
-            stages={},
-            errors=0,
-            inconclusive=0,
-            truncated=0.0,
-            distinct=1.0,
-        )
-        train = TrainStats(
-            lr=5e-05,
-            steps=16,
-            samples=512,
-            tokens=9999,
-            loss_first=0.5,
-            loss_last=0.4,
-            lr_peak=5e-5,
-            lr_sum=8e-4,
-            grad_norm_median=0.1,
-            clipped_fraction=0.0,
-            update_norm=0.01,
-            kl=kl,
-        )
+        rates = make_metrics(share, samples=500)
+        train = make_stats(5e-5, steps=16, update_norm=0.01, kl=kl)
         found.append(CycleReport(cycle=cycle, heldout=rates, lr=5e-5, sampled=rates, train=train))
     return found
 

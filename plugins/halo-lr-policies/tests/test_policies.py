@@ -15,8 +15,8 @@ from halo_core.config.options import build, options_of
 from halo_core.drivers import LRPolicy
 from halo_core.errors import ConfigError
 from halo_core.plugin.discovery import load
-from halo_core.testing import LRPolicyContract
-from halo_core.types import CycleReport, TrainStats
+from halo_core.testing import LRPolicyContract, make_stats
+from halo_core.types import CycleReport
 from halo_lr_policies.adaptive import AdaptiveSeed, Budget, KLTarget, Plateau, SuccessScaled
 from halo_lr_policies.policies import WSD, Exponential, GlobalCosine, Manual, Phased, Step
 
@@ -300,19 +300,7 @@ def test_the_cosine_falls_monotonically_between_its_ends(base_lr: float, final: 
 
 
 def trained(cycle: int, steps: int, lr: float = 1e-5) -> CycleReport:
-    stats = TrainStats(
-        lr=lr,
-        steps=steps,
-        samples=steps * 32,
-        tokens=steps * 999,
-        loss_first=0.5,
-        loss_last=0.4,
-        lr_peak=lr,
-        lr_sum=lr * steps,
-        grad_norm_median=0.1,
-        clipped_fraction=0.0,
-        update_norm=0.01,
-    )
+    stats = make_stats(lr, steps=steps)
     return CycleReport(cycle=cycle, lr=lr, train=stats)
 
 
