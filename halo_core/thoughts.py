@@ -16,6 +16,7 @@ from halo_core.channels import final_text
 TAGS = ("think", "thinking")
 """Tags of the reasoning models that are common in 2026; a verifier's option can name others."""
 
+_ANSWER = re.compile(r"\s*<answer>(.*)</answer>\s*", re.IGNORECASE | re.DOTALL)
 _LOOK_BACK = 400
 """Characters before a tag that are read to tell whether it is code; keeps the time linear."""
 _QUOTES = "\"'`"
@@ -46,6 +47,7 @@ def read_answer(text: str, tags: Sequence[str] = TAGS) -> AnswerText:
       Within a line, such a tag must be followed by white space or the end of the text.
     - Within a code fence that is not in a thought, tags are code, unless a closing tag is alone on its line. So are
       tags in a string, a code span or a comment on their line.
+    - If all that remains is in one pair of `<answer>` tags, these are dropped, too.
 
     Tags are matched in any case. Returns `text` unchanged if it has neither tags nor channels.
     """
@@ -54,7 +56,10 @@ def read_answer(text: str, tags: Sequence[str] = TAGS) -> AnswerText:
     final = final_text(text)
     if final is None:
         return AnswerText("", "the channels before the final one")
-    return _without_tags(final, tuple(tags))
+    answer = _without_tags(final, tuple(tags))
+    if (whole := _ANSWER.fullmatch(answer.text)) and "<answer>" not in whole[1].lower():
+        return AnswerText(whole[1])
+    return answer
 
 
 def _without_tags(text: str, tags: tuple[str, ...]) -> AnswerText:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from halo_verifier_sql.statements import (
     ENDING,
+    KEYWORDS,
     QUERY,
     SECOND_QUERY,
     STATEMENT,
@@ -28,6 +29,11 @@ _TAG_OR_NOTHING = re.compile(r"[ \t]*[\w+#.-]{0,20}[ \t]*(?:\n|$)")
 _SPAN = re.compile(rf"`(\s{{0,20}}\(?\s{{0,20}}{QUERY}[^`\n]*)`", re.IGNORECASE)
 _INLINE = re.compile(r"`[^`\n]*`")
 _BLANK = re.compile(r"\n[ \t\r]*\n\s*")
+_SPACE = re.compile(r"\s*")
+_SENTENCE = re.compile(
+    rf"(?<![,(=<>+*/-])\n(?=(?!(?:{'|'.join(sorted(KEYWORDS))})\b)(?-i:[A-Z][a-z]*)\b)", re.IGNORECASE
+)
+"""A line end after which a sentence may follow without a blank line."""
 _LEAD = re.compile(r"(?:\s|--[^\n]*+(?:\n|$)|/\*(?:[^*]|\*(?!/))*+\*/|\()*+(\w*)")
 _MAYBE_PROSE = re.compile(r"\s*with\b", re.IGNORECASE)
 """A word that can start a query but more often starts an English sentence."""
@@ -72,7 +78,8 @@ def _find(text: str) -> re.Match[str] | None:
     A line that starts with a word in capitals is not a sentence.
     """
     for found in STATEMENT.finditer(text):
-        if text[found.end() : found.end() + 4].isupper() or not is_prose(text, found.end()):
+        start = _SPACE.match(text, found.end()).end()  # type: ignore[union-attr]
+        if text[start : start + 4].isupper() or not is_prose(text, start):
             return found
     return None
 
@@ -82,6 +89,10 @@ def _without_prose(text: str) -> str:
     blank = None
     if "\n" in text:
         blank = next((each for each in _BLANK.finditer(text) if not is_clause(text, each.end())), None)
+        sentence = next((each for each in _SENTENCE.finditer(text) if is_prose(text, each.end())), None)
+        in_string = sentence and text.count("'", 0, sentence.start()) % 2
+        if sentence and not in_string and (blank is None or sentence.start() < blank.start()):
+            blank = sentence
     end = first_semicolon(text)
     if blank is None or (end is not None and end <= blank.start()):
         return _without_rest(text)

@@ -8,7 +8,7 @@ from sqlglot import ErrorLevel, exp
 
 from halo_verifier_sql.changes import clauses, constants, joins, lists, operators, orders
 from halo_verifier_sql.constants import DIALECTS, parse
-from halo_verifier_sql.row_changes import best, columns, groups, nulls, truths
+from halo_verifier_sql.row_changes import best, columns, groups, nulls, ties, truths
 
 _MAX_MUTANTS = 80
 """Maximum number of mutants of one query; the kinds of changes take turns."""
@@ -23,7 +23,7 @@ def mutants(query: str, dialect: str, tables: Mapping[str, Sequence[str]]) -> li
     tree = parse(query, dialect)
     if tree is None:
         return []
-    kinds = (operators, clauses, joins, constants, lists, orders, groups, nulls, truths, best)
+    kinds = (operators, clauses, joins, constants, lists, orders, groups, nulls, truths, best, ties)
     turns = [*(kind(tree) for kind in kinds), columns(tree, tables)]
     found: dict[str, None] = {}
     while turns and len(found) < _MAX_MUTANTS:

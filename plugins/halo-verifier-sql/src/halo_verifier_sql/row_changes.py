@@ -16,7 +16,7 @@ _SHOWN = 4
 
 
 def groups(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Drop a key of a GROUP BY, group by the columns of the result instead, or return rows instead of groups."""
+    """Drop a key of a GROUP BY, group by the columns of the result, or return rows, or the first one, not groups."""
 
     def drop_key(node: exp.Expr) -> bool:
         node.set("expressions", node.expressions[1:])
@@ -27,7 +27,9 @@ def groups(tree: exp.Expr) -> Iterator[exp.Expr]:
         node.set("expressions", [each.copy() for each in shown if not each.find(exp.AggFunc, exp.Star)])
         return bool(node.expressions)
 
-    def ungroup(node: exp.Expr) -> bool:
+    def ungroup(node: exp.Expr, *, first: bool = False) -> bool:
+        if first and (node.args.get("limit") or not node.find(exp.AggFunc)):
+            return False
         for each in list(node.find_all(exp.AggFunc)):
             if each.parent_select is node:
                 each.replace(
@@ -35,10 +37,13 @@ def groups(tree: exp.Expr) -> Iterator[exp.Expr]:
                 )
         for part in ("group", "having"):
             node.set(part, None)
+        if first:
+            node.set("limit", exp.Limit(expression=exp.Literal.number(1)))
         return True
 
     yield from changed_copies(tree, exp.Group, by_result)
     yield from changed_copies(tree, exp.Select, ungroup)
+    yield from changed_copies(tree, exp.Select, partial(ungroup, first=True))
     yield from changed_copies(tree, exp.Group, drop_key)
     for kind in (exp.Sum, exp.Avg):
         yield from changed_copies(tree, kind, make_distinct)
@@ -115,6 +120,52 @@ def best(tree: exp.Expr) -> Iterator[exp.Expr]:
         return True
 
     yield from changed_copies(tree, exp.Select, limit)
+
+
+def ties(tree: exp.Expr) -> Iterator[exp.Expr]:
+    """Return all rows that tie for the last place of a LIMIT, NULL for no row, or no rows whose sort key is NULL."""
+
+    def keep_ties(node: exp.Expr) -> bool:
+        term, limit = _first_term(node), node.args.get("limit")
+        if term is None or limit is None or node.args.get("offset") or not str(limit.expression).isdigit():
+            return False
+        assert isinstance(node, exp.Select)
+        last = node.copy()
+        last.set("distinct", None)
+        last.set("expressions", [term.this.copy()])
+        last.set("limit", exp.Limit(expression=exp.Literal.number(1)))
+        last.set("offset", exp.Offset(expression=exp.Literal.number(int(str(limit.expression)) - 1)))
+        kind = exp.EQ if int(str(limit.expression)) == 1 else exp.GTE if term.args.get("desc") else exp.LTE
+        condition = kind(this=term.this.copy(), expression=exp.Subquery(this=last))
+        if node.args.get("group"):
+            node.having(condition, copy=False)
+        else:
+            node.where(condition, copy=False)
+        node.set("limit", None)
+        return True
+
+    def without_nulls(node: exp.Expr) -> bool:
+        term = _first_term(node)
+        if term is None or not isinstance(term.this, exp.Column) or node.args.get("group"):
+            return False
+        assert isinstance(node, exp.Select)
+        node.where(exp.Not(this=exp.Is(this=term.this.copy(), expression=exp.Null())), copy=False)
+        return True
+
+    if isinstance(tree, exp.Select) and tree.args.get("limit") and len(tree.expressions) == 1:
+        yield exp.select(exp.Subquery(this=tree.copy()))
+    yield from changed_copies(tree, exp.Select, keep_ties)
+    yield from changed_copies(tree, exp.Select, without_nulls)
+
+
+def _first_term(node: exp.Expr) -> exp.Ordered | None:
+    """Return the first term of a SELECT's ORDER BY, unless it is a position or the name of a result."""
+    order = node.args.get("order")
+    term = order.expressions[0] if isinstance(node, exp.Select) and order else None
+    if not isinstance(term, exp.Ordered) or isinstance(term.this, exp.Literal):
+        return None
+    named = {each.alias.lower() for each in node.expressions if each.alias}
+    return None if term.this.name.lower() in named and isinstance(term.this, exp.Column) else term
 
 
 def columns(tree: exp.Expr, tables: Mapping[str, Sequence[str]]) -> Iterator[exp.Expr]:

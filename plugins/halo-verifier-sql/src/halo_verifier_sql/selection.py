@@ -81,7 +81,7 @@ def select(candidates: Sequence[Candidate], copies: int, more: int = 0) -> list[
         results = [given.gold, *(candidates[index].gold for index in selected)]
         merits = {
             index: (
-                *_soundness(candidates[index], given, number < 2),
+                *_soundness(candidates[index], given, number < 2, is_extra=number >= copies),
                 len(candidates[index].kills - killed),
                 all(differ(candidates[index].gold, other) for other in results),
                 candidates[index].richness,
@@ -97,7 +97,9 @@ def select(candidates: Sequence[Candidate], copies: int, more: int = 0) -> list[
     return selected
 
 
-def _soundness(candidate: Candidate, given: Candidate, must_differ: bool) -> tuple[bool, ...]:
+def _soundness(
+    candidate: Candidate, given: Candidate, must_differ: bool, *, is_extra: bool
+) -> tuple[bool, ...]:
     """Return how well a candidate can tell right from wrong, the most important property first."""
     gold, other = candidate.gold, given.gold
     assert gold
@@ -106,7 +108,7 @@ def _soundness(candidate: Candidate, given: Candidate, must_differ: bool) -> tup
         candidate.is_determined or not given.is_determined,
         gold.count > 0 or not must_differ,
         must_differ and differ(gold, other),
-        other.has_cut_ties or not gold.has_cut_ties,
+        is_extra or other.has_cut_ties or not gold.has_cut_ties,
         not (must_differ and _lacks_values(gold)) or _lacks_values(other),
         candidate.completeness > 0.5 or not must_differ,
     )

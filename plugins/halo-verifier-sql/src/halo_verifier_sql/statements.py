@@ -50,7 +50,7 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _QUOTED = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"|\[[^\]\n]*\]|`[^`\n]*`|--.*")
-_KEYWORDS = frozenset(
+KEYWORDS = frozenset(
     """
     from as distinct all case when then else end and or not in is null like ilike glob between join left right inner
     outer full cross natural on using where group by order having limit offset union except intersect select over
@@ -59,6 +59,7 @@ _KEYWORDS = frozenset(
     some window for at zone similar to set update delete insert into table view create drop alter qualify true false
     """.split()  # noqa: SIM905 - more readable than a list
 )
+"""Words of SQL."""
 _WORDS = re.compile(r"(?<![\w.'\"])[A-Za-z][\w'-]*+(?:[ \t]++[A-Za-z][\w'-]*+){3,}+")
 _PROSE_WORDS = 4
 """Words in a row of which none is a keyword that make a sentence: an expression with its alias has two."""
@@ -76,14 +77,15 @@ def is_prose(text: str, start: int) -> bool:
 
 def _ends_sentence(line: str) -> bool:
     """Return True if a line ends like a sentence; a digit with a point is a number."""
-    return line.endswith((".", ":", "!", "?")) and not line[-2:-1].isdigit() and len(line) > 1
+    number = line.endswith(".") and line[-2:-1].isdigit()
+    return line.endswith((".", ":", "!", "?")) and not number and len(line) > 1
 
 
 def _is_sentence(words: str) -> bool:
     """Return True if some words in a row include no keyword."""
     row = 0
     for word in words.lower().split():
-        row = 0 if word in _KEYWORDS else row + 1
+        row = 0 if word in KEYWORDS else row + 1
         if row == _PROSE_WORDS:
             return True
     return False

@@ -25,7 +25,7 @@ class AmountParser(NumeralParser):
         before = self._tokens[self._amount_start : self._position]
         if not before or any(token.kind == "letters" for token in before):
             return self._position
-        if before[-1].kind != "number" and before[-1].text not in (")", "}"):
+        if before[-1].kind != "number" and before[-1].text not in (")", "}", "pi"):
             return self._position
         if self._next.kind == "text":
             return self._position + (

@@ -53,7 +53,7 @@ _LIST_AFTER = re.compile(
 _EMPHASIS = re.compile(r"</?(?:b|i|u|em|strong|span|p|div|mark|big|center|font)(?:\s[^<>]*)?>")
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|neither|nor|cannot)|n['’]t)(?:\s+(?:equal(?:\s+to)?|be|simply|just|really|actually))*[\s:=*]*$"
-    r"|(?:\\(?:neq?|not\s*=|not|lnot|neg)|≠|!=)\s*$",
+    r"|(?:\\(?:neq?|not\s*=|not|lnot|neg)|≠|¬|!=)\s*$",
     re.IGNORECASE,
 )
 _SCALED = re.compile(
@@ -76,7 +76,8 @@ _SPACING = re.compile(
     r"|\\(?:q?quad|displaystyle|textstyle|left|right|big[lr]?|Big[lr]?)(?![A-Za-z]))+"
 )
 _OPENING = re.compile(
-    rf"(?:{_SPACING.pattern}|\{{|\(|\[|\\[A-Za-z]+[ ]?(?:\{{[^{{}}]*\}})?\{{|\\color\{{[^{{}}]*\}}"
+    rf"(?:{_SPACING.pattern}|\{{|\(|\[|\\[A-Za-z]+[ ]?(?:\[[A-Za-z]*\])?(?:\{{[^{{}}]*\}}){{0,2}}\{{"
+    rf"|\\color(?:\[[A-Za-z]+\])?\{{[^{{}}]*\}}"
     rf"|\\(?:{'|'.join(FONT_SWITCHES)})(?![A-Za-z]))+$"
 )
 """Space, fonts and opening brackets; `visible` refuses commands that do more."""
@@ -98,16 +99,20 @@ _PERCENT = re.compile(
     re.IGNORECASE,
 )
 _BASE = re.compile(r"_(?:\d|\{[^{}]*\})")
+_BASE_IN_WORDS = re.compile(
+    r"[\s~$]*(?:\\text\{\s*)?\(?(?:in\s+)?base[\s-]*\}?\s*\$?(\d{1,2}|two|three|four|five|six|seven|eight|nine|ten"
+    r"|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen|twenty)\b"
+)
 _WORDS = re.compile(
     r"\\(?:text|mathrm|textrm|mbox|textbf|operatorname|textnormal)\*?\s*\{([^{}]*)\}(\^\{?[23]\}?)?"
 )
 _SCALE = re.compile(
-    r"\s*(?:hundred|thousand|million|billion|trillion|dozen|squared(?!\s+(?:unit|met|cent|inch|f))|cubed|factorial"
+    r"\s*(?:hundred|thousand|million|billion|trillion|dozen|squared(?!\s+(?:unit|met|cent|inch|f))|cubed|factorial|(?:k|mn|bn|B)(?![A-Za-z/])"
     r"|(?:times|plus|minus|over|multiplied\s+by|divided\s+by|to\s+the(?:\s+power)?|raised\s+to|x|mod)\s+(?:of\s+)?"
     r"(?:\$|\\[(\[]|[-\d]|ten\b|one\b|two\b|three\b))",
     re.IGNORECASE,
 )
-_UNIT = re.compile(r"\s*([A-Za-z]+(?:[ /]+[A-Za-z]+){0,3})\b")
+_UNIT = re.compile(r"\s*([A-Za-z]+(?:[ /]+[A-Za-z]+){0,3})(?:\^?\{?([23²³])\}?|\b)")
 _COPULAS = frozenset(
     re.findall(
         r"\w+",
@@ -252,6 +257,8 @@ def _with_suffix(content: str, after: str, *, maths: bool, labelled: bool) -> An
                 raise Refused(f"{base[0]!r} after the box")
             return Answer(content)
         return Answer(content + base[0])
+    if based := _BASE_IN_WORDS.match(rest):
+        return Answer(content, f"{content}_{{{based[1]}}}")
     if words := _WORDS.match(rest.lstrip()):
         if _SCALE.match(words[1]) or words[1].strip().lower() == "e":
             raise Refused(f"{words[1].strip()[:20]!r} after the box")
@@ -269,7 +276,8 @@ def _with_suffix(content: str, after: str, *, maths: bool, labelled: bool) -> An
         if _SCALE.match(rest):
             raise Refused(f"{rest.strip()[:20]!r} after the box")
         unit = _UNIT.match(rest)
-        return Answer(content, rf"{content}\text{{ {unit[1]}}}" if unit else "")
+        power = "^3" if unit and unit[2] in ("3", "³") else "^2" if unit and unit[2] else ""
+        return Answer(content, rf"{content}\text{{ {unit[1]}}}{power}" if unit else "")
     return Answer(content)
 
 
@@ -281,7 +289,7 @@ def _check_after(rest: str, *, maths: bool) -> None:
             raise Refused(f"{rest[:12]!r} after the box")
         return
     adjacent = re.match(
-        r"(?:\\[,;:! ])*\d|\.\d|[({]\s*\d|[A-Za-zπ](?![A-Za-z])|\{,\}|,\d{3}(?!\d)|:\d|\^|_|!\S|[√⁰¹²³⁴-ⁿ½⅓-⅞]|<su"
+        r"(?:\\[,;:! ])*\d|\.\d|[({]\s*\d|[A-Za-zπ](?![A-Za-z])|\{,\}|,\d{3}(?!\d)|:\d|\^|_|!\S|[√‰‱⁰¹²³⁴-ⁿ½⅓-⅞]|<su"
         r"|\s\d{3}(?!\d)",
         rest,
     )

@@ -19,6 +19,7 @@ from halo_verifier_sympy.relations import (
     conditions,
     infinity_sign,
     named_values,
+    tuple_of_named,
     without_names,
     without_unit_of_number,
 )
@@ -74,6 +75,8 @@ class _Comparison:
             return self._compare_conditions(wanted, given, describe_kind(answer))
         if self._criteria.names and gold[0] != "rel" and answer[0] == "rel":
             return self._compare_to_relation(gold, answer)
+        if self._criteria.names and gold[0] == "tuple" and answer[0] == "list":
+            answer = tuple_of_named(answer)
         wants_names = gold[0] == "list" and gold[2][0][0] == "rel"
         if self._criteria.names and answer[0] == "list" and not wants_names:
             answer = without_names(answer)

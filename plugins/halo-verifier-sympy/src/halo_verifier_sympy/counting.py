@@ -68,6 +68,8 @@ _LITTLE_WORDS = _words(
     incorrect false mod
     """
 )
+_COUNTS = frozenset({"roots", "digits", "factors", "sets", "groups", "squares", "cubes", "multiples"})
+"""Plurals that count, although their singulars may change a number."""
 _FORBIDDEN = (
     _MULTIPLIERS
     | _UNITS
@@ -76,7 +78,7 @@ _FORBIDDEN = (
     | BARE_UNITS
     | {f"{word}s" for word in _MULTIPLIERS | _UNITS}
     | {"centuries", "millennia", "pennies", "indices", "inches"}
-)
+) - _COUNTS
 
 
 def without_counted_noun(text: str, prompt: str) -> str:

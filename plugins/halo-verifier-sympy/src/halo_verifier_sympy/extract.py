@@ -30,7 +30,7 @@ _GROUP = r"\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\}"
 _BARE_BOX = re.compile(
     rf"[-+]?(?:\d(?:[\d.,]*\d)?|\\[A-Za-z]+(?:\[[^\]]*\])?(?:[ ]?(?:{_GROUP}|\d))*|[A-Za-z](?![A-Za-z]))"
 )
-_PROSE_BEFORE = re.compile(r"(?:\d|(?<![A-Za-z])[A-Za-z])[)}\]*_$\"'’]*[ \t]?$|[(\[*_\"'“/]$")
+_PROSE_BEFORE = re.compile(r"(?:\d|(?<![A-Za-z])[A-Za-z])[)}\]*_$\"'’]*[ \t]?$|\\[)\]]$|[(\[*_\"'“/]$")
 _PROSE_WORD = re.compile(
     r"\b(?:in|as|a|the|of|and|or|by|to|per|what|many|which|with|for)[ \t]+$", re.IGNORECASE
 )
@@ -148,7 +148,7 @@ def _is_in_comment(text: str, place: int) -> bool:
 
 def _starts_comment(line: str, place: int) -> bool:
     before, after = line[:place], line[place + 1 :]
-    if _PROSE_BEFORE.search(before):
+    if _PROSE_BEFORE.search(before) or (after.startswith(")") and before.count("(") > before.count(")")):
         return False
     return not (_PROSE_WORD.search(before) and re.match(r"[ \t]+[A-Za-z]|-[A-Za-z]|[,:;.)?!]", after))
 

@@ -6,7 +6,16 @@ from halo_verifier_sympy.commands import CommandParser
 from halo_verifier_sympy.cursor import require_value
 from halo_verifier_sympy.tree import Tree, Unreadable
 
-_MATRICES = ("pmatrix", "bmatrix", "matrix", "smallmatrix", "psmallmatrix", "bsmallmatrix", "array")
+_MATRICES = (
+    "pmatrix",
+    "bmatrix",
+    "matrix",
+    "smallmatrix",
+    "psmallmatrix",
+    "bsmallmatrix",
+    "Bmatrix",
+    "array",
+)
 _WITHOUT_BRACKETS = (["array"], ["matrix"], ["smallmatrix"])
 
 
@@ -45,7 +54,7 @@ class LayoutParser(CommandParser):
         return require_value(self.expression())
 
     def _columns(self) -> None:
-        """Skip the columns of an array, such as {cc|c}."""
+        """Skip the columns of an array, such as {cc|c}; `normalise` has removed the space between them."""
         self._expect("{")
         while not self._accept("}"):
             token = self._advance()
@@ -55,10 +64,16 @@ class LayoutParser(CommandParser):
     def _array_in_brackets(self) -> Tree | None:
         r"""Parse an array in brackets, as in \left[\begin{array}{cc} ... \end{array}\right]; None for other tokens."""
         closing = {"(": ")", "[": "]"}.get(self._next.text)
-        inner = [token.text for token in self._tokens[self._position + 1 : self._position + 4]]
+        braced = (
+            self._peek().text == "{"
+        )  # \left[ {\begin{array} ... \end{array}} \right], as word processors write it
+        start = self._position + 1 + braced
+        inner = [token.text for token in self._tokens[start : start + 3]]
         if closing is None or inner[:2] != ["begin", "{"] or inner[2:] not in _WITHOUT_BRACKETS:
             return None
-        self._position += 2
+        self._position += 2 + braced
         matrix = self._environment()
+        if braced:
+            self._expect("}")
         self._expect(closing)
         return matrix

@@ -56,7 +56,7 @@ _TOKEN = re.compile(
                   |\\(?:quad|qquad|displaystyle|textstyle|limits|left|right|{"|".join(FONT_SWITCHES)})(?![A-Za-z])
                   |\\text\{{[ ]*\}}|\\[hv]?phantom[ ]?{_NESTED}|\\[hm](?:space|skip)\*?[ ]?\{{[\d.]+[ ]?[a-z]+\}}
                   |\\[bB]igg?[lrm]?(?![A-Za-z]))+)
-      | (?P<marked>\d{{1,3}}(?:(?:(?:\\!)?(?:\{{\\?,\}}(?:\\[!,])?[ ]?|,?\\(?:,|![ ]?))
+      | (?P<marked>\d{{1,3}}(?:(?:(?:\\!)?(?:\{{\\?,\}}(?:\\[!,])?[ ]?|,?\\(?:,|![ ]?)|,[ ]\\![ ]?)
                       |\\(?:,[ ]|thinspace[ ]?|[;: ])|~)\d{{3}})+(?!\d)(?:\.\d+)?)
       | (?P<grouped>\d{{1,3}}(?:,\d{{3}})+(?![\d])(?:\.\d+)?)
       | (?P<number>\d+(?:\.\d*)?|\.\d+)
@@ -69,13 +69,45 @@ _TOKEN = re.compile(
              |[-+*/^_=<>!|()\[\]{{}}.,:;'&%$])""",
     re.VERBOSE,
 )
+_BASE = r"[0-9]{1,2}|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 _WORD_IN_FRACTION = r"\{[ ]*\\(?:text|mathrm)[ ]?\{([A-Za-z ]+)\}[ ]*\}"
+_UPRIGHT = r"\\(?:text|mathrm|mathtt|texttt)[ ]?"
+_SPACES = r"(?:[ ~]|\\[,;:! ]|\\q?quad)*"
+_NUMERAL_BEFORE = r"(?<=[0-9A-Z})])" + _SPACES
 _OTHER_SPELLINGS = (
-    (re.compile(r"@\{\}|(?<!\\)\{\}(?=[\^_])"), ""),
-    (re.compile(r"\\math(?:bin|rel)[ ]?\{:\}|\\text[ ]?\{[ ]*:[ ]*\}"), ":"),
-    (re.compile(r"\\[dt]?frac[ ]?" + 2 * _WORD_IN_FRACTION), r"\\text{ \1/\2}"),
+    ("@{", re.compile(rf"@\{{{_SPACES}\}}"), ""),
+    ("{}", re.compile(r"(?<!\\)\{\}(?=[\^_])"), ""),
+    (":", re.compile(r"(?:\\math(?:bin|rel)|\\text)?[ ]?\{[ ]*:[ ]*\}"), ":"),
+    ("frac", re.compile(r"\\[dt]?frac[ ]?" + 2 * _WORD_IN_FRACTION), r"\\text{ \1/\2}"),
+    ("}/\\", re.compile(rf"{_UPRIGHT}\{{([A-Za-z ]+)\}}/{_UPRIGHT}\{{([A-Za-z ]+)\}}"), r"\\text{ \1/\2}"),
+    ("%", re.compile(r"\\text[ ]?\{[ ]*\\?%[ ]*\}"), r"\\%"),
+    (r"{\rm", re.compile(r"\{\\rm[ ]+([A-Za-z/ ]+)\}"), r"\\mathrm{\1}"),
+    ("_", re.compile(_UPRIGHT + r"\{([0-9A-F]{2,})\}(?=[ ]?_)"), r"\1"),
+    ("_{", re.compile(rf"{_NUMERAL_BEFORE}_\{{{_UPRIGHT}\{{[ ]*\(({_BASE})\)[ ]*\}}[ ]*\}}"), r"_{\1}"),
+    (
+        "base",
+        re.compile(rf"{_NUMERAL_BEFORE}_\{{{_UPRIGHT}\{{[ ]*base[ ]*\}}?[ ]*({_BASE})[ ]*\}}?[ ]*\}}"),
+        r"_{\1}",
+    ),
+    (
+        "base",
+        re.compile(
+            rf"{_NUMERAL_BEFORE}{_UPRIGHT}\{{[ ]*\(?(?:in )?base[ -]?(?:\}}[ ]*({_BASE})|({_BASE})\)?[ ]*\}})"
+        ),
+        r"_{\1\2}",
+    ),
+    (
+        "(",
+        re.compile(
+            rf"^[ ]*\\(?:text|textbf|mathrm|mathbf)[ ]?\{{[ ]*\([A-E]\){_SPACES}\}}{_SPACES}(?=[^\s.])"
+        ),
+        "",
+    ),
 )
-"""Patterns of spellings that the grammar does not have, with those that it has."""
+"""Spellings that the grammar does not have: what a text with one contains, the pattern, and the usual spelling.
+
+The last one is the letter of a choice before its value, as in \\textbf{(B) } 12.
+"""
 _SIZING = re.compile(r"\\(?:left|right|[bB]igg?[lrm]?)")
 _OPERATOR_ALIASES = {r"\%": "%", r"\|": "||", "==": "=", "**": "^", r"\_": "_"}
 _COMMAND_ALIASES = {
@@ -98,8 +130,9 @@ def normalise(text: str) -> str:
         raise Unreadable(f"an answer of more than {MAX_CHARACTERS} characters")
     if not text.isascii():
         text = _in_ascii(text)
-    for pattern, replacement in _OTHER_SPELLINGS:
-        text = pattern.sub(replacement, text)
+    for sign, pattern, replacement in _OTHER_SPELLINGS:
+        if sign in text:
+            text = pattern.sub(replacement, text)
     if unsupported := _UNSUPPORTED.search(text):
         raise Unreadable(f"an unsupported character: U+{ord(unsupported[0]):04X}")
     return text

@@ -139,9 +139,10 @@ class _AnswerParser(LayoutParser):
         if not self._accept("^"):
             return read_unit(unit)
         power = self._exponent()
-        if power not in (("num", 1, 1), ("num", 2, 1), ("num", 3, 1)):
+        sign, size = (-1, power[1]) if power[0] == "neg" else (1, power)
+        if size not in (("num", 1, 1), ("num", 2, 1), ("num", 3, 1)):
             raise Refused("an unusual power of a unit")
-        return read_unit(unit, power[1])
+        return read_unit(unit, sign * size[1])
 
     # Brackets
 

@@ -17,7 +17,7 @@ from halo_verifier_sympy.vocabulary import FUNCTION_WORDS, GREEK
 
 _PHRASE = re.compile(
     r"(?<![A-Za-z0-9])answer\*{0,2}[ \t]{0,4}(?:(?:is|:|=)[ \t]{0,4}:?|(?=\$|\\[(\[]))"
-    r"|^[ \t]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*[*_]{0,3}[ \t]*$",
+    r"|<answer>|^[ \t]*(?:\#{1,6}[ \t]*)?[*_]{0,3}(?:the[ \t]+)?(?:final[ \t]+)?answer[ \t]*[*_]{0,3}[ \t]*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _DENIED = re.compile(r"n['’]t\b|\s*(?:\w+ly\s+)?(?:not|never)\b", re.IGNORECASE)
@@ -37,9 +37,10 @@ _HASHES = re.compile(r"^\#{4}[ \t]+(?=[-+$\\(\d.])", re.MULTILINE)
 _FORMULA = re.compile(
     r"\$\$(.+?)\$\$|(?<!\\)\$(?=[^\s$])([^$\n]*?[^\s$\\])\$(?!\d)|\\\((.*?)\\\)|\\\[(.*?)\\\]", re.DOTALL
 )
+_CODE = re.compile(r"^[ \t]*`([^`]+)`[ \t]*\.?[ \t]*$")
 _SENTENCE = re.compile(r"(?:[^.]|\.(?=\S))*")
 _NEXT = re.compile(
-    rf"[\s*]*(?P<joiner>[,;]?[\s*]*\b(?:or|and)\b|[,;])[\s*]*(?:(?:maybe|perhaps|possibly|rather|else|even|also|just|either)"
+    rf"[\s*]*(?P<joiner>[,;]?[\s*]*\b(?:or|and)\b|[,;|&])[\s*]*(?:(?:maybe|perhaps|possibly|rather|else|even|also|just|either)"
     rf"[\s*]+)*(?P<item>{ITEM})",
     re.IGNORECASE | re.DOTALL,
 )
@@ -111,19 +112,21 @@ def _without_headings(matches: list[re.Match[str]], text: str) -> list[re.Match[
 def _lines_after(text: str, place: int) -> str:
     """Return the rest of the line; the next line with text if the rest is empty, with all lines of a formula."""
     rest = text[place : place + _MAX_LENGTH]
-    blank = re.match(r"[ \t*_:]*(?:\n\s*)+", rest)
+    blank = re.match(r"[ \t*_:]*(?:\n\s*)+(?:(?:-{3,}|\*{3,}|_{3,})[ \t]*\n\s*)?", rest)
     rest = rest[blank.end() :] if blank else rest.lstrip(" \t")
     marks = re.match(r"[*_>\s]*", rest)
     start = marks.end() if marks else 0
     display = re.compile(r"\$\$.*?\$\$[^\n]*|\\\[.*?\\\][^\n]*", re.DOTALL).match(rest, start)
-    return display[0] if display else rest.partition("\n")[0]
+    return display[0] if display else _CODE.sub(r"\1", rest.partition("\n")[0])
 
 
 def _sentence_answers(line: str) -> list[Answer]:
-    line = re.sub(r"^[*_\s]+(?=[\\$])", "", line)
+    line = re.sub(r"^[*_\s]+(?=[\\$])|^[*_]{1,3}[ \t]+(?=[*_]{1,3}\S)", "", line.partition("</answer>")[0])
     formula = _FORMULA.match(line)
     if formula is None:
         sentence = _SENTENCE.match(line)
+        if line.startswith("~"):
+            raise Refused("an approximate answer")
         stated = _PLAIN_REASON.split(sentence[0] if sentence else line, maxsplit=1)[0]
         return [Answer(_FORMULA.sub(_inside, stated))]
     answer, end = _inside(formula), formula.end()

@@ -22,6 +22,8 @@ Condition = tuple[str, Tree]
 
 REAL_SETS = frozenset({"interval", "union", "meet", "minus", "space", "tuple", "set"})
 ONLY_SETS = REAL_SETS - {"tuple", "set"}
+_COORDINATES = frozenset("xyz")
+"""Variables whose order in a tuple is fixed."""
 _UNITS_OF_NUMBERS = {"percent": PERCENT, "degree": ("div", PI, integer(180))}
 
 
@@ -53,6 +55,9 @@ def named_values(tree: Tree) -> tuple[Tree, ...]:
 def _values_of_tuple(signs: set[str], names: Tree, values: tuple[Tree, ...]) -> tuple[Tree, ...]:
     """Return the values of (x, y) = (1, 2) or x : y = 1 : 2; empty unless the names are different variables."""
     letters = {item for item in names[1] if item[0] == "sym"}
+    ordered = [item[1] for item in names[1]]
+    if names[0] == "tuple" and _COORDINATES.issuperset(ordered) and ordered != sorted(ordered):
+        return ()
     if len(letters) < len(names[1]) or any(
         names[0] == "tuple" and letters & set(walk(value)) for value in values
     ):
@@ -61,6 +66,20 @@ def _values_of_tuple(signs: set[str], names: Tree, values: tuple[Tree, ...]) -> 
         return values if values[-1][0] == "set" else ()
     same = all(value[0] == names[0] and len(value[1]) == len(names[1]) for value in values)
     return values if same and signs == {"="} else ()
+
+
+def tuple_of_named(answer: Tree) -> Tree:
+    """Return (1, 2) for the list x = 1, y = 2, coordinates in their own order; any other list unchanged."""
+    items = answer[2]
+    named = all(
+        item[0] == "rel" and item[1] == ("=",) and item[2][0][0] == "sym" and not free_variables(item[2][1])
+        for item in items
+    )
+    if answer[1] != "," or not named or len({item[2][0] for item in items}) < len(items):
+        return answer
+    if _COORDINATES.issuperset(item[2][0][1] for item in items):
+        items = sorted(items, key=lambda item: item[2][0][1])
+    return ("tuple", tuple(item[2][1] for item in items))
 
 
 def _is_set(tree: Tree) -> bool:

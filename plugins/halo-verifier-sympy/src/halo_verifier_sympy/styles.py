@@ -15,7 +15,8 @@ TEXT_COMMANDS = (
 )  # fmt: skip
 """Commands whose argument is a word."""
 FONT_COMMANDS = (
-    "mathbf", "mathit", "mathsf", "mathtt", "mathnormal", "boldsymbol", "bm", "pmb", "underline", "uline", "ensuremath",
+    "mathbf", "bold", "mathit", "mathsf", "mathtt", "mathnormal", "boldsymbol", "bm", "pmb", "underline", "uline",
+    "ensuremath",
 )  # fmt: skip
 """Commands whose argument is mathematics in another font."""
 FONT_SWITCHES = (
@@ -34,6 +35,16 @@ _VISIBLE = frozenset(
         "redviolet royalblue royalpurple sienna",
     )
 )
+_LIGHT = frozenset(
+    re.findall(
+        r"\w+",
+        "white yellow lightgray lightgrey lightblue lightgreen lightyellow pink lime cyan gold orange beige ivory "
+        "lavender khaki goldenrod apricot aquamarine",
+    )
+)
+_SCALES = {"rgb": 1.0, "gray": 1.0, "RGB": 255.0}
+_READABLE = 0.6
+"""Largest brightness, of 0 to 1, at which text on white can be read."""
 _STYLE = re.compile(
     rf"\$|\\[(\[]|\\(?:text)?color\b|\\(?:{'|'.join((*TEXT_COMMANDS, *FONT_COMMANDS))})[ ]?\{{"
 )
@@ -42,16 +53,47 @@ _DOLLARS = re.compile(
     r"|\\\((.*?)\\\)|\\\[(.*?)\\\]",
     re.DOTALL,
 )
-_COLOR = re.compile(r"\\(text)?color[ ]?(?:\[[A-Za-z]+\])?[ ]?\{([^{}]*)\}")
+_COLOR = re.compile(r"\\(text)?color[ ]?(?:\[([A-Za-z]+)\])?[ ]?\{([^{}]*)\}")
 _FONT = re.compile(rf"\\(?:{'|'.join(FONT_COMMANDS)})[ ]?(?=\{{)")
 _WRAPPER = re.compile(rf"\\(?:{'|'.join((*TEXT_COMMANDS, *FONT_COMMANDS))})[ ]?\{{(.*)\}}", re.DOTALL)
 
 
-def is_visible(color: str) -> bool:
-    """Return whether text in this colour can be read, for a name such as blue, or a mixture such as red!70!black."""
+def is_visible(color: str, model: str = "") -> bool:
+    """Return whether text in this colour can be read: blue, a mixture such as red!70!black, or numbers of a model."""
+    if (brightness := _brightness(color.strip(), model)) is not None:
+        return brightness <= _READABLE
     name, *mixed = color.strip().lower().split("!")
     share = mixed[0] if mixed else "100"
     return name in _VISIBLE and share.isdigit() and int(share) >= 40 and "white" not in mixed[1:]
+
+
+def is_background(color: str, model: str = "") -> bool:
+    """Return whether black text on this colour can be read."""
+    if (brightness := _brightness(color.strip(), model)) is not None:
+        return brightness >= 1 - _READABLE
+    name, *mixed = color.strip().lower().split("!")
+    faint = bool(mixed) and mixed[0].isdigit() and int(mixed[0]) <= 40 and mixed[1:] in ([], ["white"])
+    return (name in _LIGHT and mixed[1:] in ([], ["white"])) or (name in _VISIBLE and faint)
+
+
+def _brightness(color: str, model: str) -> float | None:
+    """Return the brightness of a colour in numbers, from 0 to 1; None for a name or numbers that cannot be read."""
+    digits = color.removeprefix("#")
+    if model == "HTML" or (not model and color.startswith("#")):
+        if not re.fullmatch("(?:[0-9A-Fa-f]{3}){1,2}", digits):
+            return 1.0
+        wide = len(digits) // 3
+        parts = [int(digits[n : n + wide] * (2 // wide), 16) / 255 for n in range(0, len(digits), wide)]
+    elif model in _SCALES:
+        if not re.fullmatch(r"[\d.\s]+(?:,[\d.\s]+)*", color):
+            return 1.0
+        parts = [float(part.strip().strip(".") or "0") / _SCALES[model] for part in color.split(",")]
+    else:
+        return 1.0 if model and model != "named" else None
+    if len(parts) not in (1, 3):
+        return 1.0
+    red, green, blue = parts * (3 // len(parts))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def plain(text: str) -> str:
@@ -65,8 +107,8 @@ def plain(text: str) -> str:
 
 
 def _checked_color(match: re.Match[str]) -> str:
-    if not is_visible(match[2]):
-        raise Refused(f"text in the colour {match[2][:20]} may be hidden")
+    if not is_visible(match[3], match[2] or ""):
+        raise Refused(f"text in the colour {match[3][:20]} may be hidden")
     return "" if match[1] else " "
 
 

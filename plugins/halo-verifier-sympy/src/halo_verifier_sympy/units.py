@@ -46,13 +46,21 @@ _KNOWN = {
     for base, row in _TABLE.items()
     for name, factor in re.findall(r"(\S+)=(\S+)", row)
 }
+_ABBREVIATIONS = {
+    "yr": "year", "mo": "month", "gal": "gallon", "oz": "ounce", "qt": "quart", "pt": "pint", "V": "volt",
+    "A": "ampere", "amp": "ampere", "Hz": "hertz", "mol": "mole", "Pa": "pascal", "C": "coulomb", "K": "kelvin",
+    "cal": "calorie",
+    "rad": "radian", "rev": "revolution",
+}  # fmt: skip
+"""Abbreviations of units without a conversion factor, in text."""
+_SPEEDS = {"mph": "mi / h", "kph": "km / h", "kmh": "km / h"}
 _WORD = re.compile(r"[A-Za-z$°]+|/|\d")
 _PLURALS = {f"{name}s" for name in _KNOWN if len(name) > 2 and name != "inches"}
 _SCALES = frozenset({"dozen", "gross", "hundred", "thousand", "million", "billion", "trillion", "lakh", "crore"}) | {
     "half", "third", "tenth", "hundredth", "thousandth", "percent", "percentage", "permille",
 }  # fmt: skip
 """Words that multiply a number."""
-BARE_UNITS = frozenset(name for name in _KNOWN if len(name) > 1) | _PLURALS
+BARE_UNITS = frozenset(name for name in _KNOWN if len(name) > 1) | _PLURALS | _SPEEDS.keys()
 """Units that need no markup after a number; single letters are variables there."""
 LETTER_UNITS = frozenset(name for name in _KNOWN if len(name) == 1 and name.isalpha())
 """Units of one letter."""
@@ -78,6 +86,7 @@ def read_unit(text: str, last_power: int = 1) -> Unit:
     if power_inside := re.search(r"[A-Za-z]\^([23])$", text):
         text, last_power = text[:-2], last_power * int(power_inside[1])
     text = re.sub(r"(?<=[A-Za-z])\.", " ", text)  # sq. ft.
+    text = _SPEEDS.get(text.strip(), text)
     if re.search(r"[^A-Za-z$°/ \d]", text) or len(text) > 60:
         raise Unreadable(f"not a unit: {text[:40]!r}")
     factor, powers = Fraction(1), dict[str, int]()
@@ -106,4 +115,5 @@ def _lookup(word: str) -> tuple[Fraction, str]:
     for name in (word, word.removesuffix("s"), small, small.removesuffix("s")):
         if name in _KNOWN and (len(name) > 1 or name == word):
             return _KNOWN[name]
-    return Fraction(1), small.removesuffix("s")
+    name = word.removesuffix("s")
+    return Fraction(1), _ABBREVIATIONS.get(name) or small.removesuffix("s")

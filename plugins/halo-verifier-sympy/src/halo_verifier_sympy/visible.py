@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from halo_verifier_sympy.elements import VOID, is_element, shows_content
-from halo_verifier_sympy.styles import FONT_COMMANDS, FONT_SWITCHES, TEXT_COMMANDS, is_visible
+from halo_verifier_sympy.styles import FONT_COMMANDS, FONT_SWITCHES, TEXT_COMMANDS, is_background, is_visible
 from halo_verifier_sympy.tree import Refused
 
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
@@ -34,7 +34,7 @@ _ACTING_PATTERN = re.compile(
 _SHOWS = frozenset(
     re.findall(
         r"\w+",
-        "textcolor colorbox fbox framebox boxed fboxed underbrace overbrace underset overset stackrel displaystyle "
+        "fbox framebox boxed fboxed underbrace overbrace displaystyle "
         "textstyle centering hl centerline section subsection subsubsection paragraph title item left right big "
         "answer finalanswer result solution quad qquad mathop mathbin mathrel mathord therefore implies par noindent "
         "smallskip medskip bigskip begin end hline",
@@ -61,11 +61,14 @@ _LINK = re.compile(r"!\[[^\]\n]*\]|\]\([^)\n]*\)")
 _MAY_LINK = re.compile(r"\][(:]")
 _IN_TAG = re.compile(r"<[A-Za-z][A-Za-z0-9]*\s[^<>]*=\s*[\"'][^<>]*>")
 _BETWEEN = re.compile(r"\s*(?:\[[^\]\n]*\])?\s*((?:to|spread)\b[^{}]*)?")
+_MODEL = re.compile(r"\s*\[\s*([A-Za-z]+)\s*\]\s*")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _NOT_BRACES = bytes(set(range(256)) - set(b"{}"))
 _OPEN = ord("{")
 _USUAL_DEPTH = 4
 _HTML = re.compile(r"<[A-Za-z/]")
+_COLORS = frozenset({"color", "pagecolor", "textcolor", "colorbox", "fcolorbox"})
+_STACKS = frozenset({"stackrel", "overset", "underset"})
 _SCOPED = frozenset({"begin", "color", "pagecolor"})
 _WITH_PATTERN = frozenset({"begin", "hspace", "vspace", "mspace", "newenvironment", "renewenvironment"})
 _STRUCK = re.compile(r"~~(?=\S)[^\n]*?~~")
@@ -80,6 +83,7 @@ class _Group:
         self.start = start
         self.shows = shows
         self.color_shows = True
+        self.model = ""
 
 
 def check_visible(text: str, places: Sequence[int]) -> None:
@@ -177,17 +181,31 @@ def _opened(text: str, place: int, pending: tuple[str, list[str], int]) -> _Grou
         before = text[max(0, place - 2) : place].rstrip()
         return _Group("", [], place + 1, shows=before[-1:] not in ("^", "_"))
     shows = command in _SHOWS and not between[1]
-    if command in ("textcolor", "colorbox"):
-        shows = bool(arguments) and is_visible(arguments[0])
-    return _Group(command, arguments, place + 1, shows=shows)
+    if command == "textcolor":
+        shows = bool(arguments) and is_visible(*_color(arguments[0]))
+    elif command in ("colorbox", "fcolorbox"):
+        shows = len(arguments) == 1 + (command == "fcolorbox") and is_background(*_color(arguments[-1]))
+    elif command in _STACKS:
+        shows = bool(arguments) and re.search(r"[A-Za-z]{2}", arguments[0]) is not None  # no sign, no bar
+    group = _Group(command, arguments, place + 1, shows=shows)
+    if command in _COLORS and (model := _MODEL.fullmatch(text, end, place)):
+        group.model = model[1]
+    return group
+
+
+def _color(argument: str) -> tuple[str, str]:
+    """Return a colour and its model, of an argument such as HTML:FF0000 or red."""
+    model, _, color = argument.rpartition(":")
+    return color, model
 
 
 def _closed(stack: list[_Group], text: str, end: int) -> tuple[str, list[str], int]:
     """Close the innermost group; return its command, the arguments so far, and where they end."""
     group = stack.pop()
-    arguments = [*group.arguments, text[group.start : end]]
+    argument = text[group.start : end]
+    arguments = [*group.arguments, f"{group.model}:{argument}" if group.model else argument]
     if group.command in ("color", "pagecolor"):
-        stack[-1].color_shows = group.command == "color" and is_visible(arguments[-1])
+        stack[-1].color_shows = group.command == "color" and is_visible(argument, group.model)
     return group.command, arguments, end + 1
 
 

@@ -9,6 +9,10 @@ from typing import Literal
 from halo_verifier_sympy.tree import Unreadable
 
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textit|mbox)\{([^{}]*)\}")
+_LABEL = re.compile(
+    r"\\(?:text|textbf|mathrm|mathbf)\{\s*\(([A-Za-z])\)[\s~]*\}(?=(?:\\[ ,;:]|\\quad|[\s~])*[-\\\d$])(?P<value>[^(,]*)"
+)
+"""The letter of a choice before its value, as in \\textbf{(B) } 12."""
 _LETTER = re.compile(r"\(([A-Za-z])\)|([A-Za-z])[).]?")
 _MAX = 200
 
@@ -21,6 +25,10 @@ def word_difference(gold: str, answer: str, kind: Literal["choice", "text"]) -> 
 
 def _letter(text: str) -> str:
     r"""Return the letter of (B), B, B) or \text{(B)}."""
+    if (label := _LABEL.fullmatch(text.strip())) and not re.search(
+        r"\b(?:or|and|not)\b|\\text", label["value"]
+    ):
+        return label[1].upper()
     match = _LETTER.fullmatch(_normalised(text))
     if match is None:
         raise Unreadable("not the letter of a choice")
