@@ -105,6 +105,12 @@ def file_hint(error: OSError | UnicodeDecodeError) -> str:
             return f"check the path; a relative one starts at {Path.cwd()}"
         case errno.EISDIR:
             return "name a file"
+        case errno.ENOTDIR:
+            return "check the path: it leads through a file"
+        case errno.ENAMETOOLONG:
+            return "choose a shorter name"
+        case errno.ELOOP:
+            return "check the path: its links form a circle"
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return "check its permissions"
         case errno.EINVAL | errno.EFBIG if error.strerror in (NO_FILE, TOO_LONG):

@@ -21,9 +21,12 @@ _NO_PERMISSION = (
 )
 _DAMAGED = "restore it from a copy, or start a new run with another --output"
 _NO_DIRECTORY = "name a directory, or one that can be created, with --output"
+_NO_PLACE = "choose a place where files can be created"
 _HINTS = {
     **{os.strerror(code): _NO_DIRECTORY for code in (errno.EEXIST, errno.ENOTDIR)},
     os.strerror(errno.ENOENT): _DAMAGED,
+    os.strerror(errno.ENAMETOOLONG): "choose a shorter name",
+    os.strerror(errno.ELOOP): "check the path: its links form a circle",
     **{os.strerror(code): _NO_PERMISSION for code in (errno.EACCES, errno.EPERM, errno.EROFS)},
 }
 
@@ -38,7 +41,7 @@ def write(path: Path, text: str) -> None:
             path.write_text(text, encoding="utf-8")
         return
     partial = path.with_name(path.name + ".partial")
-    with disk(path), _removed_on_failure(partial):
+    with creating(path), _removed_on_failure(partial):
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -54,7 +57,7 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> str:
     The files get the permissions that the umask gives: some libraries write theirs for the owner alone.
     """
     partial = target.with_name(target.name + ".partial")
-    with disk(target), _removed_on_failure(partial):
+    with creating(target), _removed_on_failure(partial):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         fill(partial)
@@ -72,17 +75,14 @@ def write_directory(target: Path, fill: Callable[[Path], None]) -> str:
 
 def make_directory(path: Path) -> None:
     """Create a directory and its parents unless it exists. Raises a `RunError`."""
-    with disk(path):
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError as error:  # a file system that creates no directories, such as /proc
-            raise RunError(f"{path}: cannot be created", hint=_NO_DIRECTORY) from error
+    with creating(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def check_writable(target: Path) -> None:
     """Raise a `RunError` if `target` cannot be created."""
     place = next(parent for parent in target.absolute().parents if parent.exists())
-    with disk(target):
+    with creating(target):
         Path(tempfile.mkdtemp(prefix=".halo-", dir=place)).rmdir()
 
 
@@ -119,6 +119,19 @@ def disk(path: Path) -> Iterator[None]:
         if reason := os_message(error):
             raise disk_error(path, reason) from error
         raise
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[None]:
+    """Raise errors of the operating system as `disk` does; one for a missing file states that none can be created.
+
+    Some file systems create nothing, such as /proc.
+    """
+    with disk(path):
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise RunError(f"{path}: cannot be created", hint=_NO_PLACE) from error
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import random
 import sys
 import types
@@ -227,6 +228,48 @@ def test_a_table_is_read_through_datasets(tmp_path: Path, monkeypatch: pytest.Mo
     path.write_text("id,prompt\n1,Add.\n1,Sub.\n")
     with pytest.raises(DataError, match=r"prompts.csv row 2: id '1' is already used at .* row 1"):
         load_prompts(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("3", "write one JSON object per line, with at least a 'prompt'"),
+        ("{}", "write one JSON object per line, with at least a 'prompt'"),
+        ('{"promt": "x"}', "'promt' is unknown: did you mean 'prompt'?"),
+        ('{"prompt": "", "topic": "a"}', "write the task into 'prompt'"),
+        ('{"messages": []}', "write the task into 'messages'"),
+        ('{"prompt": "x", "messages": [{"role": "user", "content": "y"}]}', "remove 'messages'"),
+        ('{"question": "x", "answer": "y"}', "its keys are 'answer', 'question'; name the one with the task: "
+         "--set data.columns.prompt=KEY"),
+    ],
+)  # fmt: skip
+def test_a_row_without_a_prompt_is_answered_with_what_to_write(write: Write, line: str, hint: str) -> None:
+    with pytest.raises(DataError) as caught:
+        load_prompts(write(line))
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "json"])
+def test_an_empty_table_has_a_remedy(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"prompts.{suffix}").touch()
+    with pytest.raises(DataError) as caught:
+        load_prompts(tmp_path / f"prompts.{suffix}")
+    assert caught.value.hint
+
+
+def test_an_unreachable_hub_is_one_line_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def retries(*_: object, **__: object) -> None:
+        for attempt in range(5):
+            logging.getLogger("huggingface_hub.utils._http").warning("Retrying in 8s [Retry %d/5].", attempt)
+        raise ConnectionError("Couldn't reach 'owner/name' on the Hub")
+
+    monkeypatch.setitem(sys.modules, "datasets", types.SimpleNamespace(load_dataset=retries))
+    with pytest.raises(DataError, match=r"^hf:owner/name: Couldn't reach") as caught:
+        load_prompts("hf:owner/name")
+    assert "network" in caught.value.hint
+    assert not caplog.records
 
 
 def test_an_exception_of_datasets_without_a_message(monkeypatch: pytest.MonkeyPatch) -> None:

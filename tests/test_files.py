@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -55,6 +55,24 @@ def test_a_place_that_cannot_be_written_to_is_noticed_at_once(target: str, tmp_p
         files.check_writable(tmp_path / target)
     files.check_writable(tmp_path / "new" / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["note"], "nothing is created"
+
+
+@pytest.mark.parametrize(
+    "create",
+    [
+        files.make_directory,
+        files.check_writable,
+        lambda place: files.write(place, "text"),
+        lambda place: files.write_directory(place, only_for_the_owner),
+    ],
+    ids=["directory", "check", "file", "weights"],
+)
+def test_a_place_without_room_for_files_is_no_damaged_file(create: Callable[[Path], object]) -> None:
+    for name in ("new", "new/deeper"):
+        with pytest.raises(RunError) as caught:
+            create(Path("/proc") / name)
+        assert str(caught.value) == f"/proc/{name}: cannot be created"
+        assert caught.value.hint == "choose a place where files can be created"
 
 
 def interrupted(directory: Path) -> None:

@@ -34,8 +34,9 @@ from halo_core.cli.samples import samples
 from halo_core.cli.sft import sft
 from halo_core.cli.verify import verify
 from halo_core.cli.weights import generate, merge
-from halo_core.errors import HaloError, os_message
+from halo_core.errors import HaloError, file_hint, os_message
 
+_PATH_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
@@ -123,7 +124,11 @@ def main() -> None:
             sys.exit(_print_usage_error(error))
         if debug:
             raise
-        sys.exit(_print_error(f"{type(error).__name__}: {error}", _hint(error), _notes(error), 1))
+        if isinstance(error, OSError) and error.filename and error.errno in _PATH_ERRORS:
+            message, hint = f"{error.filename}: {error.strerror}", file_hint(error)
+        else:
+            message, hint = f"{type(error).__name__}: {error}", _hint(error)
+        sys.exit(_print_error(message, hint, _notes(error), 1))
 
 
 def _print_usage_error(error: Any) -> int:

@@ -15,6 +15,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from halo_core.cli.misplaced import hint_for
+
 
 class HaloGroup(TyperGroup):
     """The `halo` command group: its own commands and those of installed packages."""
@@ -60,7 +62,10 @@ def usage_error(error: Any) -> tuple[str, str]:
     message = re.sub(r"Input should be (.*?)(, unable to parse .*)?$", r"it must be \1", message)
     message = message.replace(": Value error, ", ": ")
     path = context.command_path if context else "halo"
-    hint = f"did you mean {known[3]}?" if known else f"{path} -h shows how to call it"
+    hint = f"did you mean {known[3]}?" if known else ""
+    if extra := re.search(r"extra argument(?:s|\(s\))? \(([^\s)]+)", text):
+        hint = hint_for(context, extra[1])
+    hint = hint or f"{path} -h shows how to call it"
     return message[:1].lower() + message[1:], hint
 
 

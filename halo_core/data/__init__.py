@@ -27,6 +27,9 @@ Task = tuple[tuple[str, str], ...]
 ROLES = ("system", "developer", "user", "assistant", "tool")
 """The roles of chat messages."""
 _KNOWN = ("id", "prompt", "text", "messages", "verifier", "reference")
+_TASK = ("prompt", "text", "messages")
+_ONE_OBJECT = "write one JSON object per line, with at least a 'prompt'"
+_AT_THE_HUB = "check its name and split (hf:owner/name:split), the network, and `hf auth login`"
 _SIMILAR = 0.85
 """`difflib`'s similarity above which an unknown key counts as a misspelt known one."""
 
@@ -57,9 +60,7 @@ def load_prompts(source: str | Path, shape: Shape | None = None) -> list[Prompt]
             raise DataError(
                 f"{source} contains no prompts for which {shape.where} is true", hint="check data.where"
             )
-        raise DataError(
-            f"{source} contains no prompts", hint="write one JSON object per line, with at least a 'prompt'"
-        )
+        raise DataError(f"{source} contains no prompts", hint=_ONE_OBJECT)
     return prompts
 
 
@@ -238,6 +239,7 @@ def _dataset_rows(source: str, *, plain: bool) -> Iterator[tuple[str, Any]]:
         raise DataError(
             f"{source}: this format needs the datasets package", hint="pip install datasets"
         ) from error
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it logs each retry
     with suppress(AttributeError):
         datasets.disable_progress_bars()
         datasets.logging.set_verbosity(logging.CRITICAL)  # it logs errors that it raises, too
@@ -249,7 +251,8 @@ def _dataset_rows(source: str, *, plain: bool) -> Iterator[tuple[str, Any]]:
         else:
             table = datasets.load_dataset(Path(source).suffix[1:], data_files=source, split="train")
     except Exception as error:
-        raise DataError(f"{source}: {first_line(error.__cause__ or error)}") from error
+        hint = _AT_THE_HUB if source.startswith("hf:") else f"check that it is a {Path(source).suffix} file"
+        raise DataError(f"{source}: {first_line(error.__cause__ or error)}", hint=hint) from error
     for number, row in enumerate(table, 1):
         yield f"{source} row {number}", _cleaned(row) if plain else row
 
@@ -267,7 +270,7 @@ def _without_nulls(value: Any) -> Any:
 
 def _prompt(row: Any, place: str) -> Prompt:
     if not isinstance(row, dict):
-        raise DataError(f"{place}: a prompt is a JSON object, not {type(row).__name__}")
+        raise DataError(f"{place}: a prompt is a JSON object, not {type(row).__name__}", hint=_ONE_OBJECT)
     check_text(row, place)
     row = {key: value for key, value in row.items() if value is not None}
     text = row.get("prompt", row.get("text", ""))
@@ -275,8 +278,9 @@ def _prompt(row: Any, place: str) -> Prompt:
     if not isinstance(text, str):
         raise DataError(f"{place}: 'prompt' must be text")
     if bool(text.strip()) == bool(messages):
+        problem = "not both" if messages else "not empty"
         raise DataError(
-            f"{place}: give either 'prompt' (text) or 'messages' (a chat), not empty",
+            f"{place}: give either 'prompt' (text) or 'messages' (a chat), {problem}",
             hint=_hint_for_keys(row),
         )
     if not isinstance(messages, (list, tuple)):
@@ -302,9 +306,18 @@ def _prompt(row: Any, place: str) -> Prompt:
 
 
 def _hint_for_keys(row: Mapping[str, Any]) -> str:
-    """Return a hint about the keys of a row without a prompt that resemble a known one."""
-    near = {key: _near(key, ("prompt", "text", "messages")) for key in row.keys() - set(_KNOWN)}
-    return "; ".join(f"{key!r} is unknown: did you mean {known!r}?" for key, known in near.items() if known)
+    """Return a hint about a row without a prompt: its keys that resemble a known one, or how to map the others."""
+    others = sorted(row.keys() - set(_KNOWN))
+    near = {key: _near(key, _TASK) for key in others}
+    if any(near.values()):
+        return "; ".join(
+            f"{key!r} is unknown: did you mean {known!r}?" for key, known in near.items() if known
+        )
+    if given := [key for key in _TASK if key in row]:
+        return f"remove {given[-1]!r}" if row.get("messages") else f"write the task into {given[0]!r}"
+    if not others:
+        return _ONE_OBJECT
+    return f"its keys are {', '.join(map(repr, others))}; name the one with the task: --set data.columns.prompt=KEY"
 
 
 def _mapping(value: Any, key: str, place: str) -> Mapping[str, Any]:

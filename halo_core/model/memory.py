@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -24,6 +25,23 @@ def release(device: torch.device) -> None:
     gc.collect()
     if device.type != "cpu" and hasattr(module := torch.get_device_module(device), "empty_cache"):
         module.empty_cache()
+
+
+def recomputes(model: torch.nn.Module) -> bool:
+    """Return whether the backward pass computes activations of `model` again (gradient checkpointing)."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+
+
+def set_recomputing(model: Any, *, on: bool) -> None:
+    """Compute the activations of a `PreTrainedModel` again in each backward pass, or keep them.
+
+    Newer versions of transformers deprecate the names that begin with `gradient`.
+    """
+    prefix = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+    if on:
+        getattr(model, f"{prefix}_checkpointing_enable")({"use_reentrant": False})
+    else:
+        getattr(model, f"{prefix}_checkpointing_disable")()
 
 
 @dataclass(slots=True)

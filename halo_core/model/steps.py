@@ -22,7 +22,7 @@ from halo_core.model.actor import VALUE_HEAD, Actor
 from halo_core.model.batching import epoch_steps
 from halo_core.model.contexts import TrainingContext
 from halo_core.model.logprobs import Scorer
-from halo_core.model.memory import Batching, is_out_of_memory, release
+from halo_core.model.memory import Batching, is_out_of_memory, recomputes, release, set_recomputing
 from halo_core.model.objective import Objective
 from halo_core.model.packing import pack
 from halo_core.model.parallel import Result, Sums, add_up, agreed
@@ -219,8 +219,8 @@ class Loop:
             largest = max(map(self._largest, steps))
             smallest = max(self._largest([unit]) for units in steps for unit in units)
             self.notes.append(self.batching.reduce(largest, smallest, may_checkpoint=self.may_checkpoint))
-            if self.batching.checkpointing and not self.actor.model.is_gradient_checkpointing:
-                self.actor.model.gradient_checkpointing_enable({"use_reentrant": False})
+            if self.batching.checkpointing and not recomputes(self.actor.model):
+                set_recomputing(self.actor.unwrapped_model, on=True)
 
     def _gradients(self, units: Sequence[Unit]) -> _Total:
         """Add up the gradients of a step; return its loss and the statistics of its batches."""

@@ -22,6 +22,7 @@ from halo_core.model.adapters import lora_config
 from halo_core.model.contexts import Actor as AnyActor
 from halo_core.model.contexts import TrainingContext
 from halo_core.model.lean import lean
+from halo_core.model.memory import recomputes, set_recomputing
 from halo_core.model.objective import COUNTS, Objective
 from halo_core.model.quantizing import check_full
 from halo_core.model.schedule import warnings_for
@@ -124,14 +125,14 @@ def _training_mode(actor: Actor, options: TrainingOptions, seed: int) -> Iterato
     with torch.random.fork_rng(devices=devices, device_type="cuda" if not devices else device.type):
         torch.manual_seed(derive_seed(seed, "dropout"))  # each batch has its own seed besides
         if options.gradient_checkpointing is True or (actor.batching and actor.batching.checkpointing):
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            set_recomputing(actor.unwrapped_model, on=True)
         model.train()
         try:
             yield
         finally:
             model.eval()
-            if model.is_gradient_checkpointing:
-                model.gradient_checkpointing_disable()
+            if recomputes(model):
+                set_recomputing(actor.unwrapped_model, on=False)
 
 
 @contextmanager

@@ -77,7 +77,6 @@ class DemoContract(ABC):
     @pytest.fixture
     def actor(self) -> Actor:
         """The demo's model."""
-        pytest.importorskip("torch")
         return _actor(type(self))
 
     @pytest.fixture

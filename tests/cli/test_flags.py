@@ -188,6 +188,42 @@ def test_a_command_called_wrongly_is_one_line_with_a_hint(
     assert answer.remedy() == hint
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("lr schedule exponential", "did you mean --lr-policy exponential?"),
+        ("lr schedule ./mine.py:Policy", "did you mean --lr-policy ./mine.py:Policy?"),
+        ("lr schedule base_lr=1e-4", "did you mean --lr-opt base_lr=1e-4?"),
+        ("run gcc", "did you mean --verifier gcc?"),
+        ("run halo-verifier-gcc:gcc", "did you mean --verifier halo-verifier-gcc:gcc?"),
+        ("run raft", "did you mean --selector raft?"),
+        ("run gate", "did you mean --plugin gate?"),
+        ("run strong", "did you mean --sandbox strong?"),
+        ("run seed=1", "did you mean --set seed=1?"),
+        ("run mine.yaml", "did you mean --config mine.yaml?"),
+        ("run mine.parquet", "did you mean --data mine.parquet?"),
+        ("run Qwen/Qwen3-0.6B", "did you mean --model Qwen/Qwen3-0.6B?"),
+        ("run .", "did you mean --model .?"),
+        ("run ./mine.py", "halo run -h shows how to call it"),
+        ("eval model sympy", "did you mean --verifier sympy?"),
+        ("export run sft", "did you mean --to sft?"),
+        ("export run out.jsonl", "did you mean --output out.jsonl?"),
+        ("samples run heldout", "did you mean --split heldout?"),
+        ("reselect run best_of_n", "did you mean --selector best_of_n?"),
+        ("report run run.html", "did you mean --output run.html?"),
+        ("generate run Write a program", "put the text in quotes"),
+        ("doctor gcc", "halo doctor -h shows how to call it"),
+    ],
+)
+def test_a_word_where_no_argument_stands_is_answered_by_the_option_that_takes_it(
+    halo: Halo, words: str, hint: str
+) -> None:
+    answer = halo(*words.split())
+    assert answer.code == 2
+    assert "got unexpected extra argument" in answer.complaint()
+    assert answer.remedy() == hint
+
+
 @pytest.mark.parametrize("words", [[], ["config"]])
 def test_a_group_without_a_command_prints_its_help(halo: Halo, words: list[str]) -> None:
     answer = halo(*words)

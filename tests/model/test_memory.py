@@ -15,7 +15,7 @@ from halo_core.model import steps
 from halo_core.model.actor import Actor
 from halo_core.model.contexts import TrainingContext
 from halo_core.model.logprobs import Scorer
-from halo_core.model.memory import Batching, is_out_of_memory
+from halo_core.model.memory import Batching, is_out_of_memory, recomputes
 from halo_core.model.units import Batch
 from halo_core.types import Sample, TrainStats
 
@@ -36,7 +36,7 @@ class Memory:
             if not logprobs.requires_grad:
                 return logprobs, batch
             self.sizes.append(size)
-            if size > self.room * (self.saved if scorer.model.is_gradient_checkpointing else 1):
+            if size > self.room * (self.saved if recomputes(scorer.model) else 1):
                 torch.autograd.backward(logprobs.sum())
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
             return logprobs, batch
@@ -84,7 +84,7 @@ def test_activations_are_recomputed_once_a_sequence_does_not_fit(
     stats = train(tight, samples)
     assert "gradient checkpointing" in out_of_memory(stats)[-1]
     assert torch.allclose(weights(tight), weights(roomy), atol=1e-6)
-    assert not tight.unwrapped_model.is_gradient_checkpointing
+    assert not recomputes(tight.unwrapped_model)
     assert not out_of_memory(train(tight, samples))
 
 

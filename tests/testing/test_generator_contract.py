@@ -223,6 +223,7 @@ VIOLATIONS: dict[str, dict[str, Callable[[], Generator]]] = {
     },
     "log_probabilities_are_those_of_the_actor": {
         "at temperature 2": lambda: with_logprobs(lambda it: tuple(p / 2 for p in it.logprobs or ())),
+        "some have none": lambda: each(lambda it: replace(it, logprobs=None) if it.index else it),
     },
     "follows_the_weights": {
         "keeps its first weights": keeps_its_first_weights,
@@ -287,9 +288,21 @@ def test_a_generator_that_is_neither_reproducible_nor_follows_the_weights(tmp_pa
     )
     contract.test_a_request_resumes_after_the_stored_batches(counts_requests(), actor, request)
     contract.test_an_unfinished_request_can_be_closed(counts_requests(), actor, request)
-    for test in (
-        contract.test_follows_the_weights,
-        contract.test_a_resumed_run_samples_with_the_same_weights,
-    ):
-        with pytest.raises(pytest.skip.Exception, match="another model"):
-            test(keeps_its_first_weights(), actor, request, tmp_path)
+    generator = keeps_its_first_weights()
+    contract.test_the_same_request_gives_the_same_batches(counts_requests(), actor, request)
+    contract.test_log_probabilities_are_those_of_the_actor(generator, actor, request)
+    contract.test_follows_the_weights(generator, actor, request, tmp_path / "one")
+    contract.test_a_resumed_run_samples_with_the_same_weights(generator, actor, request, tmp_path / "two")
+
+
+def test_a_teacher_that_samples_with_the_trained_weights_is_caught(tmp_path: Path) -> None:
+    class Teacher(TestTransformers):
+        follows_weights = False
+
+    request = SamplingRequest(
+        cycle=1, split="train", prompts=(Prompt("p", "Add."),), samples_per_prompt=16, seed=1
+    )
+    with pytest.raises(AssertionError, match="samples with the trained weights"):
+        Teacher().test_follows_the_weights(
+            Transformers(**OPTIONS), tiny_actor(), request, tmp_path / "weights"
+        )

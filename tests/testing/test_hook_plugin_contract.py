@@ -62,6 +62,21 @@ class TestModule(HookPluginContract):
         return module
 
 
+class StopsAfterTwoCycles:
+    """A run with it has no third cycle in which it could be stopped."""
+
+    @hookimpl
+    def on_cycle_end(self, run: Any, report: Any) -> None:
+        if report.cycle == 2:
+            run.stop("enough")
+
+
+class TestEarlyEnd(HookPluginContract):
+    @pytest.fixture
+    def plugin(self) -> object:
+        return StopsAfterTwoCycles()
+
+
 class Idle:
     """Has no hook."""
 
@@ -177,6 +192,21 @@ class Normalises:
     def on_run_start(self) -> None: ...
 
 
+class Becomes:
+    """Is an object of another class once it is built again."""
+
+    def __new__(cls) -> Any:
+        return object.__new__(Idle)
+
+    @hookimpl
+    def on_run_start(self) -> None: ...
+
+
+def becomes() -> object:
+    """Return an object of `Becomes`, which calling the class does not give."""
+    return object.__new__(Becomes)
+
+
 VIOLATIONS: dict[str, dict[str, Callable[[], object]]] = {
     "registers": {"no hook": Idle, "unknown hook": UnknownHook, "unknown argument": UnknownArgument},
     "a_run_with_it_works": {
@@ -190,7 +220,7 @@ VIOLATIONS: dict[str, dict[str, Callable[[], object]]] = {
     "takes_samples_without_a_reward": {"adds to None": AddsToNone},
     "only_observes_if_it_claims_so": {"changes the learning rate": Meddles},
     "writes_only_into_the_run_directory": {"a log": Logs},
-    "options_round_trip": {"changes an option": Normalises},
+    "options_round_trip": {"changes an option": Normalises, "becomes another class": becomes},
 }
 
 

@@ -24,8 +24,6 @@ MODEL = os.environ.get("HALO_REAL_MODEL", "")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1800),
-    pytest.mark.skipif(not PYTHON.exists(), reason="vLLM is not installed: make vllm"),
-    pytest.mark.skipif(not MODEL, reason="no real model is named: HALO_REAL_MODEL=DIRECTORY"),
 ]
 REQUEST = SamplingRequest(
     cycle=0,

@@ -31,6 +31,23 @@ def test_the_base_is_a_file_beside_the_study(content: dict[str, Any], tmp_path: 
     assert read_study(tmp_path / "study.yaml").base["cycles"] == 2
 
 
+@pytest.mark.parametrize("base", ["base.yaml", "configs/base.yaml", "../base.yaml"])
+def test_a_base_that_is_missing_is_named_with_the_place_where_its_path_starts(
+    base: str, content: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studies = tmp_path / "studies"
+    studies.mkdir()
+    (studies / "study.yaml").write_text(yaml.safe_dump(content | {"base": base}))
+    monkeypatch.chdir(tmp_path)
+    Path(
+        "base.yaml" if base != "../base.yaml" else "other.yaml"
+    ).touch()  # beside, but not where the path leads
+    with pytest.raises(ConfigError) as caught:
+        read_study(Path("studies/study.yaml"))
+    assert str(caught.value) == f"studies/study.yaml: base: studies/{base}: No such file or directory"
+    assert caught.value.hint == f"a relative path of a base starts at the directory of the study, {studies}"
+
+
 def test_a_number_of_seeds_starts_at_0(make_study: MakeStudy) -> None:
     assert make_study(seeds=3).seeds == [0, 1, 2]
     assert make_study(seeds=[5, 9]).seeds == [5, 9]

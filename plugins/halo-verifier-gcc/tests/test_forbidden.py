@@ -219,9 +219,11 @@ int main() { int a[2]; std::cin >> a[0] >> a[1]; std::cout << a[0] + a[1]; }
 def test_header_in_another_spelling(check: Any, name: str) -> None:
     code = f"```cpp\n{INCLUDING.replace('INCLUDE', INCLUDES[name])}```"
     verdict = check(code, tests=[{"stdin": "3 4", "stdout": "7"}], forbid=(r"#\s*include\s*<algorithm>",))
-    if name == "a relative path" and verdict.stage is Stage.INVALID:
-        pytest.skip("the directory does not exist")
-    assert (verdict.status, verdict.stage) == (Status.FAIL, Stage.FLAWED), verdict.detail
+    missing = (
+        name == "a relative path" and verdict.stage is Stage.INVALID
+    )  # the directory does not exist here
+    assert verdict.status is Status.FAIL
+    assert verdict.stage is Stage.FLAWED or missing, verdict.detail
 
 
 @pytest.mark.parametrize(

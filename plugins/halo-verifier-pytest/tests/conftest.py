@@ -29,15 +29,3 @@ def check() -> Check:
         return Pytest(**options).check(posed, Completion("p", 0, text))
 
     return run
-
-
-@pytest.fixture
-def skip_if_inconclusive() -> Callable[[Verdict], Verdict]:
-    """Return a function that skips the test if a busy machine prevented a CPU limit from being reached."""
-
-    def skip(verdict: Verdict) -> Verdict:
-        if verdict.status == "inconclusive":
-            pytest.skip("the machine is too busy")
-        return verdict
-
-    return skip

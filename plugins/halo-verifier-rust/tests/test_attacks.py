@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from busy import decided
 
 from halo_core import sandbox
 from halo_core.drivers import Attack
@@ -13,6 +14,8 @@ from halo_core.types import Completion, Prompt, Stage, Status
 from halo_verifier_rust import Rust
 
 ATTACKS = Rust().attacks()
+COMPILERS = ["rustc", "/usr/bin/rustc"] if shutil.which("/usr/bin/rustc") else ["rustc"]
+"""The first one found, possibly one of rustup, and the one of the system."""
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +29,8 @@ def test_attack_is_not_accepted(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     verifier.check_prompt(attack.prompt)
-    verdict = verifier.check(attack.prompt, Completion(attack.prompt.id, 0, attack.text))
-    if verdict.status is Status.INCONCLUSIVE:
-        pytest.skip("the machine is too busy")
+    completion = Completion(attack.prompt.id, 0, attack.text)
+    verdict = decided(lambda: verifier.check(attack.prompt, completion))
     assert verdict.status is Status.FAIL
     in_assembly = "in assembly" in attack.name and verdict.stage is Stage.INVALID  # before Rust 1.84
     assert verdict.stage is attack.stage or in_assembly, verdict.detail
@@ -40,14 +42,12 @@ def test_collection_is_large_and_diverse() -> None:
     assert {attack.stage for attack in ATTACKS} == set(Stage) - {Stage.CORRECT}
 
 
-@pytest.mark.parametrize("compiler", ["rustc", "/usr/bin/rustc"])
+@pytest.mark.parametrize("compiler", COMPILERS)
 @pytest.mark.parametrize("tier", ["standard", "strong"])
 def test_programs_are_compiled_in_each_tier(
     compiler: str, tier: sandbox.Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A compiler of rustup and one of the system, which are in different kinds of directories."""
-    if shutil.which(compiler) is None:
-        pytest.skip(f"{compiler} is not installed")
+    """A compiler of rustup and one of the system are in different kinds of directories."""
     if f"tier {tier}" not in {row.check for row in sandbox.doctor() if row.holds}:
         pytest.skip(f"tier {tier} is not available")
     with sandbox.start(tier) as box:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from halo_core import HaloError, Plan, RunError
-from halo_core.files import disk
+from halo_core.files import disk, make_directory
 from halo_core.ledger.ledger import open_run
 from halo_core.run.sharing import share, shared
 from halo_core.tables import count as counted
@@ -262,8 +262,8 @@ class Runner:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Lock the results against another runner; a killed process releases the lock."""
+        make_directory(self.output)
         with disk(self.output):
-            self.output.mkdir(parents=True, exist_ok=True)
             lock = (self.output / ".lock").open("w")
         with lock:
             try:

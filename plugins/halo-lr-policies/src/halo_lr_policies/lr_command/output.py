@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import ConfigError, did_you_mean
+from halo_core.errors import ConfigError, did_you_mean, file_hint
 from halo_core.tables import spell, table
 from halo_lr_policies.lr_command.dry_run import Measurements, Schedule
 from halo_lr_policies.lr_command.recommend import Recommendation
@@ -165,7 +165,7 @@ def _write(
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+        raise ConfigError(f"cannot write {path}: {error.strerror}", hint=file_hint(error)) from error
 
 
 def _csv(schedules: Sequence[Schedule], measurements: Measurements, baseline: Schedule, kind: str) -> bytes:
