@@ -31,6 +31,8 @@ TEXTS = (
     "float32",
     "bfloat16",
     "cpu",
+    "chat",
+    "none",
     "weak",
     "c",
     "c++",

@@ -398,7 +398,7 @@ class Actor(Encoder):
         elif directory is not None:  # a model that was trained in full, in float32
             config = replace(config, name=str(directory), adapter=None, dtype="float32")
         model = load_model(config, device=self.device, dtype=self._dtype_of(config))
-        for layer in _layers(model):
+        for layer in layers_of(model):
             layer.register_forward_pre_hook(lambda *_: self.interrupt())
         return model
 
@@ -450,9 +450,9 @@ def concrete(actor: contexts.Actor) -> Actor:
     )
 
 
-def _layers(model: Any) -> Iterator[Any]:
+def layers_of(model: Any) -> Iterator[Any]:
     """Yield the layers of a model: the members of its outermost lists of modules."""
     from torch.nn import ModuleList
 
     for child in model.children():
-        yield from child if isinstance(child, ModuleList) else _layers(child)
+        yield from child if isinstance(child, ModuleList) else layers_of(child)

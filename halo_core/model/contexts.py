@@ -145,6 +145,10 @@ class Peers(Protocol):
     def size(self) -> int:
         """The number of processes."""
 
+    @property
+    def mesh(self) -> Any:
+        """The `DeviceMesh` of torch over which weights are split while all of them are trained; None: they are not."""
+
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all processes, by rank. Waits until each of them has called it."""
 

@@ -26,9 +26,10 @@ from halo_core.model.memory import Batching, is_out_of_memory, recomputes, relea
 from halo_core.model.objective import Objective
 from halo_core.model.packing import pack
 from halo_core.model.parallel import Result, Sums, add_up, agreed
+from halo_core.model.sharding import add_up_shards, is_sharded, like
 from halo_core.model.sharing import Cost, batches, prompts_of, saves, size_of
 from halo_core.model.units import Unit
-from halo_core.model.weights import tensors_hash
+from halo_core.model.weights import tensors_hash, whole
 from halo_core.seeds import derive_seed
 
 _BUDGETS = {"cpu": 1024}
@@ -68,7 +69,9 @@ class Loop:
         self.actor, self.units, self.objective = actor, units, objective
         self.options, self.context = options, context
         self.cost: Cost | None = None
-        self.weights = list(actor.trainable().values())
+        self.named = actor.trainable()  # later the model may have the whole weights of those that are split
+        self.weights = list(self.named.values())
+        self.sharded = is_sharded(self.weights)
         # otherwise the process keeps the precision of its first training
         AcceleratorState._reset_state(reset_partial_state=True)
         self.accelerator = Accelerator(
@@ -89,7 +92,7 @@ class Loop:
             self.weights, lr=context.lr, weight_decay=options.weight_decay, fused=True
         )
         if options.optimizer == "carry" and actor.optimizer_state:
-            _restore(optimizer, _with_state(actor), actor.optimizer_state)
+            _restore(optimizer, _with_state(actor, self.named), actor.optimizer_state)
         self.optimizer: Any = self.accelerator.prepare(optimizer)
         self.optimizer.zero_grad()  # earlier users of the weights may have left gradients
 
@@ -144,25 +147,31 @@ class Loop:
         inner = self.optimizer.optimizer
         return {
             f"{name}/{key}": torch.as_tensor(value).detach()
-            for name, weight in self.actor.trainable().items()
+            for name, weight in self.named.items()
             for key, value in inner.state[weight].items()
         }
 
     def inputs_hash(self) -> str:
         """Return the SHA-256 of everything that the steps depend on. Call it before the first step."""
-        before = tensors_hash(self.actor.trainable()), tensors_hash(self.actor.optimizer_state)
+        before = tensors_hash(self.named), tensors_hash(self.actor.optimizer_state)
         return sha256(
             repr((self.options, self.context.lr, self.context.seed, self.units, before)).encode()
         ).hexdigest()
 
     def write(self, done: Sequence[Step], directory: Path) -> None:
-        """Write the loop's state: weights, optimizer, scaler, finished steps."""
+        """Write the loop's state: weights, optimizer, scaler, finished steps. With split weights, all must call it."""
+        leads = self.context.peers is None or self.context.peers.rank == 0
         for part, tensors in (
-            ("weights", self.actor.trainable()),
+            ("weights", self.named),
             ("optimizer", self.optimizer_state()),
         ):
-            contiguous = {name: tensor.detach().contiguous() for name, tensor in tensors.items()}
-            save_file(contiguous, directory / f"{part}.safetensors")
+            found = {}
+            for name, tensor in tensors.items():
+                value = whole(tensor)  # by all processes, one tensor at a time
+                if leads:
+                    found[name] = value.cpu().contiguous()
+            if leads:
+                save_file(found, directory / f"{part}.safetensors")
         scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else None
         (directory / "steps.json").write_text(
             json.dumps({"steps": list(map(astuple, done)), "scaler": scaler})
@@ -170,11 +179,12 @@ class Loop:
 
     def restore(self, directory: Path) -> list[Step]:
         """Restore the state that `write` stored in `directory`; return the finished steps."""
-        weights = self.actor.trainable()
         with torch.no_grad():
             for name, value in load_file(directory / "weights.safetensors").items():
-                weights[name].copy_(value)
-        _restore(self.optimizer.optimizer, weights, load_file(directory / "optimizer.safetensors"))
+                self.named[name].copy_(like(value, self.named[name]))
+        if self.sharded:  # else a layer that is whole since the last forward pass would keep its weights
+            self.actor.model.reshard()
+        _restore(self.optimizer.optimizer, self.named, load_file(directory / "optimizer.safetensors"))
         stored = json.loads((directory / "steps.json").read_text())
         if stored["scaler"]:
             self.accelerator.scaler.load_state_dict(stored["scaler"])
@@ -208,6 +218,8 @@ class Loop:
 
     def _within_memory(self, steps: Sequence[Sequence[Unit]], compute: Callable[[], T]) -> T:
         """Return what `compute` returns; if it runs out of memory, make the batches of `steps` smaller and repeat."""
+        if self.sharded:  # the others wait for what this process would no longer send
+            return compute()
         while True:
             try:
                 return compute()
@@ -230,19 +242,22 @@ class Loop:
             losses, metrics = [loss for loss, _ in found], [_sums(each) for _, each in found]
         else:
 
-            def compute(number: int, part: _Part) -> Result:
-                loss, statistics = self._part(units, total, number, part)
+            def compute(number: int, part: _Part, factor: float = 1.0) -> Result:
+                loss, statistics = self._part(units, total, number, part, factor)
                 return loss.item(), _sums(statistics)
 
-            results = add_up(peers, parts, compute, self.weights)
+            if self.sharded:
+                results = add_up_shards(peers, parts, compute)
+            else:
+                results = add_up(peers, parts, compute, self.weights)
             losses = [torch.tensor(loss, device=self.actor.device) for loss, _ in results]
             metrics = [statistics for _, statistics in results]
         return sum(losses, torch.zeros((), device=self.actor.device)), metrics
 
     def _part(
-        self, units: Sequence[Unit], total: float, number: int, part: _Part
+        self, units: Sequence[Unit], total: float, number: int, part: _Part, factor: float = 1.0
     ) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
-        """Add the gradients of a batch of a step; return its share of the loss, and its statistics.
+        """Add the gradients of a batch of a step, times `factor`; return its share of the loss, and its statistics.
 
         Dropout has a seed for each batch: it depends neither on the batches before nor on the process that computes it.
         """
@@ -252,7 +267,7 @@ class Loop:
         with self.accelerator.autocast():
             logprobs, batch = self.scorer.score(batch, entropies=self.objective.entropies)
         found = self.objective.loss(batch, logprobs)
-        self.accelerator.backward(found.total / total)
+        self.accelerator.backward(found.total / total * factor)
         return (found.total if found.reported is None else found.reported).detach() / total, found.metrics
 
     def _step(self, units: Sequence[Unit], lr: float) -> Step:
@@ -270,7 +285,7 @@ class Loop:
 
     def _clip(self) -> float:
         limit = self.options.max_grad_norm or float("inf")
-        norm: float = self.accelerator.clip_grad_norm_(self.weights, limit).item()
+        norm: float = whole(self.accelerator.clip_grad_norm_(self.weights, limit)).item()
         return norm
 
 
@@ -310,10 +325,10 @@ def _added(batches: Iterable[Sums]) -> dict[str, list[float]]:
     return found
 
 
-def _with_state(actor: Actor) -> dict[str, torch.nn.Parameter]:
+def _with_state(actor: Actor, weights: dict[str, torch.nn.Parameter]) -> dict[str, torch.nn.Parameter]:
     """Return the trainable weights without a value head that the optimizer has not seen yet."""
     seen = any(name.startswith(VALUE_HEAD) for name in actor.optimizer_state)
-    return {name: w for name, w in actor.trainable().items() if seen or not name.startswith(VALUE_HEAD)}
+    return {name: w for name, w in weights.items() if seen or not name.startswith(VALUE_HEAD)}
 
 
 def _restore(
@@ -328,7 +343,4 @@ def _restore(
                 f"the optimizer's state does not fit the weights: {name}",
                 hint="start a new run, or set the trainer's option optimizer=reset",
             )
-        optimizer.state[weight] = {
-            key: value.to(weight.device, copy=True) if value.dim() else value.clone().to(weight.device)
-            for key, value in own.items()
-        }
+        optimizer.state[weight] = {key: like(value, weight) for key, value in own.items()}

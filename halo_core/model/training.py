@@ -26,8 +26,10 @@ from halo_core.model.memory import recomputes, set_recomputing
 from halo_core.model.objective import COUNTS, Objective
 from halo_core.model.quantizing import check_full
 from halo_core.model.schedule import warnings_for
+from halo_core.model.sharding import sharded
 from halo_core.model.steps import Loop, means
 from halo_core.model.units import LossFunction, Per, Unit
+from halo_core.model.weights import whole
 from halo_core.seeds import derive_seed
 from halo_core.types import TrainStats
 
@@ -57,13 +59,18 @@ def fit(
         actor.add_value_head()
     else:
         actor.value_head = None
-    weights = actor.trainable()
-    before = {name: weight.detach().clone() for name, weight in weights.items()}
-    with _training_mode(actor, options, context.seed), lean(actor.model), _interruptible(actor):
+    with (
+        sharded(actor, context.peers if options.full else None),
+        _training_mode(actor, options, context.seed),
+        lean(actor.model),
+        _interruptible(actor),
+    ):
+        weights = actor.trainable()
+        before = {name: weight.detach().clone() for name, weight in weights.items()}
         loop = Loop(actor, units, Objective(loss, per, entropies), options, context)
         done = loop.run()
     state = loop.optimizer_state() if options.optimizer == "carry" else {}
-    actor.optimizer_state = {name: value.to("cpu", copy=True) for name, value in state.items()}
+    actor.optimizer_state = {name: whole(value).to("cpu", copy=True) for name, value in state.items()}
     change = _change(before, weights)
     losses, lrs, norms = [s.loss for s in done], [s.lr for s in done], [s.grad_norm for s in done]
     return TrainStats(
@@ -148,7 +155,7 @@ def _interruptible(actor: Actor) -> Iterator[None]:
 
 
 def _norm(tensors: Iterable[torch.Tensor]) -> float:
-    squares = [tensor.detach().double().square().sum().cpu() for tensor in tensors]
+    squares = [whole(tensor.detach().double().square().sum()).cpu() for tensor in tensors]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 

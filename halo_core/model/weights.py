@@ -126,6 +126,13 @@ def interpolate(
             weights[name].copy_(torch.lerp(old.to(weights[name]), weights[name], share))
 
 
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """Return `tensor`, gathered if it is split over several processes; then each of them must call this."""
+    gather = getattr(tensor, "full_tensor", None)
+    found: torch.Tensor = gather() if gather else tensor
+    return found.detach()
+
+
 def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 of names, types, shapes and bytes, in hexadecimal."""
     import torch
@@ -133,5 +140,5 @@ def tensors_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        total.update(whole(tensor).cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()

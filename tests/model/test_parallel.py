@@ -19,6 +19,8 @@ PARTS = tuple(range(5))
 class Threads:
     """A `Peers` for one of several threads."""
 
+    mesh = None
+
     def __init__(self, rank: int, size: int, board: list[Any], barrier: threading.Barrier) -> None:
         self.rank, self.size = rank, size
         self._board, self._barrier = board, barrier

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoModelForCausalLM
 
 from halo_core import Cluster, ModelError, Run
 from halo_core.ledger.ledger import open_run
 from halo_core.progress import Advance, Progress
-from halo_core.testing import ClusterContract
-from halo_core.testing.cluster_contract import differing, run_with
+from halo_core.testing import ClusterContract, tiny_actor
+from halo_core.testing.cluster_contract import contract_run, differing, run_with
 from halo_ray import Ray
 
 pytestmark = pytest.mark.timeout(900)
@@ -141,6 +142,26 @@ class TestRay(ClusterContract):
             time.sleep(0.2)
         run_with(None, raw, directory)
         assert differing(alone, directory) == []
+
+
+def test_a_model_is_split_over_the_trainers_of_a_run(two_nodes: Any, tmp_path: Path) -> None:
+    """Check that the run is that of one process up to rounding, and that one process resumes it."""
+    raw = {
+        **contract_run(tmp_path),
+        "trainer": {"name": "sft", "full": True, "batch_size": 8, "batch_tokens": 64},
+    }
+    raw["lr_policy"] = {"name": "constant", "base_lr": 1e-3}
+    alone = run_with(None, raw, tmp_path / "alone")
+    run_with(Ray(trainers=2, shard=True), raw, tmp_path / "run", cycles=1)
+    found = run_with(None, raw, tmp_path / "run")
+    for one, other in zip(alone[1:], found[1:], strict=True):
+        assert one.train is not None
+        assert other.train is not None
+        assert other.train.losses == pytest.approx(one.train.losses, rel=1e-4)
+        assert other.train.weight_norm == pytest.approx(one.train.weight_norm, rel=1e-5)
+    weights = open_run(tmp_path / "run").check_adapter(1)
+    loaded = AutoModelForCausalLM.from_pretrained(weights)
+    assert loaded.num_parameters() == tiny_actor().model.num_parameters()
 
 
 def test_doctor_describes_the_cluster(two_nodes: Any) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from halo_core import (
     Completion,
+    ConfigError,
     Generator,
     ModelError,
     PluginError,
@@ -23,14 +24,19 @@ from halo_core import (
     driver,
 )
 from halo_core.model.texts import texts_of
-from halo_core.model.turns import messages_of
+from halo_core.model.turns import messages_of, plain_context
 from halo_generator_openai.adapters import Adapters
 from halo_generator_openai.choices import Choice, read_choices
 from halo_generator_openai.client import Client
+from halo_generator_openai.continuing import CONTINUE, check_continues
 from halo_generator_openai.ordered import in_batches, in_order
 
 _LARGEST_SEED = 2**31 - 1
 """Servers store seeds in 32 bits."""
+_TOKENIZED = (
+    "the server returns text without token ids: the actor's tokenizer encodes it, perhaps not into the tokens that "
+    "were sampled"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +50,10 @@ class Job:
     prompt: Prompt
     ids: tuple[int, ...]
     """The context of the model that is trained."""
+    question: Mapping[str, Any]
+    """The fields of the request that contain the prompt."""
     opening: str
-    """The beginning of the answer that the context ends with."""
+    """The beginning of the answer, which the server continues; it belongs to the text of each completion."""
     first: int
     """Index of its first completion."""
     count: int
@@ -59,6 +67,10 @@ class Session:
     client: Client
     adapters: Adapters | None
     model: str
+    continues: bool = False
+    """True once the server has shown that it continues the assistant's last message."""
+    noted: bool = False
+    """True once the user was told that texts are tokenized."""
 
 
 @driver
@@ -95,6 +107,12 @@ class OpenAI(Generator):
     """System prompt, for the server and for the model that is trained."""
     teacher_system: str = ""
     """System prompt for the server alone, instead of `system`: advice that the trained model should not need."""
+    prefill: str = ""
+    """Beginning of each answer, which the server continues. It is verified with the completion, and carries no loss. A
+    chat server must be able to continue the assistant's last message."""
+    continue_fields: bool = True
+    """Ask a chat server with `continue_final_message` and `add_generation_prompt`, as vLLM and SGLang take them, to
+    continue the assistant's last message, and check that it does. False: the server does so without being asked."""
     thoughts: bool = False
     """Keep the reasoning that the server returns beside the answer, in <think> tags before it."""
     send_seed: bool = True
@@ -115,12 +133,23 @@ class OpenAI(Generator):
     names."""
 
     def preflight(self) -> None:
-        """Check that the server answers, and that it has the model."""
+        """Check that the server answers, that it has the model, and that it can continue a prefill."""
+        if self.prefill and self.thoughts:
+            raise ConfigError(
+                "generator 'openai' has both thoughts and prefill",
+                hint="a prefill begins the answer, so no thought can come before it: leave one of them out",
+            )
         client = self._client(retries=0)
         try:
-            self._named(client)
+            model = self._named(client)
         finally:
             client.close()
+        if self.prefill and self._asks_to_continue:
+            client = self._client()
+            try:
+                self._check_continues(client, model)
+            finally:
+                client.close()
 
     def follows_weights(self) -> bool:
         """Return False for a teacher."""
@@ -159,6 +188,9 @@ class OpenAI(Generator):
         """Yield batches of about `batch` completions; see `Generator`."""
         session: Session = context.session
         jobs = [job for job in self._jobs(request, context) if job.batch >= request.done]
+        if self._asks_to_continue and not session.continues and any(job.opening for job in jobs):
+            self._check_continues(session.client, session.model)
+            session.continues = True
 
         def submit(job: Job) -> Future[dict[str, Any]]:
             return session.client.submit(self._path, self._body(job, session), number=job.number)
@@ -210,7 +242,9 @@ class OpenAI(Generator):
         prompts_per_batch = max(1, self.batch // samples)
         jobs: list[Job] = []
         for position, prompt in enumerate(request.prompts):
-            start = context.actor.context(prompt, system=self.system)
+            start = context.actor.context(prompt, system=self.system, prefill=self.prefill)
+            ids = context.actor.encode_context(start, prompt)
+            question, opening = self._question(prompt, ids, start.opening)
             ends = (position + 1) % prompts_per_batch == 0 or position + 1 == len(request.prompts)
             for first in range(0, samples, step):
                 jobs.append(
@@ -219,8 +253,9 @@ class OpenAI(Generator):
                         batch=position // prompts_per_batch,
                         ends_batch=ends and first + step >= samples,
                         prompt=prompt,
-                        ids=context.actor.encode_context(start, prompt),
-                        opening=start.opening,
+                        ids=ids,
+                        question=question,
+                        opening=opening,
                         first=first,
                         count=min(step, samples - first),
                         seed=derive_seed(request.seed, position, first) % _LARGEST_SEED,
@@ -235,7 +270,7 @@ class OpenAI(Generator):
             "temperature": self.temperature,
             "top_p": self.top_p,
             "max_tokens": self.max_new_tokens,
-            **self._question(job),
+            **job.question,
         }
         if self.send_seed:
             body["seed"] = job.seed
@@ -243,33 +278,55 @@ class OpenAI(Generator):
             body["stop"] = list(self.stop)
         return body | dict(self.extra)
 
-    def _question(self, job: Job) -> dict[str, Any]:
-        system = self.teacher_system or self.system
+    def _question(self, prompt: Prompt, ids: Sequence[int], opening: str) -> tuple[dict[str, Any], str]:
+        """Return the fields of a request that contain the prompt, and the beginning of the answer in them.
+
+        `ids` are the context of the actor, and `opening` the beginning of the answer in it.
+        """
         if self._sends_ids:
-            return {"prompt": list(job.ids), "return_token_ids": True, "logprobs": 0}
-        messages = messages_of(job.prompt, system)
-        if self.api == "chat":
-            return {"messages": messages}
-        return {"prompt": "\n\n".join(message["content"] for message in messages)}
+            return {"prompt": list(ids), "return_token_ids": True, "logprobs": 0}, opening
+        messages = messages_of(prompt, self.teacher_system or self.system)
+        if self.api == "completions":
+            start = plain_context(messages, self.prefill)
+            return {"prompt": start.text}, start.opening
+        own = messages.pop()["content"] if messages[-1]["role"] == "assistant" else ""
+        if not own + self.prefill:
+            return {"messages": messages}, ""
+        messages.append({"role": "assistant", "content": own + self.prefill})
+        return {"messages": messages, **(CONTINUE if self.continue_fields else {})}, own + self.prefill
+
+    def _check_continues(self, client: Client, model: str) -> None:
+        check_continues(
+            lambda body: client.ask(self._path, body), {"model": model, **self.extra}, where=self.url
+        )
 
     def _completions(
         self, job: Job, choices: Sequence[Choice], context: SamplingContext
     ) -> Iterator[Completion]:
         for index, choice in enumerate(choices, start=job.first):
-            text = choice.text
+            text, token_ids = choice.text, choice.token_ids
+            if token_ids:
+                (text,) = texts_of(context.actor.tokenizer, [token_ids])
+            elif job.opening:  # the loop would tokenize it with the text, but the context contains it
+                token_ids = context.actor.encode_answer(text, ended=choice.finish_reason == "stop")
+                if not context.session.noted:
+                    context.note(_TOKENIZED)
+                context.session.noted = True
             if self.thoughts and choice.thought:
                 text = f"<think>\n{choice.thought.strip()}\n</think>\n\n{text}"
-            if choice.token_ids:
-                (text,) = texts_of(context.actor.tokenizer, [choice.token_ids])
             yield Completion(
                 prompt_id=job.prompt.id,
                 index=index,
-                text=job.opening + text if self._sends_ids else text,
+                text=job.opening + text,
                 prompt_token_ids=job.ids,
-                token_ids=choice.token_ids,
+                token_ids=token_ids,
                 finish_reason=choice.finish_reason,
                 logprobs=choice.logprobs,
             )
+
+    @property
+    def _asks_to_continue(self) -> bool:
+        return self.api == "chat" and self.continue_fields
 
     @property
     def _sends_ids(self) -> bool:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -39,6 +39,8 @@ class State:
     """False for a server that accepts adapters and ignores them."""
     text_only: bool = False
     """True for a server that returns neither token ids nor log-probabilities."""
+    continues: Literal["asked", "always", "never"] = "asked"
+    """When the server continues a last message of the assistant. asked: with `continue_final_message`, as vLLM does."""
     key: str = ""
     """The key that a request must have; empty: any."""
     adapters: dict[str, str] = field(default_factory=dict)
@@ -125,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             ids = tuple(prompt)
         else:
             messages = tuple(body.get("messages") or ({"role": "user", "content": prompt},))
-            ids = actor.encode(Prompt("asked", messages=messages))
+            ids = self._encode(messages, body)
         choices = []
         for index in range(body.get("n", 1)):
             tokens, logprobs, ended = _sample(actor, ids, body, body.get("seed", time.time_ns()) + index)
@@ -136,7 +138,16 @@ class _Handler(BaseHTTPRequestHandler):
                 choice["token_ids"] = tokens
                 choice["logprobs"] = {"token_logprobs": logprobs}
             choices.append(choice)
-        return 200, {"choices": choices}
+        return 200, {"choices": choices, "usage": {"prompt_tokens": len(ids)}}
+
+    def _encode(self, messages: tuple[dict[str, str], ...], body: dict[str, Any]) -> tuple[int, ...]:
+        """Return the ids of a chat; what the server does with a last message of the assistant is in its state."""
+        actor, how = self.state.actor, self.state.continues
+        asked = how == "always" or (how == "asked" and body.get("continue_final_message"))
+        if messages[-1]["role"] != "assistant" or asked:
+            return actor.encode(Prompt("asked", messages=messages))
+        text = actor.tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=True)
+        return tuple(actor.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _use(self, name: str) -> None:
         if name == self.state.loaded or not self.state.follows:

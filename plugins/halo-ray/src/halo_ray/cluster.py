@@ -69,6 +69,9 @@ class Ray(Cluster):
     """CPUs, and threads of torch, of a trainer."""
     trainer_gpus: Share | None = None
     """GPUs of a trainer; as for `sampler_gpus`."""
+    shard: bool = False
+    """Split the model over the trainers' devices (FSDP), for full fine-tuning of a model that does not fit one of them.
+    The weights are those of one trainer up to rounding. Main memory must hold the model once for each trainer."""
     restarts: Count = 5
     """A worker that ends more often than this in a row, without having done anything, ends the run."""
     start_seconds: Annotated[float, Field(gt=0)] = 600.0
@@ -80,6 +83,11 @@ class Ray(Cluster):
             raise ConfigError(
                 "cluster 'ray' has no workers",
                 hint="name some: cluster: {name: ray, samplers: 4, verifiers: 32, trainers: 4}",
+            )
+        if self.shard and not self.trainers:
+            raise ConfigError(
+                "cluster 'ray' has shard but no trainers",
+                hint="name their number: trainers, or leave shard out",
             )
 
     def describe(self) -> Sequence[str]:
@@ -178,6 +186,8 @@ class RayWorkers(Workers):
             "trainer", TrainerWorker, options.trainers, options.trainer_cpus, options.trainer_gpus
         )
         self._check_resources()
+        if options.shard:
+            self._check_shard(device)
         self.in_flight = batches_in_flight(options.samplers)
         self._waited: dict[str, float] = {}
         if options.verifiers:
@@ -217,7 +227,8 @@ class RayWorkers(Workers):
         if self._trainers is None:
             self._trainers = Trainers(
                 partial(self._crew, role),
-                nccl=role.gpus >= 1 and role.size > 1,
+                nccl=role.gpus >= 1 and (role.size > 1 or self._options.shard),
+                shard=self._options.shard,
                 restarts=self._options.restarts,
                 note=self._context.note,
             )
@@ -302,6 +313,20 @@ class RayWorkers(Workers):
             raise PluginError(
                 f"the workers need {resources(needed)}, and the cluster has {resources(found)}",
                 hint="ask for fewer workers, or for a part of a CPU for each: verifier_cpus: 0.5",
+            )
+
+    def _check_shard(self, device: str) -> None:
+        """Raise a `ConfigError` if the trainers cannot split the model, or have no reason to."""
+        trainer = self._parts(1).plan.drivers.get("trainer")
+        if not getattr(trainer, "full", False):
+            raise ConfigError(
+                "shard splits a model whose weights are all trained, and the run trains an adapter",
+                hint="leave shard out, or set trainer.full=true",
+            )
+        if device != "cpu" and 0 < self._training.gpus < 1:
+            raise ConfigError(
+                f"shard needs a GPU for each trainer, and each has {self._training.gpus:g} of one",
+                hint="set trainer_gpus to 1 and trainers to the number of GPUs",
             )
 
     def _summary(self) -> str:

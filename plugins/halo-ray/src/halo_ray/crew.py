@@ -116,8 +116,9 @@ def cause_of(error: RayTaskError) -> Exception:
     if type(cause).__name__ == "OutOfMemoryError":
         return ModelError(
             f"a worker has no memory left on its device: {first_line(cause)}",
-            hint="each sampler and each trainer holds the whole model, which is not split over devices (no FSDP): name "
-            "sampler_gpus: 1 and trainer_gpus: 1, train LoRA instead of full, or set model.quantization=nf4",
+            hint="each sampler and, without shard, each trainer holds the whole model: name sampler_gpus: 1 and "
+            "trainer_gpus: 1; full fine-tuning: shard: true splits the model over trainers, and a smaller "
+            "trainer.batch_tokens needs less; else train LoRA, or set model.quantization=nf4",
         )
     found: Exception = error.as_instanceof_cause() if isinstance(cause, Exception) else error
     return found

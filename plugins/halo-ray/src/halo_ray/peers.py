@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import distributed
+from torch.distributed.device_mesh import DeviceMesh
 
 T = TypeVar("T")
 _ADDRESS_OF_INTERFACE = 0x8915  # SIOCGIFADDR
@@ -33,6 +34,14 @@ class Group:
         distributed.init_process_group("gloo", init_method=f"tcp://{address}", rank=rank, world_size=size)
         self._tensors = distributed.new_group(backend="nccl") if nccl else None
         """The group that shares tensors, if it is not that of everything else."""
+        self.mesh: Any = None
+        """Where weights are split; see `halo_core`'s `Peers`."""
+
+    def split(self, kind: str) -> None:
+        """Split weights that are all trained over the devices of this kind, one in each trainer."""
+        group = self._tensors or distributed.group.WORLD
+        assert group is not None
+        self.mesh = DeviceMesh.from_group(group, kind)
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all trainers; see `halo_core`'s `Peers`."""

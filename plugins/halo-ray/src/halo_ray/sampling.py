@@ -7,6 +7,7 @@ often.
 from __future__ import annotations
 
 import heapq
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,6 +60,11 @@ class SamplerWorker:
     def _actor(self) -> Actor:
         return self._parts.actor()
 
+    @cached_property
+    def _logs(self) -> Path:
+        """A directory for logs and sockets. It remains if the worker does not end in order."""
+        return Path(tempfile.mkdtemp(prefix="halo-sampler-"))
+
     def hello(self) -> Hello:
         """Build the drivers and return the node, the process and the versions."""
         _ = self._actor
@@ -107,6 +113,7 @@ class SamplerWorker:
         for generator, context, _ in self._opened.values():
             generator.close(context)
         self._opened.clear()
+        shutil.rmtree(self._logs)
 
     def _start(self, number: int) -> None:
         """Ask the generator for the request, from its batch `number` on."""
@@ -116,7 +123,7 @@ class SamplerWorker:
         generator, options, _ = drivers.generator(request.split, cycle)
         key = repr(generator)
         if key not in self._opened:
-            context = SamplingContext(actor=self._actor)
+            context = SamplingContext(actor=self._actor, directory=self._logs)
             self._opened[key] = generator, replace(context, session=generator.open(context)), None
         _, context, weights = self._opened[key]
         if weights != self._weights:

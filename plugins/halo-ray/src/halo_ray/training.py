@@ -111,11 +111,19 @@ class TrainerWorker:
 
         return free_address(self._node)
 
-    def join(self, rank: int, size: int, address: str, nccl: bool) -> None:
-        """Become trainer `rank` of the group at `address`."""
+    def join(self, rank: int, size: int, address: str, nccl: bool, shard: bool = False) -> None:
+        """Become trainer `rank` of the group at `address`. `shard`: split the model over the trainers."""
+        import torch
+
+        from halo_core.model.actor import concrete
         from halo_ray.peers import Group
 
         self._group = Group(rank, size, address, node=self._node, nccl=nccl)
+        if shard:
+            actor = concrete(self._actor)
+            self._group.split(actor.device.type)
+            # the device has no room for the whole model, and the precision is that of the device
+            vars(actor).update(dtype=actor.dtype, device=torch.device("cpu"))
 
     def lead(self, task: Task) -> Iterator[Event]:
         """Train as trainer 0; yield what the driver must know, `Trained` at last."""
@@ -223,17 +231,21 @@ class _Checkpoint:
 
     @property
     def due(self) -> bool:
-        """True for trainer 0 when `checkpoint_seconds` have passed."""
-        if self._every is None or self._group.rank:
+        """True for trainer 0 when `checkpoint_seconds` have passed; with split weights, for all of them."""
+        if self._every is None:
             return False
-        return time.monotonic() - self._saved >= max(self._every, _SHARE * self._cost)
+        own = time.monotonic() - self._saved >= max(self._every, _SHARE * self._cost)
+        if self._group.mesh is None:
+            return own and self._group.rank == 0
+        return self._group.announce(own)
 
     def save(self, inputs_hash: str, write: Callable[[Path], None]) -> None:
         """Send the files that `write` writes to the driver."""
         start = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="halo-ray-") as folder:
             write(Path(folder))
-            self._tell(Saved(inputs_hash, read_files(Path(folder))))
+            if self._group.rank == 0:
+                self._tell(Saved(inputs_hash, read_files(Path(folder))))
         self._saved = time.monotonic()
         self._cost = self._saved - start
 
@@ -246,9 +258,16 @@ class Trainers:
     """The trainers of a run."""
 
     def __init__(
-        self, start: Callable[[], Crew], *, nccl: bool, restarts: int, note: Callable[[str], None]
+        self,
+        start: Callable[[], Crew],
+        *,
+        nccl: bool,
+        restarts: int,
+        note: Callable[[str], None],
+        shard: bool = False,
     ) -> None:
         self._start, self._nccl, self._restarts, self._note = start, nccl, restarts, note
+        self._shard = shard
         self._crew: Crew | None = None
         self.waited = 0.0
         """Seconds that a trainer waited for others, on average."""
@@ -304,7 +323,8 @@ class Trainers:
         actors = [member.actor for member in crew.members]
         address = ray.get(actors[0].address.remote())
         size = len(actors)
-        ray.get([actor.join.remote(rank, size, address, self._nccl) for rank, actor in enumerate(actors)])
+        common = size, address, self._nccl, self._shard
+        ray.get([actor.join.remote(rank, *common) for rank, actor in enumerate(actors)])
         return crew
 
     def _finish(self, ends: Sequence[Trained], context: TrainingContext) -> TrainStats:
