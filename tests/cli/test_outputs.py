@@ -1,4 +1,4 @@
-"""Outputs that cannot be written: every command that writes says so in one line, with a remedy that fits."""
+"""Outputs that cannot be written: every command that writes reports it in one line, with a remedy that fits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The study as it was before its first run, so that a report can tell what was fixed in advance."""
+"""The study before its first run, stored so that a report can tell what was fixed in advance."""
 
 from __future__ import annotations
 

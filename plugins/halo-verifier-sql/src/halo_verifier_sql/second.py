@@ -30,7 +30,7 @@ _FEW = {"sqlite": 24, "duckdb": 8, "postgresql": 8}
 
 @dataclass(frozen=True, slots=True)
 class Additions:
-    """What a query compares columns with, and the columns it reads, beyond the reference."""
+    """Literals and columns of a query that the reference does not have."""
 
     values: dict[str, list[Any]]
     """New literals by column, and their neighbours."""
