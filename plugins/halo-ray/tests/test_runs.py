@@ -21,6 +21,7 @@ from halo_core.ledger.ledger import open_run
 from halo_core.progress import Advance, Progress
 from halo_core.testing import ClusterContract, tiny_actor
 from halo_core.testing.cluster_contract import contract_run, differing, run_with
+from halo_generator_openai.testing import serving
 from halo_ray import Ray
 
 pytestmark = pytest.mark.timeout(900)
@@ -110,6 +111,13 @@ class TestRay(ClusterContract):
         assert len(again) == 3, killer.notes
         assert differing(alone, tmp_path / "run") == []
 
+    def test_four_workers_of_each_role_give_the_same_run(
+        self, two_nodes: Any, raw: dict[str, Any], alone: Path, tmp_path: Path
+    ) -> None:
+        """Check that a run on four is that of halo's own process; the contract checks it of two."""
+        run_with(Ray(samplers=4, verifiers=4, trainers=4), raw, tmp_path / "run")
+        assert differing(alone, tmp_path / "run") == []
+
     def test_each_sampler_must_prove_its_weights(
         self, two_nodes: Any, raw: dict[str, Any], tmp_path: Path
     ) -> None:
@@ -142,6 +150,38 @@ class TestRay(ClusterContract):
             time.sleep(0.2)
         run_with(None, raw, directory)
         assert differing(alone, directory) == []
+
+
+SERVER = {"command": [sys.executable, "-m", "halo_generator_openai.testing"], "dtype": "float32"}
+
+
+@pytest.mark.parametrize(
+    "name", ["openai", pytest.param("vllm", marks=pytest.mark.slow)], ids=["a-shared-server", "a-server-each"]
+)
+def test_samplers_with_an_engine_give_the_run_of_one_process(
+    two_nodes: Any, name: str, tmp_path: Path
+) -> None:
+    generator: dict[str, Any] = {
+        "name": name,
+        "batch": 12,
+        "max_new_tokens": 6,
+        "temperature": 1.0,
+        "top_p": 1.0,
+    }
+    raw = {**contract_run(tmp_path), "cycles": 1}
+    with serving(tiny_actor()) as server:
+        if name == "openai":
+            generator |= {"url": server.url, "adapters": "vllm", "api": "completions"}
+        else:
+            generator |= {**SERVER, "environment": {"OMP_NUM_THREADS": "1"}}
+        for run, cluster in {"alone": None, "two": Ray(samplers=2)}.items():
+            reports = run_with(cluster, raw | {"generator": generator}, tmp_path / run)
+            assert (reports[1].sampler_error or 1) < 1e-3, "the trained weights were sampled with"
+        assert server.state.adapters == {}, "the samplers have unloaded what they loaded"
+        used = {body["model"] for path, body in server.state.asked if "completions" in path}
+    assert len(used) == (2 if name == "openai" else 0)
+    assert differing(tmp_path / "alone", tmp_path / "two") == []
+    assert not Path("vllm.log").exists()
 
 
 def test_a_model_is_split_over_the_trainers_of_a_run(two_nodes: Any, tmp_path: Path) -> None:
