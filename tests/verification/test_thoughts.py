@@ -15,6 +15,11 @@ FENCE = "```python\nprint('<think>', '</think> x')\n```"
     ("text", "answer"),
     [
         ("12", "12"),
+        ("<answer>12</answer>", "12"),
+        ("<think>13</think>\n<ANSWER>\n12\n</ANSWER>\n", "\n12\n"),
+        ("so <answer>12</answer>", "so <answer>12</answer>"),
+        ("<answer>12</answer><answer>13</answer>", "<answer>12</answer><answer>13</answer>"),
+        ("<think><answer>12</answer>", ""),
         ("<think>13</think>12", "12"),
         ("<think>\n13\n</think>\n\n12", "\n\n12"),
         ("<THINK>13</Think >12", "12"),

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MAX_TEXT = 2000
+_TYPES = {
+    each.__qualname__: each
+    for each in vars(types).values()
+    if isinstance(each, type) and each.__module__ == "builtins"
+}
+"""Python's own types that `builtins` does not have."""
 
 
 def look_up(module: str, name: str) -> Any:
@@ -20,6 +26,8 @@ def look_up(module: str, name: str) -> Any:
     found: Any = sys.modules.get(module)
     if found is None or module.partition(".")[0] not in sys.stdlib_module_names:
         raise LookupError(module)
+    if module == "builtins" and name in _TYPES:
+        return _TYPES[name]
     for part in name.split("."):
         if not isinstance(found, types.ModuleType | type):
             raise LookupError(name)

@@ -17,14 +17,18 @@ _LIBRARY = {
         "datetime": "date datetime timedelta",
         "decimal": "Decimal",
         "fractions": "Fraction",
-        "functools": "reduce",
+        "functools": "partial reduce",
+        "io": "StringIO",
         "itertools": "combinations permutations",
+        "operator": "attrgetter itemgetter",
         "math": "ceil inf isclose pi sqrt",
         "typing": "Any Dict List Optional Set Tuple Union",
     }.items()
     for name in names.split()
 }
 """Names of the standard library that tests of benchmarks use without importing them."""
+_MODULES = sys.stdlib_module_names | {"pytest"}
+"""Modules that tests use without importing them."""
 _CONSTRUCTORS = frozenset(
     ["list", "tuple", "set", "frozenset", "dict", "str", "int", "float", "bool", "len", "round", "repr"]
 )
@@ -71,7 +75,7 @@ def analyse(
     others = [name for name in free if name not in owners | _BUILTINS and name not in imports]
     modules = {name for tree in trees for name in _attributed(tree)}
     for name in others:
-        if name in modules and name in sys.stdlib_module_names and name not in known:
+        if name in modules and name in _MODULES and name not in known:
             imports[name] = f"import {name}"
         elif name in _LIBRARY and name not in known:
             imports[name] = f"from {_LIBRARY[name]} import {name}"

@@ -120,21 +120,13 @@ def joins(tree: exp.Expr) -> Iterator[exp.Expr]:
 
 
 def constants(tree: exp.Expr) -> Iterator[exp.Expr]:
-    """Change a text, a number or a pattern, ignore the case of letters, shorten a list, or drop an end of a range."""
+    """Change a text, a whole number or a pattern, shorten a list, or exclude an end of a range."""
 
     def widen(node: exp.Expr) -> bool:
         if not isinstance(node.parent, exp.Like):
             return False
         node.set("this", node.name + "%" if node.name.startswith("%") else "%" + node.name)
         return not node.name.startswith("%%")
-
-    def ignore_case(node: exp.Expr) -> bool:
-        column, text = node.this, node.expression
-        if not (isinstance(column, exp.Column) and isinstance(text, exp.Literal) and text.is_string):
-            return False
-        node.set("this", exp.Lower(this=column.copy()))
-        node.set("expression", exp.Literal.string(text.name.lower()))
-        return True
 
     def open_end(node: exp.Expr, place: str, kind: type[exp.Expr]) -> bool:
         inside = kind(this=node.this.copy(), expression=node.args[place].copy())
@@ -157,7 +149,6 @@ def constants(tree: exp.Expr) -> Iterator[exp.Expr]:
 
     yield from changed_copies(tree, exp.Literal, change)
     yield from changed_copies(tree, exp.Literal, widen)
-    yield from changed_copies(tree, exp.EQ, ignore_case)
     yield from changed_copies(tree, exp.In, drop_element)
     for place, kind in (("low", exp.GT), ("high", exp.LT)):
         yield from changed_copies(tree, exp.Between, partial(open_end, place=place, kind=kind))

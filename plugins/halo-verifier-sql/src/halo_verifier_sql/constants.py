@@ -100,20 +100,14 @@ def _is_pattern(literal: exp.Literal) -> bool:
     return literal.is_string and isinstance(literal.parent, exp.Like | exp.ILike)
 
 
-def _other_case(text: str) -> str:
-    """Return a text that equals another one where the case of letters does not count."""
-    return text.upper() if text.islower() else text.lower()
-
-
 def _neighbours(literal: exp.Literal, near: bool) -> list[Any]:
     """Return the value of a literal and others close to it; with `near`, also of a text."""
     text = literal.name
     if _is_pattern(literal):
         matching = [text.replace("%", some).replace("_", "x") for some in ("", "o")]
-        others = [matching[1], _other_case(matching[0])]
-        return [matching[0], matching[0].translate(_OTHER_LETTERS), *dict.fromkeys(others)]
+        return [matching[0], matching[0].translate(_OTHER_LETTERS), matching[1]]
     if literal.is_string:
-        others = [text.replace("%", ""), text[:-1], f"{text}o", _other_case(text)]
+        others = [text.replace("%", ""), text[:-1], f"{text}o"]
         return [text, *(other for other in others if near and other and other != text)]
     try:
         number = float(text)

@@ -68,7 +68,7 @@ _LITTLE_WORDS = _words(
     incorrect false mod
     """
 )
-_COUNTS = frozenset({"roots", "digits", "factors", "sets", "groups", "squares", "cubes", "multiples"})
+_COUNTS = frozenset({"roots", "digits", "factors", "sets", "groups", "squares", "cubes"})
 """Plurals that count, although their singulars may change a number."""
 _FORBIDDEN = (
     _MULTIPLIERS
