@@ -117,7 +117,9 @@ class VerifierSet:
                     answer: Any = self.by_name[name].check_prompt(prompt)  # type: ignore[func-returns-value]
             except DataError as error:
                 problem = str(error).removeprefix(f"{subject}: ")
-                hint = _hint_for_keys(prompt) or f"{error.hint}{_hint_for_columns(prompt)}"
+                hint = _hint_for_keys(prompt) or "; ".join(
+                    filter(None, [error.hint, _hint_for_columns(prompt)])
+                )
                 raise DataError(f"{prompt.place or subject}: {problem}", hint=hint) from error
             if answer is not None:
                 raise PluginError(
@@ -312,7 +314,7 @@ def _hint_for_columns(prompt: Prompt) -> str:
     """Return how to use the other columns of a prompt without a reference; empty if it has none."""
     if prompt.reference or not prompt.meta:
         return ""
-    return f"; --set data.columns.KEY=COLUMN takes KEY from a column ({', '.join(sorted(prompt.meta))})"
+    return f"--set data.columns.KEY=COLUMN takes KEY from a column ({', '.join(sorted(prompt.meta))})"
 
 
 def verification_threads(workers: int | None = None) -> ThreadPoolExecutor:
