@@ -117,9 +117,10 @@ class VerifierSet:
                     answer: Any = self.by_name[name].check_prompt(prompt)  # type: ignore[func-returns-value]
             except DataError as error:
                 problem = str(error).removeprefix(f"{subject}: ")
-                raise DataError(
-                    f"{prompt.place or subject}: {problem}", hint=_hint_for_keys(prompt) or error.hint
-                ) from error
+                hint = _hint_for_keys(prompt) or "; ".join(
+                    filter(None, [error.hint, _hint_for_columns(prompt)])
+                )
+                raise DataError(f"{prompt.place or subject}: {problem}", hint=hint) from error
             if answer is not None:
                 raise PluginError(
                     f"check_prompt of {source} returned {answer!r:.80} for prompt {prompt.id!r}",
@@ -307,6 +308,13 @@ def check_once(
 def _hint_for_keys(prompt: Prompt) -> str:
     keys = misspelt_keys([prompt]).items()
     return "; ".join(f"the data has a key {key!r}: did you mean {known!r}?" for key, known in keys)
+
+
+def _hint_for_columns(prompt: Prompt) -> str:
+    """Return how to use the other columns of a prompt without a reference; empty if it has none."""
+    if prompt.reference or not prompt.meta:
+        return ""
+    return f"--set data.columns.KEY=COLUMN takes KEY from a column ({', '.join(sorted(prompt.meta))})"
 
 
 def verification_threads(workers: int | None = None) -> ThreadPoolExecutor:

@@ -113,6 +113,15 @@ def test_an_error_about_a_missing_reference_names_the_misspelt_key(halo: Halo) -
     assert answer.remedy() == "the data has a key 'refrence': did you mean 'reference'?"
 
 
+@pytest.mark.parametrize("verifier", ["sympy", "sql", "jsonschema"])
+def test_an_error_about_a_missing_reference_names_the_columns_to_take_it_from(
+    halo: Halo, verifier: str
+) -> None:
+    rows = [{"prompt": f"{n} + 1?", "solution": "2", "level": n} for n in range(4)]
+    answer = halo("config", "validate", "-v", verifier, "-d", write("p.jsonl", *rows), "-m", "m")
+    assert answer.remedy().endswith("--set data.columns.KEY=COLUMN takes KEY from a column (level, solution)")
+
+
 def test_a_prompt_in_both_files_is_named_by_its_lines(halo: Halo, fakes: list[str]) -> None:
     write("p.jsonl", {"prompt": "a"}, {"prompt": "b"})
     write("h.jsonl", {"prompt": "c"}, {"prompt": "b", "level": 2})

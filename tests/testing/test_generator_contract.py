@@ -291,8 +291,12 @@ def test_a_generator_that_is_neither_reproducible_nor_follows_the_weights(tmp_pa
     generator = keeps_its_first_weights()
     contract.test_the_same_request_gives_the_same_batches(counts_requests(), actor, request)
     contract.test_log_probabilities_are_those_of_the_actor(generator, actor, request)
-    contract.test_follows_the_weights(generator, actor, request, tmp_path / "one")
-    contract.test_a_resumed_run_samples_with_the_same_weights(generator, actor, request, tmp_path / "two")
+    for number, test in enumerate(
+        (contract.test_follows_the_weights, contract.test_a_resumed_run_samples_with_the_same_weights)
+    ):
+        place = tmp_path / str(number)
+        place.mkdir()
+        test(generator, actor, request, place)
 
 
 def test_a_teacher_that_samples_with_the_trained_weights_is_caught(tmp_path: Path) -> None:
@@ -303,6 +307,4 @@ def test_a_teacher_that_samples_with_the_trained_weights_is_caught(tmp_path: Pat
         cycle=1, split="train", prompts=(Prompt("p", "Add."),), samples_per_prompt=16, seed=1
     )
     with pytest.raises(AssertionError, match="samples with the trained weights"):
-        Teacher().test_follows_the_weights(
-            Transformers(**OPTIONS), tiny_actor(), request, tmp_path / "weights"
-        )
+        Teacher().test_follows_the_weights(Transformers(**OPTIONS), tiny_actor(), request, tmp_path)
