@@ -4,7 +4,8 @@ All rows are new: values repeat in every column that is not declared unique, NUL
 allowed, rows agree in all columns or in all but one, some rows are referred to by many others and some by none, and
 columns refer to missing rows unless a foreign key forbids it. Some copies have more rows, in which each value that the
 reference compares a column with, its neighbours and NULL meet those of the other columns: a condition that treats NULL
-as false, or moves a boundary, shows in one of these rows. Others have few rows, so that a single one decides.
+as false, or moves a boundary, shows in one of these rows. Others have few rows, so that a single one decides, or one
+value in each column that is compared, so that a narrow condition keeps all rows or none.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ _FINEST = 4
 _LARGEST_EXACT = 2.0**40
 
 
-Kind = Literal["mixed", "crossed", "few"]
-"""Copies of the usual size, such copies in which compared values meet for certain, and copies of a few rows."""
+Kind = Literal["mixed", "crossed", "few", "dense"]
+"""Copies of the usual size, such copies in which compared values meet for certain, copies of a few rows, and copies of
+the usual size with one value in each compared column."""
 Copy = dict[str, tuple[list[str], list[list[Any]]]]
 """The columns and rows of each table."""
 
@@ -119,7 +121,7 @@ class _Maker:
         exact: bool,
     ) -> None:
         self._name, self._table, self._made, self._rng = name, table, made, rng
-        self._few, self._exact = kind == "few", exact
+        self._kind, self._exact = kind, exact
         self._rows = made[name]
         self._taken: list[set[tuple[Any, ...]]] = [set() for _ in table.unique]
         self._distinct = {places[0] for places in table.unique if len(places) == 1}
@@ -281,7 +283,10 @@ class _Maker:
         domain, rng = self._table.domains[place], self._rng
         size = rng.choice(_VARIETY)
         hints = rng.sample(domain.hints, min(len(domain.hints), max(1, size // 2)))
-        if self._few and domain.compared:
+        if self._kind == "dense" and domain.compared:
+            value = rng.choice(domain.exact if domain.exact and rng.random() < _EXACT else domain.compared)
+            return _Source(domain, [_exact(value)], [1.0], 0.0)
+        if self._kind == "few" and domain.compared:
             compared = domain.exact if self._exact else domain.compared
             hints = rng.sample(compared, min(len(compared), rng.choice((1, 1, 2))))
             size = len(hints) + (rng.random() < 0.3)

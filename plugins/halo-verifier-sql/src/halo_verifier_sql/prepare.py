@@ -18,7 +18,7 @@ from halo_core.seeds import derive_seed
 from halo_verifier_sql import ambiguity, cells, constants, lookups, mutate, ordering
 from halo_verifier_sql.compare import Gold, Group, difference
 from halo_verifier_sql.engines import Engine, make_description
-from halo_verifier_sql.generate import Copy, generate, richness
+from halo_verifier_sql.generate import Copy, Kind, generate, richness
 from halo_verifier_sql.perturb import perturb
 from halo_verifier_sql.reference import FORM, Reference, read
 from halo_verifier_sql.selection import EXACT, Candidate, differ, find_kills, select
@@ -31,6 +31,8 @@ _CANDIDATES = {"sqlite": (2, 4), "duckdb": (1, 3), "postgresql": (1, 3)}
 alone: fewer where building them is slow."""
 _FEW = {"sqlite": 24, "duckdb": 4, "postgresql": 6}
 """Candidates of a few rows, on which one row decides the result of an aggregate function."""
+_DENSE = {"sqlite": 12, "duckdb": 2, "postgresql": 3}
+"""Candidates with one value in each compared column, on which a narrow condition keeps many rows."""
 _STRONG = 0.75
 """Share of the mutants that the selected copies tell apart at least. The others of most references are equivalent."""
 _WEAK_FACTOR = 4
@@ -113,7 +115,7 @@ def _from_query(
     trusted = Caps(*(SELECTION_FACTOR * cap for cap in (caps.steps, caps.rows, caps.bytes)))
     plan = make_plan(key, reference, base, engine, dialect, trusted)
     for factor in (1, _WEAK_FACTOR):
-        made = _make_copies(key, tables, copies, _FEW[dialect] * factor, dialect)
+        made = _make_copies(key, tables, copies, factor, dialect)
         described = [make_description(reference.schema, copy, copy=True) for kind in made for copy in kind]
         trial = Trial(engine, f"{key}+{factor}", (base, *described), trusted)
         reads, mutants, candidates = _candidates(trial, plan, tables, made, dialect, caps)
@@ -170,15 +172,20 @@ def _candidates(
 
 
 def _make_copies(
-    key: str, tables: Mapping[str, Table], copies: int, few: int, dialect: str
+    key: str, tables: Mapping[str, Table], copies: int, factor: int, dialect: str
 ) -> tuple[list[Copy], list[Copy]]:
-    """Return candidates that resemble the given database, and candidates bound by the declared constraints alone."""
+    """Return candidates that resemble the given database, and candidates bound by the declared constraints alone.
+
+    `factor` multiplies the number of those that are not of the usual kind.
+    """
     cell_count = sum(len(table.columns) * len(table.rows) for table in tables.values())
     similar, free = (copies * factor for factor in _CANDIDATES[dialect])
     similar = max(copies, min(similar, _MAX_CELLS // max(cell_count, 1)))
-    rngs = [random.Random(derive_seed(0, "copy", key, number)) for number in range(similar + free + few)]
-    made = [generate(tables, rng) for rng in rngs[similar:-few]]
-    made += [generate(tables, rng, "few") for rng in rngs[-few:]]
+    few, dense = _FEW[dialect] * factor, _DENSE[dialect] * factor
+    numbers: dict[Kind, int] = {"mixed": free, "few": few, "dense": dense}
+    kinds = [kind for kind, number in numbers.items() for _ in range(number)]
+    rngs = [random.Random(derive_seed(0, "copy", key, number)) for number in range(similar + len(kinds))]
+    made = [generate(tables, rng, kind) for rng, kind in zip(rngs[similar:], kinds, strict=True)]
     return [perturb(tables, rng) for rng in rngs[:similar]], made
 
 

@@ -24,8 +24,10 @@ from halo_verifier_sql.worker import Caps, Contents
 
 _CROSSED = {"sqlite": 6, "duckdb": 2, "postgresql": 2}
 """Copies in which compared values meet: fewer where building them is slow."""
-_FEW = {"sqlite": 24, "duckdb": 8, "postgresql": 8}
+_FEW = {"sqlite": 16, "duckdb": 6, "postgresql": 6}
 """Copies of a few rows."""
+_DENSE = {"sqlite": 8, "duckdb": 2, "postgresql": 2}
+"""Copies with one value in each compared column, on which a narrow condition keeps many rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def _names(contents: Contents, words: Collection[str]) -> set[str]:
 
 
 def _copies(tables: Mapping[str, Table], key: str, dialect: str) -> list[Copy]:
-    crossed, few = _CROSSED[dialect], _FEW[dialect]
-    kinds: list[Kind] = ["crossed" if number < crossed else "few" for number in range(crossed + few)]
+    numbers: dict[Kind, int] = {"crossed": _CROSSED[dialect], "few": _FEW[dialect], "dense": _DENSE[dialect]}
+    kinds = [kind for kind, number in numbers.items() for _ in range(number)]
     rngs = [random.Random(derive_seed(0, "second", key, number)) for number in range(len(kinds))]
     return [generate(tables, *each) for each in zip(rngs, kinds, strict=True)]
