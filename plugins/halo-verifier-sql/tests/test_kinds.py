@@ -55,6 +55,8 @@ def judge(engine: str, request: pytest.FixtureRequest) -> Judge:
 
 
 JOIN = "staff s JOIN team t ON t.id = s.team_id"
+NARROW = "t.city = 'oslo' AND t.budget = 90 AND s.salary = 70 AND s.boss = 3"
+ONE = "s.salary = 70 AND s.boss = 3 AND s.team_id = 2"
 WRONG = {
     "aggregate dropped": [
         ("SELECT city, SUM(budget) FROM team GROUP BY city", "SELECT city, budget FROM team"),
@@ -212,6 +214,18 @@ WRONG = {
         (f"SELECT s.name FROM {JOIN} WHERE t.budget > s.salary", "SELECT s.name FROM staff s JOIN team t ON t.id = s.id WHERE t.budget > s.salary"),
         ("SELECT COUNT(*) FROM team t JOIN staff s ON s.boss = t.id", "SELECT COUNT(*) FROM staff"),
         ("SELECT t.id FROM team t LEFT JOIN staff s ON s.team_id = t.id WHERE s.id IS NULL OR s.age > 30", f"SELECT t.id FROM {JOIN} WHERE s.age > 30"),
+    ],
+    "narrow conditions": [
+        (f"SELECT t.name, COUNT(*) FROM {JOIN} WHERE {NARROW} GROUP BY t.id, t.name", f"SELECT t.name, COUNT(*) FROM {JOIN} WHERE {NARROW} GROUP BY t.name"),
+        (f"SELECT COUNT(s.boss) FROM {JOIN} WHERE {NARROW} GROUP BY s.name, s.age", f"SELECT COUNT(s.boss) FROM {JOIN} WHERE {NARROW} GROUP BY s.age"),
+        (f"SELECT MAX(age) FROM staff s WHERE {ONE}", f"SELECT age FROM staff s WHERE {ONE} ORDER BY name LIMIT 1"),
+        (f"SELECT MAX(age) FROM staff s WHERE {ONE}", f"SELECT age FROM staff s WHERE {ONE} ORDER BY id DESC LIMIT 1"),
+        (f"SELECT name FROM staff s WHERE {ONE} ORDER BY age, id LIMIT 1", f"SELECT name FROM staff s WHERE {ONE} LIMIT 1"),
+        (f"SELECT COUNT(DISTINCT s.age) FROM {JOIN} WHERE {NARROW}", f"SELECT COUNT(s.age) FROM {JOIN} WHERE {NARROW}"),
+        (f"SELECT SUM(s.age) FROM {JOIN} WHERE {NARROW}", f"SELECT SUM(DISTINCT s.age) FROM {JOIN} WHERE {NARROW}"),
+        (f"SELECT DISTINCT s.age FROM {JOIN} WHERE {NARROW}", f"SELECT s.age FROM {JOIN} WHERE {NARROW}"),
+        (f"SELECT AVG(age) FROM staff s WHERE {ONE}", f"SELECT (MIN(age) + MAX(age)) / 2.0 FROM staff s WHERE {ONE}"),
+        (f"SELECT boss FROM staff s WHERE {ONE} GROUP BY boss HAVING COUNT(*) > 1", f"SELECT boss FROM staff s WHERE {ONE} GROUP BY boss HAVING COUNT(*) > 2"),
     ],
 }  # fmt: skip
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 import itertools
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from halo_verifier_sql.assignments import Assignment
 from halo_verifier_sql.domains import Domain
 from halo_verifier_sql.tables import ForeignKey, Table, parents_first
 
@@ -24,6 +25,7 @@ _ROWS = (9, 15)
 """Smallest and largest number of rows in a table that refers to no other: few, so that values meet in joins."""
 _CHILD_ROWS = (12, 20)
 _FEW_ROWS = (1, 3)
+_FEWEST_DENSE = 2
 _CROSSED = 0.7
 """Share of the copies of the usual size with rows in which compared values meet."""
 _EXACT = 0.5
@@ -55,26 +57,46 @@ _LARGEST_EXACT = 2.0**40
 
 Kind = Literal["mixed", "crossed", "few", "dense"]
 """Copies of the usual size, such copies in which compared values meet for certain, copies of a few rows, and copies of
-the usual size with one value in each compared column."""
+any size with one value in each compared column."""
 Copy = dict[str, tuple[list[str], list[list[Any]]]]
 """The columns and rows of each table."""
 
 
-def generate(tables: Mapping[str, Table], rng: random.Random, kind: Kind = "mixed") -> Copy:
-    """Return new contents for all tables, deterministically for equal states of `rng`."""
+def generate(
+    tables: Mapping[str, Table], rng: random.Random, kind: Kind = "mixed", assigned: Assignment | None = None
+) -> Copy:
+    """Return new contents for all tables, deterministically for equal states of `rng`.
+
+    A copy of the kind `dense` has the values of `assigned` in its columns.
+    """
     made: dict[str, list[list[Any]]] = {}
     crossed = kind == "crossed" or (kind == "mixed" and rng.random() < _CROSSED)
     exact = rng.random() < _EXACT
     for name in parents_first(tables):
         made[name] = []
-        maker = _Maker(name, tables[name], made, rng, kind, exact=exact)
-        if kind == "few":
-            maker.fill(*_FEW_ROWS)
-        else:
-            maker.fill(*(_CHILD_ROWS if tables[name].foreign_keys else _ROWS))
+        maker = _Maker(name, tables[name], made, rng, kind, assigned or {}, exact=exact)
+        low, high = _FEW_ROWS if kind == "few" else _CHILD_ROWS if tables[name].foreign_keys else _ROWS
+        maker.fill(_FEWEST_DENSE if kind == "dense" else low, high)
         if crossed:
             maker.cross()
     return {name: (list(tables[name].columns), rows) for name, rows in made.items()}
+
+
+def generate_all(
+    tables: Mapping[str, Table],
+    make_rng: Callable[[int], random.Random],
+    numbers: Mapping[Kind, int],
+    assigned: Sequence[Assignment],
+) -> list[Copy]:
+    """Return the numbers of copies of each kind, then one dense copy for each of `assigned`.
+
+    `make_rng` returns the random numbers of the copy with a number.
+    """
+    kinds = [kind for kind, number in numbers.items() for _ in range(number)]
+    copies = [generate(tables, make_rng(number), kind) for number, kind in enumerate(kinds)]
+    return copies + [
+        generate(tables, make_rng(number), "dense", each) for number, each in enumerate(assigned, len(kinds))
+    ]
 
 
 def richness(tables: Mapping[str, Table], copy: Mapping[str, tuple[list[str], list[list[Any]]]]) -> int:
@@ -117,11 +139,12 @@ class _Maker:
         made: Mapping[str, list[list[Any]]],
         rng: random.Random,
         kind: Kind,
+        assigned: Assignment,
         *,
         exact: bool,
     ) -> None:
         self._name, self._table, self._made, self._rng = name, table, made, rng
-        self._kind, self._exact = kind, exact
+        self._few, self._exact, self._assigned = kind == "few", exact, assigned
         self._rows = made[name]
         self._taken: list[set[tuple[Any, ...]]] = [set() for _ in table.unique]
         self._distinct = {places[0] for places in table.unique if len(places) == 1}
@@ -242,8 +265,12 @@ class _Maker:
 
     def _targets(self, key: ForeignKey) -> list[list[Any]]:
         rows = self._made.get(key.table, [])
-        found = ([row[place] for place in key.targets] for row in rows)
-        return [target for target in found if None not in target]
+        found = [[row[place] for place in key.targets] for row in rows]
+        targets = [target for target in found if None not in target]
+        source = self._sources[key.places[0]]
+        if (self._name, key.places[0]) in self._assigned:
+            return [target for target in targets if target[0] in source.palette] or targets
+        return targets
 
     def _weights(self, key: ForeignKey, count: int) -> list[float]:
         """Return how often each row is referred to: some often, and some never."""
@@ -283,10 +310,9 @@ class _Maker:
         domain, rng = self._table.domains[place], self._rng
         size = rng.choice(_VARIETY)
         hints = rng.sample(domain.hints, min(len(domain.hints), max(1, size // 2)))
-        if self._kind == "dense" and domain.compared:
-            value = rng.choice(domain.exact if domain.exact and rng.random() < _EXACT else domain.compared)
-            return _Source(domain, [_exact(value)], [1.0], 0.0)
-        if self._kind == "few" and domain.compared:
+        if (self._name, place) in self._assigned:
+            return _Source(domain, [_exact(self._assigned[self._name, place])], [1.0], 0.0)
+        if self._few and domain.compared:
             compared = domain.exact if self._exact else domain.compared
             hints = rng.sample(compared, min(len(compared), rng.choice((1, 1, 2))))
             size = len(hints) + (rng.random() < 0.3)

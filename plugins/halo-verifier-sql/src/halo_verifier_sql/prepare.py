@@ -16,9 +16,10 @@ from typing import Any
 from halo_core.errors import DataError, VerifierError
 from halo_core.seeds import derive_seed
 from halo_verifier_sql import ambiguity, cells, constants, lookups, mutate, ordering
+from halo_verifier_sql.assignments import assignments
 from halo_verifier_sql.compare import Gold, Group, difference
 from halo_verifier_sql.engines import Engine, make_description
-from halo_verifier_sql.generate import Copy, Kind, generate, richness
+from halo_verifier_sql.generate import Copy, Kind, generate_all, richness
 from halo_verifier_sql.perturb import perturb
 from halo_verifier_sql.reference import FORM, Reference, read
 from halo_verifier_sql.selection import EXACT, Candidate, differ, find_kills, select
@@ -31,8 +32,8 @@ _CANDIDATES = {"sqlite": (2, 4), "duckdb": (1, 3), "postgresql": (1, 3)}
 alone: fewer where building them is slow."""
 _FEW = {"sqlite": 24, "duckdb": 4, "postgresql": 6}
 """Candidates of a few rows, on which one row decides the result of an aggregate function."""
-_DENSE = {"sqlite": 12, "duckdb": 2, "postgresql": 3}
-"""Candidates with one value in each compared column, on which a narrow condition keeps many rows."""
+_DENSE = {"sqlite": 24, "duckdb": 4, "postgresql": 6}
+"""Candidates with one value in each compared column, at most."""
 _STRONG = 0.75
 """Share of the mutants that the selected copies tell apart at least. The others of most references are equivalent."""
 _WEAK_FACTOR = 4
@@ -181,12 +182,15 @@ def _make_copies(
     cell_count = sum(len(table.columns) * len(table.rows) for table in tables.values())
     similar, free = (copies * factor for factor in _CANDIDATES[dialect])
     similar = max(copies, min(similar, _MAX_CELLS // max(cell_count, 1)))
-    few, dense = _FEW[dialect] * factor, _DENSE[dialect] * factor
-    numbers: dict[Kind, int] = {"mixed": free, "few": few, "dense": dense}
-    kinds = [kind for kind, number in numbers.items() for _ in range(number)]
-    rngs = [random.Random(derive_seed(0, "copy", key, number)) for number in range(similar + len(kinds))]
-    made = [generate(tables, rng, kind) for rng, kind in zip(rngs[similar:], kinds, strict=True)]
-    return [perturb(tables, rng) for rng in rngs[:similar]], made
+
+    def make_rng(number: int) -> random.Random:
+        return random.Random(derive_seed(0, "copy", key, number))
+
+    assigned = assignments(tables, random.Random(derive_seed(0, "assign", key)), _DENSE[dialect] * factor)
+    numbers: dict[Kind, int] = {"mixed": free, "few": _FEW[dialect] * factor}
+    return [perturb(tables, make_rng(number)) for number in range(similar)], generate_all(
+        tables, lambda number: make_rng(similar + number), numbers, assigned
+    )
 
 
 def _unread(tables: Mapping[str, Table], known: constants.Constants) -> frozenset[str]:

@@ -15,8 +15,9 @@ from typing import Any
 from halo_core.errors import VerifierError
 from halo_core.seeds import derive_seed
 from halo_verifier_sql import ambiguity, constants
+from halo_verifier_sql.assignments import assignments
 from halo_verifier_sql.engines import Engine, make_description
-from halo_verifier_sql.generate import Copy, Kind, generate
+from halo_verifier_sql.generate import Copy, Kind, generate_all
 from halo_verifier_sql.prepare import SELECTION_FACTOR, Task
 from halo_verifier_sql.tables import Table, read_tables
 from halo_verifier_sql.trial import Trial, measure
@@ -107,7 +108,9 @@ def _names(contents: Contents, words: Collection[str]) -> set[str]:
 
 
 def _copies(tables: Mapping[str, Table], key: str, dialect: str) -> list[Copy]:
-    numbers: dict[Kind, int] = {"crossed": _CROSSED[dialect], "few": _FEW[dialect], "dense": _DENSE[dialect]}
-    kinds = [kind for kind, number in numbers.items() for _ in range(number)]
-    rngs = [random.Random(derive_seed(0, "second", key, number)) for number in range(len(kinds))]
-    return [generate(tables, *each) for each in zip(rngs, kinds, strict=True)]
+    def make_rng(number: int) -> random.Random:
+        return random.Random(derive_seed(0, "second", key, number))
+
+    assigned = assignments(tables, random.Random(derive_seed(0, "assign", key)), _DENSE[dialect])
+    numbers: dict[Kind, int] = {"crossed": _CROSSED[dialect], "few": _FEW[dialect]}
+    return generate_all(tables, make_rng, numbers, assigned)
