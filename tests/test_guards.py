@@ -26,6 +26,7 @@ WITH_TORCH = {
         "memory",
         "packing",
         "parallel",
+        "sharding",
         "steps",
         "training",
     )
