@@ -188,9 +188,8 @@ def _make_copies(
 
     assigned = assignments(tables, random.Random(derive_seed(0, "assign", key)), _DENSE[dialect] * factor)
     numbers: dict[Kind, int] = {"mixed": free, "few": _FEW[dialect] * factor}
-    return [perturb(tables, make_rng(number)) for number in range(similar)], generate_all(
-        tables, lambda number: make_rng(similar + number), numbers, assigned
-    )
+    alike = [perturb(tables, make_rng(number)) for number in range(similar)]
+    return alike, generate_all(tables, lambda number: make_rng(similar + number), numbers, assigned)
 
 
 def _unread(tables: Mapping[str, Table], known: constants.Constants) -> frozenset[str]:
