@@ -53,7 +53,6 @@ _ATTRIBUTES = "getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr".spl
 _REFUSED = {
     **dict.fromkeys(_ATTRIBUTES, errno.ENOTSUP),
     "socket": errno.EPERM,
-    "socketpair": errno.EPERM,
     "ptrace": errno.EPERM,
     "truncate": errno.EPERM,
     **dict.fromkeys(_NO_OP_FOR_TOOLCHAINS, errno.EPERM),
@@ -67,7 +66,9 @@ _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 _PRCTL = (15, 16)
 """PR_SET_NAME, PR_GET_NAME; not PR_SET_PDEATHSIG, by which a sample could outlive its worker."""
 _AF_UNIX = 1
-"""Compilers on a JVM, and rustc, make pairs of connected sockets. No permitted call could connect one elsewhere."""
+"""asyncio, rustc and compilers on a JVM make pairs of connected sockets. No permitted call connects one elsewhere."""
+_MSG_FLAGS = (0, 0x40, 0x4000)
+"""None, MSG_DONTWAIT, MSG_NOSIGNAL; not MSG_OOB, by which programs have attacked the kernel (CVE-2025-38236)."""
 _NAMESPACES = 0x7E020000
 _CLONE_PARENT = 0x8000
 
@@ -89,7 +90,6 @@ class Filter:
                 actions["truncate"] = [_ret(_ALLOW)]
         if toolchain:  # linkers mark their output executable; confine.py does that instead
             actions |= {name: [_ret(_ERRNO | 0)] for name in _NO_OP_FOR_TOOLCHAINS}
-            actions["socketpair"] = _only(0, (_AF_UNIX,), errno.EPERM)
         table = [(NUMBERS[name][column], code) for name, code in actions.items()]
         code = [
             (_LOAD, 0, 0, _AT_ARCHITECTURE),
@@ -153,6 +153,9 @@ def _by_argument(*, spawn: bool, landlock_abi: int) -> dict[str, Code]:
         "fcntl": _only(1, _FCNTL, errno.EPERM),
         "ioctl": _only(1, _IOCTL, errno.ENOTTY),
         "prctl": _only(0, _PRCTL, errno.EPERM),
+        "socketpair": _only(0, (_AF_UNIX,), errno.EPERM),
+        "sendto": _sendto(),
+        "recvfrom": _only(3, _MSG_FLAGS, errno.EPERM),
         "setrlimit": [_argument(0), (_JEQ, 0, 1, _RLIMIT_CPU), refuse, allow],
         "prlimit64": _prlimit(),
         "kill": _signal(1, any_process=any_process),
@@ -163,6 +166,12 @@ def _by_argument(*, spawn: bool, landlock_abi: int) -> dict[str, Code]:
     else:
         actions |= {name: [_ret(_ERRNO | errno.EAGAIN)] for name in _SPAWN}
     return actions
+
+
+def _sendto() -> Code:
+    """Allow sending to the connected end, without an address."""
+    no_address = [_argument(4), (_JEQ, 0, 2, 0), _high_half(4), (_JEQ, 1, 0, 0), _ret(_ERRNO | errno.EPERM)]
+    return [*no_address, *_only(3, _MSG_FLAGS, errno.EPERM)]
 
 
 def _prlimit() -> Code:

@@ -48,6 +48,8 @@ NUMBERS: dict[str, tuple[int, int | None]] = {
     "getpid": (39, 172),
     "sendfile": (40, 71),
     "socket": (41, 198),
+    "sendto": (44, 206),
+    "recvfrom": (45, 207),
     "socketpair": (53, 199),
     "clone": (56, 220),
     "fork": (57, None),

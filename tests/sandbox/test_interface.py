@@ -327,28 +327,55 @@ def test_limits_must_be_positive() -> None:
         Limits(processes=-1)
 
 
-def test_only_a_compiler_makes_pairs_of_sockets_and_nobody_connects_one(confined: Sandbox) -> None:
-    pair = "import os, socket; a, b = socket.socketpair(); os.write(a.fileno(), b'x'); print(os.read(b.fileno(), 1))"
+@pytest.mark.parametrize("toolchain", [False, True])
+def test_a_pair_of_sockets_cannot_be_connected_elsewhere(confined: Sandbox, toolchain: bool) -> None:
+    talk = """
+import os, socket
+a, b = socket.socketpair()
+a.send(b"x")
+os.write(b.fileno(), b.recv(9) + b"y")
+print(a.recv(9, socket.MSG_DONTWAIT))
+"""
     others = [
         "import socket; socket.socket(socket.AF_UNIX)",
         "import socket; socket.socket(socket.AF_INET)",
         "import socket; socket.socketpair(socket.AF_NETLINK)",
         "import socket; socket.socketpair()[0].connect('/run/docker.sock')",
         "import socket; socket.socketpair(type=socket.SOCK_DGRAM)[0].sendto(b'x', '/dev/log')",
+        "import socket; socket.socketpair()[0].sendto(b'x', socket.MSG_OOB, '/dev/log')",
+        "import socket; socket.socketpair()[0].send(b'x', socket.MSG_OOB)",
+        "import socket; socket.socketpair()[0].recv(1, socket.MSG_OOB)",
+        "import array, socket; socket.send_fds(socket.socketpair()[0], [b'x'], [0])",
         "import socket; socket.socketpair()[0].bind('x')",
     ]
     with confined.workspace() as space:
-        assert space.run([sys.executable, "-c", pair]).exit_code == 1
-        compiler = space.run([sys.executable, "-c", pair], toolchain=True)
-        assert compiler.stdout == b"b'x'\n", compiler.stderr
+        outcome = space.run([sys.executable, "-c", talk], toolchain=toolchain)
+        assert outcome.stdout == b"b'xy'\n", outcome.stderr
         for code in others:
-            outcome = space.run([sys.executable, "-c", code], toolchain=True, writable=True)
+            outcome = space.run([sys.executable, "-c", code], toolchain=toolchain, writable=True)
             assert outcome.exit_code == 1, code
             assert (
                 b"Permission" in outcome.stderr
                 or b"not permitted" in outcome.stderr
                 or b"not impl" in outcome.stderr
-            )
+            ), code
+
+
+def test_coroutines_and_threads_of_a_program_talk_through_pairs_of_sockets(confined: Sandbox) -> None:
+    code = """
+import asyncio, multiprocessing
+async def double(n):
+    await asyncio.sleep(0.01)
+    return 2 * n
+async def main():
+    print(await asyncio.gather(*map(double, range(3))), await asyncio.to_thread(sum, [1, 2]))
+asyncio.run(main())
+a, b = multiprocessing.Pipe()
+a.send("x")
+print(b.recv())
+"""
+    outcome = confined.run([sys.executable, "-c", code], limits=Limits(processes=8))
+    assert outcome.stdout == b"[0, 2, 4] 3\nx\n", outcome.stderr
 
 
 @pytest.mark.parametrize(
