@@ -4,7 +4,8 @@ Each side holds a `Crossing`. Plain data crosses by value, but lists, dictionari
 their identity: each has a number that both sides know, and every message has the contents of the containers that
 changed since the last one. So a function that sorts its argument, or a result whose rows are one and the same list,
 is what it would be in one process. Values of the standard library (a range, a Decimal, a deque) are rebuilt; its
-functions and types cross by name; functions, iterators and other objects cross as a reference to their owner.
+functions and types cross by name; functions, iterators, coroutines and other objects cross as a reference to their
+owner.
 
 The source of this module is also executed in the sample's process; it uses the standard library only. Nothing that
 the other side sends is executed or trusted: bytes that a sample forges can only build the values listed here.
@@ -186,6 +187,8 @@ class Crossing:
             return self._export(value, "iterator", "")
         if self._exact:
             raise NotByValueError(f"a {type(value).__name__} is not plain data")
+        if hasattr(type(value), "__await__"):
+            return self._export(value, "coroutine", "")
         if isinstance(value, type) and issubclass(value, BaseException):
             return self._export(value, "exception", [value.__qualname__, names_of(value)])
         return self._export(value, "object", type(value).__name__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ SHARED = "shared-process"
 
 _TARGET = "halo_verifier_pytest.file_runner:serve"
 _PRELOAD = "halo_verifier_pytest.pytest_session"
+
+_ASYNCIO = re.compile(r"^\s*(?:import|from) asyncio\b", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,11 @@ def judge(task: Task, candidates: Sequence[str], settings: Settings, isolation: 
 
 @functools.lru_cache(maxsize=4096)
 def make_plan(task: Task, settings: Settings, isolation: Isolation) -> Plan:
-    """Collect the tests and choose their isolation; `auto` splits if the solution passes that way."""
+    """Collect the tests and choose their isolation.
+
+    `auto` splits if the solution passes that way. Without a solution it splits if the tests use asyncio, which a sample
+    in the tests' process cannot import.
+    """
     solution = [task.solution] if task.solution else []
     arguments = ("collect", dict(task.files), task.module, solution, list(task.names), task.imports)
     reply = split.service(_TARGET, settings.limits, _PRELOAD).call(*arguments)
@@ -56,7 +63,9 @@ def make_plan(task: Task, settings: Settings, isolation: Isolation) -> Plan:
     ids = tuple(map(str, reply.value))
     if isolation != "auto":
         return Plan(ids, isolation == "split")
-    return Plan(ids, bool(solution) and split.passes(lambda: _split(task, solution, settings, ids)))
+    if not solution:
+        return Plan(ids, any(_ASYNCIO.search(text) for _, text in task.files))
+    return Plan(ids, split.passes(lambda: _split(task, solution, settings, ids)))
 
 
 def _split(task: Task, candidates: Sequence[str], settings: Settings, ids: Sequence[str]) -> Verdict:

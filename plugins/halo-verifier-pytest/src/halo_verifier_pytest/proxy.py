@@ -133,6 +133,8 @@ class Link:
                 return self._function(label)
             case "iterator", _:
                 return self._iterate(number)
+            case "coroutine", _:
+                return self._await(number)
             case "exception", [str(name), list(names)]:
                 kind = type(name.rpartition(".")[2], (self._exception_type(names) or Exception,), {})
                 self._exceptions[f".{name}"] = kind
@@ -159,6 +161,9 @@ class Link:
             if not more:
                 return
             size = min(2 * size, _MAX_CHUNK)
+
+    async def _await(self, number: int) -> Any:
+        return self.do("await", self.crossing.their(number))
 
     def _exception_type(self, names: list[Any]) -> type[BaseException] | None:
         """Return the first class in `names` that is an exception of the standard library or a known one."""

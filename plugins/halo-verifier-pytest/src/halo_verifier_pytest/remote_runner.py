@@ -12,7 +12,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from typing import Any
 
     from halo_verifier_pytest.class_names import names_of, text_of
@@ -70,6 +70,16 @@ def _next(values: Iterator[Any], count: int) -> tuple[Any, ...]:
     if end is None or isinstance(end, StopIteration):
         return items, end is None, None
     return items, False, (names_of(type(end)), text_of(end))
+
+
+def _await(value: Awaitable[Any]) -> Any:
+    """Return the result of a coroutine of the program, which runs to its end in an event loop of its own."""
+    import asyncio
+
+    async def result() -> Any:
+        return await value
+
+    return asyncio.run(result())
 
 
 def _ask(operation: str, *arguments: Any, **keywords: Any) -> Any:
@@ -130,6 +140,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
     "entry": lambda name, *arguments, **keywords: _find(name)(*arguments, **keywords),
     "find": _find,
     "next": _next,
+    "await": _await,
     "call": lambda function, *arguments, **keywords: function(*arguments, **keywords),
     "getattr": getattr, "setattr": setattr, "delattr": delattr,
     "len": len, "iter": iter, "bool": bool, "str": str, "repr": repr, "hash": hash, "reversed": reversed,
