@@ -96,6 +96,7 @@ def options_of(cls: type) -> list[Option]:
     if not is_dataclass(cls):
         return []
     info: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
+    hints = get_type_hints(cls)
     found = []
     for each in fields(cls):
         if not each.init:
@@ -107,9 +108,7 @@ def options_of(cls: type) -> list[Option]:
             default = each.default_factory()
         else:
             default = ... if each.default is MISSING else each.default
-        found.append(
-            Option(each.name, _type_name(get_type_hints(cls)[each.name]), default, _help(cls, each.name))
-        )
+        found.append(Option(each.name, _type_name(hints[each.name]), default, _help(cls, each.name)))
     return found
 
 
