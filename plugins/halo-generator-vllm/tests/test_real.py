@@ -6,17 +6,20 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from halo_core import Completion, Prompt, SamplingRequest
+from halo_core import Completion, ModelError, Plan, Prompt, SamplingRequest, run_cycles
+from halo_core.config.layers import load_yaml
 from halo_core.config.model import ModelConfig
 from halo_core.drivers.transformers import Transformers
 from halo_core.model.actor import Actor
 from halo_core.run.open_generator import OpenGenerator
+from halo_core.types import CycleReport
 from halo_generator_vllm import VLLM
 
 PYTHON = Path(__file__).parents[3] / ".venv-vllm/bin/python"
@@ -25,6 +28,17 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(1800),
 ]
+CONFIG = Path(__file__).parents[3] / "configs/engines/vllm.yaml"
+IGNORES = """
+import runpy
+from vllm.entrypoints.serve.engine import serving
+
+if __name__ == "__main__":
+    for kind in vars(serving).values():
+        if isinstance(kind, type) and "_maybe_get_adapters" in vars(kind):
+            kind._maybe_get_adapters = lambda *_, **__: None
+    runpy.run_module("vllm.entrypoints.openai.api_server", run_name="__main__")
+"""
 REQUEST = SamplingRequest(
     cycle=0,
     split="train",
@@ -79,3 +93,41 @@ def test_log_probabilities_are_those_of_the_actor(actor: Actor, opened: OpenGene
     found = sampled(opened)[:16]
     for completion, row in zip(found, actor.logprobs(found), strict=True):
         assert completion.logprobs == pytest.approx(row, abs=1e-3)
+
+
+def run(folder: Path, **generator: object) -> list[CycleReport]:
+    """Run two cycles of `configs/engines/vllm.yaml` with the real model, on prompts of the gcc demo, on a CPU."""
+    raw = load_yaml(CONFIG)
+    raw |= {"model": {"name": MODEL, "device": "cpu", "dtype": "float32"}, "data": {"limit": 16}, "cycles": 2}
+    raw["generator"] |= {
+        "python": str(PYTHON),
+        "dtype": "float32",
+        "max_new_tokens": 128,
+        "environment": {"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "True"},
+        "arguments": ["--enforce-eager", "--max-model-len", "1024"],
+        **generator,
+    }
+    raw["selector"] |= {"threshold": 0.3, "truncated": True}
+    raw |= {"samples_per_prompt": 4, "heldout": {"samples_per_prompt": 1}}
+    with Plan.from_raw(raw).open(folder / "run") as opened:
+        return run_cycles(*opened)
+
+
+def test_two_cycles_on_prompts_of_the_demo(tmp_path: Path) -> None:
+    reports = run(tmp_path)
+    assert [report.cycle for report in reports] == [0, 1, 2]
+    assert all(report.sampler_error is not None and report.sampler_error < 1e-3 for report in reports), (
+        reports
+    )
+    assert all(report.heldout_changed for report in reports[1:]), (
+        "the server samples with the trained weights"
+    )
+    logs = "".join(path.read_text(encoding="utf-8") for path in (tmp_path / "run").rglob("*.log"))
+    assert len(re.findall(r"POST /v1/load_lora_adapter HTTP/1.1. 200", logs)) == 2
+
+
+def test_a_server_that_ignores_the_adapter_ends_the_run(tmp_path: Path) -> None:
+    ignores = tmp_path / "ignores.py"
+    ignores.write_text(IGNORES, encoding="utf-8")
+    with pytest.raises(ModelError, match="trained weights"):
+        run(tmp_path, command=[str(PYTHON), str(ignores)])

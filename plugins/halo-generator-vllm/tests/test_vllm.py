@@ -16,6 +16,7 @@ import pytest
 from small_run import FULL, small_run
 
 from halo_core import DataError, ModelError, Plan, PluginError, Prompt, SamplingRequest, Weights, run_cycles
+from halo_core.config.layers import load_yaml
 from halo_core.ledger.ledger import Ledger
 from halo_core.run.open_generator import OpenGenerator
 from halo_core.testing import GeneratorContract, tiny_actor
@@ -51,6 +52,26 @@ class TestVLLM(GeneratorContract):
 def sampled(generator: VLLM, request: SamplingRequest = REQUEST) -> list[Completion]:
     with closing(OpenGenerator(generator, tiny_actor())) as opened:
         return [completion for batch in opened.generate(request) for completion in batch]
+
+
+def test_the_shipped_configuration_in_miniature(tmp_path: Path) -> None:
+    """`configs/engines/vllm.yaml` with another model, other prompts and the small server."""
+    shipped = load_yaml(Path(__file__).parents[3] / "configs/engines/vllm.yaml")
+    small = small_run(tmp_path, shipped["generator"] | OWN_SERVER | {"max_new_tokens": 8})
+    raw = shipped | {
+        key: small[key] for key in ("verifier", "model", "data", "sandbox", "plugins", "generator")
+    }
+    raw |= {
+        "selector": shipped["selector"] | {"truncated": True},
+        "lr_policy": small["lr_policy"],
+        "cycles": 2,
+    }
+    raw["trainer"] |= {"epochs": 2, "batch_size": 8}
+    with Plan.from_raw(raw).open(tmp_path / "run") as opened:
+        reports = run_cycles(*opened)
+    assert [report.cycle for report in reports] == [0, 1, 2]
+    assert all((report.sampler_error or 1) < 1e-3 for report in reports[1:])
+    assert all((report.heldout_changed or 0) > 0 for report in reports[1:])
 
 
 def test_token_ids_go_in_and_the_actors_end_ends(server: Serving) -> None:
