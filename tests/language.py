@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import io
+import os
 import re
 import sys
 import tokenize
@@ -52,7 +53,8 @@ _PATTERN = re.compile("|".join(f"(?:{pattern})" for pattern in BANNED), re.IGNOR
 _OPENING = re.compile(r"\s*(?:What|Whether|How much|How often|How far|How many)\b(?![^.\n]*\?)")
 """First words of a docstring that name no noun."""
 _PROSE = ("*.md", "*.yaml", "*.html", "*.j2")
-_SKIPPED = {".venv", ".git", "runs", "data", "node_modules", "__pycache__"}
+_SKIPPED = {"runs", "data", "models", "node_modules", "__pycache__"}
+"""Directories that are not read, beside those whose names begin with a dot."""
 _OWN = {"language.py", "test_language.py"}
 _DATA = {
     "attacks.md",
@@ -69,9 +71,9 @@ _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 def found_in(root: Path) -> Iterator[tuple[Path, int, str]]:
     """Yield each banned phrase below `root`: file, line, phrase."""
-    for path in sorted(root.rglob("*")):
+    for path in sorted(_files(root)):
         relative = path.relative_to(root)
-        if not path.is_file() or _SKIPPED & set(relative.parts) or path.name in _OWN:
+        if path.name in _OWN:
             continue
         if path.suffix == ".py":
             texts = _texts(path.read_text(encoding="utf-8"), is_data=bool(_DATA & set(relative.parts)))
@@ -85,6 +87,12 @@ def found_in(root: Path) -> Iterator[tuple[Path, int, str]]:
                 yield relative, line + text.count("\n", 0, match.start()), match[0]
             if is_docstring and (opening := _OPENING.match(text)):
                 yield relative, line, f'docstring begins with "{opening[0].strip()}"'
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = [each for each in folders if each[0] != "." and each not in _SKIPPED]
+        yield from (Path(folder, name) for name in names)
 
 
 def _blank(match: re.Match[str]) -> str:
