@@ -53,7 +53,7 @@ _PATTERN = re.compile("|".join(f"(?:{pattern})" for pattern in BANNED), re.IGNOR
 _OPENING = re.compile(r"\s*(?:What|Whether|How much|How often|How far|How many)\b(?![^.\n]*\?)")
 """First words of a docstring that name no noun."""
 _PROSE = ("*.md", "*.yaml", "*.html", "*.j2")
-_SKIPPED = {"runs", "data", "models", "node_modules", "__pycache__"}
+_SKIPPED = {"runs", "models", "node_modules", "__pycache__"}
 """Directories that are not read, beside those whose names begin with a dot."""
 _OWN = {"language.py", "test_language.py"}
 _DATA = {

@@ -56,7 +56,7 @@ def overlap(
 
 
 def text_of(prompt: Prompt) -> str:
-    """Return what the user says in a prompt."""
+    """Return the text of the user's turns, or of a prompt without turns."""
     own = [message["content"] for message in prompt.messages if message["role"] == "user"]
     return "\n".join(own) if own else prompt.text
 
