@@ -177,6 +177,34 @@ def test_a_server_that_ended_is_revived_without_a_try() -> None:
     assert len(revived) == 3
 
 
+def test_a_revival_costs_no_request_a_try() -> None:
+    """The server ends while four requests are in flight; one of them starts it again."""
+    revived: list[int] = []
+
+    def revive() -> bool:
+        revived.append(1)
+        return len(revived) == 1
+
+    def serve() -> None:
+        for connection in [listening.accept()[0] for _ in range(4)]:
+            connection.close()
+        for _ in range(4):
+            connection, _ = listening.accept()
+            connection.recv(65536)
+            connection.sendall(JSON + b'{"a": 1}')
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve)
+        server.start()
+        asked = client(f"http://127.0.0.1:{listening.getsockname()[1]}", retries=0, revive=revive)
+        futures = [asked.submit("v1/x", {}, number=0) for _ in range(4)]
+        assert [future.result(timeout=30) for future in futures] == [{"a": 1}] * 4
+        asked.close()
+        server.join()
+    assert len(revived) == 1
+
+
 def test_no_more_than_concurrency_requests_are_in_flight() -> None:
     now, most, lock = 0, 0, threading.Lock()
     listening = socket.create_server(("127.0.0.1", 0))

@@ -195,6 +195,21 @@ testing._Handler._completions = completions
 testing.main()
 """
 
+ENDS = """
+import os, sys
+from halo_generator_openai import testing
+
+
+def completions(self, body):
+    print("ERROR RuntimeError: no offset", file=sys.stderr)
+    print("ERROR EngineDeadError: EngineCore encountered an issue", file=sys.stderr, flush=True)
+    os._exit(1)
+
+
+testing._Handler._completions = completions
+testing.main()
+"""
+
 
 def test_a_server_that_ignores_the_adapter_is_refused(
     run: Callable[..., list[CycleReport]], tmp_path: Path, server: Serving
@@ -226,6 +241,20 @@ def test_a_server_that_is_killed_is_started_again(
         ]
         assert weights[0] == weights[1]
     assert [report.heldout for report in one.reports()] == [report.heldout for report in two.reports()]
+
+
+def test_a_server_that_ends_again_and_again_ends_the_run_with_its_error(
+    run: Callable[..., list[CycleReport]], tmp_path: Path
+) -> None:
+    ends = tmp_path / "ends.py"
+    ends.write_text(ENDS)
+    with pytest.raises(PluginError, match=r"the server ended 2 times: .*RuntimeError: no offset") as caught:
+        run(tmp_path / "run", {"command": [sys.executable, str(ends)], "restarts": 1})
+    assert str(tmp_path / "run/vllm.log") in caught.value.hint
+    first = (tmp_path / "run/vllm.log").read_text().splitlines()[0]
+    assert "--no-enable-chunked-prefill" in first.split(), (
+        "vLLM ends on a CPU where it splits a seeded prompt"
+    )
 
 
 @pytest.mark.slow

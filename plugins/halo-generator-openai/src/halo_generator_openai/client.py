@@ -78,6 +78,7 @@ class Client:
         self._http = httpx.AsyncClient(headers=headers, limits=limits, timeout=None, follow_redirects=True)
         self._places = asyncio.Semaphore(concurrency)
         self._reviving = asyncio.Lock()
+        self._revivals = 0
 
     def submit(self, path: str, body: Answer | None = None, *, number: int = 0) -> Future[Answer]:
         """Send `body` to `path` (GET without a body) at the `number`-th server in turn; return the future answer.
@@ -117,10 +118,11 @@ class Client:
         async with self._places:
             tried = 0
             while True:
+                revivals = self._revivals
                 try:
                     return await self._try(url, body)
                 except Failure as failure:
-                    if await self._revived():
+                    if await self._revived(since=revivals):
                         continue
                     tried += 1
                     if tried > retries:
@@ -133,11 +135,14 @@ class Client:
                     pause = self._first_pause * 2 ** (tried - 1) if failure.pause is None else failure.pause
                     await asyncio.sleep(min(pause, _LONGEST_PAUSE))
 
-    async def _revived(self) -> bool:
+    async def _revived(self, since: int) -> bool:
+        """Return True if the server was started again after `since` revivals, by this request or by another."""
         if self._revive is None:
             return False
         async with self._reviving:
-            return await asyncio.to_thread(self._revive)
+            if self._revivals == since and await asyncio.to_thread(self._revive):
+                self._revivals += 1
+            return self._revivals > since
 
     async def _try(self, url: str, body: Answer | None) -> Answer:
         """Ask once. Raises a `Failure` if another try may succeed, and a `ModelError` if the server refuses."""

@@ -26,6 +26,7 @@ from halo_core import (
 )
 from halo_core.model.stopping import Stops
 from halo_core.sampling import Question, SamplingOptions, completion_texts
+from halo_core.tables import count
 from halo_generator_openai.adapters import Adapters
 from halo_generator_openai.choices import Choice, read_choices
 from halo_generator_openai.client import Client
@@ -94,9 +95,17 @@ class Session:
             self.adapters.use(Weights() if whole else weights)
 
     def revive(self) -> bool:
-        """Start the own server again if it has ended; return whether it was started."""
-        if self.server is None or self.server.running or self._restarts == 0:
+        """Start the own server again if it has ended; return whether it was started.
+
+        Raises a `PluginError` if it has been started again `restarts` times.
+        """
+        if self.server is None or self.server.running:
             return False
+        if self._restarts == 0:
+            raise PluginError(
+                f"the server ended {count(self._options.restarts + 1, 'time')}: {self.server.end_of_log()}",
+                hint=f"{self.server.hint}; halo resume continues after the last complete batch",
+            )
         self._restarts -= 1
         self._context.note("the server ended and was started again; its log is vllm.log")
         try:
@@ -148,6 +157,8 @@ class Session:
             *("--enable-lora", "--max-lora-rank", str(rank)),
             *(("--revision", config.revision) if config.revision and model == config.name else ()),
             *(("--trust-remote-code",) if config.trust_remote_code else ()),
+            # On CPUs, vLLM 0.32 ends if it computes a part of a prompt for a request with a seed.
+            *(("--no-enable-chunked-prefill",) if not _has_accelerator() else ()),
             *options.arguments,
         ]
         self._served, self._rank = None, rank
@@ -311,6 +322,12 @@ class VLLM(SamplingOptions, Generator):
                 hint="name the interpreter of an environment that has it: -G python=DIRECTORY/bin/python, or the "
                 "address of a running server: -G urls=http://HOST:PORT",
             )
+
+
+def _has_accelerator() -> bool:
+    import torch
+
+    return bool(torch.accelerator.is_available())
 
 
 def _rank_of(directory: Path | None) -> int:

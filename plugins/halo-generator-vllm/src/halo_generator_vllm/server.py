@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from urllib.request import urlopen
 
 from halo_core import PluginError
 
+_EFFECT = re.compile(r"root cause|EngineDeadError")
+"""What vLLM writes after the error that ended it."""
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
@@ -93,11 +96,11 @@ class Server:
         while not self._answers():
             self._interrupt()
             if not self.running:
-                raise PluginError(f"the server ended while it started: {self._end_of_log()}", hint=self._hint)
+                raise PluginError(f"the server ended while it started: {self.end_of_log()}", hint=self.hint)
             if time.monotonic() > end:
                 raise PluginError(
-                    f"the server does not answer after {self._seconds:g} s: {self._end_of_log()}",
-                    hint=f"raise start_seconds; {self._hint}",
+                    f"the server does not answer after {self._seconds:g} s: {self.end_of_log()}",
+                    hint=f"raise start_seconds; {self.hint}",
                 )
             time.sleep(0.1)
 
@@ -109,11 +112,14 @@ class Server:
             return False
 
     @property
-    def _hint(self) -> str:
+    def hint(self) -> str:
+        """Return where the log is."""
         return f"its log is {self._log}"
 
-    def _end_of_log(self) -> str:
+    def end_of_log(self) -> str:
+        """Return the last line of the log that reports an error and its cause, or the last line."""
         lines = self._log.read_text(errors="replace").splitlines()
         telling = [line for line in lines[-200:] if "Error" in line or "error:" in line]
-        shown = telling[-1:] or [line for line in lines if line.strip()][-1:]
+        causes = [line for line in telling if not _EFFECT.search(line)]
+        shown = causes[-1:] or telling[-1:] or [line for line in lines if line.strip()][-1:]
         return " ".join(shown).strip()[-300:] or "it wrote nothing"
