@@ -45,8 +45,8 @@ def audit(
 
     References must pass. Mutants of them and empty, constant and copied answers must not pass, and the verifier's own
     attacks must not get further than an honest wrong answer. All answers are verified twice, the second time under
-    load, and the verdicts must repeat. Without --data, the prompts of the verifier's demo are used. Exits with 1 if
-    the verifier fails.
+    load, and the verdicts must repeat. Without a sandbox that confines them, the attacks are left out. Without --data,
+    the prompts of the verifier's demo are used. Exits with 1 if the verifier fails.
     """
     from halo_core.builtin.console import ConsoleReport
     from halo_core.cli.verify import load_all_prompts, load_verifiers
@@ -108,6 +108,10 @@ def audit_table(result: Audit, show: int) -> str:
     if result.unreferenced:
         without = count(result.unreferenced, "prompt")
         lines.append(f"{without} without a reference: no right answer to them was verified")
+    if result.left_out:
+        lines.append(
+            f"{count(result.left_out, 'attack')} left out: no sandbox of tier standard or strong confines them"
+        )
     lines += _strength_lines(result, show)
     lines += [line for finding in result.findings[:show] for line in ("", *_finding_lines(finding))]
     if len(result.findings) > show:
@@ -149,6 +153,7 @@ def _as_json(result: Audit, bounds: Bounds) -> dict[str, Any]:
         "passed": not result.failures(bounds),
         "failures": result.failures(bounds),
         "unreferenced": result.unreferenced,
+        "attacks_left_out": result.left_out,
         "strengths": [asdict(each) for each in result.strengths],
         "kinds": {
             kind: {

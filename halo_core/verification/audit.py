@@ -15,7 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from halo_core.errors import VerifierError
+from halo_core import sandbox
+from halo_core.errors import SandboxError, VerifierError
 from halo_core.progress import Progress
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_core.verification.verifiers import VerifierSet, verification_threads
@@ -93,6 +94,8 @@ class Audit:
     """Prompts without a reference: no right answer to them was verified."""
     strengths: tuple[Strength, ...] = ()
     """The prompts whose verifier counts the mutants that it tells apart, the weakest first."""
+    left_out: int = 0
+    """Attacks that were not tried, since no sandbox confines them: one that kills all processes would do so."""
 
     def count(self, problem: Problem, *kinds: Kind) -> int:
         """Return the number of findings of `problem` among the cases of `kinds`; without `kinds`, among all cases."""
@@ -140,9 +143,11 @@ def audit(
     """Verify answers that are known to be right or wrong, twice each; return the cases and the wrong verdicts.
 
     `mutants` limits the mutants of each prompt; `seed` determines the order of the second pass. The prompts must have
-    passed `VerifierSet.check_prompts`.
+    passed `VerifierSet.check_prompts`. Attacks are tried only in a sandbox of tier standard or strong.
     """
-    cases = list(_cases(verifiers, prompts, mutants))
+    attacks = list(_attacks(verifiers))
+    left_out = len(attacks) if attacks and not _are_confined() else 0
+    cases = [*_cases(verifiers, prompts, mutants), *attacks[left_out:]]
     order = list(range(len(cases)))
     random.Random(seed).shuffle(order)
     overloaded = ThreadPoolExecutor(_LOAD * (workers or os.cpu_count() or 1))
@@ -164,7 +169,14 @@ def audit(
         for problem in _problems(case, first[number], second[number])
     )
     unreferenced = sum(not _references(verifiers, prompt) for prompt in prompts)
-    return Audit(tuple(cases), found, unreferenced, tuple(_strengths(verifiers, prompts)))
+    return Audit(tuple(cases), found, unreferenced, tuple(_strengths(verifiers, prompts)), left_out)
+
+
+def _are_confined() -> bool:
+    try:
+        return sandbox.get().tier in ("standard", "strong")
+    except SandboxError:
+        return False
 
 
 def _strengths(verifiers: VerifierSet, prompts: Sequence[Prompt]) -> list[Strength]:
@@ -189,6 +201,9 @@ def _cases(verifiers: VerifierSet, prompts: Sequence[Prompt], mutants: int) -> I
         for text in references[neighbour.id]:
             if not _interchangeable(verifiers, prompt, neighbour, references):
                 yield Case("copied", prompt.id, prompt, text)
+
+
+def _attacks(verifiers: VerifierSet) -> Iterator[Case]:
     for name in verifiers.by_name:
         for attack in verifiers.attacks(name):
             yield Case(

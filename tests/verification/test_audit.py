@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from halo_core import sandbox
+from halo_core.cli.audit import audit_table
 from halo_core.drivers import Attack, Verifier, driver
 from halo_core.errors import PluginError, VerifierError
 from halo_core.types import Completion, Prompt, Stage, Status, Verdict
@@ -112,6 +114,18 @@ def test_a_rejected_reference_is_found() -> None:
 def test_an_attack_that_gets_too_far_is_found() -> None:
     found = audited(Sound(careful=True))
     assert [(finding.problem, finding.case.name) for finding in found.findings] == [("false accept", "blank")]
+
+
+@pytest.mark.parametrize("mode", ["weak", "none"])
+def test_attacks_are_not_tried_where_they_could_do_harm(
+    mode: sandbox.Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sandbox.process_wide, "current", None)
+    sandbox.configure(mode)
+    found = audited(Sound(careful=True))
+    assert (found.left_out, found.cases_of("attack")) == (1, 0)
+    assert "1 attack left out" in audit_table(found, 10)
+    found.require(Bounds())
 
 
 def test_a_flaky_verdict_is_found() -> None:
