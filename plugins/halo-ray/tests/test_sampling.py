@@ -41,15 +41,15 @@ def test_a_batch_is_the_same_in_any_order(simple: bool, tmp_path: Path) -> None:
     worker.load(None, "")
     worker.begin(request)
     whole: list[Any] = []
-    while (batch := worker.sample(len(whole))[0]) is not None:
+    while (batch := worker.sample(len(whole)).batch) is not None:
         whole.append(batch)
     assert len(whole) >= 3
     assert sum(map(len, whole)) == 8 * len(prompts)
     last = len(whole) - 1
     for number in (last, 0, 2, 99, 1, 1, last):
-        assert worker.sample(number)[0] == (whole[number] if number < len(whole) else None), number
+        assert worker.sample(number).batch == (whole[number] if number < len(whole) else None), number
     worker.begin(request)
-    assert worker.sample(1)[0] == whole[1]
+    assert worker.sample(1).batch == whole[1]
     worker.close()
 
 

@@ -26,6 +26,8 @@ _TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504}
 """HTTP statuses after which the same request may succeed."""
 _LONGEST_PAUSE = 60.0
 """Seconds; a server that asks for a longer pause is asked again after this."""
+_QUICK = 10.0
+"""Seconds for an answer that a server has at hand."""
 _SHOWN = 300
 """Characters of a server's message that an error shows."""
 
@@ -85,14 +87,14 @@ class Client:
         The future raises a `ModelError` if the server refuses the request, and a `PluginError` if it fails to the last
         try.
         """
-        return asyncio.run_coroutine_threadsafe(self._ask(path, body, number, self._retries), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._ask(path, body, number), self._loop)
 
-    def ask(
-        self, path: str, body: Answer | None = None, *, number: int = 0, retries: int | None = None
-    ) -> Answer:
-        """Send `body` to `path` and wait for the answer; see `submit`."""
-        tries = self._retries if retries is None else retries
-        work = self._ask(path, body, number, tries)
+    def ask(self, path: str, body: Answer | None = None, *, number: int = 0, quick: bool = False) -> Answer:
+        """Send `body` to `path` and wait for the answer; see `submit`.
+
+        `quick`: try once, and for at most ten seconds.
+        """
+        work = self._ask(path, body, number, quick=quick)
         return result(asyncio.run_coroutine_threadsafe(work, self._loop), self._interrupt)
 
     def close(self) -> None:
@@ -112,13 +114,15 @@ class Client:
         await self._http.aclose()
         await self._loop.shutdown_default_executor()
 
-    async def _ask(self, path: str, body: Answer | None, number: int, retries: int) -> Answer:
+    async def _ask(self, path: str, body: Answer | None, number: int, *, quick: bool = False) -> Answer:
         url = f"{self.urls[number % len(self.urls)]}/{path.lstrip('/')}"
+        retries = 0 if quick else self._retries
+        deadline = min(self._deadline, _QUICK) if quick else self._deadline
         async with self._places:
             tried = 0
             while True:
                 try:
-                    return await self._try(url, body)
+                    return await self._try(url, body, deadline)
                 except Failure as failure:
                     if await self._revived():
                         continue
@@ -139,13 +143,13 @@ class Client:
         async with self._reviving:
             return await asyncio.to_thread(self._revive)
 
-    async def _try(self, url: str, body: Answer | None) -> Answer:
+    async def _try(self, url: str, body: Answer | None, deadline: float) -> Answer:
         """Ask once. Raises a `Failure` if another try may succeed, and a `ModelError` if the server refuses."""
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(deadline):
                 response = await (self._http.get(url) if body is None else self._http.post(url, json=body))
         except TimeoutError:
-            raise Failure(f"no answer within {self._deadline:g} s") from None
+            raise Failure(f"no answer within {deadline:g} s") from None
         except httpx.TransportError as error:
             raise Failure(f"no connection: {str(error) or type(error).__name__}") from error
         except httpx.InvalidURL as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -174,6 +175,8 @@ class RayWorkers(Workers):
         self._trainers: Trainers | None = None
         self._verifiers: Verifiers | None = None
         self._crews: list[Crew] = []
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
         share = self._gpus(device)
 
         def role(name: str, worker: type, size: int, cpus: int, gpus: float | None) -> _Role:
@@ -288,9 +291,19 @@ class RayWorkers(Workers):
             seconds=self._options.start_seconds,
             restarts=self._options.restarts,
             note=lambda text: self._context.note(f"cluster  {text}"),
+            tell=partial(self._tell, role.name),
         )
         self._crews.append(crew)
         return crew
+
+    def _tell(self, who: str, text: str) -> None:
+        """Print a line that a worker has sent for the user, unless another one has sent it before."""
+        line = f"{who:<9}{text}"
+        with self._lock:
+            is_new = line not in self._told
+            self._told.add(line)
+        if is_new:
+            self._context.note(line)
 
     def _parts(self, threads: int) -> Parts:
         return Parts(dict(self._raw), dict(self._context.origins), threads)
