@@ -210,7 +210,7 @@ class SamplingContext:
     numbers_ahead: Callable[[int, int], Iterable[int | None]] = range
     """As `numbers`, for a generator that begins a batch before it has yielded the ones before, such as one that sends
     requests to a server. Batches are yielded in the order of their numbers here. None: no further number is known yet;
-    yield a batch that was begun, then take the next number."""
+    yield a batch, then take the next number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

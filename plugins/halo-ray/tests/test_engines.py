@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +15,13 @@ import pytest
 import torch
 
 from halo_core import Actor, Run, SamplingRequest
-from halo_core.progress import Progress
+from halo_core.progress import Advance, Progress
 from halo_core.testing import tiny_actor
 from halo_core.testing.cluster_contract import contract_run, differing, run_with
 from halo_generator_openai import Client
 from halo_generator_openai.testing import Serving, serving
 from halo_ray import Ray
+from halo_ray.cluster import in_words
 from halo_ray.parts import Files, Parts, read_files
 from halo_ray.sampling import SamplerWorker, _Turns
 
@@ -54,7 +57,7 @@ from halo_core.drivers.transformers import Transformers
 
 @driver
 class Noisy(Transformers):
-    "Has something to say about each batch."
+    "Has a note on each batch."
 
     def generate(self, request, context):
         for batch in super().generate(request, context):
@@ -189,10 +192,10 @@ def test_a_generator_takes_the_numbers_in_the_order_of_the_calls() -> None:
     turns.expect(4, (2, 9))
     numbers = turns.numbers_ahead(4, 5)
     assert [next(numbers), next(numbers), next(numbers)] == [4, 2, None], "9 is past the end"
-    turns.begun.discard(4)
+    turns.open.discard(4)
     turns.expect(2, (9, 3))
     assert [next(numbers), next(numbers)] == [3, None]
-    turns.begun.clear()
+    turns.open.clear()
     assert next(numbers, "end") == "end"
 
 
@@ -227,6 +230,14 @@ class Notes(Progress):
     def __init__(self) -> None:
         self.run: Run | None = None
         self.lines: list[str] = []
+        self.shown: list[str] = []
+
+    @contextmanager
+    def stage(self, name: str, total: int, unit: str) -> Iterator[Advance]:
+        def advance(count: float = 1, *, total: int | None = None, note: str = "") -> None:
+            self.shown.append(note)
+
+        yield advance
 
     def note(self, message: str) -> None:
         self.lines.append(message)
@@ -261,7 +272,22 @@ def test_what_workers_say_reaches_the_user_once(two_nodes: Any, tmp_path: Path) 
     assert notes.lines.count("sampler  this model was made for other prompts") == 1, notes.lines
     assert notes.lines.count("verifier the compiler is old") == 1, notes.lines
     assert not any("go away" in line for line in notes.lines)
+    bar = r"\d+ tokens, \d+/s, samplers \d/2 \(\d+ \+ \d+ tokens/s\), verifiers \d/2"
+    assert any(re.fullmatch(bar, shown) for shown in notes.shown), notes.shown
     alone = Notes()
     with pytest.warns(UserWarning, match="compiler is old"):
         run_with(None, raw, tmp_path / "alone", progress=alone)
     assert differing(tmp_path / "alone", tmp_path / "run") == []
+
+
+@pytest.mark.parametrize(
+    ("rates", "shown"),
+    [
+        ([], ""),
+        ([99.6], " (100 tokens/s)"),
+        ([498.2, 521.0], " (498 + 521 tokens/s)"),
+        ([1.0, 2.0, 3.0, 4.0, 0.4], " (0 to 4 tokens/s each)"),
+    ],
+)
+def test_the_speed_of_each_sampler_is_shown(rates: list[float], shown: str) -> None:
+    assert in_words(rates) == shown

@@ -38,6 +38,8 @@ from halo_ray.verifying import Verifiers, VerifierWorker
 
 _MOST_IN_FLIGHT = 128
 """Each batch that is being verified takes a thread of halo's own process."""
+_LISTED = 4
+"""Samplers whose speeds a progress bar lists; of more, it shows the range."""
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0)]
 
@@ -164,6 +166,15 @@ def batches_in_flight(samplers: int) -> int:
     return min(max(Workers.in_flight, 8 * samplers), _MOST_IN_FLIGHT)
 
 
+def in_words(rates: Sequence[float]) -> str:
+    """Return the tokens per second of each of a few samplers, or the range of many; empty without one."""
+    if not rates:
+        return ""
+    if len(rates) > _LISTED:
+        return f" ({min(rates):.0f} to {max(rates):.0f} tokens/s each)"
+    return f" ({' + '.join(f'{rate:.0f}' for rate in rates)} tokens/s)"
+
+
 class RayWorkers(Workers):
     """The workers of a run on Ray."""
 
@@ -238,9 +249,14 @@ class RayWorkers(Workers):
         return self._trainers.train(samples, context)
 
     def status(self) -> str:
-        """Return how many workers of each role have work."""
+        """Return how many workers of each role have work, and how fast each sampler is."""
         pools = {"samplers": self._samplers, "verifiers": self._verifiers}
-        return ", ".join(f"{name} {pool.working}/{pool.size}" for name, pool in pools.items() if pool)
+        rates = in_words(self._samplers.rates()) if self._samplers and self._samplers.size > 1 else ""
+        return ", ".join(
+            f"{name} {pool.working}/{pool.size}{rates if name == 'samplers' else ''}"
+            for name, pool in pools.items()
+            if pool
+        )
 
     def waits(self) -> Mapping[str, float]:
         """Return how long the workers of each role have waited."""

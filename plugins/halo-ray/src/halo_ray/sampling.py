@@ -133,7 +133,7 @@ class SamplerWorker:
         self._turns.expect(number, following)
         assert self._batches is not None
         batch = next(self._batches, None)
-        self._turns.begun.discard(number)
+        self._turns.open.discard(number)
         if batch is None or not self._turns.asked:
             self._stop()
         return batch
@@ -178,19 +178,19 @@ class _Turns:
 
     def __init__(self) -> None:
         self.asked = False
-        """Whether the generator takes numbers."""
+        """True if the generator takes numbers."""
         self.ahead = False
-        """Whether it begins several batches at once."""
+        """True if it starts several batches at once."""
         self.end = sys.maxsize
         """The number of batches, once the generator has told it."""
-        self.begun: set[int] = set()
+        self.open: set[int] = set()
         """Numbers that the generator has taken and whose batches it has not yielded."""
         self._known: deque[int] = deque()
 
     def expect(self, number: int, following: Sequence[int]) -> None:
         """Add the number that is asked for now, and those that will be asked for next."""
         self._known.extend(
-            each for each in (number, *following) if each not in self._known and each not in self.begun
+            each for each in (number, *following) if each not in self._known and each not in self.open
         )
 
     def numbers(self, first: int, end: int) -> Iterator[int]:
@@ -204,14 +204,14 @@ class _Turns:
         return self._taken()
 
     def _taken(self) -> Iterator[int | None]:
-        while (number := self._take()) is not None or self.begun:
+        while (number := self._take()) is not None or self.open:
             yield number
 
     def _take(self) -> int | None:
         while self._known:
             number = self._known.popleft()
             if number < self.end:
-                self.begun.add(number)
+                self.open.add(number)
                 return number
         return None
 
@@ -257,6 +257,8 @@ class Samplers:
         """The number of batches that each worker has been asked for."""
         self._depth = _AHEAD
         """Batches that each worker knows of."""
+        self._work: dict[int, tuple[int, float]] = {}
+        """Tokens that each worker has sampled, and the seconds that it took, by its number."""
         self.busy = 0.0
         """Seconds that workers were busy, added up."""
 
@@ -269,6 +271,10 @@ class Samplers:
     def working(self) -> int:
         """The number of samplers that have something to do."""
         return sum(load > 0 for load in self._given.values())
+
+    def rates(self) -> list[float]:
+        """Return the tokens per second of each worker while it samples, those that have sampled something."""
+        return [tokens / max(seconds, 1e-3) for _, (tokens, seconds) in sorted(self._work.items())]
 
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Batch]:
         """Yield the batches of `request` in order; see `Workers.generate`."""
@@ -340,6 +346,9 @@ class Samplers:
         if done.batch is None:
             state.end = min(state.end, number)
             return
+        tokens, seconds = self._work.get(member.number, (0, 0.0))
+        written = sum(each.written for each in done.batch)
+        self._work[member.number] = tokens + written, seconds + done.seconds
         if member in self._unchecked:
             self._check(member, done.batch, request, context)
         state.done[number] = done.batch
