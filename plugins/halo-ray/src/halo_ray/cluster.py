@@ -200,6 +200,8 @@ class RayWorkers(Workers):
             "trainer", TrainerWorker, options.trainers, options.trainer_cpus, options.trainer_gpus
         )
         self._check_resources()
+        if options.samplers:
+            self._check_samplers()
         if options.shard:
             self._check_shard(device)
         self.in_flight = batches_in_flight(options.samplers)
@@ -342,6 +344,16 @@ class RayWorkers(Workers):
             raise PluginError(
                 f"the workers need {resources(needed)}, and the cluster has {resources(found)}",
                 hint="ask for fewer workers, or for a part of a CPU for each: verifier_cpus: 0.5",
+            )
+
+    def _check_samplers(self) -> None:
+        """Raise a `ConfigError` if the generator's servers see the run directory, which samplers do not use."""
+        generator = self._parts(1).plan.drivers.generator("train")[0]
+        if getattr(generator, "served_directory", ""):
+            raise ConfigError(
+                "generator.served_directory is the run directory as the servers see it, and samplers have the weights "
+                "in directories of their own",
+                hint="leave samplers out: without them halo's own process sends the requests to all servers",
             )
 
     def _check_shard(self, device: str) -> None:
