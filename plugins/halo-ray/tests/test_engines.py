@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from halo_core import Actor, Run, SamplingRequest
+from halo_core.ledger.ledger import open_run
 from halo_core.progress import Advance, Progress
 from halo_core.testing import tiny_actor
 from halo_core.testing.cluster_contract import contract_run, differing, run_with
@@ -62,6 +63,7 @@ class Noisy(Transformers):
     def generate(self, request, context):
         for batch in super().generate(request, context):
             context.note("this model was made for other prompts")
+            warnings.warn("the library is old")
             yield batch
 
 
@@ -270,6 +272,7 @@ def test_what_workers_say_reaches_the_user_once(two_nodes: Any, tmp_path: Path) 
     notes = Notes()
     run_with(Ray(samplers=2, verifiers=2), raw, tmp_path / "run", progress=notes)
     assert notes.lines.count("sampler  this model was made for other prompts") == 1, notes.lines
+    assert notes.lines.count("sampler  the library is old") == 1, notes.lines
     assert notes.lines.count("verifier the compiler is old") == 1, notes.lines
     assert not any("go away" in line for line in notes.lines)
     bar = r"\d+ tokens, \d+/s, samplers \d/2 \(\d+ \+ \d+ tokens/s\), verifiers \d/2"
@@ -278,6 +281,9 @@ def test_what_workers_say_reaches_the_user_once(two_nodes: Any, tmp_path: Path) 
     with pytest.warns(UserWarning, match="compiler is old"):
         run_with(None, raw, tmp_path / "alone", progress=alone)
     assert differing(tmp_path / "alone", tmp_path / "run") == []
+    stored = [[event[1:] for event in open_run(tmp_path / name).events()] for name in ("alone", "run")]
+    assert stored[0] == stored[1]
+    assert ("sampler", "this model was made for other prompts") in stored[0]
 
 
 @pytest.mark.parametrize(

@@ -43,15 +43,11 @@ class Parts:
 
 
 class Notes:
-    """Lines for the user from a worker, whose own output nobody sees: each goes to halo's own process once.
-
-    Warnings of Python are among them, except those about deprecated parts of libraries.
-    """
+    """Lines for the user from a worker, whose own output nobody sees: each goes to halo's own process once."""
 
     def __init__(self) -> None:
         self._known: set[str] = set()
         self._waiting: list[str] = []
-        warnings.showwarning = self._warn
 
     def __call__(self, text: str) -> None:
         """Add a line, unless it was added before."""
@@ -64,7 +60,15 @@ class Notes:
         taken, self._waiting = self._waiting, []
         return taken
 
-    def _warn(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+
+class Warned(Notes):
+    """The warnings of this process, except those about deprecated parts of libraries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        warnings.showwarning = self._show
+
+    def _show(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         if not issubclass(category, _DEPRECATIONS):
             self(str(message))
 

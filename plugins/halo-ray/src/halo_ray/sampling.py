@@ -34,7 +34,7 @@ from halo_core import (
 )
 from halo_core.run.sampler_check import check_sampler
 from halo_ray.crew import LOST, Crew, Member, cause_of
-from halo_ray.parts import Files, Hello, Notes, Parts, hello, read_files, write_files
+from halo_ray.parts import Files, Hello, Notes, Parts, Warned, hello, read_files, write_files
 
 _AHEAD = 2
 """Batches that a worker is asked for at once: the next one is there when it finishes one."""
@@ -58,7 +58,9 @@ class Sampled:
     ahead: bool = False
     """True if the worker begins batches before it is asked for them."""
     notes: Sequence[str] = ()
-    """Lines for the user."""
+    """Lines of the generator for the user, which the run stores as those of a generator in its own process."""
+    warnings: Sequence[str] = ()
+    """Further lines for the user."""
 
 
 class SamplerWorker:
@@ -73,7 +75,7 @@ class SamplerWorker:
         self._request: SamplingRequest | None = None
         self._turns = _Turns()
         self._batches: Iterator[Batch] | None = None
-        self._notes = Notes()
+        self._notes, self._warned = Notes(), Warned()
         self._failed = False
 
     @cached_property
@@ -88,7 +90,7 @@ class SamplerWorker:
     def hello(self) -> Hello:
         """Build the drivers and return the node, the process and the versions."""
         _ = self._actor
-        return hello(ray.util.get_node_ip_address(), notes=self._notes.take())
+        return hello(ray.util.get_node_ip_address(), notes=self._warned.take())
 
     def load(self, files: Files | None, weights_hash: str) -> str:
         """Load the weights that the run's actor has saved; None: those before training.
@@ -123,7 +125,8 @@ class SamplerWorker:
         except BaseException:
             self._failed = True
             raise
-        return Sampled(batch, time.monotonic() - start, self._turns.ahead, self._notes.take())
+        seconds, ahead = time.monotonic() - start, self._turns.ahead
+        return Sampled(batch, seconds, ahead, self._notes.take(), self._warned.take())
 
     def _next(self, number: int, following: Sequence[int]) -> Batch | None:
         if self._batches is None or not self._turns.asked:
@@ -341,6 +344,7 @@ class Samplers:
         self._crew.succeeded(member)
         self.busy += done.seconds
         self._depth = _DEPTH if done.ahead else _AHEAD
+        self._crew.tell(done.warnings)
         for note in done.notes:
             context.note(note)
         if done.batch is None:

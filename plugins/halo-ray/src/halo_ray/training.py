@@ -20,7 +20,7 @@ import ray
 
 from halo_core import Actor, HaloError, Sample, TrainingContext, TrainingError, TrainStats
 from halo_ray.crew import LOST, Crew, cause_of
-from halo_ray.parts import Files, Hello, Notes, Parts, hello, read_files, write_files
+from halo_ray.parts import Files, Hello, Parts, Warned, hello, read_files, write_files
 
 if TYPE_CHECKING:
     from halo_ray.peers import Group
@@ -94,7 +94,7 @@ class TrainerWorker:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._node = ray.util.get_node_ip_address()
-        self._notes = Notes()
+        self._warned = Warned()
         self._group: Group | None = None
         self._events: SimpleQueue[Event | BaseException] = SimpleQueue()
         self._answers: SimpleQueue[Files | None] = SimpleQueue()
@@ -106,7 +106,7 @@ class TrainerWorker:
     def hello(self) -> Hello:
         """Build the drivers and return the node, the process and the versions."""
         _ = self._actor
-        return hello(self._node, notes=self._notes.take())
+        return hello(self._node, notes=self._warned.take())
 
     def address(self) -> str:
         """Return an address for the group, if this is trainer 0."""
@@ -177,7 +177,7 @@ class TrainerWorker:
                 peers=group,
             )
             stats = self._parts.plan.drivers.get("trainer", task.cycle).train(task.samples, context)
-        trained = Trained(actor.weights_hash(), group.waited, notes=self._notes.take())
+        trained = Trained(actor.weights_hash(), group.waited, notes=self._warned.take())
         if group.rank:
             return trained
         with tempfile.TemporaryDirectory(prefix="halo-ray-") as folder:

@@ -15,7 +15,7 @@ import ray
 from halo_core import Completion, Prompt, SandboxError, Stage, Status, Verdict, sandbox
 from halo_core.sandbox import Tier
 from halo_ray.crew import LOST, Crew, Member, cause_of
-from halo_ray.parts import Hello, Notes, Parts, hello
+from halo_ray.parts import Hello, Parts, Warned, hello
 
 Task = tuple[Prompt, Completion]
 _AHEAD = 2
@@ -50,7 +50,7 @@ class VerifierWorker:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._notes = Notes()
+        self._warned = Warned()
 
     @cached_property
     def _verifiers(self) -> Any:
@@ -63,13 +63,13 @@ class VerifierWorker:
         _ = self._verifiers
         running = sandbox.running()
         tier = running.tier if running else None
-        return hello(ray.util.get_node_ip_address(), tier, self._notes.take())
+        return hello(ray.util.get_node_ip_address(), tier, self._warned.take())
 
     def check(self, tasks: Sequence[Task]) -> Verified:
         """Verify completions."""
         start = time.monotonic()
         verdicts = [self._verifiers.check(*task) for task in tasks]
-        return Verified(verdicts, time.monotonic() - start, self._notes.take())
+        return Verified(verdicts, time.monotonic() - start, self._warned.take())
 
 
 @dataclass(eq=False)
