@@ -44,11 +44,12 @@ class Failure(Exception):
 class Client:
     """Sends JSON to `urls` and returns the JSON of the answers.
 
-    At most `concurrency` requests are in flight; a request to be sent `retries` times again after a failure that may
-    pass: no connection, no answer within `deadline` seconds, a status such as 429 or 503, or an answer that is not
-    JSON. Pauses double from half a second, unless the server names one (`Retry-After`). `revive` is called when a
-    server does not answer and before it is asked again; it may start the server again and returns whether it did.
-    `interrupt` is called ten times a second while `ask` waits, and may raise.
+    At most `concurrency` requests are in flight; a request to be sent `retries` times again after a failure
+    that may pass: no connection, no answer within `deadline` seconds, a status such as 429 or 503, an answer
+    that is not JSON, or one that reports an error under a status of 200. Pauses double from half a second,
+    unless the server names one (`Retry-After`). `revive` is called when a server does not answer and before
+    it is asked again; it may start the server again and returns whether it did. `interrupt` is called ten
+    times a second while `ask` waits, and may raise.
     """
 
     def __init__(
@@ -164,6 +165,8 @@ class Client:
             raise Failure(f"the answer is not JSON: {_short(response.text)!r}") from error
         if not isinstance(found, dict):
             raise Failure(f"the answer is not a JSON object: {_short(response.text)!r}")
+        if found.get("error"):
+            raise Failure(_reason(response), _pause(response))
         return found
 
 
