@@ -373,6 +373,9 @@ class RayWorkers(Workers):
     def _summary(self) -> str:
         options, nodes = self._options, sum(node["Alive"] for node in ray.nodes())
         numbers = {"samplers": options.samplers, "verifiers": options.verifiers, "trainers": options.trainers}
-        workers = ", ".join(f"{number} {name}" for name, number in numbers.items() if number)
+        counted = (
+            (number, name.removesuffix("s") if number == 1 else name) for name, number in numbers.items()
+        )
+        workers = ", ".join(f"{number} {name}" for number, name in counted if number)
         tier = f", sandbox {self.tier} on every node" if self.tier else ""
         return f"Ray, {nodes} node{'s' if nodes != 1 else ''}: {workers}{tier}"
