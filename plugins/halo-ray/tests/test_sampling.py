@@ -70,7 +70,7 @@ def test_batches_are_asked_for_in_order_and_again_first() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """What a call of a worker returns at once."""
+    """The reference that a call of a worker returns."""
 
     worker: int
     number: int
