@@ -205,7 +205,12 @@ class SamplingContext:
     """Call with a line for the user; the run prints it and stores it, equal lines once."""
     numbers: Callable[[int, int], Iterable[int]] = range
     """Returns the numbers of the batches to sample, of those from the first argument to before the second: all of them,
-    unless a cluster distributes them. A generator that does not ask is called again for each batch of a cluster."""
+    unless a cluster distributes them. The next number is taken after the batch of the one before has been yielded. A
+    generator that does not ask is called again for each batch of a cluster."""
+    numbers_ahead: Callable[[int, int], Iterable[int | None]] = range
+    """As `numbers`, for a generator that begins a batch before it has yielded the ones before, such as one that sends
+    requests to a server. Batches are yielded in the order of their numbers here. None: no further number is known yet;
+    yield a batch, then take the next number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -233,7 +233,16 @@ def _times(reports: Sequence[CycleReport]) -> dict[str, Column]:
         return lambda _, seconds: f"{seconds[stage]:,.1f}" if stage in seconds else ""
 
     total: Column = lambda _, seconds: f"{sum(seconds.values()):,.1f}"  # noqa: E731 - one of many columns
-    return {stage: of(stage) for stage in _stages(reports)} | {"total": total}
+    return {**{stage: of(stage) for stage in _stages(reports)}, "total": total, "tokens/s": _speed}
+
+
+def _speed(report: CycleReport, seconds: Mapping[str, float]) -> str:
+    """Return the tokens of the training samples for each second in which they were sampled and verified."""
+    metrics = report.sampled
+    if metrics is None or not metrics.length or not seconds.get("sample"):
+        return ""
+    completions = metrics.samples + metrics.errors + metrics.inconclusive
+    return f"{completions * metrics.length / seconds['sample']:,.0f}"
 
 
 def _waits(reports: Sequence[CycleReport]) -> dict[str, Column]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import pairwise
@@ -152,7 +153,12 @@ def test_seconds(
 ) -> None:
     found = [json.loads(text) for text in query("SELECT report -> '$.seconds' FROM cycles")]
     rows = shown["Seconds"]
-    assert list(rows[0]) == ["cycle", "sample", "train", "heldout", "total"]
+    assert list(rows[0]) == ["cycle", "sample", "train", "heldout", "total", "tokens/s"]
+    written = Counter[int]()
+    for cycle, ids, mask in query(f"SELECT cycle, tokens, loss_mask {SAMPLES}", "train"):
+        written[cycle] += sum(mask) if mask is not None else (len(ids) - 1) // ids[0]
+    speeds = [f"{written[cycle] / entry['sample']:,.0f}" for cycle, entry in enumerate(found) if cycle]
+    assert column(rows, "tokens/s") == ["", *speeds]
     assert column(rows, "total") == [f"{sum(entry.values()):.1f}" for entry in found]
     assert column(rows, "heldout") == [f"{entry['heldout']:.1f}" for entry in found]
     for series in plotted["Seconds by stage"].series:

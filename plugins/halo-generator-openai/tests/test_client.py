@@ -72,11 +72,12 @@ def client(url: str, **options: Any) -> Client:
         status(503),
         JSON + b'{"a": [1',
         JSON + b'["list"]',
+        status(200, b'{"error": {"message": "upstream is overloaded", "code": 502}}'),
         b"",
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}",
         b"not HTTP at all\r\n\r\n",
     ],
-    ids=["429", "429-date", "500", "502", "503", "half", "list", "closed", "short", "no-http"],
+    ids=["429", "429-date", "500", "502", "503", "half", "list", "error", "closed", "short", "no-http"],
 )
 def test_a_failure_that_passes_is_tried_again(failure: bytes) -> None:
     with scripted(failure, failure, JSON + b'{"a": 1}') as (url, arrived):
@@ -92,11 +93,13 @@ def test_a_failure_that_passes_is_tried_again(failure: bytes) -> None:
         (status(429, b'{"error": {"message": "slow\\n  down"}}', "Retry-After: 0"), "429 Reason: slow down"),
         (status(500, b'{"detail": "CUDA out of memory"}'), "500 Reason: CUDA out of memory"),
         (status(503, b"busy"), "503 Reason: busy"),
+        (status(200, b'{"error": {"message": "overloaded", "code": 502}}'), "200 Reason: overloaded"),
+        (status(200, b'{"error": "no credit", "choices": []}'), "200 Reason: no credit"),
         (JSON + b'{"a": [1', "the answer is not JSON: '{\"a\": [1'"),
         (b"", "no connection"),
         (None, "no answer within 0.2 s"),
     ],
-    ids=["429", "500", "503", "half", "closed", "never"],
+    ids=["429", "500", "503", "error", "text", "half", "closed", "never"],
 )
 def test_a_failure_that_stays_is_reported_in_one_line(failure: bytes | None, message: str) -> None:
     with scripted(failure) as (url, arrived):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,12 +13,23 @@ from typing import Any
 import pytest
 from small_run import small_run
 
-from halo_core import HaloError, ModelError, Plan, PluginError, Prompt, SamplingRequest, run_cycles
+from halo_core import (
+    HaloError,
+    ModelError,
+    Plan,
+    PluginError,
+    Prompt,
+    SamplingRequest,
+    Weights,
+    run_cycles,
+)
 from halo_core.ledger.ledger import Ledger
 from halo_core.run.open_generator import OpenGenerator
 from halo_core.testing import GeneratorContract, tiny_actor
+from halo_core.testing.cluster_contract import differing
 from halo_core.types import Completion, CycleReport
-from halo_generator_openai import OpenAI
+from halo_generator_openai import Client, OpenAI
+from halo_generator_openai.adapters import Adapters
 from halo_generator_openai.testing import Serving, serving
 
 
@@ -246,3 +259,82 @@ def test_nothing_is_lost_when_the_server_fails_in_the_middle(
     run(tmp_path / "two", retries=0)
     one, two = (Ledger(tmp_path / name).reports() for name in ("one", "two"))
     assert [report.heldout for report in one] == [report.heldout for report in two]
+
+
+def failed(code: int, message: str) -> bytes:
+    content = json.dumps({"error": {"message": message}}).encode()
+    return b"HTTP/1.1 %d Reason\r\nContent-Length: %d\r\n\r\n%s" % (code, len(content), content)
+
+
+@pytest.mark.parametrize(
+    ("seen_as", "directory", "path"),
+    [
+        ("", "cycles/1/adapter", None),
+        ("/mnt/run", "cycles/1/adapter", "/mnt/run/cycles/1/adapter"),
+        ("/mnt/run/", "cycles/12/adapter", "/mnt/run/cycles/12/adapter"),
+        ("D:/runs", "cycles/1/adapter", "D:/runs/cycles/1/adapter"),
+    ],
+)
+def test_a_server_gets_the_path_that_it_sees(
+    server: Serving, tmp_path: Path, seen_as: str, directory: str, path: str | None
+) -> None:
+    client = Client([server.url])
+    adapters = Adapters(client, "tiny", "vllm", tmp_path, seen_as)
+    with pytest.raises(ModelError, match="does not load the adapter") as caught:
+        adapters.use(Weights(directory=tmp_path / directory, hash="0123456789abcdef0123456789abcdef"))
+    assert "served_directory" in caught.value.hint
+    assert asked(server, "load_lora_adapter") == [
+        {"lora_name": "halo-0123456789abcdef0123", "lora_path": path or str(tmp_path / directory)}
+    ]
+    client.close()
+
+
+def test_weights_outside_the_run_directory_have_no_path_on_the_server(
+    server: Serving, tmp_path: Path
+) -> None:
+    client = Client([server.url])
+    adapters = Adapters(client, "tiny", "vllm", tmp_path / "run", "/mnt/run")
+    with pytest.raises(ModelError, match="not in the run directory"):
+        adapters.use(Weights(directory=tmp_path / "other", hash="0123456789abcdef0123456789abcdef"))
+    assert not server.state.asked
+    client.close()
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_whatever_the_server_does(
+    run: Callable[..., list[CycleReport]], server: Serving, tmp_path: Path
+) -> None:
+    """Check that each failure ends the run with one line, and that it can be resumed to the same end."""
+    options = {"retries": 0, "concurrency": 2, "deadline": 20}
+    run(tmp_path / "one", **options)
+    over = threading.Event()
+    faults: dict[str, Callable[[], bytes]] = {
+        "429 Reason: slow down": lambda: failed(429, "slow down"),
+        "500 Reason: no memory": lambda: failed(500, "no memory"),
+        "is not JSON: '{\"choices\": ['": lambda: (
+            b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"choices": ['
+        ),
+        "0 of 1 completions": lambda: reply({"choices": []}),
+        "no answer within 20 s": lambda: b"" * over.wait(60),
+    }
+    for message, fault in faults.items():
+        good = len(server.state.asked) + 14
+
+        def answered(
+            path: str, number: int, fault: Callable[[], bytes] = fault, good: int = good
+        ) -> bytes | None:
+            return fault() if number > good and "completions" in path else None
+
+        server.state.fault = answered
+        with pytest.raises(HaloError) as caught:
+            run(tmp_path / "two", **options)
+        assert message in str(caught.value)
+        assert "\n" not in str(caught.value)
+    over.set()
+
+    def slowly(path: str, number: int) -> None:
+        time.sleep(0.05)
+
+    server.state.fault = slowly
+    run(tmp_path / "two", **options)
+    assert differing(tmp_path / "one", tmp_path / "two") == []

@@ -16,7 +16,7 @@ from halo_core.ledger.ledger import Ledger
 from halo_core.run.open_generator import OpenGenerator
 from halo_core.testing import tiny_actor
 from halo_core.types import Completion
-from halo_generator_openai import OpenAI
+from halo_generator_openai import Client, OpenAI, generator
 from halo_generator_openai.testing import Serving, serving
 
 FLAGS = {"continue_final_message": True, "add_generation_prompt": False}
@@ -188,3 +188,17 @@ def test_a_run_with_a_prefill_reports_the_tokenizer_once(server: Serving, tmp_pa
     assert all(sample.completion.text.startswith("The") for sample in samples)
     told = [text for _, _, text in ledger.events() if "without token ids" in text]
     assert len(told) == 1
+
+
+def test_the_server_is_asked_over_one_client(server: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Client] = []
+
+    class Counted(Client):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            made.append(self)
+
+    monkeypatch.setattr(generator, "Client", Counted)
+    OpenAI(url=server.url, prefill="The").preflight()
+    assert [path for path, _ in server.state.asked] == ["/v1/models", *2 * ["/v1/chat/completions"]]
+    assert len(made) == 1

@@ -17,6 +17,7 @@ from small_run import FULL, small_run
 
 from halo_core import DataError, ModelError, Plan, PluginError, Prompt, SamplingRequest, Weights, run_cycles
 from halo_core.config.layers import load_yaml
+from halo_core.drivers.transformers import Transformers
 from halo_core.ledger.ledger import Ledger
 from halo_core.run.open_generator import OpenGenerator
 from halo_core.testing import GeneratorContract, tiny_actor
@@ -99,6 +100,26 @@ def test_texts_are_those_of_the_generator_transformers(server: Serving) -> None:
     texts = [found.text.removeprefix("<think>") for found in kept]
     assert any(text.endswith("e") for text in texts)
     assert all("e" not in text[:-1] for text in texts)
+
+
+def test_greedy_decoding_is_that_of_the_generator_transformers(server: Serving) -> None:
+    """Check tokens and log-probabilities of 64 prompts; `test_real.py` does so with vLLM itself."""
+    prompts = tuple(Prompt(f"p{n}", f"Add {n} and {n * n}.") for n in range(64))
+    request = SamplingRequest(cycle=1, split="train", prompts=prompts, samples_per_prompt=1, seed=3)
+    own = Transformers(temperature=0.0, max_new_tokens=4)
+    with closing(OpenGenerator(own, tiny_actor())) as opened:
+        expected = [completion for batch in opened.generate(request) for completion in batch]
+    served = VLLM(urls=(server.url,), dtype="float32", temperature=0.0, max_new_tokens=4)
+    found = {completion.prompt_id: completion for completion in sampled(served, request)}
+    assert len(found) == len(expected) == 64
+    for completion in expected:
+        other = found[completion.prompt_id]
+        assert (other.prompt_token_ids, other.token_ids) == (
+            completion.prompt_token_ids,
+            completion.token_ids,
+        )
+        assert (other.text, other.finish_reason) == (completion.text, completion.finish_reason)
+        assert other.logprobs == pytest.approx(completion.logprobs, abs=1e-4)
 
 
 def test_servers_take_turns_and_all_follow_the_weights(server: Serving, tmp_path: Path) -> None:

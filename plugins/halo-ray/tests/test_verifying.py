@@ -130,6 +130,15 @@ def test_an_error_of_a_worker_that_starts_is_reported(two_nodes: Any, tmp_path: 
     assert caught.value.hint == "install one"
 
 
+def test_samplers_beside_servers_that_see_the_run_directory_are_refused(
+    two_nodes: Any, tmp_path: Path
+) -> None:
+    generator = {"name": "vllm", "urls": ["http://127.0.0.1:9"], "served_directory": "/mnt/run"}
+    with pytest.raises(ConfigError, match=r"served_directory") as caught:
+        Ray(samplers=2).open(context_in(tmp_path, generator=generator))
+    assert "leave samplers out" in caught.value.hint
+
+
 def test_a_cluster_without_workers_is_refused() -> None:
     with pytest.raises(ConfigError, match="has no workers"):
         Ray().preflight()

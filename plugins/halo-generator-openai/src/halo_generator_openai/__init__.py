@@ -2,6 +2,6 @@
 
 from halo_generator_openai.client import Client
 from halo_generator_openai.generator import OpenAI
-from halo_generator_openai.ordered import in_batches, in_order
+from halo_generator_openai.ordered import in_batches, in_order, jobs_of
 
-__all__ = ["Client", "OpenAI", "in_batches", "in_order"]
+__all__ = ["Client", "OpenAI", "in_batches", "in_order", "jobs_of"]

@@ -26,6 +26,8 @@ _TRANSIENT = {408, 409, 425, 429, 500, 502, 503, 504}
 """HTTP statuses after which the same request may succeed."""
 _LONGEST_PAUSE = 60.0
 """Seconds; a server that asks for a longer pause is asked again after this."""
+_QUICK = 10.0
+"""Seconds for an answer that a server has at hand."""
 _SHOWN = 300
 """Characters of a server's message that an error shows."""
 
@@ -42,11 +44,12 @@ class Failure(Exception):
 class Client:
     """Sends JSON to `urls` and returns the JSON of the answers.
 
-    At most `concurrency` requests are in flight; a request to be sent `retries` times again after a failure that may
-    pass: no connection, no answer within `deadline` seconds, a status such as 429 or 503, or an answer that is not
-    JSON. Pauses double from half a second, unless the server names one (`Retry-After`). `revive` is called when a
-    server does not answer and before it is asked again; it may start the server again and returns whether it did.
-    `interrupt` is called ten times a second while `ask` waits, and may raise.
+    At most `concurrency` requests are in flight; a request to be sent `retries` times again after a failure
+    that may pass: no connection, no answer within `deadline` seconds, a status such as 429 or 503, an answer
+    that is not JSON, or one that reports an error under a status of 200. Pauses double from half a second,
+    unless the server names one (`Retry-After`). `revive` is called when a server does not answer and before
+    it is asked again; it may start the server again and returns whether it did. `interrupt` is called ten
+    times a second while `ask` waits, and may raise.
     """
 
     def __init__(
@@ -86,14 +89,14 @@ class Client:
         The future raises a `ModelError` if the server refuses the request, and a `PluginError` if it fails to the last
         try.
         """
-        return asyncio.run_coroutine_threadsafe(self._ask(path, body, number, self._retries), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._ask(path, body, number), self._loop)
 
-    def ask(
-        self, path: str, body: Answer | None = None, *, number: int = 0, retries: int | None = None
-    ) -> Answer:
-        """Send `body` to `path` and wait for the answer; see `submit`."""
-        tries = self._retries if retries is None else retries
-        work = self._ask(path, body, number, tries)
+    def ask(self, path: str, body: Answer | None = None, *, number: int = 0, quick: bool = False) -> Answer:
+        """Send `body` to `path` and wait for the answer; see `submit`.
+
+        `quick`: try once, and for at most ten seconds.
+        """
+        work = self._ask(path, body, number, quick=quick)
         return result(asyncio.run_coroutine_threadsafe(work, self._loop), self._interrupt)
 
     def close(self) -> None:
@@ -113,14 +116,16 @@ class Client:
         await self._http.aclose()
         await self._loop.shutdown_default_executor()
 
-    async def _ask(self, path: str, body: Answer | None, number: int, retries: int) -> Answer:
+    async def _ask(self, path: str, body: Answer | None, number: int, *, quick: bool = False) -> Answer:
         url = f"{self.urls[number % len(self.urls)]}/{path.lstrip('/')}"
+        retries = 0 if quick else self._retries
+        deadline = min(self._deadline, _QUICK) if quick else self._deadline
         async with self._places:
             tried = 0
             while True:
                 revivals = self._revivals
                 try:
-                    return await self._try(url, body)
+                    return await self._try(url, body, deadline)
                 except Failure as failure:
                     if await self._revived(since=revivals):
                         continue
@@ -144,13 +149,13 @@ class Client:
                 self._revivals += 1
             return self._revivals > since
 
-    async def _try(self, url: str, body: Answer | None) -> Answer:
+    async def _try(self, url: str, body: Answer | None, deadline: float) -> Answer:
         """Ask once. Raises a `Failure` if another try may succeed, and a `ModelError` if the server refuses."""
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout(deadline):
                 response = await (self._http.get(url) if body is None else self._http.post(url, json=body))
         except TimeoutError:
-            raise Failure(f"no answer within {self._deadline:g} s") from None
+            raise Failure(f"no answer within {deadline:g} s") from None
         except httpx.TransportError as error:
             raise Failure(f"no connection: {str(error) or type(error).__name__}") from error
         except httpx.InvalidURL as error:
@@ -165,6 +170,8 @@ class Client:
             raise Failure(f"the answer is not JSON: {_short(response.text)!r}") from error
         if not isinstance(found, dict):
             raise Failure(f"the answer is not a JSON object: {_short(response.text)!r}")
+        if found.get("error"):
+            raise Failure(_reason(response), _pause(response))
         return found
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import count
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -29,7 +30,7 @@ from halo_generator_openai.adapters import Adapters
 from halo_generator_openai.choices import Choice, read_choices
 from halo_generator_openai.client import Client
 from halo_generator_openai.continuing import CONTINUE, check_continues
-from halo_generator_openai.ordered import in_batches, in_order
+from halo_generator_openai.ordered import in_batches, in_order, jobs_of
 
 _LARGEST_SEED = 2**31 - 1
 """Servers store seeds in 32 bits."""
@@ -45,7 +46,6 @@ class Job:
 
     number: int
     """Counts the jobs of a request to the generator; several servers take turns by it."""
-    batch: int
     ends_batch: bool
     prompt: Prompt
     ids: tuple[int, ...]
@@ -139,17 +139,13 @@ class OpenAI(Generator):
                 "generator 'openai' has both thoughts and prefill",
                 hint="a prefill begins the answer, so no thought can come before it: leave one of them out",
             )
-        client = self._client(retries=0)
+        client = self._client()
         try:
-            model = self._named(client)
+            model = self._named(client, quick=True)
+            if self.prefill and self._asks_to_continue:
+                self._check_continues(client, model)
         finally:
             client.close()
-        if self.prefill and self._asks_to_continue:
-            client = self._client()
-            try:
-                self._check_continues(client, model)
-            finally:
-                client.close()
 
     def follows_weights(self) -> bool:
         """Return False for a teacher."""
@@ -187,14 +183,20 @@ class OpenAI(Generator):
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
         """Yield batches of about `batch` completions; see `Generator`."""
         session: Session = context.session
-        jobs = [job for job in self._jobs(request, context) if job.batch >= request.done]
-        if self._asks_to_continue and not session.continues and any(job.opening for job in jobs):
+        batches = self._batches(request, context)
+        if (
+            self._asks_to_continue
+            and not session.continues
+            and any(job.opening for jobs in batches for job in jobs)
+        ):
             self._check_continues(session.client, session.model)
             session.continues = True
 
         def submit(job: Job) -> Future[dict[str, Any]]:
             return session.client.submit(self._path, self._body(job, session), number=job.number)
 
+        numbers = context.numbers_ahead(request.done, len(batches))
+        jobs = jobs_of(numbers, lambda number: batches[number])
         answers = in_order(submit, jobs, ahead=4 * self.concurrency, interrupt=context.actor.interrupt)
         parts = (
             (job.ends_batch, self._completions(job, read_choices(answer, job.count, where=self.url), context))
@@ -217,19 +219,19 @@ class OpenAI(Generator):
     def _path(self) -> str:
         return "v1/chat/completions" if self.api == "chat" else "v1/completions"
 
-    def _client(self, retries: int | None = None, interrupt: Callable[[], None] = lambda: None) -> Client:
+    def _client(self, interrupt: Callable[[], None] = lambda: None) -> Client:
         return Client(
             [self.url],
             key=os.environ.get(self.key_env, "") if self.key_env else "",
             concurrency=self.concurrency,
-            deadline=self.deadline if retries is None else min(self.deadline, 10.0),
-            retries=self.retries if retries is None else retries,
+            deadline=self.deadline,
+            retries=self.retries,
             interrupt=interrupt,
         )
 
-    def _named(self, client: Client) -> str:
+    def _named(self, client: Client, *, quick: bool = False) -> str:
         """Return the name of the model at the server. Raises a `ModelError` if the server does not have it."""
-        listed = [str(each.get("id", "")) for each in client.ask("v1/models").get("data") or ()]
+        listed = [str(each.get("id", "")) for each in client.ask("v1/models", quick=quick).get("data") or ()]
         if not self.model and not listed:
             raise ModelError(f"{self.url} lists no model", hint="name one: model")
         if self.model and listed and self.model not in listed:
@@ -237,20 +239,22 @@ class OpenAI(Generator):
             raise ModelError(f"{self.url} has no model {self.model!r}", hint=f"it lists {shown}")
         return self.model or listed[0]
 
-    def _jobs(self, request: SamplingRequest, context: SamplingContext) -> list[Job]:
+    def _batches(self, request: SamplingRequest, context: SamplingContext) -> list[list[Job]]:
+        """Return the jobs of each batch."""
         samples, step = request.samples_per_prompt, self.completions_per_request
         prompts_per_batch = max(1, self.batch // samples)
-        jobs: list[Job] = []
+        number, batches = count(), list[list[Job]]()
         for position, prompt in enumerate(request.prompts):
             start = context.actor.context(prompt, system=self.system, prefill=self.prefill)
             ids = context.actor.encode_context(start, prompt)
             question, opening = self._question(prompt, ids, start.opening)
             ends = (position + 1) % prompts_per_batch == 0 or position + 1 == len(request.prompts)
+            if position % prompts_per_batch == 0:
+                batches.append([])
             for first in range(0, samples, step):
-                jobs.append(
+                batches[-1].append(
                     Job(
-                        number=len(jobs),
-                        batch=position // prompts_per_batch,
+                        number=next(number),
                         ends_batch=ends and first + step >= samples,
                         prompt=prompt,
                         ids=ids,
@@ -261,7 +265,7 @@ class OpenAI(Generator):
                         seed=derive_seed(request.seed, position, first) % _LARGEST_SEED,
                     )
                 )
-        return jobs
+        return batches
 
     def _body(self, job: Job, session: Session) -> dict[str, Any]:
         body: dict[str, Any] = {

@@ -19,14 +19,15 @@ _POLL = 0.1
 
 def in_order(
     submit: Callable[[T], Future[dict[str, object]]],
-    jobs: Iterable[T],
+    jobs: Iterable[T | None],
     *,
     ahead: int,
     interrupt: Callable[[], None],
 ) -> Iterator[tuple[T, dict[str, object]]]:
     """Yield each job with its answer, in the order of `jobs`; up to `ahead` jobs are submitted before their turn.
 
-    So the server stays busy while a batch is verified, and the order of the answers does not depend on the server.
+    So the server stays busy while a batch is verified, and the order of the answers does not depend on the server. A
+    job of None: there is no further one before the next answer has been yielded.
     `interrupt` is called ten times a second while an answer is awaited. If it or a job raises, or the iterator is
     closed, the other jobs are cancelled.
     """
@@ -44,6 +45,12 @@ def in_order(
     finally:
         for _, future in waiting:
             future.cancel()
+
+
+def jobs_of(numbers: Iterable[int | None], batch: Callable[[int], Iterable[T]]) -> Iterator[T | None]:
+    """Yield the jobs of each batch of `numbers`, and None for None; see `SamplingContext.numbers_ahead`."""
+    for number in numbers:
+        yield from (None,) if number is None else batch(number)
 
 
 def result(future: Future[A], interrupt: Callable[[], None]) -> A:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,7 +30,7 @@ from halo_core.tables import count
 from halo_generator_openai.adapters import Adapters
 from halo_generator_openai.choices import Choice, read_choices
 from halo_generator_openai.client import Client
-from halo_generator_openai.ordered import in_batches, in_order
+from halo_generator_openai.ordered import in_batches, in_order, jobs_of
 from halo_generator_vllm.server import Server, free_port
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
@@ -248,14 +248,18 @@ class VLLM(SamplingOptions, Generator):
         per_batch = max(1, self.batch // request.samples_per_prompt)
         stops = self.stops(context.actor)
         questions = self.questions(context.actor, request.prompts, context_length=session.context_length)
-        numbers = range(request.done * per_batch, len(questions))
+        numbers = context.numbers_ahead(request.done, -(-len(questions) // per_batch))
+
+        def places(number: int) -> Iterable[int]:
+            return range(number * per_batch, min((number + 1) * per_batch, len(questions)))
 
         def submit(number: int) -> Future[dict[str, Any]]:
             body = self._body(questions[number], stops, derive_seed(request.seed, number), request, context)
             return session.client.submit("v1/completions", body, number=number)
 
         ahead = self.concurrency + per_batch
-        answers = in_order(submit, numbers, ahead=ahead, interrupt=context.actor.interrupt)
+        jobs = jobs_of(numbers, places)
+        answers = in_order(submit, jobs, ahead=ahead, interrupt=context.actor.interrupt)
         parts = (
             (
                 (number + 1) % per_batch == 0 or number + 1 == len(questions),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from halo_ray.verifying import Verifiers, VerifierWorker
 
 _MOST_IN_FLIGHT = 128
 """Each batch that is being verified takes a thread of halo's own process."""
+_LISTED = 4
+"""Samplers whose speeds a progress bar lists; of more, it shows the range."""
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0)]
 
@@ -163,6 +166,15 @@ def batches_in_flight(samplers: int) -> int:
     return min(max(Workers.in_flight, 8 * samplers), _MOST_IN_FLIGHT)
 
 
+def in_words(rates: Sequence[float]) -> str:
+    """Return the tokens per second of each of a few samplers, or the range of many; empty without one."""
+    if not rates:
+        return ""
+    if len(rates) > _LISTED:
+        return f" ({min(rates):.0f} to {max(rates):.0f} tokens/s each)"
+    return f" ({' + '.join(f'{rate:.0f}' for rate in rates)} tokens/s)"
+
+
 class RayWorkers(Workers):
     """The workers of a run on Ray."""
 
@@ -174,6 +186,8 @@ class RayWorkers(Workers):
         self._trainers: Trainers | None = None
         self._verifiers: Verifiers | None = None
         self._crews: list[Crew] = []
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
         share = self._gpus(device)
 
         def role(name: str, worker: type, size: int, cpus: int, gpus: float | None) -> _Role:
@@ -186,6 +200,8 @@ class RayWorkers(Workers):
             "trainer", TrainerWorker, options.trainers, options.trainer_cpus, options.trainer_gpus
         )
         self._check_resources()
+        if options.samplers:
+            self._check_samplers()
         if options.shard:
             self._check_shard(device)
         self.in_flight = batches_in_flight(options.samplers)
@@ -235,9 +251,14 @@ class RayWorkers(Workers):
         return self._trainers.train(samples, context)
 
     def status(self) -> str:
-        """Return how many workers of each role have work."""
+        """Return how many workers of each role have work, and how fast each sampler is."""
         pools = {"samplers": self._samplers, "verifiers": self._verifiers}
-        return ", ".join(f"{name} {pool.working}/{pool.size}" for name, pool in pools.items() if pool)
+        rates = in_words(self._samplers.rates()) if self._samplers and self._samplers.size > 1 else ""
+        return ", ".join(
+            f"{name} {pool.working}/{pool.size}{rates if name == 'samplers' else ''}"
+            for name, pool in pools.items()
+            if pool
+        )
 
     def waits(self) -> Mapping[str, float]:
         """Return how long the workers of each role have waited."""
@@ -288,9 +309,19 @@ class RayWorkers(Workers):
             seconds=self._options.start_seconds,
             restarts=self._options.restarts,
             note=lambda text: self._context.note(f"cluster  {text}"),
+            tell=partial(self._tell, role.name),
         )
         self._crews.append(crew)
         return crew
+
+    def _tell(self, who: str, text: str) -> None:
+        """Print a line that a worker has sent for the user, unless another one has sent it before."""
+        line = f"{who:<9}{text}"
+        with self._lock:
+            is_new = line not in self._told
+            self._told.add(line)
+        if is_new:
+            self._context.note(line)
 
     def _parts(self, threads: int) -> Parts:
         return Parts(dict(self._raw), dict(self._context.origins), threads)
@@ -315,6 +346,16 @@ class RayWorkers(Workers):
                 hint="ask for fewer workers, or for a part of a CPU for each: verifier_cpus: 0.5",
             )
 
+    def _check_samplers(self) -> None:
+        """Raise a `ConfigError` if the generator's servers see the run directory, which samplers do not use."""
+        generator = self._parts(1).plan.drivers.generator("train")[0]
+        if getattr(generator, "served_directory", ""):
+            raise ConfigError(
+                "generator.served_directory is the run directory as the servers see it, and samplers have the weights "
+                "in directories of their own",
+                hint="leave samplers out: without them halo's own process sends the requests to all servers",
+            )
+
     def _check_shard(self, device: str) -> None:
         """Raise a `ConfigError` if the trainers cannot split the model, or have no reason to."""
         trainer = self._parts(1).plan.drivers.get("trainer")
@@ -332,6 +373,9 @@ class RayWorkers(Workers):
     def _summary(self) -> str:
         options, nodes = self._options, sum(node["Alive"] for node in ray.nodes())
         numbers = {"samplers": options.samplers, "verifiers": options.verifiers, "trainers": options.trainers}
-        workers = ", ".join(f"{number} {name}" for name, number in numbers.items() if number)
+        counted = (
+            (number, name.removesuffix("s") if number == 1 else name) for name, number in numbers.items()
+        )
+        workers = ", ".join(f"{number} {name}" for number, name in counted if number)
         tier = f", sandbox {self.tier} on every node" if self.tier else ""
         return f"Ray, {nodes} node{'s' if nodes != 1 else ''}: {workers}{tier}"

@@ -43,9 +43,11 @@ class Crew:
         seconds: float,
         restarts: int,
         note: Callable[[str], None],
+        tell: Callable[[str], None] = lambda text: None,
     ) -> None:
+        """`note` gets what happens to workers, and `tell` gets the lines for the user that they send."""
         self._role, self._start = role, start
-        self._seconds, self._restarts, self._note = seconds, restarts, note
+        self._seconds, self._restarts, self._note, self._tell = seconds, restarts, note, tell
         self._lock = threading.Lock()
         self.members: list[Member] = []
         actors = [start(number) for number in range(size)]
@@ -81,6 +83,11 @@ class Crew:
         """Record that `member` has done something."""
         member.failures = 0
 
+    def tell(self, notes: Sequence[str]) -> None:
+        """Pass on lines for the user that a worker has sent."""
+        for note in notes:
+            self._tell(note)
+
     def close(self) -> None:
         """End the workers."""
         _end([member.actor for member in self.members])
@@ -105,6 +112,7 @@ class Crew:
             ) from error
         for each in told:
             _check_versions(each)
+            self.tell(each.notes)
         return told
 
 

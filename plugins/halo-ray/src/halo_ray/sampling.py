@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import heapq
 import shutil
+import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -32,15 +34,33 @@ from halo_core import (
 )
 from halo_core.run.sampler_check import check_sampler
 from halo_ray.crew import LOST, Crew, Member, cause_of
-from halo_ray.parts import Files, Hello, Parts, hello, read_files, write_files
+from halo_ray.parts import Files, Hello, Notes, Parts, Warned, hello, read_files, write_files
 
 _AHEAD = 2
-"""Batches that a worker may have at once: the next one is there when it finishes one."""
+"""Batches that a worker is asked for at once: the next one is there when it finishes one."""
+_DEPTH = 4
+"""Batches that a worker knows of, if it begins them before it is asked for them: its engine stays busy."""
 _WINDOW = 4
 """For each worker, batches that may be sampled before the earliest one is finished."""
 _CHECKED = 4
 """Completions of a worker's first batch with new weights that are compared with the actor."""
 Batch = Sequence[Completion]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The answer of a worker."""
+
+    batch: Batch | None
+    """None: the request has fewer batches."""
+    seconds: float
+    """How long it took."""
+    ahead: bool = False
+    """True if the worker begins batches before it is asked for them."""
+    notes: Sequence[str] = ()
+    """Lines of the generator for the user, which the run stores as those of a generator in its own process."""
+    warnings: Sequence[str] = ()
+    """Further lines for the user."""
 
 
 class SamplerWorker:
@@ -55,6 +75,8 @@ class SamplerWorker:
         self._request: SamplingRequest | None = None
         self._turns = _Turns()
         self._batches: Iterator[Batch] | None = None
+        self._notes, self._warned = Notes(), Warned()
+        self._failed = False
 
     @cached_property
     def _actor(self) -> Actor:
@@ -68,7 +90,7 @@ class SamplerWorker:
     def hello(self) -> Hello:
         """Build the drivers and return the node, the process and the versions."""
         _ = self._actor
-        return hello(ray.util.get_node_ip_address())
+        return hello(ray.util.get_node_ip_address(), notes=self._warned.take())
 
     def load(self, files: Files | None, weights_hash: str) -> str:
         """Load the weights that the run's actor has saved; None: those before training.
@@ -95,17 +117,29 @@ class SamplerWorker:
         self._stop()
         self._request = replace(request, adapter=self._weights.directory)
 
-    def sample(self, number: int) -> tuple[Batch | None, float]:
-        """Return a batch of the request, None if it has fewer, and the seconds that it took."""
+    def sample(self, number: int, following: Sequence[int] = ()) -> Sampled:
+        """Sample a batch of the request. `following` are the numbers of the next calls, as far as they are known."""
         start = time.monotonic()
+        try:
+            batch = self._next(number, following)
+        except BaseException:
+            self._failed = True
+            raise
+        seconds, ahead = time.monotonic() - start, self._turns.ahead
+        return Sampled(batch, seconds, ahead, self._notes.take(), self._warned.take())
+
+    def _next(self, number: int, following: Sequence[int]) -> Batch | None:
         if self._batches is None or not self._turns.asked:
             self._start(number)
-        self._turns.next = number
+        if number >= self._turns.end:
+            return None
+        self._turns.expect(number, following)
         assert self._batches is not None
         batch = next(self._batches, None)
+        self._turns.open.discard(number)
         if batch is None or not self._turns.asked:
             self._stop()
-        return batch, time.monotonic() - start
+        return batch
 
     def close(self) -> None:
         """Close the generators."""
@@ -113,7 +147,8 @@ class SamplerWorker:
         for generator, context, _ in self._opened.values():
             generator.close(context)
         self._opened.clear()
-        shutil.rmtree(self._logs)
+        if not self._failed:  # the error names the log of a server
+            shutil.rmtree(self._logs)
 
     def _start(self, number: int) -> None:
         """Ask the generator for the request, from its batch `number` on."""
@@ -123,16 +158,16 @@ class SamplerWorker:
         generator, options, _ = drivers.generator(request.split, cycle)
         key = repr(generator)
         if key not in self._opened:
-            context = SamplingContext(actor=self._actor, directory=self._logs)
+            context = SamplingContext(actor=self._actor, directory=self._logs, note=self._notes)
             self._opened[key] = generator, replace(context, session=generator.open(context)), None
         _, context, weights = self._opened[key]
         if weights != self._weights:
             self._opened[key] = generator, context, None
             generator.weights_changed(self._weights, context)
             self._opened[key] = generator, context, self._weights
-        self._turns = _Turns()
-        request = replace(request, done=number)
-        self._batches = iter(options.generate(request, replace(context, numbers=self._turns)))
+        turns = self._turns = _Turns()
+        context = replace(context, numbers=turns.numbers, numbers_ahead=turns.numbers_ahead)
+        self._batches = iter(options.generate(replace(request, done=number), context))
 
     def _stop(self) -> None:
         close = getattr(self._batches, "close", None)
@@ -142,19 +177,46 @@ class SamplerWorker:
 
 
 class _Turns:
-    """The numbers of the batches that a worker samples: each is set just before the generator asks for it."""
+    """The numbers of the batches that a worker samples, in the order in which it is asked for them."""
 
     def __init__(self) -> None:
-        self.next = 0
         self.asked = False
+        """True if the generator takes numbers."""
+        self.ahead = False
+        """True if it starts several batches at once."""
+        self.end = sys.maxsize
+        """The number of batches, once the generator has told it."""
+        self.open: set[int] = set()
+        """Numbers that the generator has taken and whose batches it has not yielded."""
+        self._known: deque[int] = deque()
 
-    def __call__(self, first: int, end: int) -> Iterator[int]:
-        self.asked = True
-        return self._numbers(end)
+    def expect(self, number: int, following: Sequence[int]) -> None:
+        """Add the number that is asked for now, and those that will be asked for next."""
+        self._known.extend(
+            each for each in (number, *following) if each not in self._known and each not in self.open
+        )
 
-    def _numbers(self, end: int) -> Iterator[int]:
-        while self.next < end:
-            yield self.next
+    def numbers(self, first: int, end: int) -> Iterator[int]:
+        """Yield one number for each call of the worker; see `SamplingContext.numbers`."""
+        self.asked, self.end = True, end
+        return iter(self._take, None)
+
+    def numbers_ahead(self, first: int, end: int) -> Iterator[int | None]:
+        """Yield all numbers that are known; see `SamplingContext.numbers_ahead`."""
+        self.asked, self.ahead, self.end = True, True, end
+        return self._taken()
+
+    def _taken(self) -> Iterator[int | None]:
+        while (number := self._take()) is not None or self.open:
+            yield number
+
+    def _take(self) -> int | None:
+        while self._known:
+            number = self._known.popleft()
+            if number < self.end:
+                self.open.add(number)
+                return number
+        return None
 
 
 @dataclass
@@ -196,6 +258,10 @@ class Samplers:
         """Workers whose first batch with the present weights has not been compared with the actor."""
         self._given: dict[Member, int] = {}
         """The number of batches that each worker has been asked for."""
+        self._depth = _AHEAD
+        """Batches that each worker knows of."""
+        self._work: dict[int, tuple[int, float]] = {}
+        """Tokens that each worker has sampled, and the seconds that it took, by its number."""
         self.busy = 0.0
         """Seconds that workers were busy, added up."""
 
@@ -209,6 +275,10 @@ class Samplers:
         """The number of samplers that have something to do."""
         return sum(load > 0 for load in self._given.values())
 
+    def rates(self) -> list[float]:
+        """Return the tokens per second of each worker while it samples, those that have sampled something."""
+        return [tokens / max(seconds, 1e-3) for _, (tokens, seconds) in sorted(self._work.items())]
+
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Batch]:
         """Yield the batches of `request` in order; see `Workers.generate`."""
         self._load(request, context)
@@ -219,14 +289,15 @@ class Samplers:
         state = _Progress(request.done, request.done)
         asked: dict[ray.ObjectRef, tuple[int, Member]] = {}
         load = self._given = dict.fromkeys(members, 0)
+        planned: dict[Member, deque[int]] = {member: deque() for member in members}
         while state.first < state.end:
             context.actor.interrupt()
-            while (member := min(members, key=load.__getitem__)) and load[member] < _AHEAD:
-                number = state.take(_WINDOW * len(members))
-                if number is None:
-                    break
-                asked[member.actor.sample.remote(number)] = number, member
-                load[member] += 1
+            self._plan(planned, state)
+            for member, numbers in planned.items():
+                while numbers and load[member] < _AHEAD:
+                    number = numbers.popleft()
+                    asked[member.actor.sample.remote(number, tuple(numbers))] = number, member
+                    load[member] += 1
             ready, _ = ray.wait(list(asked), num_returns=1, timeout=0.1)
             for ref in ready:
                 number, member = asked.pop(ref)
@@ -237,6 +308,18 @@ class Samplers:
                 state.first += 1
                 context.progress(len(batch), sum(each.written for each in batch))
                 yield batch
+
+    def _plan(self, planned: Mapping[Member, deque[int]], state: _Progress) -> None:
+        """Give the numbers that nobody was asked for to the workers that have the fewest."""
+
+        def known(member: Member) -> int:
+            return self._given[member] + len(planned[member])
+
+        while known(member := min(planned, key=known)) < self._depth:
+            number = state.take(_WINDOW * len(planned))
+            if number is None:
+                return
+            planned[member].append(number)
 
     def _receive(
         self,
@@ -249,7 +332,7 @@ class Samplers:
         """Take the answer of a worker; if it has ended, start it again and let the batch be sampled again."""
         request, context, shared = asked
         try:
-            batch, seconds = ray.get(ref)
+            done: Sampled = ray.get(ref)
         except LOST as error:
             heapq.heappush(state.again, number)
             if self._crew.replace(member, error):
@@ -259,13 +342,20 @@ class Samplers:
         except ray.exceptions.RayTaskError as error:
             raise cause_of(error) from None
         self._crew.succeeded(member)
-        self.busy += seconds
-        if batch is None:
+        self.busy += done.seconds
+        self._depth = _DEPTH if done.ahead else _AHEAD
+        self._crew.tell(done.warnings)
+        for note in done.notes:
+            context.note(note)
+        if done.batch is None:
             state.end = min(state.end, number)
             return
+        tokens, seconds = self._work.get(member.number, (0, 0.0))
+        written = sum(each.written for each in done.batch)
+        self._work[member.number] = tokens + written, seconds + done.seconds
         if member in self._unchecked:
-            self._check(member, batch, request, context)
-        state.done[number] = batch
+            self._check(member, done.batch, request, context)
+        state.done[number] = done.batch
 
     def _load(self, request: SamplingRequest, context: SamplingContext) -> None:
         """Let all workers load the weights of `request`, unless they have them."""

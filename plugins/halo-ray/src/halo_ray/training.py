@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -20,7 +20,7 @@ import ray
 
 from halo_core import Actor, HaloError, Sample, TrainingContext, TrainingError, TrainStats
 from halo_ray.crew import LOST, Crew, cause_of
-from halo_ray.parts import Files, Hello, Parts, hello, read_files, write_files
+from halo_ray.parts import Files, Hello, Parts, Warned, hello, read_files, write_files
 
 if TYPE_CHECKING:
     from halo_ray.peers import Group
@@ -81,6 +81,8 @@ class Trained:
     stats: TrainStats | None = None
     files: Files | None = None
     """The trained weights; from trainer 0."""
+    notes: Sequence[str] = ()
+    """Lines for the user."""
 
 
 Event = Stepped | Asked | Wanted | Saved | Trained
@@ -92,6 +94,7 @@ class TrainerWorker:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._node = ray.util.get_node_ip_address()
+        self._warned = Warned()
         self._group: Group | None = None
         self._events: SimpleQueue[Event | BaseException] = SimpleQueue()
         self._answers: SimpleQueue[Files | None] = SimpleQueue()
@@ -103,7 +106,7 @@ class TrainerWorker:
     def hello(self) -> Hello:
         """Build the drivers and return the node, the process and the versions."""
         _ = self._actor
-        return hello(self._node)
+        return hello(self._node, notes=self._warned.take())
 
     def address(self) -> str:
         """Return an address for the group, if this is trainer 0."""
@@ -174,12 +177,12 @@ class TrainerWorker:
                 peers=group,
             )
             stats = self._parts.plan.drivers.get("trainer", task.cycle).train(task.samples, context)
-        trained = Trained(actor.weights_hash(), group.waited)
+        trained = Trained(actor.weights_hash(), group.waited, notes=self._warned.take())
         if group.rank:
             return trained
         with tempfile.TemporaryDirectory(prefix="halo-ray-") as folder:
             actor.save(Path(folder))
-            return Trained(trained.weights_hash, group.waited, stats, read_files(Path(folder)))
+            return replace(trained, stats=stats, files=read_files(Path(folder)))
 
     def _weights_of(self, group: Group, folder: Path, cycle: int) -> Path:
         """Return the directory of the weights of a cycle; all trainers ask for it at the same time."""
@@ -338,6 +341,8 @@ class Trainers:
         assert trained.files is not None
         assert trained.stats is not None
         self.waited += sum(end.waited for end in ends) / len(ends)
+        if self._crew:
+            self._crew.tell([note for end in ends for note in end.notes])
         with tempfile.TemporaryDirectory(prefix="halo-ray-") as folder:
             write_files(trained.files, Path(folder))
             context.actor.load(Path(folder))

@@ -15,7 +15,7 @@ import ray
 from halo_core import Completion, Prompt, SandboxError, Stage, Status, Verdict, sandbox
 from halo_core.sandbox import Tier
 from halo_ray.crew import LOST, Crew, Member, cause_of
-from halo_ray.parts import Hello, Parts, hello
+from halo_ray.parts import Hello, Parts, Warned, hello
 
 Task = tuple[Prompt, Completion]
 _AHEAD = 2
@@ -34,11 +34,23 @@ _TRIES = 3
 _TIERS: tuple[Tier, ...] = ("none", "weak", "standard", "strong")
 
 
+@dataclass(frozen=True)
+class Verified:
+    """The answer of a worker."""
+
+    verdicts: Sequence[Verdict]
+    seconds: float
+    """How long it took."""
+    notes: Sequence[str]
+    """Lines for the user."""
+
+
 class VerifierWorker:
     """Verifies completions in a sandbox of its own, one at a time."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._warned = Warned()
 
     @cached_property
     def _verifiers(self) -> Any:
@@ -50,12 +62,14 @@ class VerifierWorker:
         """Start the sandbox; return the node, the process, the versions and the tier."""
         _ = self._verifiers
         running = sandbox.running()
-        return hello(ray.util.get_node_ip_address(), running.tier if running else None)
+        tier = running.tier if running else None
+        return hello(ray.util.get_node_ip_address(), tier, self._warned.take())
 
-    def check(self, tasks: Sequence[Task]) -> tuple[list[Verdict], float]:
-        """Return the verdict on each completion, and the seconds that it took."""
+    def check(self, tasks: Sequence[Task]) -> Verified:
+        """Verify completions."""
         start = time.monotonic()
-        return [self._verifiers.check(*task) for task in tasks], time.monotonic() - start
+        verdicts = [self._verifiers.check(*task) for task in tasks]
+        return Verified(verdicts, time.monotonic() - start, self._warned.take())
 
 
 @dataclass(eq=False)
@@ -114,14 +128,15 @@ class Verifiers:
                 self._release(waiting.member)
         return [verdict for verdict in verdicts if verdict is not None]
 
-    def _finish(self, ref: ray.ObjectRef, done: _Asked, verdicts: list[Verdict | None]) -> list[_Piece]:
+    def _finish(self, ref: ray.ObjectRef, asked: _Asked, verdicts: list[Verdict | None]) -> list[_Piece]:
         """Store the verdicts of a piece; return what must be verified again, one by one."""
-        piece = done.piece
+        piece, member = asked.piece, asked.member
+        found: Sequence[Verdict]
         try:
-            found, seconds = ray.get(ref)
+            done: Verified = ray.get(ref)
         except LOST as error:
-            self._release(done.member)
-            if self._crew.replace(done.member, error):
+            self._release(member)
+            if self._crew.replace(member, error):
                 self._check_tier()
             tries = piece.tries + 1
             if tries < _TRIES:
@@ -131,13 +146,15 @@ class Verifiers:
                 ]
             found = [_lost(error)] * len(piece.tasks)
         except ray.exceptions.RayTaskError as error:
-            self._release(done.member)
+            self._release(member)
             raise cause_of(error) from None
         else:
-            self._release(done.member)
-            self._crew.succeeded(done.member)
+            found = done.verdicts
+            self._release(member)
+            self._crew.succeeded(member)
+            self._crew.tell(done.notes)
             with self._free:
-                self.busy += seconds
+                self.busy += done.seconds
                 self._verified += len(found)
         for number, verdict in zip(piece.numbers, found, strict=True):
             verdicts[number] = verdict
