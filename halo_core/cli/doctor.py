@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
@@ -131,9 +130,9 @@ def _answer(process: subprocess.Popen[str], deadline: float) -> list[str]:
     except ValueError:
         return [f"it failed with exit code {process.returncode}"]
     finally:
-        with suppress(ProcessLookupError, PermissionError):
+        if process.returncode is None:  # it has not been waited for, so the number is its own
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            process.wait()
 
 
 def print_cluster(address: str) -> None:

@@ -146,7 +146,8 @@ def _write(contents: dict[Path, str], *, force: bool) -> None:
             files.write(path, text)
     except BaseException:  # without this, the next attempt would find some of the files
         for path in contents.keys() - set(existing):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink()
         for place in missing:
             with suppress(OSError):
                 place.rmdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from halo_core.cli import doctor
 from halo_core.config.hardware import system_name
 
 Halo = Callable[..., Any]
@@ -32,7 +32,8 @@ def cluster(body: str) -> str:
     return (
         "import os, signal, subprocess, time\n"
         "from halo_core.drivers import Cluster\n"
-        "from halo_core.errors import PluginError\n\n\n"
+        "from halo_core.errors import PluginError\n"
+        "from halo_core import options\n\n\n@options\n"
         "class Made(Cluster):\n"
         "    def describe(self):\n"
         f"        {body}\n"
@@ -43,9 +44,9 @@ def test_a_cluster_that_does_not_answer_ends_nothing_but_its_own_lines(
     install: Install, halo: Halo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, body in CLUSTERS.items():
-        entry = {"halo.cluster": f"{name} = acme_{name}:Made"}
+        entry = {"halo.clusters": f"{name} = acme_{name}:Made"}
         install(f"acme-{name}", "1.0", entry, {f"acme_{name}": cluster(body)})
-    monkeypatch.setattr(doctor, "_CLUSTER_SECONDS", 8)
+    monkeypatch.setattr(sys.modules["halo_core.cli.doctor"], "_CLUSTER_SECONDS", 8)
     asked = json.loads(halo("doctor", "--no-torch", "--json").out)["clusters"]
     assert asked["silent"] == asked["stubborn"] == ["no answer within 8 seconds"]
     assert asked["broken"] == ["no cluster at 10.0.0.1"]
