@@ -147,7 +147,9 @@ def reading(path: Path) -> Iterator[None]:
 def disk_error(path: Path, reason: str) -> RunError:
     """Return the error for a failed disk operation."""
     limited = reason == too_large() and file_limit() is not None
-    return RunError(f"{path}: {reason}", hint=HIGHER_FILE_LIMIT if limited else _HINTS.get(reason, _DISK_FULL))
+    return RunError(
+        f"{path}: {reason}", hint=HIGHER_FILE_LIMIT if limited else _HINTS.get(reason, _DISK_FULL)
+    )
 
 
 def damaged(path: Path, reason: str) -> RunError:

@@ -123,7 +123,7 @@ def _ask(address: str) -> subprocess.Popen[str]:
 def _answer(process: subprocess.Popen[str], deadline: float) -> list[str]:
     """Return the lines of a process that describes a cluster, and end it at the deadline with all that it started."""
     try:
-        out, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
+        out, _ = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
         return list(json.loads(out.rpartition(_MARK)[2]))
     except subprocess.TimeoutExpired:
         return [f"no answer within {_CLUSTER_SECONDS} seconds"]

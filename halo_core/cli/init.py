@@ -130,7 +130,10 @@ def _row(prompt: Prompt) -> str:
 
 
 def _write(contents: dict[Path, str], *, force: bool) -> None:
-    """Write all files, or no new one. Raises a `ConfigError`, before anything is written, if one exists and `force` is not set."""
+    """Write all files, or no new one.
+
+    Raises a `ConfigError`, before anything is written, if one exists and `force` is not set.
+    """
     from halo_core import files
     from halo_core.errors import ConfigError
 

@@ -65,9 +65,7 @@ def atomic_output(output: Path) -> Iterator[Path]:
         if not direct:
             partial.replace(target)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {output}: {os_message(error)}", hint=file_hint(error)
-        ) from error
+        raise ConfigError(f"cannot write {output}: {os_message(error)}", hint=file_hint(error)) from error
     finally:
         if not direct:
             with suppress(OSError):  # a disk that cannot be written to

@@ -332,7 +332,7 @@ _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _at_limit(path: Path, error: sqlite3.DatabaseError) -> Path | None:
-    """Return the file of the database that SQLite could not write because of the shell's limit on the size of a file."""
+    """Return the file that SQLite could not write because of the shell's limit on the size of a file."""
     limit = file_limit()
     if limit is None or _code(error) not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
         return None

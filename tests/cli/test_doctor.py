@@ -33,10 +33,12 @@ def cluster(body: str) -> str:
         "import os, signal, subprocess, time\n"
         "from halo_core.drivers import Cluster\n"
         "from halo_core.errors import PluginError\n"
-        "from halo_core import options\n\n\n@options\n"
+        "from halo_core import driver\n\n\n@driver\n"
         "class Made(Cluster):\n"
         "    def describe(self):\n"
         f"        {body}\n"
+        "    def open(self, context):\n"
+        "        raise NotImplementedError\n"
     )
 
 
@@ -61,7 +63,18 @@ def test_no_program_on_path_is_needed_or_waited_for(
 ) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
-    for name in ("uname", "gcc", "cc", "rustc", "rustup", "ldconfig", "nvidia-smi", "rocm-smi", "lscpu", "ray"):
+    for name in (
+        "uname",
+        "gcc",
+        "cc",
+        "rustc",
+        "rustup",
+        "ldconfig",
+        "nvidia-smi",
+        "rocm-smi",
+        "lscpu",
+        "ray",
+    ):
         program = programs / name
         program.write_text("#!/bin/sh\n/bin/sleep 600\n")
         program.chmod(0o755)

@@ -81,7 +81,7 @@ def file_limit(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-LIMITED = {
+LIMITED: dict[str, Callable[..., list[object]]] = {
     "run.yaml": lambda target, fakes: ["run", *fakes, "-n", 1, "-o", target],
     "halo.yaml": DIRECTORIES["init"],
     "x": DIRECTORIES["new"],
