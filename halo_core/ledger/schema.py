@@ -170,8 +170,9 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     with sqlite(path):
         db = _open(path, create=create)
         try:
-            if _version(db, path, create=create) < len(MIGRATIONS):
-                db = _migrated(db, path)
+            with sqlite(path):  # an error is explained by the files, and closing removes the log
+                if _version(db, path, create=create) < len(MIGRATIONS):
+                    db = _migrated(db, path)
         except BaseException:
             db.close()
             raise

@@ -108,6 +108,12 @@ def test_a_limit_on_the_size_of_files_is_named_with_the_file(halo: Halo, fakes: 
     assert names() == before, "nothing is left behind"
 
 
+def test_a_new_run_names_the_log_of_its_database(halo: Halo, fakes: list[str]) -> None:
+    with file_limit(40_000):  # more than the description of the run, less than the tables
+        answer = halo("run", *fakes, "-n", 1, "-o", "run")
+    assert "run/ledger.db-wal: the shell's limit on the size of a file, 39 KiB" in answer.complaint()
+
+
 def test_a_database_names_its_file_that_reaches_the_limit(run: Callable[..., Any], halo: Halo) -> None:
     run()
     with file_limit(4096):
