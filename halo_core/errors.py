@@ -89,9 +89,31 @@ def os_message(error: BaseException) -> str:
     Such libraries (safetensors, tokenizers) raise their own exceptions, which end in "(os error 28)".
     """
     if isinstance(error, OSError):
-        return error.strerror or str(error)
+        limited = error.errno == errno.EFBIG and error.strerror != TOO_LONG
+        return too_large() if limited else error.strerror or str(error)
     number = re.search(r"\(os error (\d+)\)", str(error))
-    return os.strerror(int(number[1])) if number else ""
+    if number is None:
+        return ""
+    return too_large() if int(number[1]) == errno.EFBIG else os.strerror(int(number[1]))
+
+
+HIGHER_FILE_LIMIT = "raise the limit: ulimit -f unlimited; in a new shell, if this one refuses"
+
+
+def file_limit() -> int | None:
+    """Return the size in bytes that files of this process may have (`ulimit -f`); None for no limit."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def too_large() -> str:
+    """Return the reason why a file cannot grow: the limit of the shell, or else of the file system."""
+    limit = file_limit()
+    if limit is None:
+        return "the file system allows no larger file"
+    return f"the shell's limit on the size of a file, {limit / 1024:.0f} KiB, is reached"
 
 
 def file_hint(error: OSError | UnicodeDecodeError) -> str:
@@ -115,6 +137,8 @@ def file_hint(error: OSError | UnicodeDecodeError) -> str:
             return "check its permissions"
         case errno.EINVAL | errno.EFBIG if error.strerror in (NO_FILE, TOO_LONG):
             return "name a file, or a pipe that ends"
+        case errno.EFBIG if file_limit() is not None:
+            return HIGHER_FILE_LIMIT
         case errno.ENOSPC | errno.EDQUOT | errno.EFBIG:
             return "free some space, or name a file on another disk"
     return ""

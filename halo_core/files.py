@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from halo_core.errors import RunError, os_message
+from halo_core.errors import HIGHER_FILE_LIMIT, RunError, file_limit, os_message, too_large
 
 _DISK_FULL = "free some space or choose another directory with --output; the data already written is kept"
 _NO_PERMISSION = (
@@ -146,7 +146,10 @@ def reading(path: Path) -> Iterator[None]:
 
 def disk_error(path: Path, reason: str) -> RunError:
     """Return the error for a failed disk operation."""
-    return RunError(f"{path}: {reason}", hint=_HINTS.get(reason, _DISK_FULL))
+    limited = reason == too_large() and file_limit() is not None
+    return RunError(
+        f"{path}: {reason}", hint=HIGHER_FILE_LIMIT if limited else _HINTS.get(reason, _DISK_FULL)
+    )
 
 
 def damaged(path: Path, reason: str) -> RunError:

@@ -10,6 +10,7 @@ import io
 import os
 import sys
 import warnings
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -36,7 +37,8 @@ from halo_core.cli.verify import verify
 from halo_core.cli.weights import generate, merge
 from halo_core.errors import HaloError, file_hint, os_message
 
-_PATH_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_PATH_ERRORS = (errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, *_FULL)
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 
 app = typer.Typer(
@@ -112,8 +114,13 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # for characters outside the terminal's encoding
     try:
-        sys.exit(app(args=arguments, prog_name="halo", standalone_mode=False) or 0)
+        code = app(args=arguments, prog_name="halo", standalone_mode=False) or 0
+        sys.stdout.flush()  # or Python reports an error after the end, in its own words
+        sys.exit(code)
     except typer.Abort:
+        sys.exit(1)
+    except BrokenPipeError:  # `halo export RUN | head`
+        _close_stdout()
         sys.exit(1)
     except HaloError as error:
         if debug:
@@ -124,11 +131,29 @@ def main() -> None:
             sys.exit(_print_usage_error(error))
         if debug:
             raise
-        if isinstance(error, OSError) and error.filename and error.errno in _PATH_ERRORS:
-            message, hint = f"{error.filename}: {error.strerror}", file_hint(error)
+        if isinstance(error, OSError) and error.errno in _PATH_ERRORS and (place := _place(error)):
+            message, hint = f"{place}: {os_message(error)}", file_hint(error)
         else:
             message, hint = f"{type(error).__name__}: {error}", _hint(error)
         sys.exit(_print_error(message, hint, _notes(error), 1))
+
+
+def _place(error: OSError) -> str:
+    """Return the file that an error is about; empty if that is unknown."""
+    if error.filename:
+        return str(error.filename)
+    try:
+        print(flush=True)  # fails again, if it was the standard output
+    except OSError:
+        _close_stdout()
+        return "standard output"
+    return ""
+
+
+def _close_stdout() -> None:
+    """Discard what could not be written, which Python would try again at its end."""
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _print_usage_error(error: Any) -> int:
@@ -137,6 +162,8 @@ def _print_usage_error(error: Any) -> int:
 
 
 def _hint(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return file_hint(error)
     if os_message(error) in map(os.strerror, _DISK_ERRORS):
         return "check the disk, its free space and its permissions; --debug shows the traceback"
     if _notes(error):

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import platform
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any
@@ -13,6 +19,10 @@ from halo_core.cli.output import print_json
 from halo_core.cli.signatures import AsJSON
 
 _LIBRARIES = ("halo-core", "torch", "transformers", "peft", "accelerate")
+_CLUSTER_SECONDS = 20
+"""Seconds that the installed clusters may take to describe themselves."""
+_MARK = "\0"
+"""Precedes the answer, after whatever a library prints."""
 
 
 def doctor(
@@ -45,12 +55,12 @@ def doctor(
 
 def _as_json(*, torch: bool) -> dict[str, Any]:
     from halo_core import sandbox
-    from halo_core.config.hardware import detect
+    from halo_core.config.hardware import detect, system_name
 
     hardware = detect()
     return {
         "python": platform.python_version(),
-        "system": platform.platform(),
+        "system": system_name(),
         "versions": {name: _version(name) for name in _LIBRARIES},
         "device": _device() if torch else None,
         "hardware": None
@@ -84,22 +94,59 @@ def _hardware() -> list[str]:
 
 
 def _clusters() -> dict[str, list[str]]:
-    """Return what each installed cluster tells about itself, by name; one that fails tells why."""
+    """Return what each installed cluster tells about itself, by name; one that fails tells why.
+
+    Each one is asked in a process of its own, because a connection to a cluster that does not answer may take minutes.
+    """
+    from halo_core.plugin.discovery import available
+
+    asked = {source.name: _ask(source.address) for source in available("cluster")}
+    deadline = time.monotonic() + _CLUSTER_SECONDS
+    found = {name: _answer(process, deadline) for name, process in asked.items()}
+    return {name: lines for name, lines in found.items() if lines}
+
+
+def _ask(address: str) -> subprocess.Popen[str]:
+    """Start a process that describes a cluster."""
+    code = f"from halo_core.cli.doctor import print_cluster; print_cluster({address!r})"
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", code],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        start_new_session=True,
+    )
+
+
+def _answer(process: subprocess.Popen[str], deadline: float) -> list[str]:
+    """Return the lines of a process that describes a cluster, and end it at the deadline with all that it started."""
+    try:
+        out, _ = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
+        return list(json.loads(out.rpartition(_MARK)[2]))
+    except subprocess.TimeoutExpired:
+        return [f"no answer within {_CLUSTER_SECONDS} seconds"]
+    except ValueError:
+        return [f"it failed with exit code {process.returncode}"]
+    finally:
+        if process.returncode is None:  # it has not been waited for, so the number is its own
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def print_cluster(address: str) -> None:
+    """Print the lines with which a cluster describes itself, as JSON."""
     from halo_core.config.schema import DriverSpec
     from halo_core.errors import HaloError
-    from halo_core.plugin.discovery import available
     from halo_core.plugin.loading import load_driver
 
-    found = {}
-    for source in available("cluster"):
-        try:
-            cluster, _ = load_driver("cluster", DriverSpec(name=source.address))
-            lines = list(cluster.describe())
-        except HaloError as error:
-            lines = [str(error)]
-        if lines:
-            found[source.name] = lines
-    return found
+    try:
+        cluster, _ = load_driver("cluster", DriverSpec(name=address))
+        lines = list(cluster.describe())
+    except HaloError as error:
+        lines = [str(error)]
+    print(_MARK + json.dumps(lines), flush=True)
 
 
 def _version(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -129,7 +130,10 @@ def _row(prompt: Prompt) -> str:
 
 
 def _write(contents: dict[Path, str], *, force: bool) -> None:
-    """Write all files. Raises a `ConfigError`, before anything is written, if one exists and `force` is not set."""
+    """Write all files, or no new one.
+
+    Raises a `ConfigError`, before anything is written, if one exists and `force` is not set.
+    """
     from halo_core import files
     from halo_core.errors import ConfigError
 
@@ -138,9 +142,19 @@ def _write(contents: dict[Path, str], *, force: bool) -> None:
         raise ConfigError(
             f"{existing[0]} exists already", hint="name another directory, or replace the files with --force"
         )
-    for path, text in contents.items():
-        files.make_directory(path.parent)
-        files.write(path, text)
+    missing = [place for place in next(iter(contents)).parents if not place.exists()]
+    try:
+        for path, text in contents.items():
+            files.make_directory(path.parent)
+            files.write(path, text)
+    except BaseException:  # without this, the next attempt would find some of the files
+        for path in contents.keys() - set(existing):
+            with suppress(OSError):
+                path.unlink()
+        for place in missing:
+            with suppress(OSError):
+                place.rmdir()
+        raise
 
 
 _HEAD = """\

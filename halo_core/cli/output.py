@@ -54,7 +54,7 @@ def atomic_output(output: Path) -> Iterator[Path]:
 
     For a device or a pipe, the path is that of `output` itself. Raises a `ConfigError` if a disk operation fails.
     """
-    from halo_core.errors import ConfigError, file_hint
+    from halo_core.errors import ConfigError, file_hint, os_message
 
     check_output(output)
     target = output.resolve()
@@ -65,9 +65,7 @@ def atomic_output(output: Path) -> Iterator[Path]:
         if not direct:
             partial.replace(target)
     except OSError as error:
-        raise ConfigError(
-            f"cannot write {output}: {error.strerror or error}", hint=file_hint(error)
-        ) from error
+        raise ConfigError(f"cannot write {output}: {os_message(error)}", hint=file_hint(error)) from error
     finally:
         if not direct:
             with suppress(OSError):  # a disk that cannot be written to

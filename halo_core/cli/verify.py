@@ -96,7 +96,7 @@ def _open_output(output: Path | None, completions: Path) -> Any:
     from contextlib import nullcontext
 
     from halo_core.cli.output import check_output
-    from halo_core.errors import DataError, file_hint
+    from halo_core.errors import DataError, file_hint, os_message
 
     if output is None:
         return nullcontext(sys.stdout)
@@ -106,7 +106,7 @@ def _open_output(output: Path | None, completions: Path) -> Any:
     try:
         return output.open("w", encoding="utf-8")
     except OSError as error:
-        raise DataError(f"cannot write {output}: {error.strerror}", hint=file_hint(error)) from error
+        raise DataError(f"cannot write {output}: {os_message(error)}", hint=file_hint(error)) from error
 
 
 def _read_completions(path: Path, prompts: dict[str, Prompt]) -> Iterator[Completion]:

@@ -9,6 +9,7 @@ occupy a device that another process needs.
 
 from __future__ import annotations
 
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,6 +96,16 @@ def with_hardware_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
         if given is None or isinstance(given, Mapping):
             merged[section] = {**settings, **(given or {})}
     return merged
+
+
+def system_name() -> str:
+    """Return the system, its release, the processor's architecture and the C library, as `platform.platform` does.
+
+    That function runs the first `uname` on PATH and waits for it without a limit.
+    """
+    library = "".join(platform.libc_ver())
+    names = (platform.system(), platform.release(), platform.machine(), library and f"with-{library}")
+    return "-".join(filter(None, names))
 
 
 def built_for_rocm() -> bool:

@@ -366,6 +366,6 @@ class Cluster(Driver):
     def describe(self) -> Sequence[str]:
         """Return lines for `halo doctor` on what is there to work with; called with the default options.
 
-        Must neither start nor change anything.
+        `halo doctor` calls it in a process of its own, for at most 20 seconds. Must neither start nor change anything.
         """
         return ()

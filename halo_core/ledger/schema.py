@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import RunError
+from halo_core.errors import RunError, file_limit, too_large
 from halo_core.files import damaged, disk_error, reading
 
 _APPLICATION = 0x68616C6F  # "halo"; `file ledger.db` shows it
@@ -170,8 +170,9 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     with sqlite(path):
         db = _open(path, create=create)
         try:
-            if _version(db, path, create=create) < len(MIGRATIONS):
-                db = _migrated(db, path)
+            with sqlite(path):  # an error is explained by the files, and closing removes the log
+                if _version(db, path, create=create) < len(MIGRATIONS):
+                    db = _migrated(db, path)
         except BaseException:
             db.close()
             raise
@@ -320,10 +321,32 @@ _REASONS: dict[int, Callable[[Path], RunError]] = {
         f"{path} is in use by another process", hint="wait for it, or stop it"
     ),
 }
+_INDEX_BYTES = 32768
+"""Bytes by which the index of the write-ahead log grows, see https://sqlite.org/walformat.html."""
+_INDEX_ERRORS = (
+    sqlite3.SQLITE_IOERR_SHMOPEN,
+    sqlite3.SQLITE_IOERR_SHMSIZE,
+    sqlite3.SQLITE_IOERR_SHMMAP,
+    sqlite3.SQLITE_IOERR_SHMLOCK,
+)
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def _at_limit(path: Path, error: sqlite3.DatabaseError) -> Path | None:
+    """Return the file that SQLite could not write because of the shell's limit on the size of a file."""
+    limit = file_limit()
+    if limit is None or _code(error) not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
+        return None
+    log, index = (path.with_name(path.name + suffix) for suffix in ("-wal", "-shm"))
+    if limit < _INDEX_BYTES or getattr(error, "sqlite_errorcode", 0) in _INDEX_ERRORS:
+        return index
+    # the write that fails leaves a file that ends at the limit or beyond
+    return next((file for file in (log, path) if file.exists() and file.stat().st_size >= limit), None)
+
+
 def _run_error(path: Path, error: sqlite3.DatabaseError) -> RunError:
+    if limited := _at_limit(path, error):
+        return disk_error(limited, too_large())
     code = _code(error)
     if code in _REASONS:
         return _REASONS[code](path)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from halo_core.config.model import ModelConfig
 from halo_core.data import read_text
-from halo_core.errors import ModelError, first_line
+from halo_core.errors import ModelError, command, first_line
 from halo_core.model.quantizing import prepare_quantized, quantization_options
 from halo_core.model.turns import check_values
 
@@ -173,6 +173,9 @@ def model_source(config: ModelConfig) -> str:
         return name
     if gguf_file(config):
         return str(path.resolve().parent)
+    if (path / "run.yaml").is_file():
+        merge = command("halo", "merge", name, f"{path.resolve().name}-model")
+        raise ModelError(f"{name!r} is a run, not a model", hint=f"merge its adapter into its model: {merge}")
     if not (path / "config.json").is_file():
         raise ModelError(
             f"{name!r} contains no model: there is no config.json",

@@ -83,7 +83,7 @@ def _machine() -> str:
     except OSError:
         pass
     capabilities = f"{fields.get('flags', '')}{fields.get('Features', '')}{torch.get_num_threads()}"
-    name = fields.get("model name") or platform.processor() or platform.machine()
+    name = fields.get("model name") or platform.machine()
     return f"{name} {hashlib.sha256(capabilities.encode()).hexdigest()[:8]}, torch {torch.__version__}"
 
 

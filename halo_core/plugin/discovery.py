@@ -187,7 +187,7 @@ def _find(kind: str, name: str, origins: Origins) -> EntryPoint:
         package = PACKAGES.get((kind, short))
         hint = f"pip install {package}" if package else did_you_mean(short, {e.name for e in _entries(kind)})
         hint = hint or "install the package that provides it, or name a file as ./file.py:Class"
-        raise UnknownPluginError(f"no {kind} named {name!r} is installed", hint=hint)
+        raise UnknownPluginError(f"no {kind.replace('_', ' ')} named {name!r} is installed", hint=hint)
     return matches[0]
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from halo_core import sandbox
+from halo_core.config.hardware import system_name
 from halo_core.config.kinds import KINDS
 from halo_core.config.layers import differences, short_name
 from halo_core.config.model import ModelConfig
@@ -45,7 +46,7 @@ def environment(config: RunConfig, tier: Tier | None = None) -> dict[str, Any]:
     inputs["model.chat_template"] = model.chat_template
     return {
         "python": platform.python_version(),
-        "system": platform.platform(),
+        "system": system_name(),
         "threads": os.environ.get("OMP_NUM_THREADS") or str(len(os.sched_getaffinity(0))),
         "versions": {name: version(name) for name in _LIBRARIES},
         "inputs": {

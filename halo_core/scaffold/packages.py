@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from halo_core.config.kinds import KINDS
 from halo_core.errors import ConfigError, RunError, did_you_mean
+from halo_core.files import disk, write_directory
 
 _NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 _NOUN = {"lr_policy": "learning-rate policy", "plugin": "hook plugin"}
@@ -123,13 +124,18 @@ def _templates(scaffold: Scaffold) -> Mapping[str, str]:
 
 
 def write(directory: Path, files: Mapping[str, str]) -> None:
-    """Write the files of a package into a new directory. Raises a `RunError` if it contains something already."""
-    try:
+    """Write the files of a package into a new directory, all or none.
+
+    Raises a `RunError` if the directory contains something already.
+    """
+    with disk(directory):
         if directory.is_dir() and any(directory.iterdir()):
             raise RunError(f"{directory} is not empty", hint="name another place: --output DIR")
+
+    def fill(partial: Path) -> None:
         for path, text in files.items():
-            target = directory / path
+            target = partial / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise RunError(f"{directory}: {error.strerror}", hint="name another place: --output DIR") from error
+
+    write_directory(directory, fill)

@@ -71,7 +71,7 @@ def test_first_line_announces_the_demo(halo: Halo, fakes: list[str]) -> None:
             "no verifier named 'lean'",
             "pip install halo-verifier-lean",
         ),
-        (["--lr-policy", "exponental"], "no lr_policy named 'exponental'", "did you mean 'exponential'?"),
+        (["--lr-policy", "exponental"], "no lr policy named 'exponental'", "did you mean 'exponential'?"),
         (["--selector", "rafft"], "no selector named 'rafft'", "did you mean 'raft'?"),
         (["--plugin", "nope"], "no plugin named 'nope'", "known: doctor, gate"),
         (["--no-plugin", "nope"], "--no-plugin 'nope' is not listed", ""),

@@ -104,7 +104,10 @@ def _compiler(command: str) -> str:
     path = shutil.which(command)
     if path is None or Path(path).resolve().name != "rustup":
         return find_tool(command)
-    done = subprocess.run([path, "--print=sysroot"], capture_output=True, text=True)
+    try:
+        done = subprocess.run([path, "--print=sysroot"], capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired as error:
+        raise SandboxError(f"{command!r} printed no sysroot within 60 seconds") from error
     if done.returncode != 0:
         raise SandboxError(f"{command!r} does not work: {(done.stderr.splitlines() or ['no message'])[0]}")
     return find_tool(f"{done.stdout.strip()}/bin/rustc")

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from halo_core.errors import ConfigError, did_you_mean, file_hint
+from halo_core.cli.output import atomic_output
+from halo_core.errors import ConfigError, did_you_mean
 from halo_core.tables import spell, table
 from halo_lr_policies.lr_command.dry_run import Measurements, Schedule
 from halo_lr_policies.lr_command.recommend import Recommendation
@@ -162,10 +163,8 @@ def _write(
             hint = did_you_mean(suffix, writers)
         raise ConfigError(f"{path}: unsupported file suffix", hint=hint)
     content = writers[suffix](schedules, measurements, baseline, suffix[1:])
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise ConfigError(f"cannot write {path}: {error.strerror}", hint=file_hint(error)) from error
+    with atomic_output(path) as place:
+        place.write_bytes(content)
 
 
 def _csv(schedules: Sequence[Schedule], measurements: Measurements, baseline: Schedule, kind: str) -> bytes:
