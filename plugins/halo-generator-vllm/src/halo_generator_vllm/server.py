@@ -16,7 +16,7 @@ from urllib.request import urlopen
 from halo_core import PluginError
 
 _EFFECT = re.compile(r"root cause|EngineDeadError")
-"""What vLLM writes after the error that ended it."""
+"""Lines that vLLM writes after the error that ended it."""
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 
