@@ -28,8 +28,8 @@ ROWS = {
     ],
 }
 Judge = Callable[[str, str], Verdict]
-STEP = {"sqlite": 1, "duckdb": 5, "postgresql": 3}
-"""Every how many cases run on an engine: preparing a prompt takes a second on DuckDB, and a tenth on SQLite."""
+STEP = {"sqlite": 1, "duckdb": 10, "postgresql": 6}
+"""Every how many cases run on an engine: preparing a prompt takes ten times as long on DuckDB as on SQLite."""
 
 
 @pytest.fixture(params=STEP)
