@@ -56,11 +56,8 @@ class Adapters:
         """Load the adapter at `path`, a path on the servers, as `name`."""
         for number, url in enumerate(self.client.urls):
             try:
-                body = {"lora_name": name, "lora_path": path}
-                self.client.ask(_ROUTES[self.api][0], body, number=number)
+                self._load_on(number, name, path)
             except ModelError as error:
-                if "already" in str(error) and "loaded" in str(error):
-                    continue  # The name contains the hash of the weights, so these are the same.
                 raise ModelError(
                     f"{url} does not load the adapter {path}: {error}",
                     hint="the server must allow it (vLLM: VLLM_ALLOW_RUNTIME_LORA_UPDATING=True, --enable-lora, and a "
@@ -71,8 +68,14 @@ class Adapters:
     def load_again(self, number: int) -> None:
         """Load the adapter on the `number`-th server, which has been started again."""
         if self.loaded:
-            body = {"lora_name": self.loaded, "lora_path": self.path}
-            self.client.ask(_ROUTES[self.api][0], body, number=number)
+            self._load_on(number, self.loaded, self.path)
+
+    def _load_on(self, number: int, name: str, path: str) -> None:
+        try:
+            self.client.tell(_ROUTES[self.api][0], {"lora_name": name, "lora_path": path}, number=number)
+        except ModelError as error:
+            if not ("already" in str(error) and "loaded" in str(error)):
+                raise  # else the name, which contains the hash of the weights, shows that these are the same
 
     def unload(self) -> None:
         """Sample without an adapter from now on."""
@@ -83,7 +86,7 @@ class Adapters:
     def _each_unloads(self, name: str) -> None:
         for number in range(len(self.client.urls)):
             with suppress(ModelError):  # A server that was started again does not have it.
-                self.client.ask(_ROUTES[self.api][1], {"lora_name": name}, number=number)
+                self.client.tell(_ROUTES[self.api][1], {"lora_name": name}, number=number)
 
     def _path(self, directory: Path) -> str:
         if not self.seen_as:

@@ -99,6 +99,11 @@ class Client:
         work = self._ask(path, body, number, quick=quick)
         return result(asyncio.run_coroutine_threadsafe(work, self._loop), self._interrupt)
 
+    def tell(self, path: str, body: Answer, *, number: int = 0) -> None:
+        """Send `body` to `path` and wait until the server reports success, in whatever words; see `submit`."""
+        work = self._ask(path, body, number, reads=False)
+        result(asyncio.run_coroutine_threadsafe(work, self._loop), self._interrupt)
+
     def close(self) -> None:
         """Cancel what is in flight, close the connections and end the thread."""
         if self._loop.is_closed():
@@ -116,7 +121,9 @@ class Client:
         await self._http.aclose()
         await self._loop.shutdown_default_executor()
 
-    async def _ask(self, path: str, body: Answer | None, number: int, *, quick: bool = False) -> Answer:
+    async def _ask(
+        self, path: str, body: Answer | None, number: int, *, quick: bool = False, reads: bool = True
+    ) -> Answer:
         url = f"{self.urls[number % len(self.urls)]}/{path.lstrip('/')}"
         retries = 0 if quick else self._retries
         deadline = min(self._deadline, _QUICK) if quick else self._deadline
@@ -125,7 +132,7 @@ class Client:
             while True:
                 revivals = self._revivals
                 try:
-                    return await self._try(url, body, deadline)
+                    return await self._try(url, body, deadline, reads=reads)
                 except Failure as failure:
                     if await self._revived(since=revivals):
                         continue
@@ -149,7 +156,7 @@ class Client:
                 self._revivals += 1
             return self._revivals > since
 
-    async def _try(self, url: str, body: Answer | None, deadline: float) -> Answer:
+    async def _try(self, url: str, body: Answer | None, deadline: float, *, reads: bool) -> Answer:
         """Ask once. Raises a `Failure` if another try may succeed, and a `ModelError` if the server refuses."""
         try:
             async with asyncio.timeout(deadline):
@@ -164,6 +171,8 @@ class Client:
             raise Failure(_reason(response), _pause(response))
         if not response.is_success:
             raise ModelError(f"{url}: {_reason(response)}", hint=_HINTS.get(response.status_code, ""))
+        if not reads:
+            return {}
         try:
             found = json.loads(response.content or b"{}")
         except ValueError as error:

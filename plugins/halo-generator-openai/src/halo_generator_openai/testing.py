@@ -25,7 +25,7 @@ from halo_core.config.model import ModelConfig
 from halo_core.model.actor import Actor
 from halo_core.types import Prompt
 
-Reply = tuple[int, dict[str, Any]]
+Reply = tuple[int, dict[str, Any] | str]
 
 
 @dataclass
@@ -74,9 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(raw)
             return
         status, found = self._reply(body)
-        content = json.dumps(found).encode()
+        content = (found if isinstance(found, str) else json.dumps(found)).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/plain" if isinstance(found, str) else "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -110,12 +110,12 @@ class _Handler(BaseHTTPRequestHandler):
         if not (Path(path) / "adapter_config.json").is_file():
             return _error(404, f"no adapter at {path}")
         self.state.adapters[name] = path
-        return 200, {}
+        return 200, f"Success: LoRA adapter '{name}' added successfully."
 
     def _unload(self, body: dict[str, Any]) -> Reply:
         if self.state.adapters.pop(body["lora_name"], None) is None:
             return _error(404, f"no adapter {body['lora_name']}")
-        return 200, {}
+        return 200, f"Success: LoRA adapter '{body['lora_name']}' removed successfully."
 
     def _completions(self, body: dict[str, Any]) -> Reply:
         name = body["model"].rpartition(":")[2]
