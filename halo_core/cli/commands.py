@@ -15,7 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from halo_core.cli.misplaced import hint_for
+from halo_core.cli.misplaced import hint_for, hint_for_option
 
 
 class HaloGroup(TyperGroup):
@@ -32,7 +32,7 @@ class HaloGroup(TyperGroup):
         if own is not None:
             return own
         owners = _installed().get(cmd_name)
-        return TyperCommand(cmd_name, short_help=f"Command of {' and '.join(owners)}.") if owners else None
+        return TyperCommand(cmd_name, short_help=_summary(owners)) if owners else None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that `args` call; import it if it belongs to a package."""
@@ -40,6 +40,14 @@ class HaloGroup(TyperGroup):
         if super().get_command(ctx, name) is None and _is_from_package(name):
             return name, load_command(name), args[1:]
         return super().resolve_command(ctx, args)
+
+
+def _summary(owners: list[str]) -> str:
+    """Return the summary of the distribution that provides a command, or their names if there are several."""
+    from importlib.metadata import metadata
+
+    text = metadata(owners[0]).get("Summary", "") if len(owners) == 1 else ""
+    return text or f"Command of {' and '.join(owners)}."
 
 
 def is_usage_error(error: BaseException) -> bool:
@@ -65,6 +73,8 @@ def usage_error(error: Any) -> tuple[str, str]:
     hint = f"did you mean {known[3]}?" if known else ""
     if extra := re.search(r"extra argument(?:s|\(s\))? \(([^\s)]+)", text):
         hint = hint_for(context, extra[1])
+    elif context and (flag := getattr(error, "option_name", "")) and type(error).__name__ == "NoSuchOption":
+        hint = hint_for_option(context, flag) or hint
     hint = hint or f"{path} -h shows how to call it"
     return message[:1].lower() + message[1:], hint
 

@@ -1,4 +1,7 @@
-"""Hints for words that stand where a command takes no argument: `halo run gcc` means `halo run --verifier gcc`."""
+"""Hints for words and options that a command does not take, but another form does.
+
+`halo run gcc` means `halo run --verifier gcc`; `halo run --threshold 0.7` means `halo run -S threshold=0.7`.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,53 @@ _FORMATS = {
     **dict.fromkeys((".json", ".svg", ".png", ".html"), ("output",)),
 }
 """Suffix of a file -> the options that take such a file, the likeliest first."""
+
+
+_ALIASES = {"lr": "base_lr", "learning_rate": "base_lr", "system_prompt": "system", "num_epochs": "epochs"}
+"""Names that other tools have for the options of drivers."""
+
+
+def hint_for_option(context: Any, flag: str) -> str:
+    """Return how to set what the unknown `flag` names, or "" if neither a default driver nor the configuration has it.
+
+    `context` is the one of the call that failed.
+    """
+    from halo_core.config.kinds import KINDS
+
+    name = flag.lstrip("-").replace("-", "_")
+    name = _ALIASES.get(name, name)
+    taken = {opt for each in context.command.params for opt in each.opts}
+    if f"--{name.replace('_', '-')}" in taken:
+        return ""  # the parser's own hint is nearer
+    forms = [
+        f"{kind.short} {name}=VALUE"
+        for kind in KINDS.values()
+        if kind.short in taken and kind.default and name in _options_of(kind.name, kind.default)
+    ]
+    forms += [f"--set {path}=VALUE" for path in _paths(name) if "--set" in taken]
+    return f"did you mean {', '.join(forms)}?" if forms else ""
+
+
+def _paths(name: str) -> list[str]:
+    """Return the keys of the configuration called `name`: at the top, or else in its sections."""
+    from halo_core.config.kinds import KINDS
+    from halo_core.config.schema import RunConfig, fields_of
+
+    if name in RunConfig.model_fields:
+        return [name]
+    sections = RunConfig.model_fields.keys() - {kind.key for kind in KINDS.values()}
+    return [f"{key}.{name}" for key in sorted(sections) if name in fields_of([key])]
+
+
+def _options_of(kind: str, name: str) -> set[str]:
+    from halo_core.config.options import options_of
+    from halo_core.errors import HaloError
+    from halo_core.plugin.loading import load_class
+
+    try:
+        return {option.name for option in options_of(load_class(kind, name).value)}
+    except HaloError:
+        return set()
 
 
 def hint_for(context: Any, word: str) -> str:

@@ -248,9 +248,9 @@ def _config_error(error: ValidationError, where: str) -> ConfigError:
     first = next((each for each in problems if each["type"] in _UNKNOWN), problems[0])
     path = [str(part) for part in first["loc"]]
     if first["type"] in _UNKNOWN:
-        hint = did_you_mean(path[-1], _fields(path[:-1]))
+        hint = did_you_mean(path[-1], fields_of(path[:-1]))
         return ConfigError(f"{where}: unknown key {'.'.join(path)!r}", hint=hint)
-    if first["type"] in {"model_type", "dataclass_type"} and len(path) == 1 and _fields(path):
+    if first["type"] in {"model_type", "dataclass_type"} and len(path) == 1 and fields_of(path):
         return _section_error(path[0], first["input"], where)
     if (path == ["verifier"] and not first["input"]) or first["type"] == "missing":
         return ConfigError("no verifier was named", hint="name one: --verifier gcc (halo plugins lists them)")
@@ -265,7 +265,7 @@ def _config_error(error: ValidationError, where: str) -> ConfigError:
 
 
 def _section_error(key: str, value: object, where: str) -> ConfigError:
-    fields = _fields([key])
+    fields = fields_of([key])
     first = next(iter(fields))
     hint = f"its keys are {', '.join(fields)}"
     if isinstance(value, str) and fields[first].annotation is not int:
@@ -273,7 +273,7 @@ def _section_error(key: str, value: object, where: str) -> ConfigError:
     return ConfigError(f"{where}: {key} is a section of keys, not {value!r}", hint=hint)
 
 
-def _fields(path: Sequence[str]) -> Mapping[str, Any]:
+def fields_of(path: Sequence[str]) -> Mapping[str, Any]:
     """Return the fields of the section at `path`."""
     section: Any = RunConfig
     for part in path:

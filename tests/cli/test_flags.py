@@ -191,6 +191,32 @@ def test_a_command_called_wrongly_is_one_line_with_a_hint(
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
+        ("run --lr 1e-4", "did you mean -L base_lr=VALUE?"),
+        ("run --learning-rate 1e-4", "did you mean -L base_lr=VALUE?"),
+        ("run --threshold 0.7", "did you mean -S threshold=VALUE?"),
+        ("run --temperature 1", "did you mean -G temperature=VALUE?"),
+        ("run --batch-size 4", "did you mean -T batch_size=VALUE?"),
+        ("run --lora-rank=4", "did you mean -T lora_rank=VALUE?"),
+        ("run --when-none skip", "did you mean --set when_none=VALUE?"),
+        ("run --dtype float32", "did you mean --set model.dtype=VALUE?"),
+        ("run --samples_per_prompt 2", "did you mean --set samples_per_prompt=VALUE?"),
+        ("run --lr_policy plateau", "did you mean --lr-policy?"),
+        ("run --zzz 1", "halo run -h shows how to call it"),
+        ("samples x --temperature 1", "halo samples -h shows how to call it"),
+    ],
+)  # fmt: skip
+def test_an_option_of_a_driver_is_answered_by_the_flag_that_sets_it(
+    halo: Halo, words: str, hint: str
+) -> None:
+    answer = halo(*words.split())
+    assert answer.code == 2
+    assert "no such option: --" in answer.complaint()
+    assert answer.remedy() == hint
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
         ("lr schedule exponential", "did you mean --lr-policy exponential?"),
         ("lr schedule ./mine.py:Policy", "did you mean --lr-policy ./mine.py:Policy?"),
         ("lr schedule base_lr=1e-4", "did you mean --lr-opt base_lr=1e-4?"),
