@@ -291,7 +291,8 @@ def test_bug_in_halo_asks_for_a_report(run_prompts: Halo, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("error", "hint"),
     [
-        (OSError(28, "No space left on device", "x/events"), "check the disk"),
+        (OSError(28, "No space left on device", "x/events"), "free some space"),
+        (OSError(28, "No space left on device"), "check the disk"),
         (RuntimeError("I/O error: No space left on device (os error 28)"), "check the disk"),
         (ConnectionRefusedError(111, "Connection refused"), "this is a bug in halo"),
     ],
