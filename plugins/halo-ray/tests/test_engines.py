@@ -251,12 +251,14 @@ def test_each_sampler_starts_its_server_once(two_nodes: Any, tmp_path: Path) -> 
     script = tmp_path / "counted.py"
     script.write_text(COUNTED)
     raw = {**contract_run(tmp_path), "cycles": 2}
+    counted = tmp_path / "events.txt"
     for name, cluster in {"alone": None, "two": Ray(samplers=2)}.items():
-        command = [sys.executable, str(script), str(tmp_path / f"{name}.txt")]
+        counted.unlink(missing_ok=True)
+        command = [sys.executable, str(script), str(counted)]
         own = {"command": command, "dtype": "float32", "environment": {"OMP_NUM_THREADS": "1"}}
         run_with(cluster, raw | {"generator": {"name": "vllm", **own, **SAMPLING}}, tmp_path / name)
     assert differing(tmp_path / "alone", tmp_path / "two") == []
-    events = [line.split() for line in (tmp_path / "two.txt").read_text().splitlines()]
+    events = [line.split() for line in counted.read_text().splitlines()]
     starts = [pid for pid, what in events if what == "start"]
     loads = [(pid, what) for pid, what in events if what != "start"]
     assert len(starts) == len(set(starts)) == 2
