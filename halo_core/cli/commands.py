@@ -46,8 +46,8 @@ def _summary(owners: list[str]) -> str:
     """Return the summary of the distribution that provides a command, or their names if there are several."""
     from importlib.metadata import metadata
 
-    text = metadata(owners[0]).get("Summary", "") if len(owners) == 1 else ""
-    return text or f"Command of {' and '.join(owners)}."
+    text = metadata(owners[0]).json.get("summary") if len(owners) == 1 else None
+    return str(text) if text else f"Command of {' and '.join(owners)}."
 
 
 def is_usage_error(error: BaseException) -> bool:

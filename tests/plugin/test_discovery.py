@@ -109,7 +109,9 @@ def test_a_distribution_that_does_not_provide_the_name(install: Install) -> None
 def test_a_missing_package_of_this_project_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("halo_core.plugin.discovery.entry_points", lambda group: [])
     for (kind, name), package in PACKAGES.items():
-        with pytest.raises(PluginError, match=f"no {kind.replace('_', ' ')} named '{name}' is installed") as caught:
+        with pytest.raises(
+            PluginError, match=f"no {kind.replace('_', ' ')} named '{name}' is installed"
+        ) as caught:
             load(kind, name)
         assert caught.value.hint == f"pip install {package}"
 

@@ -374,7 +374,9 @@ def test_an_interrupt_ends_the_request_with_its_batches_stored(tmp_path: Path) -
     with pytest.raises(Interrupted, match=f"halo resume {run.directory}"):
         sample(run, hooks)
     done = run.ledger.batches(1, "train", run.prompts)
-    assert 0 < len(done) < 20, "the batches before are stored, but for those that are verified at the same time"
+    assert 0 < len(done) < 20, (
+        "the batches before are stored, but for those that are verified at the same time"
+    )
     run, hooks = fake_run(tmp_path / "run", generator=FakeGenerator(batch=4), prompts=40)
     assert sample(run, hooks) == whole
 
