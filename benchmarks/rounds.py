@@ -1,6 +1,6 @@
 """Measure what sampling in rounds saves: one cycle of sampling and selection of a demo, with rounds and without.
 
-    python benchmarks/rounds.py --verifier gcc --seeds 0 1 2
+    python benchmarks/rounds.py --verifier gcc --seeds 0 1 2 --prompts 96
     python benchmarks/rounds.py --verifier gcc --enough 4 --seen
 
 The prompts are held-out ones of the demo, of which its model never solves some; with `--seen`, training prompts, which
@@ -9,7 +9,8 @@ it has learned before.
 The selector is `best_of_n` with n = `--enough`, so a prompt can use that many passes. `plain` samples 8 completions of
 each prompt. `rounds` may use as many tokens as `plain` did: what solved prompts save goes to others. `stop` has at most
 8 completions of a prompt: it only saves. Printed are the distinct passing completions that are selected, the prompts
-that they belong to, and the tokens sampled.
+that they belong to, and the tokens sampled; then, over all seeds, the change in passes and in tokens relative to
+`plain`, each with a 95% interval by a bootstrap over prompts.
 """
 
 from __future__ import annotations
@@ -17,8 +18,24 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+DRAWS = 10_000
+
+
+@dataclass
+class Cycle:
+    """Passes and tokens of one cycle of sampling, by prompt id."""
+
+    passes: Counter[str] = field(default_factory=Counter)
+    """Distinct passing completions that were selected."""
+    tokens: Counter[str] = field(default_factory=Counter)
+    """Tokens sampled."""
 
 
 def prompts_of(verifier: str, seen: bool, place: Path) -> None:
@@ -32,10 +49,8 @@ def prompts_of(verifier: str, seen: bool, place: Path) -> None:
     place.write_text("".join(json.dumps(row, default=dict) + "\n" for row in rows))
 
 
-def cycle(
-    verifier: str, seed: int, rounds: dict[str, Any], enough: int, data: dict[str, Any]
-) -> tuple[int, int, int]:
-    """Sample and select one cycle; return distinct passes selected, their prompts, and tokens sampled."""
+def cycle(verifier: str, seed: int, rounds: dict[str, Any], enough: int, data: dict[str, Any]) -> Cycle:
+    """Sample and select one cycle."""
     from halo_core import Plan, Status
     from halo_core.config.schema import DriverSpec
     from halo_core.loop import reward, sample, select
@@ -59,8 +74,11 @@ def cycle(
     ):
         samples = reward(run, hooks, 1, sample(run, hooks, 1))
         chosen = select(run, hooks, 1, samples)
-    passes = {(s.prompt.id, s.completion.text) for s in chosen if s.verdict.status is Status.PASS}
-    return len(passes), len({name for name, _ in passes}), sum(s.completion.written for s in samples)
+    distinct = {(s.prompt.id, s.completion.text) for s in chosen if s.verdict.status is Status.PASS}
+    done = Cycle(Counter(prompt for prompt, _ in distinct))
+    for one in samples:
+        done.tokens[one.prompt.id] += one.completion.written
+    return done
 
 
 def main() -> None:
@@ -81,21 +99,38 @@ def main() -> None:
 
 
 def compare(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
-    """Print a row for each seed and way of sampling."""
+    """Print a row for each seed and way of sampling, then the changes over all seeds."""
     print(f"{'seed':>4}  {'sampling':<8}  {'passes':>6}  {'prompts':>7}  {'tokens':>7}")
+    cycles: dict[str, list[Cycle]] = {"plain": [], "rounds": [], "stop": []}
     for seed in arguments.seeds:
-        budget: int | None = None
+        budget = 0
         for name, rounds in (
             ("plain", {}),
             ("rounds", {"size": 2, "most": 32, "enough": arguments.enough}),
             ("stop", {"size": 2, "most": 8, "enough": arguments.enough}),
         ):
             more = {"tokens": budget} if name == "rounds" else {}
-            passes, prompts, tokens = cycle(
-                arguments.verifier, seed, {**rounds, **more}, arguments.enough, data
-            )
+            done = cycle(arguments.verifier, seed, {**rounds, **more}, arguments.enough, data)
+            cycles[name].append(done)
+            passes, tokens = done.passes.total(), done.tokens.total()
             budget = budget or tokens
-            print(f"{seed:4d}  {name:<8}  {passes:6d}  {prompts:7d}  {tokens:7d}", flush=True)
+            print(f"{seed:4d}  {name:<8}  {passes:6d}  {len(done.passes):7d}  {tokens:7d}", flush=True)
+    for name in ("rounds", "stop"):
+        changes = [change(cycles["plain"], cycles[name], what) for what in ("passes", "tokens")]
+        print(f"{name}: " + ", ".join(changes))
+
+
+def change(before: list[Cycle], after: list[Cycle], what: str) -> str:
+    """Return the relative change of a sum over seeds and prompts, with its 95% interval."""
+    prompts = sorted({name for cycle in before for name in cycle.tokens})
+    table = np.array(
+        [[sum(getattr(each, what)[name] for each in side) for name in prompts] for side in (before, after)]
+    )
+    generator = np.random.default_rng(0)
+    drawn = table[:, generator.integers(len(prompts), size=(DRAWS, len(prompts)))].sum(axis=2)
+    low, high = np.quantile(drawn[1] / drawn[0] - 1, [0.025, 0.975])
+    middle = table[1].sum() / table[0].sum() - 1
+    return f"{what} {middle:+.1%} [{low:+.1%}, {high:+.1%}]"
 
 
 if __name__ == "__main__":
