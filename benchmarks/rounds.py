@@ -6,11 +6,11 @@
 The prompts are held-out ones of the demo, of which its model never solves some; with `--seen`, training prompts, which
 it has learned before.
 
-The selector is `best_of_n` with n = `--enough`, so a prompt can use that many passes. `plain` samples 8 completions of
-each prompt. `rounds` may use as many tokens as `plain` did: what solved prompts save goes to others. `stop` has at most
-8 completions of a prompt: it only saves. Printed are the distinct passing completions that are selected, the prompts
-that they belong to, and the tokens sampled; then, over all seeds, the change in passes and in tokens relative to
-`plain`, each with a 95% interval by a bootstrap over prompts.
+The selector is `best_of_n` with n = `--enough`, so a prompt can use that many passes. `plain` samples `--samples`
+completions of each prompt. `rounds` may use as many tokens as `plain` did: what solved prompts save goes to others.
+`stop` has at most as many completions of a prompt as `plain`: it only saves. Printed are the distinct passing
+completions that are selected, the prompts that they belong to, and the tokens sampled; then, over all seeds, the change
+in passes and in tokens relative to `plain`, each with a 95% interval by a bootstrap over prompts.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ def prompts_of(verifier: str, seen: bool, place: Path) -> None:
     place.write_text("".join(json.dumps(row, default=dict) + "\n" for row in rows))
 
 
-def cycle(verifier: str, seed: int, rounds: dict[str, Any], enough: int, data: dict[str, Any]) -> Cycle:
+def cycle(given: argparse.Namespace, seed: int, rounds: dict[str, Any], data: dict[str, Any]) -> Cycle:
     """Sample and select one cycle."""
     from halo_core import Plan, Status
     from halo_core.config.schema import DriverSpec
     from halo_core.loop import reward, sample, select
     from halo_core.verification.verifiers import VerifierSet
 
-    demo = VerifierSet.load([DriverSpec(name=verifier)]).demo()
+    demo = VerifierSet.load([DriverSpec(name=given.verifier)]).demo()
     raw = {
-        "verifier": verifier,
-        "selector": {"name": "best_of_n", "n": enough, "threshold": 1.0},
-        "samples_per_prompt": 8,
+        "verifier": given.verifier,
+        "selector": {"name": "best_of_n", "n": given.enough, "threshold": 1.0},
+        "samples_per_prompt": given.samples,
         "model": {"name": str(demo.model)},
         "generator": {**demo.settings.get("generator", {})},
         "data": data,
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--verifier", default="gcc")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--enough", type=int, default=2, help="distinct passes that a prompt can use")
+    parser.add_argument("--samples", type=int, default=8, help="completions of each prompt without rounds")
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--seen", action="store_true")
     arguments = parser.parse_args()
@@ -107,10 +108,10 @@ def compare(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         for name, rounds in (
             ("plain", {}),
             ("rounds", {"size": 2, "most": 32, "enough": arguments.enough}),
-            ("stop", {"size": 2, "most": 8, "enough": arguments.enough}),
+            ("stop", {"size": 2, "most": arguments.samples, "enough": arguments.enough}),
         ):
             more = {"tokens": budget} if name == "rounds" else {}
-            done = cycle(arguments.verifier, seed, {**rounds, **more}, arguments.enough, data)
+            done = cycle(arguments, seed, {**rounds, **more}, data)
             cycles[name].append(done)
             passes, tokens = done.passes.total(), done.tokens.total()
             budget = budget or tokens
