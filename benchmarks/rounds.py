@@ -107,7 +107,7 @@ def compare(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
         budget = 0
         for name, rounds in (
             ("plain", {}),
-            ("rounds", {"size": 2, "most": 32, "enough": arguments.enough}),
+            ("rounds", {"size": 2, "most": 4 * arguments.samples, "enough": arguments.enough}),
             ("stop", {"size": 2, "most": arguments.samples, "enough": arguments.enough}),
         ):
             more = {"tokens": budget} if name == "rounds" else {}
