@@ -1,16 +1,20 @@
 """Measure what sampling in rounds saves: one cycle of sampling and selection of a demo, with rounds and without.
 
-    python benchmarks/rounds.py --verifier gcc --seeds 0 1 2 --prompts 96
+    python benchmarks/rounds.py --verifier gcc --seeds 0 1 2
     python benchmarks/rounds.py --verifier gcc --enough 4 --seen
 
 The prompts are held-out ones of the demo, of which its model never solves some; with `--seen`, training prompts, which
 it has learned before.
 
-The selector is `best_of_n` with n = `--enough`, so a prompt can use that many passes. `plain` samples `--samples`
-completions of each prompt. `rounds` may use as many tokens as `plain` did: what solved prompts save goes to others.
-`stop` has at most as many completions of a prompt as `plain`: it only saves. Printed are the distinct passing
-completions that are selected, the prompts that they belong to, and the tokens sampled; then, over all seeds, the change
-in passes and in tokens relative to `plain`, each with a 95% interval by a bootstrap over prompts.
+For each seed, `--most` completions of each prompt are sampled and verified once. Each way of sampling then takes from
+the beginning of every prompt's completions: `plain` takes `--samples` of each prompt; `rounds` takes as many as
+`halo_core.run.rounds` asks for, with at most as many tokens as `plain`; `stop` takes at most `--samples` of a prompt,
+so it only saves. So the ways differ in nothing but which completions they ask for. The selector is `best_of_n` with n =
+`--enough`, so a prompt can use that many passes.
+
+Printed are the distinct passing completions that are selected, the prompts that they belong to, and the tokens sampled;
+then, over all seeds, the change in passes and in tokens relative to `plain`, each with a 95% interval by a bootstrap
+over prompts.
 """
 
 from __future__ import annotations
@@ -19,66 +23,125 @@ import argparse
 import json
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from halo_core import Sample
+
 DRAWS = 10_000
-
-
-@dataclass
-class Cycle:
-    """Passes and tokens of one cycle of sampling, by prompt id."""
-
-    passes: Counter[str] = field(default_factory=Counter)
-    """Distinct passing completions that were selected."""
-    tokens: Counter[str] = field(default_factory=Counter)
-    """Tokens sampled."""
+Table = dict[str, list[tuple[Counter[str], Counter[str]]]]
+"""Selected distinct passes and sampled tokens by prompt id: one pair for each seed, by way of sampling."""
 
 
 def prompts_of(verifier: str, seen: bool, place: Path) -> None:
     """Write prompts of the demo to `place`."""
-    from halo_core.config.schema import DriverSpec
-    from halo_core.verification.verifiers import VerifierSet
-
-    demo = VerifierSet.load([DriverSpec(name=verifier)]).demo()
+    demo = demo_of(verifier)
     prompts = demo.prompts if seen else demo.heldout
     rows = [{"id": p.id, "prompt": p.text, "reference": p.reference, **p.meta} for p in prompts]
     place.write_text("".join(json.dumps(row, default=dict) + "\n" for row in rows))
 
 
-def cycle(given: argparse.Namespace, seed: int, rounds: dict[str, Any], data: dict[str, Any]) -> Cycle:
-    """Sample and select one cycle."""
-    from halo_core import Plan, Status
+def demo_of(verifier: str) -> Any:
+    """Return the demo of a verifier."""
     from halo_core.config.schema import DriverSpec
-    from halo_core.loop import reward, sample, select
     from halo_core.verification.verifiers import VerifierSet
 
-    demo = VerifierSet.load([DriverSpec(name=given.verifier)]).demo()
+    return VerifierSet.load([DriverSpec(name=verifier)]).demo()
+
+
+def measure(given: argparse.Namespace, seed: int, data: dict[str, Any], table: Table) -> None:
+    """Sample one cycle, add the counts of each way of sampling to `table`, and print them."""
+    from halo_core import Plan
+    from halo_core.config.rounds import Rounds
+    from halo_core.loop import reward, sample
+    from halo_core.run.rounds import round_request
+
+    demo = demo_of(given.verifier)
     raw = {
         "verifier": given.verifier,
         "selector": {"name": "best_of_n", "n": given.enough, "threshold": 1.0},
-        "samples_per_prompt": given.samples,
+        "samples_per_prompt": given.most,
         "model": {"name": str(demo.model)},
         "generator": {**demo.settings.get("generator", {})},
         "data": data,
         "seed": seed,
-        "rounds": rounds,
     }
     with (
         tempfile.TemporaryDirectory() as folder,
         Plan.from_raw(raw).open(Path(folder) / "run") as (run, hooks),
         run.observed(hooks, []),
     ):
-        samples = reward(run, hooks, 1, sample(run, hooks, 1))
-        chosen = select(run, hooks, 1, samples)
+        pool: dict[str, list[Sample]] = {}
+        for each in sorted(
+            reward(run, hooks, 1, sample(run, hooks, 1)), key=lambda each: each.completion.index
+        ):
+            pool.setdefault(each.prompt.id, []).append(each)
+        request = run.request(1, "train")
+
+        def take(samples_per_prompt: int, rounds: Rounds) -> list[Sample]:
+            taken: list[Sample] = []
+            plain = replace(request, samples_per_prompt=samples_per_prompt)
+            number = 0
+            while part := round_request(rounds, plain, number, taken):
+                used = Counter(each.prompt.id for each in taken)
+                for prompt in part.prompts:
+                    first = used[prompt.id]
+                    taken += pool[prompt.id][first : first + part.samples_per_prompt]
+                number += 1
+            return taken
+
+        plain = take(given.samples, Rounds())
+        budget = tokens_of(plain).total()
+        size = {"size": 2, "enough": given.enough}
+        ways = {
+            "plain": plain,
+            "rounds": take(given.samples, Rounds(**size, most=given.most, tokens=budget)),
+            "stop": take(given.samples, Rounds(**size, most=given.samples)),
+        }
+        for name, taken in ways.items():
+            eligible = [each for each in taken if each.reward is not None]
+            passes = passes_of(hooks.select(run=run, cycle=1, samples=eligible))
+            tokens = tokens_of(taken)
+            table.setdefault(name, []).append((passes, tokens))
+            print(
+                f"{seed:4d}  {name:<8}  {passes.total():6d}  {len(passes):7d}  {tokens.total():7d}",
+                flush=True,
+            )
+
+
+def passes_of(chosen: Sequence[Sample]) -> Counter[str]:
+    """Return the number of distinct passing completions by prompt id."""
+    from halo_core import Status
+
     distinct = {(s.prompt.id, s.completion.text) for s in chosen if s.verdict.status is Status.PASS}
-    done = Cycle(Counter(prompt for prompt, _ in distinct))
-    for one in samples:
-        done.tokens[one.prompt.id] += one.completion.written
-    return done
+    return Counter(prompt for prompt, _ in distinct)
+
+
+def tokens_of(samples: Sequence[Sample]) -> Counter[str]:
+    """Return the number of sampled tokens by prompt id."""
+    found: Counter[str] = Counter()
+    for each in samples:
+        found[each.prompt.id] += each.completion.written
+    return found
+
+
+def change(
+    table: Table, name: str, count: Callable[[tuple[Counter[str], Counter[str]]], Counter[str]]
+) -> str:
+    """Return how a way of sampling changes a sum over seeds and prompts relative to `plain`, with a 95% interval."""
+    prompts = sorted({prompt for _, tokens in table["plain"] for prompt in tokens})
+    sums = np.array(
+        [[sum(count(each)[prompt] for each in table[way]) for prompt in prompts] for way in ("plain", name)]
+    )
+    generator = np.random.default_rng(0)
+    drawn = sums[:, generator.integers(len(prompts), size=(DRAWS, len(prompts)))].sum(axis=2)
+    low, high = np.quantile(drawn[1] / drawn[0] - 1, [0.025, 0.975])
+    return f"{sums[1].sum() / sums[0].sum() - 1:+.1%} [{low:+.1%}, {high:+.1%}]"
 
 
 def main() -> None:
@@ -88,50 +151,25 @@ def main() -> None:
     )
     parser.add_argument("--verifier", default="gcc")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--enough", type=int, default=2, help="distinct passes that a prompt can use")
     parser.add_argument("--samples", type=int, default=8, help="completions of each prompt without rounds")
-    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--most", type=int, default=32, help="most completions of a prompt with rounds")
+    parser.add_argument("--enough", type=int, default=2, help="distinct passes that a prompt can use")
+    parser.add_argument("--prompts", type=int, default=96)
     parser.add_argument("--seen", action="store_true")
     arguments = parser.parse_args()
+    table: Table = {}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "prompts.jsonl"
         prompts_of(arguments.verifier, arguments.seen, place)
-        compare(arguments, {"prompts": str(place), "limit": arguments.prompts})
-
-
-def compare(arguments: argparse.Namespace, data: dict[str, Any]) -> None:
-    """Print a row for each seed and way of sampling, then the changes over all seeds."""
-    print(f"{'seed':>4}  {'sampling':<8}  {'passes':>6}  {'prompts':>7}  {'tokens':>7}")
-    cycles: dict[str, list[Cycle]] = {"plain": [], "rounds": [], "stop": []}
-    for seed in arguments.seeds:
-        budget = 0
-        for name, rounds in (
-            ("plain", {}),
-            ("rounds", {"size": 2, "most": 4 * arguments.samples, "enough": arguments.enough}),
-            ("stop", {"size": 2, "most": arguments.samples, "enough": arguments.enough}),
-        ):
-            more = {"tokens": budget} if name == "rounds" else {}
-            done = cycle(arguments, seed, {**rounds, **more}, data)
-            cycles[name].append(done)
-            passes, tokens = done.passes.total(), done.tokens.total()
-            budget = budget or tokens
-            print(f"{seed:4d}  {name:<8}  {passes:6d}  {len(done.passes):7d}  {tokens:7d}", flush=True)
+        print(f"{'seed':>4}  {'sampling':<8}  {'passes':>6}  {'prompts':>7}  {'tokens':>7}")
+        for seed in arguments.seeds:
+            measure(arguments, seed, {"prompts": str(place), "limit": arguments.prompts}, table)
     for name in ("rounds", "stop"):
-        changes = [change(cycles["plain"], cycles[name], what) for what in ("passes", "tokens")]
-        print(f"{name}: " + ", ".join(changes))
-
-
-def change(before: list[Cycle], after: list[Cycle], what: str) -> str:
-    """Return the relative change of a sum over seeds and prompts, with its 95% interval."""
-    prompts = sorted({name for cycle in before for name in cycle.tokens})
-    table = np.array(
-        [[sum(getattr(each, what)[name] for each in side) for name in prompts] for side in (before, after)]
-    )
-    generator = np.random.default_rng(0)
-    drawn = table[:, generator.integers(len(prompts), size=(DRAWS, len(prompts)))].sum(axis=2)
-    low, high = np.quantile(drawn[1] / drawn[0] - 1, [0.025, 0.975])
-    middle = table[1].sum() / table[0].sum() - 1
-    return f"{what} {middle:+.1%} [{low:+.1%}, {high:+.1%}]"
+        passes, tokens = (
+            change(table, name, lambda pair: pair[0]),
+            change(table, name, lambda pair: pair[1]),
+        )
+        print(f"{name}: passes {passes}, tokens {tokens}")
 
 
 if __name__ == "__main__":

@@ -101,8 +101,7 @@ class SamplingOptions:
         if length >= min(lengths):
             raise DataError(
                 f"prompt {prompt.id!r} has {length} tokens, but the model's context has {min(lengths)}",
-                hint=actor.context_hint
-                or "shorten or remove the prompt, or choose a model with a longer context",
+                hint="shorten or remove the prompt, or choose a model with a longer context",
             )
         return min(limit, min(lengths) - length)
 

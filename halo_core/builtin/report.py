@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from halo_core.errors import Interrupted, RunError
@@ -31,14 +31,14 @@ class ReportFile:
 
     def __init__(self, extract: Callable[[Prompt, Completion], str] | None = None) -> None:
         self._extract = extract
-        self._due = time.monotonic() + _FIRST_SECONDS
+        self._due = monotonic() + _FIRST_SECONDS
         self._stale = True
 
     @hookimpl(trylast=True)
     def on_cycle_end(self, run: ConcreteRun) -> None:
         """Write the report, after the other plugins have logged their lines about the cycle."""
         self._stale = True
-        if time.monotonic() >= self._due:
+        if monotonic() >= self._due:
             self._write(run)
 
     @hookimpl(trylast=True)
@@ -60,10 +60,10 @@ class ReportFile:
         from halo_core.report import write_report
         from halo_core.run.reasons import Reasons
 
-        started = time.monotonic()
+        started = monotonic()
         try:
             write_report(run.ledger, extract=self._extract, reasons=Reasons(run.ledger))
         except Exception as error:  # a failed report must not cost hours of training
             run.progress.note(f"report   not written: {type(error).__name__}: {error}")
-        self._due = time.monotonic() + (time.monotonic() - started) / _MAX_SHARE
+        self._due = monotonic() + (monotonic() - started) / _MAX_SHARE
         self._stale = False

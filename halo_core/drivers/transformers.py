@@ -39,10 +39,6 @@ class Transformers(SamplingOptions, Generator):
         actor.check_vocabulary()
         if flaw := actor.cache_flaw:
             context.note(f"sampling is slow, because it computes the whole context for each token: {flaw}")
-        if actor.context_hint:
-            context.note(
-                f"prompt and completion have at most {actor.context_length} tokens: {actor.context_hint}"
-            )
 
     def generate(self, request: SamplingRequest, context: SamplingContext) -> Iterator[Sequence[Completion]]:
         """Yield the request's completions, batches with the longest prompts first; see `Generator`."""

@@ -121,22 +121,8 @@ class Actor(Encoder):
 
     @cached_property
     def context_length(self) -> int | None:
-        """Maximum number of tokens in the model's context; None if its configuration sets no limit.
-
-        It ends where LongRoPE changes the encoding of all positions; see `positions.rotary_switch`.
-        """
+        """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
         return positions.context_length(self.model.config)
-
-    @cached_property
-    def context_hint(self) -> str:
-        """Why the context is shorter than the model's, with a remedy; empty if it is not."""
-        limit = positions.rotary_switch(self.model.config)
-        if limit is None or limit != self.context_length:
-            return ""
-        return (
-            f"beyond {limit} tokens this model changes the encoding of all positions (LongRoPE), and could not be "
-            "trained on its samples: shorten the prompt, or choose a model with another position encoding"
-        )
 
     @cached_property
     def cache_flaw(self) -> str:

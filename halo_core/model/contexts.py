@@ -54,10 +54,6 @@ class Actor(Protocol):
     def context_length(self) -> int | None:
         """Maximum number of tokens in the model's context; None if its configuration sets no limit."""
 
-    @property
-    def context_hint(self) -> str:
-        """Advice about a context that is shorter than the model's documentation states; else empty."""
-
     def context(self, prompt: Prompt, *, system: str = "", prefill: str = "") -> Context:
         """Return the text that the model completes to answer `prompt`, with `prefill` as the answer's beginning."""
 

@@ -11,8 +11,10 @@ measures the difference.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ import torch
 from halo_core.errors import ModelError
 from halo_core.model.caching import Cached, Recomputed
 from halo_core.model.drawing import Sampling
+from halo_core.model.positions import rotary_switch
 from halo_core.model.stopping import StopStrings
 
 __all__ = ["Sampling", "decode"]
@@ -38,6 +41,10 @@ class Decoded:
     """log p of each of `token_ids`, in nats, at temperature 1 and without top_p and top_k."""
     ended: bool
     """True if the last token is an end token, or completes a stop string."""
+
+    def then(self, more: Decoded) -> Decoded:
+        """Return this row continued by `more`."""
+        return Decoded(self.token_ids + more.token_ids, self.logprobs + more.logprobs, more.ended)
 
 
 @torch.inference_mode()
@@ -62,11 +69,70 @@ def decode(
     Without `cached`, each step computes the whole context again, for models with a `caching.cache_flaw`. `progress` is
     called after each step with the number of tokens sampled so far, the number of unfinished rows, and the number of
     tokens of these. Raises a `ModelError` if the model's logits are not finite.
+
+    Where the model encodes longer contexts otherwise (`positions.rotary_switch`), the rows are sampled up to that
+    length first. Then the contexts of those that go past it are computed again, as `generate` of transformers does.
     """
+    common: dict[str, Any] = {
+        "sampling": sampling,
+        "end_ids": end_ids,
+        "generator": generator,
+        "stops": stops,
+    }
+    common |= {"slots": slots, "cached": cached}
+    switch = rotary_switch(model.config) or sys.maxsize
+    room = [max(0, switch + 1 - len(prompt)) for prompt in prompts]
+    if all(limit <= most for limit, most in zip(max_new_tokens, room, strict=True)):
+        return _decode(model, prompts, max_new_tokens, [()] * len(prompts), progress=progress, **common)
+    found = [Decoded((), (), ended=False)] * len(prompts)
+    for limits in (list(map(min, max_new_tokens, room)), max_new_tokens):
+        rows = [row for row, has in enumerate(found) if not has.ended and len(has.token_ids) < limits[row]]
+        if not rows:
+            continue
+        sampled, waiting = sum(len(has.token_ids) for has in found), len(prompts) - len(rows)
+        new = _decode(
+            model,
+            [prompts[row] + found[row].token_ids for row in rows],
+            [limits[row] - len(found[row].token_ids) for row in rows],
+            [found[row].token_ids for row in rows],
+            progress=partial(_offset, progress, sampled, waiting if limits is not max_new_tokens else 0),
+            **common,
+        )
+        for row, more in zip(rows, new, strict=True):
+            found[row] = found[row].then(more)
+    return found
+
+
+def _offset(
+    progress: Callable[[int, int, int], None],
+    sampled: int,
+    waiting: int,
+    tokens: int,
+    unfinished: int,
+    pending: int,
+) -> None:
+    progress(sampled + tokens, waiting + unfinished, pending)
+
+
+def _decode(
+    model: Any,
+    prompts: Sequence[tuple[int, ...]],
+    max_new_tokens: Sequence[int],
+    before: Sequence[tuple[int, ...]],
+    *,
+    sampling: Sampling,
+    end_ids: Sequence[int],
+    generator: torch.Generator,
+    stops: StopStrings | None,
+    slots: int,
+    cached: bool,
+    progress: Callable[[int, int, int], None],
+) -> list[Decoded]:
+    """Decode rows whose positions are all encoded alike; `before`: the last tokens of each prompt that were sampled."""
     rows = _Rows(model, prompts, max_new_tokens, slots or len(prompts), cached=cached)
     ends = torch.tensor(list(end_ids), device=model.device)
     if stops is not None:
-        stops.start()
+        stops.start(before)
     while rows.fill():
         drawn, logprobs = sampling.draw(rows.context.logits, generator)
         ended = torch.isin(drawn, ends)

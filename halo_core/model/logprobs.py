@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,6 +15,7 @@ from halo_core.errors import first_line
 from halo_core.model.batching import token_batches
 from halo_core.model.heads import FAILURES, head_of, logits_precision, scores_of, token_scores
 from halo_core.model.packing import pack
+from halo_core.model.positions import rotary_switch
 from halo_core.model.units import Batch, Example
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class Scorer:
 
     def __init__(self, model: Any, value_head: torch.nn.Linear | None = None) -> None:
         self.model, self.head, self.value_head = model, head_of(model), value_head
+        self._switch = rotary_switch(model.config) or sys.maxsize
 
     def score(self, batch: Batch, *, entropies: bool = False) -> tuple[torch.Tensor, Batch]:
         """Return the log-probability [N] of each token of `batch` that carries loss, and `batch` with what was added.
@@ -102,11 +105,34 @@ class Scorer:
         return found
 
     def _states(self, batch: Batch) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """Return what the head reads [N, H], if it is known, and the logits [N, V] unless the head gives them."""
-        inputs = {"input_ids": batch.ids, **self._inputs(batch)}
+        """Return what the head reads [N, H], if it is known, and the logits [N, V] unless the head gives them.
+
+        A state depends on the context up to it. Where the model encodes longer contexts otherwise, the states of short
+        contexts are computed from the beginnings of the rows, and the others from the whole long rows, as in sampling.
+        """
+        length = batch.ids.shape[1]
+        if length <= self._switch:
+            return self._forward(batch.ids, batch.positions, self._inputs(batch))
+        assert not batch.inputs, "sequences with LongRoPE share no rows"
+        row, column = batch.positions // length, batch.positions % length
+        short = column < self._switch
+        long_rows, place = torch.unique(row[~short], return_inverse=True)
+        parts = (
+            (batch.ids[:, : self._switch], (row * self._switch + column)[short]),
+            (batch.ids[long_rows], place * length + column[~short]),
+        )
+        order = torch.cat([short.nonzero(), (~short).nonzero()]).squeeze(1).argsort()
+        found = [self._forward(ids, positions, {}) for ids, positions in parts if len(positions)]
+        states, logits = zip(*found, strict=True)
+        return _merged(states, order), _merged(logits, order)
+
+    def _forward(
+        self, ids: torch.Tensor, positions: torch.Tensor, inputs: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Return states and logits as `_states` does, of `ids` [R, T] at N flat `positions` of R * T."""
         if self.head:
-            return _take(self.head.hidden(self.model, **inputs), batch.positions), None
-        return _states_and_logits(self.model, batch.positions, **inputs)
+            return _take(self.head.hidden(self.model, input_ids=ids, **inputs), positions), None
+        return _states_and_logits(self.model, positions, input_ids=ids, **inputs)
 
     def _values(self, states: torch.Tensor | None) -> torch.Tensor | None:
         """Return the values [N] of states [N, H]; in float32 under autocast too, which would round a matrix product."""
@@ -188,6 +214,12 @@ def _states_and_logits(
     finally:
         hook.remove()
     return states[0], logits
+
+
+def _merged(parts: Sequence[torch.Tensor | None], order: torch.Tensor) -> torch.Tensor | None:
+    """Return the rows of `parts`, one part after the other, in `order`."""
+    found = [part for part in parts if part is not None]
+    return torch.cat(found).index_select(0, order) if found else None
 
 
 def _take(values: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

@@ -12,8 +12,7 @@ from typing import Any
 def context_length(config: Any) -> int | None:
     """Return the maximum number of tokens in the context of a model; None if its configuration sets no limit."""
     length: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
-    limits = [each for each in (length, rotary_switch(config)) if each and each > 0]
-    return min(limits, default=None)
+    return length if length and length > 0 else None
 
 
 def rotary_switch(config: Any) -> int | None:
@@ -21,8 +20,8 @@ def rotary_switch(config: Any) -> int | None:
 
     LongRoPE (Ding et al. 2024, arXiv 2402.13753; Phi-3-128k, Phi-3.5, Phi-4-mini) rotates all positions of a sequence
     by other angles if it is longer than `original_max_position_embeddings`. In a batch, transformers takes the longest
-    sequence for all of them. So a sequence that crosses the limit would have other log-probabilities in training than
-    when it was sampled, and would change those of its neighbours.
+    sequence for all of them. So sampling and training never compute a context up to this length together with a longer
+    one: see `decoding.decode` and `logprobs.Scorer`.
     """
     text = config.get_text_config()
     limits = [

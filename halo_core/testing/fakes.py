@@ -54,7 +54,6 @@ class FakeActor:
         self.dtype = "float32"
         self.end_ids = (1,)
         self.context_length: int | None = None
-        self.context_hint = ""
         self.directory_of: Callable[[int], Path] | None = None
         self.interrupt: Callable[[], None] = lambda: None
         self._base = skill

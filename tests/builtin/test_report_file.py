@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from halo_core.builtin import report as report_module
 from halo_core.builtin.report import ReportFile
 from halo_core.errors import Interrupted, TrainingError
 from halo_core.testing import fake_run
@@ -24,7 +23,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let the report's clock stand still at the one value of this list."""
     now = [0.0]
-    monkeypatch.setattr(report_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("halo_core.builtin.report.monotonic", lambda: now[0])
     return now
 
 

@@ -13,13 +13,15 @@ import torch
 from halo_core.config.model import ModelConfig
 from halo_core.drivers.raft import RAFT
 from halo_core.drivers.transformers import Transformers
-from halo_core.errors import DataError
 from halo_core.metrics import eval_metrics, is_unfinished
 from halo_core.model.actor import Actor
 from halo_core.model.contexts import SamplingContext
+from halo_core.model.logprobs import Scorer
+from halo_core.model.packing import pack
 from halo_core.model.pretraining import new_checkpoint, new_tokenizer
 from halo_core.model.stopping import StopStrings
 from halo_core.model.texts import special_tokens
+from halo_core.model.units import Example
 from halo_core.thoughts import read_answer
 from halo_core.types import Completion, Prompt, Sample, SamplingRequest, Stage, Status
 
@@ -270,25 +272,66 @@ def switching(tmp_path: Path) -> Actor:
     return actor
 
 
-def test_longrope_is_sampled_up_to_its_change_of_positions(switching: Actor) -> None:
-    notes: list[str] = []
-    Transformers().open(SamplingContext(actor=switching, note=notes.append))
-    assert any("at most 32 tokens" in note and "LongRoPE" in note for note in notes)
-    got = sampled(switching, replace(REQUEST, samples_per_prompt=1), temperature=0.0, max_new_tokens=40)
+SWITCHING = (*PROMPTS, Prompt("almost", "0 " * 14), Prompt("long", "0 " * 20))
+"""Prompts shorter and longer than the 32 tokens at which positions change."""
+
+
+def test_longrope_is_sampled_across_its_change_of_positions(switching: Actor) -> None:
+    request = replace(REQUEST, prompts=SWITCHING, samples_per_prompt=1)
+    got = sampled(switching, request, temperature=0.0, max_new_tokens=40)
+    lengths = [len(it.prompt_token_ids) for it in got]
+    assert min(lengths) < 32 < max(lengths)
     for it in got:
-        assert len(it.prompt_token_ids) + len(it.token_ids) == 32
         ids = torch.tensor([it.prompt_token_ids])
         with torch.no_grad():
             theirs = switching.model.generate(
                 ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=40, pad_token_id=0
             )
-        assert list(it.token_ids) == theirs[0, ids.shape[1] : 32].tolist()
-    for it, row in zip(got, switching.logprobs(got), strict=True):
-        assert it.logprobs == pytest.approx(row, abs=1e-4), "training sees what was sampled"
+        assert list(it.token_ids) == theirs[0, ids.shape[1] :].tolist()
 
 
-def test_a_prompt_past_the_change_of_positions_is_refused(switching: Actor) -> None:
-    long = replace(REQUEST, prompts=(Prompt("long", "0 " * 40),))
-    with pytest.raises(DataError, match=r"but the model's context has 32") as caught:
-        sampled(switching, long)
-    assert "LongRoPE" in caught.value.hint
+def test_training_sees_what_longrope_sampled(switching: Actor) -> None:
+    got = sampled(switching, replace(REQUEST, prompts=SWITCHING, samples_per_prompt=3), max_new_tokens=40)
+    for number, alone in enumerate(got):
+        for group in ([alone], [alone, got[(number + 4) % len(got)]]):
+            row = switching.logprobs(group)[0]
+            assert alone.logprobs == pytest.approx(row, abs=1e-4)
+
+
+def test_gradients_across_the_change_of_positions(switching: Actor) -> None:
+    got = sampled(switching, replace(REQUEST, prompts=SWITCHING[2:], samples_per_prompt=1), max_new_tokens=40)
+    units = [(Example(it.prompt_token_ids, it.token_ids),) for it in got]
+    weight = switching.model.model.layers[0].self_attn.qkv_proj.weight
+    weight.requires_grad_(True)
+    scorer = Scorer(switching.model)
+
+    def gradient(batch: list[Any]) -> torch.Tensor:
+        logprobs, _ = scorer.score(pack(batch, switching.device))
+        found: torch.Tensor = torch.autograd.grad(logprobs.sum(), weight)[0]
+        return found
+
+    together, alone = gradient(units), torch.stack([gradient([unit]) for unit in units]).sum(0)
+    assert torch.allclose(together, alone, rtol=1e-4, atol=1e-5)
+    assert together.abs().max() > 0.1
+
+
+def test_a_stop_text_is_found_across_the_change_of_positions(switching: Actor) -> None:
+    (long,) = sampled(
+        switching,
+        replace(REQUEST, prompts=(PROMPTS[0],), samples_per_prompt=1),
+        temperature=0.0,
+        max_new_tokens=40,
+    )
+    change = 33 - len(long.prompt_token_ids)
+    before, after = (switching.tokenizer.decode(long.token_ids[:n]) for n in (change - 1, change + 1))
+    stop = after[len(before) - 1 :]
+    assert long.text.index(stop) == len(before) - 1
+    (cut,) = sampled(
+        switching,
+        replace(REQUEST, prompts=(PROMPTS[0],), samples_per_prompt=1),
+        temperature=0.0,
+        max_new_tokens=40,
+        stop=(stop,),
+    )
+    assert cut.token_ids == long.token_ids[: change + 1]
+    assert cut.text == long.text[: len(before) - 1]
