@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from present import present
+from transformers import PreTrainedConfig
 
 from halo_core.drivers.transformers import Transformers
 from halo_core.errors import DataError, ModelError
@@ -269,6 +270,8 @@ def test_a_diverged_model_is_rejected(make_actor: Make) -> None:
 
 def test_a_model_without_a_cache_is_rejected(make_actor: Make) -> None:
     class Bare(torch.nn.Module):
+        config = PreTrainedConfig()
+
         def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
             return input_ids
 
