@@ -71,7 +71,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20, help="of each role")
     parser.add_argument("--roles", nargs="+", choices=ROLES, default=ROLES)
     parser.add_argument("--cycles", type=int, default=8)
-    parser.add_argument("--pause", type=float, default=4.0, help="mean seconds between two kills")
+    parser.add_argument("--pause", type=float, default=8.0, help="mean seconds between two kills")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     failed = 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
 
 from halo_core import (
     ClusterContext,
@@ -20,13 +22,14 @@ from halo_core import (
     Prompt,
     SandboxError,
     Status,
+    Verdict,
 )
 from halo_core.testing import tiny_actor
 from halo_ray import Ray, crew, parts
 from halo_ray.cluster import RayWorkers
 from halo_ray.crew import Member
 from halo_ray.parts import Hello
-from halo_ray.verifying import Verifiers, piece_size
+from halo_ray.verifying import Verifiers, _Piece, piece_size
 
 VERIFIER = """
 import os, signal
@@ -166,6 +169,29 @@ def test_the_tier_is_the_weakest_and_never_drops() -> None:
     members[0].hello = Hello("node-c", 2, {}, "weak")
     with pytest.raises(SandboxError, match="started again on node-c, where only sandbox tier 'weak' holds"):
         found._check_tier()
+
+
+def test_only_the_completion_that_a_worker_verified_counts_as_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Process:
+        """A process of a worker; what it is asked for never arrives."""
+
+        check = SimpleNamespace(remote=lambda tasks: object())
+
+    member = replace(member_with("strong"), actor=Process())
+    found = Verifiers(SimpleNamespace(members=[member], replace=lambda *_: False), 2)  # type: ignore[arg-type]
+
+    def gone(_: object) -> None:
+        raise RayActorError
+
+    monkeypatch.setattr("ray.get", gone)
+    pieces = [_Piece([number], [(Prompt("p"), Completion("p", number, "a"))]) for number in range(3)]
+    asked = [found._ask(member, piece) for piece in pieces]
+    verdicts: list[Verdict | None] = [None] * 3
+    again = [found._finish(ref, given, verdicts)[0] for ref, given in reversed(asked)]
+    assert [piece.tries for piece in again] == [0, 0, 1]
+    member.actor = Process()  # started again: what it gets first is what it works on
+    ref, late = found._ask(member, pieces[2])
+    assert found._finish(ref, late, verdicts)[0].tries == 1
 
 
 def test_other_versions_on_a_node_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,8 +29,8 @@ _PIECE_SECONDS = 0.02
 """Duration of a piece from which the cost of a call does not matter."""
 _LONG_SECONDS = 0.5
 """Longest duration of a piece: at the end of a request, others wait for it."""
-_TRIES = 3
-"""A completion whose verifiers end this often gets a verdict of error."""
+_TRIES = 5
+"""A completion during which the verifiers end this often gets a verdict of error."""
 _TIERS: tuple[Tier, ...] = ("none", "weak", "standard", "strong")
 
 
@@ -78,12 +78,15 @@ class _Piece:
     """Places in the batch."""
     tasks: Sequence[Task]
     tries: int = 0
+    """Number of workers that ended while they verified it."""
 
 
 @dataclass
 class _Asked:
     piece: _Piece
     member: Member
+    line: list[_Piece]
+    """What the worker's process was given and has not finished, in order; it works on the first."""
 
 
 class Verifiers:
@@ -93,6 +96,8 @@ class Verifiers:
         self._crew, self._batches = crew, batches
         self._free = threading.Condition()
         self._load = dict.fromkeys(crew.members, 0)
+        self._lines: dict[Member, tuple[Any, list[_Piece]]] = {}
+        """The process of each worker with its line; see `_Asked`."""
         self.busy = 0.0
         """Seconds that workers were busy, added up."""
         self._verified = 0
@@ -119,14 +124,23 @@ class Verifiers:
             while todo or asked:
                 interrupt()
                 while todo and (member := self._acquire(wait=not asked)):
-                    piece = todo.popleft()
-                    asked[member.actor.check.remote(piece.tasks)] = _Asked(piece, member)
+                    ref, given = self._ask(member, todo.popleft())
+                    asked[ref] = given
                 for ref in _ready(list(asked)):
                     todo.extendleft(self._finish(ref, asked.pop(ref), verdicts))
         finally:
             for waiting in asked.values():
                 self._release(waiting.member)
         return [verdict for verdict in verdicts if verdict is not None]
+
+    def _ask(self, member: Member, piece: _Piece) -> tuple[ray.ObjectRef, _Asked]:
+        """Give a piece to a worker."""
+        with self._free:  # so that the line has the order in which the worker gets its pieces
+            process, line = self._lines.get(member, (None, []))
+            if process is not member.actor:
+                process, line = self._lines[member] = member.actor, []
+            line.append(piece)
+            return process.check.remote(piece.tasks), _Asked(piece, member, line)
 
     def _finish(self, ref: ray.ObjectRef, asked: _Asked, verdicts: list[Verdict | None]) -> list[_Piece]:
         """Store the verdicts of a piece; return what must be verified again, one by one."""
@@ -138,6 +152,8 @@ class Verifiers:
             self._release(member)
             if self._crew.replace(member, error):
                 self._check_tier()
+            if asked.line[0] is not piece:
+                return [piece]  # it waited for another one, which may have ended the worker
             tries = piece.tries + 1
             if tries < _TRIES:
                 return [
@@ -150,6 +166,7 @@ class Verifiers:
             raise cause_of(error) from None
         else:
             found = done.verdicts
+            asked.line.remove(piece)
             self._release(member)
             self._crew.succeeded(member)
             self._crew.tell(done.notes)
