@@ -1,7 +1,7 @@
 """Measure what sampling in rounds saves: one cycle of sampling and selection of a demo, with rounds and without.
 
     python benchmarks/rounds.py --verifier gcc --seeds 0 1 2
-    python benchmarks/rounds.py --verifier gcc --enough 4 --seen
+    python benchmarks/rounds.py --verifier gcc --samples 8 --enough 4 --seen
 
 The prompts are held-out ones of the demo, of which its model never solves some; with `--seen`, training prompts, which
 it has learned before.
@@ -10,7 +10,7 @@ For each seed, `--most` completions of each prompt are sampled and verified once
 the beginning of every prompt's completions: `plain` takes `--samples` of each prompt; `rounds` takes as many as
 `halo_core.run.rounds` asks for, with at most as many tokens as `plain`; `stop` takes at most `--samples` of a prompt,
 so it only saves. So the ways differ in nothing but which completions they ask for. The selector is `best_of_n` with n =
-`--enough`, so a prompt can use that many passes.
+`--enough`, so a prompt can use that many passes. Several numbers are tried on the same completions.
 
 Printed are the distinct passing completions that are selected, the prompts that they belong to, and the tokens sampled;
 then, over all seeds, the change in passes and in tokens relative to `plain`, each with a 95% interval by a bootstrap
@@ -23,19 +23,27 @@ import argparse
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from halo_core.config.rounds import Rounds
+from halo_core.run.rounds import round_request
+from halo_core.run.unselected import selection_context
+from halo_trainers.imitation import BestOfN
+
 if TYPE_CHECKING:
-    from halo_core import Sample
+    from halo_core import Sample, SamplingRequest
 
 DRAWS = 10_000
-Table = dict[str, list[tuple[Counter[str], Counter[str]]]]
-"""Selected distinct passes and sampled tokens by prompt id: one pair for each seed, by way of sampling."""
+Counts = list[tuple[Counter[str], Counter[str]]]
+"""Selected distinct passes and sampled tokens by prompt id, one pair for each seed."""
+Table = dict[tuple[int, int], dict[str, Counts]]
+"""Counts by `--samples` and `--enough`, and by way of sampling."""
 
 
 def prompts_of(verifier: str, seen: bool, place: Path) -> None:
@@ -57,14 +65,12 @@ def demo_of(verifier: str) -> Any:
 def measure(given: argparse.Namespace, seed: int, data: dict[str, Any], table: Table) -> None:
     """Sample one cycle, add the counts of each way of sampling to `table`, and print them."""
     from halo_core import Plan
-    from halo_core.config.rounds import Rounds
     from halo_core.loop import reward, sample
-    from halo_core.run.rounds import round_request
 
     demo = demo_of(given.verifier)
     raw = {
         "verifier": given.verifier,
-        "selector": {"name": "best_of_n", "n": given.enough, "threshold": 1.0},
+        "reward": "binary",  # so that all passes can be selected, those with warnings too
         "samples_per_prompt": given.most,
         "model": {"name": str(demo.model)},
         "generator": {**demo.settings.get("generator", {})},
@@ -81,37 +87,38 @@ def measure(given: argparse.Namespace, seed: int, data: dict[str, Any], table: T
             reward(run, hooks, 1, sample(run, hooks, 1)), key=lambda each: each.completion.index
         ):
             pool.setdefault(each.prompt.id, []).append(each)
-        request = run.request(1, "train")
+        for samples, enough in product(given.samples, given.enough):
+            ways = table.setdefault((samples, enough), {"plain": [], "rounds": [], "stop": []})
+            request = replace(run.request(1, "train"), samples_per_prompt=samples)
+            budget: int | None = None
+            for name, rounds in (
+                ("plain", Rounds()),
+                ("rounds", Rounds(size=2, enough=enough, most=given.most)),
+                ("stop", Rounds(size=2, enough=enough, most=samples)),
+            ):
+                limit = budget if name == "rounds" else None
+                taken = take(pool, request, replace(rounds, tokens=limit))
+                eligible = [each for each in taken if each.reward is not None]
+                selector = BestOfN(n=enough, threshold=1.0)
+                passes = passes_of(selector.select(eligible, selection_context(seed, 1)))
+                tokens = tokens_of(taken)
+                budget = budget or tokens.total()
+                ways[name].append((passes, tokens))
+                figures = f"{passes.total():6d}  {len(passes):7d}  {tokens.total():7d}"
+                print(f"{seed:4d}  {samples:7d}  {enough:6d}  {name:<8}  {figures}", flush=True)
 
-        def take(samples_per_prompt: int, rounds: Rounds) -> list[Sample]:
-            taken: list[Sample] = []
-            plain = replace(request, samples_per_prompt=samples_per_prompt)
-            number = 0
-            while part := round_request(rounds, plain, number, taken):
-                used = Counter(each.prompt.id for each in taken)
-                for prompt in part.prompts:
-                    first = used[prompt.id]
-                    taken += pool[prompt.id][first : first + part.samples_per_prompt]
-                number += 1
-            return taken
 
-        plain = take(given.samples, Rounds())
-        budget = tokens_of(plain).total()
-        size = {"size": 2, "enough": given.enough}
-        ways = {
-            "plain": plain,
-            "rounds": take(given.samples, Rounds(**size, most=given.most, tokens=budget)),
-            "stop": take(given.samples, Rounds(**size, most=given.samples)),
-        }
-        for name, taken in ways.items():
-            eligible = [each for each in taken if each.reward is not None]
-            passes = passes_of(hooks.select(run=run, cycle=1, samples=eligible))
-            tokens = tokens_of(taken)
-            table.setdefault(name, []).append((passes, tokens))
-            print(
-                f"{seed:4d}  {name:<8}  {passes.total():6d}  {len(passes):7d}  {tokens.total():7d}",
-                flush=True,
-            )
+def take(pool: dict[str, list[Sample]], request: SamplingRequest, rounds: Rounds) -> list[Sample]:
+    """Return the samples that `rounds` ask for, each prompt's in the order of `pool`."""
+    taken: list[Sample] = []
+    number = 0
+    while part := round_request(rounds, request, number, taken):
+        used = Counter(each.prompt.id for each in taken)
+        for prompt in part.prompts:
+            first = used[prompt.id]
+            taken += pool[prompt.id][first : first + part.samples_per_prompt]
+        number += 1
+    return taken
 
 
 def passes_of(chosen: Sequence[Sample]) -> Counter[str]:
@@ -130,13 +137,11 @@ def tokens_of(samples: Sequence[Sample]) -> Counter[str]:
     return found
 
 
-def change(
-    table: Table, name: str, count: Callable[[tuple[Counter[str], Counter[str]]], Counter[str]]
-) -> str:
-    """Return how a way of sampling changes a sum over seeds and prompts relative to `plain`, with a 95% interval."""
-    prompts = sorted({prompt for _, tokens in table["plain"] for prompt in tokens})
+def change(plain: Counts, other: Counts, which: int) -> str:
+    """Return how a sum over seeds and prompts changes relative to `plain`, with its 95% interval."""
+    prompts = sorted({prompt for _, tokens in plain for prompt in tokens})
     sums = np.array(
-        [[sum(count(each)[prompt] for each in table[way]) for prompt in prompts] for way in ("plain", name)]
+        [[sum(pair[which][prompt] for pair in counts) for prompt in prompts] for counts in (plain, other)]
     )
     generator = np.random.default_rng(0)
     drawn = sums[:, generator.integers(len(prompts), size=(DRAWS, len(prompts)))].sum(axis=2)
@@ -151,9 +156,13 @@ def main() -> None:
     )
     parser.add_argument("--verifier", default="gcc")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--samples", type=int, default=8, help="completions of each prompt without rounds")
+    parser.add_argument(
+        "--samples", type=int, nargs="+", default=[4, 8], help="completions of each prompt without rounds"
+    )
     parser.add_argument("--most", type=int, default=32, help="most completions of a prompt with rounds")
-    parser.add_argument("--enough", type=int, default=2, help="distinct passes that a prompt can use")
+    parser.add_argument(
+        "--enough", type=int, nargs="+", default=[2, 4], help="distinct passes that a prompt can use"
+    )
     parser.add_argument("--prompts", type=int, default=96)
     parser.add_argument("--seen", action="store_true")
     arguments = parser.parse_args()
@@ -161,15 +170,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "prompts.jsonl"
         prompts_of(arguments.verifier, arguments.seen, place)
-        print(f"{'seed':>4}  {'sampling':<8}  {'passes':>6}  {'prompts':>7}  {'tokens':>7}")
+        print(f"{'seed':>4}  samples  enough  {'sampling':<8}  {'passes':>6}  {'prompts':>7}  {'tokens':>7}")
         for seed in arguments.seeds:
             measure(arguments, seed, {"prompts": str(place), "limit": arguments.prompts}, table)
-    for name in ("rounds", "stop"):
-        passes, tokens = (
-            change(table, name, lambda pair: pair[0]),
-            change(table, name, lambda pair: pair[1]),
-        )
-        print(f"{name}: passes {passes}, tokens {tokens}")
+    for (samples, enough), ways in table.items():
+        for name in ("rounds", "stop"):
+            passes, tokens = (change(ways["plain"], ways[name], which) for which in (0, 1))
+            print(f"samples {samples}, enough {enough}, {name}: passes {passes}, tokens {tokens}")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ class _Asked:
     piece: _Piece
     member: Member
     line: list[_Piece]
-    """What the worker's process was given and has not finished, in order; it works on the first."""
+    """Pieces that the worker's process was given and has not finished, in order; it works on the first."""
 
 
 class Verifiers:
