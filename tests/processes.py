@@ -55,7 +55,9 @@ exec(compile(job["code"], "<string>", "exec"), {"__name__": "__main__"})
 class Process:
     """A running process. Only one runs at a time."""
 
-    def __init__(self, code: str, arguments: list[str], directory: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, code: str, arguments: list[str], directory: Path, environment: Mapping[str, str]
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._server = _server()
         files = {name: Path(self._folder.name, name) for name in ("output", "errors")}

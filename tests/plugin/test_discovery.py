@@ -71,7 +71,9 @@ def test_a_change_of_what_is_installed_in_a_folder_is_seen(install: Install) -> 
     def folder(version: str) -> Path:
         return site / f"acme_late-{version}.dist-info"
 
-    site = install("acme-late", "1", {"halo.verifiers": "late = acme_late:Mine"}, {"acme_late": VERIFIER_CODE})
+    site = install(
+        "acme-late", "1", {"halo.verifiers": "late = acme_late:Mine"}, {"acme_late": VERIFIER_CODE}
+    )
     assert load("verifier", "late").source.version == "1"
     (folder("1") / "METADATA").write_text("Name: acme-late\nVersion: 2\n")
     folder("1").rename(folder("2"))
