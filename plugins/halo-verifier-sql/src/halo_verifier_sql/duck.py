@@ -21,7 +21,6 @@ from halo_verifier_sql.worker import (
     Description,
     Outcome,
     first_line,
-    insert_all,
     insert_statement,
     quote,
     serve,
@@ -39,6 +38,8 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
 }
+_BLOCK = 64
+"""Maximum number of rows in a statement."""
 _MORE_FUNCTIONS = frozenset(
     """
     row_number rank dense_rank rank_dense percent_rank cume_dist ntile lag lead first_value first last_value last
@@ -84,8 +85,7 @@ class DuckDatabase:
         self._db.execute(description["schema"])
         self._fill(description)
         self._db.execute("SET lock_configuration = true")
-        found = self._db.execute("SELECT table_name FROM information_schema.tables").fetchall()
-        self._tables = {name.lower() for (name,) in found}
+        self._tables = _tables_of(description["schema"], self._db)
         self._functions = _functions(self._db)
         self.size = _SIZE
 
@@ -214,14 +214,31 @@ class DuckDatabase:
         for table in reversed(names):
             self._db.execute(f"DELETE FROM {quote(table)}")
 
-        def insert(table: str, row: Sequence[Any]) -> bool:
-            try:
-                self._db.execute(insert_statement(table, names[table], len(row)), row)
-            except duckdb.Error:
-                return False
-            return True
+        waiting = {table: rows for table, (_, rows) in description["rows"].items()}
+        while any(waiting.values()):  # as many rounds as references between rows require
+            rejected = {table: self._insert(table, names[table], rows) for table, rows in waiting.items()}
+            if sum(map(len, rejected.values())) == sum(map(len, waiting.values())):
+                return
+            waiting = rejected
 
-        insert_all(insert, description["rows"])
+    def _insert(
+        self, table: str, columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]
+    ) -> Sequence[Sequence[Any]]:
+        """Insert the rows that the constraints allow; return the others. One statement for many rows is faster."""
+        if not rows:
+            return ()
+        if len(rows) == 1 or _are_alike(rows):
+            values = [value for row in rows for value in row]
+            try:
+                self._db.execute(insert_statement(table, columns, len(rows[0]), len(rows)), values)
+            except duckdb.Error:
+                if len(rows) == 1:
+                    return rows
+            else:
+                return ()
+        middle = len(rows) // 2
+        halves = rows[:middle], rows[middle:]
+        return [row for half in halves for row in self._insert(table, columns, half)]
 
     def _columns(self, table: str) -> list[str]:
         found = self._db.execute(
@@ -253,6 +270,20 @@ class DuckDatabase:
         }
 
 
+def _are_alike(rows: Sequence[Sequence[Any]]) -> bool:
+    """Return whether a statement may insert all rows: DuckDB converts values of a column to a common type."""
+    if len(rows) > _BLOCK:
+        return False
+    kinds = (set(map(_kind, column)) - {None} for column in zip(*rows, strict=True))
+    return all(len(found) <= 1 and found <= {"int", "float", "str", "bool"} for found in kinds)
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        return "large"
+    return None if value is None else type(value).__name__
+
+
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
     """Yield all objects of a syntax tree."""
     waiting = [tree]
@@ -266,7 +297,17 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 _last_vetted: tuple[str, set[str], tuple[str, str, bool]] = ("", set(), ("", "", False))
+_last_tables: tuple[str, set[str]] = ("", set())
 _pure_functions: frozenset[str] = frozenset()
+
+
+def _tables_of(schema: str, db: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the names of the tables and views of `schema`, of which a prompt has many databases."""
+    global _last_tables
+    if _last_tables[0] != schema:
+        rows = db.execute("SELECT table_name FROM information_schema.tables").fetchall()
+        _last_tables = schema, {name.lower() for (name,) in rows}
+    return _last_tables[1]
 
 
 def _functions(db: duckdb.DuckDBPyConnection) -> frozenset[str]:

@@ -134,10 +134,11 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def insert_statement(table: str, columns: Sequence[str] | None, width: int) -> str:
-    """Return an INSERT of one row with `width` parameters."""
+def insert_statement(table: str, columns: Sequence[str] | None, width: int, rows: int = 1) -> str:
+    """Return an INSERT of `rows` rows with `width` parameters each."""
     names = f" ({', '.join(map(quote, columns))})" if columns else ""
-    return f"INSERT INTO {quote(table)}{names} VALUES ({', '.join('?' * width)})"
+    row = f"({', '.join('?' * width)})"
+    return f"INSERT INTO {quote(table)}{names} VALUES {', '.join([row] * rows)}"
 
 
 def first_line(error: BaseException) -> str:
