@@ -227,7 +227,7 @@ class DuckDatabase:
         """Insert the rows that the constraints allow; return the others. One statement for many rows is faster."""
         if not rows:
             return ()
-        if len(rows) == 1 or _are_alike(rows):
+        if len(rows) <= _BLOCK:
             values = [value for row in rows for value in row]
             try:
                 self._db.execute(insert_statement(table, columns, len(rows[0]), len(rows)), values)
@@ -268,20 +268,6 @@ class DuckDatabase:
             "references": [list(each[1:4]) for each in constraints if each[0] == "FOREIGN KEY"],
             "checks": [each[4] for each in constraints if each[0] == "CHECK"],
         }
-
-
-def _are_alike(rows: Sequence[Sequence[Any]]) -> bool:
-    """Return whether a statement may insert all rows: DuckDB converts values of a column to a common type."""
-    if len(rows) > _BLOCK:
-        return False
-    kinds = (set(map(_kind, column)) - {None} for column in zip(*rows, strict=True))
-    return all(len(found) <= 1 and found <= {"int", "float", "str", "bool"} for found in kinds)
-
-
-def _kind(value: Any) -> str | None:
-    if isinstance(value, int) and abs(value) >= 1 << 63:
-        return "large"
-    return None if value is None else type(value).__name__
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
