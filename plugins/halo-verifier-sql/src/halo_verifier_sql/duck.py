@@ -20,7 +20,9 @@ from halo_verifier_sql.worker import (
     Declared,
     Description,
     Outcome,
+    Row,
     first_line,
+    insert_all,
     insert_statement,
     quote,
     serve,
@@ -38,8 +40,6 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "allow_community_extensions": "false",
     "python_enable_replacements": "false",
 }
-_BLOCK = 64
-"""Maximum number of rows in a statement."""
 _MORE_FUNCTIONS = frozenset(
     """
     row_number rank dense_rank rank_dense percent_rank cume_dist ntile lag lead first_value first last_value last
@@ -214,31 +214,15 @@ class DuckDatabase:
         for table in reversed(names):
             self._db.execute(f"DELETE FROM {quote(table)}")
 
-        waiting = {table: rows for table, (_, rows) in description["rows"].items()}
-        while any(waiting.values()):  # as many rounds as references between rows require
-            rejected = {table: self._insert(table, names[table], rows) for table, rows in waiting.items()}
-            if sum(map(len, rejected.values())) == sum(map(len, waiting.values())):
-                return
-            waiting = rejected
-
-    def _insert(
-        self, table: str, columns: Sequence[str] | None, rows: Sequence[Sequence[Any]]
-    ) -> Sequence[Sequence[Any]]:
-        """Insert the rows that the constraints allow; return the others. One statement for many rows is faster."""
-        if not rows:
-            return ()
-        if len(rows) <= _BLOCK:
+        def insert(table: str, rows: Sequence[Row]) -> bool:
             values = [value for row in rows for value in row]
             try:
-                self._db.execute(insert_statement(table, columns, len(rows[0]), len(rows)), values)
+                self._db.execute(insert_statement(table, names[table], len(rows[0]), len(rows)), values)
             except duckdb.Error:
-                if len(rows) == 1:
-                    return rows
-            else:
-                return ()
-        middle = len(rows) // 2
-        halves = rows[:middle], rows[middle:]
-        return [row for half in halves for row in self._insert(table, columns, half)]
+                return False
+            return True
+
+        insert_all(insert, description["rows"])
 
     def _columns(self, table: str) -> list[str]:
         found = self._db.execute(
