@@ -24,7 +24,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MODEL = "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 """The model that the pages name."""
-SHORT = ("--cycles", "1", "--samples", "4", "--heldout-samples", "2", "--set", "heldout.limit=6")
+SHORT = (
+    *("--cycles", "1", "--samples", "4", "--heldout-samples", "2"),
+    *("--set", "data.limit=12", "--set", "heldout.limit=6"),
+)
 SMALL = ("--samples", "4", "--limit", "4")
 
 

@@ -167,7 +167,7 @@ def test_a_run_that_cannot_be_run_stops_the_study(
 def test_kills_do_not_change_the_table(content: dict[str, Any], study_file: Path, tmp_path: Path) -> None:
     """benchmarks/bench_study.py does this twenty times."""
     study_file.write_text(
-        yaml.safe_dump(content | {"base": content["base"] | {"cycles": 4}}, sort_keys=False)
+        yaml.safe_dump(content | {"base": content["base"] | {"cycles": 3}}, sort_keys=False)
     )
     command = [sys.executable, "-m", "halo_core", "study", "run", str(study_file), "-o"]
     subprocess.run([*command, str(tmp_path / "whole")], check=True, stdout=subprocess.DEVNULL)
