@@ -8,9 +8,7 @@ from hypothesis import settings
 
 from halo_core.sandbox import process_wide
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # torch's threads would wait for each other: the cores run other tests
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores run other tests
 settings.register_profile("halo", deadline=None, derandomize=True)  # a slow machine is not a failure
 settings.load_profile("halo")
 

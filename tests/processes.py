@@ -20,7 +20,7 @@ from typing import IO
 
 __all__ = ["COMMAND", "Process", "run", "start"]
 COMMAND = "import runpy; runpy.run_module('halo_core', run_name='__main__', alter_sys=True)"
-"""What `python -m halo_core` does."""
+"""The program of `python -m halo_core`."""
 _SERVER = r"""
 import gc, json, os, sys
 import peft, torch._dynamo, torch.optim, torch.utils.checkpoint
@@ -95,12 +95,12 @@ class Process:
 
     @property
     def output(self) -> str:
-        """What it has printed."""
+        """The standard output so far."""
         return self._files["output"].read_text()
 
     @property
     def errors(self) -> str:
-        """What it has printed on the standard error stream."""
+        """The standard error stream so far."""
         return self._files["errors"].read_text()
 
 
@@ -123,7 +123,9 @@ def run(
     """Run halo, or `code`, with arguments until it ends."""
     process = start(*arguments, code=code, directory=directory, environment=environment)
     returned = process.wait()
-    return subprocess.CompletedProcess(arguments, returned, process.output, process.errors)
+    return subprocess.CompletedProcess(
+        [str(each) for each in arguments], returned, process.output, process.errors
+    )
 
 
 @cache

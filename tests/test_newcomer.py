@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(7200)]
 
 
 class QuickShell(Shell):
-    """A shell whose commands of halo do not import torch anew, except two that prove that `halo` is found."""
+    """A shell whose commands of halo do not import torch again, except two that show that `halo` is found."""
 
     def execute(self, command: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         program, *arguments = shlex.split(command)

@@ -1,4 +1,4 @@
-"""What the installed distributions state about themselves, read once and again after an installation.
+"""Metadata of the installed distributions, read once and again after an installation.
 
 Reading all entry points takes about 90 ms, and a plan asks for those of every kind of driver. Whatever installs or
 removes a distribution changes the folder that holds its metadata, so the times of the folders show whether to read
@@ -7,12 +7,12 @@ again. `importlib.metadata` decides so, too.
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint
 from importlib.metadata import entry_points as read_all
+from pathlib import Path
 from typing import Any
 
 __all__ = ["Owner", "entry_points", "owner"]
@@ -48,7 +48,7 @@ def _read(folders: tuple[object, ...]) -> Any:
 
 def _state(folder: str) -> object:
     try:
-        found = os.stat(folder or ".")
+        found = Path(folder).stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_mtime_ns
