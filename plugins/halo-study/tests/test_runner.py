@@ -164,6 +164,7 @@ def test_a_run_that_cannot_be_run_stops_the_study(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_kills_do_not_change_the_table(content: dict[str, Any], study_file: Path, tmp_path: Path) -> None:
     """benchmarks/bench_study.py does this twenty times."""
     study_file.write_text(
