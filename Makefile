@@ -25,8 +25,9 @@ real: $(VENV)/.installed
 	for task in python word_problems tool_calls; do \
 	$(BIN)/halo run -c configs/real/$$task.yaml --seed $(SEED) -o runs/real-$$task-$(SEED) || exit 1; done
 
+# Each worker runs neighbouring tests, which share servers and runs, and takes half of another's when it has none left.
 test: $(VENV)/.installed system servers
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Settings of all tests, those of the packages under `plugins/` included."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import settings
 
 from halo_core.sandbox import process_wide
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the other cores run other tests
 settings.register_profile("halo", deadline=None, derandomize=True)  # a slow machine is not a failure
 settings.load_profile("halo")
 

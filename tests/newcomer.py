@@ -17,14 +17,17 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MODEL = "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 """The model that the pages name."""
-SHORT = ("--cycles", "1", "--samples", "4", "--heldout-samples", "2", "--set", "heldout.limit=6")
+SHORT = (
+    *("--cycles", "1", "--samples", "4", "--heldout-samples", "2"),
+    *("--set", "data.limit=12", "--set", "heldout.limit=6"),
+)
 SMALL = ("--samples", "4", "--limit", "4")
 
 
@@ -47,18 +50,17 @@ class Shell:
         full = " ".join([shlex.join(words), *map(shlex.quote, flags)])
         print(f"$ {full}", flush=True)
         path = f"{self.environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            ["bash", "-c", full],
-            cwd=self.directory,
-            env=os.environ | {"PATH": path, "VIRTUAL_ENV": str(self.environment)},
-            capture_output=True,
-            text=True,
-        )
+        done = self.execute(full, os.environ | {"PATH": path, "VIRTUAL_ENV": str(self.environment)})
         output = done.stdout + done.stderr
         self.transcript.append(f"$ {full}\n{output}")
         if done.returncode or "Traceback" in output:
             raise RuntimeError(f"{full}: exit code {done.returncode}\n{output}")
         return output
+
+    def execute(self, command: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        """Run a command of the shell."""
+        words = ["bash", "-c", command]
+        return subprocess.run(words, cwd=self.directory, env=environment, capture_output=True, text=True)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
+import processes
 import pytest
 
 import halo_verifier_gcc.demo
@@ -36,9 +35,7 @@ def run(tmp_path: Path) -> Path:
 
 def halo(*arguments: object) -> str:
     """Run a command in a process of its own; return its output."""
-    done = subprocess.run(
-        [sys.executable, "-m", "halo_core", *map(str, arguments)], capture_output=True, text=True
-    )
+    done = processes.run(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

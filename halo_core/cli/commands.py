@@ -81,11 +81,11 @@ def usage_error(error: Any) -> tuple[str, str]:
 
 def _installed() -> dict[str, list[str]]:
     """Return the distributions that provide each command, without importing them."""
-    from importlib.metadata import entry_points
+    from halo_core.plugin.installed import entry_points, owner
 
     found: dict[str, list[str]] = {}
     for entry in entry_points(group="halo.commands"):
-        found.setdefault(entry.name, []).append(entry.dist.name if entry.dist else "?")
+        found.setdefault(entry.name, []).append(owner(entry.dist).name if entry.dist else "?")
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from functools import lru_cache
 from types import UnionType
 from typing import (
     Any,
@@ -96,7 +97,7 @@ def options_of(cls: type) -> list[Option]:
     if not is_dataclass(cls):
         return []
     info: Mapping[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     found = []
     for each in fields(cls):
         if not each.init:
@@ -118,6 +119,12 @@ def options_in(value: object) -> dict[str, Any]:
         return {}
     values: dict[str, Any] = asdict(cast(Any, value))
     return {each.name: values[each.name] for each in fields(value) if each.init}
+
+
+@lru_cache(maxsize=256)
+def _hints(cls: type) -> dict[str, Any]:
+    """Return the annotations of `cls`, evaluated, which takes milliseconds."""
+    return get_type_hints(cls)
 
 
 def _help(cls: type, name: str) -> str:
@@ -146,7 +153,7 @@ def build(cls: type[T], values: Mapping[str, Any], *, where: str) -> T:
             raise ConfigError(f"{where} has no option {name!r}", hint=hint)
     if not is_dataclass(cls):
         return cls()
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     converted = {name: _convert(value, hints[name]) for name, value in values.items()}
     try:
         return TypeAdapter(cls).validate_python(converted)

@@ -1,7 +1,7 @@
 """Discovery of plugins: entry points, listed without importing anything and loaded one at a time by name.
 
-stevedore loads them. The list is read from `importlib.metadata` each time: stevedore's on-disk cache can be stale and
-omits the distribution, and a name that two distributions provide must be an error that names both.
+stevedore loads them. The list is that of `importlib.metadata`: stevedore's on-disk cache can be stale and omits the
+distribution, and a name that two distributions provide must be an error that names both.
 
     'gcc'                      by name
     'halo-verifier-gcc:gcc'    by distribution and name, if two distributions provide the name
@@ -16,7 +16,8 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points, version
+from functools import cache, lru_cache
+from importlib.metadata import EntryPoint, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,7 @@ from stevedore import DriverManager
 
 from halo_core.config.kinds import MOVED, PACKAGES, group_of
 from halo_core.errors import PluginError, UnknownPluginError, did_you_mean, file_hint
+from halo_core.plugin.installed import Owner, entry_points, owner
 
 __all__ = ["Loaded", "Source", "available", "load"]
 
@@ -120,7 +122,7 @@ def load(kind: str, name: str, origins: Origins | None = None) -> Loaded:
 
 def _entries(kind: str) -> list[EntryPoint]:
     """Return the entry points of `kind`, without those of packages whose driver has moved into the core."""
-    found = list(entry_points(group=group_of(kind)))
+    found = entry_points(group=group_of(kind))
     own = {entry.name for entry in found if _source(kind, entry).distribution == _OWN}
     return [
         entry
@@ -135,24 +137,38 @@ def _is_former(kind: str, name: str, distribution: str) -> bool:
 
 
 def _source(kind: str, entry: EntryPoint) -> Source:
-    dist = entry.dist
-    return Source(kind, entry.name, dist.name if dist else "?", dist.version if dist else "?", entry.value)
+    found = owner(entry.dist) if entry.dist else Owner("?", "?", ())
+    return Source(kind, entry.name, found.name, found.version, entry.value)
 
 
 def _check_requirement(source: Source, entry: EntryPoint) -> None:
     """Raise a `PluginError` if the plugin's distribution needs another version of halo than this one."""
-    own = version(_OWN)
-    for text in (entry.dist.requires if entry.dist else None) or ():
+    unmet = _unmet(owner(entry.dist).requires) if entry.dist else ""
+    if unmet:
+        raise PluginError(
+            f"{source} needs {_OWN} {unmet}, and this is {_OWN} {_own_version()}",
+            hint=f"pip install --upgrade {source.distribution} {_OWN}",
+        )
+
+
+@lru_cache(maxsize=64)
+def _unmet(requires: tuple[str, ...]) -> str:
+    """Return what `requires` demands of halo if this version does not meet it."""
+    own = _own_version()
+    for text in requires:
         try:
             needed = Requirement(text)
         except InvalidRequirement:
             continue
         applies = needed.marker is None or needed.marker.evaluate({"extra": ""})
         if _is_same(needed.name, _OWN) and applies and not needed.specifier.contains(own, prereleases=True):
-            raise PluginError(
-                f"{source} needs {_OWN} {needed.specifier}, and this is {_OWN} {own}",
-                hint=f"pip install --upgrade {source.distribution} {_OWN}",
-            )
+            return str(needed.specifier)
+    return ""
+
+
+@cache
+def _own_version() -> str:
+    return version(_OWN)
 
 
 def _matches(kind: str, short: str, dist: str) -> list[EntryPoint]:

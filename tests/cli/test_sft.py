@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 from halo_core.cli.sft import _train
@@ -46,8 +46,7 @@ def test_ctrl_c_is_answered_and_writes_nothing(files: Path, monkeypatch: pytest.
 
 
 def halo(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "halo_core", "sft", *arguments]
-    return subprocess.run(command, cwd=directory, capture_output=True, text=True)
+    return processes.run("sft", *arguments, directory=directory)
 
 
 def test_training_from_scratch_then_with_lora(files: Path) -> None:
@@ -100,9 +99,7 @@ def test_invalid_input_prints_no_traceback(files: Path, arguments: list[str], me
 
 def test_the_adapter_that_sft_wrote_is_accepted_like_a_model(files: Path) -> None:
     def call(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "halo_core", *arguments], cwd=files, capture_output=True, text=True
-        )
+        done = processes.run(*arguments, directory=files)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

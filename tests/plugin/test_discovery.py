@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PathDistribution, version
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,30 @@ def test_a_package_installed_after_the_first_listing_is_seen(install: Install) -
     available("verifier")
     install("acme-late", "1", {"halo.verifiers": "late = acme_late:Mine"}, {"acme_late": VERIFIER_CODE})
     assert load("verifier", "late").source.distribution == "acme-late"
+
+
+def test_a_change_of_what_is_installed_in_a_folder_is_seen(install: Install) -> None:
+    def folder(version: str) -> Path:
+        return site / f"acme_late-{version}.dist-info"
+
+    site = install(
+        "acme-late", "1", {"halo.verifiers": "late = acme_late:Mine"}, {"acme_late": VERIFIER_CODE}
+    )
+    assert load("verifier", "late").source.version == "1"
+    (folder("1") / "METADATA").write_text("Name: acme-late\nVersion: 2\n")
+    folder("1").rename(folder("2"))
+    assert load("verifier", "late").source.version == "2"
+    shutil.rmtree(folder("2"))
+    with pytest.raises(PluginError, match="no verifier named 'late' is installed"):
+        load("verifier", "late")
+
+
+def test_entry_points_are_read_once(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("acme-verifier", "1.2", {"halo.verifiers": "acme = acme_verifier:Mine"})
+    listed = available("verifier")
+    monkeypatch.setattr(PathDistribution, "read_text", None)
+    assert available("verifier") == listed
+    assert available("reward")
 
 
 def test_a_name_provided_by_two_distributions_is_an_error_that_names_both(install: Install) -> None:

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 from small_run import FULL, small_run
 
@@ -309,32 +310,18 @@ def test_the_server_ends_with_halo(tmp_path: Path, how: signal.Signals) -> None:
     )
     raw = small_run(tmp_path, OWN_SERVER | {"command": [sys.executable, str(stub)]})
     (tmp_path / "run.yaml").write_text(json.dumps(raw))
-    halo = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "halo_core",
-            "run",
-            "-c",
-            str(tmp_path / "run.yaml"),
-            "-o",
-            str(tmp_path / "run"),
-        ],
-        stdout=(tmp_path / "output").open("wb"),
-        stderr=subprocess.STDOUT,
-    )
+    halo = processes.start("run", "-c", tmp_path / "run.yaml", "-o", tmp_path / "run")
 
     def waits_for_the_server() -> bool:
-        assert halo.poll() is None, (tmp_path / "output").read_text()
+        assert halo.is_running(), halo.output + halo.errors
         return (tmp_path / "pid").exists() and (tmp_path / "child").exists()
 
     try:
         wait_for(waits_for_the_server)
-        halo.send_signal(how)
-        halo.wait(60)
+        os.kill(halo.pid, how)
+        halo.wait()
     finally:
         halo.kill()
-        halo.wait()
     pids = [int((tmp_path / name).read_text()) for name in ("pid", "child")]
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 import torch
 
@@ -214,11 +213,7 @@ def test_a_run_that_is_killed_and_resumed_is_identical(
 def test_a_run_that_is_killed_by_the_system_ends_the_same(name: str, tmp_path: Path) -> None:
     raw = configuration(METHODS[name], tmp_path)
     (tmp_path / "runs").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", HELPER, json.dumps(raw), str(tmp_path / "runs")],
-        capture_output=True,
-        text=True,
-    )
+    done = processes.run(json.dumps(raw), tmp_path / "runs", code=HELPER)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert found["kills"] >= 1

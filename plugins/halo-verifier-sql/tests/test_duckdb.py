@@ -4,6 +4,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from halo_core.types import Completion, Prompt, Stage, Status, Verdict
 from halo_verifier_sql import SQL
 
 pytest.importorskip("duckdb", reason="the extra `duckdb` is not installed")
+from halo_verifier_sql.duck import DuckDatabase
+
 VERIFIER = SQL(dialect="duckdb", cpu_seconds=1.0, copies=2)
 ATTACKS = VERIFIER.attacks()
 SCHEMA = """
@@ -104,3 +107,25 @@ def test_a_query_that_writes_is_rejected_and_changes_nothing() -> None:
     ):
         assert judge(query, text).stage is Stage.FLAWED
     assert judge(query, query).status is Status.PASS
+
+
+def test_a_copy_has_the_rows_that_the_constraints_allow_unchanged() -> None:
+    """Many rows are inserted with one statement: values of several types in a column are not converted to one."""
+    schema = """
+        CREATE TABLE city (id INTEGER PRIMARY KEY, name VARCHAR, near INTEGER REFERENCES city (id));
+        CREATE TABLE trip (id INTEGER UNIQUE, city_id INTEGER REFERENCES city (id), note VARCHAR);
+        CREATE TABLE word (text VARCHAR, number BIGINT);
+    """
+    cities = [[1, "a", 2], [2, 3, None], [2, "again", None], [3, True, 9], [4, 1.0, 1]]
+    trips = [[n, 1 + n % 5, f"trip {n % 90}"] for n in range(100)] + [[8, 1, "again"]]
+    words = [[1, 2**53 + 1], [1.5, 7], [None, 0.5], [True, None]]
+    rows: Any = {
+        "trip": (["id", "city_id", "note"], trips),
+        "city": (["id", "name", "near"], cities),
+        "word": (["text", "number"], words),
+    }
+    with closing(DuckDatabase({"schema": schema, "rows": rows, "copy": True})) as database:
+        contents = database.contents()
+    assert sorted(contents["city"][1]) == [[1, "a", 2], [2, "3", None], [4, "1.0", 1]]
+    assert contents["word"][1] == [["1", 2**53 + 1], ["1.5", 7], [None, 0], ["true", None]]
+    assert sorted(contents["trip"][1]) == [row for row in trips[:100] if row[1] in (1, 2, 4)]

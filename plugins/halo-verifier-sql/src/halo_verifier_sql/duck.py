@@ -20,6 +20,7 @@ from halo_verifier_sql.worker import (
     Declared,
     Description,
     Outcome,
+    Row,
     first_line,
     insert_all,
     insert_statement,
@@ -84,8 +85,7 @@ class DuckDatabase:
         self._db.execute(description["schema"])
         self._fill(description)
         self._db.execute("SET lock_configuration = true")
-        found = self._db.execute("SELECT table_name FROM information_schema.tables").fetchall()
-        self._tables = {name.lower() for (name,) in found}
+        self._tables = _tables_of(description["schema"], self._db)
         self._functions = _functions(self._db)
         self.size = _SIZE
 
@@ -214,9 +214,10 @@ class DuckDatabase:
         for table in reversed(names):
             self._db.execute(f"DELETE FROM {quote(table)}")
 
-        def insert(table: str, row: Sequence[Any]) -> bool:
+        def insert(table: str, rows: Sequence[Row]) -> bool:
+            values = [value for row in rows for value in row]
             try:
-                self._db.execute(insert_statement(table, names[table], len(row)), row)
+                self._db.execute(insert_statement(table, names[table], len(rows[0]), len(rows)), values)
             except duckdb.Error:
                 return False
             return True
@@ -266,7 +267,17 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 _last_vetted: tuple[str, set[str], tuple[str, str, bool]] = ("", set(), ("", "", False))
+_last_tables: tuple[str, set[str]] = ("", set())
 _pure_functions: frozenset[str] = frozenset()
+
+
+def _tables_of(schema: str, db: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the names of the tables and views of `schema`, of which a prompt has many databases."""
+    global _last_tables
+    if _last_tables[0] != schema:
+        rows = db.execute("SELECT table_name FROM information_schema.tables").fetchall()
+        _last_tables = schema, {name.lower() for (name,) in rows}
+    return _last_tables[1]
 
 
 def _functions(db: duckdb.DuckDBPyConnection) -> frozenset[str]:

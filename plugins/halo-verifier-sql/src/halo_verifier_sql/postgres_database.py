@@ -17,7 +17,16 @@ from psycopg import sql as parts
 from psycopg.adapt import Loader
 
 from halo_verifier_sql import cells
-from halo_verifier_sql.worker import Caps, Contents, Declared, Description, Outcome, first_line, insert_all
+from halo_verifier_sql.worker import (
+    Caps,
+    Contents,
+    Declared,
+    Description,
+    Outcome,
+    Row,
+    first_line,
+    insert_all,
+)
 
 _TEXTS = frozenset({18, 19, 25, 1042, 1043})
 """Object identifiers of the types whose values are plain text."""
@@ -189,16 +198,17 @@ class PostgresDatabase:
             names = parts.SQL(", ").join(map(parts.Identifier, rows))
             self._db.execute(parts.SQL("TRUNCATE {}").format(names))
 
-        def insert(table: str, row: Sequence[Any]) -> bool:
-            self._db.execute("SAVEPOINT row")
+        def insert(table: str, several: Sequence[Row]) -> bool:
+            self._db.execute("SAVEPOINT rows")
+            values = [value for row in several for value in row]
             try:
-                self._db.execute(_insert(table, rows[table][0], len(row)), row)
+                self._db.execute(_insert(table, rows[table][0], len(several[0]), len(several)), values)
             except psycopg.Error as error:
                 if error.sqlstate is None:
                     raise
-                self._db.execute("ROLLBACK TO SAVEPOINT row")
+                self._db.execute("ROLLBACK TO SAVEPOINT rows")
                 return False
-            self._db.execute("RELEASE SAVEPOINT row")
+            self._db.execute("RELEASE SAVEPOINT rows")
             return True
 
         insert_all(insert, rows)
@@ -241,13 +251,13 @@ class PostgresDatabase:
         }
 
 
-def _insert(table: str, columns: Sequence[str] | None, width: int) -> parts.Composed:
+def _insert(table: str, columns: Sequence[str] | None, width: int, rows: int = 1) -> parts.Composed:
     names = parts.SQL("")
     if columns:
         names = parts.SQL("({})").format(parts.SQL(", ").join(map(parts.Identifier, columns)))  # type: ignore[assignment]
-    values = parts.SQL(", ").join([parts.Placeholder()] * width)
-    return parts.SQL("INSERT INTO {} {} OVERRIDING SYSTEM VALUE VALUES ({})").format(
-        parts.Identifier(table), names, values
+    row = parts.SQL("({})").format(parts.SQL(", ").join([parts.Placeholder()] * width))
+    return parts.SQL("INSERT INTO {} {} OVERRIDING SYSTEM VALUE VALUES {}").format(
+        parts.Identifier(table), names, parts.SQL(", ").join([row] * rows)
     )
 
 

@@ -15,6 +15,7 @@ from halo_verifier_sql.worker import (
     Declared,
     Description,
     Outcome,
+    Row,
     insert_all,
     insert_statement,
     quote,
@@ -207,7 +208,8 @@ class SQLiteDatabase:
         are_checked = self._can_check_foreign_keys(names)
         db.execute(f"PRAGMA foreign_keys = {int(are_checked)}")
 
-        def insert(table: str, row: Sequence[Any]) -> bool:
+        def insert(table: str, rows: Sequence[Row]) -> bool:
+            (row,) = rows
             try:
                 db.execute(insert_statement(table, names[table], len(row)), row)
             except (sqlite3.Error, UnicodeEncodeError, OverflowError):
@@ -219,7 +221,9 @@ class SQLiteDatabase:
         )  # constraints that fail at the end, not for each row
         if not deferred:
             db.execute("BEGIN")
-        insert_all(insert, description["rows"])
+        insert_all(
+            insert, description["rows"], at_once=0
+        )  # a schema may let a statement insert some of its rows
         if not deferred:
             db.execute("COMMIT")
         if not are_checked:

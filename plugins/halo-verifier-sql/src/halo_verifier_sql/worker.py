@@ -31,6 +31,11 @@ Outcome = tuple[str, list[str], str, bool]
 canonical text of the rows or the reason, and whether the query read a table."""
 
 
+Row = Sequence[Any]
+_AT_ONCE = 512
+"""Maximum number of values in a statement that inserts several rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caps:
     """Limits of one query on one database."""
@@ -116,17 +121,37 @@ def _run_on_all(sql: str, databases: Sequence[Database], caps: Caps) -> list[Out
     return outcomes
 
 
-def insert_all(insert: Callable[[str, Any], bool], rows: Mapping[str, tuple[Any, Sequence[Any]]]) -> None:
+def insert_all(
+    insert: Callable[[str, Sequence[Row]], bool],
+    rows: Mapping[str, tuple[Any, Sequence[Row]]],
+    *,
+    at_once: int = _AT_ONCE,
+) -> None:
     """Insert every row that the constraints allow, in as many rounds as references between rows require.
 
-    `insert` takes a table and a row and returns whether the row was inserted.
+    `insert` takes a table and rows of at most `at_once` values, or one row. It inserts all of them and returns True, or
+    none and returns False. Many rows at once are several times faster.
     """
-    waiting = [(table, row) for table, (_, rows_of) in rows.items() for row in rows_of]
-    while waiting:
-        rejected = [(table, row) for table, row in waiting if not insert(table, row)]
-        if len(rejected) == len(waiting):
+    waiting = {table: rows_of for table, (_, rows_of) in rows.items()}
+    while any(waiting.values()):
+        rejected = {table: _insert(insert, table, rows_of, at_once) for table, rows_of in waiting.items()}
+        if sum(map(len, rejected.values())) == sum(map(len, waiting.values())):
             return
         waiting = rejected
+
+
+def _insert(
+    insert: Callable[[str, Sequence[Row]], bool], table: str, rows: Sequence[Row], at_once: int
+) -> Sequence[Row]:
+    """Insert the rows that the constraints allow, in order; return the others."""
+    if not rows:
+        return ()
+    if (len(rows) == 1 or len(rows) * len(rows[0]) <= at_once) and insert(table, rows):
+        return ()
+    if len(rows) == 1:
+        return rows
+    middle = len(rows) // 2
+    return [row for half in (rows[:middle], rows[middle:]) for row in _insert(insert, table, half, at_once)]
 
 
 def quote(name: str) -> str:
@@ -134,10 +159,11 @@ def quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def insert_statement(table: str, columns: Sequence[str] | None, width: int) -> str:
-    """Return an INSERT of one row with `width` parameters."""
+def insert_statement(table: str, columns: Sequence[str] | None, width: int, rows: int = 1) -> str:
+    """Return an INSERT of `rows` rows with `width` parameters each."""
     names = f" ({', '.join(map(quote, columns))})" if columns else ""
-    return f"INSERT INTO {quote(table)}{names} VALUES ({', '.join('?' * width)})"
+    row = f"({', '.join('?' * width)})"
+    return f"INSERT INTO {quote(table)}{names} VALUES {', '.join([row] * rows)}"
 
 
 def first_line(error: BaseException) -> str:
