@@ -15,8 +15,6 @@ from importlib.metadata import entry_points as read_all
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Owner", "entry_points", "owner"]
-
 
 @dataclass(frozen=True, slots=True)
 class Owner:
