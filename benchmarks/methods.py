@@ -18,9 +18,13 @@ import csv
 import os
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from halo_core import Plan
 
 RESULTS = Path(__file__).with_name("methods.csv")
 IMITATE: dict[str, Any] = {"trainer": {"name": "sft"}}
@@ -42,9 +46,15 @@ CYCLES = 4
 Row = dict[str, Any]
 
 
-def run_once(verifier: str, method: str, lr: float, seed: int) -> Row:
-    """Run a method on a demo; return a line of the results."""
-    from halo_core import Plan, run_cycles
+def run_once(verifier: str, method: str, lr: float, seed: int, runs: Path) -> Row:
+    """Run a method on a demo; return a line of the results.
+
+    What it has in common with the first run of the same seed, which is kept in `runs`, is copied from there: the
+    measurement before training, and the samples of cycle 1.
+    """
+    from halo_core import Plan
+    from halo_core.ledger.ledger import open_run
+    from halo_core.run.sharing import share
 
     raw = {
         "verifier": verifier,
@@ -55,10 +65,20 @@ def run_once(verifier: str, method: str, lr: float, seed: int) -> Row:
         "seed": seed,
         **METHODS[method],
     }
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Plan.from_raw(raw).open(Path(folder) / "run") as (run, hooks),
-    ):
+    plan, first = Plan.from_raw(raw), runs / f"{verifier}-{seed}"
+    with tempfile.TemporaryDirectory(dir=runs) as folder:
+        place = first
+        if first.exists():
+            place = Path(folder) / "run"
+            with closing(open_run(first)) as source:
+                share(plan, source, place)
+        return _measured(plan, place, (verifier, method, lr, seed))
+
+
+def _measured(plan: Plan, place: Path, key: tuple[Any, ...]) -> Row:
+    from halo_core import run_cycles
+
+    with plan.open(place) as (run, hooks):
         history = run_cycles(run, hooks)
         change = run.compare(0, CYCLES)
         tokens = sum(
@@ -69,10 +89,7 @@ def run_once(verifier: str, method: str, lr: float, seed: int) -> Row:
         )
         seconds = sum(sum(report.seconds.values()) for report in history)
     values = (
-        verifier,
-        method,
-        lr,
-        seed,
+        *key,
         change.before,
         change.after,
         *change.interval,
@@ -149,6 +166,18 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def complete(arguments: argparse.Namespace, runs: Path) -> None:
+    """Do the missing runs, one of each demo and method in turn, so that the table fills evenly."""
+    left = list(product(arguments.verifiers, arguments.methods))
+    while left:
+        for verifier, method in list(left):
+            if missing := next_run(verifier, method, arguments.seeds):
+                append(row := run_once(verifier, method, *missing, runs))
+                print(row, flush=True)
+            else:
+                left.remove((verifier, method))
+
+
 def main() -> None:
     """Do the missing runs, and print the table."""
     parser = argparse.ArgumentParser(
@@ -161,14 +190,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if not arguments.only_table:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        left = list(product(arguments.verifiers, arguments.methods))
-        while left:  # one run of each in turn, so that the table fills evenly
-            for verifier, method in list(left):
-                if missing := next_run(verifier, method, arguments.seeds):
-                    append(row := run_once(verifier, method, *missing))
-                    print(row, flush=True)
-                else:
-                    left.remove((verifier, method))
+        with tempfile.TemporaryDirectory() as folder:
+            complete(arguments, Path(folder))
     print(table())
 
 
