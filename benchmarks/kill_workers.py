@@ -5,8 +5,8 @@
 
 For each role a run on Ray has as many of its workers killed, one after the other; each is started again by the run. The
 ledger, the adapters and the figures must be those of a run in one process. The driver is killed, and the run resumed,
-with `python benchmarks/kill_harness.py --kills 20 --cluster ray -C samplers=2 -C verifiers=2 -C trainers=2`. Exits with
-1 if anything differs.
+with `python benchmarks/kill_harness.py --kills 20 --cluster ray -C address=local -C samplers=2 -C verifiers=2
+-C trainers=2`. Exits with 1 if anything differs.
 """
 
 from __future__ import annotations

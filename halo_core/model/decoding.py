@@ -78,8 +78,9 @@ def decode(
         "end_ids": end_ids,
         "generator": generator,
         "stops": stops,
+        "slots": slots,
+        "cached": cached,
     }
-    common |= {"slots": slots, "cached": cached}
     switch = rotary_switch(model.config) or sys.maxsize
     room = [max(0, switch + 1 - len(prompt)) for prompt in prompts]
     if all(limit <= most for limit, most in zip(max_new_tokens, room, strict=True)):
@@ -144,7 +145,8 @@ def _decode(
         rows.feed()
     stopped = [limit + 1 for limit in max_new_tokens]
     if stops is not None:
-        stopped = [stops.lengths.get(row, length) for row, length in enumerate(stopped)]
+        for row, length in stops.lengths.items():
+            stopped[row] = length - len(before[row])
     return _cut(rows.tokens.tolist(), rows.logprobs.tolist(), max_new_tokens, stopped, frozenset(end_ids))
 
 

@@ -26,9 +26,8 @@ class StopStrings:
         self._tokenizer = tokenizer
         self.texts = tuple(texts)
         self._rows: dict[int, list[int]] = {}
-        self._before: list[int] = []
         self.lengths: dict[int, int] = {}
-        """By row, the number of tokens fed to it up to the one that completed a stop string."""
+        """By row, the number of its tokens up to the one that completed a stop string."""
 
     @cached_property
     def _completing(self) -> frozenset[int]:
@@ -41,7 +40,6 @@ class StopStrings:
     def start(self, before: Sequence[Sequence[int]] = ()) -> None:
         """Begin a batch; `before` are the tokens that each row has already, of which none completed a stop string."""
         self._rows, self.lengths = {row: list(ids) for row, ids in enumerate(before)}, {}
-        self._before = [len(ids) for ids in before]
 
     def feed(self, rows: Sequence[int], tokens: Sequence[int]) -> list[bool]:
         """Append a token to each of `rows`; return for each whether it has a stop string now."""
@@ -49,7 +47,7 @@ class StopStrings:
             ids = self._rows.setdefault(row, [])
             ids.append(token)
             if token in self._completing and row not in self.lengths and self._find(self._text(ids)) >= 0:
-                self.lengths[row] = len(ids) - (self._before[row] if self._before else 0)
+                self.lengths[row] = len(ids)
         return [row in self.lengths for row in rows]
 
     def cut(self, text: str, *, keep: bool) -> str:

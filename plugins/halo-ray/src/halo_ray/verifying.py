@@ -130,6 +130,7 @@ class Verifiers:
                     todo.extendleft(self._finish(ref, asked.pop(ref), verdicts))
         finally:
             for waiting in asked.values():
+                waiting.line.remove(waiting.piece)  # else none behind it would ever count as tried
                 self._release(waiting.member)
         return [verdict for verdict in verdicts if verdict is not None]
 
@@ -162,6 +163,7 @@ class Verifiers:
                 ]
             found = [_lost(error)] * len(piece.tasks)
         except ray.exceptions.RayTaskError as error:
+            asked.line.remove(piece)
             self._release(member)
             raise cause_of(error) from None
         else:
