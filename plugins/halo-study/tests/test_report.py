@@ -112,6 +112,21 @@ def test_an_unfinished_study_reports_how_far_it_is(study: Study, tmp_path: Path)
     assert len(one.missing) == 3
 
 
+def test_a_conclusion_stands_first(analysis: Analysis, tmp_path: Path) -> None:
+    study = analysis.study.model_copy(update={"conclusion": "Take a constant & low rate."})
+    html, markdown = pages(replace(analysis, study=study), tmp_path)
+    assert "**Conclusion.** Take a constant & low rate.\n\n**Results.** Falling" in markdown
+    assert html.index("Take a constant &amp; low rate.") < html.index("Falling &lt;fast&gt; is higher")
+
+
+def test_a_rate_in_yaml_text_is_the_same_rate(study: Study, tmp_path: Path) -> None:
+    policy = {"name": "constant", "base_lr": "2e-3"}
+    fix(study.model_copy(update={"base": {**study.base, "lr_policy": policy}}), tmp_path)
+    for rate, changes in ((2e-3, []), (1e-3, ["base.lr_policy.base_lr: was 0.002, is 0.001"])):
+        now = study.model_copy(update={"base": {**study.base, "lr_policy": {**policy, "base_lr": rate}}})
+        assert analyse(now, [], read_fixed(tmp_path)).changes == changes
+
+
 def test_choosing_runs_are_not_reported(study: Study, analysis: Analysis) -> None:
     assert [sorted(arm.runs) for arm in analysis.arms] == [list(range(6))] * 3
     assert [(each.arm, each.value) for each in analysis.choices] == [
@@ -141,7 +156,7 @@ def test_what_was_fixed_in_advance(study: Study, make_study: MakeStudy, tmp_path
     assert [row.label for row in found.later] == ["equal sum against constant"]
     assert [row.label for row in found.compared] == ["falling <fast> against equal sum", "constant"]
     text = "\n".join(found.changes)
-    assert "seeds was [0, 1, 2, 3, 4, 5] and is [0, 1, 2, 3, 4, 5, 6]" in text
+    assert "seeds: was [0, 1, 2, 3, 4, 5], is [0, 1, 2, 3, 4, 5, 6]" in text
     assert "the comparison of equal sum and constant (final) was added" in text
     assert "the comparison of falling <fast> and constant (final) was removed" in text
     html, markdown = pages(found, tmp_path)

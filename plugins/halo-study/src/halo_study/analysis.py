@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from halo_core.config.layers import differences
 from halo_study.jobs import chosen, count, means
 from halo_study.outcomes import OUTCOMES, curves, value_of
 from halo_study.results import RunResult
@@ -201,8 +202,13 @@ def _room(rows: Sequence[Compared]) -> str:
         scale = 100 if kind == "points" else 1
         found.setdefault(kind, []).extend(scale * end for end in row.estimate.interval())
     return " and ".join(
-        f"anything from {min(ends):+.3g} to {max(ends):+.3g} {kind}" for kind, ends in found.items()
+        f"anything from {_number(min(ends), kind)} to {_number(max(ends), kind)} {kind}"
+        for kind, ends in found.items()
     )
+
+
+def _number(value: float, kind: str) -> str:
+    return f"{value:+.1f}" if kind == "points" else f"{value:+.{PRECISION}g}"
 
 
 def _summary(study: Study, name: str, value: float | None, results: Sequence[RunResult]) -> ArmSummary:
@@ -254,6 +260,18 @@ def _concluded(
     return [Compared(comparison, one) for (comparison, _), one in zip(found, conclusions, strict=True)]
 
 
+def _with_numbers(value: Any) -> Any:
+    """Return `value` with numbers in place of text such as 2e-3, which YAML reads as text and halo as a number."""
+    if isinstance(value, Mapping):
+        return {key: _with_numbers(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(each) for each in value]
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _comparisons(fixed: Mapping[str, Any]) -> list[Comparison]:
     return [Comparison.model_validate(row) for row in fixed.get("comparisons", [])]
 
@@ -267,7 +285,7 @@ def _changes(study: Study, fixed: Mapping[str, Any]) -> list[str]:
     """List what differs between the study and its copy from before the first run."""
     now = study.model_dump(mode="json")
     keys = ("base", "seeds", "tune", "smallest_effect")
-    found = [f"{key} was {fixed.get(key)} and is {now[key]}" for key in keys if now[key] != fixed.get(key)]
+    found = differences(*(_with_numbers({key: each.get(key) for key in keys}) for each in (fixed, now)))
     found += [f"arm {name!r} was added" for name in now["arms"] if name not in fixed["arms"]]
     found += [f"arm {name!r} was removed" for name in fixed["arms"] if name not in now["arms"]]
     known = {_identity(each) for each in _comparisons(fixed)}
