@@ -91,7 +91,7 @@ class Study(_Part):
     notes: str = ""
     """Text for the report: the reasons, and the limits of the answer."""
     conclusion: str = ""
-    """What the results mean, in a few sentences, written when they are known; the report begins with it."""
+    """The meaning of the results in a few sentences, written when they are known; the report begins with it."""
     base: dict[str, Any]
     """The configuration that the arms share; in the file also the name of a YAML file, relative to the study's."""
     seeds: Seeds
