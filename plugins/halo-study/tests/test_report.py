@@ -112,11 +112,30 @@ def test_an_unfinished_study_reports_how_far_it_is(study: Study, tmp_path: Path)
     assert len(one.missing) == 3
 
 
-def test_a_conclusion_stands_first(analysis: Analysis, tmp_path: Path) -> None:
-    study = analysis.study.model_copy(update={"conclusion": "Take a constant & low rate."})
-    html, markdown = pages(replace(analysis, study=study), tmp_path)
-    assert "**Conclusion.** Take a constant & low rate.\n\n**Results.** Falling" in markdown
-    assert html.index("Take a constant &amp; low rate.") < html.index("Falling &lt;fast&gt; is higher")
+def test_a_conclusion_is_the_answer(analysis: Analysis, tmp_path: Path) -> None:
+    study = analysis.study.model_copy(update={"conclusion": "Take a constant & low rate.\n"})
+    found = replace(analysis, study=study)
+    html, markdown = pages(found, tmp_path)
+    assert found.answer == "Take a constant & low rate."
+    assert "**Answer.** Take a constant & low rate.\n\n" in markdown
+    assert '<p class="answer">Take a constant &amp; low rate.</p>' in html
+    assert analysis.answer not in markdown
+
+
+def test_columns_by_cycle(study: Study, tmp_path: Path) -> None:
+    found = analyse(study.model_copy(update={"by_cycle": ["entropy", "diversity"]}), results(study))
+    runs = found.arms[0].runs
+    for number, run in enumerate(runs.values()):
+        run.columns["entropy"][:] = [float("nan"), 0.5, *[0.25 + 0.01 * number] * (len(run.passes) - 2)]
+        run.columns["diversity"][:] = 0.75
+    html, markdown = pages(found, tmp_path)
+    mean = 0.25 + 0.01 * (len(runs) - 1) / 2
+    row = markdown.split("entropy of the held-out tokens, nats:")[1].split("| constant |")[1].split("\n")[0]
+    cells = [cell.strip() for cell in row.strip(" |").split("|")]
+    assert cells[:2] == ["-", "0.5 ± 0"]
+    assert cells[2] == f"{mean:.3g} ± 0.02"
+    assert "| constant |" + " 75 ± 0 |" * len(cells) in markdown
+    assert "<caption>distinct among the passing training samples, percent</caption>" in html
 
 
 def test_a_rate_in_yaml_text_is_the_same_rate(study: Study, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from halo_core.config.layers import differences
 from halo_study.jobs import chosen, count, means
 from halo_study.outcomes import OUTCOMES, curves, value_of
-from halo_study.results import RunResult
+from halo_study.results import SHARES, RunResult
 from halo_study.statistics import Estimate, Verdict, contrast, difference, estimate, verdicts
 from halo_study.study import Comparison, Study
 
@@ -33,6 +33,12 @@ class ArmSummary:
     """By name: the mean with its interval, and the standard deviation between seeds."""
     curve: np.ndarray
     """(cycles + 1, 3): mean held-out pass rate over the seeds, with the ends of its 95% interval."""
+
+    def by_cycle(self, column: str) -> list[str]:
+        """Return the mean of a column over the seeds in each cycle, with half the width of its 95% interval."""
+        scale = 100 if column in SHARES else 1
+        rows = zip(*(scale * run.columns[column] for run in self.runs.values()), strict=True)
+        return [_mean_text(np.array(row)) for row in rows]
 
     @property
     def failed(self) -> int:
@@ -102,8 +108,8 @@ class Analysis:
 
     @property
     def answer(self) -> str:
-        """The answer in a sentence."""
-        return answer(self)
+        """The conclusion that the study file states; without one, the differences in a sentence."""
+        return self.study.conclusion.strip() or answer(self)
 
 
 def analyse(study: Study, results: Sequence[RunResult], fixed: Mapping[str, Any] | None = None) -> Analysis:
@@ -205,6 +211,16 @@ def _room(rows: Sequence[Compared]) -> str:
         f"anything from {_number(min(ends), kind)} to {_number(max(ends), kind)} {kind}"
         for kind, ends in found.items()
     )
+
+
+def _mean_text(values: np.ndarray) -> str:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.{PRECISION}g}"
+    found = estimate(values, None, 1, np.random.default_rng(0))
+    return f"{found.value:.{PRECISION}g} ± {found.interval()[1] - found.value:.2g}"
 
 
 def _number(value: float, kind: str) -> str:
