@@ -1,14 +1,14 @@
-"""Measure whether training on one task changes another: the models of `make real`, each on the prompts of all tasks.
+"""Measure whether training on one task changes another: trained models, each on the held-out prompts of several tasks.
 
     make real && make real SEED=1 && make real SEED=2
-    python benchmarks/across_tasks.py --seeds 0 1 2 --csv across_tasks.csv
+    python benchmarks/across_tasks.py runs/real-* --csv across_tasks.csv
 
-For each task and each seed, the run `runs/real-TASK-SEED` is evaluated on the held-out prompts of every task, with that
+The tasks are those of configs/real. Each run's last model is evaluated on the held-out prompts of every task, with that
 task's own verifier and sampling options, and compared with the model before training on the same prompts and with the
-same random numbers. Evaluations are kept in `runs/across`; a second call evaluates only what is missing.
+same random numbers. Evaluations are kept in `--output`; a second call evaluates only what is missing.
 
 Printed are the pass rates before training and, for each pair of tasks, the change in points with its 95% interval over
-seeds and prompts, as `halo study` computes it. It needs two seeds or more.
+seeds and prompts, as `halo study` computes it. It needs two seeds or more of each task.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from halo_study.results import RunResult
 from halo_study.statistics import difference
@@ -56,25 +57,28 @@ def rows(trained: str, task: str, seed: int, result: Path) -> list[Row]:
     ]
 
 
-def measure(seeds: list[int], runs: Path, model: str) -> list[Row]:
-    """Evaluate every model on every task."""
+def measure(runs: list[Path], output: Path) -> list[Row]:
+    """Evaluate the model before training and the model of each run on every task."""
+    output.mkdir(parents=True, exist_ok=True)
     found: list[Row] = []
-    for seed in seeds:
+    done: set[tuple[str, str, int]] = set()
+    for run in runs:
+        config = yaml.safe_load((run / "run.yaml").read_text())
+        trained = Path(config["data"]["prompts"]).stem.removesuffix("_train")
+        seed, adapter = int(config["seed"]), max(run.glob("cycles/*/adapter"))
         for task in TASKS:
-            place = runs / "across"
-            place.mkdir(parents=True, exist_ok=True)
-            found += rows(BASE, task, seed, evaluate(model, task, seed, place / f"{task}-base-{seed}"))
-            for trained in TASKS:
-                adapter = str(runs / f"real-{trained}-{seed}/cycles/003/adapter")
-                result = evaluate(adapter, task, seed, place / f"{task}-{trained}-{seed}")
-                found += rows(trained, task, seed, result)
+            for label, model in ((BASE, config["model"]["name"]), (trained, str(adapter))):
+                if (label, task, seed) not in done:
+                    done.add((label, task, seed))
+                    place = output / f"{task}-{label.replace(' ', '-')}-{seed}"
+                    found += rows(label, task, seed, evaluate(model, task, seed, place))
     return found
 
 
 def by_seed(found: list[Row], trained: str, task: str) -> dict[int, RunResult]:
     """Return the counts of one model on one task, by seed."""
     results = {}
-    for seed in sorted({row["seed"] for row in found}):
+    for seed in sorted({row["seed"] for row in found if row["trained"] == trained}):
         own = [row for row in found if (row["trained"], row["task"], row["seed"]) == (trained, task, seed)]
         own.sort(key=lambda row: str(row["prompt"]))
         counts = np.array([[int(row["passes"]), int(row["samples"])] for row in own], dtype=float)
@@ -87,7 +91,7 @@ def table(found: list[Row]) -> str:
     lines = ["| trained on | " + " | ".join(TASKS) + " |", "|---" * (len(TASKS) + 1) + "|"]
     rates = [difference(by_seed(found, BASE, task), None, "final").value for task in TASKS]
     lines.append("| " + " | ".join([BASE, *(f"{100 * rate:.1f}%" for rate in rates)]) + " |")
-    for trained in TASKS:
+    for trained in sorted({row["trained"] for row in found} - {BASE}):
         cells = []
         for task in TASKS:
             change = difference(by_seed(found, trained, task), by_seed(found, BASE, task), "final")
@@ -101,11 +105,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("runs", type=Path, nargs="*", help="run directories")
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="directory of the runs of `make real`"
+        "--output", type=Path, default=Path("runs/across"), help="directory of the evaluations"
     )
-    parser.add_argument("--model", default="models/smollm2", help="the model before training")
     parser.add_argument("--csv", type=Path, help="write the counts of each prompt to this file")
     parser.add_argument("--from-csv", type=Path, help="print the table of such a file; evaluate nothing")
     options = parser.parse_args()
@@ -113,7 +116,7 @@ def main() -> None:
         with options.from_csv.open(newline="") as file:
             found: list[Row] = [dict(row) | {"seed": int(row["seed"])} for row in csv.DictReader(file)]
     else:
-        found = measure(options.seeds, options.runs, options.model)
+        found = measure(options.runs, options.output)
     if options.csv:
         with options.csv.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(found[0]), lineterminator="\n")

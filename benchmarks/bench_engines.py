@@ -76,18 +76,20 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--new", type=int, default=128)
+    parser.add_argument("--top-p", type=float, default=0.95)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--greedy", action="store_true")
     given = parser.parse_args()
     dtype, samples = ("float32", 1) if given.greedy else (given.dtype, given.samples)
-    temperature = 0.0 if given.greedy else 0.8
+    temperature, top_p = (0.0, 1.0) if given.greedy else (0.8, given.top_p)
     actor = Actor(ModelConfig(name=given.model, dtype=dtype))
     generators: dict[str, Generator] = {
-        "transformers": Transformers(temperature=temperature, max_new_tokens=given.new),
+        "transformers": Transformers(temperature=temperature, top_p=top_p, max_new_tokens=given.new),
         "vllm": VLLM(
             python=given.python,
             dtype=dtype,
             temperature=temperature,
+            top_p=top_p,
             max_new_tokens=given.new,
             environment={"VLLM_CPU_KVCACHE_SPACE": "2"} if actor.device.type == "cpu" else {},
             arguments=("--enforce-eager", "--max-model-len", "2048") if actor.device.type == "cpu" else (),

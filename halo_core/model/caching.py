@@ -19,6 +19,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from halo_core.errors import ModelError, first_line
+from halo_core.model.attention import packed_heads
 from halo_core.model.heads import FAILURES, logits_precision
 
 _CHUNK = 64
@@ -104,7 +105,8 @@ class Cached:
     def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         if self.takes_positions:
             self.options["position_ids"] = positions
-        output = self.model(input_ids=ids, attention_mask=self.mask, **self.options)
+        with packed_heads():
+            output = self.model(input_ids=ids, attention_mask=self.mask, **self.options)
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 

@@ -112,6 +112,40 @@ def test_an_unfinished_study_reports_how_far_it_is(study: Study, tmp_path: Path)
     assert len(one.missing) == 3
 
 
+def test_a_conclusion_is_the_answer(analysis: Analysis, tmp_path: Path) -> None:
+    study = analysis.study.model_copy(update={"conclusion": "Take a constant & low rate.\n"})
+    found = replace(analysis, study=study)
+    html, markdown = pages(found, tmp_path)
+    assert found.answer == "Take a constant & low rate."
+    assert "**Answer.** Take a constant & low rate.\n\n" in markdown
+    assert '<p class="answer">Take a constant &amp; low rate.</p>' in html
+    assert analysis.answer not in markdown
+
+
+def test_columns_by_cycle(study: Study, tmp_path: Path) -> None:
+    found = analyse(study.model_copy(update={"by_cycle": ["entropy", "diversity"]}), results(study))
+    runs = found.arms[0].runs
+    for number, run in enumerate(runs.values()):
+        run.columns["entropy"][:] = [float("nan"), 0.5, *[0.25 + 0.01 * number] * (len(run.passes) - 2)]
+        run.columns["diversity"][:] = 0.75
+    html, markdown = pages(found, tmp_path)
+    mean = 0.25 + 0.01 * (len(runs) - 1) / 2
+    row = markdown.split("entropy of the held-out tokens, nats:")[1].split("| constant |")[1].split("\n")[0]
+    cells = [cell.strip() for cell in row.strip(" |").split("|")]
+    assert cells[:2] == ["-", "0.5 ± 0"]
+    assert cells[2] == f"{mean:.3g} ± 0.02"
+    assert "| constant |" + " 75 ± 0 |" * len(cells) in markdown
+    assert "<caption>distinct among the passing training samples, percent</caption>" in html
+
+
+def test_a_rate_in_yaml_text_is_the_same_rate(study: Study, tmp_path: Path) -> None:
+    policy = {"name": "constant", "base_lr": "2e-3"}
+    fix(study.model_copy(update={"base": {**study.base, "lr_policy": policy}}), tmp_path)
+    for rate, changes in ((2e-3, []), (1e-3, ["base.lr_policy.base_lr: was 0.002, is 0.001"])):
+        now = study.model_copy(update={"base": {**study.base, "lr_policy": {**policy, "base_lr": rate}}})
+        assert analyse(now, [], read_fixed(tmp_path)).changes == changes
+
+
 def test_choosing_runs_are_not_reported(study: Study, analysis: Analysis) -> None:
     assert [sorted(arm.runs) for arm in analysis.arms] == [list(range(6))] * 3
     assert [(each.arm, each.value) for each in analysis.choices] == [
@@ -141,7 +175,7 @@ def test_what_was_fixed_in_advance(study: Study, make_study: MakeStudy, tmp_path
     assert [row.label for row in found.later] == ["equal sum against constant"]
     assert [row.label for row in found.compared] == ["falling <fast> against equal sum", "constant"]
     text = "\n".join(found.changes)
-    assert "seeds was [0, 1, 2, 3, 4, 5] and is [0, 1, 2, 3, 4, 5, 6]" in text
+    assert "seeds: was [0, 1, 2, 3, 4, 5], is [0, 1, 2, 3, 4, 5, 6]" in text
     assert "the comparison of equal sum and constant (final) was added" in text
     assert "the comparison of falling <fast> and constant (final) was removed" in text
     html, markdown = pages(found, tmp_path)

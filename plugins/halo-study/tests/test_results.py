@@ -68,6 +68,7 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
         ("drop", 0.5),
         ("area", (1.0 + 3 / 5 + 3 / 6) / 3),
         ("gain", 0.0),
+        ("late", 3 / 6),
         ("late_change", 3 / 6 - 3 / 5),
         ("pass_at_k", 1.0),
         ("diversity", 0.125),

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from halo_core.config.layers import differences
 from halo_study.jobs import chosen, count, means
 from halo_study.outcomes import OUTCOMES, curves, value_of
-from halo_study.results import RunResult
+from halo_study.results import SHARES, RunResult
 from halo_study.statistics import Estimate, Verdict, contrast, difference, estimate, verdicts
 from halo_study.study import Comparison, Study
 
@@ -32,6 +33,12 @@ class ArmSummary:
     """By name: the mean with its interval, and the standard deviation between seeds."""
     curve: np.ndarray
     """(cycles + 1, 3): mean held-out pass rate over the seeds, with the ends of its 95% interval."""
+
+    def by_cycle(self, column: str) -> list[str]:
+        """Return the mean of a column over the seeds in each cycle, with half the width of its 95% interval."""
+        scale = 100 if column in SHARES else 1
+        rows = zip(*(scale * run.columns[column] for run in self.runs.values()), strict=True)
+        return [_mean_text(np.array(row)) for row in rows]
 
     @property
     def failed(self) -> int:
@@ -101,8 +108,8 @@ class Analysis:
 
     @property
     def answer(self) -> str:
-        """The answer in a sentence."""
-        return answer(self)
+        """The conclusion that the study file states; without one, the differences in a sentence."""
+        return self.study.conclusion.strip() or answer(self)
 
 
 def analyse(study: Study, results: Sequence[RunResult], fixed: Mapping[str, Any] | None = None) -> Analysis:
@@ -201,8 +208,23 @@ def _room(rows: Sequence[Compared]) -> str:
         scale = 100 if kind == "points" else 1
         found.setdefault(kind, []).extend(scale * end for end in row.estimate.interval())
     return " and ".join(
-        f"anything from {min(ends):+.3g} to {max(ends):+.3g} {kind}" for kind, ends in found.items()
+        f"anything from {_number(min(ends), kind)} to {_number(max(ends), kind)} {kind}"
+        for kind, ends in found.items()
     )
+
+
+def _mean_text(values: np.ndarray) -> str:
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "-"
+    if len(values) == 1:
+        return f"{values[0]:.{PRECISION}g}"
+    found = estimate(values, None, 1, np.random.default_rng(0))
+    return f"{found.value:.{PRECISION}g} ± {found.interval()[1] - found.value:.2g}"
+
+
+def _number(value: float, kind: str) -> str:
+    return f"{value:+.1f}" if kind == "points" else f"{value:+.{PRECISION}g}"
 
 
 def _summary(study: Study, name: str, value: float | None, results: Sequence[RunResult]) -> ArmSummary:
@@ -254,6 +276,18 @@ def _concluded(
     return [Compared(comparison, one) for (comparison, _), one in zip(found, conclusions, strict=True)]
 
 
+def _with_numbers(value: Any) -> Any:
+    """Return `value` with numbers in place of text such as 2e-3, which YAML reads as text and halo as a number."""
+    if isinstance(value, Mapping):
+        return {key: _with_numbers(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_numbers(each) for each in value]
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _comparisons(fixed: Mapping[str, Any]) -> list[Comparison]:
     return [Comparison.model_validate(row) for row in fixed.get("comparisons", [])]
 
@@ -267,7 +301,7 @@ def _changes(study: Study, fixed: Mapping[str, Any]) -> list[str]:
     """List what differs between the study and its copy from before the first run."""
     now = study.model_dump(mode="json")
     keys = ("base", "seeds", "tune", "smallest_effect")
-    found = [f"{key} was {fixed.get(key)} and is {now[key]}" for key in keys if now[key] != fixed.get(key)]
+    found = differences(*(_with_numbers({key: each.get(key) for key in keys}) for each in (fixed, now)))
     found += [f"arm {name!r} was added" for name in now["arms"] if name not in fixed["arms"]]
     found += [f"arm {name!r} was removed" for name in fixed["arms"] if name not in now["arms"]]
     known = {_identity(each) for each in _comparisons(fixed)}

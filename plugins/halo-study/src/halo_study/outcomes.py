@@ -70,6 +70,12 @@ def _area(run: RunResult, weights: Array) -> Array:
     return found
 
 
+def _late(run: RunResult, weights: Array) -> Array:
+    rates = curves(run, weights)[:, 1:]
+    found: Array = rates[:, -max(1, rates.shape[1] // 3) :].mean(axis=1)
+    return found
+
+
 def _gain(run: RunResult, weights: Array) -> Array:
     rates = curves(run, weights)
     found: Array = rates[:, -1] - rates[:, 0]
@@ -111,6 +117,7 @@ OUTCOMES: Mapping[str, Outcome] = {
     "peak_cycle": Outcome("cycle of the highest pass rate", _peak_cycle, share=False, better=0),
     "drop": Outcome("fall from the peak to the last cycle", _drop, better=-1),
     "area": Outcome("mean held-out pass rate of all cycles", _area),
+    "late": Outcome("mean held-out pass rate of the last third of the cycles", _late),
     "gain": Outcome("change from before training to the last cycle", _gain, change=True),
     "late_change": Outcome(
         "change from the middle third of the cycles to the last third", _late_change, change=True

@@ -10,9 +10,10 @@ import jinja2
 
 from halo_core.files import write
 from halo_core.tables import count as counted
-from halo_study.analysis import Analysis, Compared, answer, interval_text, shown, unit
+from halo_study.analysis import Analysis, Compared, interval_text, shown, unit
 from halo_study.charts import curve_charts, difference_chart
 from halo_study.outcomes import OUTCOMES
+from halo_study.results import LABELS
 from halo_study.study import dump
 
 
@@ -50,7 +51,9 @@ def render(analysis: Analysis, template: str, *, file: Path, output: Path) -> st
         a=analysis,
         study=analysis.study,
         title=analysis.study.title or file.stem,
-        answer=answer(analysis),
+        answer=analysis.answer,
+        labels=LABELS,
+        cycles=max((len(arm.curve) for arm in analysis.arms), default=0),
         charts=list(zip(analysis.arms, curve_charts(analysis.arms), strict=True))
         if html and analysis.arms
         else [],

@@ -25,6 +25,22 @@ COLUMNS = (
     *("diversity", "entropy", "kl", "tokens", "seconds"),
 )
 """Numbers of each cycle; NaN if it has none, as cycle 0 has no learning rate."""
+LABELS = {
+    "lr": "learning rate",
+    "lr_sum": "summed learning rate",
+    "steps": "optimizer steps",
+    "selected": "selected training samples",
+    "sampled_pass": "pass rate of the training samples, percent",
+    "valid": "held-out completions that reach the first stage, percent",
+    "diversity": "distinct among the passing training samples, percent",
+    "entropy": "entropy of the held-out tokens, nats",
+    "kl": "KL divergence of the cycle's training, nats a token",
+    "tokens": "tokens sampled",
+    "seconds": "seconds",
+}
+"""The meaning of each column."""
+SHARES = ("sampled_pass", "valid", "diversity")
+"""The columns that are shares."""
 _KEYS = ("arm", "seed", "value", "settings")
 _FIELDS = (*_KEYS, "cycle", *COLUMNS, "passes", "verdicts", "error", "source")
 RESULTS = "results.csv"

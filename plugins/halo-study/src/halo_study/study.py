@@ -17,7 +17,7 @@ import copy
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -30,6 +30,7 @@ from halo_core.config.layers import load_mapping, load_yaml, normalise
 from halo_core.config.options import explain
 from halo_core.errors import did_you_mean
 from halo_study.outcomes import OUTCOMES
+from halo_study.results import COLUMNS
 
 Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
 
@@ -90,6 +91,8 @@ class Study(_Part):
     """The question, as one sentence."""
     notes: str = ""
     """Text for the report: the reasons, and the limits of the answer."""
+    conclusion: str = ""
+    """The answer in a few sentences, written when the results are known. Empty: the report lists the differences."""
     base: dict[str, Any]
     """The configuration that the arms share; in the file also the name of a YAML file, relative to the study's."""
     seeds: Seeds
@@ -102,6 +105,8 @@ class Study(_Part):
     """The comparisons that are named beforehand, and corrected for their number together."""
     outcomes: list[str] = ["final", "peak", "drop", "area"]
     """The outcomes that the report shows for every arm."""
+    by_cycle: list[str] = []
+    """Columns of the results that the report shows for every arm and every cycle: entropy, diversity, kl and others."""
     smallest_effect: Annotated[float, Field(gt=0)] = 0.05
     """Smallest difference that matters, for outcomes that are shares: 0.05 is five points."""
 
@@ -109,6 +114,8 @@ class Study(_Part):
     def _check(self) -> Self:
         for name in (*self.outcomes, *(each.outcome for each in self.comparisons)):
             _known(name, OUTCOMES, "outcome")
+        for name in self.by_cycle:
+            _known(name, COLUMNS, "column")
         for each in self.comparisons:
             for name in (each.arm, *(each.minus or ())):
                 _known(name, self.arms, "arm")
@@ -243,6 +250,6 @@ def _nested(path: str, value: Any) -> dict[str, Any]:
     return result
 
 
-def _known(name: str, known: Mapping[str, object], kind: str) -> None:
+def _known(name: str, known: Collection[str], kind: str) -> None:
     if name not in known:
         raise ValueError(f"no {kind} is called {name!r}: {did_you_mean(name, known)}")
