@@ -51,9 +51,9 @@ def test_packed_heads_attend_as_they_do_apart(calls: list[tuple[int, ...]], dtyp
         pytest.param(torch.zeros(2, 6, 4, 8).half(), torch.zeros(2, 2, 4, 8).half(), None, id="a prompt"),
         pytest.param(torch.zeros(2, 2, 1, 8).half(), torch.zeros(2, 2, 4, 8).half(), None, id="own keys"),
         pytest.param(
-            torch.zeros(2, 6, 1, 8).half(),
-            torch.zeros(2, 2, 4, 8).half(),
-            torch.ones(2, 1, 1, 4, dtype=torch.bool),
+            torch.ones(2, 6, 1, 8).half(),
+            torch.arange(128).reshape(2, 2, 4, 8).half(),
+            torch.tensor([[[[False, True, True, True]]]]).expand(2, 1, 1, 4),
             id="a mask, with which transformers packs itself",
         ),
     ],
