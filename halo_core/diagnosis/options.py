@@ -32,8 +32,9 @@ class Thresholds:
     ceiling: Share = 0.95
     """Held-out pass rate from which little is left to gain."""
 
-    kl_high: Positive = 0.1
-    """KL(before || after) of a cycle, nats per token, from which its steps count as too large."""
+    kl_high: Positive = 0.04
+    """KL(before || after) of a cycle, nats per token, from which its steps count as too large. In the studies, cycles
+    above it lost more than they gained."""
     kl_jump: Annotated[float, Field(gt=1)] = 5.0
     """The same, as a multiple of the KL of the first cycle."""
     kl_low: Positive = 1e-3

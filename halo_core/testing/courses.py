@@ -97,7 +97,7 @@ def _learning(cycle: int, rng: np.random.Generator) -> State:
         distinct=_ramp(0.97, 0.9, cycle, 3.0),
         distinct_correct=_ramp(0.95, rng.uniform(0.75, 0.9), cycle, 3.0),
         steps=int(rng.integers(14, 60)),
-        kl=float(rng.uniform(0.008, 0.05)) * _ramp(1.0, 0.6, cycle, 3.0),
+        kl=float(rng.uniform(0.004, 0.02)) * _ramp(1.0, 0.6, cycle, 3.0),
         update=float(rng.uniform(0.1, 0.5)),
         loss_noise=float(rng.uniform(0.05, 0.15)),
     )

@@ -65,7 +65,7 @@ def steps_too_large(h: History) -> Evidence | None:
     if since:
         cycle, most = max(since.items(), key=lambda pair: pair[1])
         first = next(iter(h.kl.values()))
-        limit = min(h.options.kl_high, max(h.options.kl_jump * first, h.options.kl_high / 4))
+        limit = min(h.options.kl_high, max(h.options.kl_jump * first, h.options.kl_high / 2))
         if most < limit:
             return None
         text = f"cycle {cycle} moved the model by {most:.2g} nats per token (KL before and after)"
