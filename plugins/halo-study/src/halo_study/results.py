@@ -20,11 +20,6 @@ from halo_core.files import reading, write
 from halo_core.ledger.browse import Filter, find
 from halo_core.ledger.ledger import open_run
 
-COLUMNS = (
-    *("lr", "lr_sum", "steps", "selected", "sampled_pass", "valid"),
-    *("diversity", "entropy", "kl", "tokens", "seconds"),
-)
-"""Numbers of each cycle; NaN if it has none, as cycle 0 has no learning rate."""
 LABELS = {
     "lr": "learning rate",
     "lr_sum": "summed learning rate",
@@ -38,7 +33,8 @@ LABELS = {
     "tokens": "tokens sampled",
     "seconds": "seconds",
 }
-"""The meaning of each column."""
+"""The meaning of each number of a cycle; NaN if the cycle has none, as cycle 0 has no learning rate."""
+COLUMNS = tuple(LABELS)
 SHARES = ("sampled_pass", "valid", "diversity")
 """The columns that are shares."""
 _KEYS = ("arm", "seed", "value", "settings")
