@@ -24,13 +24,19 @@ def packed_heads() -> Iterator[None]:
     plain = ALL_ATTENTION_FUNCTIONS[_KIND]
 
     def attend(
-        module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: Any, **options: Any
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        **options: Any,
     ) -> Any:
         rows, heads, length, _ = query.shape
         shared = key.shape[1]
-        packable = length == 1 and mask is None and heads > shared and options.get("position_bias") is None
-        if not packable or key.device.type != "cpu" or key.dtype not in _HALVES:
-            return plain(module, query, key, value, mask, **options)
+        biased = attention_mask is not None or options.get("position_bias") is not None
+        halves = key.device.type == "cpu" and key.dtype in _HALVES
+        if length > 1 or heads == shared or biased or not halves:
+            return plain(module, query, key, value, attention_mask, **options)
         packed = query.reshape(rows, shared, heads // shared, -1)
         found, weights = plain(module, packed, key, value, None, **{**options, "is_causal": False})
         return found.transpose(1, 2).reshape(rows, 1, heads, -1), weights
