@@ -34,7 +34,7 @@ Row = dict[str, Any]
 
 
 def evaluate(model: str, task: str, seed: int, place: Path) -> Path:
-    """Evaluate a model or a run on a task, unless it is done; return the file of the result."""
+    """Evaluate a model or an adapter on a task, unless it is done; return the file of the result."""
     found = place.with_suffix(".json")
     if not found.exists():
         print(f"{model} on {task}, seed {seed}", file=sys.stderr)
