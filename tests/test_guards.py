@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 WITH_TORCH = {
     f"halo_core.model.{name}"
     for name in (
+        "attention",
         "caching",
         "decoding",
         "drawing",

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,9 @@ def killing(name: str, spare: Callable[[int], bool] = lambda number: False) -> I
         while not done.wait(0.005):
             for pid in descendants(name) - set(seen):
                 seen.append(pid)
-                if not spare(len(seen) - 1):
+                if spare(len(seen) - 1):
+                    continue
+                with suppress(ProcessLookupError):  # it may have ended since
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
 
