@@ -67,8 +67,15 @@ def test_everything_else_is_as_before(
     assert calls[0] == calls[1]
 
 
-def test_the_attention_of_transformers_comes_back() -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["of transformers", "of the user"])
+def test_the_attention_from_before_comes_back(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if own:
+        monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "sdpa", lambda *args, **options: None)
     before = ALL_ATTENTION_FUNCTIONS["sdpa"]
-    with packed_heads(), packed_heads():
-        assert ALL_ATTENTION_FUNCTIONS["sdpa"] is not before
+    first, second = packed_heads(), packed_heads()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert ALL_ATTENTION_FUNCTIONS["sdpa"] is not before
+    second.__exit__(None, None, None)
     assert ALL_ATTENTION_FUNCTIONS["sdpa"] is before
