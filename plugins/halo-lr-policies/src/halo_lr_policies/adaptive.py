@@ -79,7 +79,8 @@ class Plateau(Based):
     Units: AdamW's peak rate; `patience` and `cooldown` in cycles, `resolution` as a share of the completions.
 
     Source: PyTorch's ReduceLROnPlateau, with a significance test instead of its threshold; repairs strategy C of
-    the halo-forge notes. Confidence: low; sound as a rule, untested in practice.
+    the halo-forge notes. Confidence: low; on the gcc demo it is not shown to differ from a constant rate, and at
+    best 1.8 points above it (docs/studies/reactive).
     """
 
     factor: Share = 0.5
@@ -133,8 +134,8 @@ class KLTarget(Based):
     Source: the adaptive rate of rsl_rl (arXiv 2109.11978) and of TorchRL's KLAdaptiveLR, between PPO updates;
     twice, half and 1.5 are their values. Applied to cycles here, because forgetting correlates with the KL from
     the base model and not with the rate (arXiv 2509.04259), and this KL is each cycle's share of it. Confidence:
-    medium that it keeps the KL in the band, which is what it controls; none yet that cycles of equal KL train
-    better.
+    medium that it keeps the KL in the band, which is what it controls; low that cycles of equal KL train better:
+    on the gcc demo it is at best 1.5 points above a constant rate (docs/studies/reactive).
     """
 
     kappa: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
