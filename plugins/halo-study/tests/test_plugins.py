@@ -12,6 +12,7 @@ import pytest
 from halo_core.ledger.browse import Filter, find
 from halo_core.loop import run_cycles
 from halo_core.testing import fake_run
+from halo_core.testing.histories import simulate
 from halo_core.types import Status
 from halo_study.plugins import Leak, StopRule
 
@@ -60,3 +61,14 @@ def test_a_run_ends_when_its_rate_falls(tmp_path: Path, rule: str) -> None:
     assert len(stopped) == 1, "a resumed run repeats the decision"
     assert rule in stopped[0]
     plugin.on_run_start(run=run, history=[])
+
+
+@pytest.mark.parametrize(("kind", "ends"), [("healthy", False), ("too-high", True)])
+def test_the_doctor_as_a_rule_ends_a_run_that_goes_wrong(kind: str, ends: bool) -> None:
+    stopped: list[str] = []
+    run: Any = SimpleNamespace(stop=stopped.append)
+    history = simulate(kind, seed=0)
+    for cycle in range(1, len(history) + 1):
+        StopRule(rule="doctor").on_cycle_end(run=run, history=history[:cycle])
+    assert bool(stopped) is ends
+    assert all("learning-rate-too-high" in reason for reason in stopped[:1])

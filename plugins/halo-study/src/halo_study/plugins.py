@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from halo_core import CycleReport, RunView, Stage, Status, Verdict, derive_seed, hook_plugin, hookimpl
+from halo_core.diagnosis import Severity, diagnose
 from halo_core.types import Completion, Prompt
 
 _UNITS = 1 << 63
@@ -51,11 +52,12 @@ class Leak:
 class StopRule:
     """End a run by a rule, to measure how near to its peak the rule ends it."""
 
-    rule: Literal["heldout", "training"] = "heldout"
+    rule: Literal["heldout", "training", "doctor"] = "heldout"
     """`heldout`: the mean held-out pass rate of the last `window` cycles is below that of the `window` before.
-    `training`: the same for the pass rate of the training samples, which needs no held-out prompts."""
+    `training`: the same for the pass rate of the training samples, which needs no held-out prompts. `doctor`: the
+    plugin `doctor`, with its defaults, would report a warning or worse."""
     window: Annotated[int, Field(ge=1)] = 2
-    """Cycles in each of the two means."""
+    """Cycles in each of the two means; of no effect for `doctor`."""
 
     @hookimpl
     def on_run_start(self, run: RunView, history: Sequence[CycleReport]) -> None:
@@ -66,6 +68,11 @@ class StopRule:
     @hookimpl
     def on_cycle_end(self, run: RunView, history: Sequence[CycleReport]) -> None:
         """End the run if the rule holds."""
+        if self.rule == "doctor":
+            severe = [each for each in diagnose(history) if each.severity.rank >= Severity.WARNING.rank]
+            if severe:
+                run.stop(f"the doctor reports: {severe[0]}")
+            return
         found = [report.heldout if self.rule == "heldout" else report.sampled for report in history]
         rates = [metrics.passed for metrics in found if metrics is not None]
         before, now = rates[-2 * self.window : -self.window], rates[-self.window :]
