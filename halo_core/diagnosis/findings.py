@@ -75,6 +75,8 @@ class Cause(StrEnum):
     """Completions become longer without passing more often."""
     REWARD_HACKING = "reward-hacking"
     """The policy earns reward with completions that do not pass."""
+    FAILURES_SELECTED = "failures-selected"
+    """Completions that do not pass are imitated, although enough of them pass."""
     PLATEAU = "plateau"
     """Training moves the model without improving it."""
 

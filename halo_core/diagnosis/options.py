@@ -72,6 +72,11 @@ class Thresholds:
     """Share of completions that may end without a verdict of pass or fail."""
     paid_gap: Share = 0.05
     """Fall of the share of valid completions that pass, from which the model counts as learning wrong answers."""
+    failures_selected: Share = 0.1
+    """Share of the selected completions that provably did not pass, from which it counts. In the studies, a model that
+    was trained on them ended 11 to 25 points lower."""
+    enough_passes: Share = 0.2
+    """Share of the training samples that pass from which a model does not need the others to learn from."""
     leak_gap: Share = 0.05
     """Growth of the difference between the pass rates of training and held-out prompts that counts."""
 

@@ -345,5 +345,6 @@ KINDS: Mapping[str, Kind] = {
     ),
     "longer": Kind(Cause.LENGTH_GROWTH, _policy(_level, lambda cycle: {"length": 40 * 1.12**cycle})),
     "hacked": Kind(Cause.REWARD_HACKING, _policy(_level, lambda cycle: {"hacked": 0.03 * cycle})),
+    "failures-selected": Kind(Cause.FAILURES_SELECTED, _healthy(selected=1.4)),
 }
 """Every kind by name."""

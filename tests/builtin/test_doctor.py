@@ -13,6 +13,7 @@ import pytest
 from halo_core.builtin.doctor import FILE, Doctor
 from halo_core.config.options import build
 from halo_core.drivers import Trainer, driver
+from halo_core.drivers.raft import RAFT
 from halo_core.errors import ConfigError
 from halo_core.ledger.ledger import Ledger
 from halo_core.loop import run_cycles
@@ -51,6 +52,7 @@ def doctor_lines(directory: Path, *, trainer: Trainer | None = None, cycles: int
         plugins=[Doctor()],
         progress=recorder,
         trainer=trainer,
+        selector=RAFT(threshold=1.0),
         cycles=cycles,
     )
     run_cycles(run, hooks)

@@ -111,3 +111,7 @@ def test_thresholds_take_effect(found: Found) -> None:
     assert "truncation" not in found(limit, truncated=0.9)
     assert "learning-rate-too-low" not in found(simulate("too-low", 0), kl_low=1e-12)
     assert not found(simulate("decline", 0), regression_points=0.9)
+    imitated = simulate("failures-selected", 0)
+    assert found(imitated) == ["failures-selected"]
+    assert not found(imitated, failures_selected=0.35)
+    assert not found(imitated, enough_passes=0.95)

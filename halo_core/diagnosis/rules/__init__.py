@@ -35,7 +35,7 @@ from halo_core.diagnosis.rules.policy import (
     policy_drift,
     reward_hacking,
 )
-from halo_core.diagnosis.rules.verifier import leaky_verifier, verifier_errors, wrong_paid
+from halo_core.diagnosis.rules.verifier import failures_selected, leaky_verifier, verifier_errors, wrong_paid
 
 Rule = Callable[[History, frozenset[Cause]], Finding | None]
 
@@ -63,6 +63,7 @@ RULES: tuple[Rule, ...] = (
     too_few_steps,
     lr_too_low,
     regression,
+    failures_selected,
     plateau,
     legacy_band,
     unchecked_sampler,
