@@ -115,7 +115,12 @@ def _wrong_since(h: History, start: int, proof: Evidence | None) -> tuple[Eviden
 def failures_selected(h: History, found: frozenset[Cause]) -> Finding | None:
     """Failing completions are imitated, although enough completions pass; whether that does harm is not known yet."""
     proof, metrics, options = wrong_selected(h), h.last.sampled, h.options
-    if proof is None or metrics is None or Cause.WRONG_PAID in found or metrics.passed < options.enough_passes:
+    if (
+        proof is None
+        or metrics is None
+        or Cause.WRONG_PAID in found
+        or metrics.passed < options.enough_passes
+    ):
         return None
     failing = h.last.selected - metrics.passed * metrics.samples
     if failing < options.failures_selected * h.last.selected:
