@@ -220,6 +220,13 @@ def test_the_commands(halo: Halo, study_file: Path, make_study: MakeStudy, tmp_p
     assert plan["smallest"]["2"] > plan["smallest"]["4"] > 0
     plain = halo("study", "plan", study_file, "-o", output).out
     assert "2 seeds    show a difference of" in plain
+    wrong = yaml.safe_load(study_file.read_text())
+    wrong["arms"]["wrong"] = {"set": {"data": {"solved_at": 1.0}}}
+    study_file.write_text(yaml.safe_dump(wrong))
+    assert (
+        "arm 'wrong': configuration: unknown key 'data.solved_at'"
+        in halo("study", "plan", study_file, "-o", output).complaint()
+    )
     study_file.write_text(yaml.safe_dump({"question": "?"}))
     assert "base" in halo("study", "status", study_file).complaint()
 

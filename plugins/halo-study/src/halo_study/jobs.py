@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from halo_core import HaloError, Plan
 from halo_study.outcomes import value_of
 from halo_study.results import RunResult
 from halo_study.study import Study, merged
@@ -50,6 +51,20 @@ def jobs(study: Study, results: Sequence[RunResult]) -> Iterator[Job]:
     for job in _all(study, done):
         if job.key not in done:
             yield job
+
+
+def plan_of(job: Job) -> Plan:
+    """Return the plan of a run. Raises the error of an invalid configuration, which names the arm."""
+    try:
+        return Plan.from_raw(job.raw)
+    except HaloError as error:
+        raise type(error)(f"arm {job.arm!r}: {error}", hint=error.hint) from error
+
+
+def check_arms(study: Study, results: Sequence[RunResult]) -> None:
+    """Raise the error of the first arm whose configuration is invalid."""
+    for job in {(job.arm, job.value): job for job in jobs(study, results)}.values():
+        plan_of(job)
 
 
 def count(study: Study) -> int:

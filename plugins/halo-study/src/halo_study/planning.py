@@ -10,7 +10,7 @@ import numpy as np
 
 from halo_core import RunError
 from halo_core.tables import count as counted
-from halo_study.jobs import count
+from halo_study.jobs import check_arms, count
 from halo_study.outcomes import value_of
 from halo_study.progress import progress
 from halo_study.results import RESULTS, RunResult, measure, read_results
@@ -46,10 +46,11 @@ class StudyPlan:
 def plan_study(study: Study, output: Path, *, pilot: Path | None = None, jobs: int = 1) -> StudyPlan:
     """Plan a study from a pilot run, or from its own finished runs in `output`.
 
-    Raises a `RunError` if there is neither.
+    Raises a `RunError` if there is neither, and the error of an arm whose configuration is invalid.
     """
     path = output / RESULTS
     results = checked(study, read_results(path), path)
+    check_arms(study, results)
     examples = [measure(pilot, arm="", seed=0, value=None, settings="")] if pilot else results
     if not examples:
         raise RunError(

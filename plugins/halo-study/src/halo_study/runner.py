@@ -27,7 +27,7 @@ from halo_core.ledger.ledger import open_run
 from halo_core.run.sharing import share, shared
 from halo_core.tables import count as counted
 from halo_study.fixed import fix
-from halo_study.jobs import Job, count, jobs
+from halo_study.jobs import Job, check_arms, count, jobs, plan_of
 from halo_study.results import RESULTS, RunResult, measure, read_results, write_results
 from halo_study.reuse import add_reused
 from halo_study.study import Study
@@ -85,8 +85,7 @@ class Runner:
         """
         with self._locked():
             results = self.results()
-            for job in {(job.arm, job.value): job for job in jobs(self.study, results)}.values():
-                self._plan(job)  # every arm is checked before the first run
+            check_arms(self.study, results)
             fix(self.study, self.output)
             self._take_reused(results)
             try:
@@ -213,10 +212,7 @@ class Runner:
     def _plan(self, job: Job) -> Plan:
         name = json.dumps(job.raw, sort_keys=True)
         if name not in self._plans:
-            try:
-                self._plans[name] = Plan.from_raw(job.raw)
-            except HaloError as error:
-                raise type(error)(f"arm {job.arm!r}: {error}", hint=error.hint) from error
+            self._plans[name] = plan_of(job)
         return self._plans[name]
 
     def _directory(self, job: Job) -> Path:
