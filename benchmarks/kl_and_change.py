@@ -23,6 +23,8 @@ from halo_study.results import read_results
 EDGES = (0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.1, float("inf"))
 """Ends of the groups, nats a token."""
 DRAWS = 2000
+FEWEST = 5
+"""Seeds below which a group gets no interval."""
 Point = tuple[str, float, float]
 """The task and the seed of a run, and the KL and the change of a cycle."""
 
@@ -78,9 +80,11 @@ def main() -> None:
         if not chosen:
             continue
         mean = float(np.mean([change for _, _, change in chosen]))
-        ends = interval(chosen, rng)
+        low_end, high_end = interval(chosen, rng)
+        few = len({seed for seed, _, _ in chosen}) < FEWEST
+        ends = "" if few else f" [{100 * low_end:+.1f}, {100 * high_end:+.1f}]"
         label = f"{low:g} and more" if high == float("inf") else f"{low:g} to {high:g}"
-        print(f"| {label} | {len(chosen)} | {100 * mean:+.1f} [{100 * ends[0]:+.1f}, {100 * ends[1]:+.1f}] |")
+        print(f"| {label} | {len(chosen)} | {100 * mean:+.1f}{ends} |")
 
 
 if __name__ == "__main__":

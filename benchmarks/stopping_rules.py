@@ -29,7 +29,7 @@ from halo_study.statistics import difference
 
 WINDOW = 2
 Chosen = tuple[RunResult, float]
-"""What a rule ends with, as the result of a run that ends there; and the cycle."""
+"""The result of a run that a rule ends, and the cycle."""
 
 
 def held_out_falls(run: RunResult) -> Chosen:
