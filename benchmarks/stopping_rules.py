@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from halo_study.plugins import falls
 from halo_study.results import RunResult, read_results
 from halo_study.statistics import difference
 
@@ -66,11 +67,9 @@ RULES: dict[str, Callable[[RunResult], Chosen]] = {
 
 
 def _fall(rates: np.ndarray) -> int:
-    """Return the index at which the mean of the last `WINDOW` rates is first below that of the `WINDOW` before."""
-    for end in range(2 * WINDOW, len(rates) + 1):
-        if rates[end - WINDOW : end].sum() < rates[end - 2 * WINDOW : end - WINDOW].sum():
-            return end - 1
-    return len(rates) - 1
+    """Return the first index at which the rates fall, as the plugin `stop_rule` sees it; otherwise the last one."""
+    known = rates.tolist()
+    return next((end - 1 for end in range(1, len(known)) if falls(known[:end], WINDOW)), len(known) - 1)
 
 
 def _until(run: RunResult, cycle: int) -> Chosen:

@@ -307,7 +307,9 @@ def _changes(study: Study, fixed: Mapping[str, Any]) -> list[str]:
     known = {_identity(each) for each in _comparisons(fixed)}
     added = [each for each in study.comparisons if _identity(each) not in known]
     removed = known - {_identity(each) for each in study.comparisons}
-    found += [f"the comparison of {each.arm} and {each.against or 0} ({each.outcome}) was added" for each in added]
+    found += [
+        f"the comparison of {each.arm} and {each.against or 0} ({each.outcome}) was added" for each in added
+    ]
     found += [
         f"the comparison of {one} and {other or 0} ({what}) was removed"
         for one, other, what in sorted(removed, key=str)

@@ -75,6 +75,11 @@ class StopRule:
             return
         found = [report.heldout if self.rule == "heldout" else report.sampled for report in history]
         rates = [metrics.passed for metrics in found if metrics is not None]
-        before, now = rates[-2 * self.window : -self.window], rates[-self.window :]
-        if len(before) == self.window and sum(now) < sum(before):
+        if falls(rates, self.window):
             run.stop(f"the {self.rule} pass rate fell over the last {2 * self.window} cycles")
+
+
+def falls(rates: Sequence[float], window: int) -> bool:
+    """Return whether the mean of the last `window` rates is below that of the `window` before. Fewer do not fall."""
+    before, now = rates[-2 * window : -window], rates[-window:]
+    return len(before) == window and sum(now) < sum(before)
