@@ -37,8 +37,8 @@ __all__ = ["check_sampler"]
 
 PROBES = 64
 """Completions that are compared at most, evenly spaced over all of them."""
-_FEWEST, _TOKENS = 16, 4096
-"""With more than 16 completions, as many as have 4,096 tokens on average, contexts included: of long ones fewer tell as
+_FEWEST, _TOKENS = 16, 2048
+"""With more than 16 completions, as many as have 2,048 tokens on average, contexts included: of long ones fewer tell as
 much, and more of them would take as long as the training."""
 _TOLERANCE = 0.01
 """Largest accepted error of the sampler, nats per token, if sampler and actor compute in float32."""
