@@ -79,7 +79,7 @@ def kills(number: int, seed: int) -> bool:
         while hit < number:
             process = run(file, Path(place) / "killed")
             try:
-                process.wait(timeout=rng.uniform(0.05, 0.6) * whole)
+                assert process.wait(timeout=rng.uniform(0.05, 0.6) * whole) == 0
             except subprocess.TimeoutExpired:
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()

@@ -121,8 +121,8 @@ _BY_TEMPERATURE: Mapping[float, float] = {0.5: 3e-5, 0.7: 5e-5, 0.9: 7e-5}
 """Sampling temperature -> learning rate in experiment 4 of the halo-forge notes."""
 _DATA_SIZE = (
     "data size: no adjustment; more samples give more optimizer steps, so the same learning rate already has a larger"
-    " sum. That larger data sets tolerate higher learning rates, as the halo-forge notes suppose, is not shown on the gcc"
-    " demo (study data: +1.0 points, 95% interval -4.0 to +6.0). Compare at equal learning rate x steps"
+    " sum. That larger data sets tolerate higher learning rates, as the halo-forge notes suppose, is not shown on the"
+    " gcc demo (study data: +1.0 points, 95% interval -4.0 to +6.0). Compare at equal learning rate x steps"
 )
 
 
