@@ -59,6 +59,8 @@ def dpo_rows(
     form = _PromptForm(ledger, chat=chat)
     seen: set[tuple[str, str, str]] = set()
     for group in _groups(ledger, replace(filter, split=filter.split or "train")):
+        if any(sample.reward is not None for sample in group):  # one without a reward was excluded
+            group = [sample for sample in group if sample.reward is not None]
         usable = [sample for sample in group if truncated or _finished(sample)]
         ranked = sorted(_distinct(usable), key=lambda sample: -_worth(sample))
         for better, worse in list(zip(ranked, reversed(ranked), strict=True))[:pairs]:

@@ -75,6 +75,16 @@ def test_preferences_pair_a_better_and_a_worse_answer_to_one_prompt(
     assert all(row["chosen"].startswith("right") for row in rows(halo("export", "run", "--to", "dpo")))
 
 
+def test_a_completion_that_the_reward_excluded_is_not_preferred(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    before = rows(halo("export", "run", "--to", "dpo", "-c", 1))
+    excluded = f"SELECT id FROM completions WHERE text = '{before[0]['chosen']}'"
+    with Ledger(Path("run")).writing() as db:
+        db.execute(f"DELETE FROM rewards WHERE completion IN ({excluded})")
+    after = rows(halo("export", "run", "--to", "dpo", "-c", 1))
+    assert before[0]["chosen"] not in {row["chosen"] for row in after}
+
+
 def test_equal_preferences_are_exported_once(rows: Rows, run: Halo, halo: Halo) -> None:
     run()
     with Ledger(Path("run")).writing() as db:
