@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from halo_core.ledger.ledger import Ledger
 from halo_core.model.pretraining import read_pairs
@@ -58,6 +59,27 @@ def test_chat_wraps_text_prompts_in_messages(rows: Rows, run: Halo, halo: Halo) 
     (preference, *_) = rows(halo("export", "run", "--to", "dpo", "--chat"))
     assert preference["prompt"][0]["content"] == "be brief"
     assert preference["rejected"][0]["role"] == "assistant"
+
+
+def test_the_system_prompt_is_that_of_the_cycle_and_of_the_split(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    config = yaml.safe_load(Path("run/run.yaml").read_text())
+    generator = config["generator"] | {"system": "own"}
+    config |= {"generator": generator, "per_cycle": {"generator": {"system": ["first", "later"]}}}
+    config["heldout"]["generator"] = generator | {"system": "measured"}
+    Path("run/run.yaml").write_text(yaml.safe_dump(config))
+    for to in ("sft", "dpo"):
+        for flags, system in (
+            (["-c", 1], "first"),
+            (["-c", 2], "later"),
+            (["--split", "heldout"], "measured"),
+        ):
+            found = rows(halo("export", "run", "--to", to, *flags))
+            assert {row["prompt"].split("\n")[0] for row in found} == {system}
+    del config["heldout"]["generator"], config["per_cycle"]
+    Path("run/run.yaml").write_text(yaml.safe_dump(config))
+    found = rows(halo("export", "run", "--to", "sft", "--split", "heldout"))
+    assert {row["prompt"].split("\n")[0] for row in found} == {"own"}
 
 
 def test_preferences_pair_a_better_and_a_worse_answer_to_one_prompt(
