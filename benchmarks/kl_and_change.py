@@ -33,6 +33,8 @@ def points(files: list[Path], first: int) -> list[Point]:
     """Return the KL and the change of every cycle from `first` on."""
     found = []
     for file in files:
+        study = file.parent.name
+        task = study if study.startswith("transfer_") else "gcc"
         for run in read_results(file):
             if run.source:
                 continue
@@ -40,7 +42,7 @@ def points(files: list[Path], first: int) -> list[Point]:
             changes = np.diff(rates)
             found += [
                 (
-                    f"{run.passes.shape[1]} prompts, seed {run.seed}",
+                    f"{task}, seed {run.seed}",
                     float(run.columns["kl"][cycle]),
                     float(changes[cycle - 1]),
                 )

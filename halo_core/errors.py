@@ -65,6 +65,10 @@ class DivergedError(TrainingError):
     """A loss, a gradient or a weight is no longer finite."""
 
 
+class OutOfMemoryError(TrainingError):
+    """Training does not fit into memory, in the smallest batches either."""
+
+
 class SandboxError(HaloError):
     """Untrusted code cannot be run as safely as required."""
 

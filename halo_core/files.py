@@ -19,6 +19,7 @@ _DISK_FULL = "free some space or choose another directory with --output; the dat
 _NO_PERMISSION = (
     "check its permissions, or choose another directory with --output; the data already written is kept"
 )
+_LONGEST_REASON = 300
 _DAMAGED = "restore it from a copy, or start a new run with another --output"
 _NO_DIRECTORY = "name a directory, or one that can be created, with --output"
 _NO_PLACE = "choose a place where files can be created"
@@ -154,7 +155,7 @@ def disk_error(path: Path, reason: str) -> RunError:
 
 def damaged(path: Path, reason: str) -> RunError:
     """Return the error for a file with invalid content."""
-    return RunError(f"{path} is damaged: {' '.join(reason.split())}", hint=_DAMAGED)
+    return RunError(f"{path} is damaged: {' '.join(reason.split())[:_LONGEST_REASON]}", hint=_DAMAGED)
 
 
 def sync(path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from halo_core.errors import TrainingError
+from halo_core.errors import OutOfMemoryError
 
 _MESSAGES = ("out of memory", "not enough memory", "can't allocate memory")
 
@@ -58,8 +58,8 @@ class Batching:
     def reduce(self, largest: int, smallest: int, *, may_checkpoint: bool) -> str:
         """Answer a batch of `largest` tokens that did not fit, when no batch can be below `smallest`; return a note.
 
-        The budget is halved. Once that is impossible, activations are computed again in the backward pass. Raises a
-        `TrainingError` if that does not help, or is not allowed.
+        The budget is halved. Once that is impossible, activations are computed again in the backward pass. Raises an
+        `OutOfMemoryError` if that does not help, or is not allowed.
         """
         half = min(self.budget, largest) // 2
         if largest > smallest:
@@ -68,7 +68,7 @@ class Batching:
         if may_checkpoint and not self.checkpointing:
             self.checkpointing = True
             return f"out of memory with {largest} tokens; now with gradient checkpointing, a third slower"
-        raise TrainingError(
+        raise OutOfMemoryError(
             f"out of memory: a batch of {largest} tokens, the smallest possible, does not fit",
             hint="lower the generator's `max_new_tokens`, train LoRA instead of `full`, set `model.quantization=nf4`, "
             "or use a smaller model",

@@ -17,6 +17,7 @@ import yaml
 
 from halo_study.analysis import Analysis, analyse
 from halo_study.fixed import fix, read_fixed
+from halo_study.jobs import jobs
 from halo_study.outcomes import value_of
 from halo_study.page import write_pages
 from halo_study.results import COLUMNS, RunResult, write_results
@@ -61,12 +62,23 @@ def results(study: Study, effect: float = 2.0, seed: int = 0) -> list[RunResult]
         for number, run in runs.items():
             columns = {column: np.full(len(run.passes), 1e-3) for column in COLUMNS}
             value = 1e-2 if study.is_tuned(name) else None
-            made = replace(run, arm=name, value=value, settings=study.settings_hash(name), columns=columns)
+            made = replace(run, arm=name, value=value, columns=columns)
             found.append(made)
             if study.is_tuned(name) and study.tune and number < len(study.tune.seeds):
                 chosen = replace(made, seed=study.tune.seeds[number])
                 found += [chosen, replace(chosen, value=1e-3, passes=np.zeros_like(made.passes))]
-    return found
+    return with_settings(study, found)
+
+
+def with_settings(study: Study, runs: list[RunResult]) -> list[RunResult]:
+    """Return the runs of a study with the hashes of their configurations."""
+    done: list[RunResult] = []
+    while left := {job.key: job for job in jobs(study, done)}:
+        found = [replace(run, settings=left[run.key].settings) for run in runs if run.key in left]
+        if not found:
+            break
+        done += found
+    return done
 
 
 @pytest.fixture
@@ -117,6 +129,7 @@ def test_a_conclusion_is_the_answer(analysis: Analysis, tmp_path: Path) -> None:
     found = replace(analysis, study=study)
     html, markdown = pages(found, tmp_path)
     assert found.answer == "Take a constant & low rate."
+    assert replace(found, done=3).answer == "Take a constant & low rate. This is from 3 of 26 runs."
     assert "**Answer.** Take a constant & low rate.\n\n" in markdown
     assert '<p class="answer">Take a constant &amp; low rate.</p>' in html
     assert analysis.answer not in markdown
@@ -166,21 +179,83 @@ def test_what_was_fixed_in_advance(study: Study, make_study: MakeStudy, tmp_path
     before = (tmp_path / "fixed.yaml").read_text()
     assert analyse(study, results(study), read_fixed(tmp_path)).changes == []
     added = {"arm": "equal sum", "against": "constant", "outcome": "final"}
+    larger = COMPARISONS[1] | {"smallest_effect": 0.4}
+    arms = ARMS | {"falling <fast>": {"set": {"lr_policy": {"name": "exponential", "decay": 0.6}}}, "new": {}}
     later = make_study(
-        seeds=7, tune=TUNE, arms=ARMS, comparisons=[*COMPARISONS[1:], added], outcomes=["final", "lr_sum"]
+        seeds=7,
+        tune=TUNE | {"values": [1e-3, 1e-2, 1e-1]},
+        arms=arms,
+        comparisons=[larger, COMPARISONS[2], added],
+        outcomes=["final", "lr_sum"],
     )
     fix(later, tmp_path)
     assert (tmp_path / "fixed.yaml").read_text() == before, "the first version stays"
     found = analyse(later, results(later), read_fixed(tmp_path))
-    assert [row.label for row in found.later] == ["equal sum against constant"]
-    assert [row.label for row in found.compared] == ["falling <fast> against equal sum", "constant"]
-    text = "\n".join(found.changes)
-    assert "seeds: was [0, 1, 2, 3, 4, 5], is [0, 1, 2, 3, 4, 5, 6]" in text
-    assert "the comparison of equal sum and constant (final) was added" in text
-    assert "the comparison of falling <fast> and constant (final) was removed" in text
+    assert found.changes == [
+        "seeds: was [0, 1, 2, 3, 4, 5], is [0, 1, 2, 3, 4, 5, 6]",
+        "tune.values: was [0.001, 0.01], is [0.001, 0.01, 0.1]",
+        "arm falling <fast>.set.lr_policy.decay: was 0.5, is 0.6",
+        "arm 'new' was added",
+        "the smallest effect of the comparison of falling <fast> and equal sum (area) was 0.05, is 0.4",
+        "the comparison of equal sum and constant (final) was added",
+        "the comparison of falling <fast> and constant (final) was removed",
+    ]
     html, markdown = pages(found, tmp_path)
-    assert "Added after the first run" in html
-    assert "Added after the first run" in markdown
+    for page in (html, markdown):
+        assert "Added after the first run" not in page, "it has no result"
+        assert "3 arms, 6 seeds and 3 comparisons" in page
+        assert "the best of 0.001, 0.01 by" in page
+    fix(later, tmp_path, renew=True)
+    assert read_fixed(tmp_path) == later
+
+
+def test_a_comparison_that_was_removed_still_counts(study: Study) -> None:
+    whole = analyse(study, results(study))
+    assert len(whole.compared) == 3
+    fewer = study.model_copy(update={"comparisons": study.comparisons[:1]})
+    found = analyse(fewer, results(study), study)
+    assert found.compared[0].verdict.adjusted_p == min(1.0, 3 * found.compared[0].estimate.p)
+    later = analyse(study, results(study), fewer)
+    assert [row.label for row in later.later] == ["falling <fast> against equal sum", "constant"]
+    assert later.compared[0].verdict.adjusted_p == later.compared[0].estimate.p, "one was named beforehand"
+
+
+def test_an_outcome_without_a_value_is_missing(study: Study) -> None:
+    """One diverged run has no diversity; the other comparisons keep their correction."""
+    more = study.model_copy(
+        update={
+            "comparisons": [
+                *study.comparisons,
+                study.comparisons[0].model_copy(update={"outcome": "diversity"}),
+            ]
+        }
+    )
+    runs = results(study)
+    runs[-1].columns["diversity"][:] = float("nan")
+    for run in runs:
+        if run.arm == "constant":
+            run.columns["diversity"][:] = float("nan")
+    found = analyse(more, runs)
+    assert [each.outcome for each in found.missing] == ["diversity"]
+    assert all(np.isfinite(row.verdict.adjusted_p) for row in found.compared)
+
+
+def test_only_the_runs_of_the_study_count(study: Study) -> None:
+    """Results of other seeds, values and arms may be in the file."""
+    fewer = study.model_copy(update={"seeds": [0, 1]})
+    found = analyse(fewer, results(study))
+    assert (found.done, found.total) == (14, 14)
+    assert analyse(study.model_copy(update={"seeds": [4, 5, 6]}), results(study)).done == 14
+    assert analyse(study.model_copy(update={"seeds": [4, 5, 6]}), results(study)).total == 17
+
+
+def test_few_seeds_are_told(study: Study, tmp_path: Path) -> None:
+    fewer = study.model_copy(update={"seeds": [0, 1, 2, 3]})
+    assert (
+        "With fewer than 5 seeds, intervals can be too narrow"
+        in pages(analyse(fewer, results(study)), tmp_path)[1]
+    )
+    assert "intervals can be too narrow" not in pages(analyse(study, results(study)), tmp_path)[1]
 
 
 def test_the_tables_of_the_markdown_page_are_whole(analysis: Analysis, tmp_path: Path) -> None:
@@ -198,7 +273,9 @@ def test_failed_runs_are_counted(study: Study, tmp_path: Path) -> None:
     assert "1 run ended before the last cycle" in pages(analyse(study, runs), tmp_path)[1]
 
 
-def test_the_commands(halo: Halo, study_file: Path, make_study: MakeStudy, tmp_path: Path) -> None:
+def test_the_commands(
+    halo: Halo, study_file: Path, content: dict[str, Any], make_study: MakeStudy, tmp_path: Path
+) -> None:
     output = tmp_path / "out"
     assert halo("study", "status", study_file, "-o", output).out.endswith(
         "0 of 6 runs, 0.0 hours of wall time\n"
@@ -206,8 +283,7 @@ def test_the_commands(halo: Halo, study_file: Path, make_study: MakeStudy, tmp_p
     assert "has no results" in halo("study", "report", study_file, "-o", output).complaint()
     assert "--limit 1" in halo("study", "plan", study_file, "-o", output).remedy()
     study = make_study()
-    runs = [run for run in results(study) if run.seed < 2]
-    write_results(output / "results.csv", runs)
+    write_results(output / "results.csv", [run for run in results(study) if run.seed < 2])
     answer = halo("study", "report", study_file, "-o", output)
     assert answer.code == 0, answer.err
     assert (output / "report.html").exists()
@@ -217,9 +293,11 @@ def test_the_commands(halo: Halo, study_file: Path, make_study: MakeStudy, tmp_p
     plan = json.loads(halo("study", "plan", study_file, "-o", output, "--json").out)
     assert plan["done"] == plan["runs"] == 6
     assert list(plan["smallest"]) == ["2", "4"]
-    assert plan["smallest"]["2"] > plan["smallest"]["4"] > 0
+    assert plan["smallest"]["2"] is None
+    assert 0 < plan["smallest"]["4"] < 1
     plain = halo("study", "plan", study_file, "-o", output).out
-    assert "2 seeds    show a difference of" in plain
+    assert "2 seeds    show nothing in 4 of 5 studies" in plain
+    assert "4 seeds    show a difference of" in plain
     wrong = yaml.safe_load(study_file.read_text())
     wrong["arms"]["wrong"] = {"set": {"data": {"solved_at": 1.0}}}
     study_file.write_text(yaml.safe_dump(wrong))
@@ -227,6 +305,15 @@ def test_the_commands(halo: Halo, study_file: Path, make_study: MakeStudy, tmp_p
         "arm 'wrong': configuration: unknown key 'data.solved_at'"
         in halo("study", "plan", study_file, "-o", output).complaint()
     )
+    other = yaml.safe_load(study_file.read_text()) | {"arms": {"other": {}}, "comparisons": []}
+    study_file.write_text(yaml.safe_dump(other))
+    for command in ("status", "plan", "report", "run"):
+        answer = halo("study", command, study_file, "-o", output)
+        assert "has the results of another study" in answer.complaint()
+        assert "--output" in answer.remedy()
+    (output / "fixed.yaml").write_text("arms: 3")
+    study_file.write_text(yaml.safe_dump(wrong | {"arms": content["arms"]}))
+    assert "fixed.yaml is damaged" in halo("study", "report", study_file, "-o", output).complaint()
     study_file.write_text(yaml.safe_dump({"question": "?"}))
     assert "base" in halo("study", "status", study_file).complaint()
 

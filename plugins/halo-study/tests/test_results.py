@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,13 +51,34 @@ def test_no_file_is_no_result(tmp_path: Path) -> None:
     assert read_results(tmp_path / "results.csv") == []
 
 
-def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
+def cut(lines: list[str]) -> list[str]:
+    return [*lines[:-1], lines[-1][:40]]
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda lines: [lines[0], *lines[2:]], "the cycles of arm 'a', seed 0, are not complete"),
+        (lambda lines: lines[:-1], "the cycles of arm 'a', seed 1, are not complete"),
+        (cut, "the cycles of arm 'a', seed 1, have different numbers of prompts"),
+        (lambda lines: [], "it has no column 'arm'"),
+        (lambda lines: ["a,b,c\n"], "it has no column 'arm'"),
+        (lambda lines: [line.replace("2 2 2", "2 2") for line in lines], "have different numbers of prompts"),
+        (lambda lines: [*lines[:-1], lines[-1].replace("1 1 1", "\0" * 999)], "could not convert"),
+    ],
+    ids=["a row", "the last row", "half a row", "all", "another table", "a prompt", "zeros"],
+)
+def test_a_damaged_file_is_one_line(
+    tmp_path: Path, damage: Callable[[list[str]], list[str]], message: str
+) -> None:
     path = tmp_path / "results.csv"
-    write_results(path, [run()])
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join([lines[0], *lines[2:]]))
-    with pytest.raises(RunError, match=r"is damaged: .*the cycles of arm 'a', seed 0, are not complete"):
+    write_results(path, [run(), run(seed=1)])
+    path.write_text("".join(damage(path.read_text().splitlines(keepends=True))))
+    with pytest.raises(RunError) as caught:
         read_results(path)
+    assert str(caught.value).startswith(f"{path} is damaged: ")
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < len(str(path)) + 350
 
 
 @pytest.mark.parametrize(
@@ -78,6 +100,17 @@ def test_a_damaged_file_is_one_line(tmp_path: Path) -> None:
 )
 def test_outcomes(outcome: str, expected: float) -> None:
     assert value_of(run(), outcome) == pytest.approx(expected)
+
+
+def test_pass_at_k_has_the_same_k_in_every_run() -> None:
+    """An inconclusive completion leaves its prompt out; it does not lower k."""
+    passes, verdicts = np.array([[0.0, 1, 2, 1]]), np.full((1, 4), 2.0)
+    whole = run(passes=passes, verdicts=verdicts)
+    assert value_of(whole, "pass_at_k") == 3 / 4
+    fewer = run(passes=passes, verdicts=np.array([[2.0, 2, 2, 1]]))
+    assert value_of(fewer, "pass_at_k") == 2 / 3
+    nothing = run(passes=np.zeros((1, 4)), verdicts=np.zeros((1, 4)))
+    assert value_of(nothing, "pass_at_k") == 0
 
 
 def test_every_outcome_is_computed_for_each_row_of_weights() -> None:

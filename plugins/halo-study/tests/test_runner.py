@@ -17,14 +17,17 @@ import pytest
 import yaml
 
 from halo_core import ConfigError, RunError
+from halo_core.errors import OutOfMemoryError
 from halo_core.ledger.compare import compare
 from halo_core.ledger.ledger import Ledger
 from halo_study import worker
 from halo_study.analysis import analyse
+from halo_study.fixed import read_fixed
 from halo_study.jobs import jobs
 from halo_study.outcomes import value_of
 from halo_study.page import render
-from halo_study.results import comparable, read_results, write_results
+from halo_study.results import RunResult, comparable, read_results, write_results
+from halo_study.reuse import add_reused
 from halo_study.runner import Runner
 from halo_study.study import Study, parse_study
 
@@ -120,6 +123,25 @@ def test_results_of_other_settings_are_not_used(whole: tuple[Study, Path]) -> No
     assert "another name" in caught.value.hint
 
 
+def test_another_study_does_not_touch_the_results(whole: tuple[Study, Path], make_study: MakeStudy) -> None:
+    _, directory = whole
+    before = (directory / "results.csv").read_bytes()
+    other = make_study(arms={"other": {}}, comparisons=[])
+    with pytest.raises(RunError, match="has the results of another study") as caught:
+        Runner(other, directory, say=quiet).run()
+    assert "--output" in caught.value.hint
+    assert (directory / "results.csv").read_bytes() == before
+
+
+def test_a_new_value_to_tune_leaves_finished_runs_alone(whole: tuple[Study, Path], tmp_path: Path) -> None:
+    study, directory = whole
+    write_results(tmp_path / "results.csv", read_results(directory / "results.csv"))
+    assert study.tune
+    more = study.model_copy(update={"tune": study.tune.model_copy(update={"values": [5e-3, 1e-2, 2e-2]})})
+    results = Runner(more, tmp_path, say=quiet).results()
+    assert [(job.arm, job.seed, job.value) for job in jobs(more, results)] == [("constant", 7, 2e-2)]
+
+
 def test_two_runners_do_not_share_a_directory(whole: tuple[Study, Path]) -> None:
     study, directory = whole
     with Runner(study, directory)._locked(), pytest.raises(RunError, match="in use by another study runner"):
@@ -142,6 +164,58 @@ def test_limit_and_keep(make_study: MakeStudy, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out/runs").glob("*--seed-*")) == ["a--seed-1"]
 
 
+def test_ledgers_are_kept_without_weights_and_new_arms_still_start(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    """A new arm takes from a run without weights only what needs none; other studies' directories stay."""
+    runs = tmp_path / "runs"
+    (runs / "another-study--seed-0").mkdir(parents=True)
+    study = make_study(arms={"a": {}}, comparisons=[], seeds=1)
+    Runner(study, tmp_path / "out", runs=runs, keep="ledgers", say=quiet).run()
+    assert sorted(path.name for path in runs.glob("*--seed-0")) == ["a--seed-0", "another-study--seed-0"]
+    assert not list(runs.glob("a--seed-0/cycles/*/adapter"))
+    with closing(Ledger(runs / "a--seed-0")) as ledger:
+        assert len(ledger.reports()) == 3
+    more = make_study(arms={"a": {}, "b": {"set": {"cycles": 3}}}, comparisons=[], seeds=1)
+    results = Runner(more, tmp_path / "out", runs=runs, keep="none", say=quiet).run()
+    assert sorted(run.arm for run in results) == ["a", "b"]
+    assert [path.name for path in runs.glob("*--seed-0")] == ["another-study--seed-0"]
+
+
+def test_too_little_memory_is_not_a_result(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise OutOfMemoryError("out of memory", hint="use a smaller model")
+
+    monkeypatch.setattr("halo_core.Plan.from_raw", fail)
+    answer = {"status": "error", "message": "out of memory", "hint": "use a smaller model"}
+    assert worker.work({}, tmp_path / "run") == answer
+
+
+@pytest.mark.parametrize(
+    "arm",
+    [
+        {"equal_sum_of": "a", "set": {"selector": {"treshold": 1}}},
+        {"same_setting_as": "a", "set": {"cycle": 1}},
+    ],
+)
+def test_an_arm_that_waits_for_another_is_checked_before_the_first_run(
+    make_study: MakeStudy, tmp_path: Path, arm: dict[str, Any]
+) -> None:
+    study = make_study(arms={"a": {}, "bad": arm}, comparisons=[], tune=TUNE)
+    with pytest.raises(ConfigError, match="arm 'bad': "):
+        Runner(study, tmp_path / "out", say=quiet).run()
+    assert not (tmp_path / "out/runs").exists()
+
+
+def test_held_out_prompts_are_the_same_for_all_seeds(
+    make_study: MakeStudy, base: dict[str, Any], tmp_path: Path
+) -> None:
+    prompts = {"prompts": base["data"]["prompts"]}
+    study = make_study(base=base | {"data": prompts}, arms={"a": {}}, comparisons=[])
+    with pytest.raises(ConfigError, match=r"arm 'a': data.heldout is missing"):
+        Runner(study, tmp_path / "out", say=quiet).run()
+
+
 def test_training_that_fails_is_a_result(make_study: MakeStudy, tmp_path: Path) -> None:
     """A rate that diverges, or a selection without samples, is an outcome of the arm."""
     study = make_study(arms={"none": {"set": {"selector": {"threshold": 1.5}}}}, comparisons=[], seeds=1)
@@ -158,9 +232,13 @@ def test_a_run_that_cannot_be_run_stops_the_study(
     make_study: MakeStudy, base: dict[str, Any], tmp_path: Path
 ) -> None:
     study = make_study(base=base | {"model": {"name": str(tmp_path)}})
-    with pytest.raises(RunError, match=r"^constant--seed-0: "):
-        Runner(study, tmp_path / "out", say=quiet).run()
-    assert not (tmp_path / "out/results.csv").exists()
+    for seeds in ([0], [0, 1]):
+        with pytest.raises(RunError, match=r"^constant--seed-0: "):
+            Runner(study.model_copy(update={"seeds": seeds}), tmp_path / "out", say=quiet).run()
+        assert not (tmp_path / "out/results.csv").exists()
+        fixed = read_fixed(tmp_path / "out")
+        assert fixed is not None
+        assert fixed.seeds == seeds, "no run has a result yet"
 
 
 @pytest.mark.slow
@@ -196,14 +274,17 @@ def cycles(directory: Path) -> int:
     return found
 
 
-def test_results_of_an_arm_that_was_removed_stay_in_no_table(
+def test_results_of_an_arm_that_was_removed_stay_in_the_file_and_in_no_table(
     whole: tuple[Study, Path], tmp_path: Path
 ) -> None:
     study, directory = whole
-    write_results(tmp_path / "results.csv", read_results(directory / "results.csv"))
+    before = read_results(directory / "results.csv")
+    write_results(tmp_path / "results.csv", before)
     arms = {name: arm for name, arm in study.arms.items() if name != "high threshold"}
     fewer = study.model_copy(update={"arms": arms})
-    assert {run.arm for run in Runner(fewer, tmp_path, say=quiet).results()} == set(arms)
+    assert {run.arm for run in Runner(fewer, tmp_path, reuse=[directory], say=quiet).run()} == set(arms)
+    write_results(tmp_path / "results.csv", Runner(fewer, tmp_path, say=quiet).results())
+    assert comparable(read_results(tmp_path / "results.csv")) == comparable(before)
 
 
 def test_runs_of_another_study_are_reused(
@@ -225,8 +306,21 @@ def test_runs_of_another_study_are_reused(
     theirs = {run.key: run for run in read_results(directory / "results.csv")}
     for run in (run for run in stored if run.arm == "renamed"):
         np.testing.assert_array_equal(run.passes, theirs["constant", *run.key[1:]].passes)
-    page = render(analyse(study, results), "report.md.jinja", file=Path("study.yaml"), output=tmp_path)
+    page = render(analyse(study, results), "report.md.jinja", file=Path("study.yaml"))
     assert f"Taken from the study {directory.name}" in page
+
+
+def test_a_run_with_another_configuration_is_not_reused(
+    whole: tuple[Study, Path], make_study: MakeStudy
+) -> None:
+    """The configuration that was run counts, not the one in fixed.yaml."""
+    _, directory = whole
+    for arm, expected in (({}, 1), ({"set": {"samples_per_prompt": 2}}, 0)):
+        study = make_study(tune=TUNE, seeds=[0, 1], arms={"a": arm}, comparisons=[])
+        runs: list[RunResult] = []
+        assert add_reused(study, runs, [directory]) == len(runs) == 3 * expected
+    with pytest.raises(ConfigError, match="has no study"):
+        add_reused(study, runs, [directory / "runs"])
 
 
 def test_reusing_a_directory_without_a_study_is_an_error(make_study: MakeStudy, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from halo_core import RunError
 from halo_study.results import RunResult
 from halo_study.simulation import World, check, simulate, smallest_shown, truth
 from halo_study.statistics import Estimate, contrast, difference, estimate, holm, verdicts
@@ -45,6 +46,18 @@ def test_the_error_is_that_of_crossed_random_effects() -> None:
     assert found.error**2 == pytest.approx(expected, rel=0.05)
 
 
+def test_seeds_that_agree_exactly_are_a_sign_test() -> None:
+    """Two seeds with the same difference show nothing; eight do."""
+    for seeds, expected in ((2, 0.5), (8, 2**-7)):
+        assert estimate(np.full(seeds, 3.0), None, 1, RNG).p == expected
+    assert estimate(np.zeros(8), None, 1, RNG).p == 1.0
+
+
+def test_a_study_can_be_too_small_to_show_anything() -> None:
+    world = World(seeds=2, prompts=4, completions=1, by_run=3.0)
+    assert smallest_shown(world, comparisons=10, studies=10) is None
+
+
 def test_one_seed_has_no_interval() -> None:
     runs = simulate(World(seeds=1), 2, RNG)
     found = difference(runs[1], runs[0], "final")
@@ -67,7 +80,7 @@ def test_only_shared_seeds_are_compared() -> None:
 
 def test_other_prompts_cannot_be_paired() -> None:
     one, other = simulate(World(seeds=3), 1, RNG)[0], simulate(World(seeds=3, prompts=9), 1, RNG)[0]
-    with pytest.raises(ValueError, match="different numbers of held-out prompts"):
+    with pytest.raises(RunError, match="different numbers of held-out prompts"):
         difference(one, other, "final")
 
 
@@ -123,6 +136,8 @@ def test_false_positives_and_coverage(seeds: int) -> None:
 
 def test_more_seeds_show_smaller_differences() -> None:
     few, many = (smallest_shown(World(seeds=seeds), comparisons=3, studies=20) for seeds in (4, 16))
+    assert few is not None
+    assert many is not None
     assert 0 < many < 0.8 * few
 
 

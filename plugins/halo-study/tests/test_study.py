@@ -13,7 +13,7 @@ import yaml
 from halo_core import ConfigError
 from halo_study.jobs import chosen, count, equal_sum, jobs
 from halo_study.results import COLUMNS, RunResult
-from halo_study.study import Study, merged, parse_study, read_study
+from halo_study.study import Study, config_hash, merged, parse_study, read_study
 
 MakeStudy = Callable[..., Study]
 TUNE = {"values": [1e-3, 1e-2], "seeds": [7, 8], "outcome": "final"}
@@ -22,7 +22,15 @@ TUNE = {"values": [1e-3, 1e-2], "seeds": [7, 8], "outcome": "final"}
 def result(study: Study, arm: str, seed: int, value: float | None, rate: float = 0.5) -> RunResult:
     passes = np.full((3, 4), 10 * rate)
     columns = {name: np.array([np.nan, 1.0, 1.0]) for name in COLUMNS}
-    return RunResult(arm, seed, value, study.settings_hash(arm), passes, np.full_like(passes, 10.0), columns)
+    return RunResult(
+        arm,
+        seed,
+        value,
+        config_hash({**study.settings(arm, value), "seed": seed}),
+        passes,
+        np.full_like(passes, 10.0),
+        columns,
+    )
 
 
 def test_the_base_is_a_file_beside_the_study(content: dict[str, Any], tmp_path: Path) -> None:
@@ -78,13 +86,65 @@ def test_a_grid_is_an_arm_for_each_combination(make_study: MakeStudy) -> None:
     assert settings["per_cycle"] == {"generator": {"temperature": [0.5]}}
 
 
+def test_a_grid_reaches_into_the_lists_of_the_base(make_study: MakeStudy, base: dict[str, Any]) -> None:
+    two = base | {"verifier": [{"name": "gcc", "standard": "c99"}, "sql"]}
+    study = make_study(
+        base=two, arms={"a": {"grid": {"verifier.gcc.standard": ["c11", "c17"]}}}, comparisons=[]
+    )
+    for arm, standard in zip(study.arms, ("c11", "c17"), strict=True):
+        assert study.settings(arm)["verifier"] == [{"name": "gcc", "standard": standard}, {"name": "sql"}]
+
+
+def test_close_values_are_different_arms(make_study: MakeStudy) -> None:
+    grid = {"lr_policy.base_lr": [0.00012345678, 0.00012345679]}
+    assert len(make_study(arms={"a": {"grid": grid}}, comparisons=[]).arms) == 2
+
+
+def test_a_tuned_value_is_the_one_that_results_and_directories_have(make_study: MakeStudy) -> None:
+    study = make_study(tune=TUNE | {"values": [1 / 3000, 1 / 300]}, arms={"a": {}}, comparisons=[])
+    assert study.tune
+    assert study.tune.values == [0.0003333333333, 0.003333333333]
+
+
 @pytest.mark.parametrize(
     ("changes", "message", "hint"),
     [
         ({"qestion": "x"}, "unknown key 'qestion'", "did you mean 'question'?"),
         ({"arms": {"a": {"sett": {}}}}, "unknown key 'sett'", "did you mean 'set'?"),
+        ({"arms": {"a": {"sett": {}}}}, "arms.a: unknown key", ""),
+        ({"arms": {"a": 3}}, "arms.a: ", ""),
         ({"arms": {}}, "arms", ""),
+        ({"arms": ["a", "b"]}, "arms: expected arms by name (got ['a', 'b'])", ""),
+        ({"arms": "abc"}, "arms: expected arms by name (got 'abc')", ""),
         ({"seeds": []}, "seeds", ""),
+        ({"seeds": 0}, "seeds: 0 seeds are none", "a number from 1, or a list"),
+        ({"seeds": [1, 2, 1]}, "seeds: 1 is there twice", ""),
+        ({"tune": TUNE | {"values": [1e-3, 1e-3]}}, "tune.values: 0.001 is there twice", ""),
+        ({"tune": TUNE | {"outcome": "peak_cycle"}}, "tune.outcome: peak_cycle is neither better", ""),
+        ({"smallest_effect": 5}, "smallest_effect", ""),
+        (
+            {"comparisons": [{"arm": "falling", "against": "constant", "smallest_effect": 5}]},
+            "not below 1; 5 points are 0.05",
+            "",
+        ),
+        ({"comparisons": [{"arm": "falling", "against": "falling"}]}, "compares an arm with itself", ""),
+        ({"arms": {"lr 0.1": {}, "lr-0.1": {}}, "comparisons": []}, "would share a directory", ""),
+        ({"arms": {"a" * 101: {}}, "comparisons": []}, "its name needs 1 to 100 characters", ""),
+        (
+            {"arms": {"a": {"grid": {"x.lr": [1.0, "1"]}}}, "comparisons": []},
+            "two arms are called 'a lr=1'",
+            "a value of a grid",
+        ),
+        (
+            {"arms": {"a": {}, "b": {"equal_sum_of": "a", "same_setting_as": "a"}}, "comparisons": []},
+            "arm 'b' has both equal_sum_of and same_setting_as",
+            "",
+        ),
+        (
+            {"arms": {"a": {}, "b": {"same_setting_as": "a"}}, "comparisons": []},
+            "arm 'b' takes the setting of 'a', which has no tuned one",
+            "",
+        ),
         ({"comparisons": [{"arm": "fallin", "against": "constant"}]}, "no arm is called 'fallin'", ""),
         ({"comparisons": [{"arm": "falling", "against": "const"}]}, "no arm is called 'const'", ""),
         ({"comparisons": [{"arm": "falling"}]}, "needs against: ARM; final is not a change", ""),
@@ -169,6 +229,25 @@ def test_a_reported_run_does_not_choose(make_study: MakeStudy) -> None:
     )
 
 
+def test_the_best_value_may_be_the_lowest(make_study: MakeStudy) -> None:
+    for outcome, expected in (("final", 1e-2), ("drop", 1e-3)):
+        study = make_study(tune=TUNE | {"outcome": outcome}, arms={"a": {}}, comparisons=[])
+        runs = [result(study, "a", seed, value) for seed in (7, 8) for value in (1e-3, 1e-2)]
+        for run in runs:
+            if run.value == 1e-2:
+                run.passes[:] = [[0], [9], [6]]
+        assert chosen(study, runs) == {"a": expected}
+
+
+def test_an_arm_that_trained_nothing_has_no_sum_to_spend(make_study: MakeStudy) -> None:
+    """Its equal sum trains nothing either: the same run."""
+    study = make_study()
+    model = result(study, "falling", 1, None)
+    model.columns["lr_sum"][:] = np.nan
+    (job,) = (job for job in jobs(study, [model]) if job.arm == "equal sum")
+    assert job.raw == {**study.settings("falling"), "seed": 1}
+
+
 def test_equal_sum_waits_for_its_model_and_spends_the_same(make_study: MakeStudy) -> None:
     study = make_study()
     assert {job.arm for job in jobs(study, [])} == {"constant", "falling"}
@@ -181,19 +260,14 @@ def test_equal_sum_waits_for_its_model_and_spends_the_same(make_study: MakeStudy
     assert job.raw["lr_policy"] == policy == equal_sum(model)["lr_policy"]
 
 
-def test_the_hash_follows_everything_that_an_arm_depends_on(
-    make_study: MakeStudy, base: dict[str, Any]
-) -> None:
+def test_the_hash_follows_the_whole_configuration(make_study: MakeStudy, base: dict[str, Any]) -> None:
     def hashes(**changes: Any) -> list[str]:
-        study = make_study(**changes)
-        return [study.settings_hash(arm) for arm in study.arms]
+        study = make_study(arms={"a": {}, "b": {"set": {"samples_per_prompt": 2}}}, comparisons=[], **changes)
+        return [job.settings for job in jobs(study, [])]
 
     first = hashes()
-    assert hashes(seeds=9, smallest_effect=0.1, question="?") == first
-    assert all(a != b for a, b in zip(first, hashes(base=base | {"cycles": 3}), strict=True))
-    arms = {
-        "constant": {},
-        "falling": {"set": {"lr_policy": {"name": "exponential", "decay": 0.6}}},
-        "equal sum": {"equal_sum_of": "falling"},
-    }
-    assert [a == b for a, b in zip(first, hashes(arms=arms), strict=True)] == [True, False, False]
+    assert len(set(first)) == 4, "arms and seeds differ"
+    assert hashes(smallest_effect=0.1, question="?") == first
+    assert not set(first) & set(hashes(base=base | {"cycles": 3}))
+    text = base | {"lr_policy": {"name": "constant", "base_lr": "1e-2"}}
+    assert hashes(base=text) == first, "YAML reads 1e-2 as text, halo as a number"

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from halo_core.config.layers import differences
-from halo_study.jobs import chosen, count, means
+from halo_study.jobs import chosen, count, means, own
 from halo_study.outcomes import OUTCOMES, curves, value_of
 from halo_study.results import SHARES, RunResult
-from halo_study.statistics import Estimate, Verdict, contrast, difference, estimate, verdicts
-from halo_study.study import Comparison, Study
+from halo_study.statistics import Estimate, Verdict, contrast, estimate, verdicts
+from halo_study.study import Comparison, Study, with_numbers
 
 PRECISION = 3
 """Digits of a number that is not a share."""
@@ -29,21 +28,17 @@ class ArmSummary:
     """The tuned setting."""
     runs: Mapping[int, RunResult]
     """By seed."""
-    outcomes: Mapping[str, tuple[Estimate, float]]
-    """By name: the mean with its interval, and the standard deviation between seeds."""
+    outcomes: Mapping[str, tuple[float, float]]
+    """By name: the mean and the standard deviation over the seeds."""
     curve: np.ndarray
     """(cycles + 1, 3): mean held-out pass rate over the seeds, with the ends of its 95% interval."""
 
-    def by_cycle(self, column: str) -> list[str]:
-        """Return the mean of a column over the seeds in each cycle, with half the width of its 95% interval."""
+    def by_cycle(self, column: str, cycles: int) -> list[str]:
+        """Return the mean of a column over the seeds in each of `cycles`, with half the width of its 95% interval."""
         scale = 100 if column in SHARES else 1
         rows = zip(*(scale * run.columns[column] for run in self.runs.values()), strict=True)
-        return [_mean_text(np.array(row)) for row in rows]
-
-    @property
-    def failed(self) -> int:
-        """Runs whose training failed."""
-        return sum(bool(run.error) for run in self.runs.values())
+        texts = [_mean_text(np.array(row)) for row in rows]
+        return texts + [""] * (cycles - len(texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +82,8 @@ class Analysis:
     """Everything that a report shows."""
 
     study: Study
+    fixed: Study
+    """The study before its first run."""
     arms: Sequence[ArmSummary]
     """Arms with at least one reported run, in the order of the study."""
     compared: Sequence[Compared]
@@ -94,7 +91,7 @@ class Analysis:
     later: Sequence[Compared]
     """Comparisons added after the first run; corrected on their own."""
     missing: Sequence[Comparison]
-    """Comparisons with fewer than two seeds so far."""
+    """Comparisons named beforehand that have fewer than two seeds so far, or were removed; corrected for, too."""
     choices: Sequence[Choice]
     changes: Sequence[str]
     """Differences between the study and its copy from before the first run."""
@@ -109,34 +106,37 @@ class Analysis:
     @property
     def answer(self) -> str:
         """The conclusion that the study file states; without one, the differences in a sentence."""
-        return self.study.conclusion.strip() or answer(self)
+        return with_progress(self, self.study.conclusion.strip()) or answer(self)
 
 
-def analyse(study: Study, results: Sequence[RunResult], fixed: Mapping[str, Any] | None = None) -> Analysis:
-    """Analyse the results of a study. `fixed`: the study before its first run."""
+def analyse(study: Study, results: Sequence[RunResult], fixed: Study | None = None) -> Analysis:
+    """Analyse the results of a study. `fixed`: the study before its first run; None: the same."""
+    results, before = own(study, results), fixed or study
     settings = chosen(study, results)
     arms = [_summary(study, name, settings[name], results) for name in study.arms if name in settings]
     arms = [arm for arm in arms if arm.runs]
     by_name = {arm.name: arm.runs for arm in arms}
-    before = set(map(_identity, _comparisons(fixed))) if fixed else None
-    ready: list[tuple[Comparison, Estimate | None]] = []
-    missing: list[tuple[Comparison, Estimate | None]] = []
-    for comparison in study.comparisons:
-        found = _measured(comparison, by_name)
-        (missing if found is None or found.seeds < 2 else ready).append((comparison, found))
-    named = [row for row in ready if before is None or _identity(row[0]) in before]
+    measured = [(each, _measured(each, by_name)) for each in study.comparisons]
+    ready = [
+        (each, found) for each, found in measured if found and found.seeds > 1 and np.isfinite(found.value)
+    ]
+    known = {_identity(each) for each in before.comparisons}
+    named = [row for row in ready if _identity(row[0]) in known]
+    shown_now = {_identity(each) for each, _ in named}
+    missing = [each for each in before.comparisons if _identity(each) not in shown_now]
     return Analysis(
         study=study,
+        fixed=before,
         arms=arms,
         compared=_concluded(study, named, missing=len(missing)),
         later=_concluded(study, [row for row in ready if row not in named]),
-        missing=[comparison for comparison, _ in missing],
+        missing=missing,
         choices=[
             Choice(arm, settings.get(arm), means(study, arm, results))
             for arm in study.arms
             if study.is_tuned(arm)
         ],
-        changes=_changes(study, fixed) if fixed else [],
+        changes=_changes(study, before),
         done=len(results),
         total=count(study),
         seconds=sum(value_of(run, "seconds") for run in results),
@@ -176,12 +176,16 @@ def answer(analysis: Analysis) -> str:
         who = hidden[0].label if len(hidden) == 1 else f"{len(hidden)} comparisons"
         if parts:
             who = f"the other {who}" if len(hidden) > 1 else who
-        parts.append(f"no difference is shown for {who}, and {_room(hidden)} remains possible")
+        parts.append(f"no difference is shown for {who}, and {_possible(hidden)} remains possible")
     text = "; ".join(parts)
-    text = f"{text[:1].upper()}{text[1:]}."
-    if analysis.done < analysis.total:
-        text += f" This is from {analysis.done} of {analysis.total} runs."
-    return text
+    return with_progress(analysis, f"{text[:1].upper()}{text[1:]}.")
+
+
+def with_progress(analysis: Analysis, text: str) -> str:
+    """Return `text` with the number of finished runs, if some are missing."""
+    if not text or analysis.done >= analysis.total:
+        return text
+    return f"{text} This is from {analysis.done} of {analysis.total} runs."
 
 
 def _phrase(row: Compared) -> str:
@@ -200,7 +204,7 @@ def _phrase(row: Compared) -> str:
     return f"{its.arm} {word}{whom} ({outcome} {value}, 95% {interval_text(row.estimate, outcome)})"
 
 
-def _room(rows: Sequence[Compared]) -> str:
+def _possible(rows: Sequence[Compared]) -> str:
     """Return the largest differences that the intervals still contain, by unit."""
     found: dict[str, list[float]] = {}
     for row in rows:
@@ -208,7 +212,7 @@ def _room(rows: Sequence[Compared]) -> str:
         scale = 100 if kind == "points" else 1
         found.setdefault(kind, []).extend(scale * end for end in row.estimate.interval())
     return " and ".join(
-        f"anything from {_number(min(ends), kind)} to {_number(max(ends), kind)} {kind}"
+        f"anything from {_end(min(ends), kind)} to {_end(max(ends), kind)} {kind}"
         for kind, ends in found.items()
     )
 
@@ -223,25 +227,21 @@ def _mean_text(values: np.ndarray) -> str:
     return f"{found.value:.{PRECISION}g} ± {found.interval()[1] - found.value:.2g}"
 
 
-def _number(value: float, kind: str) -> str:
+def _end(value: float, kind: str) -> str:
     return f"{value:+.1f}" if kind == "points" else f"{value:+.{PRECISION}g}"
 
 
 def _summary(study: Study, name: str, value: float | None, results: Sequence[RunResult]) -> ArmSummary:
-    runs = {
-        run.seed: run
-        for run in results
-        if run.arm == name and run.seed in study.seeds and (run.value or 0.0) == (value or 0.0)
-    }
-    runs = dict(sorted(runs.items()))
-    outcomes, curve = {}, np.zeros((0, 3))
-    if runs:
-        for outcome in study.outcomes:
-            values = np.array([value_of(run, outcome) for run in runs.values()])
-            spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-            outcomes[outcome] = (difference(runs, None, outcome), spread)
-        curve = _curve(list(runs.values()))
-    return ArmSummary(name, value, runs, outcomes, curve)
+    reported = (run for run in results if run.arm == name and run.seed in study.seeds)
+    runs = {run.seed: run for run in sorted(reported, key=lambda run: run.seed)}
+    outcomes = {}
+    for outcome in study.outcomes if runs else ():
+        values = np.array([value_of(run, outcome) for run in runs.values()])
+        outcomes[outcome] = (
+            float(values.mean()),
+            float(values.std(ddof=1)) if len(values) > 1 else float("nan"),
+        )
+    return ArmSummary(name, value, runs, outcomes, _curve(list(runs.values())) if runs else np.zeros((0, 3)))
 
 
 def _curve(runs: Sequence[RunResult]) -> np.ndarray:
@@ -258,10 +258,9 @@ def _curve(runs: Sequence[RunResult]) -> np.ndarray:
 
 def _measured(comparison: Comparison, runs: Mapping[str, Mapping[int, RunResult]]) -> Estimate | None:
     weights = {comparison.arm: 1.0}
-    if comparison.against:
-        weights[comparison.against] = -1.0
-    for arm, weight in zip(comparison.minus or (), (-1.0, 1.0), strict=False):
-        weights[arm] = weights.get(arm, 0.0) + weight
+    for arm, weight in zip((comparison.against, *(comparison.minus or ())), (-1.0, -1.0, 1.0), strict=False):
+        if arm:
+            weights[arm] = weights.get(arm, 0.0) + weight
     if not runs.keys() >= weights.keys():
         return None
     return contrast([(weight, runs[arm]) for arm, weight in weights.items()], comparison.outcome)
@@ -276,42 +275,39 @@ def _concluded(
     return [Compared(comparison, one) for (comparison, _), one in zip(found, conclusions, strict=True)]
 
 
-def _with_numbers(value: Any) -> Any:
-    """Return `value` with numbers in place of text such as 2e-3, which YAML reads as text and halo as a number."""
-    if isinstance(value, Mapping):
-        return {key: _with_numbers(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_with_numbers(each) for each in value]
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
+def _identity(comparison: Comparison) -> tuple[object, ...]:
+    return comparison.arm, comparison.against, comparison.minus, comparison.outcome
 
 
-def _comparisons(fixed: Mapping[str, Any]) -> list[Comparison]:
-    return [Comparison.model_validate(row) for row in fixed.get("comparisons", [])]
+def _words(comparison: Comparison) -> str:
+    """Return what a comparison compares, in words."""
+    its = comparison
+    label = f"{its.arm} and {its.against or 0} ({its.outcome})"
+    return f"{label}, minus {its.minus[0]} and {its.minus[1]}" if its.minus else label
 
 
-def _identity(comparison: Comparison) -> tuple[str, str | None, str]:
-    label = " - ".join(filter(None, (comparison.against, *(comparison.minus or ()))))
-    return comparison.arm, label or None, comparison.outcome
-
-
-def _changes(study: Study, fixed: Mapping[str, Any]) -> list[str]:
+def _changes(study: Study, fixed: Study) -> list[str]:
     """List what differs between the study and its copy from before the first run."""
-    now = study.model_dump(mode="json")
-    keys = ("base", "seeds", "tune", "smallest_effect")
-    found = differences(*(_with_numbers({key: each.get(key) for key in keys}) for each in (fixed, now)))
-    found += [f"arm {name!r} was added" for name in now["arms"] if name not in fixed["arms"]]
-    found += [f"arm {name!r} was removed" for name in fixed["arms"] if name not in now["arms"]]
-    known = {_identity(each) for each in _comparisons(fixed)}
-    added = [each for each in study.comparisons if _identity(each) not in known]
-    removed = known - {_identity(each) for each in study.comparisons}
+    keys = {"base", "seeds", "tune", "smallest_effect"}
+    found = differences(
+        *(with_numbers(each.model_dump(mode="json", include=keys)) for each in (fixed, study))
+    )
+    for name, arm in study.arms.items():
+        if name not in fixed.arms:
+            found.append(f"arm {name!r} was added")
+        else:
+            both = ({name: with_numbers(each.model_dump(mode="json"))} for each in (fixed.arms[name], arm))
+            found += [f"arm {change}" for change in differences(*both)]
+    found += [f"arm {name!r} was removed" for name in fixed.arms if name not in study.arms]
+    before = {_identity(each): each for each in fixed.comparisons}
+    now = {_identity(each): each for each in study.comparisons}
+    for key, each in now.items():
+        if key not in before:
+            found.append(f"the comparison of {_words(each)} was added")
+        elif each.smallest_effect != before[key].smallest_effect:
+            sizes = f"was {fixed.smallest(before[key]):g}, is {study.smallest(each):g}"
+            found.append(f"the smallest effect of the comparison of {_words(each)} {sizes}")
     found += [
-        f"the comparison of {each.arm} and {each.against or 0} ({each.outcome}) was added" for each in added
-    ]
-    found += [
-        f"the comparison of {one} and {other or 0} ({what}) was removed"
-        for one, other, what in sorted(removed, key=str)
+        f"the comparison of {_words(each)} was removed" for key, each in before.items() if key not in now
     ]
     return found

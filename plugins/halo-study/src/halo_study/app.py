@@ -129,13 +129,17 @@ def status(file: StudyFile, output: Output = None, as_json: AsJSON = False) -> N
 @app.command()
 def report(file: StudyFile, output: Output = None) -> None:
     """Write report.html and report.md from the results so far."""
+    from halo_core import RunError
     from halo_study.analysis import analyse
     from halo_study.fixed import read_fixed
     from halo_study.page import write_pages
     from halo_study.progress import stored_results
 
     study, directory = _read(file, output)
-    analysis = analyse(study, stored_results(study, directory), read_fixed(directory))
+    results = stored_results(study, directory)
+    if not results:
+        raise RunError(f"{directory} has no results", hint="halo study run STUDY, with the same --output")
+    analysis = analyse(study, results, read_fixed(directory))
     for path in write_pages(analysis, directory, file=file):
         _say(f"report   {path}")
     _say(f"answer   {analysis.answer}")

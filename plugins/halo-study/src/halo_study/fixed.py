@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -14,19 +13,18 @@ from halo_study.study import Study, dump
 FIXED = "fixed.yaml"
 
 
-def fix(study: Study, output: Path) -> None:
-    """Store the study, unless it was stored before an earlier run."""
+def fix(study: Study, output: Path, *, renew: bool = False) -> None:
+    """Store the study, unless it is stored; `renew` replaces what is stored."""
     path = output / FIXED
-    if not path.exists():
+    if renew or not path.exists():
         today = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
         write(path, f"# The study before its first run, {today}.\n{dump(study.model_dump(mode='json'))}")
 
 
-def read_fixed(output: Path) -> dict[str, Any] | None:
-    """Return the study before its first run; None if it was not stored."""
+def read_fixed(output: Path) -> Study | None:
+    """Return the study before its first run; None if it was not stored. Raises a `RunError` if it is damaged."""
     path = output / FIXED
     if not path.exists():
         return None
     with reading(path):
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return dict(loaded)
+        return Study.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import comb
 
 import numpy as np
 
@@ -91,15 +90,17 @@ def _late_change(run: RunResult, weights: Array) -> Array:
 
 
 def _pass_at_k(run: RunResult, weights: Array) -> Array:
-    """pass@k of the last cycle, with k the most completions that every prompt has (Chen et al. 2021, 2107.03374)."""
-    passes, totals = run.passes[-1].astype(int), run.verdicts[-1].astype(int)
-    k = max(1, int(totals.min()))
-    by_prompt = np.array([1 - comb(n - c, k) / comb(n, k) for c, n in zip(passes, totals, strict=True)])
-    found: Array = weights @ by_prompt / weights.sum(axis=1)
-    return found
+    """pass@k of the last cycle, with k the completions of a prompt: the share of prompts with a pass.
+
+    A prompt with an inconclusive completion is left out, so that k is the same in all runs.
+    """
+    totals = run.verdicts[-1]
+    complete = totals == totals.max()
+    rates: Array = (weights @ (complete & (run.passes[-1] > 0))) / np.maximum(weights @ complete, 1)
+    return rates
 
 
-def _number(name: str, *, last: bool = False) -> Callable[[RunResult, Array], Array]:
+def _column(name: str, *, last: bool = False) -> Callable[[RunResult, Array], Array]:
     def of(run: RunResult, weights: Array) -> Array:
         column = run.columns[name]
         return np.full(len(weights), column[-1] if last else np.nansum(column))
@@ -122,18 +123,18 @@ OUTCOMES: Mapping[str, Outcome] = {
     "late_change": Outcome(
         "change from the middle third of the cycles to the last third", _late_change, change=True
     ),
-    "pass_at_k": Outcome("held-out pass@k after the last cycle", _pass_at_k),
+    "pass_at_k": Outcome("held-out pass@k after the last cycle, k: all completions of a prompt", _pass_at_k),
     "diversity": Outcome(
         "distinct among the passing training samples, last cycle",
-        _number("diversity", last=True),
+        _column("diversity", last=True),
         by_prompt=False,
     ),
-    "lr_sum": Outcome("summed learning rate", _number("lr_sum"), share=False, by_prompt=False, better=0),
-    "tokens": Outcome("tokens sampled", _number("tokens"), share=False, by_prompt=False, better=-1),
+    "lr_sum": Outcome("summed learning rate", _column("lr_sum"), share=False, by_prompt=False, better=0),
+    "tokens": Outcome("tokens sampled", _column("tokens"), share=False, by_prompt=False, better=-1),
     "trained_cycles": Outcome(
         "cycles trained before the run ended", _cycles, share=False, by_prompt=False, better=0
     ),
-    "seconds": Outcome("seconds", _number("seconds"), share=False, by_prompt=False, better=-1),
+    "seconds": Outcome("seconds", _column("seconds"), share=False, by_prompt=False, better=-1),
 }
 """By name, as the study file names them."""
 

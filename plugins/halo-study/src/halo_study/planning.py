@@ -10,11 +10,11 @@ import numpy as np
 
 from halo_core import RunError
 from halo_core.tables import count as counted
-from halo_study.jobs import check_arms, count
+from halo_study.jobs import check_arms, count, plan_of
+from halo_study.jobs import jobs as missing_runs
 from halo_study.outcomes import value_of
-from halo_study.progress import progress
-from halo_study.results import RESULTS, RunResult, measure, read_results
-from halo_study.runner import checked
+from halo_study.progress import stored_results
+from halo_study.results import RunResult, measure
 from halo_study.simulation import World, smallest_shown
 from halo_study.study import Study
 
@@ -35,8 +35,9 @@ class StudyPlan:
     tokens: float
     """Tokens that the missing runs sample."""
     comparisons: int
-    smallest: Mapping[int, float]
-    """By number of seeds: the smallest difference of the final pass rate that four of five such studies show."""
+    smallest: Mapping[int, float | None]
+    """By number of seeds: the smallest difference of the final pass rate that four of five such studies show; None if
+    they show none."""
     smallest_effect: float
     world: World
     """The simulated study."""
@@ -48,8 +49,7 @@ def plan_study(study: Study, output: Path, *, pilot: Path | None = None, jobs: i
 
     Raises a `RunError` if there is neither, and the error of an arm whose configuration is invalid.
     """
-    path = output / RESULTS
-    results = checked(study, read_results(path), path)
+    results = stored_results(study, output)
     check_arms(study, results)
     examples = [measure(pilot, arm="", seed=0, value=None, settings="")] if pilot else results
     if not examples:
@@ -57,12 +57,13 @@ def plan_study(study: Study, output: Path, *, pilot: Path | None = None, jobs: i
             "a plan needs a pilot run",
             hint="run one of the study with: halo study run STUDY --limit 1; or name a run with --pilot",
         )
-    cycles = int(study.base.get("cycles", len(examples[0].passes) - 1))
+    job = next(missing_runs(study, results), None)
+    cycles = plan_of(job).config.cycles if job else len(examples[0].passes) - 1
     stretch = (cycles + 1) / len(examples[0].passes)
     seconds, tokens = (
         stretch * float(np.mean([value_of(run, name) for run in examples])) for name in ("seconds", "tokens")
     )
-    left, done = count(study) - len(results), progress(study, output).done
+    left = count(study) - len(results)
     spread = _spread(results)
     world = _world(examples, cycles, spread)
     comparisons = max(1, len(study.comparisons))
@@ -72,7 +73,7 @@ def plan_study(study: Study, output: Path, *, pilot: Path | None = None, jobs: i
     }
     return StudyPlan(
         runs=count(study),
-        done=done,
+        done=len(results),
         cycles=cycles,
         hours=left * seconds / 3600 / jobs,
         tokens=left * tokens,
@@ -87,17 +88,16 @@ def plan_study(study: Study, output: Path, *, pilot: Path | None = None, jobs: i
 def plan_text(plan: StudyPlan) -> str:
     """Return a plan as text."""
     lines = [
-        f"runs       {plan.runs} of {counted(plan.cycles, 'cycle')}, {plan.done} finished",
+        f"runs       {plan.runs} of {counted(plan.cycles, 'cycle')} each, {plan.done} finished",
         f"time       {plan.hours:.1f} hours for the others; less, since runs share their first cycles",
         f"tokens     {plan.tokens:,.0f} to sample",
         f"compared   {counted(plan.comparisons, 'comparison')}, {plan.world.prompts} held-out prompts of "
         f"{counted(plan.world.completions, 'completion')}",
     ]
     for number, smallest in plan.smallest.items():
-        lines.append(
-            f"{counted(number, 'seed'):<10} show a difference of {100 * smallest:.1f} points, in 4 of 5 studies"
-        )
-    lines.append(f"matters    {100 * plan.smallest_effect:g} points or more, as the study states")
+        shown = f"a difference of {100 * smallest:.1f} points, in" if smallest else "nothing in"
+        lines.append(f"{counted(number, 'seed'):<10} show {shown} 4 of 5 studies")
+    lines.append(f"interest   differences of {100 * plan.smallest_effect:g} points or more")
     if plan.spread_is_assumed:
         lines.append(
             f"note       the spread between runs is assumed ({ASSUMED_SPREAD:g} in log odds); finished runs of two "

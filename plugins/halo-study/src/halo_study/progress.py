@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from halo_core import RunError
-from halo_study.jobs import chosen, count
+from halo_study.jobs import checked, chosen, count, own
 from halo_study.outcomes import value_of
 from halo_study.results import RESULTS, RunResult, read_results
-from halo_study.runner import checked
 from halo_study.study import Study
 
 
@@ -46,32 +44,31 @@ class Progress:
 
 
 def stored_results(study: Study, output: Path) -> list[RunResult]:
-    """Return the results in a directory. Raises a `RunError` if there are none, or if they have other settings."""
+    """Return the results of the study's runs in a directory; none if it has no file of results.
+
+    Raises a `RunError` if they have other settings or are of another study.
+    """
     path = output / RESULTS
-    if not path.exists():
-        raise RunError(f"{output} has no results", hint="halo study run STUDY, with the same --output")
-    return checked(study, read_results(path), path)
+    return own(study, checked(study, read_results(path), path))
 
 
 def progress(study: Study, output: Path) -> Progress:
     """Return how far a study is; a study that was never run has no finished runs."""
-    path = output / RESULTS
-    results = checked(study, read_results(path), path)
+    results = stored_results(study, output)
     settings = chosen(study, results)
     choosing_seeds = study.tune.seeds if study.tune else []
     rows = []
     for arm in study.arms:
-        own = [run for run in results if run.arm == arm]
-        tried = len(study.tune.values) * len(choosing_seeds) if study.tune and study.is_tuned(arm) else 0
+        runs = [run for run in results if run.arm == arm]
         rows.append(
             ArmProgress(
                 arm,
                 settings.get(arm),
-                sum(run.seed in choosing_seeds for run in own) if tried else 0,
-                tried,
-                sum(run.seed in study.seeds for run in own),
+                sum(run.seed in choosing_seeds for run in runs),
+                len(study.tune.values) * len(choosing_seeds) if study.tune and study.is_tuned(arm) else 0,
+                sum(run.seed in study.seeds for run in runs),
                 len(study.seeds),
-                sum(bool(run.error) for run in own),
+                sum(bool(run.error) for run in runs),
             )
         )
     return Progress(rows, len(results), count(study), sum(value_of(run, "seconds") for run in results))

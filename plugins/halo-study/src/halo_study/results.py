@@ -39,6 +39,8 @@ SHARES = ("sampled_pass", "valid", "diversity")
 """The columns that are shares."""
 _KEYS = ("arm", "seed", "value", "settings")
 _FIELDS = (*_KEYS, "cycle", *COLUMNS, "passes", "verdicts", "error", "source")
+DIGITS = 10
+"""Digits of a tuned value, here and in the names of directories."""
 RESULTS = "results.csv"
 """Name of the file."""
 NOT_REPEATABLE = ("seconds", "source")
@@ -54,7 +56,7 @@ class RunResult:
     value: float | None
     """The value of the tuned setting; None if the arm has none."""
     settings: str
-    """`Study.settings_hash` of the arm."""
+    """The hash of the run's configuration, its seed included: `halo_study.study.config_hash`."""
     passes: np.ndarray
     """(cycles + 1, prompts): held-out completions that passed, cycle 0 first."""
     verdicts: np.ndarray
@@ -136,10 +138,15 @@ def read_results(path: Path) -> list[RunResult]:
         return []
     csv.field_size_limit(1 << 24)
     with reading(path), path.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file, restval="")
+        if missing := [name for name in _FIELDS if name not in (rows.fieldnames or ())]:
+            raise ValueError(f"it has no column {missing[0]!r}")
         groups: dict[tuple[str, ...], list[dict[str, str]]] = {}
-        for row in csv.DictReader(file):
+        for row in rows:
             groups.setdefault(tuple(row[key] for key in _KEYS), []).append(row)
-        return [_result(key, rows) for key, rows in groups.items()]
+        results = [_result(key, rows) for key, rows in groups.items()]
+        _check_cycles(results)
+        return results
 
 
 def comparable(results: Iterable[RunResult]) -> list[tuple[Any, ...]]:
@@ -149,7 +156,7 @@ def comparable(results: Iterable[RunResult]) -> list[tuple[Any, ...]]:
 
 
 def _rows(run: RunResult) -> list[dict[str, Any]]:
-    value = "" if run.value is None else f"{run.value:.10g}"
+    value = "" if run.value is None else f"{run.value:.{DIGITS}g}"
     head = {"arm": run.arm, "seed": run.seed, "value": value, "settings": run.settings}
     return [
         {
@@ -169,12 +176,27 @@ def _result(key: Sequence[str], rows: Sequence[Mapping[str, str]]) -> RunResult:
     arm, seed, value, settings = key
     if [row["cycle"] for row in rows] != [str(cycle) for cycle in range(len(rows))]:
         raise ValueError(f"the cycles of arm {arm!r}, seed {seed}, are not complete")
-    passes = np.array([_unpacked(row["passes"]) for row in rows])
-    verdicts = np.array([_unpacked(row["verdicts"], passes.shape[1]) for row in rows])
+    passes = [_unpacked(row["passes"]) for row in rows]
+    prompts = len(passes[0])
+    verdicts = [_unpacked(row["verdicts"], prompts) for row in rows]
+    if not prompts or {len(counts) for counts in (*passes, *verdicts)} != {prompts}:
+        raise ValueError(f"the cycles of arm {arm!r}, seed {seed}, have different numbers of prompts")
     columns = {name: np.array([float(row[name] or "nan") for row in rows]) for name in COLUMNS}
     number = float(value) if value else None
-    error, source = rows[0]["error"], rows[0].get("source") or ""
-    return RunResult(arm, int(seed), number, settings, passes, verdicts, columns, error, source)
+    error, source = rows[0]["error"], rows[0]["source"]
+    return RunResult(
+        arm, int(seed), number, settings, np.array(passes), np.array(verdicts), columns, error, source
+    )
+
+
+def _check_cycles(results: Iterable[RunResult]) -> None:
+    """Raise a `ValueError` if the runs of an arm have different numbers of cycles: rows are missing."""
+    longest: dict[str, int] = {}
+    for run in results:
+        longest[run.arm] = max(longest.get(run.arm, 0), len(run.passes))
+    for run in results:
+        if len(run.passes) < longest[run.arm]:
+            raise ValueError(f"the cycles of arm {run.arm!r}, seed {run.seed}, are not complete")
 
 
 def _listed(counts: np.ndarray) -> str:

@@ -1,6 +1,6 @@
 """Running a study: several runs side by side, each in a worker process, each resumable on its own.
 
-A kill at any moment loses only the work of the current cycle of each run. The results of finished runs are in
+A kill at any moment loses only the current step of each run. The results of finished runs are in
 `results.csv`; a run that was in progress is resumed where it stopped. What a run has in common with another run of the
 same seed is copied from it instead of being computed.
 """
@@ -27,7 +27,18 @@ from halo_core.ledger.ledger import open_run
 from halo_core.run.sharing import share, shared
 from halo_core.tables import count as counted
 from halo_study.fixed import fix
-from halo_study.jobs import Job, check_arms, count, jobs, plan_of
+from halo_study.jobs import (
+    Job,
+    check_arms,
+    checked,
+    count,
+    directory_name,
+    jobs,
+    own,
+    plan_of,
+    runs_of_seed,
+)
+from halo_study.outcomes import value_of
 from halo_study.results import RESULTS, RunResult, measure, read_results, write_results
 from halo_study.reuse import add_reused
 from halo_study.study import Study
@@ -74,11 +85,11 @@ class Runner:
         return self.output / RESULTS
 
     def results(self) -> list[RunResult]:
-        """Return the results so far. Raises a `ConfigError` if they belong to other settings."""
-        return checked(self.study, read_results(self.results_path), self.results_path)
+        """Return all results in the file. Raises a `RunError` if they do not fit the study."""
+        return list(checked(self.study, read_results(self.results_path), self.results_path))
 
     def run(self) -> list[RunResult]:
-        """Run until every job has a result, or `limit` runs have finished; return the results.
+        """Run until every job has a result, or `limit` runs have finished; return the results of the study's runs.
 
         Raises a `ConfigError` before the first run if an arm is invalid, and a `RunError` if a run ends for a reason
         other than its training; the others are stopped then, and can be resumed.
@@ -86,18 +97,23 @@ class Runner:
         with self._locked():
             results = self.results()
             check_arms(self.study, results)
-            fix(self.study, self.output)
+            fix(self.study, self.output, renew=not results)
             self._take_reused(results)
+            for seed in {run.seed for run in own(self.study, results)}:
+                self._clean(seed, results)
             try:
                 self._work(results)
             finally:
                 self._stop()
-        return results
+        return own(self.study, results)
 
     def _take_reused(self, results: list[RunResult]) -> None:
-        if added := add_reused(self.study, results, self.reuse):
+        if not self.reuse:
+            return
+        added = add_reused(self.study, results, self.reuse)
+        if added:
             write_results(self.results_path, results)
-            self.say(f"{counted(added, 'run')} of other studies had the same configuration and seed")
+        self.say(f"{counted(added, 'run')} of other studies had the same configuration and seed")
 
     def _work(self, results: list[RunResult]) -> None:
         with selectors.DefaultSelector() as selector:
@@ -161,7 +177,9 @@ class Runner:
                 if other.parent not in self._recorded:
                     self._recorded[other.parent] = Plan.from_ledger(ledger)
                 common = shared(self._plan(job), self._recorded[other.parent], ledger.reports())
-                if common and (common.closed, common.sampled) > best:
+                if common is None or (common.closed and not _has_weights(other.parent, common.closed)):
+                    continue
+                if (common.closed, common.sampled) > best:
                     best, source = (common.closed, common.sampled), other.parent
         if source is not None:
             with closing(open_run(source)) as ledger:
@@ -187,22 +205,24 @@ class Runner:
             arm=job.arm,
             seed=job.seed,
             value=job.value,
-            settings=self.study.settings_hash(job.arm),
+            settings=job.settings,
             error=answer["message"],
         )
         results.append(result)
         write_results(self.results_path, results)
         self._finished += 1
-        self.say(progress_line(result, len(results), count(self.study)))
+        self.say(progress_line(result, len(own(self.study, results)), count(self.study)))
         self._clean(job.seed, results)
 
     def _clean(self, seed: int, results: list[RunResult]) -> None:
         """Delete what `keep` does not keep, as soon as no other run of the seed can start from it."""
-        left = any(job.seed == seed for job in jobs(self.study, results))
-        expected = sum(1 for run in results if run.seed == seed)
-        if self.keep == "all" or left or expected < _runs_of_seed(self.study, seed):
+        if self.keep == "all":
             return
-        for directory in self.runs.glob(f"*--seed-{seed}"):
+        finished = [run for run in own(self.study, results) if run.seed == seed]
+        if len(finished) < runs_of_seed(self.study, seed):
+            return
+        for run in finished:
+            directory = self.runs / directory_name(run.key, tuned=run.value is not None)
             if self.keep == "none":
                 shutil.rmtree(directory, ignore_errors=True)
             else:
@@ -271,22 +291,8 @@ class Runner:
             yield
 
 
-def checked(study: Study, results: list[RunResult], path: Path) -> list[RunResult]:
-    """Return the results of the study's arms. Raises a `RunError` if an arm has other settings now."""
-    kept = [run for run in results if run.arm in study.arms]
-    for run in kept:
-        if run.settings != study.settings_hash(run.arm):
-            raise RunError(
-                f"{path}: arm {run.arm!r} had other settings when seed {run.seed} was run",
-                hint="give the arm another name, or write to another --output",
-            )
-    return kept
-
-
 def progress_line(run: RunResult, done: int, total: int) -> str:
     """Return a line about a finished run."""
-    from halo_study.outcomes import value_of
-
     value = "" if run.value is None else f" at {run.value:g}"
     peak, cycle = value_of(run, "peak"), int(value_of(run, "peak_cycle"))
     line = f"{done} of {total}  {run.arm}{value}, seed {run.seed}: held-out pass {100 * value_of(run, 'final'):.1f}%"
@@ -294,8 +300,6 @@ def progress_line(run: RunResult, done: int, total: int) -> str:
     return f"{line}; failed: {run.error}" if run.error else line
 
 
-def _runs_of_seed(study: Study, seed: int) -> int:
-    tuned = sum(map(study.is_tuned, study.arms))
-    if study.tune and seed in study.tune.seeds:
-        return tuned * len(study.tune.values)
-    return len(study.arms) if seed in study.seeds else 0
+def _has_weights(directory: Path, cycle: int) -> bool:
+    """Return whether a run has the weights of all cycles up to one: `keep` may have deleted them."""
+    return all((directory / f"cycles/{number:03d}/adapter").exists() for number in range(1, cycle + 1))

@@ -119,18 +119,24 @@ def check(world: World, *, studies: int, arms: int = 4, outcome: str = "final", 
 
 def smallest_shown(
     world: World, *, comparisons: int, studies: int = 60, power: float = 0.8, seed: int = 0
-) -> float:
+) -> float | None:
     """Return the smallest difference of the final pass rate that `power` of such studies show, by simulation.
 
+    None if they do not show the largest one that is tried, 3 in log odds.
     Shown: its p-value is below the level divided by the number of comparisons, the strictest step of Holm's correction.
     """
+
+    def enough(effect: float) -> bool:
+        rng = np.random.default_rng(seed)
+        tried = replace(world, effect=effect)
+        return sum(_shown(simulate(tried, 2, rng), comparisons) for _ in range(studies)) >= power * studies
+
     low, high = 0.0, 3.0
+    if not enough(high):
+        return None
     for _ in range(7):  # to 3 / 2^7 of log odds, about half a point
         middle = (low + high) / 2
-        rng = np.random.default_rng(seed)
-        tried = replace(world, effect=middle)
-        shown = sum(_shown(simulate(tried, 2, rng), comparisons) for _ in range(studies))
-        low, high = (low, middle) if shown >= power * studies else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return truth(replace(world, effect=high))
 
 

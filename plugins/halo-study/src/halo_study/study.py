@@ -13,29 +13,49 @@ smallest_effect: 0.05
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import itertools
 import json
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from halo_core import ConfigError
-from halo_core.config.kinds import driver_sections
-from halo_core.config.layers import load_mapping, load_yaml, normalise
+from halo_core.config.kinds import driver_lists, driver_sections
+from halo_core.config.layers import assign, load_mapping, load_yaml, normalise
 from halo_core.config.options import explain
 from halo_core.errors import did_you_mean
 from halo_study.outcomes import OUTCOMES
-from halo_study.results import COLUMNS
-
-Seeds = Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+from halo_study.results import COLUMNS, DIGITS
 
 
+def rounded(value: float) -> float:
+    """Return a tuned value as results and names of directories have it."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _different(values: list[Any]) -> list[Any]:
+    if twice := [value for number, value in enumerate(values) if value in values[:number]]:
+        raise ValueError(f"{twice[0]!r} is there twice")
+    return values
+
+
+Seeds = Annotated[
+    list[Annotated[int, Field(ge=0)]],
+    Field(min_length=1),
+    AfterValidator(_different),
+]
+
+_LONGEST_NAME = 100
+"""Characters of an arm's name, which is part of the name of a directory."""
 _NEEDED = "it needs at least: question, base, seeds and arms"
+_PAGE = "the page of studies describes the file: docs/studies/index.md"
 
 
 class _Part(BaseModel):
@@ -47,12 +67,14 @@ class Tuning(_Part):
 
     key: str = "lr_policy.base_lr"
     """The setting, as a path in the configuration."""
-    values: Annotated[list[float], Field(min_length=2)]
+    values: Annotated[
+        list[Annotated[float, AfterValidator(rounded)]], Field(min_length=2), AfterValidator(_different)
+    ]
     """The values to try."""
     seeds: Seeds
     """Seeds of the runs that choose; none of the study's own."""
     outcome: str = "area"
-    """The value with the highest mean of this outcome is chosen; the lower value if two are equal."""
+    """The value with the best mean of this outcome is chosen; the lower value if two are equal."""
 
 
 class Arm(_Part):
@@ -107,38 +129,68 @@ class Study(_Part):
     """The outcomes that the report shows for every arm."""
     by_cycle: list[str] = []
     """Columns of the results that the report shows for every arm and every cycle: entropy, diversity, kl and others."""
-    smallest_effect: Annotated[float, Field(gt=0)] = 0.05
+    smallest_effect: Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Smallest difference that matters, for outcomes that are shares: 0.05 is five points."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for name in (*self.outcomes, *(each.outcome for each in self.comparisons)):
+        for name in self.outcomes:
             _known(name, OUTCOMES, "outcome")
         for name in self.by_cycle:
             _known(name, COLUMNS, "column")
+        self._check_names()
         for each in self.comparisons:
-            for name in (each.arm, *(each.minus or ())):
-                _known(name, self.arms, "arm")
-            if each.against is not None:
-                _known(each.against, self.arms, "arm")
-            elif not OUTCOMES[each.outcome].change:
-                raise ValueError(
-                    f"the comparison of arm {each.arm!r} needs against: ARM; {each.outcome} is not a change"
-                )
-            if each.smallest_effect is None and not OUTCOMES[each.outcome].share:
-                raise ValueError(
-                    f"the comparison of {each.outcome!r} needs a smallest_effect: it is not a share"
-                )
-        for arm in self.arms.values():
-            for other in filter(None, (arm.equal_sum_of, arm.same_setting_as)):
-                _known(other, self.arms, "arm")
-                if self.arms[other].equal_sum_of or self.arms[other].same_setting_as:
-                    raise ValueError(f"arm {other!r} depends on another arm itself")
+            self._check_comparison(each)
+        for name in self.arms:
+            self._check_arm(name)
         if self.tune:
             _known(self.tune.outcome, OUTCOMES, "outcome")
+            if not OUTCOMES[self.tune.outcome].better:
+                raise ValueError(
+                    f"tune.outcome: {self.tune.outcome} is neither better if higher nor if lower"
+                )
             if both := set(self.tune.seeds) & set(self.seeds):
                 raise ValueError(f"seed {min(both)} both chooses settings and is reported; use other seeds")
         return self
+
+    def _check_names(self) -> None:
+        """Check that the arms' names can be told apart as names of directories, too."""
+        found: dict[str, str] = {}
+        for name in self.arms:
+            if not name or len(name) > _LONGEST_NAME:
+                raise ValueError(f"arm {name[:20]!r}: its name needs 1 to {_LONGEST_NAME} characters")
+            if other := found.get(in_a_path(name)):
+                raise ValueError(f"arms {other!r} and {name!r} would share a directory; rename one of them")
+            found[in_a_path(name)] = name
+
+    def _check_comparison(self, its: Comparison) -> None:
+        _known(its.outcome, OUTCOMES, "outcome")
+        for name in filter(None, (its.arm, its.against, *(its.minus or ()))):
+            _known(name, self.arms, "arm")
+        where, outcome = f"the comparison of arm {its.arm!r}", OUTCOMES[its.outcome]
+        if its.against is None and not outcome.change:
+            raise ValueError(f"{where} needs against: ARM; {its.outcome} is not a change")
+        if its.arm == its.against or (its.minus and its.minus[0] == its.minus[1]):
+            raise ValueError(f"{where} compares an arm with itself")
+        if its.smallest_effect is None and not outcome.share:
+            raise ValueError(f"{where} needs a smallest_effect: {its.outcome} is not a share")
+        if its.smallest_effect is not None and outcome.share and its.smallest_effect >= 1:
+            raise ValueError(
+                f"{where} has a smallest_effect of a share that is not below 1; 5 points are 0.05"
+            )
+
+    def _check_arm(self, name: str) -> None:
+        its = self.arms[name]
+        if its.equal_sum_of and its.same_setting_as:
+            raise ValueError(f"arm {name!r} has both equal_sum_of and same_setting_as; keep one")
+        for other in filter(None, (its.equal_sum_of, its.same_setting_as)):
+            _known(other, self.arms, "arm")
+            if self.arms[other].equal_sum_of or self.arms[other].same_setting_as:
+                raise ValueError(f"arm {other!r} depends on another arm itself")
+        if its.same_setting_as and not self.is_tuned(its.same_setting_as):
+            raise ValueError(
+                f"arm {name!r} takes the setting of {its.same_setting_as!r}, which has no tuned one"
+            )
 
     def is_tuned(self, arm: str) -> bool:
         """Return whether the arm's runs wait until its setting has been chosen on other seeds."""
@@ -149,16 +201,8 @@ class Study(_Part):
         """Return the configuration of an arm, with `value` for the tuned setting, without a seed."""
         raw = merged(self.base, normalise(self.arms[arm].set))
         if value is not None and self.tune:
-            raw = merged(raw, _nested(self.tune.key, value))
+            raw = _assigned(raw, self.tune.key, value, self.base)
         return raw
-
-    def settings_hash(self, arm: str) -> str:
-        """Return a hash of everything that the results of an arm depend on in the study file, except the seeds."""
-        its = self.arms[arm]
-        tuned = self.tune.model_dump() if self.tune and self.is_tuned(arm) else None
-        parts: list[Any] = [self.settings(arm), tuned]
-        parts += [self.settings_hash(other) for other in (its.equal_sum_of, its.same_setting_as) if other]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     def smallest(self, comparison: Comparison) -> float:
         """Return the smallest difference that matters in a comparison."""
@@ -182,13 +226,63 @@ def parse_study(content: Mapping[str, Any], path: Path) -> Study:
     if isinstance(raw.get("base"), Mapping):
         raw["base"] = normalise(raw["base"])
     if type(raw.get("seeds")) is int:
+        if raw["seeds"] < 1:
+            raise ConfigError(
+                f"{path}: seeds: {raw['seeds']} seeds are none", hint="a number from 1, or a list"
+            )
         raw["seeds"] = list(range(raw["seeds"]))
+    if "arms" in raw:
+        raw["arms"] = _arms(raw["arms"], raw.get("base"), path)
     try:
-        arms = {name: Arm.model_validate(arm or {}) for name, arm in dict(raw.get("arms") or {}).items()}
-        raw["arms"] = {new: arm for name, arm in arms.items() for new, arm in _written_out(name, arm)}
         return Study.model_validate(raw)
     except ValidationError as error:
         raise _config_error(error, path) from error
+
+
+def _arms(raw: Any, base: Any, path: Path) -> dict[str, Arm]:
+    """Check the arms and write out their grids."""
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{path}: arms: expected arms by name (got {raw!r})"[:200], hint=_PAGE)
+    found: dict[str, Arm] = {}
+    for name, content in raw.items():
+        try:
+            arm = Arm.model_validate(content or {})
+            written_out = list(_written_out(str(name), arm, base if isinstance(base, Mapping) else {}))
+        except ValidationError as error:
+            raise _config_error(error, path, f"arms.{name}") from error
+        except ConfigError as error:
+            raise ConfigError(f"{path}: arms.{name}: {error}", hint=error.hint) from error
+        for label, each in written_out:
+            if label in found:
+                raise ConfigError(
+                    f"{path}: two arms are called {label!r}", hint="change a name, or a value of a grid"
+                )
+            found[label] = each
+    return found
+
+
+def in_a_path(name: str) -> str:
+    """Return `name` with what could mean something in a path replaced."""
+    return re.sub(r"[^\w.=-]+", "-", name)
+
+
+def config_hash(raw: Mapping[str, Any]) -> str:
+    """Return a hash of a run's configuration, its seed included. Numbers may be written as text: 2e-3."""
+    return hashlib.sha256(json.dumps(with_numbers(raw), sort_keys=True, default=str).encode()).hexdigest()[
+        :12
+    ]
+
+
+def with_numbers(value: Any) -> Any:
+    """Return `value` with each number in one form: 2e-3 too, which YAML reads as text and halo as a number."""
+    if isinstance(value, Mapping):
+        return {key: with_numbers(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_numbers(each) for each in value]
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,27 +303,28 @@ def dump(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
 
 
-def _config_error(error: ValidationError, path: Path) -> ConfigError:
-    """Return the first problem of a study file."""
+def _config_error(error: ValidationError, path: Path, place: str = "") -> ConfigError:
+    """Return the first problem of a study file, in its part `place`."""
     problems = error.errors(include_url=False)
     first = next((each for each in problems if each["type"] == "extra_forbidden"), problems[0])
+    where = f"{path}: {place}" if place else str(path)
     if first["type"] == "extra_forbidden":
         part = Comparison if "comparisons" in first["loc"] else Tuning if "tune" in first["loc"] else Study
-        known = list(Arm.model_fields if error.title == "Arm" else part.model_fields)
+        known = list(Arm.model_fields if place else part.model_fields)
         hint = did_you_mean(str(first["loc"][-1]), known)
-        return ConfigError(f"{path}: unknown key {'.'.join(map(str, first['loc']))!r}", hint=hint)
-    hint = "the page of studies describes the file: docs/studies/index.md"
+        return ConfigError(f"{where}: unknown key {'.'.join(map(str, first['loc']))!r}", hint=hint)
     if first["type"] == "value_error":
-        return ConfigError(f"{path}: {first['ctx']['error']}", hint=hint)
-    return ConfigError(explain(error, where=str(path)), hint=hint)
+        key = ".".join(map(str, first["loc"]))
+        return ConfigError(f"{where}: {f'{key}: ' if key else ''}{first['ctx']['error']}", hint=_PAGE)
+    return ConfigError(explain(error, where=where), hint=_PAGE)
 
 
-def _written_out(name: str, arm: Arm) -> Iterator[tuple[str, Arm]]:
+def _written_out(name: str, arm: Arm, base: Mapping[str, Any]) -> Iterator[tuple[str, Arm]]:
     """Yield an arm for each combination of the values in the arm's grid: "name temperature=0.5 base_lr=0.001"."""
     for values in itertools.product(*arm.grid.values()):
         settings = normalise(arm.set)
         for key, value in zip(arm.grid, values, strict=True):
-            settings = merged(settings, normalise(_nested(key, value)))
+            settings = _assigned(settings, key, value, base)
         label = " ".join(
             f"{key.rpartition('.')[2]}={_short(value)}" for key, value in zip(arm.grid, values, strict=True)
         )
@@ -239,14 +334,16 @@ def _written_out(name: str, arm: Arm) -> Iterator[tuple[str, Arm]]:
 def _short(value: Any) -> str:
     if isinstance(value, list):
         return "-".join(map(_short, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
 
 
-def _nested(path: str, value: Any) -> dict[str, Any]:
-    *parents, last = path.split(".")
-    result: dict[str, Any] = {last: value}
-    for part in reversed(parents):
-        result = {part: result}
+def _assigned(raw: Mapping[str, Any], path: str, value: Any, base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of `raw` with `value` at a path such as "lr_policy.base_lr"; lists are those of `base`."""
+    result: dict[str, Any] = copy.deepcopy(dict(raw))
+    first = path.partition(".")[0]
+    if first in driver_lists() and first not in result and first in base:
+        result[first] = copy.deepcopy(base[first])
+    assign(result, path, value)
     return result
 
 

@@ -18,13 +18,19 @@ _PR_SET_PDEATHSIG = 1
 
 
 def work(config: dict[str, Any], directory: Path) -> dict[str, str]:
-    """Run or resume a run. Returns its status: finished; failed, if training failed; error, for anything else."""
+    """Run or resume a run. Returns its status: finished; failed, if training failed; error, for anything else.
+
+    Training that fails is a result of the settings. That the memory was too small is not.
+    """
     from halo_core import HaloError, Plan, TrainingError, run_cycles
+    from halo_core.errors import OutOfMemoryError
 
     try:
         plan = Plan.from_raw(config)
         with plan.open(directory) as (run, hooks):
             run_cycles(run, hooks)
+    except OutOfMemoryError as error:
+        return {"status": "error", "message": str(error), "hint": error.hint}
     except TrainingError as error:
         return {"status": "failed", "message": str(error)}
     except HaloError as error:
