@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from halo_core.errors import HaloError as HaloError
     from halo_core.errors import Interrupted as Interrupted
     from halo_core.errors import ModelError as ModelError
+    from halo_core.errors import OutOfMemoryError as OutOfMemoryError
     from halo_core.errors import PluginError as PluginError
     from halo_core.errors import RunError as RunError
     from halo_core.errors import SandboxError as SandboxError
@@ -71,7 +72,7 @@ _HOME = {
         "Attack Cluster Demo Driver Generator LRPolicy Reward Selector Trainer Verifier Workers"
     ),
     "halo_core.errors": (
-        "ConfigError DataError DivergedError HaloError Interrupted ModelError PluginError RunError "
+        "ConfigError DataError DivergedError HaloError Interrupted ModelError OutOfMemoryError PluginError RunError "
         "SandboxError TrainingError UnknownPluginError VerifierError"
     ),
     "halo_core.hookspecs": "RunView hookimpl",

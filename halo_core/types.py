@@ -309,6 +309,8 @@ class CycleReport:
     """Learning rate of the training: `TrainStats.lr`."""
     sampled: EvalMetrics | None = None
     """Metrics of the completions sampled for training, from the model before the cycle's training."""
+    sampled_from: int | None = None
+    """The cycle whose weights sampled them; None in reports of early versions of halo."""
     reward_mean: float = 0.0
     selected: int = 0
     """Sequences handed to the trainer; duplicates merged into weights count once."""

@@ -18,6 +18,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -111,6 +112,7 @@ class Scratch:
         self, call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.call, self.monkeypatch, self.capsys, self.path = call, monkeypatch, capsys, Path.cwd()
+        shutil.copytree(ROOT / "configs", self.path / "configs")  # as in a clone
         self.module = types.ModuleType("page")
         self.printed = ""
         monkeypatch.setitem(

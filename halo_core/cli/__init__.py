@@ -10,6 +10,7 @@ import io
 import os
 import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -179,7 +180,8 @@ def _print_error(message: str, hint: str, notes: str, code: int) -> int:
     line = " ".join(message.split())
     if notes:
         line += f" ({notes})"
-    print(f"halo: error: {line}", file=sys.stderr)
-    if hint:
-        print(f"halo: hint: {hint}", file=sys.stderr)
+    with suppress(BrokenPipeError):  # the exit code tells the rest
+        print(f"halo: error: {line}", file=sys.stderr)
+        if hint:
+            print(f"halo: hint: {hint}", file=sys.stderr)
     return code

@@ -102,7 +102,11 @@ def _clusters() -> dict[str, list[str]]:
 
     asked = {source.name: _ask(source.address) for source in available("cluster")}
     deadline = time.monotonic() + _CLUSTER_SECONDS
-    found = {name: _answer(process, deadline) for name, process in asked.items()}
+    try:
+        found = {name: _answer(process, deadline) for name, process in asked.items()}
+    finally:
+        for process in asked.values():
+            _end(process)
     return {name: lines for name, lines in found.items() if lines}
 
 
@@ -121,7 +125,7 @@ def _ask(address: str) -> subprocess.Popen[str]:
 
 
 def _answer(process: subprocess.Popen[str], deadline: float) -> list[str]:
-    """Return the lines of a process that describes a cluster, and end it at the deadline with all that it started."""
+    """Return the lines of a process that describes a cluster, at the latest at the deadline."""
     try:
         out, _ = process.communicate(timeout=max(1.0, deadline - time.monotonic()))
         return list(json.loads(out.rpartition(_MARK)[2]))
@@ -129,10 +133,13 @@ def _answer(process: subprocess.Popen[str], deadline: float) -> list[str]:
         return [f"no answer within {_CLUSTER_SECONDS} seconds"]
     except ValueError:
         return [f"it failed with exit code {process.returncode}"]
-    finally:
-        if process.returncode is None:  # it has not been waited for, so the number is its own
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process with all that it started."""
+    if process.returncode is None:  # it has not been waited for, so the number is its own
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def print_cluster(address: str) -> None:

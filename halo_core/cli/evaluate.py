@@ -63,7 +63,8 @@ def evaluate(
     chosen = _subject(model, cycle)
     other = None if against is None else _subject(against, against_cycle)
     base = chosen.settings or (other.settings if other else {})
-    measured, selection = _measure(chosen, configure(base), output, quiet=quiet or as_json)
+    known = other.evaluation if other else None
+    measured, selection = _measure(chosen, configure(base), output, quiet=quiet or as_json, against=known)
     second = None
     if other is not None:
         place = None if output is None else output.with_name(output.name + _OTHER)
@@ -117,19 +118,22 @@ def _subject(name: str, cycle: str | None) -> _Subject:
 
 
 def _measure(
-    subject: _Subject, raw: dict[str, Any], output: Path | None, *, quiet: bool
-) -> tuple[Ledger, Selection]:
-    """Run no cycle with the model; return the run's ledger and the choice of its selector."""
+    subject: _Subject, raw: dict[str, Any], output: Path | None, *, quiet: bool, against: Ledger | None = None
+) -> tuple[Ledger, Selection | None]:
+    """Run no cycle with the model; return the run's ledger and the size of the selection that cycle 1 would make."""
     from halo_core import sandbox
     from halo_core.builtin.console import ConsoleReport
     from halo_core.builtin.logfile import LogFile
     from halo_core.builtin.report import ReportFile
     from halo_core.cli.run import interruptible
     from halo_core.loop import run_cycles
+    from halo_core.run.evaluation import expected_selection, measured, other_prompts
     from halo_core.run.plan import Plan, next_directory
 
     plan = Plan.from_raw(raw | {"model": {**(raw.get("model") or {}), **subject.model}}, subject.origins)
     directory = output or next_directory(Path("runs"), plan.config)
+    if against is not None and against.prompts("heldout") != plan.data()[1]:
+        raise other_prompts(directory, against.directory)
     progress = LogFile(ConsoleReport(quiet=quiet))
     try:
         with plan.open(directory, progress) as (run, hooks):
@@ -140,7 +144,7 @@ def _measure(
             hooks.register(ReportFile(plan.drivers.verifiers.extracted), name="report")
             with interruptible(run):
                 run_cycles(run, hooks)
-            selection = _selection(run, hooks)
+            selection = expected_selection(plan.drivers, measured(run.ledger), seed=run.seed)
     finally:
         if output is None:
             with suppress(OSError):  # not empty: the run was created
@@ -148,21 +152,12 @@ def _measure(
     return run.ledger, selection
 
 
-def _selection(run: Any, hooks: Any) -> Selection:
-    """Return the size of the selection that cycle 1 would make from the measured samples."""
-    from halo_core.diagnosis.readiness import Selection
-    from halo_core.loop import reward
-    from halo_core.run.evaluation import measured
-
-    samples = [s for s in reward(run, hooks, 1, measured(run.ledger)) if s.reward is not None]
-    chosen = hooks.select(run=run, cycle=1, samples=samples)
-    return Selection(len(chosen), len({sample.prompt.id for sample in chosen}))
-
-
 # Output
 
 
-def _print(measured: Ledger, selection: Selection, other: Ledger | None, *, show: int, as_json: bool) -> None:
+def _print(
+    measured: Ledger, selection: Selection | None, other: Ledger | None, *, show: int, as_json: bool
+) -> None:
     from halo_core.diagnosis.readiness import readiness
     from halo_core.run.evaluation import differences, evaluation
 
@@ -170,7 +165,7 @@ def _print(measured: Ledger, selection: Selection, other: Ledger | None, *, show
     advice = readiness(result.metrics, result.tries, selection)
     changes = None if other is None else differences(other, measured)
     if as_json:
-        found = {**result.as_json(), "selection": asdict(selection), "advice": advice}
+        found = {**result.as_json(), "selection": asdict(selection) if selection else None, "advice": advice}
         if changes is not None and other is not None:
             found["against"] = evaluation(other).as_json() | {
                 "differences": {name: asdict(change) for name, change in changes.items()}

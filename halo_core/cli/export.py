@@ -85,13 +85,16 @@ def _export_gguf(directory: Path, output: Path | None, cycle: str) -> None:
     import subprocess
     import tempfile
 
+    from halo_core.cli.output import check_output
     from halo_core.cli.weights import write_merged
     from halo_core.errors import ConfigError, command, first_line
 
-    output = output or Path(f"{directory.name}.gguf")
+    name = directory.resolve().name
+    output = output or Path(f"{name}.gguf")
+    check_output(output)
     converter = _converter()
     if converter is None:
-        merged = Path(f"{directory.name}-merged")
+        merged = Path(f"{name}-merged")
         first = command("halo", "merge", directory, merged, "--cycle", cycle)
         second = command("python", f"llama.cpp/{_CONVERTER}", merged, "--outfile", output)
         raise ConfigError(

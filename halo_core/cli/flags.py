@@ -16,6 +16,7 @@ from typing import Any
 
 from halo_core.cli.signatures import SandboxTier, expand, flag
 from halo_core.config.kinds import KINDS, Kind
+from halo_core.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,14 +172,24 @@ def takes_evaluation(command: Callable[..., None]) -> Callable[..., None]:
     return expand("configure", given, lambda values: partial(_configure_evaluation, values))(command)
 
 
+_FORM_OF_DATA = ("recipe", "columns", "template", "where", "databases")
+"""Keys of the section `data` for reading prompts from their source."""
+
+
 def _configure_evaluation(given: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
     raw = _merge(given, base)
     data = raw.get("data") or {}
     source = data.get("heldout") or data.get("prompts")
+    if not source and data.get("sources"):
+        raise ConfigError(
+            "data.sources are training prompts",
+            hint="name the prompts to evaluate on with --data, one file or run",
+        )
+    form = {key: data[key] for key in _FORM_OF_DATA if key in data}
     if given["heldout_limit"] is not None:
         raw["heldout"] = {**(raw.get("heldout") or {}), "limit": given["heldout_limit"]}
     fixed = {"cycles": 0, "start_from": "previous", "per_cycle": {}, "curriculum": {}, "mix": {}}
-    return raw | fixed | {"data": {"heldout": source}}
+    return raw | fixed | {"data": {**form, "heldout": source}}
 
 
 def _flags() -> dict[str, inspect.Parameter]:
@@ -277,7 +288,7 @@ def _merge(given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> d
 def _plugins(listed: list[Any], added: list[str], removed: list[str]) -> list[Any]:
     """Return the plugins that the file lists and those that were added, without those that were removed."""
     from halo_core.config.layers import names_of
-    from halo_core.errors import ConfigError, did_you_mean
+    from halo_core.errors import did_you_mean
 
     plugins = [*listed, *({"name": name} for name in added)]
     for name in removed:

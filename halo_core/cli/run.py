@@ -112,7 +112,7 @@ def _run(plan: Plan, directory: Path, *, quiet: bool, as_json: bool, **accepted:
         running = sandbox.running()
         if running:
             log.note(running.describe().replace(": ", "  ", 1))
-        if run.history() and not run.remaining_cycles():
+        if run.history() and not run.remaining_cycles() and run.prompts:
             more = command("halo", "resume", directory, "--cycles", plan.config.cycles + 1)
             cycles = plan.config.cycles
             done = "its only cycle was done" if cycles == 1 else f"all {cycles} cycles were done"
@@ -176,7 +176,7 @@ def interruptible(run: Run) -> Iterator[None]:
         if run.interrupted:
             _exit_now(run)
         run.interrupt()
-        print("\nstopping at the next safe point; Ctrl-C again to stop now", file=sys.stderr)
+        _tell("\nstopping at the next safe point; Ctrl-C again to stop now\n")
 
     previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -191,5 +191,11 @@ def _exit_now(run: Run) -> NoReturn:
     if sys.stdout.isatty():
         os.write(sys.stdout.fileno(), b"\x1b[?25h")  # a progress bar hides the cursor
     hint = command("halo", "resume", run.directory)
-    os.write(sys.stderr.fileno(), f"halo: error: stopped; resume with: {hint}\n".encode(errors="replace"))
+    _tell(f"halo: error: stopped; resume with: {hint}\n")
     os._exit(130)
+
+
+def _tell(text: str) -> None:
+    """Write to the standard error output, which Ctrl-C may have closed: it ends every program of a pipe."""
+    with suppress(OSError, ValueError):
+        os.write(sys.stderr.fileno(), text.encode(errors="replace"))

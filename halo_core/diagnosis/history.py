@@ -49,7 +49,7 @@ class History:
     def sampled(self) -> list[tuple[int, EvalMetrics]]:
         """Metrics of the training samples by the cycle whose weights sampled them, comparable to `heldout`."""
         return [
-            (report.cycle - 1, report.sampled)
+            (report.cycle - 1 if report.sampled_from is None else report.sampled_from, report.sampled)
             for report in self.reports
             if report.sampled and report.sampled.samples
         ]

@@ -90,6 +90,11 @@ def passed(metrics: EvalMetrics) -> Estimate:
     return share(metrics.passed, metrics.samples)
 
 
+def passes(metrics: EvalMetrics) -> int:
+    """Return the number of completions that passed."""
+    return round(metrics.passed * metrics.samples)
+
+
 def valid(metrics: EvalMetrics) -> Estimate:
     """Return the valid rate."""
     return share(metrics.valid, metrics.samples)

@@ -56,10 +56,10 @@ def readiness(metrics: EvalMetrics, tries: int, selection: Selection | None = No
 
 
 def _conclusion(metrics: EvalMetrics, *, solved: int, usable: int) -> str:
-    if not usable:
-        return f"RAFT cannot learn from this yet: {_cause(metrics)}"
     if metrics.all_pass >= _CEILING:
         return "RAFT has little left to learn here: nearly every completion passes; use harder prompts"
+    if not usable:
+        return f"RAFT cannot learn from this yet: {_cause(metrics)}"
     if not solved:
         return f"RAFT would train on completions that do not pass: {_cause(metrics)}, or raise selector.threshold"
     if usable < _FEW * metrics.prompts:

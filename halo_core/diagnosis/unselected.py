@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 from halo_core.metrics import is_unfinished
-from halo_core.types import Sample, Stage
+from halo_core.types import Sample, Stage, Status
 
 _SHOWN = 0.1
 """Share of the completions from which an obstacle is named."""
+_SOLVED = 0.9
+"""Share of passing completions from which the prompts are solved."""
 _LONG = 60
 """Characters of a diagnostic that are shown."""
 
@@ -25,6 +27,7 @@ def why_unselected(samples: Sequence[Sample], threshold: float | None = None) ->
         *_below(samples, threshold),
         *_cut_short(samples, threshold),
         *_invalid(samples),
+        *_solved(samples, threshold),
         *_furthest(samples),
     ]
     remedies = [remedy for _, remedy in found if remedy]
@@ -67,6 +70,16 @@ def _invalid(samples: Sequence[Sample]) -> list[tuple[str, str]]:
         text += f", most often for {frequent[:_LONG] + ('...' if len(frequent) > _LONG else '')!r}"
     most = 2 * len(invalid) > len(samples)
     return [(text, "name the form of the answer in the prompts or with -G system=TEXT" if most else "")]
+
+
+def _solved(samples: Sequence[Sample], threshold: float | None) -> list[tuple[str, str]]:
+    """All but a few completions pass and would do; a selector leaves out solved prompts."""
+    passed = sum(sample.verdict.status is Status.PASS for sample in samples)
+    if passed < _SOLVED * len(samples) or (
+        threshold is not None and max(sample.reward or 0.0 for sample in samples) < threshold
+    ):
+        return []
+    return [(f"{_share(passed, samples)} pass", "use harder prompts, or leave selector.solved_at unset")]
 
 
 def _furthest(samples: Sequence[Sample]) -> list[tuple[str, str]]:

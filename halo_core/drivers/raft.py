@@ -67,7 +67,7 @@ class RAFT(SelectionOptions, Selector):
         if not self.factor(peers):
             return f"its prompt is solved: {self.solved_at:.0%} of its completions or more pass"
         for peer in peers:
-            if peer.weight > 1 and _key(peer) == _key(sample):
+            if peer.weight and peer is not sample and _key(peer) == _key(sample):
                 return f"it equals completion {peer.completion.index}, whose weight counts it"
         best = (
             f"not among the best {self.keep_top:.0%} of its {'prompt' if self.per == 'prompt' else 'cycle'}"

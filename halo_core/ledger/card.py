@@ -94,11 +94,11 @@ def _training(config: Mapping[str, Any], *, cycle: int, prompts: int, merged: bo
 def _measurement(
     config: Mapping[str, Any], history: Sequence[CycleReport], *, cycle: int, heldout: int
 ) -> list[str]:
-    tries = config["heldout"]["samples_per_prompt"]
+    tries, own = config["heldout"]["samples_per_prompt"], config["heldout"].get("generator")
     known = [report for report in history if report.heldout is not None and report.cycle <= cycle]
     lines = [
         f"On {count(heldout, 'held-out prompt')} that were never trained on, {count(tries, 'completion')} of each, "
-        "sampled with the generator above; 95% bootstrap intervals, prompts resampled.",
+        f"sampled with {_driver(own) if own else 'the generator above'}; 95% bootstrap intervals, prompts resampled.",
         "",
         "| after cycle | pass | 95% | difference from before training |",
         "|---|---|---|---|",

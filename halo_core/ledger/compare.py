@@ -65,7 +65,9 @@ def _describe(place: str, left: Sequence[Any], other_place: str, right: Sequence
     if place != other_place:
         return f"A has {place or 'nothing more'}, B has {other_place or 'nothing more'}"
     was, now = next((a, b) for a, b in zip_longest(left, right) if a != b)
-    position = next((n for n, (a, b) in enumerate(zip(str(was), str(now), strict=False)) if a != b), 0)
+    texts = str(was), str(now)
+    end = min(map(len, texts))  # where one ends, if it is the beginning of the other
+    position = next((n for n, (a, b) in enumerate(zip(*texts, strict=False)) if a != b), end)
     return f"{place}: A {_short(was, position)}, B {_short(now, position)}"
 
 

@@ -37,10 +37,11 @@ class RunDatabase(RunDirectory):
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yield the connection for one transaction, which is on the disk on exit and rolled back after an exception."""
-        with self._lock, schema.transaction(self._connection(), self.path):
+        with self._lock:
             try:
-                yield self._connection()
-            except BaseException:
+                with schema.transaction(self._connection(), self.path):
+                    yield self._connection()
+            except BaseException:  # the commit can fail, too
                 self._rolled_back()
                 raise
 

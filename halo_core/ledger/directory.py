@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -21,16 +22,20 @@ _INITIAL_FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", "plugins.json"
 """Files written when a run starts, in this order."""
 
 
-def _acquired(lock: IO[str]) -> bool:
-    """Try to acquire the lock. Retries for 0.2 seconds, since `in_use` holds the lock for a moment too."""
+def _acquired(path: Path) -> IO[str] | None:
+    """Return the file `path`, locked; None if another process has locked it.
+
+    Retries for 0.2 seconds: `in_use` holds the lock for a moment, and a run that did not start removes the file.
+    """
     for _ in range(20):
-        try:
+        lock = path.open("w")
+        with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            time.sleep(0.01)
-        else:
-            return True
-    return False
+            if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+                return lock
+        lock.close()
+        time.sleep(0.01)
+    return None
 
 
 class RunDirectory:
@@ -68,12 +73,10 @@ class RunDirectory:
             is_new = not self.directory.exists()
             files.make_directory(self.directory)
             before = {path.name for path in self.directory.iterdir()}
-            lock = (self.directory / ".lock").open("w")
+            lock = _acquired(self.directory / ".lock")
+        if lock is None:
+            raise RunError(f"{self.directory} is in use by another process", hint="wait for it, or stop it")
         with lock:
-            if not _acquired(lock):
-                raise RunError(
-                    f"{self.directory} is in use by another process", hint="wait for it, or stop it"
-                )
             try:
                 yield
             finally:
@@ -171,9 +174,13 @@ class RunDirectory:
         """Remove the weights of all cycles except `keep`, and those that a link in the run directory points to."""
         with files.disk(self.directory):
             linked = {path.resolve() for path in self.directory.iterdir() if path.is_symlink()}
-            for directory in (self.directory / "cycles").glob("*/adapter"):
-                if int(directory.parent.name) not in keep and directory.resolve() not in linked:
-                    shutil.rmtree(directory)
+            for directory in (self.directory / "cycles").glob("[0-9]*/adapter"):
+                name = directory.parent.name
+                if name.isdecimal() and int(name) not in keep and directory.resolve() not in linked:
+                    partial = directory.with_name("adapter.partial")  # a kill must not leave half an adapter
+                    shutil.rmtree(partial, ignore_errors=True)
+                    directory.rename(partial)
+                    shutil.rmtree(partial)
 
     def _checkpoint(self, cycle: int, number: int) -> Path:
         return self.cycle_directory(cycle) / f"checkpoint-{number}"

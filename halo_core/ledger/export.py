@@ -44,7 +44,8 @@ def sft_rows(ledger: Ledger, filter: Filter, *, chat: bool = False, truncated: b
         is_example = found.sample.weight > 0 or not filter.chosen
         if key not in seen and is_example and (truncated or _finished(found.sample)):
             seen.add(key)
-            yield {"prompt": form.prompt(found.sample.prompt), "completion": form.completion(found.sample)}
+            prompt = form.prompt(found.sample.prompt, found.cycle, found.split)
+            yield {"prompt": prompt, "completion": form.completion(found.sample)}
 
 
 def dpo_rows(
@@ -58,8 +59,11 @@ def dpo_rows(
     """
     form = _PromptForm(ledger, chat=chat)
     seen: set[tuple[str, str, str]] = set()
-    for group in _groups(ledger, replace(filter, split=filter.split or "train")):
-        usable = [sample for sample in group if truncated or _finished(sample)]
+    for cycle, split, group in _groups(ledger, replace(filter, split=filter.split or "train")):
+        rewarded = [
+            sample for sample in group if sample.reward is not None
+        ]  # the others were excluded, if there are any
+        usable = [sample for sample in rewarded or group if truncated or _finished(sample)]
         ranked = sorted(_distinct(usable), key=lambda sample: -_worth(sample))
         for better, worse in list(zip(ranked, reversed(ranked), strict=True))[:pairs]:
             if _worth(better) <= _worth(worse):
@@ -68,26 +72,34 @@ def dpo_rows(
             if key not in seen:
                 seen.add(key)
                 yield {
-                    "prompt": form.prompt(better.prompt),
+                    "prompt": form.prompt(better.prompt, cycle, split),
                     "chosen": form.completion(better),
                     "rejected": form.completion(worse),
                 }
 
 
 class _PromptForm:
-    """The form of the run's prompts, text or chat, with the generator's system prompt."""
+    """The form of the run's prompts, text or chat, with the system prompt of the generator that sampled."""
 
     def __init__(self, ledger: Ledger, *, chat: bool) -> None:
-        self._system = str(ledger.config().get("generator", {}).get("system") or "")
+        self._config = ledger.config()
         prompts = [*ledger.prompts("train"), *ledger.prompts("heldout")]
         self._chat = chat or any(prompt.messages for prompt in prompts)  # a column has a single type
 
-    def prompt(self, prompt: Prompt) -> Any:
+    def prompt(self, prompt: Prompt, cycle: int, split: str) -> Any:
+        text = self._system(cycle, split)
         if not self._chat:
-            return clean(f"{self._system}\n\n{prompt.text}" if self._system else prompt.text)
+            return clean(f"{text}\n\n{prompt.text}" if text else prompt.text)
         messages = prompt.messages or ({"role": "user", "content": prompt.text},)
-        system = [{"role": "system", "content": self._system}] if self._system else []
+        system = [{"role": "system", "content": text}] if text else []
         return [{key: clean(text) for key, text in message.items()} for message in (*system, *messages)]
+
+    def _system(self, cycle: int, split: str) -> str:
+        generator = self._config.get("generator", {})
+        if split == "heldout":
+            return str((self._config["heldout"].get("generator") or generator).get("system") or "")
+        by_cycle = ((self._config.get("per_cycle") or {}).get("generator") or {}).get("system")
+        return str((by_cycle[min(cycle, len(by_cycle)) - 1] if by_cycle else generator.get("system")) or "")
 
     def completion(self, sample: Sample) -> Any:
         text = clean(sample.completion.text)
@@ -109,7 +121,7 @@ def _everything(found: Found, form: _PromptForm) -> Row:
         "split": found.split,
         "prompt_id": clean(sample.prompt.id),
         "index": completion.index,
-        "messages": form.prompt(sample.prompt),
+        "messages": form.prompt(sample.prompt, found.cycle, found.split),
         "completion": clean(completion.text),
         "status": str(verdict.status),
         "stage": str(verdict.stage),
@@ -131,18 +143,18 @@ def _everything(found: Found, form: _PromptForm) -> Row:
     }
 
 
-def _groups(ledger: Ledger, filter: Filter) -> Iterator[list[Sample]]:
-    """Yield the conclusive samples of each prompt in each cycle as one list, holding one request in memory."""
+def _groups(ledger: Ledger, filter: Filter) -> Iterator[tuple[int, str, list[Sample]]]:
+    """Yield cycle, split and the conclusive samples of each prompt in each cycle, holding one request in memory."""
     by_prompt: dict[str, list[Sample]] = {}
-    current: tuple[int, str] | None = None
+    current: tuple[int, str] = (0, "")
     for found in find(ledger, filter):
         if not found.sample.verdict.conclusive:
             continue
         if current != (found.cycle, found.split):
-            yield from by_prompt.values()
+            yield from ((*current, group) for group in by_prompt.values())
             by_prompt, current = {}, (found.cycle, found.split)
         by_prompt.setdefault(found.sample.prompt.id, []).append(found.sample)
-    yield from by_prompt.values()
+    yield from ((*current, group) for group in by_prompt.values())
 
 
 def _finished(sample: Sample) -> bool:

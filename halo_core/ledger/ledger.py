@@ -85,7 +85,8 @@ class Ledger(RunDatabase):
     def events(self) -> list[tuple[float, str, str]]:
         """Return the recorded events, oldest first: seconds since 1970, kind, detail."""
         with self.reading() as db:
-            return list(db.execute("SELECT time, kind, detail FROM events ORDER BY id"))
+            stored = db.execute("SELECT time, kind, detail FROM events ORDER BY id")
+            return [(when, kind, rows.unpack_text(detail)) for when, kind, detail in stored]
 
     # Samples
 

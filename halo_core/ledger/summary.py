@@ -43,7 +43,7 @@ class Summary:
 
     @property
     def samples(self) -> int:
-        """Completions with a verdict of pass or fail, held-out ones included."""
+        """Completions with a verdict of pass or fail, held-out ones included; of rounds, only the first."""
         return sum(
             metrics.samples
             for report in self.reports

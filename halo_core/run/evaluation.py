@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -28,8 +28,8 @@ from halo_core.metrics import (
     samples_difference,
     solved,
 )
+from halo_core.run.choosing import choose
 from halo_core.run.dispatch import Drivers
-from halo_core.run.unselected import selection_context
 from halo_core.types import EvalMetrics, PairedDifference, Sample
 
 Interval = tuple[float, float]
@@ -127,17 +127,19 @@ def expected_selection(drivers: Drivers, samples: Sequence[Sample], *, seed: int
 
     None if a driver raises an exception, which the cycle will report.
     """
-    reward, selector = drivers.get("reward", 1), drivers.get("selector", 1)
     try:
-        rewarded = [
-            replace(sample, reward=value)
-            for sample in samples
-            if sample.verdict.conclusive and (value := reward.reward(sample)) is not None
-        ]
-        chosen = selector.select(rewarded, selection_context(seed, 1))
+        _, chosen = choose(drivers, samples, cycle=1, seed=seed)
         return Selection(len(chosen), len({sample.prompt.id for sample in chosen}))
     except Exception:
         return None
+
+
+def other_prompts(one: Path, other: Path) -> DataError:
+    """Return the error for two evaluations that cannot be compared."""
+    return DataError(
+        f"{one} and {other} have different prompts and cannot be compared",
+        hint="evaluate both on the same prompts: --data",
+    )
 
 
 def differences(before: Ledger, after: Ledger) -> dict[str, PairedDifference]:
@@ -146,10 +148,7 @@ def differences(before: Ledger, after: Ledger) -> dict[str, PairedDifference]:
     The largest k that both have is taken. Raises a `DataError` if the evaluations have other prompts.
     """
     if before.prompts("heldout") != after.prompts("heldout"):
-        raise DataError(
-            f"{before.directory} and {after.directory} have different prompts and cannot be compared",
-            hint="evaluate both on the same prompts: --data",
-        )
+        raise other_prompts(before.directory, after.directory)
     seed = int(after.config()["seed"])
     old, new = measured(before), measured(after)
     passes = [counts(samples, is_pass) for samples in (old, new)]

@@ -20,7 +20,7 @@ from halo_core.config.layers import assign, normalise, short_name
 from halo_core.config.options import options_in, options_of
 from halo_core.config.schema import NON_RESULT_KEYS, DataConfig, DriverSpec, RunConfig, read_config
 from halo_core.drivers.base import Demo, Generator, Workers
-from halo_core.errors import ConfigError, DataError, RunError, did_you_mean
+from halo_core.errors import ConfigError, HaloError, RunError, did_you_mean
 from halo_core.files import damaged, disk, make_directory
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import prompt_body
@@ -159,13 +159,14 @@ class Plan:
             if resumed:
                 workers = self._resume(ledger, open_workers, changed=changed, extended=extended)
             else:
-                workers = self._start(ledger, actor, progress, open_workers)
+                workers, notes = self._start(ledger, actor, progress, open_workers)
             prompts, heldout = ledger.prompts("train"), ledger.prompts("heldout")
             precision = self.drivers.generator("heldout")[0].precision()
             run = Run(
                 self.config, ledger, actor, prompts, heldout, progress, precision=precision, workers=workers
             )
-            notes = self._changed_data(run) if resumed else self.data_notes(prompts, heldout)
+            if resumed:
+                notes = self._changed_data(run)
             for note in notes:
                 progress.note(f"data     {note}")
             yield run, hooks
@@ -195,10 +196,12 @@ class Plan:
 
     def _start(
         self, ledger: Ledger, actor: Actor, progress: Progress, open_workers: Callable[[], Workers]
-    ) -> Workers:
+    ) -> tuple[Workers, list[str]]:
+        """Create the run; return its workers and the notes on its data."""
         ledger.check_unused()
         prompts, heldout = self.data()
         self.drivers.verifiers.check_prompts([*prompts, *heldout])
+        notes = self.data_notes(prompts, heldout)
         self.preflight()
         if missing := actor.preflight():
             progress.note(f"model    downloading {missing} from the hub")
@@ -207,7 +210,7 @@ class Plan:
         config, fingerprints = self.config.model_dump(mode="json"), self.drivers.verifiers.fingerprints()
         machine = {**environment(self.config, workers.tier), "dtype": str(actor.dtype).removeprefix("torch.")}
         ledger.create(config, self.manifest(), prompts, heldout, machine, fingerprints)
-        return workers
+        return workers, notes
 
     def _resume(
         self, ledger: Ledger, open_workers: Callable[[], Workers], *, changed: bool, extended: bool
@@ -232,7 +235,7 @@ class Plan:
             return []
         try:
             prompts, heldout = self.data()
-        except DataError as error:
+        except HaloError as error:  # the source may be a run, damaged since
             return [f"using the stored prompts: {error}"]
         now = [(prompt.id, prompt_body(prompt)) for prompt in [*prompts, *heldout]]
         if now == [(prompt.id, prompt_body(prompt)) for prompt in [*run.prompts, *run.heldout]]:

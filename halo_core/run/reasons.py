@@ -64,14 +64,14 @@ class Reasons:
         key = found.cycle, found.sample.prompt.id
         if self._peers[0] != key:
             peers = find(self._ledger, Filter(cycle=key[0], split="train", prompt=key[1]))
-            self._peers = key, [each.sample for each in peers]
+            self._peers = key, [each.sample for each in peers if each.sample.reward is not None]
         return self._peers[1]
 
     def _is_selected(self, cycle: int) -> bool:
-        """Return whether the selection of `cycle` is stored."""
+        """Return whether the selection of `cycle` is stored; it is stored with the rewards."""
         if cycle not in self._selected:
-            chosen = find(self._ledger, Filter(cycle=cycle, split="train", chosen=True), limit=1)
-            self._selected[cycle] = next(chosen, None) is not None
+            samples = find(self._ledger, Filter(cycle=cycle, split="train"))
+            self._selected[cycle] = any(each.sample.reward is not None for each in samples)
         return self._selected[cycle]
 
 

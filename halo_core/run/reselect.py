@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from halo_core import files
-from halo_core.drivers.base import Reward, Selector
 from halo_core.ledger.ledger import Ledger
 from halo_core.ledger.rows import unpack_text, unpack_tokens
-from halo_core.model.contexts import SelectionContext
-from halo_core.plugin.blame import blamed
+from halo_core.run.choosing import choose
 from halo_core.run.dispatch import Drivers
-from halo_core.seeds import derive_seed
-from halo_core.types import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +41,14 @@ class Reselected:
 
 def reselect(ledger: Ledger, drivers: Drivers, *, seed: int) -> Iterator[Reselected]:
     """Yield the new selection of each cycle, with the reward and the selector of `drivers`."""
-    prompts = ledger.prompts("train")
+    prompts, lower = ledger.prompts("train"), ledger.config()["when_none"] == "lower"
     with ledger.reading() as db:
         cycles = [row[0] for row in db.execute(_SELECTED_CYCLES)]
     for cycle in cycles:
         samples = [sample for batch in ledger.batches(cycle, "train", prompts) for sample in batch]
-        conclusive = [s for s in samples if s.verdict.conclusive]
-        with blamed(drivers.source("reward", cycle)):
-            reward: Reward = drivers.get("reward", cycle)
-            rewarded = [replace(sample, reward=_reward(reward, sample)) for sample in conclusive]
-        eligible = [sample for sample in rewarded if sample.reward is not None]
-        with blamed(drivers.source("selector", cycle)):
-            selector: Selector = drivers.get("selector", cycle)
-            chosen = selector.select(
-                eligible, SelectionContext(seed=derive_seed(seed, cycle, "select"), cycle=cycle)
-            )
-            keys = [(s.prompt.id, s.completion.token_ids, s.completion.text) for s in chosen]
+        conclusive = sum(sample.verdict.conclusive for sample in samples)
+        rewarded, chosen = choose(drivers, samples, cycle=cycle, seed=seed, lower=lower)
+        keys = [(s.prompt.id, s.completion.token_ids, s.completion.text) for s in chosen]
         after = {_content(*key) for key in keys}
         with ledger.reading() as db, files.reading(ledger.path):
             before = {
@@ -70,23 +57,14 @@ def reselect(ledger: Ledger, drivers: Drivers, *, seed: int) -> Iterator[Reselec
             }
         yield Reselected(
             cycle,
-            len(conclusive),
+            conclusive,
             len(before),
             len(after),
             len(before & after),
             len({name for name, _ in before}),
             len({name for name, _ in after}),
-            sum(sample.reward or 0.0 for sample in eligible) / len(eligible) if eligible else 0.0,
+            sum(sample.reward or 0.0 for sample in rewarded) / len(rewarded) if rewarded else 0.0,
         )
-
-
-def _reward(reward: Reward, sample: Sample) -> float | None:
-    value = reward.reward(sample)
-    if value is None:
-        return None
-    if not math.isfinite(value):
-        raise ValueError(f"reward {value} for a completion of prompt {sample.prompt.id!r}")
-    return float(value)
 
 
 def _content(prompt: str, tokens: tuple[int, ...], text: str) -> tuple[str, tuple[int, ...] | str]:

@@ -25,6 +25,7 @@ from halo_core.config.schema import NON_RESULT_KEYS, RunConfig
 from halo_core.drivers.base import LRPolicy
 from halo_core.errors import RunError, SandboxError, command
 from halo_core.ledger.ledger import Ledger
+from halo_core.metrics import weights_cycle
 from halo_core.model.devices import choose_device
 from halo_core.sandbox import Tier
 from halo_core.tables import count
@@ -128,11 +129,12 @@ def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
             f"{ledger.directory} was started with {count(before, 'cycle')}, not {after}",
             hint="press Ctrl-C to end a run early; the adapter of each cycle is kept",
         )
-    weights = ledger.adapter(max(len(history) - 1, 1))
+    weights = ledger.adapter((weights_cycle(history, len(history) - 1) if history else 0) or 1)
     restart = f"start another run from its weights: {command('--adapter', weights)}"
     if config.curriculum.order != "none":
         raise RunError("the prompts that a curriculum selects depend on the number of cycles", hint=restart)
-    for cycle in range(1, len(history)):
+    trained = len(history) if ledger.trained(len(history)) is None else len(history) + 1
+    for cycle in range(1, trained):  # the weights of a cycle may be stored before its report
         was, would = (policy.lr(cycle=cycle, cycles=n, history=history[:cycle]) for n in (before, after))
         if was != would:
             raise RunError(

@@ -95,7 +95,12 @@ class Run:
         self.stop_reason = reason
 
     def roll_back(self, cycle: int) -> None:
-        """Start the next cycle from the weights of `cycle`, whatever `start_from` configures; 0: untrained."""
+        """Start the next cycle from the weights of `cycle`, whatever `start_from` configures; 0: untrained.
+
+        Raises a `ValueError` if `cycle` is not closed.
+        """
+        if not 0 <= cycle < len(self.ledger.reports()):
+            raise ValueError(f"cannot roll back to cycle {cycle}: it is not closed")
         self._rolled_back = cycle
 
     def log(self, who: str, text: str) -> None:
@@ -305,6 +310,7 @@ class Run:
             heldout=eval_metrics(heldout, seed=self.seed) if heldout else None,
             lr=train.lr if train else 0.0,
             sampled=eval_metrics(first, seed=self.seed) if first else None,
+            sampled_from=self.sampling_cycle if first else None,
             reward_mean=sum(rewards) / len(rewards) if rewards else 0.0,
             selected=len(chosen),
             selected_prompts=len(kept),

@@ -119,9 +119,36 @@ def test_paired_difference_against_another_model(stored_skills: Halo, prompts: P
 
 
 def test_other_prompts_cannot_be_compared(stored_skills: Halo, prompts: Path) -> None:
+    """That is noticed before anything is measured."""
     evaluated(stored_skills, model("m", 0.5), *FAKES, "-o", "e")
-    answer = stored_skills("eval", "m", "--against", "e", "-d", prompts)
+    answer = stored_skills("eval", "m", "--against", "e", "-d", prompts, "-o", "other")
     assert "have different prompts" in answer.complaint()
+    assert "--data" in answer.remedy()
+    assert not Path("other").exists()
+
+
+def test_the_columns_of_a_file_are_mapped(stored_skills: Halo) -> None:
+    Path("rows.jsonl").write_text('{"question": "one"}\n{"question": "two"}\n')
+    found = evaluated(
+        stored_skills,
+        model("m", 0.5),
+        *FAKES,
+        "-d",
+        "rows.jsonl",
+        "--set",
+        "data.columns.prompt=question",
+        "-o",
+        "e",
+    )
+    assert found["metrics"]["prompts"] == 2
+    assert [prompt.text for prompt in Ledger(Path("e")).prompts("heldout")] == ["one", "two"]
+
+
+def test_sources_of_training_prompts_are_not_evaluated_on(stored_skills: Halo) -> None:
+    """Nor is the demo measured in their place."""
+    Path("c.yaml").write_text("data: {sources: [{prompts: a.jsonl}]}\n")
+    answer = stored_skills("eval", model("m", 0.5), *FAKES, "-c", "c.yaml")
+    assert "data.sources are training prompts" in answer.complaint()
     assert "--data" in answer.remedy()
 
 
@@ -168,3 +195,15 @@ def test_run_uses_the_prompts_of_another_run(run_prompts: Halo) -> None:
     first, other = Ledger(Path("run")), Ledger(Path("other"))
     assert other.prompts("train") == first.prompts("train")
     assert other.prompts("heldout") == first.prompts("heldout")[:1]
+
+
+def test_a_selection_that_fails_does_not_hide_the_measurement(stored_skills: Halo, prompts: Path) -> None:
+    Path("rewards.py").write_text(
+        "from halo_core import Reward, driver\n\n\n@driver\nclass Broken(Reward):\n"
+        "    def reward(self, sample):\n        raise KeyError('signal')\n"
+    )
+    found = evaluated(
+        stored_skills, model("m", 0.5), *FAKES, "-d", prompts, "--set", "reward=rewards.py:Broken"
+    )
+    assert found["selection"] is None
+    assert found["advice"]

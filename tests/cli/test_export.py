@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from halo_core.ledger.ledger import Ledger
 from halo_core.model.pretraining import read_pairs
@@ -60,6 +61,27 @@ def test_chat_wraps_text_prompts_in_messages(rows: Rows, run: Halo, halo: Halo) 
     assert preference["rejected"][0]["role"] == "assistant"
 
 
+def test_the_system_prompt_is_that_of_the_cycle_and_of_the_split(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    config = yaml.safe_load(Path("run/run.yaml").read_text())
+    generator = config["generator"] | {"system": "own"}
+    config |= {"generator": generator, "per_cycle": {"generator": {"system": ["first", "later"]}}}
+    config["heldout"]["generator"] = generator | {"system": "measured"}
+    Path("run/run.yaml").write_text(yaml.safe_dump(config))
+    for to in ("sft", "dpo"):
+        for flags, system in (
+            (["-c", 1], "first"),
+            (["-c", 2], "later"),
+            (["--split", "heldout"], "measured"),
+        ):
+            found = rows(halo("export", "run", "--to", to, *flags))
+            assert {row["prompt"].split("\n")[0] for row in found} == {system}
+    del config["heldout"]["generator"], config["per_cycle"]
+    Path("run/run.yaml").write_text(yaml.safe_dump(config))
+    found = rows(halo("export", "run", "--to", "sft", "--split", "heldout"))
+    assert {row["prompt"].split("\n")[0] for row in found} == {"own"}
+
+
 def test_preferences_pair_a_better_and_a_worse_answer_to_one_prompt(
     rows: Rows, run: Halo, halo: Halo
 ) -> None:
@@ -73,6 +95,16 @@ def test_preferences_pair_a_better_and_a_worse_answer_to_one_prompt(
         assert max(per_prompt) <= pairs * 2, "there are two cycles"
         assert len({tuple(row.values()) for row in found}) == len(found)
     assert all(row["chosen"].startswith("right") for row in rows(halo("export", "run", "--to", "dpo")))
+
+
+def test_a_completion_that_the_reward_excluded_is_not_preferred(rows: Rows, run: Halo, halo: Halo) -> None:
+    run()
+    before = rows(halo("export", "run", "--to", "dpo", "-c", 1))
+    excluded = f"SELECT id FROM completions WHERE text = '{before[0]['chosen']}'"
+    with Ledger(Path("run")).writing() as db:
+        db.execute(f"DELETE FROM rewards WHERE completion IN ({excluded})")
+    after = rows(halo("export", "run", "--to", "dpo", "-c", 1))
+    assert before[0]["chosen"] not in {row["chosen"] for row in after}
 
 
 def test_equal_preferences_are_exported_once(rows: Rows, run: Halo, halo: Halo) -> None:

@@ -81,6 +81,22 @@ def test_ctrl_c_stops_at_a_safe_point_and_prints_the_resume_command(
     assert [part for part in compare(Ledger(tmp_path / "whole"), Ledger(directory)) if not part.same] == []
 
 
+def test_ctrl_c_stops_at_a_safe_point_if_it_closed_the_pipe_of_the_output(
+    fakes: list[str], prompts: Path, tmp_path: Path
+) -> None:
+    """As in `halo run 2>&1 | tee log`: Ctrl-C ends tee, too."""
+    directory = tmp_path / "run"
+    flags = ["--data", prompts, "--model", "m", "-n", 1, "-G", "batch=4", "-G", "seconds=0.02"]
+    child = process("run", *fakes, *flags, "-o", directory)
+    wait_until(child, lambda: count_samples(directory))
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    child.stderr.close()
+    os.kill(child.pid, signal.SIGINT)
+    assert child.wait(timeout=200) == 130
+
+
 def test_ctrl_c_does_not_wait_for_the_samples_that_are_not_verified_yet(
     fakes: list[str], prompts: Path, tmp_path: Path
 ) -> None:

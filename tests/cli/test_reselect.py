@@ -105,3 +105,11 @@ def test_failing_reward_is_named(run: Halo, halo: Halo, tmp_path: Path, body: st
     complaint = halo("reselect", "run", "--reward", f"{plugin}:Odd").complaint()
     assert f"raised by reward 'Odd' ({plugin} sha256:" in complaint
     assert message in complaint
+
+
+def test_a_threshold_that_was_lowered_is_lowered_again(run: Halo, halo: Halo) -> None:
+    run("run", "-S", "threshold=2", "--set", "when_none=lower")
+    _, *lines = halo("reselect", "run").out.splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert line.split()[3] == line.split()[4] == line.split()[5] != "0"

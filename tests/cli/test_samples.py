@@ -243,3 +243,9 @@ def test_control_characters_are_not_printed(run: Halo, halo: Halo) -> None:
     shown = halo("samples", "run", "-n", 1).out
     assert not {"\x1b", "\r", "\x07"} & set(shown)
     assert "é" in shown
+
+
+def test_a_cycle_that_selected_nothing_gives_its_reasons(run: Halo, halo: Halo) -> None:
+    run("run", "-S", "threshold=2", "--set", "when_none=skip")
+    shown = halo("samples", "run", "--cycle", 1, "--split", "train", "-n", 1).out
+    assert "its reward is below the threshold of 2" in " ".join(shown.split())

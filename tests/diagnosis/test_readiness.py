@@ -78,3 +78,9 @@ def test_ceiling_and_few_prompts(make_sample: Make) -> None:
 def test_verifier_without_a_verdict(make_sample: Make) -> None:
     metrics = eval_metrics([make_sample("p", status=Status.ERROR)], seed=0)
     assert "halo audit" in readiness(metrics, 1)[0]
+
+
+def test_prompts_that_are_all_solved_need_harder_ones(make_sample: Make) -> None:
+    """Also if the selector leaves out solved prompts, so that nothing would be selected."""
+    metrics = measured(make_sample, [(4, Stage.WRONG)] * 3)
+    assert readiness(metrics, 4, Selection(0, 0))[-1].endswith("use harder prompts")

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from halo_core.diagnosis import Cause, Finding, Severity, Thresholds, diagnose
+from halo_core.diagnosis.history import History
+from halo_core.diagnosis.rules.verifier import wrong_selected
 from halo_core.tables import spell
 from halo_core.testing.histories import simulate
 from halo_core.types import CycleReport, PairedDifference
@@ -88,6 +90,16 @@ def test_proof_of_training_on_wrong_answers_precedes_large_steps(found: Found) -
         assert "learning-rate-too-high" in found(high)
 
 
+def test_as_many_selected_as_passed_is_no_proof_of_wrong_ones() -> None:
+    """15 of 22 is a share that times 22 is less than 15 in floating point."""
+    last = simulate("healthy", 3)[-1]
+    assert last.sampled is not None
+    for selected, proved in ((15, False), (16, True)):
+        sampled = replace(last.sampled, samples=22, passed=15 / 22)
+        history = History([replace(last, sampled=sampled, selected=selected, rounds=())], Thresholds())
+        assert (wrong_selected(history) is not None) == proved
+
+
 def test_zero_rate_is_not_low_and_long_warmup_is_not_few_steps(found: Found) -> None:
     assert found(simulate("zero-rate", 3)) == ["no-update"]
     assert found(simulate("warmup", 3)) == ["warmup"]
@@ -153,6 +165,34 @@ def test_gain_that_transfers_to_held_out_prompts_is_not_memorising(found: Found)
 
     assert "prompt-reuse" in found(with_transfer(0.1))
     assert "prompt-reuse" not in found(with_transfer(0.25))
+
+
+def test_training_prompts_that_fall_less_are_not_memorised(found: Found) -> None:
+    """Both pass rates fall; that the held-out one falls further is a regression."""
+    reports = simulate("memorised", 3)
+    top = reports[-1].cycle
+
+    def at(cycle: int, start: float, change: float, rates: Any) -> Any:
+        return rates and replace(rates, samples=4000, passed=start + change * cycle / top)
+
+    falling = [
+        replace(
+            report,
+            sampled=at(report.cycle - 1, 0.6, -0.06, report.sampled),
+            heldout=at(report.cycle, 0.6, -0.3, report.heldout),
+        )
+        for report in reports
+    ]
+    assert "prompt-reuse" not in found(falling)
+
+
+def test_samples_are_those_of_the_weights_that_sampled_them(found: Found) -> None:
+    """After a roll-back, a cycle samples with the weights of an earlier cycle than the one before."""
+    reports = simulate("memorised", 3)
+    assert found(reports) == ["prompt-reuse"]
+    rolled_back = [*reports[:-1], replace(reports[-1], sampled_from=0)]
+    history = History(rolled_back, Thresholds())
+    assert [cycle for cycle, _ in history.sampled][-2:] == [reports[-1].cycle - 2, 0]
 
 
 def test_fall_must_be_clearer_with_more_cycles(found: Found) -> None:
@@ -262,6 +302,12 @@ def test_a_cycle_that_changes_no_heldout_completion_is_reported_at_once(found: F
         assert finding.cycle == cycle
     earlier = [*unchanged(reports, 2, sampler_error=None), *reports[3:]]
     assert "stale-sampler" not in found(earlier), "the last cycle follows the weights"
+
+
+def test_a_cycle_that_trained_nothing_leaves_the_completions_as_they_are(found: Found) -> None:
+    skipped = unchanged(simulate("healthy", 3), 3, sampler_error=None)
+    skipped[-1] = replace(skipped[-1], train=None)
+    assert "stale-sampler" not in found(skipped)
 
 
 def test_the_sampler_check_proves_that_equal_completions_are_from_the_trained_weights(found: Found) -> None:

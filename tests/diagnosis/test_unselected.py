@@ -70,3 +70,11 @@ def test_wrong_answers_and_no_answers(make_sample: Make) -> None:
     )
     assert "stronger model" in remedy
     assert why_unselected([])[1] == "check the verifier first (halo audit)"
+
+
+def test_solved_prompts_that_are_left_out_need_harder_ones(make_sample: Make) -> None:
+    solved = [make_sample("p", index, status=Status.PASS, reward=1.0) for index in range(4)]
+    causes, remedy = why_unselected(solved, 0.5)
+    assert causes.endswith("100% pass; the furthest stage was 'correct', of 100%")
+    assert remedy == "use harder prompts, or leave selector.solved_at unset"
+    assert "harder" not in why_unselected(solved, 1.5)[1], "the threshold is out of reach"

@@ -270,3 +270,18 @@ def test_solved_prompts_are_left_out_or_count_less() -> None:
         RAFT(**options).explain(peers[0], peers)
         == "its prompt is solved: 75% of its completions or more pass"
     )
+
+
+def test_an_equal_completion_is_named_whatever_its_weight() -> None:
+    """Two equal completions of a solved prompt with a weight of a half weigh 1.0 together."""
+    equal = [sample("p", index, 1.0, 0) for index in range(2)]
+    chosen = RAFT(keep_top=1.0, solved_at=1.0, solved_weight=0.5).select(equal, SelectionContext(seed=0))
+    assert [s.weight for s in chosen] == [1.0]
+    peers = [
+        *chosen,
+        *(replace(s, weight=0.0) for s in equal if s.completion.index != chosen[0].completion.index),
+    ]
+    other = peers[1]
+    assert RAFT(keep_top=1.0, solved_at=1.0, solved_weight=0.5).explain(other, peers) == (
+        f"it equals completion {chosen[0].completion.index}, whose weight counts it"
+    )

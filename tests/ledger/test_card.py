@@ -43,3 +43,12 @@ def test_a_card_shows_what_changes_from_cycle_to_cycle_and_rounds() -> None:
     assert "| trainer, by cycle | `sft`, `grpo` (kl=0.01) |" in card
     assert "| selector, threshold, by cycle | `0.5`, `1.0` |" in card
     assert "8 completions of each in a cycle on average, sampled in rounds (size=4, most=16, enough=2" in card
+
+
+def test_a_card_names_the_generator_of_the_measurement() -> None:
+    """A teacher samples what is trained on; the local model is measured."""
+    raw = {"verifier": [{"name": "gcc"}], "generator": {"name": "openai", "model": "teacher"}}
+    for own, expected in (({}, "the generator above"), ({"name": "transformers"}, "`transformers`")):
+        config = read_config(raw | {"heldout": {"generator": own} if own else {}}).model_dump(mode="json")
+        card = model_card(config, [], cycle=1, prompts=3, heldout=2, merged=False)
+        assert f"sampled with {expected}" in card

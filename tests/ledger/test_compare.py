@@ -15,7 +15,7 @@ from ledger_values import (
     writing,
 )
 
-from halo_core.ledger.compare import compare
+from halo_core.ledger.compare import _describe, compare
 from halo_core.ledger.ledger import Ledger
 from halo_core.types import Completion, CycleReport, Sample
 
@@ -59,3 +59,11 @@ def test_the_first_difference_shows_both_values(tmp_path: Path) -> None:
     (part,) = [part for part in compare(one, other) if part.name == "completions"]
     assert (part.rows, part.differing) == (2, 2)
     assert part.first == "cycle 1 train, prompt 'a', completion 0: A x, B y"
+
+
+def test_a_text_that_continues_another_is_shown_from_where_it_does() -> None:
+    long = "x" * 100
+    text = _describe("row 1", [long], "row 1", [long + "and more"])
+    one, other = text.split(", B ")
+    assert "and more" in other
+    assert "and more" not in one

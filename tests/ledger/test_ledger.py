@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import shutil
+import sqlite3
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -338,3 +339,24 @@ def test_writes_are_synced_before_the_call_returns(ledger: Ledger, monkeypatch: 
     place = ledger.cycle_directory(1)
     ledger.write_trained(1, STATS, writing("weights", "w"))
     assert synced == [str(place / "adapter.partial" / "weights"), str(place / "adapter.partial"), str(place)]
+
+
+def test_a_commit_that_fails_leaves_no_rows_in_memory(ledger: Ledger) -> None:
+    """Rows that the transaction wrote are not taken for stored ones later."""
+    with ledger.writing() as db:
+
+        def deny(action: int, operation: str | None, *_: object) -> int:
+            refused = action == sqlite3.SQLITE_TRANSACTION and operation == "COMMIT"
+            return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
+
+    db.set_authorizer(deny)
+    with pytest.raises(RunError):
+        append_three(ledger)
+    db.set_authorizer(None)
+    append_three(ledger)
+    assert indices(ledger) == [0, 1, 2]
+
+
+def test_events_that_are_not_unicode_read_back(ledger: Ledger) -> None:
+    ledger.note("plugin", "bad \udce9 name")
+    assert ledger.events()[-1][1:] == ("plugin", "bad \udce9 name")

@@ -374,6 +374,15 @@ def test_a_resumed_run_uses_the_stored_prompts(data: Write, tmp_path: Path) -> N
     assert (again.prompts, again.heldout) == (run.prompts, run.heldout)
 
 
+def test_a_resumed_run_does_not_need_the_run_that_its_prompts_are_from(data: Write, tmp_path: Path) -> None:
+    open_run(plan_with(data), tmp_path / "first")
+    raw = plan_with(data).config.model_dump(mode="json")
+    raw["data"] = {"prompts": str(tmp_path / "first"), "heldout": str(tmp_path / "first")}
+    open_run(Plan.from_raw(raw), tmp_path / "second")
+    (tmp_path / "first/ledger.db").write_bytes(b"damaged")
+    open_run(Plan.from_raw(raw), tmp_path / "second")
+
+
 def test_a_run_of_another_configuration_is_rejected_with_the_differences(data: Write, tmp_path: Path) -> None:
     open_run(plan_with(data), tmp_path / "run")
     with pytest.raises(RunError, match="another configuration: seed: was 0, is 1") as caught:
@@ -403,6 +412,15 @@ def test_preflight_fails_before_anything_is_written(data: Write, tmp_path: Path)
     with pytest.raises(PluginError, match="no C compiler") as caught:
         open_run(plan, tmp_path / "run")
     assert "apt-get" in caught.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_evaluation_set_that_is_missing_leaves_no_run_behind(data: Write, tmp_path: Path) -> None:
+    plan = plan_with(data)
+    raw = plan.config.model_dump(mode="json")
+    raw["data"]["contamination"] = {"sets": {"mine": str(tmp_path / "missing.jsonl")}}
+    with pytest.raises(DataError, match=r"missing\.jsonl"):
+        open_run(Plan.from_raw(raw), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

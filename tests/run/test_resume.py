@@ -230,6 +230,29 @@ def test_learning_rates_that_depend_on_the_number_of_cycles_prevent_extension(tm
     assert ledger.config()["cycles"] == 2
 
 
+def test_a_cycle_whose_weights_are_stored_prevents_extension_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed between the weights of a cycle and its report."""
+    run, hooks = fake_run(tmp_path / "run", cycles=2)
+    write = run.ledger.write_report
+
+    def killed(report: CycleReport) -> None:
+        if report.cycle:
+            raise KeyboardInterrupt
+        write(report)
+
+    monkeypatch.setattr(run.ledger, "write_report", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_cycles(run, hooks)
+    ledger = Ledger(tmp_path / "run")
+    assert len(ledger.reports()) == 1
+    assert ledger.trained(1) is not None
+    with pytest.raises(RunError, match="depend on the number of cycles: that of cycle 1"):
+        resume.extend(ledger, config(cycles=4), Falling())
+    resume.extend(ledger, config(cycles=4), FakePolicy())
+
+
 def test_invalid_extensions(tmp_path: Path) -> None:
     ledger = finished(tmp_path / "run")
     with pytest.raises(RunError, match="started with 2 cycles, not 1"):

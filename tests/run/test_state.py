@@ -74,6 +74,15 @@ def test_a_report_summarizes_the_cycle(run: Run, make_sample: Make) -> None:
     assert (empty.heldout, empty.sampled, empty.reward_mean) == (None, None, 0.0)
 
 
+@pytest.mark.parametrize("cycle", [-1, 2, 99])
+def test_a_run_rolls_back_to_closed_cycles_only(run: Run, cycle: int) -> None:
+    for closed in range(2):
+        run.ledger.write_report(CycleReport(cycle=closed))
+    run.roll_back(1)
+    with pytest.raises(ValueError, match=f"cannot roll back to cycle {cycle}: it is not closed"):
+        run.roll_back(cycle)
+
+
 def test_seconds_belong_to_one_cycle_and_add_up(run: Run) -> None:
     _, hooks = fake_run(run.directory)
     for _ in range(2):

@@ -13,7 +13,7 @@ def prompt_reuse(h: History, found: frozenset[Cause]) -> Finding | None:
     gap = growing_gap(h)
     if gap is None or Cause.LEAKY_VERIFIER in found:
         return None
-    first, last = h.sampled[0][1], h.sampled[-1][1]
+    first, last = (dict(h.sampled)[cycle] for cycle in gap.cycles)
     text = f"training prompts that are always solved: {first.all_pass:.0%}, now {last.all_pass:.0%}"
     solved = Evidence("always-solved", text, gap.cycles, (first.all_pass, last.all_pass))
     advice = "Train on more prompts, or on ones that the model has not seen: it memorises these."

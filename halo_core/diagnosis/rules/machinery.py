@@ -52,7 +52,7 @@ def _unmoved_sampler(h: History) -> Finding | None:
     cycles = tuple(
         report.cycle
         for report in h.reports
-        if report.heldout_changed == 0 and not measures.sampler_is_proved(report)
+        if report.train and report.heldout_changed == 0 and not measures.sampler_is_proved(report)
     )
     if not cycles or cycles[-1] != h.last.cycle:
         return None

@@ -38,8 +38,10 @@ def leaky_verifier(h: History, found: frozenset[Cause]) -> Finding | None:
     memorised had to be solved first (`prompt-reuse`).
     """
     gap = growing_gap(h)
-    first, last = (h.sampled[0][1], h.sampled[-1][1]) if gap else (None, None)
-    if not (gap and first and last) or last.all_fail > h.options.leak_unsolved * first.all_fail:
+    if gap is None:
+        return None
+    first, last = (dict(h.sampled)[cycle] for cycle in gap.cycles)
+    if last.all_fail > h.options.leak_unsolved * first.all_fail:
         return None
     text = f"training prompts that were never solved: {first.all_fail:.0%}, now {last.all_fail:.0%}"
     values = (first.all_fail, last.all_fail)
@@ -62,7 +64,9 @@ def growing_gap(h: History) -> Evidence | None:
     transferred = measures.passed(heldout[last]) - measures.passed(heldout[first])
     gap = gained - transferred
     low, high = gap.interval(h.z)
-    if low <= 0 or gap.value < h.options.leak_gap or transferred.value > gained.value / 4:
+    if gained.interval(h.z)[0] <= 0 or low <= 0:
+        return None
+    if gap.value < h.options.leak_gap or transferred.value > gained.value / 4:
         return None
     text = (
         f"from cycle {first} to {last} the pass rate of training prompts changed by {points(gained.value)} points and "
@@ -122,7 +126,7 @@ def failures_selected(h: History, found: frozenset[Cause]) -> Finding | None:
         or metrics.passed < options.enough_passes
     ):
         return None
-    failing = h.last.selected - metrics.passed * metrics.samples
+    failing = h.last.selected - measures.passes(metrics)
     if failing < options.failures_selected * h.last.selected:
         return None
     advice = (
@@ -139,8 +143,8 @@ def wrong_selected(h: History) -> Evidence | None:
         train and train.objective != "imitation"
     ):  # selected among others, or to learn from the worse
         return None
-    if metrics is None or selected <= metrics.passed * metrics.samples:
+    if metrics is None or selected <= measures.passes(metrics):
         return None
-    passed, cycle = metrics.passed * metrics.samples, h.last.cycle
-    text = f"{selected} sequences were trained on in cycle {cycle}, of which at most {passed:.0f} passed"
+    passed, cycle = measures.passes(metrics), h.last.cycle
+    text = f"{selected} sequences were trained on in cycle {cycle}, of which at most {passed} passed"
     return Evidence("wrong-selected", text, (cycle,), (float(selected),))

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
-from halo_core import ConfigError, RunError
-from halo_core.errors import OutOfMemoryError
+from halo_core import ConfigError, OutOfMemoryError, RunError
 from halo_core.ledger.compare import compare
 from halo_core.ledger.ledger import Ledger
 from halo_study import worker

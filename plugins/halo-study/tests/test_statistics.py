@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from halo_core import RunError
+from halo_study import planning
 from halo_study.results import RunResult
 from halo_study.simulation import World, check, simulate, smallest_shown, truth
 from halo_study.statistics import Estimate, contrast, difference, estimate, holm, verdicts
@@ -139,6 +140,17 @@ def test_more_seeds_show_smaller_differences() -> None:
     assert few is not None
     assert many is not None
     assert 0 < many < 0.8 * few
+
+
+@pytest.mark.parametrize("by_run", [0.0, 0.4])
+def test_a_plan_takes_the_spread_between_runs_from_finished_ones(by_run: float) -> None:
+    world = World(seeds=60, completions=8, by_run=by_run, by_prompt=0.0)
+    runs = [run for arm in simulate(world, 4, np.random.default_rng(2)) for run in arm.values()]
+    variance = planning._paired_variance(runs)
+    assert variance is not None
+    found = planning._calibrated(planning._world(runs, world.cycles), variance)
+    assert found.by_run == pytest.approx(by_run, abs=0.1)
+    assert planning._paired_variance(runs[:60]) is None, "one arm"
 
 
 def test_the_true_difference_of_a_simulation() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from halo_study.jobs import jobs as missing_runs
 from halo_study.outcomes import value_of
 from halo_study.progress import stored_results
 from halo_study.results import RunResult, measure
-from halo_study.simulation import World, smallest_shown
+from halo_study.simulation import World, simulate, smallest_shown
 from halo_study.study import Study
 
+_CALIBRATING_SEEDS = 1000
 ASSUMED_SPREAD = 0.25
 """Log odds between runs of one seed, if no finished runs show it: about six points at a pass rate of a half."""
 
@@ -64,8 +66,9 @@ def plan_study(study: Study, output: Path, *, pilot: Path | None = None, jobs: i
         stretch * float(np.mean([value_of(run, name) for run in examples])) for name in ("seconds", "tokens")
     )
     left = count(study) - len(results)
-    spread = _spread(results)
-    world = _world(examples, cycles, spread)
+    variance = _paired_variance(results)
+    world = _world(examples, cycles)
+    world = replace(world, by_run=ASSUMED_SPREAD) if variance is None else _calibrated(world, variance)
     comparisons = max(1, len(study.comparisons))
     seeds = sorted({max(2, len(study.seeds) // 2), len(study.seeds), 2 * len(study.seeds)})
     smallest = {
@@ -81,7 +84,7 @@ def plan_study(study: Study, output: Path, *, pilot: Path | None = None, jobs: i
         smallest=smallest,
         smallest_effect=study.smallest_effect,
         world=world,
-        spread_is_assumed=spread is None,
+        spread_is_assumed=variance is None,
     )
 
 
@@ -106,8 +109,8 @@ def plan_text(plan: StudyPlan) -> str:
     return "\n".join(lines)
 
 
-def _world(examples: Sequence[RunResult], cycles: int, spread: float | None) -> World:
-    """Return a simulated study whose prompts, pass rates and spreads are those of the examples."""
+def _world(examples: Sequence[RunResult], cycles: int) -> World:
+    """Return a simulated study whose prompts and pass rates are those of the examples."""
     prompts = examples[0].passes.shape[1]
     hits = sum(run.passes.sum(axis=0) for run in examples)
     total = sum(run.verdicts.sum(axis=0) for run in examples)
@@ -125,43 +128,42 @@ def _world(examples: Sequence[RunResult], cycles: int, spread: float | None) -> 
         start=ends[0],
         end=ends[1],
         difficulty=float(np.std(logits)),
-        by_run=ASSUMED_SPREAD if spread is None else spread,
     )
 
 
-def _spread(results: Sequence[RunResult]) -> float | None:
-    """Return the standard deviation between runs of one seed, in log odds; None for too few runs.
+def _calibrated(world: World, variance: float) -> World:
+    """Return `world` with runs that differ as much as real ones do: `variance` is that of `_paired_variance`.
 
-    From the differences between two arms on each seed, in which the seed cancels, without the noise of single
-    completions.
+    The variance that a spread between runs adds is about proportional to its square.
+    """
+
+    def simulated(by_run: float) -> float:
+        alone = replace(world, by_run=by_run, by_prompt=0.0, seeds=_CALIBRATING_SEEDS)
+        ones, others = simulate(alone, 2, np.random.default_rng(0))
+        return _variance(ones, others)
+
+    drawn = simulated(0.0)
+    share = (variance - drawn) / (simulated(ASSUMED_SPREAD) - drawn)
+    return replace(world, by_run=ASSUMED_SPREAD * max(0.0, share) ** 0.5)
+
+
+def _paired_variance(results: Sequence[RunResult]) -> float | None:
+    """Return the variance over seeds of the difference between two arms, in log odds of the final pass rate.
+
+    The mean over all pairs of arms with three common seeds; None if there is no pair.
     """
     by_arm: dict[str, dict[int, RunResult]] = {}
     for run in results:
         by_arm.setdefault(f"{run.arm} {run.value}", {})[run.seed] = run
-    variances = []
-    arms = list(by_arm.values())
-    for index, first in enumerate(arms):
-        for second in arms[index + 1 :]:
-            shared = sorted(first.keys() & second.keys())
-            if len(shared) < 3:
-                continue
-            found = np.array([_logit(first[seed]) - _logit(second[seed]) for seed in shared])
-            noise = np.mean([_noise(first[seed]) + _noise(second[seed]) for seed in shared])
-            variances.append((found.var(ddof=1) - noise) / 2)
-    if not variances:
-        return None
-    return float(max(0.0, np.mean(variances)) ** 0.5)
+    pairs = [pair for pair in combinations(by_arm.values(), 2) if len(pair[0].keys() & pair[1].keys()) > 2]
+    return float(np.mean([_variance(*pair) for pair in pairs])) if pairs else None
+
+
+def _variance(ones: Mapping[int, RunResult], others: Mapping[int, RunResult]) -> float:
+    found = [_logit(ones[seed]) - _logit(others[seed]) for seed in ones.keys() & others.keys()]
+    return float(np.var(found, ddof=1))
 
 
 def _logit(run: RunResult) -> float:
     rate = min(max(value_of(run, "final"), 0.01), 0.99)
     return float(np.log(rate / (1 - rate)))
-
-
-def _noise(run: RunResult) -> float:
-    """Return the variance of the log odds of the final pass rate from the drawing of completions alone."""
-    hits, total = run.passes[-1], run.verdicts[-1]
-    own = (hits + 0.5) / (total + 1)
-    rate = min(max(float(hits.sum() / total.sum()), 0.01), 0.99)
-    share = float((total * own * (1 - own)).sum()) / float(total.sum()) ** 2
-    return share / (rate * (1 - rate)) ** 2

@@ -144,7 +144,7 @@ def estimate(
     the sum of the others by the noise of single completions, which both of them contain. So the variance is seeds +
     prompts - noise, and at least the larger of the two. If runs differ by that noise alone, the interval is wider
     than necessary: it covers in about 98% of the cases. With two or three seeds it can be too narrow: in simulated
-    studies whose runs differ much, it covers in 90 to 92%.
+    studies of two seeds whose runs differ much, it covers in 88%.
     """
     count = len(whole)
     by_seed = float(whole.var(ddof=1)) / count

@@ -22,8 +22,7 @@ def work(config: dict[str, Any], directory: Path) -> dict[str, str]:
 
     Training that fails is a result of the settings. That the memory was too small is not.
     """
-    from halo_core import HaloError, Plan, TrainingError, run_cycles
-    from halo_core.errors import OutOfMemoryError
+    from halo_core import HaloError, OutOfMemoryError, Plan, TrainingError, run_cycles
 
     try:
         plan = Plan.from_raw(config)
