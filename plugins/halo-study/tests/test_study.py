@@ -12,7 +12,7 @@ import yaml
 
 from halo_core import ConfigError
 from halo_study.jobs import chosen, count, equal_sum, jobs
-from halo_study.results import COLUMNS, RunResult
+from halo_study.results import COLUMNS, RunResult, read_results, write_results
 from halo_study.study import Study, config_hash, merged, parse_study, read_study
 
 MakeStudy = Callable[..., Study]
@@ -237,6 +237,19 @@ def test_the_best_value_may_be_the_lowest(make_study: MakeStudy) -> None:
             if run.value == 1e-2:
                 run.passes[:] = [[0], [9], [6]]
         assert chosen(study, runs) == {"a": expected}
+
+
+def test_a_sum_to_spend_is_the_same_when_the_result_is_read_again(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    """Otherwise a study that was stopped would take its own run for one of other settings."""
+    study = make_study()
+    model = result(study, "falling", 1, None)
+    model.columns["lr"][:] = [np.nan, 1 / 3000, 1 / 7000]
+    model.columns["lr_sum"][:] = [np.nan, 7 / 3000, 5 / 7000]
+    write_results(tmp_path / "results.csv", [model])
+    (stored,) = read_results(tmp_path / "results.csv")
+    assert equal_sum(stored) == equal_sum(model)
 
 
 def test_an_arm_that_trained_nothing_has_no_sum_to_spend(make_study: MakeStudy) -> None:

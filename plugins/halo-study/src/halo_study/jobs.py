@@ -16,7 +16,7 @@ import numpy as np
 from halo_core import ConfigError, HaloError, Plan, RunError
 from halo_core.run.prompts import names_prompts
 from halo_study.outcomes import OUTCOMES, value_of
-from halo_study.results import DIGITS, RunResult
+from halo_study.results import DIGITS, RunResult, as_stored
 from halo_study.study import Study, config_hash, in_a_path, merged
 
 Key = tuple[str, int, float]
@@ -209,8 +209,11 @@ def _reported(
 
 
 def equal_sum(run: RunResult) -> dict[str, Any]:
-    """Return settings that spend the summed learning rate of `run` at a constant rate."""
-    lr, total = run.columns["lr"], run.columns["lr_sum"]
+    """Return settings that spend the summed learning rate of `run` at a constant rate.
+
+    They are the same for a result that was just measured and for one read from the file, which has fewer digits.
+    """
+    lr, total = (as_stored(run.columns[name]) for name in ("lr", "lr_sum"))
     spent = float(np.nansum(total))
     steps = float(np.nansum(total / lr))  # a step below the cycle's peak counts for less
     mean = float(f"{spent / steps:.10g}")

@@ -149,6 +149,11 @@ def read_results(path: Path) -> list[RunResult]:
         return results
 
 
+def as_stored(values: np.ndarray) -> np.ndarray:
+    """Return numbers of a column as the file has them."""
+    return np.array([float(_number(value) or "nan") for value in values])
+
+
 def comparable(results: Iterable[RunResult]) -> list[tuple[Any, ...]]:
     """Return everything in `results` that is the same whenever the same runs are repeated."""
     rows = [row for run in sorted(results, key=lambda run: run.key) for row in _rows(run)]
