@@ -88,7 +88,7 @@ def kills(number: int, seed: int) -> bool:
         assert run(file, Path(place) / "whole").wait() == 0
         whole = time.monotonic() - start
         print(f"uninterrupted: {whole:.0f} s", flush=True)
-        hit = 0
+        hit, finished = 0, list[Path]()
         while hit < number:
             process = run(file, Path(place) / "killed")
             try:
@@ -100,11 +100,11 @@ def kills(number: int, seed: int) -> bool:
             done = len(read_results(Path(place) / "killed/results.csv"))
             print(f"{hit} kills: {done} of 9 runs are finished", flush=True)
             if done == 9:
-                (Path(place) / "killed").rename(Path(place) / f"done-{len(list(Path(place).glob('done-*')))}")
+                finished.append((Path(place) / "killed").rename(Path(place) / f"done-{len(finished)}"))
         if (Path(place) / "killed").exists():
             assert run(file, Path(place) / "killed").wait() == 0
+            finished.append(Path(place) / "killed")
         expected = comparable(read_results(Path(place) / "whole/results.csv"))
-        finished = [*Path(place).glob("done-*"), *Path(place).glob("killed")]
         same = [comparable(read_results(each / "results.csv")) == expected for each in finished]
         print(f"{hit} kills; tables equal: {sum(same)} of {len(same)}")
         return all(same)

@@ -129,7 +129,7 @@ def extend(ledger: Ledger, config: RunConfig, policy: LRPolicy) -> None:
             f"{ledger.directory} was started with {count(before, 'cycle')}, not {after}",
             hint="press Ctrl-C to end a run early; the adapter of each cycle is kept",
         )
-    weights = ledger.adapter((weights_cycle(history, len(history) - 1) if history else 0) or 1)
+    weights = ledger.adapter(weights_cycle(history, max(len(history) - 1, 0)) or 1)
     restart = f"start another run from its weights: {command('--adapter', weights)}"
     if config.curriculum.order != "none":
         raise RunError("the prompts that a curriculum selects depend on the number of cycles", hint=restart)

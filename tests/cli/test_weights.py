@@ -130,6 +130,9 @@ def test_gguf_without_its_converter_names_the_two_commands(
     assert "convert_hf_to_gguf.py, is neither on PATH" in answer.complaint()
     assert "merge run run-merged --cycle 2 && python" in answer.remedy()
     assert "run-merged --outfile model.gguf" in answer.remedy()
+    Path("run").mkdir()
+    monkeypatch.chdir("run")
+    assert "run-merged --outfile run.gguf" in halo("export", ".", "--to", "gguf").remedy()
 
 
 def test_a_size_of_shards_is_checked(halo: Halo) -> None:

@@ -46,13 +46,13 @@ class Job:
     @property
     def name(self) -> str:
         """The name of the run's directory."""
-        return directory_name(self.key, tuned=self.value is not None)
+        return directory_name(self.arm, self.seed, self.value)
 
 
-def directory_name(key: Key, *, tuned: bool) -> str:
+def directory_name(arm: str, seed: int, value: float | None) -> str:
     """Return the name of a run's directory."""
-    arm, seed, value = key
-    return in_a_path(f"{arm}--{value:.{DIGITS}g}" if tuned else arm) + f"--seed-{seed}"
+    tuned = "" if value is None else f"--{value:.{DIGITS}g}"
+    return in_a_path(f"{arm}{tuned}") + f"--seed-{seed}"
 
 
 def jobs(study: Study, results: Sequence[RunResult]) -> Iterator[Job]:
@@ -135,9 +135,9 @@ def checked(study: Study, results: Sequence[RunResult], path: Path) -> Sequence[
     """
     if results and not any(run.arm in study.arms for run in results):
         raise RunError(f"{path} has the results of another study", hint="choose another --output")
-    done = {run.key: run for run in results}
+    done, settings = {run.key: run for run in results}, chosen(study, results)
     for run in own(study, results):
-        job = _job_of(study, run, done)
+        job = _job_of(study, run, settings, done)
         if job and run.settings != job.settings:
             raise RunError(
                 f"{path}: arm {run.arm!r} had other settings when seed {run.seed} was run",
@@ -186,11 +186,13 @@ def _all(study: Study, done: Mapping[Key, RunResult]) -> Iterator[Job]:
                     yield job
 
 
-def _job_of(study: Study, run: RunResult, done: Mapping[Key, RunResult]) -> Job | None:
+def _job_of(
+    study: Study, run: RunResult, values: Mapping[str, float | None], done: Mapping[Key, RunResult]
+) -> Job | None:
     """Return the job that has this result; None if it depends on a run that is missing."""
     if _chooses(study, run):
         return _job(study, run.arm, run.seed, run.value)
-    return _reported(study, run.arm, run.seed, chosen(study, list(done.values())), done)
+    return _reported(study, run.arm, run.seed, values, done)
 
 
 def _reported(

@@ -222,7 +222,7 @@ class Runner:
         if len(finished) < runs_of_seed(self.study, seed):
             return
         for run in finished:
-            directory = self.runs / directory_name(run.key, tuned=run.value is not None)
+            directory = self.runs / directory_name(run.arm, run.seed, run.value)
             if self.keep == "none":
                 shutil.rmtree(directory, ignore_errors=True)
             else:
